@@ -1,0 +1,71 @@
+#!/bin/sh
+# The one entrance to a test cluster; the Makefile's cluster-up and cluster-down call it.
+# It chooses which kind of cluster this machine can have, and passes the command on.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+usage='usage: cluster.sh up | down | status | kubeconfig | env
+  up          a cluster that works, unless there is one; says how to point kubectl at it
+  down        remove it, with everything in it
+  status      what runs; exit code 0 when the cluster can be used
+  kubeconfig  only the path of its kubeconfig
+  env         shell lines to eval: KUBECONFIG, and PATH where kubectl came with the cluster'
+
+die() {
+	echo "cluster: error: $*" >&2
+	exit 1
+}
+
+docker_runs() { command -v docker >/dev/null && command -v kind >/dev/null && docker info >/dev/null 2>&1; }
+
+# Prints which kind of cluster it is to be: given, docker or local.
+choose() {
+	if [ -n "${CLUSTER_KUBECONFIG-}" ]; then
+		echo given
+	elif [ -n "${CLUSTER_KIND-}" ]; then
+		case $CLUSTER_KIND in
+		local | docker) echo "$CLUSTER_KIND" ;;
+		*) die "CLUSTER_KIND=$CLUSTER_KIND: must be local or docker" ;;
+		esac
+	elif docker_runs; then
+		echo docker
+	elif [ "$(uname -s)" = Linux ] && [ "$(id -u)" = 0 ]; then
+		echo local
+	else
+		die 'no cluster can be had here. One of these is needed:
+  - CLUSTER_KUBECONFIG=/path/to/kubeconfig of a cluster you declare disposable
+  - a running Docker engine, with kind and kubectl in PATH
+  - Linux, as root (kind/local: a cluster without Docker)'
+	fi
+}
+
+# The same commands for a cluster that somebody else made and removes.
+given() {
+	case $1 in
+	up | status)
+		[ -r "$CLUSTER_KUBECONFIG" ] || die "CLUSTER_KUBECONFIG=$CLUSTER_KUBECONFIG cannot be read"
+		kubectl --kubeconfig "$CLUSTER_KUBECONFIG" --request-timeout=10s get --raw /readyz >/dev/null ||
+			die "the cluster of CLUSTER_KUBECONFIG=$CLUSTER_KUBECONFIG does not answer"
+		echo "cluster: using the one of $CLUSTER_KUBECONFIG as it is" >&2
+		;;
+	down) echo "cluster: $CLUSTER_KUBECONFIG is not ours to remove; left as it is" >&2 ;;
+	kubeconfig) echo "$CLUSTER_KUBECONFIG" ;;
+	env) echo "export KUBECONFIG='$CLUSTER_KUBECONFIG'" ;;
+	esac
+}
+
+case ${1-} in up | down | status | kubeconfig | env) ;; *) die "$usage" ;; esac
+[ "$#" = 1 ] || die "$usage"
+kind=$(choose)
+case $kind in
+given) pass() { given "$1"; } ;;
+docker) pass() { "$here/docker.sh" "$1"; } ;;
+local) pass() { "$here/local/local.sh" "$1"; } ;;
+esac
+
+pass "$1"
+[ "$1" != up ] || {
+	echo
+	echo "# The cluster is up. To use it from this shell:"
+	pass env
+	echo "# or: eval \"\$(kind/cluster.sh env)\""
+}
