@@ -1,0 +1,56 @@
+# Every target in one line: make help
+
+.DEFAULT_GOAL := help
+.PHONY: help all init build info check test watch bench demo cluster-up cluster-down kind-cluster-init clean
+
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do printf '  %-18s %s\n' "$$name" "$$what"; done
+
+all: init build test ## Install what is needed, build, test
+
+init: ## Install what tests need (Debian, as root) and fetch the crates
+	@tests/install.sh
+	@cargo fetch --locked --quiet
+
+build: ## Build the release binary: target/release/backup-ns
+	@cargo build --release --locked
+
+info: ## Show versions, the binary's size and the crates it is made of
+	@cargo --version && rustc --version
+	@cargo tree --locked --edges normal --depth 1
+	@ls -l target/release/backup-ns 2>/dev/null || echo "target/release/backup-ns is not built yet: make build"
+
+check: init ## The quick loop: format, lints, shell, unit and command line tests
+	@cargo fmt --check
+	@cargo clippy --locked --all-targets --quiet -- -D warnings
+	@shellcheck -x tests/*.sh $$(find kind -name '*.sh')
+	@cargo test --locked
+
+test: check ## All tests, those on a real PostgreSQL and a real cluster too
+	@cargo test --locked --test scripts --test faults -- --ignored
+	@tests/cluster.sh
+
+watch: ## Build again whenever a source changes
+	@last=; while :; do \
+		now=$$(find src Cargo.toml -type f -exec stat -c '%Y %n' {} + | cksum); \
+		if [ "$$now" != "$$last" ]; then last=$$now; $(MAKE) --no-print-directory build || :; fi; \
+		sleep 1; \
+	done
+
+bench: build ## Measure create on the cluster: processes, overhead, throughput, memory
+	@tests/bench.sh
+
+demo: build ## A cluster, a database, a backup, and the proof that the snapshot holds it
+	@kind/demo/demo.sh
+
+cluster-up: ## A cluster to run on: yours, kind's, or a local one without Docker
+	@kind/cluster.sh up
+
+cluster-down: ## Remove that cluster without a trace
+	@kind/cluster.sh down
+
+kind-cluster-init: ## A cluster in Docker with kind
+	@CLUSTER_KIND=docker kind/cluster.sh up
+
+clean: ## Remove what was built
+	@cargo clean

@@ -1,0 +1,68 @@
+# Functions for every script in a database's container: POSIX sh, static text. Values come as lines on stdin, never as
+# text of the script; reports go as `NONCE KEY VALUE` lines to stdout.
+set -u
+umask 077
+
+# First, do no harm. Where the database's server is process 1, it adopts every process whose parent has died, takes one that
+# ends by a signal or with a status above 1 for a crashed server process, and restarts the database. So whoever is
+# killed is waited for by its parent, whatever may be orphaned ends with 0 or 1, and nobody dies of a broken pipe.
+trap '' PIPE
+export LC_ALL=C
+
+nl='
+'
+
+# say KEY VALUE: one line of the report, in one write.
+say() { printf '%s %s %s\n' "$NONCE" "$1" "$2"; }
+
+# take: the next value from stdin in $VALUE.
+take() {
+  IFS= read -r VALUE || exit 70
+  VALUE=$(printf '%b_' "$VALUE")
+  VALUE=${VALUE%_}
+}
+
+# resolve SPEC: `=literal`, or `$NAME` for a variable of this container or the file that NAME_FILE names, as the
+# official images read them. Puts it in $VALUE; fails when neither is set or both are empty.
+resolve() {
+  case $1 in
+  =*) VALUE=${1#=} ;;
+  *)
+    VALUE=$(printenv "${1#?}" && echo _) && VALUE=${VALUE%"$nl"_} || VALUE=
+    if [ -z "$VALUE" ] && file=$(printenv "${1#?}_FILE") && [ -n "$file" ]; then
+      VALUE=$(cat -- "$file") || exit 71
+    fi
+    [ -n "$VALUE" ]
+    ;;
+  esac
+}
+
+# started PID: when a process started, in clock ticks since boot; field 22 of proc_pid_stat(5), counted from behind the
+# process name, which may hold anything.
+started() {
+  stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
+  # shellcheck disable=SC2086 # fields are words
+  set -- ${stat##*) }
+  # A dead process that nobody has taken notice of yet is none.
+  case $1 in Z | X) return 1 ;; esac
+  echo "${20}"
+}
+
+# identity: tells this run of this container from every other: boot, process namespace, start of its first process.
+identity() {
+  boot=-
+  IFS= read -r boot </proc/sys/kernel/random/boot_id
+  echo "$boot,$(readlink /proc/self/ns/pid || echo -),$(started 1 || echo -)"
+}
+
+# bytes FILE, inode FILE: of a file. `wc -c` would read all of it in busybox.
+# shellcheck disable=SC2012 # numbers, not names
+bytes() { ls -lnd -- "$1" | { read -r _ _ _ _ n _ && echo "$n"; }; }
+# shellcheck disable=SC2012
+inode() { ls -id -- "$1" | { read -r n _ && echo "$n"; }; }
+
+# flush: everything written to the file system of the current directory is on its disk when this returns, or it fails.
+# Where `sync` knows no -f it flushes all file systems.
+flush() {
+  if sync -f /proc 2>/dev/null; then sync -f .; else sync; fi
+}

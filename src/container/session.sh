@@ -1,0 +1,312 @@
+# One backup's session in the container: looks round, and when told to, dumps beside the old file, proves, flushes,
+# renames, and holds the lock until told that the snapshot is cut. It lives as long as its stdin: when that ends, or
+# brings no heartbeat for a minute, or this shell is killed, the dump ends and its temporary file goes.
+
+take && NONCE=$VALUE
+take && FILE=$VALUE
+take && HOLDER=$VALUE
+take && MOUNTS=$VALUE
+mounts=
+while [ "$MOUNTS" -gt 0 ]; do
+  take && mounts=$mounts$VALUE$nl
+  MOUNTS=$((MOUNTS - 1))
+done
+db_take
+
+# From here on stdin carries commands and heartbeats for this shell alone.
+exec 3<&0 </dev/null
+main=$$
+main_started=$(started "$main")
+me=$(identity)
+own=$FILE.backup-ns-$NONCE
+lock=$FILE.backup-ns.lock
+beat=$FILE.backup-ns.beat
+
+# ticker: a sign of life every second, with the size of the dump so far. It ends the session when nobody reads that
+# or when no heartbeat came in for a minute: a kubelet that dies may leave stdin open for ever. And it tidies up after a
+# main shell that was killed, as containerd does at once when an exec over SPDY is cut off. While this session holds
+# the lock, the sign is also left beside it, for those who cannot see this process.
+ticker() {
+  trap 'unheard=0' USR1
+  signs=0 unheard=0
+  while sleep 1 >/dev/null 2>&1; do
+    main_lives || orphaned
+    size=$(bytes "$own.dump" 2>/dev/null) || size=0
+    say beat "${size:-0}" 2>/dev/null || kill -TERM "$main"
+    signs=$((signs + 1)) unheard=$((unheard + 1))
+    if [ -e "$own.held" ]; then echo "$NONCE $signs" >"$beat"; fi
+    [ "$unheard" -lt 60 ] || kill -TERM "$main"
+  done
+}
+
+main_lives() { [ "$(started "$main")" = "$main_started" ]; }
+
+# end SIGNAL PID START: a process id may be another's by the time it is signalled (bash reaps its children
+# unasked), so it is signalled only if it still started when ours did.
+end() {
+  if [ "$(started "$2")" = "$3" ]; then kill "-$1" "$2" 2>/dev/null; fi
+}
+
+orphaned() {
+  end TERM "$worker" "$worker_started"
+  if [ -s "$own.pid" ]; then kill -TERM "$(cat "$own.pid")" 2>/dev/null; fi
+  sleep 1 >/dev/null 2>&1
+  tidy
+  exit 0
+}
+
+# tidy: nothing of this session stays beside the dump file.
+tidy() {
+  if mine; then rm -f "$lock" "$beat"; fi
+  rm -f "$own".*
+}
+
+# stop: a TERM in the middle of the work. The child that was started last may not be in the list yet.
+# shellcheck disable=SC2317 # called by a trap
+stop() {
+  [ "$!" = "$waited" ] || children="$children $!"
+  # shellcheck disable=SC2086 # process ids
+  kill -TERM $children 2>/dev/null
+  wait
+  rm -f "$own".*
+  exit 0
+}
+
+# Children run in the background and are waited for, because a shell hears a signal only then.
+# await PID: its status.
+await() {
+  wait "$1"
+  status=$?
+  waited=$1
+  return "$status"
+}
+
+# look_round: says all that a dump needs to know, in a shell of its own, because a database may never answer.
+look_round() {
+  children=
+  waited=$!
+  trap stop TERM
+  missing=
+  # shellcheck disable=SC2086 # a list of words
+  for tool in $DB_TOOLS gzip sha256sum printenv readlink mkfifo cat chmod chown cut date df ln ls mv rm sleep sync tail tr wc; do
+    command -v "$tool" >/dev/null || missing="$missing $tool"
+  done
+  say missing "${missing# }"
+  say identity "$me"
+  if [ -n "$there" ]; then
+    say directory "$(pwd -P)"
+    say df "$(df -P -k . | tail -n 1)"
+    if [ -w . ]; then say writable yes; fi
+    if [ -d "$FILE" ]; then say occupied yes; fi
+    if [ -f "$FILE" ]; then say old-bytes "$(bytes "$FILE")"; fi
+  fi
+  printf %s "$mounts" | while IFS= read -r mount; do
+    say mount-at "$mount"
+    say mount-is "$(cd -P -- "$mount" && pwd -P)"
+  done
+  while IFS= read -r mount; do say mountinfo "$mount"; done </proc/self/mountinfo
+  if [ -z "$missing" ]; then
+    db_answers &
+    children=$!
+    if await "$children"; then say answers yes; fi
+    children=
+    say tool "$(db_version)"
+    say database "$(db_name)"
+    say compressor "${compressor##*/}"
+  fi
+  say looked yes
+  exit 0
+}
+
+# Who holds the lock, a line: IDENTITY PID START NONCE HOLDER.
+lock_line() {
+  line=
+  { IFS= read -r line <"$lock"; } 2>/dev/null
+  [ -n "$line" ]
+}
+
+mine() { lock_line && case $line in *" $NONCE "*) ;; *) return 1 ;; esac; }
+
+# dead: whether the holder in $line is gone. A process of this very container is looked up; of any other the sign
+# of life is watched for longer than it may be silent.
+dead() {
+  # shellcheck disable=SC2086 # fields are words
+  set -- $line
+  if [ "$1" = "$me" ]; then
+    heard=yes
+    [ "$(started "$2")" != "$3" ]
+    return
+  fi
+  seen=$(cat "$beat" 2>/dev/null)
+  [ "$seen" = "${last_seen-$seen}" ] || silent=0 heard=yes
+  last_seen=$seen
+  silent=$((silent + 1))
+  [ "$silent" -gt 15 ]
+}
+
+# lock: waits for the lock on the dump file, saying who holds it: `busy` where that one is known to live, `doubted` as long as
+# it may be dead. A link is made whole or not at all, which a written
+# file is not. A dead holder's lock is moved away first and looked at again, so that no living one is thrown out.
+lock() {
+  silent=0 heard=
+  until
+    printf '%s %s %s %s %s\n' "$me" "$main" "$main_started" "$NONCE" "$HOLDER" >"$own.lock" || return 1
+    ln "$own.lock" "$lock" 2>/dev/null
+  do
+    main_lives || exit 0
+    if lock_line; then
+      if dead; then
+        judged=$line
+        mv -f "$lock" "$own.stale" 2>/dev/null
+        { IFS= read -r line <"$own.stale"; } 2>/dev/null
+        [ "$line" = "$judged" ] || ln "$own.stale" "$lock" 2>/dev/null
+        rm -f "$own.stale"
+        continue
+      fi
+      if [ -n "$heard" ]; then word=busy; else word=doubted; fi
+      say "$word" "$(printf '%s' "$line" | cut -d ' ' -f 5-)"
+    elif [ ! -e "$lock" ]; then
+      # Neither there nor to be made: this file system has no links, or the lock was let go just now.
+      tries=$((${tries-0} + 1))
+      [ "$tries" -lt 5 ] || return 1
+    fi
+    sleep 1 >/dev/null 2>&1
+  done
+  rm -f "$own.lock"
+  : >"$own.held"
+}
+
+# sweep: what sessions that were killed left behind; the lock is ours, so nobody is at work on them.
+sweep() {
+  for left in "$FILE".backup-ns-*; do
+    case $left in "$own".*) ;; *) rm -f -- "$left" ;; esac
+  done
+}
+
+# lost WHY: the end of a dump that does not count.
+lost() {
+  # shellcheck disable=SC2086 # process ids
+  kill -TERM $children 2>/dev/null
+  wait
+  rm -f "$own.dump"
+  say lost "$1"
+  exit 0
+}
+
+# dump: all of it, in a shell of its own, which a TERM ends together with its children.
+dump() {
+  children=
+  waited=$!
+  trap stop TERM
+  lock || lost "the lock beside the dump file cannot be written"
+  # The process id of this very shell, which $$ is not.
+  read -r self _ </proc/self/stat
+  echo "$self" >"$own.pid" || lost "nothing can be written beside the dump file"
+  sweep
+  say locked yes
+  say began "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
+  mkfifo "$own.fifo" || lost "a named pipe cannot be made beside the dump file"
+  "$compressor" -c <"$own.fifo" >"$own.dump" &
+  packing=$! children=$!
+  db_dump >"$own.fifo" &
+  dumping=$! children="$children $!"
+  await "$packing"
+  packed=$status
+  await "$dumping"
+  dumped=$status
+  children=
+  [ "$dumped" -eq 0 ] || [ "$packed" -ne 0 ] || lost "the dump tool ended with status $dumped"
+  [ "$packed" -eq 0 ] || lost "${compressor##*/} ended with status $packed"
+  say ended "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
+
+  # gzip's status stands behind the text it unpacked; the last lines of both are looked at.
+  sha256sum <"$own.dump" >"$own.sum" &
+  summing=$! children=$!
+  {
+    gzip -dc <"$own.dump"
+    printf '\n%s' "$?"
+  } | tail -c 500 >"$own.tail" &
+  testing=$! children="$children $!"
+  await "$summing" || lost "the dump cannot be read back"
+  await "$testing" || lost "the dump cannot be read back"
+  children=
+  tail=$(tr -d '\000' <"$own.tail")
+  [ "${tail##*"$nl"}" = 0 ] || lost "the compressed file does not test whole"
+  tail=${tail%"${nl}0"}
+  while [ "$tail" != "${tail%"$nl"}" ]; do tail=${tail%"$nl"}; done
+  db_complete "$tail" || lost "the dump does not end as a complete one does"
+  read -r sum _ <"$own.sum"
+  size=$(bytes "$own.dump")
+  number=$(inode "$own.dump")
+
+  # Who owns the directory, the server as a rule, reads the dump as well: backups of the data directory copy it.
+  # shellcheck disable=SC2012 # numbers, not names
+  ls -lnd . | {
+    read -r _ _ user group _
+    chown "$user:$group" "$own.dump" 2>/dev/null
+  }
+  chmod 640 "$own.dump" || lost "the dump's mode cannot be set"
+  rm -f "$own.sum" "$own.tail"
+
+  flush || lost "the dump cannot be flushed to its disk"
+  mine || lost "the lock was lost to: ${line:-nobody}"
+  main_lives || lost "the session ended"
+  mv -f "$own.dump" "$FILE" || lost "the dump cannot be renamed to $FILE"
+  : >"$own.renamed" || lost "the dump was renamed to $FILE, but nothing more can be written beside it"
+  flush || lost "the dump was renamed to $FILE, but its directory cannot be flushed to its disk"
+  say bytes "$size"
+  say sha256 "$sum"
+  say inode "$number"
+  say identity "$me"
+  say proven yes
+}
+
+# unchanged INODE BYTES: whether the file is still the one that was proven, under our lock, and nobody wrote into it.
+# shellcheck disable=SC3013 # -nt is POSIX since 2024; dash, busybox ash and bash have it
+unchanged() {
+  mine && [ "$(inode "$FILE")" = "$1" ] && [ "$(bytes "$FILE")" = "$2" ] && [ -e "$own.renamed" ] &&
+    ! [ "$FILE" -nt "$own.renamed" ]
+}
+
+finish() {
+  trap '' TERM HUP INT
+  end TERM "$worker" "$worker_started"
+  end TERM "$ticking" "$ticking_started"
+  wait
+  tidy
+  say end yes
+  exit 0
+}
+
+there=
+if cd -P -- "${FILE%/*}/" 2>/dev/null; then there=yes; fi
+compressor=$(command -v pigz || command -v gzip)
+asked=
+# From here on $! is set.
+: &
+wait
+look_round &
+worker=$!
+worker_started=$(started "$worker")
+ticker &
+ticking=$!
+ticking_started=$(started "$ticking")
+trap finish TERM HUP INT
+while IFS=' ' read -r command inode bytes <&3; do
+  case $command in
+  beat) end USR1 "$ticking" "$ticking_started" ;;
+  dump)
+    if [ -z "$asked" ]; then
+      asked=yes
+      dump &
+      worker=$!
+      worker_started=$(started "$worker")
+    fi
+    ;;
+  release)
+    if unchanged "$inode" "$bytes"; then say unchanged yes; else say unchanged no; fi
+    break
+    ;;
+  esac
+done
+finish

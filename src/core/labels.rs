@@ -1,0 +1,106 @@
+//! The labels and annotations that backup-ns reads and writes, and the rules for their values.
+
+/// What made the snapshot: `adhoc`, `cronjob` or a word of the user's.
+pub const TYPE: &str = "backup-ns.sh/type";
+/// The PersistentVolumeClaim, see [`pvc_value`].
+pub const PVC: &str = "backup-ns.sh/pvc";
+/// A word of the user's, usually the pod that ran the backup.
+pub const POD: &str = "backup-ns.sh/pod";
+/// `days` or `daily_weekly_monthly`.
+pub const RETAIN: &str = "backup-ns.sh/retain";
+/// With `retain=days`: how many.
+pub const RETAIN_DAYS: &str = "backup-ns.sh/retain-days";
+/// Holder of the daily slot `YYYY-MM-DD`.
+pub const DAILY: &str = "backup-ns.sh/daily";
+/// Holder of the weekly slot `YYYY-wWW`.
+pub const WEEKLY: &str = "backup-ns.sh/weekly";
+/// Holder of the monthly slot `YYYY-MM`.
+pub const MONTHLY: &str = "backup-ns.sh/monthly";
+/// The last day, `YYYY-MM-DD`, on which the snapshot must stay.
+pub const DELETE_AFTER: &str = "backup-ns.sh/delete-after";
+
+/// Annotation: the configuration that was set, without passwords, as `KEY='value'` lines.
+pub const ENV_CONFIG: &str = "backup-ns.sh/env-config";
+/// Annotation: the proof of the PostgreSQL dump, JSON, see [`crate::core::proof::Proof`].
+pub const DUMP_POSTGRES: &str = "backup-ns.sh/dump-postgres";
+/// Annotation: why the snapshot must not be taken for a backup, although it is ready.
+pub const DISTRUSTED: &str = "backup-ns.sh/distrusted";
+/// Annotation: the run that made the snapshot; tells our own object from another's of the same name.
+pub const RUN: &str = "backup-ns.sh/run";
+
+/// The longest label value that Kubernetes takes, in bytes
+/// (<https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set>).
+const LONGEST_VALUE: usize = 63;
+
+/// The label that holds a kind of slot.
+pub const fn of_slot(kind: crate::core::slot::SlotKind) -> &'static str {
+    use crate::core::slot::SlotKind;
+    match kind {
+        SlotKind::Daily => DAILY,
+        SlotKind::Weekly => WEEKLY,
+        SlotKind::Monthly => MONTHLY,
+    }
+}
+
+/// Whether `value` may be the value of a label.
+///
+/// # Errors
+/// What is accepted, as a phrase.
+pub fn check_value(value: &str) -> Result<(), String> {
+    let alphanumeric = |byte: Option<&u8>| byte.is_none_or(u8::is_ascii_alphanumeric);
+    let bytes = value.as_bytes();
+    let fine = bytes.len() <= LONGEST_VALUE
+        && alphanumeric(bytes.first())
+        && alphanumeric(bytes.last())
+        && bytes.iter().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(b));
+    if fine {
+        Ok(())
+    } else {
+        Err(format!("at most {LONGEST_VALUE} letters, digits, '-', '_' and '.', with a letter or digit at either end"))
+    }
+}
+
+/// The value of the `pvc` label. A PersistentVolumeClaim's name may be longer (253) than a label's value; the
+/// end of a longer one gives way to a hash, so that two long names stay two. What is decided about a
+/// PVC is decided by `spec.source`, never by this label, wherever that is known.
+pub fn pvc_value(pvc: &str) -> String {
+    if pvc.len() <= LONGEST_VALUE {
+        return pvc.to_string();
+    }
+    let keep: String = pvc.chars().take(LONGEST_VALUE - 17).collect();
+    format!("{}-{:016x}", keep.trim_end_matches(['-', '.']), fnv1a(pvc.as_bytes()))
+}
+
+/// 64-bit FNV-1a (<http://www.isthe.com/chongo/tech/comp/fnv/>): stable over releases, which std's hashers are not.
+fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn values_follow_the_syntax_of_kubernetes() {
+        for good in ["", "a", "cronjob", "2026-w53", "A_b.c-9", &"x".repeat(63)] {
+            assert!(check_value(good).is_ok(), "{good}");
+        }
+        for bad in ["-a", "a-", "a b", "ä", "a/b", "a\n", &"x".repeat(64)] {
+            assert!(check_value(bad).is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_pvc_name_has_a_label(name in "[a-z0-9]([a-z0-9.-]{0,250}[a-z0-9])?") {
+            prop_assert!(check_value(&pvc_value(&name)).is_ok(), "{}", pvc_value(&name));
+        }
+
+        #[test]
+        fn long_names_with_one_beginning_stay_apart(a in "[a-z]{1,9}", b in "[a-z]{1,9}") {
+            let long = "p".repeat(100);
+            prop_assert_eq!(a == b, pvc_value(&format!("{long}{a}")) == pvc_value(&format!("{long}{b}")));
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! What the container reported before a dump, and whether a dump may start there. Judges a report; how the report
+//! came here is none of its business.
+
+use crate::core::observed::VolumeMount;
+
+/// The container's report, line by line.
+#[derive(Debug, Clone, Default)]
+pub struct Look {
+    /// Tools that are not there, separated by spaces.
+    pub missing: String,
+    /// The dump's directory without symbolic links; empty if it is not there.
+    pub directory: String,
+    /// Mount paths of the PVC as the pod names them, each with what they are without symbolic links.
+    pub mounts: Vec<(String, String)>,
+    /// The container's `/proc/self/mountinfo`.
+    pub mountinfo: Vec<String>,
+    /// The line of `df -P -k` for the dump's directory.
+    pub df: String,
+    /// Size of the dump that is there, in bytes.
+    pub old_bytes: Option<u64>,
+    /// Whether a file can be made in the dump's directory.
+    pub writable: bool,
+    /// Whether the dump file's own path is a directory.
+    pub occupied: bool,
+    /// Whether the database answered a query with these credentials.
+    pub answers: bool,
+    /// The dump tool and its version.
+    pub tool: String,
+    /// The database's name as it was resolved in the container.
+    pub database: String,
+    /// The compressor, `gzip` or `pigz`.
+    pub compressor: String,
+    /// What tells this run of the container from any other: boot, process namespace, start of its first process.
+    pub identity: String,
+}
+
+impl Look {
+    /// Takes one line of the report; unknown keys are of no interest here.
+    pub fn note(&mut self, key: &str, value: &str) {
+        match key {
+            "missing" => self.missing = value.into(),
+            "directory" => self.directory = value.into(),
+            "mount-at" => self.mounts.push((value.into(), String::new())),
+            "mount-is" => {
+                if let Some(last) = self.mounts.last_mut() {
+                    last.1 = value.into();
+                }
+            }
+            "mountinfo" => self.mountinfo.push(value.into()),
+            "df" => self.df = value.into(),
+            "old-bytes" => self.old_bytes = value.trim().parse().ok(),
+            "writable" => self.writable = value == "yes",
+            "occupied" => self.occupied = value == "yes",
+            "answers" => self.answers = value == "yes",
+            "tool" => self.tool = value.into(),
+            "database" => self.database = value.into(),
+            "compressor" => self.compressor = value.into(),
+            "identity" => self.identity = value.into(),
+            _ => {}
+        }
+    }
+}
+
+/// A place where a dump may be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Site {
+    /// The dump's path within the volume, without a leading slash.
+    pub path_in_volume: String,
+    /// How full the volume is, in percent.
+    pub used_percent: u8,
+    /// How much room is left, in bytes.
+    pub available_bytes: u64,
+}
+
+/// Judges the report: every problem at once, each as `(what, remedy)`.
+///
+/// # Errors
+/// The problems, at least one.
+pub fn assess(
+    look: &Look,
+    mounts: &[VolumeMount],
+    pvc: &str,
+    file: &str,
+    threshold_percent: u8,
+) -> Result<Site, Vec<(String, String)>> {
+    let mut problems = Vec::new();
+    let mut problem = |what: String, remedy: &str| problems.push((what, remedy.to_string()));
+    let (directory, base) = file.rsplit_once('/').unwrap_or(("", file));
+
+    if !look.missing.is_empty() {
+        problem(
+            format!("the container lacks: {}", look.missing),
+            "name another container that has these tools, or add them to its image",
+        );
+    }
+    if !look.answers && look.missing.is_empty() {
+        problem(
+            "the database does not answer with these credentials".into(),
+            "look at the message above; check the host, port, user, password and database settings",
+        );
+    }
+    let path_in_volume = if look.directory.is_empty() {
+        problem(
+            format!("the dump's directory {directory}/ does not exist in the container"),
+            "set the dump file to a path on the PVC",
+        );
+        String::new()
+    } else {
+        match volume_path(look, mounts) {
+            Ok(path) if path.is_empty() => base.to_string(),
+            Ok(path) => format!("{path}/{base}"),
+            Err(instead) => {
+                let at: Vec<&str> = mounts.iter().map(|m| m.mount_path.as_str()).collect();
+                problem(
+                    format!(
+                        "the dump file {file} does not lie on the PVC '{pvc}' but on {instead}; the snapshot would not hold it"
+                    ),
+                    &format!("set the dump file to a path below {}", at.join(" or ")),
+                );
+                String::new()
+            }
+        }
+    };
+    if look.occupied {
+        problem(format!("{file} is a directory"), "set the dump file to the path of a file");
+    }
+    if !look.directory.is_empty() && !look.writable {
+        problem(
+            format!("nothing can be written in {}", look.directory),
+            "check whether the volume is mounted read-only and which user the container runs as",
+        );
+    }
+    let space = parse_df(&look.df);
+    if let Some((used_percent, available_bytes)) = space {
+        if used_percent >= threshold_percent {
+            problem(
+                format!("the volume is {used_percent} % full, the threshold is {threshold_percent} %"),
+                "free space, enlarge the PVC, or raise BAK_THRESHOLD_SPACE_USED_PERCENTAGE",
+            );
+        }
+        // The next dump is taken to be a tenth larger than the last one.
+        if let Some(old) = look.old_bytes
+            && available_bytes < old.saturating_add(old / 10)
+        {
+            problem(
+                format!(
+                    "there is no room for a second dump beside the first: {available_bytes} bytes are free, the last dump has {old}"
+                ),
+                "free space or enlarge the PVC: the last good dump stays until the new one is proven",
+            );
+        }
+    } else if !look.directory.is_empty() {
+        problem(format!("df says nothing that can be read: '{}'", look.df), "");
+    }
+
+    match space {
+        Some((used_percent, available_bytes)) if problems.is_empty() => {
+            Ok(Site { path_in_volume, used_percent, available_bytes })
+        }
+        _ => Err(problems),
+    }
+}
+
+/// The dump's directory within the volume, or the mount point on which it lies instead.
+fn volume_path(look: &Look, mounts: &[VolumeMount]) -> Result<String, String> {
+    let lies_on = mount_point(&look.mountinfo, &look.directory).unwrap_or_else(|| "no known mount".into());
+    // The mount path with the most symbolic links resolved is what the kernel names.
+    let ours = look.mounts.iter().find(|(_, physical)| *physical == lies_on).ok_or_else(|| lies_on.clone())?;
+    let mount = mounts.iter().find(|mount| mount.mount_path == ours.0).ok_or(lies_on.clone())?;
+    let below = look.directory.strip_prefix(&lies_on).unwrap_or_default();
+    Ok(format!("{}/{below}", mount.sub_path).split('/').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/"))
+}
+
+/// The mount point on which `path` lies: the longest that holds it, and among several on one point the last, which
+/// hides the others (proc_pid_mountinfo(5)). Catches what a pod's spec does not tell, such as a `VOLUME` of the image.
+fn mount_point(mountinfo: &[String], path: &str) -> Option<String> {
+    mountinfo
+        .iter()
+        .filter_map(|line| line.split(' ').nth(4))
+        .map(unescape)
+        .filter(|point| holds(point, path))
+        .max_by_key(String::len)
+}
+
+/// Whether the directory `point` is `path` or above it.
+fn holds(point: &str, path: &str) -> bool {
+    match path.strip_prefix(point) {
+        Some(rest) => rest.is_empty() || rest.starts_with('/') || point.ends_with('/'),
+        None => false,
+    }
+}
+
+/// Undoes the kernel's `\040`-style escapes of space, tab, newline and backslash.
+fn unescape(field: &str) -> String {
+    field.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\")
+}
+
+/// Used percent and available bytes from a line of `df -P -k`: the device may hold spaces, so the numbers are found
+/// by the first `NN%` that follows three of them.
+fn parse_df(line: &str) -> Option<(u8, u64)> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let at = (3..words.len()).find(|&i| {
+        words[i].strip_suffix('%').is_some_and(|n| n.parse::<u8>().is_ok())
+            && words[i - 3..i].iter().all(|word| word.parse::<u64>().is_ok())
+    })?;
+    let used = words[at].trim_end_matches('%').parse().ok()?;
+    let available: u64 = words[at - 1].parse().ok()?;
+    Some((used, available.saturating_mul(1024)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const FILE: &str = "/var/lib/postgresql/data/dump.sql.gz";
+    const MOUNT: &str = "/var/lib/postgresql/data";
+
+    fn mounted(path: &str, sub: &str) -> VolumeMount {
+        VolumeMount { name: "v".into(), mount_path: path.into(), sub_path: sub.into(), read_only: false }
+    }
+
+    fn sound() -> Look {
+        Look {
+            directory: MOUNT.into(),
+            mounts: vec![(MOUNT.into(), MOUNT.into())],
+            mountinfo: vec![
+                "1 0 0:30 / / rw - overlay overlay rw".into(),
+                format!("2 1 7:1 / {MOUNT} rw - ext4 /dev/loop1 rw"),
+                "3 1 0:31 / /var/lib/other rw - tmpfs tmpfs rw".into(),
+            ],
+            df: format!("/dev/loop1 1000000 100000 900000 10% {MOUNT}"),
+            writable: true,
+            answers: true,
+            ..Look::default()
+        }
+    }
+
+    fn judge(look: &Look) -> Result<Site, Vec<(String, String)>> {
+        assess(look, &[mounted(MOUNT, "")], "data", FILE, 90)
+    }
+
+    fn problems(change: impl Fn(&mut Look)) -> String {
+        let mut look = sound();
+        change(&mut look);
+        judge(&look).unwrap_err().into_iter().map(|(what, remedy)| format!("{what}; {remedy}\n")).collect()
+    }
+
+    #[test]
+    fn a_sound_place() {
+        let site = judge(&sound()).unwrap();
+        assert_eq!(
+            site,
+            Site { path_in_volume: "dump.sql.gz".into(), used_percent: 10, available_bytes: 900_000 * 1024 }
+        );
+    }
+
+    #[test]
+    fn a_mount_over_the_directory_is_seen() {
+        let mut look = sound();
+        look.mountinfo.push(format!("4 2 7:2 / {MOUNT}/pgdata rw - ext4 x rw"));
+        assert!(judge(&look).is_ok(), "a mount below the directory does not matter");
+        // What a VOLUME of the image does where the PVC is mounted one level above.
+        look.mounts = vec![("/var/lib/postgresql".into(), "/var/lib/postgresql".into())];
+        look.mountinfo.insert(1, "5 1 7:3 / /var/lib/postgresql rw - ext4 y rw".into());
+        let on = [mounted("/var/lib/postgresql", "")];
+        let said = assess(&look, &on, "data", FILE, 90).unwrap_err();
+        assert!(said[0].0.contains("does not lie on the PVC"), "{said:?}");
+    }
+
+    #[test]
+    fn the_path_must_lie_on_the_pvc() {
+        let said = problems(|look| {
+            look.mounts = vec![("/var/lib".into(), "/var/lib".into())];
+        });
+        assert!(said.contains("does not lie on the PVC 'data'") && said.contains(MOUNT), "{said}");
+        let said = problems(|look| look.directory = "/tmp".into());
+        assert!(said.contains("but on /;"), "{said}");
+        let said = problems(|look| look.mountinfo.clear());
+        assert!(said.contains("no known mount"), "{said}");
+    }
+
+    #[test]
+    fn links_and_sub_paths_lead_into_the_volume() {
+        let mut look = sound();
+        look.directory = "/srv/pg data/backups".into();
+        look.mounts = vec![("/link".into(), "/srv/pg data".into())];
+        look.mountinfo.push("9 1 7:1 /x /srv/pg\\040data rw - ext4 /dev/loop1 rw".into());
+        let site = assess(&look, &[mounted("/link", "tenant/db")], "data", "/link/backups/d.gz", 90).unwrap();
+        assert_eq!(site.path_in_volume, "tenant/db/backups/d.gz");
+    }
+
+    #[test]
+    fn space_is_needed_for_two() {
+        assert!(problems(|look| look.df = "/dev/x 100 95 5 95% /".into()).contains("95 % full, the threshold is 90 %"));
+        assert!(problems(|look| look.df = "/dev/x 100 90 10 90% /".into()).contains("90 % full"));
+        let said = problems(|look| look.old_bytes = Some(900_000 * 1024));
+        assert!(said.contains("no room for a second dump"), "{said}");
+        assert!(problems(|look| look.df = "nonsense".into()).contains("nonsense"));
+    }
+
+    #[test]
+    fn everything_wrong_is_said_at_once() {
+        let said = problems(|look| {
+            look.missing = "gzip pg_dump".into();
+            look.directory.clear();
+        });
+        assert!(said.contains("gzip pg_dump") && said.contains("/var/lib/postgresql/data/ does not exist"), "{said}");
+        assert!(problems(|look| look.answers = false).contains("does not answer"));
+        assert!(problems(|look| look.writable = false).contains("read-only"));
+        assert!(problems(|look| look.occupied = true).contains("is a directory"));
+    }
+
+    #[test]
+    fn a_device_name_may_hold_spaces() {
+        assert_eq!(parse_df("my share 7 5% 1000 250 750 25% /mnt/x y"), Some((25, 750 * 1024)));
+        assert_eq!(parse_df(""), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_report_panics(lines in prop::collection::vec("[ -~]{0,60}", 0..8), df in "[ -~]{0,60}", dir in "[ -~]{0,20}") {
+            let look = Look { mountinfo: lines, df, directory: dir, ..sound() };
+            let _ = judge(&look);
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The pure core: it decides and explains.
+//!
+//! Nothing below here starts a process, reads a clock, the environment or a file, or prints. Time is an
+//! argument, observations are arguments, and decisions come back together with their reasons.
+
+pub mod escape;
+pub mod labels;
+pub mod look;
+pub mod manifest;
+pub mod name;
+pub mod observed;
+pub mod plan;
+pub mod pod;
+pub mod proof;
+pub mod slot;
+pub mod target;
+pub mod zone;

@@ -1,0 +1,130 @@
+//! Names of VolumeSnapshots: the template, and what Kubernetes takes for a name.
+
+use chrono::{DateTime, Utc};
+
+use crate::core::zone::Zone;
+
+/// A parsed name template such as `{{ .pvcName }}-{{ .timestamp }}-{{ .rand }}`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Template(Vec<Part>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    Text(String),
+    PvcName,
+    Timestamp,
+    Rand,
+}
+
+impl Template {
+    /// Parses a template. Spaces inside the braces do not matter.
+    ///
+    /// # Errors
+    /// An unclosed `{{` or a name that is none of the three, as a phrase.
+    pub fn parse(text: &str) -> Result<Template, String> {
+        let mut parts = Vec::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once("{{") {
+            let (name, after) = after.split_once("}}").ok_or("a '{{' is not closed by '}}'")?;
+            if !before.is_empty() {
+                parts.push(Part::Text(before.to_string()));
+            }
+            parts.push(match name.trim() {
+                ".pvcName" => Part::PvcName,
+                ".timestamp" => Part::Timestamp,
+                ".rand" => Part::Rand,
+                other => return Err(format!("'{other}' is none of .pvcName, .timestamp and .rand")),
+            });
+            rest = after;
+        }
+        if !rest.is_empty() {
+            parts.push(Part::Text(rest.to_string()));
+        }
+        Ok(Template(parts))
+    }
+
+    /// The name for one backup. The timestamp is `YYYY-MM-DD-HHMMSS` in `zone`.
+    ///
+    /// # Errors
+    /// The result is no name that Kubernetes takes; says why and shows it.
+    pub fn render(&self, pvc: &str, now: DateTime<Utc>, zone: Zone, rand: &str) -> Result<String, String> {
+        let name: String = self
+            .0
+            .iter()
+            .map(|part| match part {
+                Part::Text(text) => text.clone(),
+                Part::PvcName => pvc.to_string(),
+                Part::Timestamp => zone.local(now).format("%Y-%m-%d-%H%M%S").to_string(),
+                Part::Rand => rand.to_string(),
+            })
+            .collect();
+        check_name(&name).map_err(|why| format!("the name '{name}' is not valid: {why}"))?;
+        Ok(name)
+    }
+}
+
+/// Whether `name` may name an object: an RFC 1123 subdomain
+/// (<https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#dns-subdomain-names>).
+///
+/// # Errors
+/// What is accepted, as a phrase.
+pub fn check_name(name: &str) -> Result<(), String> {
+    let part = |part: &str| {
+        let bytes = part.as_bytes();
+        let plain = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+        bytes.first().is_some_and(plain)
+            && bytes.last().is_some_and(plain)
+            && bytes.iter().all(|b| plain(b) || *b == b'-')
+    };
+    if name.len() <= 253 && name.split('.').all(part) {
+        Ok(())
+    } else {
+        Err("at most 253 lower-case letters, digits, '-' and '.', with a letter or digit at either end".to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const DEFAULT: &str = "{{ .pvcName }}-{{ .timestamp }}-{{ .rand }}";
+
+    fn instant() -> DateTime<Utc> {
+        DateTime::from_timestamp(1_795_305_600, 0).unwrap()
+    }
+
+    fn render(template: &str, zone: &str) -> Result<String, String> {
+        Template::parse(template)?.render("data", instant(), Zone::parse(zone).unwrap(), "abcdef")
+    }
+
+    #[test]
+    fn the_default_template() {
+        assert_eq!(render(DEFAULT, "UTC").unwrap(), "data-2026-11-22-000000-abcdef");
+        assert_eq!(render(DEFAULT, "America/New_York").unwrap(), "data-2026-11-21-190000-abcdef");
+        assert_eq!(render("{{.rand}}.x", "UTC").unwrap(), "abcdef.x");
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        assert!(render("{{ .pvcname }}", "UTC").unwrap_err().contains(".pvcname"));
+        assert!(render("{{ .rand", "UTC").unwrap_err().contains("not closed"));
+        assert!(render("Upper-{{ .rand }}", "UTC").unwrap_err().contains("Upper-abcdef"));
+        assert!(render("", "UTC").is_err());
+        assert!(render("a..{{.rand}}", "UTC").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_template_panics(text in "[{}. a-zA-Z-]{0,40}") {
+            let _ = render(&text, "UTC");
+        }
+
+        #[test]
+        fn a_rendered_name_is_valid(text in "[a-z0-9-]{0,20}(\\{\\{ ?\\.rand ?\\}\\}[a-z0-9.-]{0,9}){0,3}") {
+            if let Ok(name) = render(&text, "UTC") {
+                prop_assert!(check_name(&name).is_ok());
+            }
+        }
+    }
+}

@@ -1,0 +1,395 @@
+//! What was seen of the cluster: the fields of Kubernetes objects that decisions need, and no others.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+
+/// A list as `kubectl get -o json` prints it, of several kinds at once.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct List<T = Item> {
+    /// The objects. An answer without them is no list, and not one of nothing.
+    pub items: Vec<T>,
+}
+
+/// One object of a mixed list.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(tag = "kind")]
+pub enum Item {
+    /// See [`Pvc`].
+    PersistentVolumeClaim(Pvc),
+    /// See [`Pod`].
+    Pod(Pod),
+    /// See [`Workload`].
+    Deployment(Workload),
+    /// See [`Workload`].
+    StatefulSet(Workload),
+    /// See [`Workload`].
+    DaemonSet(Workload),
+    /// Anything else.
+    #[serde(other)]
+    Other,
+}
+
+/// `metadata` of any object.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Meta {
+    /// `metadata.name`.
+    pub name: String,
+    /// `metadata.resourceVersion`.
+    pub resource_version: String,
+    /// `metadata.creationTimestamp`.
+    pub creation_timestamp: DateTime<Utc>,
+    /// `metadata.deletionTimestamp`: set once somebody deleted the object.
+    pub deletion_timestamp: Option<DateTime<Utc>>,
+    /// `metadata.labels`.
+    pub labels: BTreeMap<String, String>,
+    /// `metadata.annotations`.
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// A PersistentVolumeClaim.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Pvc {
+    /// Name and the rest.
+    pub metadata: Meta,
+    /// `status`.
+    pub status: Phase,
+}
+
+/// A `status` of which only the phase counts.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Phase {
+    /// Such as `Bound`.
+    pub phase: String,
+}
+
+/// A Deployment, StatefulSet or DaemonSet.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Workload {
+    /// Name and the rest.
+    pub metadata: Meta,
+    /// `spec`.
+    pub spec: WorkloadSpec,
+}
+
+/// `spec` of a [`Workload`].
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct WorkloadSpec {
+    /// Which pods are its own.
+    pub selector: Selector,
+}
+
+/// A label selector.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Selector {
+    /// All must be equal.
+    pub match_labels: BTreeMap<String, String>,
+    /// All must hold.
+    pub match_expressions: Vec<Requirement>,
+}
+
+/// One expression of a [`Selector`].
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Requirement {
+    /// The label.
+    pub key: String,
+    /// `In`, `NotIn`, `Exists` or `DoesNotExist`.
+    pub operator: String,
+    /// For `In` and `NotIn`.
+    pub values: Vec<String>,
+}
+
+impl Selector {
+    /// Whether an object with these labels is selected. An empty selector selects nothing here: a workload of
+    /// ours always has one, and "every pod" is never what is meant. An unknown operator holds for nothing.
+    pub fn selects(&self, labels: &BTreeMap<String, String>) -> bool {
+        let empty = self.match_labels.is_empty() && self.match_expressions.is_empty();
+        !empty
+            && self.match_labels.iter().all(|(key, value)| labels.get(key) == Some(value))
+            && self.match_expressions.iter().all(|requirement| {
+                let value = labels.get(&requirement.key);
+                match requirement.operator.as_str() {
+                    "In" => value.is_some_and(|value| requirement.values.contains(value)),
+                    "NotIn" => value.is_none_or(|value| !requirement.values.contains(value)),
+                    "Exists" => value.is_some(),
+                    "DoesNotExist" => value.is_none(),
+                    _ => false,
+                }
+            })
+    }
+}
+
+/// A Pod.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Pod {
+    /// Name and the rest.
+    pub metadata: Meta,
+    /// `spec`.
+    pub spec: PodSpec,
+    /// `status`.
+    pub status: PodStatus,
+}
+
+/// `spec` of a [`Pod`].
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct PodSpec {
+    /// The containers that run together.
+    pub containers: Vec<Container>,
+    /// What they can mount.
+    pub volumes: Vec<Volume>,
+}
+
+/// A container of a pod.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Container {
+    /// Its name within the pod.
+    pub name: String,
+    /// What it mounts, and where.
+    pub volume_mounts: Vec<VolumeMount>,
+}
+
+/// One mount of a container.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct VolumeMount {
+    /// The volume's name within the pod.
+    pub name: String,
+    /// Where in the container.
+    pub mount_path: String,
+    /// Which folder of the volume; empty for its root.
+    pub sub_path: String,
+    /// Whether nothing can be written.
+    pub read_only: bool,
+}
+
+/// A volume of a pod.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Volume {
+    /// Its name within the pod.
+    pub name: String,
+    /// The claim behind it, if it is one.
+    pub persistent_volume_claim: Option<ClaimReference>,
+}
+
+/// A volume's reference to a PersistentVolumeClaim.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ClaimReference {
+    /// The claim's name.
+    pub claim_name: String,
+}
+
+/// `status` of a [`Pod`].
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PodStatus {
+    /// Such as `Running`.
+    pub phase: String,
+    /// `Ready` among them.
+    pub conditions: Vec<Condition>,
+    /// When the kubelet took it on.
+    pub start_time: Option<DateTime<Utc>>,
+}
+
+/// A condition of a pod.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Condition {
+    /// Such as `Ready`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// `True`, `False` or `Unknown`.
+    pub status: String,
+}
+
+/// A VolumeSnapshot.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Snapshot {
+    /// Name and the rest.
+    pub metadata: Meta,
+    /// `spec`.
+    pub spec: SnapshotSpec,
+    /// `status`; absent until the snapshot controller saw it.
+    pub status: SnapshotStatus,
+}
+
+/// `spec` of a [`Snapshot`].
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct SnapshotSpec {
+    /// Of what it is.
+    pub source: SnapshotSource,
+}
+
+/// `spec.source` of a [`Snapshot`].
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SnapshotSource {
+    /// The claim it was cut from; absent on one that was bound to stored data by hand.
+    pub persistent_volume_claim_name: Option<String>,
+}
+
+/// `status` of a [`Snapshot`].
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SnapshotStatus {
+    /// The moment for which it stands; set once it is cut.
+    pub creation_time: Option<DateTime<Utc>>,
+    /// Whether volumes can be made from it.
+    pub ready_to_use: Option<bool>,
+    /// The VolumeSnapshotContent that holds it.
+    pub bound_volume_snapshot_content_name: Option<String>,
+    /// The smallest volume it can be restored to, a quantity such as `1Gi`.
+    pub restore_size: Option<String>,
+    /// What went wrong last.
+    pub error: Option<SnapshotError>,
+}
+
+/// `status.error` of a [`Snapshot`].
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct SnapshotError {
+    /// The driver's or the controller's words.
+    pub message: Option<String>,
+}
+
+/// Where a snapshot stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Readiness {
+    /// Not cut yet, as far as is known.
+    Pending,
+    /// Cut, but no volume can be made from it yet.
+    Cut,
+    /// Usable.
+    Ready,
+    /// Failed, with the words of who failed.
+    Failed(String),
+}
+
+impl Snapshot {
+    /// Whether this is a snapshot of the claim `pvc`.
+    pub fn is_of(&self, pvc: &str) -> bool {
+        match &self.spec.source.persistent_volume_claim_name {
+            Some(source) => source == pvc,
+            None => self.metadata.labels.get(super::labels::PVC) == Some(&super::labels::pvc_value(pvc)),
+        }
+    }
+
+    /// Where it stands. Ready outweighs an error: the error is then of an attempt before.
+    pub fn readiness(&self) -> Readiness {
+        match (&self.status.error, self.status.creation_time) {
+            _ if self.status.ready_to_use == Some(true) => Readiness::Ready,
+            (Some(error), _) => Readiness::Failed(error.message.clone().unwrap_or_else(|| "no reason given".into())),
+            (None, Some(_)) => Readiness::Cut,
+            (None, None) => Readiness::Pending,
+        }
+    }
+}
+
+/// One event of a watch.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(from = "WatchEvent")]
+pub enum SnapshotEvent {
+    /// It is there, or it changed.
+    Now(Box<Snapshot>),
+    /// It was deleted.
+    Deleted,
+    /// A mark in the stream without news.
+    Bookmark,
+    /// The watch cannot go on.
+    Error,
+}
+
+/// An event as the API streams it.
+#[derive(Deserialize)]
+struct WatchEvent {
+    #[serde(rename = "type")]
+    kind: String,
+    object: Snapshot,
+}
+
+impl From<WatchEvent> for SnapshotEvent {
+    fn from(event: WatchEvent) -> SnapshotEvent {
+        match event.kind.as_str() {
+            "ADDED" | "MODIFIED" => SnapshotEvent::Now(Box::new(event.object)),
+            "DELETED" => SnapshotEvent::Deleted,
+            "BOOKMARK" => SnapshotEvent::Bookmark,
+            _ => SnapshotEvent::Error,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_mixed_list_is_told_apart() {
+        let list: List = serde_json::from_value(json!({"kind": "List", "items": [
+            {"kind": "Pod", "metadata": {"name": "a"}, "spec": {"containers": [{"name": "c"}]}, "extra": 1},
+            {"kind": "Secret", "metadata": {"name": "b"}, "data": {}},
+        ]}))
+        .unwrap();
+        let [Item::Pod(pod), Item::Other] = &list.items[..] else { panic!("{list:?}") };
+        assert_eq!(pod.spec.containers[0].name, "c");
+    }
+
+    #[test]
+    fn watch_events_are_read() {
+        let event = |kind: &str| {
+            serde_json::from_value(json!({"type": kind, "object": {"metadata": {"name": "s"},
+                "spec": {"source": {"persistentVolumeClaimName": "data"}}, "status": {"error": {"message": "boom"}}}}))
+        };
+        let SnapshotEvent::Now(snapshot) = event("MODIFIED").unwrap() else { panic!() };
+        assert!(snapshot.is_of("data") && !snapshot.is_of("other"));
+        assert_eq!(snapshot.readiness(), Readiness::Failed("boom".into()));
+        assert!(matches!(event("DELETED").unwrap(), SnapshotEvent::Deleted));
+        let status = json!({"type": "ERROR", "object": {"kind": "Status", "status": "Failure", "code": 410}});
+        assert!(serde_json::from_value::<SnapshotEvent>(status).is_err(), "a Status is no snapshot, and so an error");
+    }
+
+    #[test]
+    fn readiness_goes_from_pending_to_ready() {
+        let mut snapshot = Snapshot::default();
+        assert_eq!(snapshot.readiness(), Readiness::Pending);
+        snapshot.status.creation_time = DateTime::from_timestamp(1_795_305_600, 0);
+        assert_eq!(snapshot.readiness(), Readiness::Cut);
+        snapshot.status.error = Some(SnapshotError { message: None });
+        assert!(matches!(snapshot.readiness(), Readiness::Failed(_)));
+        snapshot.status.ready_to_use = Some(true);
+        assert_eq!(snapshot.readiness(), Readiness::Ready);
+    }
+
+    #[test]
+    fn selectors_select() {
+        let selector: Selector = serde_json::from_value(json!({
+            "matchLabels": {"app": "db"},
+            "matchExpressions": [
+                {"key": "tier", "operator": "In", "values": ["a", "b"]},
+                {"key": "old", "operator": "DoesNotExist"},
+            ],
+        }))
+        .unwrap();
+        let labels =
+            |text: &str| text.split(',').filter_map(|p| p.split_once('=')).map(|(k, v)| (k.into(), v.into())).collect();
+        assert!(selector.selects(&labels("app=db,tier=b,x=y")));
+        for other in ["app=db,tier=c", "app=db", "app=db,tier=a,old=1", "tier=a", ""] {
+            assert!(!selector.selects(&labels(other)), "{other}");
+        }
+        assert!(!Selector::default().selects(&labels("app=db")));
+    }
+}

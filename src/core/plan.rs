@@ -1,0 +1,83 @@
+//! A plan as data and as text: the steps that stand in a dry run. What the steps are is the command's to say.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::core::escape::word;
+use crate::core::target::BOOT;
+
+/// One step of a plan.
+#[derive(Debug, Clone, Serialize)]
+pub struct Step {
+    /// What is done, a phrase.
+    pub what: String,
+    /// The command lines, ready to read; the exec script is named, not shown.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub commands: Vec<String>,
+    /// The object that is sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<Value>,
+}
+
+impl Step {
+    /// A step without a command.
+    pub fn new(what: impl Into<String>) -> Step {
+        Step { what: what.into(), commands: Vec::new(), manifest: None }
+    }
+
+    /// The same step with a kubectl call.
+    #[must_use]
+    pub fn kubectl(self, args: &[String]) -> Step {
+        let words: Vec<String> =
+            args.iter().map(|arg| if arg == BOOT { "<script on stdin>".into() } else { word(arg) }).collect();
+        self.command(format!("kubectl {}", words.join(" ")))
+    }
+
+    /// The same step with a command line as it is.
+    #[must_use]
+    pub fn command(mut self, command: impl Into<String>) -> Step {
+        self.commands.push(command.into());
+        self
+    }
+
+    /// The same step with an object that is sent.
+    #[must_use]
+    pub fn manifest(mut self, manifest: Value) -> Step {
+        self.manifest = Some(manifest);
+        self
+    }
+}
+
+/// The plan as text for people.
+pub fn text(steps: &[Step]) -> String {
+    let mut text = String::new();
+    for (number, step) in steps.iter().enumerate() {
+        text.push_str(&format!("{}. {}\n", number + 1, step.what));
+        for command in &step.commands {
+            text.push_str(&format!("   $ {command}\n"));
+        }
+        if let Some(manifest) = &step.manifest {
+            let json = serde_json::to_string_pretty(manifest).unwrap_or_default();
+            for line in json.lines() {
+                text.push_str(&format!("     {line}\n"));
+            }
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::target::Target;
+
+    #[test]
+    fn a_plan_shows_commands_but_no_script() {
+        let target = Target { context: Some("prod".into()), ..Target::default() };
+        let steps = [Step::new("look").kubectl(&target.exec("p", "c")), Step::new("end")];
+        let text = text(&steps);
+        assert!(text.contains("1. look\n   $ kubectl --context=prod exec"), "{text}");
+        assert!(text.contains("<script on stdin>"), "{text}");
+        assert!(!text.contains("IFS="), "{text}");
+    }
+}

@@ -1,0 +1,169 @@
+//! The proof of a dump: what the container said of it, whether that is enough, and whether a second look agrees.
+
+use serde::{Deserialize, Serialize};
+
+/// What the container said of a finished dump file, line by line.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Claim {
+    /// Size in bytes.
+    pub bytes: Option<u64>,
+    /// SHA-256 of the compressed file, 64 hexadecimal digits.
+    pub sha256: String,
+    /// The file's inode: a replaced file has another.
+    pub inode: String,
+    /// When the dump began, RFC 3339 in UTC.
+    pub began: String,
+    /// When it ended, likewise.
+    pub ended: String,
+    /// Which run of the container spoke.
+    pub identity: String,
+}
+
+impl Claim {
+    /// Takes one line of the report; unknown keys are of no interest here.
+    pub fn note(&mut self, key: &str, value: &str) {
+        match key {
+            "bytes" => self.bytes = value.trim().parse().ok(),
+            "sha256" => self.sha256 = value.into(),
+            "inode" => self.inode = value.into(),
+            "began" => self.began = value.into(),
+            "ended" => self.ended = value.into(),
+            "identity" => self.identity = value.into(),
+            _ => {}
+        }
+    }
+
+    /// Whether the claim of a dump is whole and believable in itself; its size in bytes.
+    ///
+    /// # Errors
+    /// What is missing or impossible.
+    pub fn check(&self) -> Result<u64, String> {
+        if self.began.is_empty() || self.ended.is_empty() {
+            return Err("it did not say when it began and ended".into());
+        }
+        self.check_file()
+    }
+
+    /// Whether the claim of a file is whole; a second look did not see the dump being made.
+    ///
+    /// # Errors
+    /// As [`Claim::check`].
+    pub fn check_file(&self) -> Result<u64, String> {
+        let bytes = self.bytes.ok_or("it gave no size")?;
+        // The smallest gzip file has 18 bytes of header and trailer (RFC 1952, 2.2).
+        if bytes < 18 {
+            return Err(format!("a dump of {bytes} bytes is none"));
+        }
+        if self.sha256.len() != 64 || !self.sha256.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(format!("it gave no SHA-256 but '{}'", self.sha256));
+        }
+        if self.inode.is_empty() || self.identity.is_empty() {
+            return Err("it did not say which file in which container".into());
+        }
+        Ok(bytes)
+    }
+
+    /// Whether a second look at the file, by another process through another stream, found the same.
+    ///
+    /// # Errors
+    /// What differs.
+    pub fn agrees(&self, second: &Claim) -> Result<(), String> {
+        if self.identity != second.identity {
+            return Err("the container was restarted or replaced after the dump".into());
+        }
+        if self.inode != second.inode {
+            return Err("the file was replaced after the dump".into());
+        }
+        if self.bytes != second.bytes {
+            return Err(format!("the file's size changed after the dump: {:?}, then {:?}", self.bytes, second.bytes));
+        }
+        if self.sha256 != second.sha256 {
+            return Err(format!("the file's SHA-256 changed after the dump: {}, then {}", self.sha256, second.sha256));
+        }
+        Ok(())
+    }
+}
+
+/// The proof as it stands on the VolumeSnapshot, in an annotation, as JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Proof {
+    /// The dump tool and its version, as it names itself.
+    pub tool: String,
+    /// The database that it is of.
+    pub database: String,
+    /// Size of the compressed file in bytes.
+    pub bytes: u64,
+    /// SHA-256 of the compressed file.
+    pub sha256: String,
+    /// When the dump began, RFC 3339 in UTC.
+    pub began: String,
+    /// When the dump ended, likewise.
+    pub ended: String,
+    /// The dump's path in the container.
+    pub file: String,
+    /// The dump's path within the volume, for whoever mounts a restored one.
+    pub path_in_volume: String,
+    /// The pod it was made in.
+    pub pod: String,
+    /// The container it was made in.
+    pub container: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claim() -> Claim {
+        let mut claim = Claim::default();
+        for (key, value) in [
+            ("bytes", "1234"),
+            ("sha256", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
+            ("inode", "12"),
+            ("identity", "boot:ns:1"),
+            ("began", "2026-01-02T03:04:05Z"),
+            ("ended", "2026-01-02T03:04:06Z"),
+            ("other", "x"),
+        ] {
+            claim.note(key, value);
+        }
+        claim
+    }
+
+    #[test]
+    fn a_whole_claim_counts_and_any_hole_does_not() {
+        assert_eq!(claim().check(), Ok(1234));
+        let holes: [fn(&mut Claim); 8] = [
+            |c| c.began.clear(),
+            |c| c.ended.clear(),
+            |c| c.bytes = None,
+            |c| c.bytes = Some(17),
+            |c| c.sha256.clear(),
+            |c| c.sha256.replace_range(0..1, "z"),
+            |c| c.inode.clear(),
+            |c| c.identity.clear(),
+        ];
+        for hole in holes {
+            let mut claim = claim();
+            hole(&mut claim);
+            assert!(claim.check().is_err(), "{claim:?}");
+        }
+    }
+
+    #[test]
+    fn a_second_look_must_find_the_same() {
+        assert_eq!(claim().agrees(&claim()), Ok(()));
+        type Change = fn(&mut Claim);
+        let changes: [(Change, &str); 4] = [
+            (|c| c.identity.push('x'), "restarted"),
+            (|c| c.inode.push('1'), "replaced"),
+            (|c| c.bytes = Some(1235), "size"),
+            (|c| c.sha256.replace_range(0..1, "f"), "SHA-256"),
+        ];
+        for (change, word) in changes {
+            let mut second = claim();
+            change(&mut second);
+            assert!(claim().agrees(&second).unwrap_err().contains(word));
+        }
+    }
+}

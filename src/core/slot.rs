@@ -1,0 +1,137 @@
+//! Retention slots: the day, the ISO week and the month that a snapshot can stand for, and the dates
+//! around them. Knows the calendar, not the cluster.
+
+use chrono::{DateTime, Datelike, Days, Utc};
+
+use crate::core::zone::Zone;
+
+/// The kinds of retention slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum SlotKind {
+    /// A calendar day.
+    Daily,
+    /// An ISO 8601 week.
+    Weekly,
+    /// A calendar month.
+    Monthly,
+}
+
+impl SlotKind {
+    /// All kinds, shortest first.
+    pub const ALL: [SlotKind; 3] = [SlotKind::Daily, SlotKind::Weekly, SlotKind::Monthly];
+
+    /// The label's value for the slot that holds `instant`: `YYYY-MM-DD`, `YYYY-wWW` with the ISO week-year
+    /// (ISO 8601: 2027-01-01 lies in 2026-w53), or `YYYY-MM`.
+    pub fn value(self, instant: DateTime<Utc>, zone: Zone) -> String {
+        let local = zone.local(instant);
+        match self {
+            SlotKind::Daily => format!("{:04}-{:02}-{:02}", local.year(), local.month(), local.day()),
+            SlotKind::Weekly => {
+                let week = local.iso_week();
+                format!("{:04}-w{:02}", week.year(), week.week())
+            }
+            SlotKind::Monthly => format!("{:04}-{:02}", local.year(), local.month()),
+        }
+    }
+
+    /// Whether a label's value, found on a snapshot made at `made`, means the slot `slot`. The older tool wrote
+    /// weeks as `wWW` without a year; such a week is of the ISO year in which the snapshot was made.
+    pub fn same(self, label: &str, made: DateTime<Utc>, slot: &str, zone: Zone) -> bool {
+        if self == SlotKind::Weekly && label.starts_with('w') {
+            let year = zone.local(made).iso_week().year();
+            return format!("{year:04}-{label}") == slot;
+        }
+        label == slot
+    }
+}
+
+/// The date, `days` days after the local day of `instant`, as `YYYY-MM-DD`.
+pub fn date_after(instant: DateTime<Utc>, days: u32, zone: Zone) -> String {
+    let day = zone.local(instant).date_naive();
+    let then = day.checked_add_days(Days::new(u64::from(days))).unwrap_or(chrono::NaiveDate::MAX);
+    then.format("%Y-%m-%d").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn at(text: &str) -> DateTime<Utc> {
+        DateTime::parse_from_rfc3339(text).unwrap().to_utc()
+    }
+
+    fn values(instant: &str, zone: &str) -> [String; 3] {
+        let zone = Zone::parse(zone).unwrap();
+        SlotKind::ALL.map(|kind| kind.value(at(instant), zone))
+    }
+
+    #[test]
+    fn year_ends_follow_the_iso_week_year() {
+        assert_eq!(values("2026-12-31T12:00:00Z", "UTC"), ["2026-12-31", "2026-w53", "2026-12"]);
+        assert_eq!(values("2027-01-01T12:00:00Z", "UTC"), ["2027-01-01", "2026-w53", "2027-01"]);
+        assert_eq!(values("2027-01-04T12:00:00Z", "UTC"), ["2027-01-04", "2027-w01", "2027-01"]);
+        // A Monday in December that already belongs to the next year's first week.
+        assert_eq!(values("2024-12-30T00:00:00Z", "UTC"), ["2024-12-30", "2025-w01", "2024-12"]);
+    }
+
+    #[test]
+    fn a_day_is_the_zones_day() {
+        assert_eq!(values("2026-06-30T22:30:00Z", "Europe/Vienna"), ["2026-07-01", "2026-w27", "2026-07"]);
+        assert_eq!(values("2026-07-01T03:00:00Z", "America/New_York"), ["2026-06-30", "2026-w27", "2026-06"]);
+        assert_eq!(values("2026-01-01T10:30:00Z", "Pacific/Kiritimati")[0], "2026-01-02");
+    }
+
+    #[test]
+    fn daylight_saving_neither_skips_nor_doubles_a_date() {
+        let vienna = Zone::parse("Europe/Vienna").unwrap();
+        // Clocks go forward at 01:00 UTC on 2026-03-29 and back at 01:00 UTC on 2026-10-25.
+        for (night, day) in [("2026-03-28T23:30:00Z", "2026-03-29"), ("2026-10-25T22:30:00Z", "2026-10-25")] {
+            assert_eq!(SlotKind::Daily.value(at(night), vienna), day);
+        }
+        assert_eq!(date_after(at("2026-03-28T12:00:00Z"), 1, vienna), "2026-03-29");
+        assert_eq!(date_after(at("2026-10-24T22:30:00Z"), 1, vienna), "2026-10-26");
+    }
+
+    #[test]
+    fn delete_after_counts_calendar_days() {
+        assert_eq!(date_after(at("2026-12-15T12:00:00Z"), 30, Zone::UTC), "2027-01-14");
+        assert_eq!(date_after(at("2028-02-28T12:00:00Z"), 1, Zone::UTC), "2028-02-29");
+        assert_eq!(date_after(at("2026-12-15T12:00:00Z"), 0, Zone::UTC), "2026-12-15");
+    }
+
+    #[test]
+    fn the_older_weeks_are_read() {
+        let made = at("2027-01-01T12:00:00Z");
+        assert!(SlotKind::Weekly.same("w53", made, "2026-w53", Zone::UTC));
+        assert!(!SlotKind::Weekly.same("w53", made, "2020-w53", Zone::UTC));
+        assert!(SlotKind::Weekly.same("2026-w53", made, "2026-w53", Zone::UTC));
+        assert!(!SlotKind::Daily.same("w53", made, "2026-w53", Zone::UTC));
+    }
+
+    proptest! {
+        // From 1970 to 2100, in zones with odd offsets and rules.
+        #[test]
+        fn slots_are_valid_label_values_and_grow_with_time(
+            second in 0i64..4_102_444_800,
+            later in 0i64..40_000_000,
+            zone in prop::sample::select(vec!["UTC", "Europe/Vienna", "Asia/Kathmandu", "Pacific/Apia", "America/St_Johns"]),
+        ) {
+            let zone = Zone::parse(zone).unwrap();
+            let a = DateTime::from_timestamp(second, 0).unwrap();
+            let b = DateTime::from_timestamp(second + later, 0).unwrap();
+            for kind in SlotKind::ALL {
+                let (x, y) = (kind.value(a, zone), kind.value(b, zone));
+                prop_assert!(x <= y, "{x} {y}");
+                prop_assert!(crate::core::labels::check_value(&x).is_ok());
+                prop_assert!(kind.same(&x, a, &x, zone));
+            }
+            // Whole weeks apart is never the same week, and seven days cover exactly two week labels or one.
+            let week = |days: i64| SlotKind::Weekly.value(DateTime::from_timestamp(second + days * 86_400 , 0).unwrap(), Zone::UTC);
+            let mut labels: Vec<_> = (0..7).map(week).collect();
+            labels.dedup();
+            prop_assert!(labels.len() <= 2);
+            prop_assert_ne!(week(0), week(7));
+        }
+    }
+}

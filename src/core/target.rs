@@ -1,0 +1,207 @@
+//! Which cluster and namespace a run works on, and the argument lists of every kubectl call it makes there. Pure: these
+//! lists are shown by a dry run and executed by a run, so the one cannot differ from the other.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// Which cluster and namespace, and how to reach them.
+#[derive(Debug, Clone, Default)]
+pub struct Target {
+    /// `--kubeconfig`, where one was named.
+    pub kubeconfig: Option<String>,
+    /// `--context`: pinned at the start, so that somebody who switches contexts meanwhile switches nothing here.
+    pub context: Option<String>,
+    /// Whether kubectl talks to the cluster that it runs in.
+    pub in_cluster: bool,
+    /// The namespace.
+    pub namespace: String,
+    /// How long one request may take.
+    pub request_timeout: Duration,
+}
+
+/// What `sh -c` gets in a container, see `src/container`.
+pub const BOOT: &str = include_str!("../container/boot.sh");
+
+const SNAPSHOTS: &str = "volumesnapshots.snapshot.storage.k8s.io";
+
+/// What was asked for by flags and environment.
+#[derive(Debug, Clone, Default)]
+pub struct Asked {
+    /// `--kubeconfig`.
+    pub kubeconfig: Option<String>,
+    /// `--context`.
+    pub context: Option<String>,
+    /// `--namespace`.
+    pub namespace: Option<String>,
+    /// The namespace of the pod that this program runs in, if it runs in one.
+    pub own_namespace: Option<String>,
+    /// How long one request may take.
+    pub request_timeout: Duration,
+}
+
+impl Target {
+    /// What needs no look at the kubeconfig; none where one is needed.
+    pub fn as_asked(asked: &Asked) -> Option<Target> {
+        let (context, namespace) = (asked.context.clone()?, asked.namespace.clone()?);
+        Some(Target { context: Some(context), namespace, ..Target::of(asked) })
+    }
+
+    /// A target without context and namespace, good for [`Target::config_view`].
+    pub fn of(asked: &Asked) -> Target {
+        Target { kubeconfig: asked.kubeconfig.clone(), request_timeout: asked.request_timeout, ..Target::default() }
+    }
+
+    /// Pins context and namespace by `view`, what `kubectl config view -o json` printed: the current context; its
+    /// namespace, in a pod without a kubeconfig the pod's own, else `default`.
+    ///
+    /// # Errors
+    /// There is no context, and this is no pod.
+    pub fn resolve(asked: &Asked, view: &Value) -> Result<Target, String> {
+        let named = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_string);
+        let context = asked.context.clone().or_else(|| named(&view["current-context"]));
+        let contexts = view["contexts"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let found = contexts.iter().find(|found| context.is_some() && named(&found["name"]) == context);
+        let contexts_own = found.and_then(|found| named(&found["context"]["namespace"]));
+        // Without a context kubectl talks to the cluster that it runs in, if it runs in one.
+        let own = asked.own_namespace.clone().filter(|_| context.is_none());
+        let in_cluster = own.is_some();
+        if context.is_none() && !in_cluster {
+            return Err("kubectl has no cluster to talk to: no current context is set".into());
+        }
+        let namespace = asked.namespace.clone().or(contexts_own).or(own).unwrap_or_else(|| "default".into());
+        Ok(Target { context, in_cluster, namespace, ..Target::of(asked) })
+    }
+
+    fn call(&self, limit: Duration, rest: &[&str]) -> Vec<String> {
+        let mut args = Vec::new();
+        for (flag, value) in [("--kubeconfig", &self.kubeconfig), ("--context", &self.context)] {
+            if let Some(value) = value {
+                args.push(format!("{flag}={value}"));
+            }
+        }
+        // In a pod without a kubeconfig kubectl takes any such flag for a configuration and looks for no other.
+        if !limit.is_zero() && !self.in_cluster {
+            args.push(format!("--request-timeout={}s", limit.as_secs().max(1)));
+        }
+        args.extend(rest.iter().map(ToString::to_string));
+        args
+    }
+
+    fn snapshots(&self, rest: &str) -> String {
+        format!("/apis/snapshot.storage.k8s.io/v1/namespaces/{}/volumesnapshots{rest}", self.namespace)
+    }
+
+    /// Reads the kubeconfig's contexts; no request is made.
+    pub fn config_view(&self) -> Vec<String> {
+        self.call(Duration::ZERO, &["config", "view", "-o", "json"])
+    }
+
+    /// Reads all that a backup is decided on, in one process: claims, pods, snapshots, and `workloads` if any.
+    pub fn observe(&self, workloads: Option<&str>) -> Vec<String> {
+        let mut kinds = format!("persistentvolumeclaims,pods,{SNAPSHOTS}");
+        if let Some(workloads) = workloads {
+            kinds.push(',');
+            kinds.push_str(workloads);
+        }
+        self.call(self.request_timeout, &["get", &kinds, "-n", &self.namespace, "-o", "json"])
+    }
+
+    /// Runs a script in a container; the script and its values go to stdin.
+    pub fn exec(&self, pod: &str, container: &str) -> Vec<String> {
+        let rest = ["exec", "-i", "-q", "-n", &self.namespace, pod, "-c", container, "--", "sh", "-c", BOOT];
+        self.call(Duration::ZERO, &rest)
+    }
+
+    /// Lists the namespace's snapshots.
+    pub fn list_snapshots(&self) -> Vec<String> {
+        self.call(self.request_timeout, &["get", "--raw", &self.snapshots("")])
+    }
+
+    /// Reads one snapshot.
+    pub fn get_snapshot(&self, name: &str) -> Vec<String> {
+        self.call(self.request_timeout, &["get", "--raw", &self.snapshots(&format!("/{name}"))])
+    }
+
+    /// Creates the snapshot whose manifest comes on stdin.
+    pub fn create_snapshot(&self) -> Vec<String> {
+        self.call(self.request_timeout, &["create", "--raw", &self.snapshots(""), "-f", "-"])
+    }
+
+    /// Changes one snapshot by a merge patch.
+    pub fn patch_snapshot(&self, name: &str, patch: &Value) -> Vec<String> {
+        let patch = patch.to_string();
+        self.call(
+            self.request_timeout,
+            &["patch", SNAPSHOTS, name, "-n", &self.namespace, "--type=merge", "-p", &patch],
+        )
+    }
+
+    /// Streams the changes of one snapshot, from the version `since` on or from its state now.
+    pub fn watch_snapshot(&self, name: &str, since: Option<&str>, limit: Duration) -> Vec<String> {
+        let seconds = limit.as_secs().max(1);
+        let mut path = format!("?watch=1&timeoutSeconds={seconds}&fieldSelector=metadata.name%3D{name}");
+        if let Some(since) = since {
+            path.push_str("&resourceVersion=");
+            path.push_str(since);
+        }
+        self.call(limit + Duration::from_secs(5), &["get", "--raw", &self.snapshots(&path)])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn every_call_names_its_context_and_namespace() {
+        let target = Target { context: Some("prod".into()), namespace: "shop".into(), ..Target::default() };
+        let calls = [
+            target.observe(Some("deployments.apps")),
+            target.exec("p", "c"),
+            target.list_snapshots(),
+            target.get_snapshot("s"),
+            target.create_snapshot(),
+            target.watch_snapshot("s", Some("7"), Duration::from_secs(9)),
+        ];
+        for call in calls {
+            assert_eq!(call[0], "--context=prod");
+            let line = call.join(" ");
+            assert!(line.contains("-n shop") || line.contains("/namespaces/shop/"), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_namespace_is_the_contexts_then_the_pods_then_default() {
+        let view = json!({"current-context": "a", "contexts": [
+            {"name": "a", "context": {"namespace": "of-a"}}, {"name": "b", "context": {}}]});
+        let asked = |context: Option<&str>, namespace: Option<&str>, own: Option<&str>| Asked {
+            context: context.map(str::to_string),
+            namespace: namespace.map(str::to_string),
+            own_namespace: own.map(str::to_string),
+            ..Asked::default()
+        };
+        let resolve = |asked: Asked, view: &Value| {
+            Target::resolve(&asked, view)
+                .map(|target| (target.context.unwrap_or_default(), target.namespace, target.in_cluster))
+        };
+        let is =
+            |context: &str, namespace: &str, in_cluster| Ok((context.to_string(), namespace.to_string(), in_cluster));
+        assert_eq!(resolve(asked(None, None, None), &view), is("a", "of-a", false));
+        assert_eq!(resolve(asked(Some("b"), None, Some("pod")), &view), is("b", "default", false));
+        assert_eq!(resolve(asked(None, Some("x"), None), &view), is("a", "x", false));
+        let none = json!({"current-context": "", "contexts": null});
+        assert_eq!(resolve(asked(None, None, Some("pod")), &none), is("", "pod", true));
+        assert_eq!(resolve(asked(None, Some("x"), Some("pod")), &none), is("", "x", true));
+        assert!(resolve(asked(None, Some("x"), None), &none).is_err());
+    }
+
+    #[test]
+    fn in_a_pod_nothing_keeps_kubectl_from_finding_its_cluster() {
+        let target = Target { in_cluster: true, request_timeout: Duration::from_secs(30), ..Target::default() };
+        assert!(!target.list_snapshots().join(" ").contains("--request-timeout"));
+        let target = Target { in_cluster: false, ..target };
+        assert!(target.list_snapshots().join(" ").contains("--request-timeout=30s"));
+    }
+}

@@ -1,0 +1,245 @@
+//! One dump in one container, from the first look to the release of its lock: drives a session and judges what it says.
+//! Knows what a dump is, not what becomes of it.
+
+use std::time::{Duration, Instant};
+
+use crate::config::{Database, DbValue};
+use crate::container;
+use crate::core::look::{self, Look, Site};
+use crate::core::pod::Chosen;
+use crate::core::proof::{Claim, Proof};
+use crate::exit::{Exit, Fail};
+use crate::kubectl::{self, Kubectl};
+use crate::process::{Ending, ProcessError};
+use crate::report::{self, Reporter};
+use crate::session::{self, Session};
+
+/// How long to listen before looking up.
+const SOON: Duration = Duration::from_secs(1);
+
+/// How long a session may take to answer what takes it a moment.
+const ANSWER: Duration = Duration::from_secs(45);
+
+/// What holds for a dump besides its database.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules<'a> {
+    /// The PVC on which the dump must lie.
+    pub pvc: &'a str,
+    /// How full the volume may not be, in percent.
+    pub threshold_percent: u8,
+    /// How long to wait for another backup of the same dump file.
+    pub busy_timeout: Duration,
+    /// Who is at work, for others who wait.
+    pub holder: &'a str,
+    /// Marks every line of the reports.
+    pub nonce: &'a str,
+}
+
+/// A dump whose container was looked at and found fit.
+pub struct Dump<'a> {
+    kubectl: &'a Kubectl,
+    reporter: &'a Reporter,
+    database: &'a Database,
+    rules: Rules<'a>,
+    /// Where it is made.
+    pub chosen: Chosen,
+    /// What the container said of itself.
+    pub look: Look,
+    /// What that is worth.
+    pub site: Site,
+    session: Session,
+}
+
+/// A dump that was made and proven.
+#[derive(Debug, Clone)]
+pub struct Made {
+    /// What the container said of the file.
+    pub claim: Claim,
+    /// How long the dump tool and the compressor took.
+    pub took: Duration,
+}
+
+impl<'a> Dump<'a> {
+    /// Starts the session and judges what it finds; nothing is changed yet.
+    ///
+    /// # Errors
+    /// Anything that a dump needs is missing: all of it at once.
+    pub fn prepare(
+        kubectl: &'a Kubectl,
+        reporter: &'a Reporter,
+        database: &'a Database,
+        chosen: Chosen,
+        rules: Rules<'a>,
+    ) -> Result<Dump<'a>, Fail> {
+        reporter.step("check", |_| {
+            let (mut session, look) = kubectl
+                .patiently(|| start(kubectl, database, &chosen, rules))
+                .map_err(|error| session::fail(&error, Exit::Precondition))?;
+            let file = &database.dump_file;
+            let site =
+                look::assess(&look, &chosen.mounts, rules.pvc, file, rules.threshold_percent).map_err(|problems| {
+                    let (whats, remedies): (Vec<String>, Vec<String>) = problems.into_iter().unzip();
+                    let remedies: Vec<String> = remedies.into_iter().filter(|remedy| !remedy.is_empty()).collect();
+                    let said = session.last_words();
+                    let said = if said.is_empty() { said } else { format!(" (the container says: {said})") };
+                    Fail::new(Exit::Precondition, format!("pod {}: {}{said}", chosen.pod, whats.join("; ")))
+                        .remedy(remedies.join("; "))
+                })?;
+            let free = report::bytes(site.available_bytes);
+            let Look { tool, compressor, database: name, .. } = &look;
+            let what =
+                format!("{tool}, {compressor}, database {name}, volume {} % full, {free} free", site.used_percent);
+            Ok((Dump { kubectl, reporter, database, rules, chosen, look, site, session }, what))
+        })
+    }
+
+    /// Dumps, and hears the proof.
+    ///
+    /// # Errors
+    /// Another backup is at work, or the dump failed or was not proven; the last good one is untouched then.
+    pub fn make(&mut self) -> Result<Made, Fail> {
+        let Dump { reporter, session, rules, .. } = self;
+        reporter.step("dump", |step| {
+            session.tell("dump");
+            let asked = Instant::now();
+            let mut began = asked;
+            let mut made = Made { claim: Claim::default(), took: Duration::ZERO };
+            let mut told = false;
+            loop {
+                let line = session.next(SOON).map_err(|error| session::fail(&error, Exit::Dump))?;
+                let Some(line) = line else { continue };
+                match line.key.as_str() {
+                    "busy" if asked.elapsed() >= rules.busy_timeout => {
+                        return Err(busy(&line.value, rules.busy_timeout));
+                    }
+                    "busy" => {
+                        step.progress(&format!("waits for {}", line.value));
+                        if !std::mem::replace(&mut told, true) {
+                            tracing::info!("waiting for another backup of this volume: {}", line.value);
+                        }
+                    }
+                    "doubted" => step.progress(&format!("looks whether {} still lives", line.value)),
+                    "beat" => step.progress(&line.value.trim().parse().map(report::bytes).unwrap_or_default()),
+                    "lost" => return Err(lost(&line.value, &session.last_words())),
+                    "proven" => break,
+                    "began" => began = Instant::now(),
+                    "ended" => made.took = began.elapsed(),
+                    _ => {}
+                }
+                made.claim.note(&line.key, &line.value);
+            }
+            let bytes = made.claim.check().map_err(|why| {
+                Fail::new(Exit::Dump, format!("the container's proof does not count: {why}"))
+                    .remedy("run the backup again; the proof must name size, SHA-256 and file")
+            })?;
+            let what = format!("{} dumped in {}, proven and flushed", report::bytes(bytes), report::seconds(made.took));
+            Ok((made, what))
+        })
+    }
+
+    /// Looks at the file once more, through a process and a stream of their own, and flushes its file system again.
+    ///
+    /// # Errors
+    /// It is not what was proven.
+    pub fn look_again(&self, made: &Made) -> Result<Proof, Fail> {
+        self.reporter.step("prove", |_| {
+            let look = || {
+                let values = [self.database.dump_file.clone()];
+                let script = container::SECOND_LOOK;
+                let mut session = Session::start(self.kubectl, &self.chosen, script, self.rules.nonce, &values)?;
+                let mut claim = Claim::default();
+                session.until("end", Duration::MAX, |key, value| claim.note(key, value))?;
+                Ok(claim)
+            };
+            let second = self.kubectl.patiently(look).map_err(|error| session::fail(&error, Exit::Dump))?;
+            let bytes =
+                second.check_file().and_then(|bytes| made.claim.agrees(&second).map(|()| bytes)).map_err(|why| {
+                    Fail::new(Exit::Dump, format!("a second look at the dump does not agree: {why}"))
+                        .remedy("find out who else writes this file or restarted the pod, then run the backup again")
+                })?;
+            let proof = Proof {
+                tool: self.look.tool.clone(),
+                database: self.look.database.clone(),
+                bytes,
+                sha256: second.sha256.clone(),
+                began: made.claim.began.clone(),
+                ended: made.claim.ended.clone(),
+                file: self.database.dump_file.clone(),
+                path_in_volume: self.site.path_in_volume.clone(),
+                pod: self.chosen.pod.clone(),
+                container: self.chosen.container.clone(),
+            };
+            Ok((proof, format!("second look agrees, flushed, SHA-256 {}", &second.sha256[..16])))
+        })
+    }
+
+    /// Lets go of the dump once its `snapshot` is cut. That the file was still the one that was proven is answered by the
+    /// session under its lock; if its stream was cut meanwhile, the file itself tells.
+    ///
+    /// # Errors
+    /// It was replaced: the snapshot does not hold what was proven.
+    pub fn release(mut self, made: &Made, snapshot: &str) -> Result<(), Fail> {
+        self.session.tell(&format!("release {} {}", made.claim.inode, made.claim.bytes.unwrap_or_default()));
+        match self.session.until("unchanged", ANSWER, |_, _| ()) {
+            Ok(answer) if answer == "yes" => Ok(()),
+            Ok(_) => {
+                Err(Fail::new(Exit::Snapshot, "the dump was replaced by somebody else while the snapshot was cut")
+                    .remedy(format!("find out who else writes this file; do not trust VolumeSnapshot {snapshot}")))
+            }
+            Err(error) if matches!(error.ending, Ending::Signal(_)) => Err(kubectl::fail(&error)),
+            Err(error) => {
+                tracing::warn!(
+                    "the session was cut off before the snapshot was cut, looking at the dump again: {error}"
+                );
+                self.look_again(made).map(|_| ()).map_err(|fail| Fail {
+                    exit: if fail.exit == Exit::Dump { Exit::Snapshot } else { fail.exit },
+                    ..fail
+                })
+            }
+        }
+    }
+}
+
+fn start(
+    kubectl: &Kubectl,
+    database: &Database,
+    chosen: &Chosen,
+    rules: Rules<'_>,
+) -> Result<(Session, Look), ProcessError> {
+    let run = rules.nonce.get(..8).unwrap_or(rules.nonce);
+    let mut values =
+        vec![database.dump_file.clone(), format!("{} run {run}", rules.holder), chosen.mounts.len().to_string()];
+    values.extend(chosen.mounts.iter().map(|mount| mount.mount_path.clone()));
+    values.extend([database.host.clone(), database.port.to_string()]);
+    values.extend([&database.user, &database.password, &database.database].map(DbValue::spec));
+    let mut session = Session::start(kubectl, chosen, container::POSTGRES_SESSION, rules.nonce, &values)?;
+    let mut look = Look::default();
+    session.until("looked", ANSWER, |key, value| look.note(key, value))?;
+    Ok((session, look))
+}
+
+fn busy(holder: &str, waited: Duration) -> Fail {
+    let not_done = if waited.is_zero() {
+        String::new()
+    } else {
+        format!(" and was not done within {}", humantime::format_duration(waited))
+    };
+    Fail::new(Exit::Lock, format!("another backup of this volume is at work{not_done}: {holder}"))
+        .remedy("wait for it to end, or set BAK_BUSY_TIMEOUT (--busy-timeout) to wait here")
+}
+
+/// A dump that does not count, with what to do about it by what the tools said.
+fn lost(why: &str, said: &str) -> Fail {
+    let remedy = if said.contains("No space left") {
+        "enlarge the PVC or free space"
+    } else if said.contains("Read-only file system") {
+        "find out why the volume became read-only"
+    } else {
+        "correct what the message names and run the backup again"
+    };
+    let said = if said.is_empty() { String::new() } else { format!(": {said}") };
+    let renamed = why.contains("was renamed");
+    let kept =
+        if renamed { "the new dump is whole, but may not be on its disk" } else { "the last good dump is untouched" };
+    Fail::new(Exit::Dump, format!("{why}{said}")).remedy(format!("{remedy}; {kept}"))
+}

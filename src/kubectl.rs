@@ -1,0 +1,219 @@
+//! Speaks kubectl: makes its calls, tells its refusals apart, asks again where the API is only busy or away. Must not
+//! know what a backup is.
+
+use std::io::{self, BufRead};
+use std::time::{Duration, Instant};
+
+use serde::de::DeserializeOwned;
+
+use crate::core::escape::Secrets;
+use crate::core::target::{Asked, Target};
+use crate::exit::{Exit, Fail};
+use crate::process::{self, Ending, Job, ProcessError, Running};
+
+/// kubectl for one target.
+#[derive(Debug, Clone)]
+pub struct Kubectl {
+    /// Where it goes.
+    pub target: Target,
+    /// Masked wherever a call is shown.
+    pub secrets: Secrets,
+    /// How long a busy or absent API is asked again.
+    pub patience: Duration,
+}
+
+/// What kind of refusal kubectl's words are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// RBAC says no.
+    Forbidden,
+    /// No such object.
+    NotFound,
+    /// The API does not know the kind.
+    UnknownKind,
+    /// An object of that name is there.
+    AlreadyExists,
+    /// The API is away, busy or broken for the moment: asking again may help.
+    Passing,
+    /// Anything else.
+    Other,
+}
+
+impl Refusal {
+    /// Reads kubectl's stderr. The words are those of k8s.io/apimachinery's status reasons and of Go's network errors.
+    pub fn of(stderr: &str) -> Refusal {
+        let any = |words: &[&str]| words.iter().any(|word| stderr.contains(word));
+        if any(&["(Forbidden)", "is forbidden:", "forbidden: User"]) {
+            Refusal::Forbidden
+        } else if any(&["(AlreadyExists)", " already exists"]) {
+            Refusal::AlreadyExists
+        } else if any(&["doesn't have a resource type", "could not find the requested resource"]) {
+            Refusal::UnknownKind
+        } else if any(&["(TooManyRequests)", "(ServiceUnavailable)", "(InternalError)", "(Timeout)", "(ServerTimeout)"])
+            || any(&["connection refused", "was refused - did you", "connection reset", "no route to host"])
+            || any(&["i/o timeout", "TLS handshake timeout", "Client.Timeout", "context deadline exceeded"])
+            || any(&["unexpected EOF", ": EOF", "error reading from server", "http2: ", "broken pipe"])
+            || any(&["the server is currently unable", "an error on the server", "apiserver not ready"])
+            || any(&["Internal error occurred", "etcdserver: ", "Too many requests", "unable to connect to the server"])
+            || any(&["Unable to connect to the server", "error dialing backend", "leader changed"])
+        {
+            Refusal::Passing
+        } else if any(&["(NotFound)", " not found"]) {
+            Refusal::NotFound
+        } else {
+            Refusal::Other
+        }
+    }
+}
+
+/// The refusal behind a process error; one that got no answer in time is passing.
+pub fn refusal(error: &ProcessError) -> Refusal {
+    match error.ending {
+        Ending::TimeOut(_) => Refusal::Passing,
+        Ending::Status(_) => Refusal::of(&error.stderr),
+        _ => Refusal::Other,
+    }
+}
+
+/// A process error as a failure with a remedy.
+pub fn fail(error: &ProcessError) -> Fail {
+    let what = error.to_string();
+    match (&error.ending, refusal(error)) {
+        (Ending::Signal(signal), _) => Fail::new(Exit::Signal(*signal), what),
+        (Ending::NotFound, _) => Fail::new(Exit::Precondition, what)
+            .remedy("install kubectl and put it in the PATH; backup-ns needs nothing else"),
+        (_, Refusal::Forbidden) if !what.contains(" cannot ") => Fail::new(Exit::Precondition, what)
+            .remedy("the API refuses this for a reason of its own, which the message names"),
+        (_, Refusal::Forbidden) => Fail::new(Exit::Precondition, what)
+            .remedy("grant the verb that the message names; the README lists the Role's rules"),
+        (_, Refusal::UnknownKind) => Fail::new(Exit::Precondition, what).remedy(
+            "install the VolumeSnapshot CRDs and the snapshot controller (kubernetes-csi/external-snapshotter)",
+        ),
+        (_, Refusal::Passing) => Fail::new(Exit::Failed, what).remedy(
+            "the API server is out of reach or overloaded; check the kubeconfig and the cluster, then run it again",
+        ),
+        _ => Fail::new(Exit::Failed, what),
+    }
+}
+
+impl Kubectl {
+    /// kubectl for what was asked, with its context and namespace pinned for the whole run.
+    ///
+    /// # Errors
+    /// kubectl cannot be run, or has no cluster to talk to.
+    pub fn connect(asked: &Asked, secrets: Secrets, patience: Duration) -> Result<Kubectl, Fail> {
+        let kubectl = Kubectl { target: Target::of(asked), secrets, patience };
+        let target = match Target::as_asked(asked) {
+            Some(target) => target,
+            None => {
+                let view = kubectl.json(&kubectl.target.config_view()).map_err(|error| fail(&error))?;
+                Target::resolve(asked, &view).map_err(|what| {
+                    Fail::new(Exit::Precondition, what)
+                        .remedy("set KUBECONFIG (--kubeconfig), and choose a context with --context or kubectl config use-context")
+                })?
+            }
+        };
+        Ok(Kubectl { target, ..kubectl })
+    }
+
+    fn job(&self, args: Vec<String>) -> Job<'_> {
+        Job { program: "kubectl", args, secrets: &self.secrets }
+    }
+
+    /// Starts a call whose streams the caller works with.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn start(&self, args: Vec<String>) -> Result<Running, ProcessError> {
+        self.job(args).start()
+    }
+
+    /// Makes a call once.
+    ///
+    /// # Errors
+    /// As [`Job::run`].
+    pub fn once<T: Send>(
+        &self,
+        args: Vec<String>,
+        input: &str,
+        read: impl FnOnce(&mut dyn BufRead) -> io::Result<T> + Send,
+    ) -> Result<T, ProcessError> {
+        // kubectl ends by its own --request-timeout; this is for one that hangs otherwise.
+        self.job(args).run(input, self.target.request_timeout + Duration::from_secs(10), read)
+    }
+
+    /// Makes a call that reads JSON, again and again while the API is away and patience lasts.
+    ///
+    /// # Errors
+    /// As [`Job::run`]; output that is not what was asked for among them.
+    pub fn json<T: DeserializeOwned + Send>(&self, args: &[String]) -> Result<T, ProcessError> {
+        self.patiently(|| {
+            self.once(args.to_vec(), "", |stdout| serde_json::from_reader(stdout).map_err(io::Error::from))
+        })
+    }
+
+    /// Makes a call again and again while its refusal is a passing one and patience lasts.
+    ///
+    /// # Errors
+    /// Those of the last try.
+    pub fn patiently<T>(&self, mut call: impl FnMut() -> Result<T, ProcessError>) -> Result<T, ProcessError> {
+        let end = Instant::now() + self.patience;
+        let mut pause = Duration::from_millis(250);
+        loop {
+            let error = match call() {
+                Err(error) if refusal(&error) == Refusal::Passing => error,
+                outcome => return outcome,
+            };
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(error);
+            }
+            tracing::warn!(
+                "the API does not answer, asking again for up to {}: {}",
+                humantime::format_duration(Duration::from_secs(left.as_secs().max(1))),
+                error.said().lines().last().unwrap_or("no answer in time"),
+            );
+            process::sleep(pause.min(left));
+            if let Some(signal) = process::signal() {
+                return Err(ProcessError { ending: Ending::Signal(signal), ..error });
+            }
+            pause = (pause * 2).min(Duration::from_secs(5));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_as_kubectl_words_them() {
+        use Refusal::*;
+        for (stderr, refusal) in [
+            (r#"Error from server (Forbidden): pods is forbidden: User "x" cannot list resource "pods""#, Forbidden),
+            (
+                r#"Error from server (Forbidden): pods "a" is forbidden: User "x" cannot create resource "pods/exec""#,
+                Forbidden,
+            ),
+            (r#"Error from server (NotFound): pods "x" not found"#, NotFound),
+            (r#"error: the server doesn't have a resource type "volumesnapshots""#, UnknownKind),
+            (r#"Error from server (NotFound): the server could not find the requested resource"#, UnknownKind),
+            (r#"Error from server (AlreadyExists): volumesnapshots "a" already exists"#, AlreadyExists),
+            (
+                "The connection to the server 10.0.0.1:443 was refused - did you specify the right host or port?",
+                Passing,
+            ),
+            ("Error from server (TooManyRequests): the server has received too many requests", Passing),
+            (
+                r#"Error from server (InternalError): an error on the server ("unknown") has prevented the request"#,
+                Passing,
+            ),
+            ("Unable to connect to the server: net/http: TLS handshake timeout", Passing),
+            ("Error from server: etcdserver: request timed out", Passing),
+            ("error: You must be logged in to the server (Unauthorized)", Other),
+            ("", Other),
+        ] {
+            assert_eq!(Refusal::of(stderr), refusal, "{stderr}");
+        }
+    }
+}

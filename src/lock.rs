@@ -1,0 +1,320 @@
+//! The node's lock files: `flock(2)` on one of `1.lock` … `N.lock`, shared with the older tool and with flock(1).
+//! Must not know why somebody wants a lock.
+//!
+//! Everyone queues: the head of the queue, who holds the lock on the directory itself, alone looks for a free file, the
+//! others wait in the kernel behind it. Newcomers queue as well, so none overtakes. The kernel lets go of a lock
+//! the moment its holder dies.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::exit::{Exit, Fail};
+use crate::process;
+
+/// How often the head of the queue looks for a free file.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Which lock files there are and how long to wait for one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Locks {
+    /// Their directory.
+    pub dir: PathBuf,
+    /// How many may be held at once on this node.
+    pub count: u32,
+    /// How long to wait for one.
+    pub timeout: Duration,
+}
+
+/// A held lock; dropping it lets go.
+#[derive(Debug)]
+pub struct Held {
+    file: File,
+    /// The file that is held.
+    pub path: PathBuf,
+    /// How long it took to get it.
+    pub waited: Duration,
+}
+
+impl Locks {
+    /// Takes any one of the files, at once if one is free, else in turn.
+    ///
+    /// # Errors
+    /// The directory or its files cannot be used, no lock in time (it says who holds them), or a signal.
+    pub fn acquire(&self, holder: &str) -> Result<Held, Fail> {
+        let began = Instant::now();
+        if !self.dir.is_dir() {
+            return Err(Fail::new(
+                Exit::Precondition,
+                format!("the lock directory {} does not exist", self.dir.display()),
+            )
+            .remedy("mount the node's lock directory there, set BAK_FLOCK_DIR, or set BAK_FLOCK=false"));
+        }
+        let deadline = began + self.timeout;
+        let _turn = self.queue(deadline)?;
+        let mut told = false;
+        loop {
+            for number in 1..=self.count {
+                let path = self.dir.join(format!("{number}.lock"));
+                if let Some(file) = try_lock(&path).map_err(|error| unusable(&path, &error))? {
+                    let mut held = Held { file, path, waited: began.elapsed() };
+                    held.sign(holder);
+                    return Ok(held);
+                }
+            }
+            if !std::mem::replace(&mut told, true) {
+                tracing::info!("waiting for a lock, all {} are held: {}", self.count, self.holders());
+            }
+            self.pause(deadline)?;
+        }
+    }
+
+    /// Waits until this process is the head of the queue.
+    fn queue(&self, deadline: Instant) -> Result<File, Fail> {
+        let path = self.dir.clone();
+        if let Some(turn) = try_lock(&path).map_err(|error| unusable(&path, &error))? {
+            return Ok(turn);
+        }
+        tracing::info!("waiting for a lock behind others, all {} are held: {}", self.count, self.holders());
+        // Blocks in the kernel on a thread of its own, which ends with the process if the wait is given up.
+        let (send, receive) = mpsc::channel();
+        let waiting = path.clone();
+        thread::spawn(move || {
+            let _ = send.send(wait_lock(&waiting));
+        });
+        loop {
+            match receive.recv_timeout(PAUSE) {
+                Ok(turn) => return turn.map_err(|error| unusable(&path, &error)),
+                Err(_) => self.pause(deadline)?,
+            }
+        }
+    }
+
+    fn pause(&self, deadline: Instant) -> Result<(), Fail> {
+        if Instant::now() >= deadline {
+            let what = format!(
+                "no lock within {}: all {} in {} are held: {}",
+                humantime::format_duration(self.timeout),
+                self.count,
+                self.dir.display(),
+                self.holders()
+            );
+            return Err(Fail::new(Exit::Lock, what).remedy(
+                "wait for the backups at work on this node, or raise BAK_FLOCK_TIMEOUT_SEC or BAK_FLOCK_COUNT",
+            ));
+        }
+        process::sleep(PAUSE);
+        match process::signal() {
+            Some(signal) => {
+                Err(Fail::new(Exit::Signal(signal), format!("ended by signal {signal} while waiting for a lock")))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Who holds the files, as far as they say.
+    fn holders(&self) -> String {
+        let holder = |number: u32| {
+            let text = std::fs::read_to_string(self.dir.join(format!("{number}.lock"))).unwrap_or_default();
+            let said = text.lines().next().filter(|line| !line.trim().is_empty());
+            format!("{number}.lock by {}", said.unwrap_or("someone who does not say"))
+        };
+        (1..=self.count).map(holder).collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl Held {
+    /// Writes who holds it into the file, for others to read; a file of another user is held without.
+    fn sign(&mut self, holder: &str) {
+        let written = self
+            .file
+            .set_len(0)
+            .and_then(|()| self.file.rewind())
+            .and_then(|()| writeln!(self.file, "{}", holder.replace('\n', " ")));
+        if let Err(error) = written {
+            tracing::debug!("{} does not say who holds it: {error}", self.path.display());
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // The name goes before the lock, so that it never stands in a file that somebody else holds.
+        let _ = self.file.set_len(0);
+        let _ = self.file.unlock();
+    }
+}
+
+fn unusable(path: &Path, error: &io::Error) -> Fail {
+    Fail::new(Exit::Precondition, format!("the lock file {} cannot be used: {error}", path.display()))
+        .remedy("let the user that runs backup-ns read it (and create it, where it does not exist)")
+}
+
+/// Opens a lock file, making it where it is missing, or a directory; reading is enough for a lock on another user's.
+fn open(path: &Path) -> io::Result<File> {
+    if path.is_dir() {
+        return File::open(path);
+    }
+    // Everyone on the node may lock them, whoever came first: the mode is what the umask leaves of this.
+    let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o666).open(path);
+    match opened {
+        Err(error)
+            if error.kind() == io::ErrorKind::PermissionDenied || error.kind() == io::ErrorKind::ReadOnlyFilesystem =>
+        {
+            File::open(path).map_err(|_| error)
+        }
+        opened => opened,
+    }
+}
+
+/// Whether the path still leads to the open file: one that was deleted or replaced locks nobody out.
+fn is_current(file: &File, path: &Path) -> io::Result<bool> {
+    let held = file.metadata()?;
+    match std::fs::metadata(path) {
+        Ok(named) => Ok((held.dev(), held.ino()) == (named.dev(), named.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn try_lock(path: &Path) -> io::Result<Option<File>> {
+    loop {
+        let file = open(path)?;
+        match file.try_lock() {
+            Ok(()) if is_current(&file, path)? => return Ok(Some(file)),
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+}
+
+fn wait_lock(path: &Path) -> io::Result<File> {
+    loop {
+        let file = open(path)?;
+        file.lock()?;
+        if is_current(&file, path)? {
+            return Ok(file);
+        }
+    }
+}
+
+/// How many CPUs this node has: the kernel's count, which no limit on this process lowers (`available_parallelism`
+/// would be lowered by one). None where it does not say.
+pub fn node_cpus() -> Option<u32> {
+    let mut text = String::new();
+    File::open("/sys/devices/system/cpu/online").and_then(|mut file| file.read_to_string(&mut text)).ok()?;
+    count_cpus(text.trim())
+}
+
+/// Counts a kernel CPU list such as `0-3,8`.
+fn count_cpus(list: &str) -> Option<u32> {
+    list.split(',')
+        .map(|range| {
+            let (first, last) = range.split_once('-').unwrap_or((range, range));
+            let (first, last): (u32, u32) = (first.parse().ok()?, last.parse().ok()?);
+            last.checked_sub(first)?.checked_add(1)
+        })
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn locks(dir: &tempfile::TempDir, count: u32) -> Locks {
+        Locks { dir: dir.path().into(), count, timeout: Duration::from_millis(200) }
+    }
+
+    #[test]
+    fn any_free_file_is_taken_and_the_holder_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let locks = locks(&dir, 2);
+        let first = locks.acquire("first of all").unwrap();
+        let second = locks.acquire("second").unwrap();
+        assert_ne!(first.path, second.path);
+        let fail = locks.acquire("third").unwrap_err();
+        assert_eq!(fail.exit, Exit::Lock);
+        assert!(fail.what.contains("1.lock by first of all, 2.lock by second"), "{}", fail.what);
+        drop(first);
+        assert!(locks.acquire("third").unwrap().path.ends_with("1.lock"));
+    }
+
+    #[test]
+    fn a_deleted_file_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("1.lock");
+        let stale = try_lock(&path).unwrap().unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert!(!is_current(&stale, &path).unwrap());
+        let held = locks(&dir, 1).acquire("new").unwrap();
+        assert!(is_current(&held.file, &path).unwrap());
+    }
+
+    #[test]
+    fn flock_the_program_is_waited_for_and_waits() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("1.lock");
+        let flock = |args: &[&str]| {
+            let args = [&["--nonblock", path.to_str().unwrap()], args].concat();
+            let job = process::Job {
+                program: "flock",
+                args: args.into_iter().map(str::to_string).collect(),
+                secrets: &crate::core::escape::Secrets::default(),
+            };
+            job.start().unwrap()
+        };
+        let second = Duration::from_secs(1);
+        // As the older tool holds it.
+        let mut other = process::Lines::of(flock(&["sh", "-c", "echo held; cat"]));
+        assert_eq!(other.next(second * 10).unwrap().as_deref(), Some("held"));
+        assert_eq!(locks(&dir, 1).acquire("us").unwrap_err().exit, Exit::Lock);
+        other.running.close();
+        other.running.wait(second * 10).unwrap();
+        let held = locks(&dir, 1).acquire("us").unwrap();
+        assert!(flock(&["true"]).wait(second * 10).is_err(), "ours is seen by flock(1)");
+        drop(held);
+        flock(&["true"]).wait(second * 10).unwrap();
+    }
+
+    #[test]
+    fn a_killed_holder_frees_its_lock_for_one_who_waits() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("1.lock");
+        let job = process::Job {
+            program: "flock",
+            args: ["--no-fork", path.to_str().unwrap(), "sh", "-c", "echo held; exec sleep 60"]
+                .map(str::to_string)
+                .to_vec(),
+            secrets: &crate::core::escape::Secrets::default(),
+        };
+        let mut other = process::Lines::of(job.start().unwrap());
+        other.next(Duration::from_secs(10)).unwrap();
+        let patient = Locks { timeout: Duration::from_secs(60), ..locks(&dir, 1) };
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| patient.acquire("us").map(|held| held.path.clone()));
+            thread::sleep(Duration::from_millis(100));
+            assert!(!waiting.is_finished());
+            drop(other);
+            assert_eq!(waiting.join().unwrap().unwrap(), path);
+        });
+    }
+
+    #[test]
+    fn a_missing_directory_is_a_precondition() {
+        let missing = Locks { dir: "/no/such/dir".into(), count: 1, timeout: Duration::ZERO };
+        assert_eq!(missing.acquire("x").unwrap_err().exit, Exit::Precondition);
+    }
+
+    #[test]
+    fn cpu_lists_are_counted() {
+        assert_eq!(count_cpus("0-3,8"), Some(5));
+        assert_eq!(count_cpus("0"), Some(1));
+        assert_eq!(count_cpus(""), None);
+        assert_eq!(count_cpus("3-1"), None);
+    }
+}

@@ -1,0 +1,54 @@
+//! backup-ns: application-consistent backups of a Kubernetes namespace.
+//!
+//! `flags + environment → Config → observed state → plan → kubectl calls → report`; `main` parses, runs and exits.
+
+mod cli;
+mod cmd;
+mod config;
+mod container;
+mod core;
+mod dump;
+mod exit;
+mod kubectl;
+mod lock;
+mod process;
+mod report;
+mod session;
+mod settings;
+mod watch;
+
+use std::process::ExitCode;
+
+use crate::exit::{Exit, Fail};
+use crate::report::Reporter;
+
+fn main() -> ExitCode {
+    let matches = match cli::command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) => {
+            // Help and version are answers; everything else is a usage error.
+            report::usage(&error);
+            return ExitCode::from(if error.use_stderr() { Exit::Usage.code() } else { Exit::Done.code() });
+        }
+    };
+    let (name, matches) = matches.subcommand().unwrap_or(("", &matches));
+    let get = |setting: &'static settings::Setting| cli::value(matches, setting);
+    let plain = cli::plain(matches);
+    let reporter = Reporter::new(config::log_format(&get), plain.verbose);
+    let outcome = process::listen()
+        .map_err(|error| Fail::new(Exit::Failed, format!("signals cannot be handled: {error}")))
+        .and_then(|()| match name {
+            "create" => {
+                let (global, create) = config::create(plain, config::Values::new(&get))?;
+                cmd::create::run(&global, &create, &reporter)
+            }
+            _ => Err(Fail::new(Exit::Usage, "no command was given").remedy("see backup-ns --help")),
+        });
+    match outcome {
+        Ok(()) => ExitCode::from(Exit::Done.code()),
+        Err(fail) => {
+            reporter.failure(&fail);
+            ExitCode::from(fail.exit.code())
+        }
+    }
+}

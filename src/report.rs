@@ -1,0 +1,201 @@
+//! The one place that writes: results to stdout, everything else to stderr. On a terminal a live line for the step at
+//! work; elsewhere plain log lines, or JSON ones. Must not know what the steps are.
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::exit::Fail;
+
+/// How progress and logs look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// [`LogFormat::Live`] on a terminal, else [`LogFormat::Plain`].
+    Auto,
+    /// A line that moves.
+    Live,
+    /// A line for each event, with its time.
+    Plain,
+    /// A JSON object for each event.
+    Json,
+}
+
+/// The live line, where there is one; log lines go above it.
+static LIVE: Mutex<Option<ProgressBar>> = Mutex::new(None);
+
+/// Where log lines go: to stderr, around the live line.
+struct Stderr;
+
+impl Write for Stderr {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let live = LIVE.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        // A log that nobody can read any more is no reason to fail a backup.
+        let _ = match live {
+            Some(bar) => bar.suspend(|| stderr().write_all(line)),
+            None => stderr().write_all(line),
+        };
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Stderr {
+    type Writer = Stderr;
+
+    fn make_writer(&self) -> Stderr {
+        Stderr
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place")]
+fn stderr() -> io::Stderr {
+    io::stderr()
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place")]
+fn stdout() -> io::Stdout {
+    io::stdout()
+}
+
+/// Says what is going on.
+#[derive(Debug, Clone, Copy)]
+pub struct Reporter {
+    live: bool,
+}
+
+/// The step that is at work.
+#[derive(Debug)]
+pub struct Step {
+    bar: Option<ProgressBar>,
+    name: &'static str,
+}
+
+impl Reporter {
+    /// Sets up the log. Details (every process and its duration) only when `verbose`; then nothing moves.
+    pub fn new(format: LogFormat, verbose: bool) -> Reporter {
+        let live = match format {
+            LogFormat::Auto => stderr().is_terminal() && !verbose,
+            LogFormat::Live => true,
+            LogFormat::Plain | LogFormat::Json => false,
+        };
+        let level = match (verbose, live) {
+            (true, _) => tracing::Level::DEBUG,
+            // The live display shows the steps itself.
+            (false, true) => tracing::Level::WARN,
+            (false, false) => tracing::Level::INFO,
+        };
+        let log = tracing_subscriber::fmt().with_max_level(level).with_target(false).with_writer(|| Stderr);
+        if format == LogFormat::Json {
+            log.json().flatten_event(true).init();
+        } else if live {
+            log.without_time().with_ansi(true).init();
+        } else {
+            log.with_ansi(false).init();
+        }
+        Reporter { live }
+    }
+
+    /// Does one step: says that it began, what came of it in a line, and how long it took.
+    ///
+    /// # Errors
+    /// Those of the step.
+    pub fn step<T>(
+        &self,
+        name: &'static str,
+        work: impl FnOnce(&Step) -> Result<(T, String), Fail>,
+    ) -> Result<T, Fail> {
+        let began = Instant::now();
+        let step = Step { bar: self.live.then(|| spinner(name)), name };
+        *LIVE.lock().unwrap_or_else(PoisonError::into_inner) = step.bar.clone();
+        tracing::debug!(step = name, "begins");
+        let outcome = work(&step);
+        LIVE.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(bar) = &step.bar {
+            bar.finish_and_clear();
+        }
+        let took = began.elapsed();
+        match &outcome {
+            Ok((_, what)) if self.live => self.line(&format!("\x1b[32m✓\x1b[0m {name:<9} {what} ({})", seconds(took))),
+            Err(_) if self.live => self.line(&format!("\x1b[31m✗\x1b[0m {name:<9} ({})", seconds(took))),
+            Ok((_, what)) => tracing::info!(step = name, seconds = rounded(took), "{what}"),
+            Err(_) => tracing::warn!(step = name, seconds = rounded(took), "failed"),
+        }
+        outcome.map(|(value, _)| value)
+    }
+
+    /// Writes a result to stdout.
+    ///
+    /// # Errors
+    /// Nobody reads it.
+    pub fn result(&self, text: &str) -> io::Result<()> {
+        let mut stdout = stdout();
+        stdout.write_all(text.as_bytes())?;
+        stdout.flush()
+    }
+
+    /// Says how the program failed and what to do about it.
+    pub fn failure(&self, fail: &Fail) {
+        let code = fail.exit.code();
+        if self.live {
+            self.line(&format!("\x1b[31merror:\x1b[0m {}", fail.what));
+            if !fail.remedy.is_empty() {
+                self.line(&format!("\x1b[36mremedy:\x1b[0m {}", fail.remedy));
+            }
+        } else if fail.remedy.is_empty() {
+            tracing::error!(code, "failed: {}", fail.what);
+        } else {
+            tracing::error!(code, remedy = fail.remedy, "failed: {}", fail.what);
+        }
+    }
+
+    fn line(self, text: &str) {
+        // There is nowhere left to say that nobody reads.
+        let _ = writeln!(stderr(), "{text}");
+    }
+}
+
+impl Step {
+    /// Says how far it is: so many bytes, or where it stands.
+    pub fn progress(&self, what: &str) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(format!("{:<9} {what}", self.name));
+        }
+    }
+}
+
+/// Prints what the command line parser has to say: help and version to stdout, usage errors to stderr.
+pub fn usage(said: &clap::Error) {
+    // There is nowhere left to say that nobody reads.
+    let _ = said.print();
+}
+
+/// A number of bytes for people.
+pub fn bytes(number: u64) -> String {
+    HumanBytes(number).to_string()
+}
+
+/// A duration for people, in seconds.
+pub fn seconds(time: Duration) -> String {
+    format!("{:.1}s", time.as_secs_f64())
+}
+
+/// A duration for machines, in seconds with milliseconds.
+pub fn rounded(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1000.0).round() / 1000.0
+}
+
+fn spinner(name: &'static str) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} ({elapsed})") {
+        bar.set_style(style);
+    }
+    bar.set_message(name);
+    bar.enable_steady_tick(Duration::from_millis(100));
+    bar
+}

@@ -1,0 +1,162 @@
+//! The table of settings: every variable with its flag, default and meaning. Flags, help, the configuration and its
+//! errors are all made from it. Knows no values.
+
+/// One setting.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// The environment variable.
+    pub var: &'static str,
+    /// The flag, without its dashes.
+    pub flag: &'static str,
+    /// What it is when nobody sets it; empty for nothing, or for what `help` says.
+    pub default: &'static str,
+    /// Name of the value in help.
+    pub value: &'static str,
+    /// What it means.
+    pub help: &'static str,
+}
+
+impl Setting {
+    /// Whether its value is hidden wherever settings are shown.
+    pub fn is_secret(&self) -> bool {
+        self.var.ends_with("_PASSWORD")
+    }
+
+    /// Whether its flag may stand alone, for yes.
+    pub fn is_switch(&self) -> bool {
+        self.value == BOOL
+    }
+}
+
+/// The value name of yes-or-no settings.
+pub const BOOL: &str = "BOOL";
+
+const fn setting(
+    var: &'static str,
+    flag: &'static str,
+    value: &'static str,
+    default: &'static str,
+    help: &'static str,
+) -> Setting {
+    Setting { var, flag, default, value, help }
+}
+
+/// Settings of every command.
+pub const GLOBAL: &[Setting] = &[
+    setting("BAK_NAMESPACE", "namespace", "NS", "", "namespace [default: the context's, in a pod its own]"),
+    setting("BAK_DRY_RUN", "dry-run", BOOL, "false", "print the plan, change nothing"),
+    setting("BAK_REQUEST_TIMEOUT", "request-timeout", "TIME", "30s", "how long one request to the API may take"),
+    setting("BAK_RETRY_TIMEOUT", "retry-timeout", "TIME", "45s", "how long an API that is away or busy is asked again"),
+    setting("BAK_LOG_FORMAT", "log-format", "FORMAT", "auto", "auto, live, plain or json; auto is live on a terminal"),
+    setting("TZ", "tz", "ZONE", "", "time zone of every date, such as Europe/Vienna [default: the system's]"),
+];
+
+/// Settings of `create`.
+pub const CREATE: &[Setting] = &[
+    setting("BAK_PVC_NAME", "pvc-name", "PVC", "data", "the PersistentVolumeClaim to snapshot"),
+    setting("BAK_VS_RAND", "vs-rand", "TEXT", "", "the name template's .rand [default: six random letters]"),
+    setting(
+        "BAK_VS_NAME_TEMPLATE",
+        "vs-name-template",
+        "TEMPLATE",
+        "{{ .pvcName }}-{{ .timestamp }}-{{ .rand }}",
+        "name of the VolumeSnapshot",
+    ),
+    setting(
+        "BAK_VS_CLASS_NAME",
+        "vs-class-name",
+        "CLASS",
+        "",
+        "VolumeSnapshotClass [default: the cluster's for the driver]",
+    ),
+    setting(
+        "BAK_VS_WAIT_UNTIL_READY",
+        "vs-wait-until-ready",
+        BOOL,
+        "true",
+        "wait until the snapshot is ready, not only cut",
+    ),
+    setting(
+        "BAK_VS_WAIT_UNTIL_READY_TIMEOUT",
+        "vs-wait-until-ready-timeout",
+        "TIME",
+        "15m",
+        "how long to wait for the snapshot",
+    ),
+    setting("BAK_LABEL_VS_TYPE", "label-vs-type", "LABEL", "adhoc", "value of the type label; a CronJob says cronjob"),
+    setting("BAK_LABEL_VS_POD", "label-vs-pod", "LABEL", "", "value of the pod label [default: no label]"),
+    setting("BAK_LABEL_VS_RETAIN", "label-vs-retain", "POLICY", "days", "days or daily_weekly_monthly"),
+    setting("BAK_LABEL_VS_RETAIN_DAYS", "label-vs-retain-days", "DAYS", "30", "with days: how many"),
+    setting(
+        "BAK_THRESHOLD_SPACE_USED_PERCENTAGE",
+        "threshold-space-used-percentage",
+        "PERCENT",
+        "90",
+        "fail when the volume is this full or fuller",
+    ),
+    setting("BAK_DB_SKIP", "db-skip", BOOL, "false", "snapshot without a dump"),
+    setting("BAK_DB_POSTGRES", "db-postgres", BOOL, "false", "dump PostgreSQL"),
+    setting(
+        "BAK_DB_POSTGRES_EXEC_RESOURCE",
+        "db-postgres-exec-resource",
+        "KIND/NAME",
+        "deployment/app-base",
+        "deployment, statefulset, daemonset or pod of the database",
+    ),
+    setting("BAK_DB_POSTGRES_EXEC_CONTAINER", "db-postgres-exec-container", "NAME", "postgres", "its container"),
+    setting(
+        "BAK_DB_POSTGRES_DUMP_FILE",
+        "db-postgres-dump-file",
+        "PATH",
+        "/var/lib/postgresql/data/dump.sql.gz",
+        "where the dump goes; must lie on the PVC",
+    ),
+    setting("BAK_DB_POSTGRES_HOST", "db-postgres-host", "HOST", "127.0.0.1", "host, as seen in the container"),
+    setting("BAK_DB_POSTGRES_PORT", "db-postgres-port", "PORT", "5432", "port"),
+    setting(
+        "BAK_DB_POSTGRES_USER",
+        "db-postgres-user",
+        "VALUE",
+        "${POSTGRES_USER}",
+        "user; ${NAME} is the container's variable",
+    ),
+    // A flag's value stands in this program's argument list; a password may come by the environment alone.
+    setting(
+        "BAK_DB_POSTGRES_PASSWORD",
+        "db-postgres-password",
+        "VALUE",
+        "${POSTGRES_PASSWORD}",
+        "password, as ${NAME} only; a literal one goes into the variable",
+    ),
+    setting("BAK_DB_POSTGRES_DB", "db-postgres-db", "VALUE", "${POSTGRES_DB}", "database"),
+    setting("BAK_DB_MYSQL", "db-mysql", BOOL, "false", "dump MySQL or MariaDB (not in this version)"),
+    setting(
+        "BAK_BUSY_TIMEOUT",
+        "busy-timeout",
+        "TIME",
+        "0s",
+        "how long to wait for another backup of the same dump file",
+    ),
+    setting("BAK_FLOCK", "flock", BOOL, "false", "take one of this node's locks first"),
+    setting("BAK_FLOCK_COUNT", "flock-count", "NUMBER", "", "how many locks there are [default: half the node's CPUs]"),
+    setting("BAK_FLOCK_DIR", "flock-dir", "DIR", "/mnt/host-backup-locks", "where they are"),
+    setting("BAK_FLOCK_TIMEOUT_SEC", "flock-timeout-sec", "SECONDS", "3600", "how long to wait for one"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn names_are_unique_and_follow_the_pattern() {
+        let all: Vec<&Setting> = GLOBAL.iter().chain(CREATE).collect();
+        let vars: BTreeSet<_> = all.iter().map(|s| s.var).collect();
+        let flags: BTreeSet<_> = all.iter().map(|s| s.flag).collect();
+        assert_eq!((vars.len(), flags.len()), (all.len(), all.len()));
+        for setting in all {
+            let expected = setting.var.trim_start_matches("BAK_").to_lowercase().replace('_', "-");
+            assert_eq!(setting.flag, expected);
+        }
+    }
+}

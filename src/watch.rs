@@ -1,0 +1,119 @@
+//! Follows one VolumeSnapshot until it is where it should be, through one kubectl that watches. Knows snapshots, not what
+//! is in them.
+
+use std::time::{Duration, Instant};
+
+use crate::core::observed::{Readiness, Snapshot, SnapshotEvent};
+use crate::exit::{Exit, Fail};
+use crate::kubectl::{self, Kubectl, Refusal};
+use crate::process::{self, Ending, Lines};
+use crate::report::Step;
+
+/// A snapshot that is followed.
+pub struct Watch<'a> {
+    kubectl: &'a Kubectl,
+    /// As it was last seen.
+    pub snapshot: Snapshot,
+    limit: Duration,
+    deadline: Instant,
+    lines: Option<Lines>,
+    /// The error that was told last.
+    told: String,
+}
+
+impl Watch<'_> {
+    /// Follows `snapshot` for at most `limit` in all.
+    pub fn of(kubectl: &Kubectl, snapshot: Snapshot, limit: Duration) -> Watch<'_> {
+        Watch { kubectl, snapshot, limit, deadline: Instant::now() + limit, lines: None, told: String::new() }
+    }
+
+    /// Waits until the snapshot is where `enough` says. An error of its is told the moment it appears, but only the end of
+    /// the time decides, because the snapshot controller tries again.
+    ///
+    /// # Errors
+    /// It did not get there in time, somebody deleted it, or a signal came. `goal` is the word for it.
+    pub fn until(&mut self, goal: &str, step: &Step, enough: impl Fn(&Readiness) -> bool) -> Result<(), Fail> {
+        loop {
+            let readiness = self.snapshot.readiness();
+            if enough(&readiness) {
+                return Ok(());
+            }
+            let name = &self.snapshot.metadata.name;
+            if let Readiness::Failed(message) = readiness
+                && message != self.told
+            {
+                tracing::warn!(snapshot = name, "the snapshot has an error, waiting on: {message}");
+                step.progress(&message);
+                self.told = message;
+            }
+            match self.next()? {
+                Some(SnapshotEvent::Now(snapshot)) => self.snapshot = *snapshot,
+                Some(SnapshotEvent::Bookmark) => {}
+                Some(SnapshotEvent::Deleted) => {
+                    let what = format!("somebody deleted the VolumeSnapshot {}", self.snapshot.metadata.name);
+                    return Err(Fail::new(Exit::Snapshot, what).remedy("run the backup again"));
+                }
+                Some(SnapshotEvent::Error) | None => {
+                    let over = Instant::now() >= self.deadline;
+                    self.begin_again()?;
+                    if over && !enough(&self.snapshot.readiness()) {
+                        return Err(self.not_in_time(goal));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The next event of the watch, which is started where there is none; none when it ended.
+    fn next(&mut self) -> Result<Option<SnapshotEvent>, Fail> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let meta = &self.snapshot.metadata;
+        let lines = match &mut self.lines {
+            Some(lines) => lines,
+            none => {
+                let call = self.kubectl.target.watch_snapshot(&meta.name, Some(&meta.resource_version), left);
+                none.insert(Lines::of(self.kubectl.start(call).map_err(|error| kubectl::fail(&error))?))
+            }
+        };
+        match lines.next(left) {
+            Ok(Some(line)) => Ok(Some(serde_json::from_str(&line).unwrap_or(SnapshotEvent::Error))),
+            Ok(None) => Ok(None),
+            Err(error) if kubectl::refusal(&error) == Refusal::Passing || matches!(error.ending, Ending::Early) => {
+                tracing::warn!("the watch was cut off, watching on");
+                Ok(None)
+            }
+            Err(error) => Err(self.stays(kubectl::fail(&error))),
+        }
+    }
+
+    /// The watch ended, or its version was too old: goes on from what is there now.
+    fn begin_again(&mut self) -> Result<(), Fail> {
+        self.lines = None;
+        process::sleep(Duration::from_millis(500));
+        let call = self.kubectl.target.get_snapshot(&self.snapshot.metadata.name);
+        self.snapshot = self.kubectl.json(&call).map_err(|error| self.stays(kubectl::fail(&error)))?;
+        Ok(())
+    }
+
+    fn stays(&self, fail: Fail) -> Fail {
+        let fail = fail.during(Exit::Snapshot);
+        let stays = format!("the VolumeSnapshot {} stays as it is", self.snapshot.metadata.name);
+        if fail.remedy.is_empty() { fail.remedy(stays) } else { fail }
+    }
+
+    fn not_in_time(&self, goal: &str) -> Fail {
+        let (name, namespace) = (&self.snapshot.metadata.name, &self.kubectl.target.namespace);
+        let why = match self.snapshot.readiness() {
+            Readiness::Failed(message) => format!(": {message}"),
+            _ if self.snapshot.status.bound_volume_snapshot_content_name.is_none() => {
+                ": the snapshot controller did not react at all".into()
+            }
+            _ => String::new(),
+        };
+        let limit = humantime::format_duration(self.limit);
+        Fail::new(Exit::Snapshot, format!("the VolumeSnapshot {name} was not {goal} within {limit}{why}")).remedy(format!(
+            "see kubectl describe volumesnapshot {name} -n {namespace}; check BAK_VS_CLASS_NAME and the CSI driver, or raise \
+             BAK_VS_WAIT_UNTIL_READY_TIMEOUT; the dump itself is proven and in place"
+        ))
+    }
+}

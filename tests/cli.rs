@@ -1,0 +1,265 @@
+//! The command line of the real binary: help, configuration errors, dry run, output formats, secrets.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+
+mod support;
+
+use serde_json::Value;
+use support::{OLD, Scenario};
+
+#[test]
+fn help_names_every_exit_code() {
+    for args in [&["--help"][..], &["create", "--help"]] {
+        let scenario = Scenario::new().args(args);
+        let outcome = scenario.run().exits(0).calls("");
+        for code in ["0 ", "1 ", "2 ", "3 ", "4 ", "5 ", "6 ", "7 ", "8 ", "128+n"] {
+            let found = outcome.stdout.lines().any(|line| line.trim_start().starts_with(code));
+            assert!(found, "no exit code {code}: {outcome}");
+        }
+        assert!(outcome.stderr.is_empty(), "{outcome}");
+    }
+}
+
+#[test]
+fn version_is_cargos() {
+    let scenario = Scenario::new().args(&["--version"]);
+    let outcome = scenario.run().exits(0).calls("");
+    assert_eq!(outcome.stdout, format!("backup-ns {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn what_is_not_understood_is_a_usage_error() {
+    for args in [&["create", "--no-such-flag"][..], &["no-such-command"], &[], &["create", "stray"]] {
+        let scenario = Scenario::new().args(args);
+        let outcome = scenario.run().exits(2).calls("");
+        assert!(outcome.stdout.is_empty() && !outcome.stderr.is_empty(), "{outcome}");
+    }
+}
+
+#[test]
+fn configuration_errors_come_all_at_once_and_before_any_call() {
+    Scenario::new()
+        .env("BAK_DRY_RUN", "perhaps")
+        .env("BAK_LABEL_VS_RETAIN", "forever")
+        .env("BAK_DB_POSTGRES_PORT", "0")
+        .env("TZ", "Mars/Olympus")
+        .arg("--vs-wait-until-ready-timeout=soon")
+        .args_also(&["-o", "yaml"])
+        .run()
+        .exits(2)
+        .calls("")
+        .says(&[
+            "wrong in 6 places",
+            "BAK_DRY_RUN is 'perhaps'; accepted: true, yes, on or 1; false, no, off or 0",
+            "BAK_LABEL_VS_RETAIN is 'forever'; accepted: days or daily_weekly_monthly",
+            "BAK_DB_POSTGRES_PORT is '0'; accepted: a whole number from 1 to 65535",
+            "TZ is 'Mars/Olympus'; accepted:",
+            "BAK_VS_WAIT_UNTIL_READY_TIMEOUT (--vs-wait-until-ready-timeout) is 'soon'; accepted:",
+            "-o is 'yaml'; accepted: text or json",
+        ])
+        .lost_nothing();
+}
+
+#[test]
+fn no_database_is_a_usage_error() {
+    let scenario = Scenario::new().env("BAK_DB_POSTGRES", "no");
+    scenario.run().exits(2).calls("").says(&["BAK_DB_POSTGRES=true"]);
+}
+
+#[test]
+fn a_flag_wins_over_the_environment() {
+    let scenario = Scenario::new()
+        .env("BAK_DRY_RUN", "perhaps")
+        .env("BAK_NAMESPACE", "wrong")
+        .env("BAK_VS_RAND", "wrong")
+        .env("BAK_LABEL_VS_TYPE", "cronjob")
+        .args_also(&["--dry-run=no", "-n", "right", "--vs-rand=bright", "--context=staging", "--kubeconfig=/k"]);
+    let outcome = scenario.run().exits(0);
+    assert_eq!(outcome.kinds(), ["observe", "session", "second", "create", "watch"], "{outcome}");
+    for kind in outcome.kinds() {
+        let argv = outcome.argv(kind);
+        assert!(argv.starts_with("--kubeconfig=/k --context=staging "), "{argv}");
+        assert!(argv.contains(" -n right ") || argv.contains("/namespaces/right/"), "{argv}");
+    }
+    let snapshot = &scenario.snapshots()[0];
+    assert!(snapshot["metadata"]["name"].as_str().unwrap().ends_with("-bright"), "{snapshot}");
+    assert_eq!(snapshot["metadata"]["labels"]["backup-ns.sh/type"], "cronjob");
+}
+
+#[test]
+fn the_context_and_its_namespace_are_pinned() {
+    let scenario = Scenario::new();
+    let outcome = scenario.run().exits(0);
+    for kind in ["observe", "session", "second", "create", "watch"] {
+        let argv = outcome.argv(kind);
+        assert!(argv.starts_with("--context=prod "), "{argv}");
+        assert!(argv.contains(" -n shop ") || argv.contains("/namespaces/shop/"), "{argv}");
+    }
+    let context = serde_json::json!({"name": "prod", "context": {"cluster": "c"}});
+    let scenario = Scenario::new().config(serde_json::json!({"current-context": "prod", "contexts": [context]}));
+    let argv = scenario.run().exits(0).argv("observe");
+    assert!(argv.contains(" -n default "), "{argv}");
+    let scenario = Scenario::new().config(serde_json::json!({"contexts": null, "current-context": ""}));
+    scenario.run().exits(4).calls("config").says(&["no current context", "remedy="]);
+}
+
+#[test]
+fn a_missing_kubectl_is_a_precondition_with_its_remedy() {
+    let scenario = Scenario::new().env("PATH", "/nonexistent");
+    scenario.run().exits(4).says(&["not in the PATH", "install kubectl"]).lost_nothing();
+}
+
+#[test]
+fn json_is_all_that_stands_on_stdout() {
+    for dry in [true, false] {
+        let scenario = Scenario::new().args_also(&["-o", "json", if dry { "--dry-run" } else { "--dry-run=false" }]);
+        let outcome = scenario.run().exits(0);
+        let value: Value = serde_json::from_str(&outcome.stdout).unwrap_or_else(|why| panic!("{why}: {outcome}"));
+        assert_eq!((&value["namespace"], &value["pvc"]), (&"shop".into(), &"data".into()), "{outcome}");
+        if dry {
+            assert_eq!(value["dryRun"], true);
+            let steps = value["steps"].as_array().unwrap();
+            assert!(steps.iter().any(|step| step["manifest"]["kind"] == "VolumeSnapshot"), "{outcome}");
+        } else {
+            assert_eq!(value["ready"], true);
+            assert_eq!(value["volumeSnapshotContent"], "snapcontent-1");
+            assert_eq!(value["volumeSnapshot"], scenario.snapshots()[0]["metadata"]["name"]);
+            assert_eq!(value["dump"]["bytes"], scenario.dump_file().len());
+        }
+    }
+}
+
+#[test]
+fn a_failure_leaves_stdout_empty() {
+    let scenario = Scenario::new().args_also(&["-o", "json", "--pvc-name=other"]);
+    let outcome = scenario.run().exits(4).says(&["no PVC 'other'", "it has data"]);
+    assert!(outcome.stdout.is_empty(), "{outcome}");
+}
+
+fn every_line_is_json(text: &str) -> Vec<Value> {
+    let parse = |line: &str| serde_json::from_str(line).unwrap_or_else(|why| panic!("{why}: {line}"));
+    text.lines().map(parse).inspect(|value: &Value| assert!(value.is_object(), "{value}")).collect()
+}
+
+#[test]
+fn json_logs_are_an_object_on_each_line() {
+    for verbose in [&["--log-format=json"][..], &["--log-format=json", "-v"]] {
+        let scenario = Scenario::new().args_also(verbose);
+        let outcome = scenario.run().exits(0);
+        let lines = every_line_is_json(&outcome.stderr);
+        for step in ["observe", "check", "dump", "prove", "snapshot", "cut", "ready"] {
+            let line = lines.iter().find(|line| line["step"] == step && line["seconds"].is_number());
+            assert!(line.is_some(), "no line of step {step} with its duration: {outcome}");
+        }
+    }
+    let scenario = Scenario::new().args_also(&["--log-format=json", "--pvc-name=other"]);
+    let outcome = scenario.run().exits(4);
+    let lines = every_line_is_json(&outcome.stderr);
+    assert!(lines.iter().any(|line| line["code"] == 4 && line["remedy"].is_string()), "{outcome}");
+}
+
+#[test]
+fn plain_logs_have_a_line_with_its_duration_for_each_step() {
+    let scenario = Scenario::new().env("BAK_FLOCK", "true").args_also(&["--flock-dir", "locks"]);
+    let outcome = scenario.run().exits(0).prints(&["is done", "SHA-256"]);
+    for step in ["lock", "observe", "check", "dump", "prove", "snapshot", "cut", "ready"] {
+        let mark = format!("step=\"{step}\" seconds=");
+        assert_eq!(outcome.stderr.matches(&mark).count(), 1, "{step}: {outcome}");
+    }
+    assert!(!outcome.stderr.contains('\x1b'), "{outcome}");
+}
+
+#[test]
+fn a_dry_run_shows_everything_and_changes_nothing() {
+    let scenario = Scenario::new().env("BAK_DB_POSTGRES_PASSWORD", "hunter2 it's").args_also(&[
+        "--dry-run",
+        "--label-vs-retain=daily_weekly_monthly",
+        "--flock",
+        "--flock-dir=locks",
+        "-v",
+    ]);
+    let stamp = |file: &str| std::fs::metadata(scenario.dir().join(file)).unwrap().modified().unwrap();
+    let before = (stamp("data"), stamp("data/dump.sql.gz"), stamp("locks"));
+    let outcome = scenario.run().exits(0).calls("config observe session list").lost_nothing().prints(&[
+        "nothing was changed",
+        "PGPASSWORD=****",
+        "pg_dump --no-password --format=plain --clean --if-exists",
+        "\"kind\": \"VolumeSnapshot\"",
+        "\"backup-ns.sh/retain\": \"daily_weekly_monthly\"",
+        "kubectl --context=prod --request-timeout=30s create --raw",
+        "exec -i -q -n shop app-base-0 -c postgres",
+        "in locks",
+    ]);
+    assert!(!format!("{outcome}").contains("hunter2"), "{outcome}");
+    assert_eq!(before, (stamp("data"), stamp("data/dump.sql.gz"), stamp("locks")), "a file was made or changed");
+    assert!(scenario.lines("synced").is_empty() && scenario.lines("dump.text").len() > 1);
+    assert!(!outcome.stdin("session").lines().any(|line| line == "dump"), "{outcome}");
+}
+
+/// Invariant 11.
+#[test]
+fn a_password_stands_nowhere_but_where_it_is_used() {
+    let password = r#"hunter2 it's "a" $PATH `id` \n%s;*"#;
+    let scenario = Scenario::new()
+        .env("BAK_DB_POSTGRES_PASSWORD", password)
+        .tool("psql", r#"tr '\0' '\n' </proc/$$/cmdline >"$FAKE_KUBECTL_DIR/psql.cmdline""#)
+        .arg("-v");
+    let outcome = scenario.run().exits(0).clean().holds_new();
+    assert_eq!(scenario.lines("dump.password"), [password], "it did not arrive as it is");
+    let mut seen = format!("{outcome}{}", outcome.stdin("create"));
+    for file in ["calls.jsonl", "dump.cmdline", "psql.cmdline"] {
+        let lines = scenario.lines(file);
+        assert!(!lines.is_empty(), "{file} was not recorded");
+        seen.push_str(&lines.join("\n"));
+    }
+    assert!(!seen.contains("hunter2"), "{seen}");
+    assert!(outcome.stdin("session").contains("hunter2"), "the test looks in the wrong place: {outcome}");
+}
+
+/// What the container says is logged where it fails, but never with the password in it.
+#[test]
+fn a_password_that_the_container_echoes_is_masked() {
+    // shows: what the container said is lost where it comes later than the session's last line, as another stream may.
+    for tool in ["psql", "pg_dump"] {
+        let script = r#"case $* in --version) echo v; exit ;; esac; echo "no entry with $PGPASSWORD" >&2; exit 2"#;
+        let scenario = Scenario::new().env("BAK_DB_POSTGRES_PASSWORD", "hunter2").arg("-v").tool(tool, script);
+        let outcome = scenario.run().says(&["no entry with ****"]).lost_nothing();
+        assert!(!format!("{outcome}").contains("hunter2"), "{outcome}");
+    }
+}
+
+#[test]
+fn a_literal_password_is_no_flag() {
+    let scenario = Scenario::new().arg("--db-postgres-password=hunter2");
+    let outcome = scenario.run().exits(2).calls("").says(&["--db-postgres-password", "environment"]);
+    assert!(!format!("{outcome}").contains("hunter2"), "{outcome}");
+}
+
+#[test]
+fn the_containers_own_variables_are_the_default() {
+    let scenario = Scenario::new();
+    scenario.run().exits(0).holds_new();
+    assert_eq!(scenario.lines("dump.password"), ["from the container"]);
+}
+
+#[test]
+fn a_live_display_ends_with_the_result() {
+    let scenario = Scenario::new().arg("--log-format=live");
+    let outcome = scenario.run().exits(0).prints(&["is done"]);
+    assert!(outcome.stderr.contains("ready"), "{outcome}");
+    let scenario = Scenario::new().args_also(&["--log-format=live", "--pvc-name=other"]);
+    scenario.run().exits(4).says(&["error:", "no PVC 'other'", "remedy:"]);
+    assert_eq!(scenario.dump_file(), OLD.as_bytes());
+}
+
+#[test]
+fn a_log_that_nobody_can_write_is_no_reason_to_fail() {
+    let scenario = Scenario::new();
+    scenario.start_under(&["/bin/sh", "-c", "exec \"$@\" 2>/dev/full", "sh"]).finish().exits(0).clean().holds_new();
+}
+
+#[test]
+fn what_nohup_ignores_stays_ignored() {
+    let scenario = Scenario::new().held();
+    let running = scenario.start_under(&["/bin/sh", "-c", "trap '' HUP; exec \"$@\"", "sh"]).until("dumping");
+    running.signal("HUP").go_on().finish().exits(0).clean().holds_new();
+}

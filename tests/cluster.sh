@@ -1,0 +1,23 @@
+#!/bin/sh
+# Brings a cluster up and runs the tests that need one. Where none can be had, it says which tests are left out, and
+# fails under CI=true.
+set -eu
+cd "$(dirname "$0")/.."
+
+if ! kind/cluster.sh up; then
+	{
+		echo
+		echo "##################################################################################"
+		echo "NO CLUSTER: these tests were LEFT OUT, for the reason above:"
+		cargo test --locked --quiet --test cluster -- --ignored --list 2>/dev/null | sed -n 's/: test$//; /^[a-z]/s/^/  /p'
+		echo "##################################################################################"
+	} >&2
+	[ "${CI-}" != true ]
+	exit
+fi
+environment=$(kind/cluster.sh env)
+eval "$environment"
+# Some of them stop parts of the cluster, so they take turns.
+cargo test --locked --test cluster -- --ignored --test-threads=1
+# Last, because it takes the cluster down: that nothing of the local one is left then.
+case $KUBECONFIG in /var/lib/backup-ns-cluster/*) kind/local/test.sh ;; esac

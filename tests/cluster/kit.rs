@@ -1,0 +1,406 @@
+//! What the cluster tests stand on: a namespace with a real PostgreSQL, the real binary, and the means to break things.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+pub const DUMP: &str = "/var/lib/postgresql/data/dump.sql.gz";
+
+/// Waits until `done` says so; what is waited for never depends on how fast the machine is.
+pub fn until<T>(what: &str, seconds: u64, mut done: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + Duration::from_secs(seconds);
+    loop {
+        if let Some(value) = done() {
+            return value;
+        }
+        assert!(Instant::now() < end, "not within {seconds} s: {what}");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).trim().to_string()
+}
+
+/// Runs kubectl with something on stdin.
+pub fn kubectl_with(args: &[&str], input: &str) -> Output {
+    let mut command = Command::new("kubectl");
+    command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("kubectl in the PATH");
+    child.stdin.take().unwrap().write_all(input.as_bytes()).ok();
+    child.wait_with_output().unwrap()
+}
+
+/// Runs kubectl, which must succeed; its stdout.
+pub fn kubectl(args: &[&str]) -> String {
+    let output = kubectl_with(args, "");
+    assert!(output.status.success(), "kubectl {args:?}: {}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+pub fn apply(namespace: &str, manifest: &Value) {
+    let output = kubectl_with(&["-n", namespace, "apply", "-f", "-"], &manifest.to_string());
+    assert!(output.status.success(), "apply: {}", text(&output.stderr));
+}
+
+/// The project's folder.
+pub fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Stops or starts a component of the local cluster.
+pub fn component(verb: &str, name: &str) {
+    let output = Command::new(root().join("kind/local/local.sh")).args([verb, name]).output().unwrap();
+    assert!(output.status.success(), "{verb} {name}: {}", text(&output.stderr));
+}
+
+/// Starts a component again however the test ends.
+pub struct Started(pub &'static str);
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        component("start", self.0);
+    }
+}
+
+/// Whether the cluster is the local one, whose components can be stopped.
+pub fn is_local() -> bool {
+    let local = std::env::var("KUBECONFIG").is_ok_and(|path| path.starts_with("/var/lib/backup-ns-cluster/"));
+    if !local {
+        eprintln!("LEFT OUT: this test stops components, which only the local cluster of kind/local lets it do");
+    }
+    local
+}
+
+/// A namespace of its own with a PostgreSQL; it goes with the test.
+pub struct Tenant {
+    pub namespace: String,
+}
+
+impl Tenant {
+    /// An empty namespace.
+    pub fn empty(name: &str) -> Tenant {
+        let namespace = format!("t-{name}-{:x}", std::process::id());
+        kubectl(&["create", "namespace", &namespace]);
+        Tenant { namespace }
+    }
+
+    /// The demo workload as the README's first command makes it.
+    pub fn demo(name: &str) -> Tenant {
+        let tenant = Tenant::empty(name);
+        let manifest = root().join("kind/demo/postgres.yaml");
+        tenant.kubectl(&["apply", "-f", manifest.to_str().unwrap()]);
+        tenant.await_ready();
+        tenant
+    }
+
+    /// A small database with one table that a test can lock, in a volume of `mebibytes`. `change` has the last word on
+    /// the Deployment.
+    pub fn small(name: &str, mebibytes: u32, change: impl Fn(&mut Value)) -> Tenant {
+        let tenant = Tenant::empty(name);
+        let mut deployment = json!({
+            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "app-base"},
+            "spec": {
+                "strategy": {"type": "Recreate"},
+                "selector": {"matchLabels": {"app": "app-base"}},
+                "template": {
+                    "metadata": {"labels": {"app": "app-base"}},
+                    "spec": {
+                        "terminationGracePeriodSeconds": 2,
+                        "containers": [{
+                            "name": "postgres", "image": "postgres:15", "imagePullPolicy": "IfNotPresent",
+                            "env": [
+                                {"name": "POSTGRES_USER", "value": "app"},
+                                {"name": "POSTGRES_DB", "value": "app"},
+                                {"name": "POSTGRES_PASSWORD", "value": "hunter2 '$HOME"},
+                                {"name": "PGDATA", "value": "/var/lib/postgresql/data/pgdata"},
+                                {"name": "POSTGRES_INITDB_ARGS", "value": "--no-sync --wal-segsize=1"},
+                            ],
+                            "readinessProbe": {"exec": {"command": ["pg_isready", "-h", "127.0.0.1", "-U", "app"]}, "periodSeconds": 1},
+                            "volumeMounts": [{"name": "data", "mountPath": "/var/lib/postgresql/data"}],
+                        }],
+                        "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}],
+                    },
+                },
+            },
+        });
+        change(&mut deployment);
+        apply(
+            &tenant.namespace,
+            &json!({"apiVersion": "v1", "kind": "List", "items": [tenant.claim("data", &format!("{mebibytes}Mi"), None), deployment]}),
+        );
+        tenant.await_ready();
+        tenant.sql("CREATE TABLE gate (n int); INSERT INTO gate SELECT generate_series(1, 1000)");
+        tenant
+    }
+
+    /// A claim, made from a snapshot or new.
+    pub fn claim(&self, name: &str, size: &str, snapshot: Option<&str>) -> Value {
+        let mut claim = json!({
+            "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name},
+            "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": size}}},
+        });
+        if let Some(snapshot) = snapshot {
+            claim["spec"]["dataSource"] =
+                json!({"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": snapshot});
+        }
+        claim
+    }
+
+    pub fn await_ready(&self) {
+        self.kubectl(&["rollout", "status", "deployment/app-base", "--timeout=180s"]);
+    }
+
+    pub fn kubectl(&self, args: &[&str]) -> String {
+        kubectl(&[&["-n", &self.namespace], args].concat())
+    }
+
+    pub fn get(&self, args: &[&str]) -> Value {
+        serde_json::from_str(&self.kubectl(&[&["get", "-o", "json"], args].concat())).unwrap()
+    }
+
+    /// The database's pod.
+    pub fn pod(&self) -> String {
+        self.kubectl(&["get", "pods", "-l", "app=app-base", "-o", "jsonpath={.items[0].metadata.name}"])
+    }
+
+    /// Runs a script in the database's container; its stdout, whatever its status.
+    pub fn sh(&self, script: &str) -> String {
+        let args = ["-n", &self.namespace, "exec", "deploy/app-base", "-c", "postgres", "--", "sh", "-c", script];
+        text(&kubectl_with(&args, "").stdout)
+    }
+
+    /// Asks the database.
+    pub fn sql(&self, statement: &str) -> String {
+        let script = "PGPASSWORD=$POSTGRES_PASSWORD exec psql -h 127.0.0.1 -U \"$POSTGRES_USER\" -d \"$POSTGRES_DB\" -XAtq -v ON_ERROR_STOP=1";
+        let args = ["-n", &self.namespace, "exec", "-i", "deploy/app-base", "-c", "postgres", "--", "sh", "-c", script];
+        let output = kubectl_with(&args, statement);
+        assert!(output.status.success(), "{statement}: {}", text(&output.stderr));
+        text(&output.stdout)
+    }
+
+    /// Locks the table `gate`, so that a pg_dump waits in front of it, until the gate is dropped.
+    pub fn gate(&self) -> Gate {
+        let script = "PGPASSWORD=$POSTGRES_PASSWORD exec psql -h 127.0.0.1 -U app -d app -XAtq";
+        let mut command = Command::new("kubectl");
+        command.args([
+            "-n",
+            &self.namespace,
+            "exec",
+            "-i",
+            "deploy/app-base",
+            "-c",
+            "postgres",
+            "--",
+            "sh",
+            "-c",
+            script,
+        ]);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let lock = "BEGIN; LOCK TABLE gate IN ACCESS EXCLUSIVE MODE; SELECT 'locked';\n";
+        child.stdin.as_mut().unwrap().write_all(lock.as_bytes()).unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line.trim(), "locked");
+        Gate(child)
+    }
+
+    /// Waits until a pg_dump runs in the container.
+    pub fn await_dump(&self) {
+        until("a pg_dump in the container", 30, || (!self.sh("pgrep -x pg_dump").is_empty()).then_some(()));
+    }
+
+    /// What backup-ns may leave in the container: a pg_dump, a gzip, a file.
+    pub fn traces(&self) -> String {
+        self.sh("pgrep -lx 'pg_dump|gzip|pigz'; cd /var/lib/postgresql/data && ls -d *backup-ns* 2>/dev/null")
+    }
+
+    /// Nothing of backup-ns is left in the container within 5 s, and the dump is the one it was.
+    pub fn assert_clean(&self, old_sum: &str) {
+        self.assert_clean_within(5, old_sum);
+    }
+
+    pub fn assert_clean_within(&self, seconds: u64, old_sum: &str) {
+        let end = Instant::now() + Duration::from_secs(seconds);
+        while Instant::now() < end && !self.traces().is_empty() {
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        assert_eq!(self.traces(), "", "left in the container after {seconds} s");
+        assert_eq!(self.sum(), old_sum, "the last good dump");
+        self.assert_unharmed();
+    }
+
+    /// The database never took a process of ours for one of its own that crashed: where the server is process 1, it
+    /// adopts orphans, and restarts everything when one ends by a signal.
+    pub fn assert_unharmed(&self) {
+        let log = self.kubectl(&["logs", "deployment/app-base", "-c", "postgres", "--tail=-1"]);
+        assert!(!log.contains("was terminated by signal") && !log.contains("reinitializing"), "{log}");
+    }
+
+    /// SHA-256 of the dump; empty if there is none.
+    pub fn sum(&self) -> String {
+        self.sh(&format!("sha256sum {DUMP} | cut -d ' ' -f 1"))
+    }
+
+    /// `backup-ns create` with these arguments besides the usual ones.
+    pub fn create(&self, args: &[&str]) -> Backup {
+        self.create_with(args, |_| ())
+    }
+
+    pub fn create_with(&self, args: &[&str], change: impl Fn(&mut Command)) -> Backup {
+        // Whoever runs the tests may ignore signals, as nohup(1) and a shell's background do; this does not.
+        let mut command = Command::new("env");
+        command.args(["--default-signal=HUP,INT,TERM", env!("CARGO_BIN_EXE_backup-ns")]);
+        command.args(["create", "-n", &self.namespace, "--db-postgres", "-o", "json"]).args(args);
+        change(&mut command);
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        Backup(child)
+    }
+
+    /// A backup that must succeed; its summary.
+    pub fn backup(&self, args: &[&str]) -> Value {
+        let done = self.create(args).done();
+        assert!(done.status.success(), "{}", done.stderr);
+        self.assert_unharmed();
+        serde_json::from_str(&done.stdout).unwrap()
+    }
+
+    /// A pod that mounts the volume of a snapshot at /restored, in a PostgreSQL of its own.
+    pub fn scratch(&self, snapshot: &str) {
+        let size = self.get(&["pvc", "data"])["spec"]["resources"]["requests"]["storage"].as_str().unwrap().to_string();
+        let pod = json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "scratch"},
+            "spec": {
+                "terminationGracePeriodSeconds": 1,
+                "containers": [{
+                    "name": "postgres", "image": "postgres:15", "imagePullPolicy": "IfNotPresent",
+                    "env": [{"name": "POSTGRES_USER", "value": "app"}, {"name": "POSTGRES_PASSWORD", "value": "x"}],
+                    "readinessProbe": {"exec": {"command": ["pg_isready", "-h", "127.0.0.1", "-U", "app"]}, "periodSeconds": 1},
+                    "volumeMounts": [{"name": "restored", "mountPath": "/restored"}],
+                }],
+                "volumes": [{"name": "restored", "persistentVolumeClaim": {"claimName": "restored"}}],
+            },
+        });
+        let items = json!([self.claim("restored", &size, Some(snapshot)), pod]);
+        apply(&self.namespace, &json!({"apiVersion": "v1", "kind": "List", "items": items}));
+        self.kubectl(&["wait", "pod/scratch", "--for=condition=Ready", "--timeout=120s"]);
+    }
+
+    /// Runs a script in the scratch pod.
+    pub fn scratch_sh(&self, script: &str) -> (bool, String) {
+        let output = kubectl_with(&["-n", &self.namespace, "exec", "scratch", "--", "sh", "-c", script], "");
+        (output.status.success(), format!("{}{}", text(&output.stdout), text(&output.stderr)))
+    }
+}
+
+impl Drop for Tenant {
+    fn drop(&mut self) {
+        kubectl_with(&["delete", "namespace", &self.namespace, "--wait=false"], "");
+    }
+}
+
+/// A locked table; dropping it opens the way.
+pub struct Gate(Child);
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
+    }
+}
+
+/// A running backup-ns.
+pub struct Backup(pub Child);
+
+/// How it ended.
+pub struct Done {
+    pub status: ExitStatus,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Done {
+    /// Ended with this code and these words.
+    pub fn assert(&self, code: i32, words: &[&str]) {
+        assert_eq!(self.status.code(), Some(code), "{}", self.stderr);
+        for word in words {
+            assert!(self.stderr.contains(word), "no '{word}' in: {}", self.stderr);
+        }
+        if code != 0 {
+            assert!(self.stderr.contains("remedy"), "no remedy in: {}", self.stderr);
+        }
+    }
+}
+
+impl Backup {
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([&format!("-{name}"), &self.0.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits for its end.
+    pub fn done(mut self) -> Done {
+        let mut stderr = self.0.stderr.take().unwrap();
+        let errors = std::thread::spawn(move || {
+            let mut text = String::new();
+            stderr.read_to_string(&mut text).ok();
+            text
+        });
+        let mut stdout = String::new();
+        self.0.stdout.take().unwrap().read_to_string(&mut stdout).ok();
+        let status = self.0.wait().unwrap();
+        Done { status, stdout, stderr: errors.join().unwrap() }
+    }
+
+    /// Reads stderr up to a line with `word`; what was read.
+    pub fn until_says(&mut self, word: &str) -> String {
+        let mut seen = String::new();
+        let stderr = self.0.stderr.as_mut().unwrap();
+        let mut byte = [0u8];
+        while stderr.read(&mut byte).unwrap_or(0) == 1 {
+            seen.push(char::from(byte[0]));
+            if byte[0] == b'\n' && seen.contains(word) {
+                return seen;
+            }
+        }
+        panic!("it ended without saying '{word}': {seen}");
+    }
+}
+
+/// The command lines of every process on this machine.
+pub fn command_lines() -> String {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let lines = processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
+    lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " ") + "\n").collect()
+}
+
+/// A VolumeSnapshotClass of the local driver with a fault; it goes with the test.
+pub struct Class(pub String);
+
+impl Class {
+    pub fn new(name: &str, parameters: &Value) -> Class {
+        let name = format!("{name}-{:x}", std::process::id());
+        let class = json!({
+            "apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshotClass", "metadata": {"name": name},
+            "driver": "csi-local.backup-ns.sh", "deletionPolicy": "Delete", "parameters": parameters,
+        });
+        apply("default", &class);
+        Class(name)
+    }
+}
+
+impl Drop for Class {
+    fn drop(&mut self) {
+        kubectl_with(&["delete", "volumesnapshotclass", &self.0, "--wait=false"], "");
+    }
+}
+
+/// Where the built binary and kubectl lie, to be mounted into a pod.
+pub fn programs() -> (PathBuf, PathBuf) {
+    let path = std::env::var("PATH").unwrap();
+    let kubectl = path.split(':').map(|dir| Path::new(dir).join("kubectl")).find(|path| path.exists()).unwrap();
+    (PathBuf::from(env!("CARGO_BIN_EXE_backup-ns")), kubectl.canonicalize().unwrap())
+}

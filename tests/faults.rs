@@ -1,0 +1,654 @@
+//! What happens when something goes wrong: every call of kubectl, the stream to the container, the dump, the disk, the
+//! snapshot, the program itself. Each fault ends with its exit code, a message, and the last good dump where it was.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+
+mod support;
+
+use serde_json::{Value, json};
+use support::{
+    ALWAYS, BODY, BUSY, Event, FORBIDDEN, Fault, INTERNAL, NOT_FOUND, ONCE, Outcome, REFUSED, Scenario, TRAILER,
+    UNRESTRICT, each, shells,
+};
+
+/// All calls of one run in their order.
+const CALLS: [&str; 7] = ["config", "observe", "session", "second", "list", "create", "watch"];
+
+/// A scenario that makes all of them.
+fn with_slots() -> Scenario {
+    Scenario::new().arg("--label-vs-retain=daily_weekly_monthly")
+}
+
+fn impatient() -> Scenario {
+    with_slots().args_also(&["--retry-timeout=1s", "--vs-wait-until-ready-timeout=2s"])
+}
+
+/// Nothing is left running or lying about, and the dump file is the old one, or the new one if `call` comes after the
+/// rename.
+fn in_order<'a>(outcome: Outcome<'a>, call: &str) -> Outcome<'a> {
+    let outcome = outcome.clean();
+    if ["config", "observe", "session"].contains(&call) { outcome.keeps_old() } else { outcome.holds_new() }
+}
+
+#[test]
+fn a_sound_run_makes_seven_calls() {
+    let scenario = with_slots();
+    let outcome = scenario.run().exits(0).calls(&CALLS.join(" ")).clean().holds_new().snapshots(1);
+    assert!(outcome.calls.len() <= 8, "{outcome}");
+    let pids: std::collections::BTreeSet<_> = outcome.calls.iter().map(|call| call["pid"].as_u64()).collect();
+    assert_eq!(pids.len(), outcome.calls.len());
+    let snapshot = &scenario.snapshots()[0];
+    assert_eq!(snapshot["spec"], json!({"source": {"persistentVolumeClaimName": "data"}}));
+    let proof: Value =
+        serde_json::from_str(snapshot["metadata"]["annotations"]["backup-ns.sh/dump-postgres"].as_str().unwrap())
+            .unwrap();
+    assert_eq!(proof["bytes"], scenario.dump_file().len());
+    assert_eq!(proof["tool"], "pg_dump (PostgreSQL) 17.6");
+    for field in ["began", "ended", "sha256", "file", "pathInVolume", "pod", "container"] {
+        assert!(proof[field].as_str().is_some_and(|text| !text.is_empty()), "{field}: {proof}");
+    }
+}
+
+#[test]
+fn the_first_dump_of_all_needs_no_old_one() {
+    let scenario = Scenario::new().without_old();
+    scenario.run().exits(0).calls("config observe session second create watch").clean().holds_new();
+    let scenario = Scenario::new().without_old().dump(BODY);
+    scenario.run().exits(6).clean().snapshots(0);
+    assert!(!scenario.dir().join("data/dump.sql.gz").exists());
+}
+
+/// Invariant 6.
+#[test]
+fn slots_are_taken_once() {
+    let scenario = with_slots();
+    scenario.run().exits(0);
+    scenario.run().exits(0).clean().snapshots(2);
+    let slots = |snapshot: &Value| {
+        let labels = snapshot["metadata"]["labels"].as_object().unwrap();
+        ["daily", "weekly", "monthly"]
+            .iter()
+            .filter(|kind| labels.contains_key(&format!("backup-ns.sh/{kind}")))
+            .count()
+    };
+    let mut counts: Vec<usize> = scenario.snapshots().iter().map(slots).collect();
+    counts.sort_unstable();
+    assert_eq!(counts, [0, 3]);
+}
+
+#[test]
+fn a_call_that_is_forbidden_is_a_precondition() {
+    each(&CALLS, |call| {
+        let scenario = impatient().fault(call, ALWAYS, Fault::Refuse(FORBIDDEN));
+        let outcome = scenario.run().exits(4).says(&["(Forbidden)", "remedy=\"grant the verb"]);
+        assert_eq!((*outcome.kinds().last().unwrap(), outcome.count(call)), (*call, 1), "{outcome}");
+        in_order(outcome, call).snapshots(usize::from(*call == "watch"));
+    });
+}
+
+#[test]
+fn a_call_that_is_always_refused_ends_with_the_code_of_its_phase() {
+    let codes = [1, 1, 4, 6, 7, 7, 7];
+    let cases: Vec<(&str, i32)> = CALLS.into_iter().zip(codes).collect();
+    each(&cases, |(call, code)| {
+        let scenario = impatient().fault(call, ALWAYS, Fault::Refuse(REFUSED));
+        let outcome = scenario.run().exits(*code).says(&["remedy="]);
+        assert!(outcome.count(call) > 1, "it did not ask again: {outcome}");
+        in_order(outcome, call).snapshots(usize::from(*call == "watch"));
+    });
+}
+
+#[test]
+fn a_call_that_is_refused_once_is_made_again() {
+    let words = [REFUSED, BUSY, INTERNAL, "Unable to connect to the server: EOF"];
+    let cases: Vec<(&str, &str)> = CALLS.into_iter().zip(words.into_iter().cycle()).collect();
+    each(&cases, |(call, words)| {
+        let scenario = with_slots().fault(call, ONCE, Fault::Refuse(words));
+        let outcome = scenario.run().exits(0).clean().holds_new().snapshots(1);
+        assert_eq!(outcome.count(call), 2, "{outcome}");
+    });
+}
+
+#[test]
+fn garbage_is_no_answer() {
+    let codes = [1, 1, 4, 6, 7, 7, 7];
+    let texts = ["", "no JSON\n", "{\"kind\": \"List\", \"items\": [{\"kind\": \"Pod\", \"meta"];
+    let calls: Vec<(&str, i32)> = CALLS.into_iter().zip(codes).collect();
+    let cases: Vec<_> = calls.into_iter().flat_map(|call| texts.map(|text| (call, text))).collect();
+    each(&cases, |((call, code), text)| {
+        let scenario = impatient().fault(call, ALWAYS, Fault::Print(text));
+        in_order(scenario.run().exits(*code), call).snapshots(usize::from(*call == "watch"));
+    });
+}
+
+/// Invariant 6: an unanswered question is an error, never a yes.
+#[test]
+fn a_list_that_is_none_is_no_empty_list() {
+    // shows: `{}` and `[]` count as lists without snapshots, so that all slots are taken to be free.
+    each(&["{}\n", "[]\n", "null\n", "{\"kind\": \"Status\"}\n"], |text| {
+        let scenario = impatient().fault("list", ALWAYS, Fault::Print(text));
+        scenario.run().exits(7).clean().snapshots(0);
+    });
+}
+
+#[test]
+fn the_pod_that_goes_away_is_not_replaced_by_another() {
+    for (call, code) in [("session", 4), ("second", 6)] {
+        let scenario = Scenario::new().fault(call, ALWAYS, Fault::Refuse(NOT_FOUND));
+        let outcome = in_order(scenario.run().exits(code).says(&["app-base-0", "not found", "remedy="]), call);
+        assert_eq!(outcome.count(call), 1, "{outcome}");
+    }
+}
+
+/// What a backup needs and does not find: exit 4 before anything is changed.
+#[test]
+fn missing_preconditions_change_nothing() {
+    let cases: Vec<(Scenario, &str)> = vec![
+        (Scenario::new().arg("--threshold-space-used-percentage=1"), "the threshold is 1 %"),
+        (Scenario::new().without("pg_dump"), "the container lacks: pg_dump"),
+        (Scenario::new().without("gzip").without("mkfifo"), "the container lacks: gzip mkfifo"),
+        (Scenario::new().tool("psql", "echo 'no such role' >&2; exit 2"), "does not answer"),
+        (Scenario::new().object("PersistentVolumeClaim", |pvc| pvc["status"]["phase"] = json!("Pending")), "not bound"),
+        (Scenario::new().object("Deployment", |it| it["metadata"]["name"] = json!("x")), "has no deployment/app-base"),
+        (Scenario::new().object("Pod", |pod| pod["status"]["conditions"] = json!([])), "no pod of deployment/app-base"),
+        (
+            Scenario::new().object("Pod", |pod| {
+                pod["spec"]["containers"][0]["volumeMounts"][0]["mountPath"] = json!("/proc");
+            }),
+            "does not lie on the PVC 'data'",
+        ),
+        (Scenario::new().env("BAK_DB_POSTGRES_DUMP_FILE", "/no/such/dir/d.gz"), "/no/such/dir/ does not exist"),
+        (Scenario::new().env("BAK_FLOCK", "true").env("BAK_FLOCK_DIR", "/no/such"), "/no/such does not exist"),
+    ];
+    each(&cases, |(scenario, words)| {
+        scenario.run().exits(4).says(&[words, "remedy="]).lost_nothing();
+        assert!(!scenario.dir().join("dumping").exists());
+    });
+}
+
+/// Invariant 1: the end of a stream, with whatever status, proves nothing.
+#[test]
+fn a_stream_that_is_cut_proves_nothing() {
+    let renamed = |key: &str| ["bytes", "sha256", "inode"].contains(&key);
+    let keys = [
+        ("mountinfo", 4),
+        ("looked", 6),
+        ("locked", 6),
+        ("began", 6),
+        ("ended", 6),
+        ("bytes", 6),
+        ("sha256", 6),
+        ("inode", 6),
+    ];
+    let cases: Vec<_> = keys.into_iter().flat_map(|key| [0, 1].map(|status| (key, status))).collect();
+    each(&cases, |((key, code), status)| {
+        let scenario = Scenario::new().fault("session", ALWAYS, Fault::CutAfter(key, *status));
+        let words = if *status == 0 { "ended with status 0 before its last line" } else { "ended with status 1" };
+        let outcome = scenario.run().exits(*code).says(&[words, "remedy="]).clean().snapshots(0);
+        // Cut in the middle of its last words, the container may have renamed a dump that was proven there.
+        if !renamed(key) && *key != "ended" {
+            outcome.keeps_old();
+        }
+    });
+    each(&[("inode", 0), ("sha256", 0), ("sha256", 1)], |(key, status)| {
+        let scenario = Scenario::new().fault("second", ALWAYS, Fault::CutAfter(key, *status));
+        scenario.run().exits(6).clean().holds_new().snapshots(0);
+    });
+}
+
+#[test]
+fn lines_without_this_runs_nonce_do_not_count() {
+    let other = "0123456789abcdef0123456789abcdef";
+    each(&["", other], |nonce| {
+        let scenario = Scenario::new().fault("session", ALWAYS, Fault::Nonce(nonce)).fault(
+            "session",
+            ALWAYS,
+            Fault::CutAfter("looked", 0),
+        );
+        scenario.run().exits(4).lost_nothing();
+        let scenario = Scenario::new().fault("second", ALWAYS, Fault::Nonce(nonce));
+        scenario.run().exits(6).says(&["before its last line"]).clean().snapshots(0);
+    });
+}
+
+#[test]
+fn a_proof_with_a_hole_is_none() {
+    // shows: a proof without `began` or `ended` is taken, and an annotation with empty times is made of it.
+    each(&["bytes", "sha256", "inode", "identity", "began", "ended"], |key| {
+        let scenario = Scenario::new().fault("session", ALWAYS, Fault::Drop(key));
+        scenario.run().exits(6).says(&["proof does not count", "remedy="]).clean().snapshots(0);
+    });
+    each(&[("bytes", "17"), ("bytes", "many"), ("sha256", "e3b0c442"), ("inode", "")], |(key, value)| {
+        let scenario = Scenario::new().fault("session", ALWAYS, Fault::Rewrite(key, value));
+        scenario.run().exits(6).says(&["proof does not count"]).clean().snapshots(0);
+    });
+}
+
+#[test]
+fn a_second_look_that_sees_another_file_fails() {
+    let sum = "0000000000000000000000000000000000000000000000000000000000000000";
+    let values = [("sha256", sum), ("bytes", "4711"), ("inode", "4711"), ("identity", "other,pid:[1],1")];
+    each(&values, |(key, value)| {
+        let scenario = Scenario::new().fault("second", ALWAYS, Fault::Rewrite(key, value));
+        scenario.run().exits(6).says(&["second look", "does not agree", "remedy="]).clean().snapshots(0);
+        let scenario = Scenario::new().fault("second", ALWAYS, Fault::Drop(key));
+        scenario.run().exits(6).says(&["second look", "does not agree"]).clean().snapshots(0);
+    });
+    let changes = [
+        ("echo x >>data/dump.sql.gz", "size changed"),
+        ("cp data/dump.sql.gz x; mv x data/dump.sql.gz", "was replaced"),
+        ("printf XYZ | dd of=data/dump.sql.gz bs=1 seek=30 conv=notrunc status=none", "SHA-256 changed"),
+        ("rm data/dump.sql.gz", "it gave no size"),
+    ];
+    each(&changes, |(script, words)| {
+        let scenario = Scenario::new().fault("second", ALWAYS, Fault::Run(script));
+        scenario.run().exits(6).says(&["second look", words]).clean().snapshots(0);
+    });
+}
+
+#[test]
+fn a_stream_that_is_cut_behind_the_proof_makes_it_look_again() {
+    each(&[0, 1], |status| {
+        let scenario = Scenario::new().fault("session", ALWAYS, Fault::CutAfter("proven", *status));
+        let outcome = scenario.run().exits(0).calls("config observe session second create watch second");
+        outcome.says(&["looking at the dump again"]).clean().holds_new().snapshots(1);
+    });
+}
+
+/// A watch in which the session's stream is cut, then something is done, before the snapshot is cut.
+macro_rules! cut_meanwhile {
+    ($then:literal) => {
+        &[&[
+            Event::Run(concat!(": >cut; until [ -e session.1.ended ]; do sleep 0.05; done; ", $then)),
+            Event::Cut,
+            Event::Ready,
+        ]]
+    };
+}
+
+#[test]
+fn a_stream_that_is_cut_while_the_snapshot_is_made_makes_it_look_again() {
+    each(&[0, 1], |status| {
+        let scenario =
+            Scenario::new().fault("session", ALWAYS, Fault::CutAt("cut", *status)).watches(cut_meanwhile!(":"));
+        let outcome = scenario.run().exits(0).calls("config observe session second create watch second");
+        outcome.says(&["looking at the dump again"]).clean().holds_new();
+
+        // shows: the second second look keeps the code 6 of the first.
+        let scenario = Scenario::new()
+            .fault("session", ALWAYS, Fault::CutAt("cut", *status))
+            .watches(cut_meanwhile!("echo x >>data/dump.sql.gz"));
+        scenario.run().says(&["does not agree"]).exits(7).clean();
+    });
+}
+
+/// Invariant 3: what is snapshotted is what was proven.
+#[test]
+fn a_dump_that_is_replaced_while_the_snapshot_is_made_fails_it() {
+    let scripts = [
+        "cp data/dump.sql.gz x; mv x data/dump.sql.gz",
+        "echo x >>data/dump.sql.gz",
+        "rm data/dump.sql.gz",
+        "rm data/*.lock",
+        // In place: neither its size nor its inode changes.
+        "sleep 0.1; printf garbage | dd of=data/dump.sql.gz conv=notrunc bs=1 seek=3 2>/dev/null",
+    ];
+    each(&scripts, |script| {
+        let scenario = Scenario::new().watches(&[&[Event::Run(script), Event::Cut, Event::Ready]]);
+        let outcome = scenario.run().exits(7).calls("config observe session second create watch patch");
+        outcome.says(&["replaced by somebody else", "do not trust VolumeSnapshot data-", "remedy="]).clean();
+    });
+    // It keeps no slot that a good one could have; where it cannot be marked so, that is said.
+    let script = "echo x >>data/dump.sql.gz";
+    let scenario = Scenario::new().watches(&[&[Event::Run(script), Event::Cut, Event::Ready]]);
+    scenario.fault("patch", ONCE, Fault::Refuse(FORBIDDEN)).run().exits(7).says(&["could not be marked so, delete it"]);
+}
+
+#[test]
+fn a_create_that_was_done_is_not_done_twice() {
+    each(&[REFUSED, INTERNAL, "error: unexpected EOF"], |words| {
+        let scenario = Scenario::new().fault("create", ONCE, Fault::DoneBut(words));
+        let outcome = scenario.run().exits(0).calls("config observe session second create create get watch");
+        outcome.clean().snapshots(1);
+    });
+    // Not even when it cannot be told that it was.
+    let scenario = Scenario::new().arg("--retry-timeout=1s").fault("create", ONCE, Fault::DoneBut(REFUSED)).fault(
+        "get",
+        ALWAYS,
+        Fault::Refuse(REFUSED),
+    );
+    scenario.run().exits(7).clean().snapshots(1);
+}
+
+#[test]
+fn a_snapshot_of_that_name_that_is_not_ours_is_left_alone() {
+    let scenario = Scenario::new().arg("--vs-name-template=fixed").snapshot("fixed", json!({"mine": "no"}), json!({}));
+    scenario.run().exits(7).says(&["already exists", "remedy="]).clean().snapshots(1);
+    assert_eq!(scenario.snapshots()[0]["metadata"]["labels"], json!({"mine": "no"}));
+    assert_eq!(scenario.snapshots()[0]["metadata"]["resourceVersion"], "5");
+}
+
+#[test]
+fn an_error_of_the_snapshot_is_shown_at_once_and_waited_out() {
+    let scenario = Scenario::new().watches(&[&[
+        Event::Pending,
+        Event::Error("pool is busy"),
+        Event::Run("until [ -e go ]; do sleep 0.05; done"),
+        Event::Error("pool is still busy"),
+        Event::Cut,
+        Event::Ready,
+    ]]);
+    let running = scenario.start().until_said("pool is busy").go_on();
+    running.finish().exits(0).says(&["pool is still busy"]).clean().snapshots(1);
+}
+
+#[test]
+fn a_snapshot_that_is_never_ready_fails_in_time() {
+    let bound = "was not ready within 2s: no space in the pool";
+    let cases: Vec<(&[Event], &str)> = vec![
+        (&[Event::Error("first"), Event::Cut, Event::Error("no space in the pool")], bound),
+        (&[Event::Error("no snapshot class")], "was not cut within 2s: no snapshot class"),
+        (&[Event::Cut], "was not ready within 2s"),
+        (&[], "did not react at all"),
+    ];
+    each(&cases, |(events, words)| {
+        let scenario = Scenario::new().arg("--vs-wait-until-ready-timeout=2s").watches(&[events]);
+        scenario.run().exits(7).says(&[words, "remedy=", "describe volumesnapshot"]).clean().holds_new().snapshots(1);
+    });
+}
+
+#[test]
+fn readiness_is_not_waited_for_when_nobody_wants_it() {
+    let scenario = Scenario::new().arg("--vs-wait-until-ready=false").watches(&[&[Event::Cut]]);
+    scenario.run().exits(0).prints(&["cut, not ready yet"]).clean();
+}
+
+#[test]
+fn a_snapshot_that_is_deleted_fails_it() {
+    each(
+        &[&[Event::Deleted][..], &[Event::Cut, Event::Deleted], &[Event::Run("rm snapshots/*"), Event::End(0, "")]],
+        |events| {
+            let scenario = Scenario::new().watches(&[events]);
+            scenario.run().exits(7).clean().snapshots(0);
+        },
+    );
+    let scenario = Scenario::new().watches(&[&[Event::Deleted]]);
+    scenario.run().says(&["somebody deleted the VolumeSnapshot data-", "remedy="]);
+}
+
+#[test]
+fn a_watch_that_ends_is_begun_again() {
+    let bookmark =
+        "{\"type\":\"BOOKMARK\",\"object\":{\"kind\":\"VolumeSnapshot\",\"metadata\":{\"resourceVersion\":\"7\"}}}\n";
+    let cases: Vec<Vec<&[Event]>> = vec![
+        vec![&[Event::End(0, "")], &[Event::Cut, Event::End(0, "")], &[Event::Ready]],
+        vec![&[Event::End(1, "error: unexpected EOF")], &[Event::Cut, Event::End(1, REFUSED)], &[Event::Ready]],
+        vec![&[Event::Gone], &[Event::Cut, Event::Gone], &[Event::Ready]],
+        vec![&[Event::Print("no JSON\n")], &[Event::Cut, Event::Print("{\"type\": \"MODI")], &[Event::Ready]],
+    ];
+    each(&cases, |watches| {
+        // What the fourth prints is the beginning of a line, so that this one ends by itself.
+        let ends = [watches[1], &[Event::End(0, "")]].concat();
+        let scenario = Scenario::new().watches(&[watches[0], &ends, watches[2]]);
+        let outcome = scenario.run().exits(0).clean().snapshots(1);
+        assert_eq!((outcome.count("watch"), outcome.count("create")), (3, 1), "{outcome}");
+    });
+    let scenario =
+        Scenario::new().watches(&[&[Event::Print(bookmark), Event::Cut, Event::Print(bookmark), Event::Ready]]);
+    let outcome = scenario.run().exits(0).clean();
+    assert_eq!(outcome.count("watch"), 1, "{outcome}");
+    // What happened between two watches is not missed.
+    let done = "sed 's/$/ /' snapshots/* >x; sed -i 's/\"metadata\"/\"status\":{\"readyToUse\":true},\"metadata\"/' x; cp x snapshots/$(ls snapshots)";
+    let scenario = Scenario::new().watches(&[&[Event::Run(done), Event::End(0, "")], &[]]);
+    scenario.run().exits(0).clean();
+}
+
+/// An API server that answers every watch with an error is not asked as fast as it can answer.
+#[test]
+fn a_watch_that_fails_at_once_is_not_begun_again_at_once() {
+    each(&[Event::Gone, Event::Print("no JSON\n"), Event::End(0, ""), Event::End(1, REFUSED)], |event| {
+        // shows: behind an ERROR event there is no pause, kubectl is run as fast as it goes until the time is over.
+        let scenario = Scenario::new().arg("--vs-wait-until-ready-timeout=2s").watches(&[&[*event]]);
+        let outcome = scenario.run().exits(7).clean();
+        assert!(outcome.count("watch") <= 10, "{outcome}");
+    });
+}
+
+#[test]
+fn a_call_that_hangs_is_ended() {
+    let cases = [("observe", 1), ("list", 7), ("create", 7)];
+    each(&cases, |(call, code)| {
+        let scenario =
+            with_slots().args_also(&["--request-timeout=1s", "--retry-timeout=1s"]).fault(call, ALWAYS, Fault::Hang);
+        let outcome = scenario.run().exits(*code).says(&["did not answer within", "remedy="]);
+        in_order(outcome, call).snapshots(0);
+    });
+}
+
+/// A minute is the limit of silence, and nothing but silence is limited by it.
+#[test]
+#[ignore = "takes longer than a minute"]
+fn silence_is_limited_and_work_is_not() {
+    let slow = r#"[ ! -e "$FAKE_KUBECTL_DIR/second.1" ] || "$REAL/sleep" 70; exec "$REAL/sha256sum" "$@""#;
+    let cases: Vec<(Scenario, i32)> = vec![
+        (Scenario::new().arg("--retry-timeout=0s").fault("session", ALWAYS, Fault::MuteAfter("mountinfo")), 4),
+        (Scenario::new().held().fault("session", ALWAYS, Fault::MuteAfter("began")), 6),
+        // shows: the second look says nothing while it reads; a file that it reads for longer than a minute never passes.
+        (Scenario::new().tool("sha256sum", slow), 0),
+        // shows: a database that takes a connection but answers no query is waited for without end.
+        (Scenario::new().arg("--retry-timeout=0s").tool("psql", "while :; do sleep 1; done"), 4),
+    ];
+    each(&cases, |(scenario, code)| drop(scenario.run().exits(*code).clean()));
+}
+
+/// Whatever hangs, a signal ends it.
+#[test]
+fn a_signal_ends_what_hangs() {
+    each(&CALLS, |call| {
+        let scenario = with_slots().fault(call, ALWAYS, Fault::Hang);
+        let running = scenario.start().until(&format!("{call}.1")).signal("TERM");
+        in_order(running.finish().exits(143), call).snapshots(usize::from(*call == "watch"));
+    });
+    each(&["looked", "began"], |key| {
+        let scenario = Scenario::new().held().fault("session", ALWAYS, Fault::MuteAfter(key));
+        let file = if *key == "began" { "dumping" } else { "session.1.stdin" };
+        scenario.start().until(file).signal("TERM").finish().exits(143).lost_nothing();
+    });
+}
+
+/// Invariants 2 and 5.
+#[test]
+fn a_signal_during_the_dump_leaves_nothing_behind() {
+    each(&[("TERM", 143), ("INT", 130), ("HUP", 129)], |(name, code)| {
+        let scenario = Scenario::new().held();
+        let running = scenario.start().until("dumping").signal(name);
+        running.finish().exits(*code).says(&["ended by signal"]).lost_nothing();
+    });
+}
+
+/// Invariants 2 and 5, where the program cannot do anything any more.
+#[test]
+fn a_kill_during_the_dump_leaves_nothing_behind() {
+    let scenario = Scenario::new().held();
+    let outcome = scenario.start().until("dumping").signal("KILL").finish();
+    assert_eq!(outcome.killed, Some(9), "{outcome}");
+    outcome.lost_nothing();
+    // While others wait for the snapshot, the same.
+    let scenario = Scenario::new().watches(&[&[Event::Pending]]);
+    let outcome = scenario.start().until("watch.1").signal("KILL").finish();
+    assert_eq!(outcome.killed, Some(9), "{outcome}");
+    outcome.clean().holds_new();
+}
+
+/// Invariant 2: each dump that is not whole is found out, and the last good one stays.
+#[test]
+fn a_dump_that_is_not_whole_replaces_nothing() {
+    let cases: Vec<(Scenario, &str)> = vec![
+        (Scenario::new().file("dump.stderr", "pg_dump: error: out of memory"), "out of memory"),
+        (Scenario::new().dump(&BODY[..60]), "does not end as a complete one does"),
+        (Scenario::new().dump(BODY), "does not end as a complete one does"),
+        (Scenario::new().dump(""), "does not end as a complete one does"),
+        (
+            Scenario::new().dump("COPY t FROM stdin;\nx\n-- PostgreSQL database dump complete\n"),
+            "does not end as a complete one does",
+        ),
+        (
+            Scenario::new().dump("COPY t FROM stdin;\nx\n--\n-- PostgreSQL database dump complete\n"),
+            "does not end as a complete one does",
+        ),
+        (Scenario::new().dump(&format!("{BODY}{TRAILER}COPY t FROM stdin;\n")), "does not end as a complete one does"),
+        (Scenario::new().dump(&format!("{BODY}\\unrestrict k3YkEy\n")), "does not end as a complete one does"),
+        (
+            Scenario::new()
+                .tool("gzip", "case $1 in -c) head -c 20 >/dev/null; exit 3 ;; esac; exec \"$REAL/gzip\" \"$@\""),
+            "gzip ended with status 3",
+        ),
+        (
+            Scenario::new().tool(
+                "gzip",
+                "case $1 in -c) \"$REAL/gzip\" -c | head -c -9; exit ;; esac; exec \"$REAL/gzip\" \"$@\"",
+            ),
+            "does not test whole",
+        ),
+        (Scenario::new().tool("sha256sum", "exit 1"), "cannot be read back"),
+        (Scenario::new().tool("mv", "exit 1"), "cannot be renamed"),
+        (Scenario::new().tool("mkfifo", "exit 1"), "named pipe"),
+    ];
+    // shows: what pg_dump said is lost where it comes later than the session's last line, as another stream may.
+    each(&cases, |(scenario, words)| {
+        scenario.run().exits(6).says(&[words, "remedy="]).lost_nothing();
+    });
+}
+
+/// What is logged is read by people: a session's script does not stand in it.
+#[test]
+fn an_error_shows_no_script() {
+    // shows: the text that `sh -c` gets stands in every error about an exec.
+    let scenario = Scenario::new().fault("session", ALWAYS, Fault::Refuse(NOT_FOUND));
+    let outcome = scenario.run().exits(4).says(&["not found"]);
+    assert!(!outcome.stderr.contains("IFS="), "{outcome}");
+}
+
+#[test]
+fn a_dump_of_any_version_is_known_by_its_end() {
+    each(&[TRAILER, UNRESTRICT, TRAILER.trim_end()], |end| {
+        let scenario = Scenario::new().dump(&format!("{BODY}{end}"));
+        scenario.run().exits(0).clean().holds_new();
+    });
+}
+
+/// Invariant 3.
+#[test]
+fn everything_is_flushed_before_and_behind_the_rename_and_at_the_second_look() {
+    let scenario = Scenario::new();
+    let old = scenario.inode();
+    scenario.run().exits(0).holds_new();
+    let synced: Vec<Vec<String>> = scenario
+        .lines("synced")
+        .iter()
+        .map(|line| line.split(' ').map(ToString::to_string).collect())
+        .filter(|words: &Vec<String>| words[2] == ".")
+        .collect();
+    let inodes: Vec<&str> = synced.iter().map(|words| words[3].as_str()).collect();
+    let new = scenario.inode();
+    assert_ne!(old, new);
+    assert_eq!(inodes, [&old, &new, &new], "{synced:?}");
+    assert!(synced[0][0] == synced[1][0] && synced[1][0] != synced[2][0], "not by two processes: {synced:?}");
+}
+
+#[test]
+fn a_sync_that_knows_no_file_systems_flushes_all() {
+    let script = r#"case $* in -f*) exit 1 ;; esac; echo all >>"$FAKE_KUBECTL_DIR/synced""#;
+    let scenario = Scenario::new().tool("sync", script);
+    scenario.run().exits(0);
+    assert_eq!(scenario.lines("synced"), ["all"; 3]);
+}
+
+#[test]
+fn a_flush_that_fails_is_no_backup() {
+    let scenario = Scenario::new().tool("sync", "exit 1");
+    scenario.run().exits(6).says(&["cannot be flushed"]).lost_nothing();
+    // `sync -f /proc`, a question, succeeds; of the flushes, the nth fails.
+    for (nth, words) in [(1, "the dump cannot be flushed"), (2, "directory cannot be flushed"), (3, "status 73")] {
+        let scenario = Scenario::new().tool(
+            "sync",
+            &format!(
+                "case $* in '-f .') cd \"$FAKE_KUBECTL_DIR\"; echo . >>n; [ $(wc -l <n) -ne {nth} ] || exit 1 ;; esac"
+            ),
+        );
+        let outcome = scenario.run().exits(6).says(&[words, "remedy="]).clean().snapshots(0);
+        if nth == 1 {
+            outcome.keeps_old();
+        }
+    }
+}
+
+#[test]
+fn a_second_backup_says_who_is_at_work() {
+    let scenario = Scenario::new().held();
+    let first = scenario.start().until("dumping");
+    let holder = format!("(process {})", first.pid());
+    let second = scenario.run().exits(5).says(&["another backup of this volume is at work", &holder, "remedy="]);
+    assert_eq!(second.count("create"), 0, "{second}");
+    first.go_on().finish().exits(0).clean().holds_new().snapshots(1);
+}
+
+#[test]
+fn a_second_backup_waits_if_it_was_told_to() {
+    let scenario = Scenario::new().held().arg("--busy-timeout=60s");
+    let first = scenario.start().until("dumping");
+    let second = scenario.start().until_said("waiting for another backup of this volume");
+    let (first, second) = (first.go_on().finish().exits(0), second.finish().exits(0));
+    assert_eq!((first.count("create"), second.count("create")), (1, 1));
+    second.clean().holds_new().snapshots(2);
+}
+
+#[test]
+fn the_lock_of_a_session_that_was_killed_is_taken_over() {
+    // shows: a holder that is dead but not yet reaped by the container's first process counts as living.
+    let scenario = Scenario::new().held();
+    let first = scenario.start().until("dumping");
+    scenario.kill_all();
+    let first = first.finish();
+    assert_eq!(first.killed, Some(9), "{first}");
+    let left = std::fs::read_dir(scenario.dir().join("data")).unwrap().count();
+    assert!(left > 1, "nothing was left to take over");
+    scenario.start().go_on().finish().exits(0).clean().holds_new().snapshots(1);
+}
+
+/// A node that was restarted, or a container: its processes cannot be looked up any more.
+#[test]
+fn the_lock_of_a_container_that_is_gone_is_taken_over() {
+    // shows: whoever is not told to wait gives up at the first `busy`, before the silence of the holder can tell that it
+    // is dead; so each backup behind a pod that died while dumping ends with 5, for ever.
+    let line = "other-boot,pid:[4026531836],1 4711 99 0123 somebody@elsewhere (process 1) run 0123";
+    let scenario = Scenario::new().file("data/dump.sql.gz.backup-ns.lock", &format!("{line}\n"));
+    scenario.run().exits(0).clean().holds_new().snapshots(1);
+}
+
+#[test]
+fn a_node_whose_locks_are_all_held_makes_no_call() {
+    let flags = ["--flock", "--flock-count=1", "--flock-dir=locks", "--flock-timeout-sec=0"];
+    let scenario = Scenario::new().held().args_also(&flags);
+    let first = scenario.start().until("dumping");
+    let holder = format!("(process {})", first.pid());
+    scenario.run().exits(5).calls("").says(&["1.lock by ", &holder, "remedy="]);
+    first.go_on().finish().exits(0).clean();
+    scenario.run().exits(0).clean().snapshots(2);
+}
+
+/// The container's `sh` is another in every image.
+#[test]
+fn it_works_with_every_shell() {
+    let shells = shells();
+    each(&shells, |shell| {
+        let scenario = with_slots().shell(shell);
+        scenario.run().exits(0).calls(&CALLS.join(" ")).clean().holds_new().snapshots(1);
+        let scenario = Scenario::new().shell(shell).dump(BODY);
+        scenario.run().exits(6).says(&["does not end as a complete one does"]).lost_nothing();
+        let scenario = Scenario::new().shell(shell).held();
+        scenario.start().until("dumping").signal("TERM").finish().exits(143).lost_nothing();
+        let scenario = Scenario::new().shell(shell).held();
+        let outcome = scenario.start().until("dumping").signal("KILL").finish();
+        outcome.lost_nothing();
+    });
+}

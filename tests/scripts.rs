@@ -1,0 +1,468 @@
+//! The container's scripts on this machine, against a real PostgreSQL, under every shell that a container may have:
+//! dash, busybox ash and bash. `make test` installs what they need.
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+const BOOT: &str = include_str!("../src/container/boot.sh");
+const COMMON: &str = include_str!("../src/container/common.sh");
+const POSTGRES: &str = include_str!("../src/container/postgres.sh");
+const SESSION: &str = include_str!("../src/container/session.sh");
+const SECOND: &str = include_str!("../src/container/second.sh");
+const END: &str = "#end-of-script\n";
+
+const SHELLS: [&[&str]; 3] = [&["dash"], &["busybox", "sh"], &["bash"]];
+
+/// What no shell, no connection string and no option parser may take for anything but text.
+const PASSWORD: &str = "p w'\"$HOME\\n`id`%s;#\u{e9}";
+const DATABASE: &str = "--odd name=x 'q' \"d\" $HOME";
+
+/// A scratch PostgreSQL server of this machine, which asks for a password.
+struct Server {
+    dir: tempfile::TempDir,
+    process: Child,
+    port: u16,
+}
+
+/// A command as a user who may run a PostgreSQL server, which root may not.
+fn as_postgres(program: &Path) -> Command {
+    let is_root = fs::metadata("/proc/self").is_ok_and(|meta| std::os::unix::fs::MetadataExt::uid(&meta) == 0);
+    if !is_root {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]).arg(program);
+    command
+}
+
+fn binaries() -> PathBuf {
+    let versions = fs::read_dir("/usr/lib/postgresql").expect("PostgreSQL on this machine (make init installs it)");
+    versions.flatten().map(|version| version.path().join("bin")).max().unwrap()
+}
+
+fn ok(command: &mut Command) -> Output {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+impl Server {
+    fn start() -> Server {
+        let dir = tempfile::Builder::new().prefix("backup-ns-").tempdir().unwrap();
+        let data = dir.path().join("data");
+        let password = dir.path().join("password");
+        fs::write(&password, PASSWORD).unwrap();
+        ok(Command::new("chmod").args(["-R", "a+rwX"]).arg(dir.path()));
+        ok(as_postgres(&binaries().join("initdb"))
+            .args([
+                "--no-sync",
+                "--auth=scram-sha-256",
+                "--username=app",
+                "--encoding=UTF8",
+                "--locale=C.UTF-8",
+                "--pwfile",
+            ])
+            .arg(&password)
+            .arg(&data));
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let process = as_postgres(&binaries().join("postgres"))
+            .args(["-c", "fsync=off", "-c", "listen_addresses=127.0.0.1", "-p", &port.to_string(), "-k", ""])
+            .arg("-D")
+            .arg(&data)
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let server = Server { dir, process, port };
+        let end = Instant::now() + Duration::from_secs(60);
+        while !server.psql("postgres", "SELECT 1").status.success() {
+            assert!(Instant::now() < end, "the scratch server does not answer");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        server.sql("postgres", &format!("CREATE DATABASE \"{}\"", DATABASE.replace('"', "\"\"")));
+        server.sql(
+            DATABASE,
+            "CREATE TABLE t (id int PRIMARY KEY, v text);
+             INSERT INTO t SELECT i, md5(i::text) FROM generate_series(1, 20000) i;
+             INSERT INTO t VALUES (0, E'\\n--\\n-- PostgreSQL database dump complete\\n--\\n');
+             SELECT lo_from_bytea(4711, decode(repeat('00ff', 5000), 'hex'))",
+        );
+        server
+    }
+
+    fn psql(&self, database: &str, statement: &str) -> Output {
+        Command::new("psql")
+            .envs([("PGHOST", "127.0.0.1"), ("PGUSER", "app"), ("PGPASSWORD", PASSWORD), ("PGDATABASE", database)])
+            .env("PGPORT", self.port.to_string())
+            .args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-c", statement])
+            .output()
+            .unwrap()
+    }
+
+    fn sql(&self, database: &str, statement: &str) -> String {
+        let output = self.psql(database, statement);
+        assert!(output.status.success(), "{statement}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).trim().to_string()
+    }
+
+    /// A folder of its own for one test's dump.
+    fn folder(&self, name: &str) -> PathBuf {
+        let folder = self.dir.path().join(name.replace(' ', "-"));
+        fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let pid = fs::read_to_string(self.dir.path().join("data/postmaster.pid")).unwrap_or_default();
+        if let Some(pid) = pid.lines().next() {
+            let _ = Command::new("kill").args(["-QUIT", pid]).status();
+        }
+        let _ = self.process.wait();
+    }
+}
+
+/// One byte after the other in the form that `printf '%b'` reads.
+fn escaped(value: &str) -> String {
+    value.bytes().map(|byte| format!("\\0{byte:03o}")).collect()
+}
+
+/// A running session.
+struct Session {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    lines: Receiver<String>,
+    nonce: String,
+    seen: BTreeMap<String, String>,
+}
+
+impl Session {
+    fn start(
+        shell: &[&str],
+        server: &Server,
+        file: &Path,
+        user: &str,
+        password: &str,
+        database: &str,
+        env: &[(&str, &str)],
+    ) -> Session {
+        let nonce = format!("nonce{}", fastrand_like());
+        let mut command = Command::new(shell[0]);
+        command.args(&shell[1..]).args(["-c", BOOT]).env_clear().envs(env.iter().copied());
+        command.env("PATH", std::env::var("PATH").unwrap());
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let port = server.port.to_string();
+        let values =
+            [&nonce, file.to_str().unwrap(), "someone", "1", "/", "127.0.0.1", &port, user, password, database];
+        let values: String = values.iter().map(|value| escaped(value) + "\n").collect();
+        stdin.write_all(format!("{COMMON}{POSTGRES}{SESSION}{END}{values}").as_bytes()).unwrap();
+        let (send, lines) = channel();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        std::thread::spawn(move || stdout.lines().map_while(Result::ok).for_each(|line| drop(send.send(line))));
+        Session { child, stdin: Some(stdin), lines, nonce, seen: BTreeMap::new() }
+    }
+
+    fn tell(&mut self, command: &str) {
+        self.stdin.as_mut().unwrap().write_all(format!("{command}\n").as_bytes()).unwrap();
+    }
+
+    /// Reads up to the line with one of these keys; which, and what it says.
+    fn until(&mut self, keys: &[&str]) -> (String, String) {
+        loop {
+            let line = self.lines.recv_timeout(Duration::from_secs(60)).unwrap_or_else(|_| {
+                self.child.kill().ok();
+                let output = std::io::read_to_string(self.child.stderr.take().unwrap()).unwrap();
+                panic!("no {keys:?} after {:?}: {output}", self.seen)
+            });
+            let rest = line.strip_prefix(&format!("{} ", self.nonce)).expect("every line has the nonce").to_string();
+            let (key, value) = rest.split_once(' ').unwrap();
+            self.seen.insert(key.into(), value.into());
+            if keys.contains(&key) {
+                return (key.into(), value.into());
+            }
+        }
+    }
+
+    fn dump(&mut self) -> (String, String) {
+        self.until(&["looked"]);
+        self.tell("dump");
+        self.until(&["proven", "lost", "busy"])
+    }
+
+    fn close(&mut self) {
+        drop(self.stdin.take());
+    }
+}
+
+/// A number that differs from call to call and from process to process.
+fn fastrand_like() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    std::collections::hash_map::RandomState::new().build_hasher().finish()
+}
+
+fn left_in(folder: &Path) -> Vec<String> {
+    let names = fs::read_dir(folder).unwrap().flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+    names.filter(|name| name.contains("backup-ns")).collect()
+}
+
+/// The processes that descend from this one, with their command lines.
+fn descendants(ancestor: u32) -> BTreeMap<u32, String> {
+    let parent = |pid: u32| -> Option<u32> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
+    };
+    let pids =
+        fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let below = |pid: &u32| std::iter::successors(parent(*pid), |pid| parent(*pid)).any(|pid| pid == ancestor);
+    let line = |pid: u32| fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    pids.filter(below).map(|pid| (pid, String::from_utf8_lossy(&line(pid)).replace('\0', " "))).collect()
+}
+
+/// The pg_dump that a session runs.
+fn dumping(session: &Session) -> u32 {
+    let mut found = None;
+    until("pg_dump runs", 20, || {
+        let all = descendants(session.child.id());
+        found = all.iter().find(|(_, line)| line.contains("pg_dump --no-password")).map(|(pid, _)| *pid);
+        found.is_some()
+    });
+    found.unwrap()
+}
+
+/// Whether a process lives; one that only waits to be reaped does not.
+fn lives(pid: u32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+}
+
+fn until(what: &str, seconds: u64, mut done: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(seconds);
+    while !done() {
+        assert!(Instant::now() < end, "not within {seconds} s: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn sha256(file: &Path) -> String {
+    String::from_utf8_lossy(&ok(Command::new("sha256sum").arg(file)).stdout).split(' ').next().unwrap().into()
+}
+
+#[test]
+#[ignore = "needs PostgreSQL on this machine: make test"]
+fn a_dump_is_made_proven_and_can_be_loaded_under_every_shell() {
+    let server = Server::start();
+    for shell in SHELLS {
+        let folder = server.folder(&format!("it's a {} $folder", shell.join("-")));
+        let file = folder.join("dump file.sql.gz");
+        fs::write(&file, "the old dump").unwrap();
+        // As the official image has it: names in the container's variables, one of them by a file.
+        let secret = folder.join("secret");
+        fs::write(&secret, format!("{PASSWORD}\n")).unwrap();
+        let env =
+            [("POSTGRES_USER", "app"), ("POSTGRES_PASSWORD_FILE", secret.to_str().unwrap()), ("POSTGRES_DB", DATABASE)];
+        let mut session =
+            Session::start(shell, &server, &file, "$POSTGRES_USER", "$POSTGRES_PASSWORD", "$POSTGRES_DB", &env);
+        assert_eq!(session.dump().0, "proven", "{shell:?} {:?}", session.seen);
+        assert_eq!(session.seen["answers"], "yes");
+        assert_eq!(session.seen["sha256"], sha256(&file), "{shell:?}");
+        assert_eq!(session.seen["bytes"], fs::metadata(&file).unwrap().len().to_string());
+        assert_eq!(session.seen["old-bytes"], "12");
+        let inode = std::os::unix::fs::MetadataExt::ino(&fs::metadata(&file).unwrap());
+        assert_eq!(session.seen["inode"], inode.to_string());
+
+        // The second look says the same.
+        let mut second = Command::new(shell[0]);
+        second.args(&shell[1..]).args(["-c", BOOT]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut second = second.spawn().unwrap();
+        let values = format!("{}\n{}\n", escaped("n2"), escaped(file.to_str().unwrap()));
+        second.stdin.take().unwrap().write_all(format!("{COMMON}{SECOND}{END}{values}").as_bytes()).unwrap();
+        let said = String::from_utf8(second.wait_with_output().unwrap().stdout).unwrap();
+        for key in ["identity", "inode", "bytes", "sha256"] {
+            assert!(said.contains(&format!("n2 {key} {}\n", session.seen[key])), "{shell:?} {key}: {said}");
+        }
+        assert!(said.ends_with("n2 end yes\n"), "{said}");
+
+        let release = format!("release {inode} {}", session.seen["bytes"]);
+        session.tell(&release);
+        assert_eq!(session.until(&["unchanged"]).1, "yes");
+        session.until(&["end"]);
+        assert!(session.child.wait().unwrap().success());
+        assert!(left_in(&folder).is_empty(), "{:?}", left_in(&folder));
+
+        // Loaded into a fresh database it is the same.
+        let copy = format!("copy_{}", shell[0]);
+        server.sql("postgres", &format!("CREATE DATABASE {copy}"));
+        let load = format!("gzip -dc \"$1\" | psql -XAtq -v ON_ERROR_STOP=1 -d {copy}");
+        ok(Command::new("sh")
+            .args(["-c", &load, "sh"])
+            .arg(&file)
+            .envs([("PGHOST", "127.0.0.1"), ("PGUSER", "app"), ("PGPASSWORD", PASSWORD)])
+            .env("PGPORT", server.port.to_string()));
+        for question in ["SELECT count(*), md5(string_agg(v, ',' ORDER BY id)) FROM t", "SELECT md5(lo_get(4711))"] {
+            assert_eq!(server.sql(&copy, question), server.sql(DATABASE, question), "{shell:?}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs PostgreSQL on this machine: make test"]
+fn literals_reach_the_database_and_a_wrong_password_does_not_pass() {
+    let server = Server::start();
+    for shell in SHELLS {
+        let folder = server.folder(shell[0]);
+        let file = folder.join("d.gz");
+        let literal = |text: &str| format!("={text}");
+        let mut session = Session::start(shell, &server, &file, "=app", &literal(PASSWORD), &literal(DATABASE), &[]);
+        assert_eq!(session.dump().0, "proven", "{shell:?}");
+        let mut wrong = Session::start(shell, &server, &file, "=app", "=wrong", &literal(DATABASE), &[]);
+        wrong.until(&["looked"]);
+        assert!(!wrong.seen.contains_key("answers"), "{shell:?}");
+        wrong.close();
+        wrong.until(&["end"]);
+        // Where neither variable is set, what the official image would use: user postgres, database of that name.
+        let mut unset = Session::start(shell, &server, &file, "$NO_USER", "$NO_PASSWORD", "$NO_DB", &[]);
+        unset.until(&["looked"]);
+        unset.close();
+        let mut said = String::new();
+        std::io::Read::read_to_string(&mut unset.child.stderr.take().unwrap(), &mut said).unwrap();
+        assert!(said.contains("no password supplied"), "{shell:?}: {said}");
+    }
+}
+
+#[test]
+#[ignore = "needs PostgreSQL on this machine: make test"]
+fn the_dump_ends_with_its_stdin_and_leaves_the_old_file() {
+    let server = Server::start();
+    for shell in SHELLS {
+        let folder = server.folder(shell[0]);
+        let file = folder.join("d.gz");
+        fs::write(&file, "the old dump").unwrap();
+        // A lock in front of which pg_dump waits.
+        let mut gate = Command::new("psql")
+            .envs([("PGHOST", "127.0.0.1"), ("PGUSER", "app"), ("PGPASSWORD", PASSWORD), ("PGDATABASE", DATABASE)])
+            .env("PGPORT", server.port.to_string())
+            .args(["-XAtq"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        gate.stdin.as_mut().unwrap().write_all(b"BEGIN; LOCK TABLE t IN ACCESS EXCLUSIVE MODE; SELECT 1;\n").unwrap();
+        BufReader::new(gate.stdout.as_mut().unwrap()).read_line(&mut String::new()).unwrap();
+
+        let env = [("POSTGRES_PASSWORD", PASSWORD), ("POSTGRES_DB", DATABASE)];
+        let start = || Session::start(shell, &server, &file, "=app", "$POSTGRES_PASSWORD", "$POSTGRES_DB", &env);
+        let mut session = start();
+        session.until(&["looked"]);
+        session.tell("dump");
+        session.until(&["began"]);
+        let tool = dumping(&session);
+        let lines = descendants(session.child.id()).into_values().collect::<String>();
+        assert!(!lines.contains("p w'\"$HOME"), "the password in an argument list: {lines}");
+
+        // A second one sees who is at work, and lets be.
+        let mut second = start();
+        assert_eq!(second.dump(), ("busy".into(), "someone".into()));
+        second.close();
+        second.until(&["end"]);
+        assert!(lives(tool));
+
+        session.close();
+        until("nothing runs, nothing is left", 5, || !lives(tool) && left_in(&folder).is_empty());
+        session.until(&["end"]);
+        assert_eq!(fs::read_to_string(&file).unwrap(), "the old dump", "{shell:?}");
+
+        // Its main shell killed, as containerd does to an exec over SPDY, the rest goes by itself.
+        let mut beheaded = start();
+        beheaded.until(&["looked"]);
+        beheaded.tell("dump");
+        beheaded.until(&["began"]);
+        let tool = dumping(&beheaded);
+        ok(Command::new("kill").args(["-KILL", &beheaded.child.id().to_string()]));
+        beheaded.child.wait().unwrap();
+        until("nothing runs, nothing is left", 5, || !lives(tool) && left_in(&folder).is_empty());
+
+        // Killed outright it cannot tidy up; the next one takes the lock of the dead over and sweeps.
+        let mut killed = start();
+        killed.until(&["looked"]);
+        killed.tell("dump");
+        killed.until(&["began"]);
+        dumping(&killed);
+        let all = descendants(killed.child.id());
+        let pids = all.keys().chain([&killed.child.id()]).map(u32::to_string).collect::<Vec<_>>();
+        // Some may be gone by their own a moment before.
+        let _ = Command::new("kill").arg("-KILL").args(pids).stderr(Stdio::null()).status();
+        killed.child.wait().unwrap();
+        assert!(!left_in(&folder).is_empty());
+        drop(gate.stdin.take());
+        gate.wait().unwrap();
+        let mut next = start();
+        assert_eq!(next.dump().0, "proven", "{shell:?}");
+        next.tell(&format!("release {} {}", next.seen["inode"], next.seen["bytes"]));
+        assert_eq!(next.until(&["unchanged"]).1, "yes");
+        next.until(&["end"]);
+        until("nothing is left", 5, || left_in(&folder).is_empty());
+    }
+}
+
+#[test]
+fn an_end_is_believed_only_if_it_is_one() {
+    let trailer = "--\n-- PostgreSQL database dump complete\n--";
+    let cases = [
+        (format!("x\n\n{trailer}"), true),
+        (format!("x\n\n{trailer}\n\n\\unrestrict abcDEF123"), true),
+        (format!("x\n{trailer}\nCOPY"), false),
+        (format!("x\n{trailer}\n\n\\unrestrict a\nmore"), false),
+        ("x\n-- PostgreSQL database dump complete".into(), false),
+        (format!("1\tfoo {trailer}"), false),
+        (format!("{trailer}\\n"), false),
+        (String::new(), false),
+        ("\\unrestrict a".into(), false),
+    ];
+    for shell in SHELLS {
+        for (tail, whole) in &cases {
+            let mut command = Command::new(shell[0]);
+            let script = format!("{COMMON}{POSTGRES}\ndb_complete \"$1\"");
+            let status = command.args(&shell[1..]).args(["-c", &script, "sh", tail]).status();
+            assert_eq!(
+                status.expect("dash, busybox and bash on this machine (make init)").success(),
+                *whole,
+                "{shell:?} {tail:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_script_that_is_cut_off_runs_nothing() {
+    for shell in SHELLS {
+        let mut command = Command::new(shell[0]);
+        command.args(&shell[1..]).args(["-c", BOOT]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("dash, busybox and bash on this machine (make init)");
+        child.stdin.take().unwrap().write_all(b"echo ran\necho again\n#end-of-scrip").unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(70), 0), "{shell:?}");
+    }
+}
+
+#[test]
+fn every_script_passes_shellcheck() {
+    let whole = tempfile::tempdir().unwrap();
+    let parts = [
+        ("boot", BOOT.to_string()),
+        ("session", format!("{COMMON}{POSTGRES}{SESSION}")),
+        ("second", format!("{COMMON}{SECOND}")),
+    ];
+    for (name, text) in parts {
+        let file = whole.path().join(name);
+        fs::write(&file, text).unwrap();
+        let mut check = Command::new("shellcheck");
+        let output = check.arg("--shell=sh").arg(&file).output().expect("shellcheck on this machine (make init)");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    }
+}
