@@ -154,8 +154,8 @@ impl Session {
     ) -> Session {
         let nonce = format!("nonce{}", fastrand_like());
         let mut command = Command::new(shell[0]);
-        command.args(&shell[1..]).args(["-c", BOOT]).env_clear().envs(env.iter().copied());
-        command.env("PATH", std::env::var("PATH").unwrap());
+        command.args(&shell[1..]).args(["-c", BOOT]).env_clear().env("PATH", std::env::var("PATH").unwrap());
+        command.envs(env.iter().copied());
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
         let port = server.port.to_string();
@@ -385,6 +385,25 @@ fn the_dump_ends_with_its_stdin_and_leaves_the_old_file() {
         let tool = dumping(&beheaded);
         ok(Command::new("kill").args(["-KILL", &beheaded.child.id().to_string()]));
         beheaded.child.wait().unwrap();
+        until("nothing runs, nothing is left", 5, || !lives(tool) && left_in(&folder).is_empty());
+
+        // Killed while it waits for a dump tool that takes its time to end, too.
+        let slow = folder.join("slow");
+        fs::create_dir_all(&slow).unwrap();
+        let tool = "#!/bin/sh\ncase $1 in --version) echo 'pg_dump 0'; exit ;; esac\ntrap 'sleep 2; exit 1' TERM\nsleep 60 & wait\n";
+        fs::write(slow.join("pg_dump"), tool).unwrap();
+        ok(Command::new("chmod").arg("+x").arg(slow.join("pg_dump")));
+        let path = format!("{}:{}", slow.display(), std::env::var("PATH").unwrap());
+        let env = [env[0], env[1], ("PATH", path.as_str())];
+        let mut waiting = Session::start(shell, &server, &file, "=app", "$POSTGRES_PASSWORD", "$POSTGRES_DB", &env);
+        waiting.until(&["looked"]);
+        waiting.tell("dump");
+        waiting.until(&["began"]);
+        let tool = dumping(&waiting);
+        waiting.close();
+        std::thread::sleep(Duration::from_millis(500));
+        ok(Command::new("kill").args(["-KILL", &waiting.child.id().to_string()]));
+        waiting.child.wait().unwrap();
         until("nothing runs, nothing is left", 5, || !lives(tool) && left_in(&folder).is_empty());
 
         // Killed outright it cannot tidy up; the next one takes the lock of the dead over and sweeps.

@@ -49,7 +49,7 @@ end() {
 
 orphaned() {
   end TERM "$worker" "$worker_started"
-  if [ -s "$own.pid" ]; then kill -TERM "$(cat "$own.pid")" 2>/dev/null; fi
+  if { read -r dumper dumper_started <"$own.pid"; } 2>/dev/null; then end TERM "$dumper" "$dumper_started"; fi
   sleep 1 >/dev/null 2>&1
   tidy
   exit 0
@@ -153,7 +153,7 @@ lock() {
     printf '%s %s %s %s %s\n' "$me" "$main" "$main_started" "$NONCE" "$HOLDER" >"$own.lock" || return 1
     ln "$own.lock" "$lock" 2>/dev/null
   do
-    main_lives || exit 0
+    main_lives || stop
     if lock_line; then
       if dead; then
         judged=$line
@@ -198,10 +198,11 @@ dump() {
   children=
   waited=$!
   trap stop TERM
-  lock || lost "the lock beside the dump file cannot be written"
-  # The process id of this very shell, which $$ is not.
+  # The process id of this very shell, which $$ is not: for the ticker, should the main shell be killed.
   read -r self _ </proc/self/stat
-  echo "$self" >"$own.pid" || lost "nothing can be written beside the dump file"
+  echo "$self $(started "$self")" >"$own.pid" || lost "nothing can be written beside the dump file"
+  main_lives || stop
+  lock || lost "the lock beside the dump file cannot be written"
   sweep
   say locked yes
   say began "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
@@ -268,12 +269,16 @@ unchanged() {
     ! [ "$FILE" -nt "$own.renamed" ]
 }
 
+# finish: the end of the main shell. It may be killed at any moment of it, so the ticker, which tidies up after it then,
+# is ended last; a sign of life that it left after that is nobody's once the lock is gone.
 finish() {
   trap '' TERM HUP INT
   end TERM "$worker" "$worker_started"
+  wait "$worker"
+  tidy
   end TERM "$ticking" "$ticking_started"
   wait
-  tidy
+  [ -e "$lock" ] || rm -f "$beat"
   say end yes
   exit 0
 }
