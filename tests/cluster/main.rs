@@ -203,7 +203,8 @@ fn an_api_server_that_restarts_during_the_wait_is_waited_for() {
     }
     let tenant = Tenant::small("api", 256, |_| ());
     let class = Class::new("late", &json!({"ready-after": "8s"}));
-    let mut backup = tenant.create(&[&format!("--vs-class-name={}", class.0), "--retry-timeout=60s"]);
+    let limits = ["--retry-timeout=60s", "--vs-wait-until-ready-timeout=120s"];
+    let mut backup = tenant.create(&[&[format!("--vs-class-name={}", class.0).as_str()], &limits[..]].concat());
     backup.until_says("step=\"snapshot\"");
     component("stop", "kube-apiserver");
     std::thread::sleep(std::time::Duration::from_secs(3));
