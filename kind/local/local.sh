@@ -23,7 +23,8 @@ usage='usage: local.sh build | up | down | status | kubeconfig | env | stop COMP
   up      a fresh cluster, unless one runs and is whole; whatever a crash left is cleared first
   down    end it and remove every trace but the cache
   status  what runs; exit code 0 when the cluster can be used
-  stop    KILL one component; start it again with the same arguments by start
+  stop    KILL one component; start it again with the same arguments by start (after the API server those that watch it
+          start anew, too)
   clean   down, and remove the cache'
 
 # One up, down, start or stop at a time on this machine.
@@ -41,6 +42,15 @@ whole() {
 		pid_of "$component" >/dev/null || return 1
 	done
 	healthy kube-apiserver && node_ready
+}
+
+restart_watchers() {
+	for component in $WATCHERS; do
+		stop_component "$component"
+		start_component "$component"
+	done
+	# shellcheck disable=SC2086
+	await $WATCHERS
 }
 
 import_images() {
@@ -134,9 +144,12 @@ stop | start)
 	case " $COMPONENTS " in *" $2 "*) ;; *) die "no such component: $2 (one of: $COMPONENTS)" ;; esac
 	if [ "$1" = stop ]; then
 		stop_component "$2"
-	else
-		pid_of "$2" >/dev/null || start_component "$2"
+	elif ! pid_of "$2" >/dev/null; then
+		start_component "$2"
 		await "$2"
+		# Whoever watches begins anew with it, as a controller does that lost its lease: left alone, a watch is taken up again
+		# only after a pause that grows to minutes, and may then hang.
+		[ "$2" != kube-apiserver ] || restart_watchers
 	fi
 	;;
 clean)
