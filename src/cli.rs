@@ -5,7 +5,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use crate::config::{self, Origin, Plain};
 use crate::exit;
-use crate::settings::{CREATE, GLOBAL, Setting};
+use crate::settings::{CREATE, GLOBAL, RETAIN, SWEEP, Setting};
 
 const CREATE_HELP: &str = "\
 Examples:
@@ -18,6 +18,22 @@ Examples:
   # A StatefulSet's database, kept by daily, weekly and monthly slots
   backup-ns create -n shop --db-postgres --db-postgres-exec-resource=statefulset/db --pvc-name=data-db-0 \\
     --label-vs-retain=daily_weekly_monthly";
+
+const RETAIN_HELP: &str = "\
+Examples:
+  # What would be taken off, and why, in every namespace that you may see
+  backup-ns retain --dry-run
+
+  # One namespace, two weeks of days
+  backup-ns retain -n shop --retain-last-daily=14";
+
+const SWEEP_HELP: &str = "\
+Examples:
+  # What would be marked and deleted, and why
+  backup-ns mark-and-delete --dry-run
+
+  # One namespace, and a slow storage
+  backup-ns mark-and-delete -n shop --delete-interval=30s";
 
 /// The whole command line.
 pub fn command() -> Command {
@@ -63,6 +79,30 @@ pub fn command() -> Command {
                 )
                 .after_help(format!("{CREATE_HELP}\n\n{}", exit::HELP))
                 .args(CREATE.iter().map(flag)),
+        )
+        .subcommand(
+            Command::new("retain")
+                .about("Take the daily, weekly and monthly labels off snapshots that outlived the policy")
+                .long_about(
+                    "Take the daily, weekly and monthly labels off snapshots that outlived the policy.\n\n\
+                     In every namespace that you may see, or in one with -n, PVC by PVC, the newest days, weeks and months \
+                     keep their snapshot. Only snapshots that are ready count, and the newest of them always stays. Nothing \
+                     is deleted: that is what mark-and-delete does with those that hold no label any more.",
+                )
+                .after_help(format!("{RETAIN_HELP}\n\n{}", exit::HELP))
+                .args(RETAIN.iter().map(flag)),
+        )
+        .subcommand(
+            Command::new("mark-and-delete")
+                .about("Mark snapshots that lost every label, delete those whose date has passed")
+                .long_about(
+                    "Mark snapshots that lost every label, delete those whose date has passed.\n\n\
+                     In every namespace that you may see, or in one with -n. A snapshot that lost every label gets \
+                     delete-after=today, and a later run, from tomorrow on, deletes it with its stored data. Until then \
+                     taking the delete-after label off keeps it. The newest ready snapshot of a PVC is never deleted.",
+                )
+                .after_help(format!("{SWEEP_HELP}\n\n{}", exit::HELP))
+                .args(SWEEP.iter().map(flag)),
         )
 }
 

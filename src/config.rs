@@ -8,6 +8,7 @@ use crate::core::labels;
 use crate::core::manifest::Retain;
 use crate::core::name::{self, Template};
 use crate::core::pod::ExecResource;
+use crate::core::retention::Policy;
 use crate::core::target::Asked;
 use crate::core::zone::Zone;
 use crate::exit::{Exit, Fail};
@@ -72,6 +73,24 @@ pub struct Create {
     pub locks: Option<Locks>,
     /// The settings that were set, in the order of the table, without passwords.
     pub set: Vec<(String, String)>,
+}
+
+/// What `retain` is told.
+#[derive(Debug, Clone, Copy)]
+pub struct Retention {
+    /// How many slots are kept.
+    pub policy: Policy,
+    /// How long a snapshot may take to become ready.
+    pub patience: Duration,
+}
+
+/// What `mark-and-delete` is told.
+#[derive(Debug, Clone, Copy)]
+pub struct Sweep {
+    /// The pause between two deletions.
+    pub interval: Duration,
+    /// How long a snapshot may take to become ready.
+    pub patience: Duration,
 }
 
 /// A database and where its dump goes.
@@ -168,7 +187,7 @@ impl<'a> Values<'a> {
     }
 
     fn find(var: &str) -> &'static Setting {
-        let mut all = settings::GLOBAL.iter().chain(settings::CREATE);
+        let mut all = settings::ALL.into_iter().flatten();
         // A name that is not in the table is a mistake in this file; the tests read every setting.
         all.find(|setting| setting.var == var).unwrap_or(&settings::GLOBAL[0])
     }
@@ -280,7 +299,7 @@ pub fn create(plain: Plain, mut values: Values<'_>) -> Result<(Global, Create), 
         "BAK_LABEL_VS_RETAIN",
         |text| match text {
             "days" => Ok(Retain::Days(retain_days)),
-            "daily_weekly_monthly" => Ok(Retain::DailyWeeklyMonthly),
+            labels::RETAIN_SLOTS => Ok(Retain::DailyWeeklyMonthly),
             _ => Err("days or daily_weekly_monthly".into()),
         },
         Retain::Days(retain_days),
@@ -317,6 +336,43 @@ pub fn create(plain: Plain, mut values: Values<'_>) -> Result<(Global, Create), 
     check_modes(v);
     values.finish()?;
     Ok((global, create))
+}
+
+/// The configuration of `retain`.
+///
+/// # Errors
+/// As [`create`].
+pub fn retain(plain: Plain, mut values: Values<'_>) -> Result<(Global, Retention), Fail> {
+    let mut global = global(plain, &mut values);
+    let v = &mut values;
+    global.dry_run |= v.switch("RETAIN_DRY_RUN");
+    let mut number = |var: &str| v.number(var, 0, 100_000) as usize;
+    let policy = Policy {
+        daily: number("RETAIN_LAST_DAILY"),
+        weekly: number("RETAIN_LAST_WEEKLY"),
+        monthly: number("RETAIN_LAST_MONTHLY"),
+    };
+    let patience = v.time("BAK_VS_WAIT_UNTIL_READY_TIMEOUT");
+    if !v.switch("BAK_ALLOW_EMPTY_POLICY") && policy.is_empty() && v.errors.is_empty() {
+        v.errors.push(
+            "RETAIN_LAST_DAILY, RETAIN_LAST_WEEKLY and RETAIN_LAST_MONTHLY are all 0, which keeps nothing but the newest snapshot of each PVC; accepted: a number above 0 in one of them, or --allow-empty-policy".into(),
+        );
+    }
+    values.finish()?;
+    Ok((global, Retention { policy, patience }))
+}
+
+/// The configuration of `mark-and-delete`.
+///
+/// # Errors
+/// As [`create`].
+pub fn sweep(plain: Plain, mut values: Values<'_>) -> Result<(Global, Sweep), Fail> {
+    let mut global = global(plain, &mut values);
+    let v = &mut values;
+    global.dry_run |= v.switch("RETAIN_DRY_RUN");
+    let sweep = Sweep { interval: v.time("BAK_DELETE_INTERVAL"), patience: v.time("BAK_VS_WAIT_UNTIL_READY_TIMEOUT") };
+    values.finish()?;
+    Ok((global, sweep))
 }
 
 /// How progress and logs look. Read before everything else, so that errors of the rest look that way too; its own error
@@ -468,6 +524,58 @@ fn parse_host(text: &str) -> Result<String, String> {
 mod tests {
     use super::*;
     use std::collections::BTreeMap;
+
+    #[test]
+    fn pruning_has_its_own_settings() {
+        let set = |set: &'static [(&str, &str)]| {
+            move |setting: &'static Setting| {
+                let found = set.iter().chain(&[("TZ", "UTC")]).find(|(var, _)| *var == setting.var);
+                Ok(found.map(|(_, value)| (value.to_string(), Origin::Environment)))
+            }
+        };
+        let (global, kept) = retain(Plain::default(), Values::new(&set(&[]))).unwrap();
+        assert!(!global.dry_run);
+        assert_eq!(kept.policy, Policy { daily: 7, weekly: 4, monthly: 12 });
+        assert_eq!(kept.patience, Duration::from_secs(900));
+        assert!(retain(Plain::default(), Values::new(&set(&[("RETAIN_DRY_RUN", "yes")]))).unwrap().0.dry_run);
+        let (global, swept) = sweep(Plain::default(), Values::new(&set(&[("RETAIN_DRY_RUN", "1")]))).unwrap();
+        assert!(global.dry_run);
+        assert_eq!(swept.interval, Duration::from_secs(5));
+
+        const NONE: &[(&str, &str)] =
+            &[("RETAIN_LAST_DAILY", "0"), ("RETAIN_LAST_WEEKLY", "0"), ("RETAIN_LAST_MONTHLY", "0")];
+        let fail = retain(Plain::default(), Values::new(&set(NONE))).unwrap_err();
+        assert!(fail.exit == Exit::Usage && fail.what.contains("--allow-empty-policy"), "{}", fail.what);
+        let allowed = |setting: &'static Setting| match setting.var {
+            "BAK_ALLOW_EMPTY_POLICY" => Ok(Some(("true".into(), Origin::Flag))),
+            _ => set(NONE)(setting),
+        };
+        assert!(retain(Plain::default(), Values::new(&allowed)).unwrap().1.policy.is_empty());
+
+        let wrong: &[(&str, &str)] = &[
+            ("RETAIN_DRY_RUN", "perhaps"),
+            ("RETAIN_LAST_DAILY", "-1"),
+            ("RETAIN_LAST_WEEKLY", "x"),
+            ("RETAIN_LAST_MONTHLY", "1.5"),
+            ("BAK_ALLOW_EMPTY_POLICY", "x"),
+            ("BAK_DELETE_INTERVAL", "5"),
+            ("BAK_VS_WAIT_UNTIL_READY_TIMEOUT", "soon"),
+        ];
+        let all_wrong = |setting: &'static Setting| {
+            let found = wrong.iter().find(|(var, _)| *var == setting.var);
+            Ok(found.map(|(_, value)| (value.to_string(), Origin::Environment)))
+        };
+        let said = [
+            retain(Plain::default(), Values::new(&all_wrong)).unwrap_err().what,
+            sweep(Plain::default(), Values::new(&all_wrong)).unwrap_err().what,
+        ];
+        for (table, said) in [settings::RETAIN, settings::SWEEP].into_iter().zip(said) {
+            for setting in table {
+                let (_, value) = wrong.iter().find(|(var, _)| *var == setting.var).unwrap();
+                assert!(said.contains(&format!("{} is '{value}'; accepted: ", setting.var)), "{said}");
+            }
+        }
+    }
 
     fn with(set: &[(&str, &str)]) -> Result<(Global, Create), Fail> {
         let mut map: BTreeMap<String, String> = set.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();

@@ -14,6 +14,8 @@ pub enum Exit {
     Failed,
     /// The command line or the configuration is wrong; nothing was started.
     Usage,
+    /// Some of it is done; what is not was listed.
+    Partly,
     /// Something a backup needs is not there: PVC, pod, tool, space, permission.
     Precondition,
     /// No lock in time.
@@ -33,6 +35,7 @@ impl Exit {
             Exit::Done => 0,
             Exit::Failed => 1,
             Exit::Usage => 2,
+            Exit::Partly => 3,
             Exit::Precondition => 4,
             Exit::Lock => 5,
             Exit::Dump => 6,
@@ -105,8 +108,8 @@ mod tests {
 
     #[test]
     fn help_names_every_code() {
-        for exit in [Exit::Done, Exit::Failed, Exit::Usage, Exit::Precondition, Exit::Lock, Exit::Dump, Exit::Snapshot]
-        {
+        use Exit::*;
+        for exit in [Done, Failed, Usage, Partly, Precondition, Lock, Dump, Snapshot] {
             assert!(HELP.contains(&format!("\n  {} ", exit.code())), "{exit:?}");
         }
         assert_eq!(Exit::Signal(15).code(), 143);

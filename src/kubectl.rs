@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde::de::DeserializeOwned;
 
 use crate::core::escape::Secrets;
+use crate::core::observed::List;
 use crate::core::target::{Asked, Target};
 use crate::exit::{Exit, Fail};
 use crate::process::{self, Ending, Job, ProcessError, Running};
@@ -33,6 +34,10 @@ pub enum Refusal {
     UnknownKind,
     /// An object of that name is there.
     AlreadyExists,
+    /// The object is not the one, or not in the version, that the request is for.
+    Conflict,
+    /// The next page of a list cannot be had any more.
+    Expired,
     /// The API is away, busy or broken for the moment: asking again may help.
     Passing,
     /// Anything else.
@@ -47,6 +52,10 @@ impl Refusal {
             Refusal::Forbidden
         } else if any(&["(AlreadyExists)", " already exists"]) {
             Refusal::AlreadyExists
+        } else if any(&["(Conflict)", "the object has been modified"]) {
+            Refusal::Conflict
+        } else if any(&["(Expired)", "(ResourceExpired)", "(Gone)", "continue parameter is too old"]) {
+            Refusal::Expired
         } else if any(&["doesn't have a resource type", "could not find the requested resource"]) {
             Refusal::UnknownKind
         } else if any(&["(TooManyRequests)", "(ServiceUnavailable)", "(InternalError)", "(Timeout)", "(ServerTimeout)"])
@@ -152,6 +161,46 @@ impl Kubectl {
         })
     }
 
+    /// Reads a list page by page, as `page` asks for what comes after the last, and keeps of each object what `S` has room
+    /// for. A list that changes too fast to be read to its end is begun again, some times.
+    ///
+    /// # Errors
+    /// As [`Job::run`]. There is never a part of a list.
+    pub fn pages<T: DeserializeOwned + Send, S: From<T>>(
+        &self,
+        page: impl Fn(&str) -> Vec<String>,
+        mut progress: impl FnMut(usize),
+    ) -> Result<Vec<S>, ProcessError> {
+        let mut all: Vec<S> = Vec::new();
+        let (mut next, mut tries) = (String::new(), 5);
+        loop {
+            match self.json::<List<T>>(&page(&next)) {
+                Ok(list) => {
+                    all.extend(list.items.into_iter().map(S::from));
+                    next = list.metadata.next;
+                }
+                Err(error) if refusal(&error) == Refusal::Expired && tries > 0 => {
+                    tracing::warn!("the list changed too fast to be read to its end, beginning again");
+                    tries -= 1;
+                    all.clear();
+                    next.clear();
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
+            progress(all.len());
+            if next.is_empty() {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// The same kubectl for another namespace.
+    pub fn in_namespace(&self, namespace: &str) -> Kubectl {
+        let target = Target { namespace: namespace.into(), ..self.target.clone() };
+        Kubectl { target, ..self.clone() }
+    }
+
     /// Makes a call again and again while its refusal is a passing one and patience lasts.
     ///
     /// # Errors
@@ -202,6 +251,14 @@ mod tests {
             (
                 "The connection to the server 10.0.0.1:443 was refused - did you specify the right host or port?",
                 Passing,
+            ),
+            (
+                r#"Error from server (Conflict): Operation cannot be fulfilled on volumesnapshots "x": the ResourceVersion in the precondition (1) does not match the ResourceVersion in record (2). The object might have been modified"#,
+                Conflict,
+            ),
+            (
+                "Error from server (Expired): The provided continue parameter is too old to display a consistent list result.",
+                Expired,
             ),
             ("Error from server (TooManyRequests): the server has received too many requests", Passing),
             (

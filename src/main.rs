@@ -7,14 +7,17 @@ mod cmd;
 mod config;
 mod container;
 mod core;
+mod delete;
 mod dump;
 mod exit;
 mod kubectl;
 mod lock;
 mod process;
+mod relabel;
 mod report;
 mod session;
 mod settings;
+mod survey;
 mod watch;
 
 use std::process::ExitCode;
@@ -41,6 +44,14 @@ fn main() -> ExitCode {
             "create" => {
                 let (global, create) = config::create(plain, config::Values::new(&get))?;
                 cmd::create::run(&global, &create, &reporter)
+            }
+            "retain" => {
+                let (global, retention) = config::retain(plain, config::Values::new(&get))?;
+                cmd::retain::run(&global, &retention, &reporter)
+            }
+            "mark-and-delete" => {
+                let (global, sweep) = config::sweep(plain, config::Values::new(&get))?;
+                cmd::mark_and_delete::run(&global, &sweep, &reporter)
             }
             _ => Err(Fail::new(Exit::Usage, "no command was given").remedy("see backup-ns --help")),
         });

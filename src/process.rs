@@ -256,6 +256,16 @@ impl Running {
         write(&self.stdin, text)
     }
 
+    /// Writes all of its stdin and ends it, without waiting for it to be read.
+    pub fn feed(&self, text: String) {
+        let stdin = self.input();
+        thread::spawn(move || {
+            // A child that ends without reading all of it says why by its status.
+            let _ = write(&stdin, &text);
+            stdin.lock().unwrap_or_else(PoisonError::into_inner).take();
+        });
+    }
+
     /// Ends its stdin.
     pub fn close(&self) {
         self.stdin.lock().unwrap_or_else(PoisonError::into_inner).take();

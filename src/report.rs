@@ -161,6 +161,19 @@ impl Reporter {
 }
 
 impl Step {
+    /// Says how far it is: so many of so many.
+    pub fn count(&self, done: usize, all: usize) {
+        if let Some(bar) = &self.bar {
+            if bar.length().is_none()
+                && let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {bar:30} {pos}/{len} ({elapsed})")
+            {
+                bar.set_style(style);
+            }
+            bar.set_length(all as u64);
+            bar.set_position(done as u64);
+        }
+    }
+
     /// Says how far it is: so many bytes, or where it stands.
     pub fn progress(&self, what: &str) {
         if let Some(bar) = &self.bar {

@@ -51,6 +51,49 @@ pub const GLOBAL: &[Setting] = &[
     setting("TZ", "tz", "ZONE", "", "time zone of every date, such as Europe/Vienna [default: the system's]"),
 ];
 
+const READY_TIMEOUT: Setting = setting(
+    "BAK_VS_WAIT_UNTIL_READY_TIMEOUT",
+    "vs-wait-until-ready-timeout",
+    "TIME",
+    "15m",
+    "how long a snapshot may take to become ready",
+);
+
+const RETAIN_DRY_RUN: Setting =
+    setting("RETAIN_DRY_RUN", "retain-dry-run", BOOL, "false", "the same as --dry-run, for pruning alone");
+
+/// Settings of `retain`.
+pub const RETAIN: &[Setting] = &[
+    RETAIN_DRY_RUN,
+    setting("RETAIN_LAST_DAILY", "retain-last-daily", "NUMBER", "7", "how many days keep their snapshot"),
+    setting("RETAIN_LAST_WEEKLY", "retain-last-weekly", "NUMBER", "4", "how many ISO weeks keep their snapshot"),
+    setting("RETAIN_LAST_MONTHLY", "retain-last-monthly", "NUMBER", "12", "how many months keep their snapshot"),
+    setting(
+        "BAK_ALLOW_EMPTY_POLICY",
+        "allow-empty-policy",
+        BOOL,
+        "false",
+        "allow 0 days, 0 weeks and 0 months, which keep nothing but the newest",
+    ),
+    READY_TIMEOUT,
+];
+
+/// Settings of `mark-and-delete`.
+pub const SWEEP: &[Setting] = &[
+    RETAIN_DRY_RUN,
+    setting(
+        "BAK_DELETE_INTERVAL",
+        "delete-interval",
+        "TIME",
+        "5s",
+        "pause between two deletions, so that the storage is not flooded",
+    ),
+    READY_TIMEOUT,
+];
+
+/// The tables of all commands.
+pub const ALL: [&[Setting]; 4] = [GLOBAL, CREATE, RETAIN, SWEEP];
+
 /// Settings of `create`.
 pub const CREATE: &[Setting] = &[
     setting("BAK_PVC_NAME", "pvc-name", "PVC", "data", "the PersistentVolumeClaim to snapshot"),
@@ -76,13 +119,7 @@ pub const CREATE: &[Setting] = &[
         "true",
         "wait until the snapshot is ready, not only cut",
     ),
-    setting(
-        "BAK_VS_WAIT_UNTIL_READY_TIMEOUT",
-        "vs-wait-until-ready-timeout",
-        "TIME",
-        "15m",
-        "how long to wait for the snapshot",
-    ),
+    READY_TIMEOUT,
     setting("BAK_LABEL_VS_TYPE", "label-vs-type", "LABEL", "adhoc", "value of the type label; a CronJob says cronjob"),
     setting("BAK_LABEL_VS_POD", "label-vs-pod", "LABEL", "", "value of the pod label [default: no label]"),
     setting("BAK_LABEL_VS_RETAIN", "label-vs-retain", "POLICY", "days", "days or daily_weekly_monthly"),
@@ -150,13 +187,17 @@ mod tests {
 
     #[test]
     fn names_are_unique_and_follow_the_pattern() {
-        let all: Vec<&Setting> = GLOBAL.iter().chain(CREATE).collect();
-        let vars: BTreeSet<_> = all.iter().map(|s| s.var).collect();
-        let flags: BTreeSet<_> = all.iter().map(|s| s.flag).collect();
-        assert_eq!((vars.len(), flags.len()), (all.len(), all.len()));
-        for setting in all {
-            let expected = setting.var.trim_start_matches("BAK_").to_lowercase().replace('_', "-");
-            assert_eq!(setting.flag, expected);
+        for table in ALL {
+            let all: Vec<&Setting> = GLOBAL.iter().chain(table.iter().filter(|_| table != GLOBAL)).collect();
+            let vars: BTreeSet<_> = all.iter().map(|s| s.var).collect();
+            let flags: BTreeSet<_> = all.iter().map(|s| s.flag).collect();
+            assert_eq!((vars.len(), flags.len()), (all.len(), all.len()));
+            for setting in all {
+                let expected = setting.var.trim_start_matches("BAK_").to_lowercase().replace('_', "-");
+                assert_eq!(setting.flag, expected);
+                // A variable means the same wherever it stands.
+                assert!(ALL.iter().flat_map(|table| *table).filter(|s| s.var == setting.var).all(|s| s == setting));
+            }
         }
     }
 }

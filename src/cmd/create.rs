@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::cmd::{now, print};
 use crate::config::{Create, DbValue, Global, Output};
 use crate::core::escape::{self, Secrets};
 use crate::core::labels;
@@ -288,18 +289,21 @@ impl Run<'_> {
             Step::new(format!("Wait until it is {goal}, up to {}", humantime::format_duration(config.ready_timeout)))
                 .kubectl(&target.watch_snapshot(name, None, config.ready_timeout)),
         );
-        self.print(match self.global.output {
-            Output::Text => format!(
-                "Dry run: nothing was changed. Backup of PVC {} in {}, {} % full:\n{}",
-                config.pvc,
-                target.namespace,
-                dump.site.used_percent,
-                plan::text(&steps)
-            ),
-            Output::Json => {
-                pretty(&json!({"dryRun": true, "namespace": target.namespace, "pvc": config.pvc, "steps": steps}))
-            }
-        })
+        print(
+            self.reporter,
+            &match self.global.output {
+                Output::Text => format!(
+                    "Dry run: nothing was changed. Backup of PVC {} in {}, {} % full:\n{}",
+                    config.pvc,
+                    target.namespace,
+                    dump.site.used_percent,
+                    plan::text(&steps)
+                ),
+                Output::Json => {
+                    pretty(&json!({"dryRun": true, "namespace": target.namespace, "pvc": config.pvc, "steps": steps}))
+                }
+            },
+        )
     }
 
     fn summary(&self, snapshot: &Snapshot, proof: &Proof, dumped: Duration, took: Duration) -> Result<(), Fail> {
@@ -316,16 +320,13 @@ impl Run<'_> {
             dump_seconds: report::rounded(dumped),
             seconds: report::rounded(took),
         };
-        self.print(match self.global.output {
-            Output::Json => pretty(&json!(summary)),
-            Output::Text => summary.text(),
-        })
-    }
-
-    fn print(&self, text: String) -> Result<(), Fail> {
-        self.reporter
-            .result(&text)
-            .map_err(|error| Fail::new(Exit::Failed, format!("the result cannot be written to stdout: {error}")))
+        print(
+            self.reporter,
+            &match self.global.output {
+                Output::Json => pretty(&json!(summary)),
+                Output::Text => summary.text(),
+            },
+        )
     }
 }
 
@@ -373,10 +374,4 @@ impl Summary<'_> {
 
 fn pretty(value: &Value) -> String {
     format!("{}\n", serde_json::to_string_pretty(value).unwrap_or_default())
-}
-
-/// The clock is read here, once; everything that is decided is told the time.
-#[expect(clippy::disallowed_methods, reason = "the one reading of the clock")]
-fn now() -> DateTime<Utc> {
-    Utc::now()
 }

@@ -20,6 +20,19 @@ pub fn word(value: &str) -> String {
     if !value.is_empty() && value.bytes().all(plain) { value.to_string() } else { quoted(value) }
 }
 
+/// `value` in the query of a URL (RFC 3986, section 2).
+pub fn query(value: &str) -> String {
+    let mut query = String::with_capacity(value.len());
+    for byte in value.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            query.push(char::from(byte));
+        } else {
+            query.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    query
+}
+
 /// `value` in single quotes, whatever it holds.
 pub fn quoted(value: &str) -> String {
     format!("'{}'", value.replace('\'', r"'\''"))

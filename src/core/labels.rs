@@ -8,6 +8,8 @@ pub const PVC: &str = "backup-ns.sh/pvc";
 pub const POD: &str = "backup-ns.sh/pod";
 /// `days` or `daily_weekly_monthly`.
 pub const RETAIN: &str = "backup-ns.sh/retain";
+/// The value of [`RETAIN`] for those that stay as long as they hold a slot that is kept.
+pub const RETAIN_SLOTS: &str = "daily_weekly_monthly";
 /// With `retain=days`: how many.
 pub const RETAIN_DAYS: &str = "backup-ns.sh/retain-days";
 /// Holder of the daily slot `YYYY-MM-DD`.
@@ -25,6 +27,8 @@ pub const ENV_CONFIG: &str = "backup-ns.sh/env-config";
 pub const DUMP_POSTGRES: &str = "backup-ns.sh/dump-postgres";
 /// Annotation: why the snapshot must not be taken for a backup, although it is ready.
 pub const DISTRUSTED: &str = "backup-ns.sh/distrusted";
+/// Finalizer: a deletion of ours has begun and is not through with the stored data, see [`crate::delete`].
+pub const SWEEP: &str = "backup-ns.sh/sweep";
 /// Annotation: the run that made the snapshot; tells our own object from another's of the same name.
 pub const RUN: &str = "backup-ns.sh/run";
 

@@ -112,7 +112,7 @@ pub fn snapshot_labels(
             all.insert(labels::DELETE_AFTER.into(), slot::date_after(now, days, zone));
         }
         Retain::DailyWeeklyMonthly => {
-            all.insert(labels::RETAIN.into(), "daily_weekly_monthly".into());
+            all.insert(labels::RETAIN.into(), labels::RETAIN_SLOTS.into());
             for slot in slots.iter().filter(|slot| slot.holder.is_none()) {
                 all.insert(labels::of_slot(slot.kind).into(), slot.value.clone());
             }

@@ -4,6 +4,7 @@
 //! argument, observations are arguments, and decisions come back together with their reasons.
 
 pub mod escape;
+pub mod history;
 pub mod labels;
 pub mod look;
 pub mod manifest;
@@ -12,6 +13,8 @@ pub mod observed;
 pub mod plan;
 pub mod pod;
 pub mod proof;
+pub mod retention;
 pub mod slot;
+pub mod sweep;
 pub mod target;
 pub mod zone;

@@ -8,8 +8,20 @@ use serde::Deserialize;
 /// A list as `kubectl get -o json` prints it, of several kinds at once.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct List<T = Item> {
+    /// `metadata` of the list itself.
+    #[serde(default)]
+    pub metadata: ListMeta,
     /// The objects. An answer without them is no list, and not one of nothing.
     pub items: Vec<T>,
+}
+
+/// `metadata` of a list.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ListMeta {
+    /// What to ask for the next page with; empty on the last one.
+    #[serde(rename = "continue")]
+    pub next: String,
 }
 
 /// One object of a mixed list.
@@ -20,6 +32,8 @@ pub enum Item {
     PersistentVolumeClaim(Pvc),
     /// See [`Pod`].
     Pod(Pod),
+    /// See [`Snapshot`].
+    VolumeSnapshot(Box<Snapshot>),
     /// See [`Workload`].
     Deployment(Workload),
     /// See [`Workload`].
@@ -35,9 +49,13 @@ pub enum Item {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Meta {
+    /// `metadata.namespace`; empty where the object has none.
+    pub namespace: String,
     /// `metadata.name`.
     pub name: String,
-    /// `metadata.resourceVersion`.
+    /// `metadata.uid`: no two objects ever share it.
+    pub uid: String,
+    /// `metadata.resourceVersion`: another one after every change.
     pub resource_version: String,
     /// `metadata.creationTimestamp`.
     pub creation_timestamp: DateTime<Utc>,
@@ -47,6 +65,8 @@ pub struct Meta {
     pub labels: BTreeMap<String, String>,
     /// `metadata.annotations`.
     pub annotations: BTreeMap<String, String>,
+    /// `metadata.finalizers`: who has to agree before a deleted object goes.
+    pub finalizers: Vec<String>,
 }
 
 /// A PersistentVolumeClaim.
@@ -55,8 +75,45 @@ pub struct Meta {
 pub struct Pvc {
     /// Name and the rest.
     pub metadata: Meta,
+    /// `spec`.
+    pub spec: PvcSpec,
     /// `status`.
     pub status: Phase,
+}
+
+/// `spec` of a [`Pvc`].
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PvcSpec {
+    /// What the volume is made from, if from anything.
+    pub data_source: Option<DataSource>,
+    /// The same, which may lie in another namespace.
+    pub data_source_ref: Option<DataSource>,
+}
+
+/// `spec.dataSource` and `spec.dataSourceRef` of a [`Pvc`].
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct DataSource {
+    /// Such as `VolumeSnapshot`.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// Its namespace, where that is not the claim's.
+    pub namespace: Option<String>,
+}
+
+impl Pvc {
+    /// The VolumeSnapshots, by namespace and name, that this claim's volume is still to be made from.
+    pub fn sources(&self) -> impl Iterator<Item = (String, String)> + '_ {
+        let spec = &self.spec;
+        let waits = self.status.phase != "Bound";
+        let sources = [&spec.data_source, &spec.data_source_ref].into_iter().flatten();
+        sources.filter(move |source| waits && source.kind == "VolumeSnapshot").map(|source| {
+            let namespace = source.namespace.as_ref().unwrap_or(&self.metadata.namespace);
+            (namespace.clone(), source.name.clone())
+        })
+    }
 }
 
 /// A `status` of which only the phase counts.
@@ -297,6 +354,34 @@ impl Snapshot {
             (None, None) => Readiness::Pending,
         }
     }
+}
+
+/// A VolumeSnapshotContent: the stored data of a snapshot.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Content {
+    /// Name and the rest.
+    pub metadata: Meta,
+    /// `spec`.
+    pub spec: ContentSpec,
+}
+
+/// `spec` of a [`Content`].
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ContentSpec {
+    /// `Retain` or `Delete`: what becomes of the data when the VolumeSnapshot is deleted.
+    pub deletion_policy: String,
+    /// The VolumeSnapshot that it belongs to.
+    pub volume_snapshot_ref: ObjectReference,
+}
+
+/// A reference to an object.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct ObjectReference {
+    /// Its uid.
+    pub uid: String,
 }
 
 /// One event of a watch.

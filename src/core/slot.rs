@@ -1,12 +1,16 @@
 //! Retention slots: the day, the ISO week and the month that a snapshot can stand for, and the dates
 //! around them. Knows the calendar, not the cluster.
 
-use chrono::{DateTime, Datelike, Days, Utc};
+use std::fmt;
+
+use chrono::{DateTime, Datelike, Days, NaiveDate, Utc, Weekday};
+use serde::Serialize;
 
 use crate::core::zone::Zone;
 
 /// The kinds of retention slot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum SlotKind {
     /// A calendar day.
     Daily,
@@ -23,25 +27,53 @@ impl SlotKind {
     /// The label's value for the slot that holds `instant`: `YYYY-MM-DD`, `YYYY-wWW` with the ISO week-year
     /// (ISO 8601: 2027-01-01 lies in 2026-w53), or `YYYY-MM`.
     pub fn value(self, instant: DateTime<Utc>, zone: Zone) -> String {
-        let local = zone.local(instant);
-        match self {
-            SlotKind::Daily => format!("{:04}-{:02}-{:02}", local.year(), local.month(), local.day()),
-            SlotKind::Weekly => {
-                let week = local.iso_week();
-                format!("{:04}-w{:02}", week.year(), week.week())
-            }
-            SlotKind::Monthly => format!("{:04}-{:02}", local.year(), local.month()),
-        }
+        self.of(zone.local(instant).date_naive())
     }
 
-    /// Whether a label's value, found on a snapshot made at `made`, means the slot `slot`. The older tool wrote
-    /// weeks as `wWW` without a year; such a week is of the ISO year in which the snapshot was made.
+    /// The slot that a label's value means on a snapshot made at `made`, as [`SlotKind::value`] writes it; none if it is
+    /// no such slot. The older tool wrote weeks as `wWW` without a year; such a week is of the ISO year in which the
+    /// snapshot was made.
+    pub fn read(self, label: &str, made: DateTime<Utc>, zone: Zone) -> Option<String> {
+        let (text, date) = match self {
+            SlotKind::Daily => (label.to_string(), NaiveDate::parse_from_str(label, "%Y-%m-%d").ok()?),
+            SlotKind::Weekly => {
+                let text = match label.strip_prefix('w') {
+                    Some(week) => format!("{:04}-w{week}", zone.local(made).iso_week().year()),
+                    None => label.to_string(),
+                };
+                let (year, week) = text.split_once("-w")?;
+                let date = NaiveDate::from_isoywd_opt(year.parse().ok()?, week.parse().ok()?, Weekday::Mon)?;
+                (text, date)
+            }
+            SlotKind::Monthly => {
+                (label.to_string(), NaiveDate::parse_from_str(&format!("{label}-01"), "%Y-%m-%d").ok()?)
+            }
+        };
+        (self.of(date) == text).then_some(text)
+    }
+
+    /// Whether a label's value, found on a snapshot made at `made`, means the slot `slot`.
     pub fn same(self, label: &str, made: DateTime<Utc>, slot: &str, zone: Zone) -> bool {
-        if self == SlotKind::Weekly && label.starts_with('w') {
-            let year = zone.local(made).iso_week().year();
-            return format!("{year:04}-{label}") == slot;
+        self.read(label, made, zone).as_deref() == Some(slot)
+    }
+
+    /// The slot that holds a day.
+    fn of(self, day: NaiveDate) -> String {
+        match self {
+            SlotKind::Daily => format!("{:04}-{:02}-{:02}", day.year(), day.month(), day.day()),
+            SlotKind::Weekly => format!("{:04}-w{:02}", day.iso_week().year(), day.iso_week().week()),
+            SlotKind::Monthly => format!("{:04}-{:02}", day.year(), day.month()),
         }
-        label == slot
+    }
+}
+
+impl fmt::Display for SlotKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            SlotKind::Daily => "daily",
+            SlotKind::Weekly => "weekly",
+            SlotKind::Monthly => "monthly",
+        })
     }
 }
 

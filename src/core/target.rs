@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::core::escape;
+
 /// Which cluster and namespace, and how to reach them.
 #[derive(Debug, Clone, Default)]
 pub struct Target {
@@ -24,6 +26,11 @@ pub struct Target {
 pub const BOOT: &str = include_str!("../container/boot.sh");
 
 const SNAPSHOTS: &str = "volumesnapshots.snapshot.storage.k8s.io";
+const CONTENTS: &str = "volumesnapshotcontents.snapshot.storage.k8s.io";
+const CONTENT_PATH: &str = "/apis/snapshot.storage.k8s.io/v1/volumesnapshotcontents";
+
+/// How many objects are read at once: what kubectl itself reads a list in.
+const PAGE: usize = 500;
 
 /// What was asked for by flags and environment.
 #[derive(Debug, Clone, Default)]
@@ -133,8 +140,67 @@ impl Target {
         let patch = patch.to_string();
         self.call(
             self.request_timeout,
-            &["patch", SNAPSHOTS, name, "-n", &self.namespace, "--type=merge", "-p", &patch],
+            &["patch", SNAPSHOTS, name, "-n", &self.namespace, "--type=merge", "-o", "json", "-p", &patch],
         )
+    }
+
+    /// Deletes one snapshot, under the conditions that come on stdin as DeleteOptions.
+    pub fn delete_snapshot(&self, name: &str) -> Vec<String> {
+        self.call(self.request_timeout, &["delete", "--raw", &self.snapshots(&format!("/{name}")), "-f", "-"])
+    }
+
+    /// Reads the namespace's snapshots and claims, in one process.
+    pub fn history(&self) -> Vec<String> {
+        let kinds = format!("{SNAPSHOTS},persistentvolumeclaims");
+        self.call(self.request_timeout, &["get", &kinds, "-n", &self.namespace, "-o", "json"])
+    }
+
+    /// Reads one page of the snapshots that `selector` selects, in one namespace or in all; `next` is what the page before
+    /// said.
+    pub fn snapshot_page(&self, namespace: Option<&str>, selector: &str, next: &str) -> Vec<String> {
+        let selector = format!("&labelSelector={}", escape::query(selector));
+        self.page("/apis/snapshot.storage.k8s.io/v1", namespace, "volumesnapshots", &selector, next)
+    }
+
+    /// Reads one page of the claims, likewise.
+    pub fn claim_page(&self, namespace: Option<&str>, next: &str) -> Vec<String> {
+        self.page("/api/v1", namespace, "persistentvolumeclaims", "", next)
+    }
+
+    /// Reads one page of the namespaces.
+    pub fn namespace_page(&self, next: &str) -> Vec<String> {
+        self.page("/api/v1", None, "namespaces", "", next)
+    }
+
+    fn page(&self, api: &str, namespace: Option<&str>, kind: &str, selector: &str, next: &str) -> Vec<String> {
+        let namespace = namespace.map(|name| format!("/namespaces/{name}")).unwrap_or_default();
+        let next = if next.is_empty() { String::new() } else { format!("&continue={}", escape::query(next)) };
+        let path = format!("{api}{namespace}/{kind}?limit={PAGE}{selector}{next}");
+        self.call(self.request_timeout, &["get", "--raw", &path])
+    }
+
+    /// Changes labels of every object in the list on stdin, without overwriting any, and prints `NAMESPACE/NAME` of each
+    /// that it is through with.
+    pub fn label(&self, changes: &[String]) -> Vec<String> {
+        let mut rest = vec!["label", "-f", "-", "-o", r#"jsonpath={.metadata.namespace}/{.metadata.name}{"\n"}"#];
+        rest.extend(changes.iter().map(String::as_str));
+        self.call(self.request_timeout, &rest)
+    }
+
+    /// Reads one VolumeSnapshotContent.
+    pub fn get_content(&self, name: &str) -> Vec<String> {
+        self.call(self.request_timeout, &["get", "--raw", &format!("{CONTENT_PATH}/{name}")])
+    }
+
+    /// Changes one VolumeSnapshotContent by a JSON patch.
+    pub fn patch_content(&self, name: &str, patch: &Value) -> Vec<String> {
+        let patch = patch.to_string();
+        self.call(self.request_timeout, &["patch", CONTENTS, name, "--type=json", "-p", &patch])
+    }
+
+    /// Deletes one VolumeSnapshotContent, under the conditions that come on stdin as DeleteOptions.
+    pub fn delete_content(&self, name: &str) -> Vec<String> {
+        self.call(self.request_timeout, &["delete", "--raw", &format!("{CONTENT_PATH}/{name}"), "-f", "-"])
     }
 
     /// Streams the changes of one snapshot, from the version `since` on or from its state now.
@@ -164,6 +230,9 @@ mod tests {
             target.get_snapshot("s"),
             target.create_snapshot(),
             target.watch_snapshot("s", Some("7"), Duration::from_secs(9)),
+            target.delete_snapshot("s"),
+            target.history(),
+            target.snapshot_page(Some("shop"), "a,!b", ""),
         ];
         for call in calls {
             assert_eq!(call[0], "--context=prod");
@@ -195,6 +264,20 @@ mod tests {
         assert_eq!(resolve(asked(None, None, Some("pod")), &none), is("", "pod", true));
         assert_eq!(resolve(asked(None, Some("x"), Some("pod")), &none), is("", "x", true));
         assert!(resolve(asked(None, Some("x"), None), &none).is_err());
+    }
+
+    #[test]
+    fn a_page_asks_for_what_comes_after_the_last() {
+        let target = Target::default();
+        let path = |call: Vec<String>| call.last().unwrap().clone();
+        assert_eq!(
+            path(target.snapshot_page(None, "b.sh/x=y,!b.sh/z", "")),
+            "/apis/snapshot.storage.k8s.io/v1/volumesnapshots?limit=500&labelSelector=b.sh%2Fx%3Dy%2C%21b.sh%2Fz"
+        );
+        assert_eq!(
+            path(target.claim_page(Some("shop"), "a+b")),
+            "/api/v1/namespaces/shop/persistentvolumeclaims?limit=500&continue=a%2Bb"
+        );
     }
 
     #[test]

@@ -1,0 +1,163 @@
+//! `mark-and-delete`: marks snapshots that lost every slot, deletes those whose date has passed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::cmd::now;
+use crate::cmd::prune::{Account, Entry, Outcome};
+use crate::cmd::retain;
+use crate::config::{Global, Sweep};
+use crate::core::escape::Secrets;
+use crate::core::history::{Action, Moment, Seen, Verdict};
+use crate::core::observed::{Item, List, Snapshot};
+use crate::core::{labels, sweep};
+use crate::delete::{self, Fate};
+use crate::exit::{Exit, Fail};
+use crate::kubectl::{self, Kubectl, Refusal};
+use crate::process::{self, ProcessError};
+use crate::report::Reporter;
+use crate::survey::Survey;
+
+/// Marks, then sweeps.
+///
+/// # Errors
+/// As the exit codes say; a deletion that failed does not keep the others from being made, unless the API is gone.
+pub fn run(global: &Global, config: &Sweep, reporter: &Reporter) -> Result<(), Fail> {
+    let kubectl = Kubectl::connect(&global.asked, Secrets::default(), global.retry_timeout)?;
+    let named = global.asked.namespace.as_deref();
+    // Whoever marks a snapshot by hand need not have made it with this program.
+    let marked_by_hand = format!("{},!{}", labels::DELETE_AFTER, labels::RETAIN);
+    let moment = Moment { now: now(), zone: global.zone, patience: config.patience };
+    let (survey, verdicts) = reporter.step("read", |step| {
+        let survey = Survey::of(&kubectl, named, &[labels::RETAIN, &marked_by_hand], step)?;
+        let decide = |in_use: &BTreeSet<_>| sweep::sweep(&survey.snapshots, in_use, &moment);
+        let mut verdicts = decide(&BTreeSet::new());
+        // What is in use matters only where something is to be deleted.
+        if verdicts.iter().any(|verdict| verdict.action == Action::Delete) {
+            verdicts = decide(&survey.in_use(&kubectl)?);
+        }
+        let what = format!("{} snapshots", survey.snapshots.len());
+        Ok(((survey, verdicts), what))
+    })?;
+    let read = survey.snapshots.len();
+    let mut account = Account::new("mark-and-delete", global.dry_run, verdicts, survey.skipped);
+    drop(survey.snapshots);
+    if !global.dry_run {
+        mark(&kubectl, &mut account, reporter)?;
+        clear(&kubectl, &mut account, config, &moment, reporter)?;
+    }
+    account.close(reporter, global.output, read)
+}
+
+/// Marks them, those that are alike at once.
+fn mark(kubectl: &Kubectl, account: &mut Account, reporter: &Reporter) -> Result<(), Fail> {
+    let mut marks: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for at in account.to_do(|action| matches!(action, Action::Mark { .. })) {
+        if let Action::Mark { delete_after } = &account.snapshots[at].verdict.action {
+            marks.entry(format!("{}={delete_after}", labels::DELETE_AFTER)).or_default().push(at);
+        }
+    }
+    for (change, positions) in marks {
+        reporter.step("mark", |step| {
+            let done = retain::make(kubectl, account, &change, &positions, step)?;
+            Ok(((), format!("{change} on {done} of {} snapshots", positions.len())))
+        })?;
+    }
+    Ok(())
+}
+
+/// Deletes one after the other, with a pause in between, and looks at each again right before.
+fn clear(
+    kubectl: &Kubectl,
+    account: &mut Account,
+    config: &Sweep,
+    moment: &Moment,
+    reporter: &Reporter,
+) -> Result<(), Fail> {
+    let positions = account.to_do(|action| matches!(action, Action::Delete | Action::Release));
+    if positions.is_empty() {
+        return Ok(());
+    }
+    let mut pause = false;
+    let mut away: Option<String> = None;
+    reporter.step("delete", |step| {
+        for (number, at) in positions.iter().enumerate() {
+            step.count(number, positions.len());
+            let Entry { verdict, outcome } = &mut account.snapshots[*at];
+            if let Some(error) = &away {
+                *outcome = Outcome::Failed { error: format!("not tried, because the API is gone: {error}") };
+                continue;
+            }
+            if pause {
+                process::sleep(config.interval);
+            }
+            if let Some(signal) = process::signal() {
+                let what = format!("ended by signal {signal}, {number} of {} deletions looked at", positions.len());
+                return Err(Fail::new(Exit::Signal(signal), what)
+                    .remedy("run it again: it goes on where it stopped, and nothing is lost"));
+            }
+            *outcome = match again(&kubectl.in_namespace(&verdict.namespace), verdict, moment) {
+                Ok(Fate::Deleted(note)) => Outcome::Done { note },
+                Ok(Fate::Left(note)) => Outcome::Left { note },
+                Err(error) => {
+                    let fail = kubectl::fail(&error);
+                    if let Exit::Signal(_) = fail.exit {
+                        return Err(fail.remedy("run it again: it goes on where it stopped, and nothing is lost"));
+                    }
+                    let error_text = error.to_string();
+                    if kubectl::refusal(&error) == Refusal::Passing {
+                        away = Some(error_text.clone());
+                    }
+                    Outcome::Failed { error: error_text }
+                }
+            };
+            let Verdict { namespace, name, reason, .. } = &*verdict;
+            match &*outcome {
+                Outcome::Done { note } => tracing::info!(namespace, snapshot = name, note, "deleted: {reason}"),
+                Outcome::Left { note } => tracing::info!(namespace, snapshot = name, "left: {note}"),
+                Outcome::Failed { error } => tracing::warn!(namespace, snapshot = name, "not deleted: {error}"),
+                Outcome::Planned => {}
+            }
+            // Only what was deleted, or may have been, burdens the storage.
+            pause = !matches!(outcome, Outcome::Left { .. });
+        }
+        let done =
+            positions.iter().filter(|at| matches!(account.snapshots[**at].outcome, Outcome::Done { .. })).count();
+        Ok(((), format!("{done} of {} snapshots", positions.len())))
+    })
+}
+
+/// Looks at the namespace again and does what was decided, if it would be decided again about the very same version.
+fn again(kubectl: &Kubectl, planned: &Verdict, moment: &Moment) -> Result<Fate, ProcessError> {
+    let list: List = kubectl.json(&kubectl.target.history())?;
+    let mut in_use = BTreeSet::new();
+    let mut snapshots: Vec<Snapshot> = Vec::new();
+    for item in list.items {
+        match item {
+            Item::PersistentVolumeClaim(pvc) => in_use.extend(pvc.sources()),
+            Item::VolumeSnapshot(snapshot) => snapshots.push(*snapshot),
+            _ => {}
+        }
+    }
+    let found = snapshots.iter().find(|snapshot| snapshot.metadata.name == planned.name).cloned();
+    let Some(found) = found else { return Ok(Fate::Left("somebody else deleted it meanwhile".into())) };
+    // Others of the same PVC may have gone since.
+    let ours = |snapshot: &Snapshot| {
+        let labels = &snapshot.metadata.labels;
+        labels.contains_key(labels::RETAIN) || labels.contains_key(labels::DELETE_AFTER)
+    };
+    let seen: Vec<Seen> = snapshots.into_iter().filter(ours).map(Seen::from).collect();
+    let verdicts = sweep::sweep(&seen, &in_use, moment);
+    let now = verdicts.into_iter().find(|verdict| verdict.name == planned.name);
+    match now {
+        Some(now) if now.action != planned.action => Ok(Fate::Left(now.reason)),
+        Some(now) if now.version != planned.version => {
+            Ok(Fate::Left("it changed since it was judged; the next run judges it anew".into()))
+        }
+        Some(Verdict { action: Action::Release, .. }) => {
+            delete::release(kubectl, &planned.name)?;
+            Ok(Fate::Deleted("its finalizer is off, its data stays".into()))
+        }
+        Some(_) => delete::delete(kubectl, &found),
+        None => Ok(Fate::Left("it is no snapshot of ours any more".into())),
+    }
+}

@@ -1,0 +1,201 @@
+//! Deletes one VolumeSnapshot with its stored data, in an order that may leak but never loses: the VolumeSnapshot first,
+//! in the very version that was judged, then its VolumeSnapshotContent. Must not know why it is deleted.
+//!
+//! Under deletionPolicy Retain the content outlives its VolumeSnapshot, and nothing would tell it from data that somebody
+//! wants to keep. So the VolumeSnapshot gets a finalizer of ours before it is deleted: it then stays, as deleted, with
+//! its labels, until its content is gone too. A crash in between leaves just that, and the next run goes on from there, or,
+//! when somebody has taken the mark off meanwhile, lets the VolumeSnapshot go and the content stay.
+
+use serde_json::{Value, json};
+
+use crate::core::labels;
+use crate::core::observed::{Content, Snapshot};
+use crate::kubectl::{self, Kubectl, Refusal};
+use crate::process::{Ending, ProcessError};
+
+/// What came of a deletion.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// It is deleted; what is to be said about its data.
+    Deleted(String),
+    /// It stays, because it is not what was judged any more.
+    Left(String),
+}
+
+const CHANGED: &str = "it changed since it was judged; the next run judges it anew";
+
+/// How often a change is tried again that loses to other changes of the same object.
+const TRIES: usize = 5;
+
+/// Deletes `snapshot`, as it was just read, with its data. One that was deleted already and carries our finalizer is
+/// finished.
+///
+/// # Errors
+/// A call that failed; what has been done stays, and another call with a fresh look goes on from there.
+pub fn delete(kubectl: &Kubectl, snapshot: &Snapshot) -> Result<Fate, ProcessError> {
+    let content = match content_of(kubectl, snapshot) {
+        Ok(content) => content,
+        Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => {
+            // Whoever may not even read contents leaves them to the snapshot controller.
+            return Ok(match forget(kubectl, snapshot)? {
+                Fate::Deleted(_) => Fate::Deleted(
+                    "the VolumeSnapshotContent may not be read here: under deletionPolicy Retain its data stays".into(),
+                ),
+                left => left,
+            });
+        }
+        Err(error) => return Err(error),
+    };
+    let Some(content) = content.filter(|content| content.spec.deletion_policy != "Delete" || is_claimed(snapshot))
+    else {
+        return forget(kubectl, snapshot);
+    };
+    let name = &content.metadata.name;
+    if snapshot.metadata.deletion_timestamp.is_none() {
+        let Some(claimed) = claim(kubectl, snapshot)? else { return Ok(Fate::Left(CHANGED.into())) };
+        if let left @ Fate::Left(_) = forget(kubectl, &claimed)? {
+            release(kubectl, &snapshot.metadata.name)?;
+            return Ok(left);
+        }
+    }
+    destroy(kubectl, &content)?;
+    release(kubectl, &snapshot.metadata.name)?;
+    Ok(Fate::Deleted(format!("with {name}")))
+}
+
+/// Takes our finalizer off, so that a VolumeSnapshot that was deleted goes and its content stays.
+///
+/// # Errors
+/// It cannot be changed.
+pub fn release(kubectl: &Kubectl, name: &str) -> Result<(), ProcessError> {
+    let mut tries = TRIES;
+    loop {
+        let snapshot: Snapshot = match kubectl.json(&kubectl.target.get_snapshot(name)) {
+            Err(error) if kubectl::refusal(&error) == Refusal::NotFound => return Ok(()),
+            answer => answer?,
+        };
+        if !is_claimed(&snapshot) {
+            return Ok(());
+        }
+        let others = snapshot.metadata.finalizers.iter().filter(|finalizer| *finalizer != labels::SWEEP).collect();
+        match with_finalizers(kubectl, &snapshot, others) {
+            Ok(_) => return Ok(()),
+            Err(error) => match kubectl::refusal(&error) {
+                Refusal::NotFound => return Ok(()),
+                Refusal::Conflict if tries > 0 => tries -= 1,
+                _ => return Err(error),
+            },
+        }
+    }
+}
+
+fn is_claimed(snapshot: &Snapshot) -> bool {
+    snapshot.metadata.finalizers.iter().any(|finalizer| finalizer == labels::SWEEP)
+}
+
+/// The content that holds the data of this very VolumeSnapshot; none if there is none, or if it belongs to another.
+fn content_of(kubectl: &Kubectl, snapshot: &Snapshot) -> Result<Option<Content>, ProcessError> {
+    let Some(name) = &snapshot.status.bound_volume_snapshot_content_name else { return Ok(None) };
+    match kubectl.json::<Content>(&kubectl.target.get_content(name)) {
+        Ok(content) => {
+            Ok(Some(content).filter(|content| content.spec.volume_snapshot_ref.uid == snapshot.metadata.uid))
+        }
+        Err(error) if kubectl::refusal(&error) == Refusal::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Puts our finalizer on; none if the object is not in this version any more.
+fn claim(kubectl: &Kubectl, snapshot: &Snapshot) -> Result<Option<Snapshot>, ProcessError> {
+    if is_claimed(snapshot) {
+        return Ok(Some(snapshot.clone()));
+    }
+    let mut finalizers: Vec<&String> = snapshot.metadata.finalizers.iter().collect();
+    let ours = labels::SWEEP.to_string();
+    finalizers.push(&ours);
+    match with_finalizers(kubectl, snapshot, finalizers) {
+        Ok(claimed) => Ok(Some(claimed)),
+        Err(error) => match kubectl::refusal(&error) {
+            Refusal::Conflict | Refusal::NotFound => Ok(None),
+            _ => Err(error),
+        },
+    }
+}
+
+/// Sets the finalizers of an object that is still in this version.
+fn with_finalizers(kubectl: &Kubectl, snapshot: &Snapshot, finalizers: Vec<&String>) -> Result<Snapshot, ProcessError> {
+    let meta = &snapshot.metadata;
+    let patch = json!({"metadata": {"resourceVersion": meta.resource_version, "finalizers": finalizers}});
+    kubectl.json(&kubectl.target.patch_snapshot(&meta.name, &patch))
+}
+
+/// Deletes the VolumeSnapshot, and nothing else, if it is still in this version. One that is being deleted is.
+fn forget(kubectl: &Kubectl, snapshot: &Snapshot) -> Result<Fate, ProcessError> {
+    let meta = &snapshot.metadata;
+    if meta.deletion_timestamp.is_some() {
+        release(kubectl, &meta.name)?;
+        return Ok(Fate::Deleted(String::new()));
+    }
+    let conditions = json!({"uid": meta.uid, "resourceVersion": meta.resource_version});
+    let error = match call(kubectl, &kubectl.target.delete_snapshot(&meta.name), &options(&conditions)) {
+        Ok(()) => return Ok(Fate::Deleted(String::new())),
+        Err(error) => error,
+    };
+    match kubectl::refusal(&error) {
+        Refusal::NotFound => Ok(Fate::Left("somebody else deleted it meanwhile".into())),
+        // Perhaps this was the second time that we asked, and the first time was heard.
+        Refusal::Conflict => match kubectl.json::<Snapshot>(&kubectl.target.get_snapshot(&meta.name)) {
+            Ok(now) if now.metadata.uid == meta.uid && now.metadata.deletion_timestamp.is_some() => {
+                Ok(Fate::Deleted(String::new()))
+            }
+            Ok(_) => Ok(Fate::Left(CHANGED.into())),
+            Err(error) if kubectl::refusal(&error) == Refusal::NotFound => Ok(Fate::Deleted(String::new())),
+            Err(error) => Err(error),
+        },
+        _ => Err(error),
+    }
+}
+
+/// Deletes a content and the data that it stands for, as long as it belongs to the VolumeSnapshot that it was read for.
+fn destroy(kubectl: &Kubectl, content: &Content) -> Result<(), ProcessError> {
+    let (name, uid) = (&content.metadata.name, &content.metadata.uid);
+    let gone = |error: &ProcessError| kubectl::refusal(error) == Refusal::NotFound;
+    if content.spec.deletion_policy != "Delete" {
+        let patch = json!([
+            {"op": "test", "path": "/metadata/uid", "value": uid},
+            {"op": "test", "path": "/spec/volumeSnapshotRef/uid", "value": content.spec.volume_snapshot_ref.uid},
+            {"op": "replace", "path": "/spec/deletionPolicy", "value": "Delete"},
+        ]);
+        match call(kubectl, &kubectl.target.patch_content(name, &patch), "") {
+            Err(error) if gone(&error) => return Ok(()),
+            outcome => outcome?,
+        }
+    }
+    match call(kubectl, &kubectl.target.delete_content(name), &options(&json!({"uid": uid}))) {
+        Err(error) if gone(&error) => Ok(()),
+        outcome => outcome,
+    }
+}
+
+fn options(preconditions: &Value) -> String {
+    json!({"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions}).to_string()
+}
+
+/// Makes a call of which only the end counts. A call that was answered late is made again: each is written so that the
+/// second time does no harm.
+fn call(kubectl: &Kubectl, args: &[String], input: &str) -> Result<(), ProcessError> {
+    kubectl.patiently(|| {
+        let answer = kubectl.once(args.to_vec(), input, |stdout| Ok(stdout.fill_buf()?.is_empty()))?;
+        // The API always answers a change with something.
+        if answer {
+            let ending = Ending::Early;
+            return Err(ProcessError {
+                command: args.join(" "),
+                ending,
+                stderr: String::new(),
+                secrets: kubectl.secrets.clone(),
+            });
+        }
+        Ok(())
+    })
+}

@@ -1,0 +1,118 @@
+//! Changes labels of many snapshots with one kubectl for each distinct change, and tells those that were refused apart.
+//! Must not know why labels are changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::exit::Fail;
+use crate::kubectl::{self, Kubectl, Refusal};
+use crate::process::{self, Ending, Lines, ProcessError};
+
+/// An object, by namespace and name.
+pub type Name = (String, String);
+
+/// Why a snapshot did not get its change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refused {
+    /// It is not there any more, or it was changed the other way meanwhile: there is nothing to do for it now.
+    Overtaken(String),
+    /// The API refused it.
+    Failed(String),
+    /// The API could not be reached.
+    Unreached(String),
+}
+
+/// Changes the labels of `objects` as `change` says: `KEY=VALUE`, only where there is no such key yet, or `KEY-`. Those
+/// that did not get it are returned, with the reason; `progress` is told how many are done.
+///
+/// # Errors
+/// kubectl cannot be run, or a signal came: nobody knows then how far it got, but doing it again does no harm.
+pub fn relabel(
+    kubectl: &Kubectl,
+    change: &str,
+    objects: &[Name],
+    mut progress: impl FnMut(usize),
+) -> Result<BTreeMap<Name, Refused>, Fail> {
+    let mut waiting: BTreeSet<Name> = objects.iter().cloned().collect();
+    let mut refused = BTreeMap::new();
+    let mut deadline = Instant::now() + kubectl.patience;
+    loop {
+        let before = waiting.len();
+        let error = attempt(kubectl, change, &mut waiting, |left| progress(objects.len() - left))?;
+        let Some(error) = error else { return Ok(refused) };
+        let words = sort_out(&error, &mut waiting, &mut refused);
+        if waiting.is_empty() {
+            return Ok(refused);
+        }
+        if waiting.len() < before {
+            deadline = Instant::now() + kubectl.patience;
+        }
+        if Instant::now() >= deadline {
+            refused.extend(waiting.into_iter().map(|name| (name, Refused::Unreached(words.clone()))));
+            return Ok(refused);
+        }
+        tracing::warn!("{} of {} labels are not changed yet, asking again: {words}", waiting.len(), objects.len());
+        process::sleep(Duration::from_secs(1).min(deadline.saturating_duration_since(Instant::now())));
+    }
+}
+
+/// One kubectl for all that wait; whom it is through with waits no longer. What it ended with, if anybody still does.
+fn attempt(
+    kubectl: &Kubectl,
+    change: &str,
+    waiting: &mut BTreeSet<Name>,
+    mut progress: impl FnMut(usize),
+) -> Result<Option<ProcessError>, Fail> {
+    let items: Vec<_> = waiting
+        .iter()
+        .map(|(namespace, name)| {
+            json!({
+                "apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshot",
+                "metadata": {"namespace": namespace, "name": name},
+            })
+        })
+        .collect();
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string();
+    let running = kubectl.start(kubectl.target.label(&[change.to_string()])).map_err(|error| kubectl::fail(&error))?;
+    running.feed(list);
+    let mut lines = Lines::of(running);
+    // Each object is a request or two: silence for longer than they may take is no work.
+    let silence = kubectl.target.request_timeout * 2 + Duration::from_secs(10);
+    loop {
+        match lines.next(silence) {
+            Ok(Some(line)) => {
+                if let Some((namespace, name)) = line.split_once('/') {
+                    waiting.remove(&(namespace.to_string(), name.to_string()));
+                }
+                progress(waiting.len());
+            }
+            Ok(None) => return Ok(Some(lines.running.error(Ending::TimeOut(silence)))),
+            Err(error) if matches!(error.ending, Ending::Signal(_)) => return Err(kubectl::fail(&error)),
+            Err(_) if waiting.is_empty() => return Ok(None),
+            Err(error) => return Ok(Some(error)),
+        }
+    }
+}
+
+/// Takes those out of `waiting` about whom kubectl said why they were refused for good, each in a line with its name in
+/// quotes. Returns the words for the others.
+fn sort_out(error: &ProcessError, waiting: &mut BTreeSet<Name>, refused: &mut BTreeMap<Name, Refused>) -> String {
+    let said = error.said();
+    waiting.retain(|name| {
+        let quoted = format!("\"{}\"", name.1);
+        let Some(line) = said.lines().find(|line| line.contains(&quoted)) else { return true };
+        let words = line.to_string();
+        let why = match Refusal::of(line) {
+            Refusal::Passing => return true,
+            Refusal::NotFound => Refused::Overtaken("it is gone".into()),
+            Refusal::Conflict => Refused::Overtaken("somebody else changed it".into()),
+            _ if line.contains("already has a value") => Refused::Overtaken("it has another value already".into()),
+            _ => Refused::Failed(words),
+        };
+        refused.insert(name.clone(), why);
+        false
+    });
+    said.lines().last().map_or_else(|| error.to_string(), str::to_string)
+}

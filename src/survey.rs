@@ -1,0 +1,134 @@
+//! Reads the snapshots of every namespace that the caller may see, page by page. Must not know what is decided on them.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use crate::core::history::Seen;
+use crate::core::observed::{Meta, Pvc, Snapshot};
+use crate::exit::Fail;
+use crate::kubectl::{self, Kubectl, Refusal};
+use crate::process::ProcessError;
+use crate::report::Step;
+
+/// What was read, and from where.
+#[derive(Debug)]
+pub struct Survey {
+    /// The namespaces; none for the whole cluster at once.
+    scope: Option<Vec<String>>,
+    /// The snapshots.
+    pub snapshots: Vec<Seen>,
+    /// The namespaces that may not be read.
+    pub skipped: Vec<Skipped>,
+}
+
+/// A namespace that may not be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Skipped {
+    /// Its name.
+    pub namespace: String,
+    /// What the API said.
+    pub reason: String,
+}
+
+/// A namespace of which only the name counts.
+#[derive(serde::Deserialize)]
+struct Namespace {
+    metadata: Meta,
+}
+
+impl From<Namespace> for String {
+    fn from(namespace: Namespace) -> String {
+        namespace.metadata.name
+    }
+}
+
+/// The snapshots that a volume is still to be made from.
+struct Sources(Vec<(String, String)>);
+
+impl From<Pvc> for Sources {
+    fn from(pvc: Pvc) -> Sources {
+        Sources(pvc.sources().collect())
+    }
+}
+
+impl Survey {
+    /// Reads what any of `selectors` selects: in `named`, or wherever the caller may. Who may not read the cluster at once
+    /// reads namespace by namespace, and who may not list those either reads the one that is the context's.
+    ///
+    /// # Errors
+    /// The API does not answer, or nothing at all may be read.
+    pub fn of(kubectl: &Kubectl, named: Option<&str>, selectors: &[&str], step: &Step) -> Result<Survey, Fail> {
+        let mut survey =
+            Survey { scope: named.map(|name| vec![name.into()]), snapshots: Vec::new(), skipped: Vec::new() };
+        let refused = match survey.read(kubectl, selectors, step) {
+            Ok(()) => return Ok(survey),
+            Err(error) if named.is_none() && kubectl::refusal(&error) == Refusal::Forbidden => error,
+            Err(error) => return Err(kubectl::fail(&error)),
+        };
+        let page = |next: &str| kubectl.target.namespace_page(next);
+        let namespaces = match kubectl.pages::<Namespace, String>(page, |_| ()) {
+            Ok(namespaces) => namespaces,
+            Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => {
+                let own = kubectl.target.namespace.clone();
+                tracing::warn!("neither the cluster's snapshots nor its namespaces may be listed; reading {own} alone");
+                vec![own]
+            }
+            Err(error) => return Err(kubectl::fail(&error)),
+        };
+        let mut readable = Vec::new();
+        for namespace in namespaces {
+            survey.scope = Some(vec![namespace.clone()]);
+            match survey.read(kubectl, selectors, step) {
+                Ok(()) => readable.push(namespace),
+                Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => {
+                    let reason = error.said().lines().last().unwrap_or_default().to_string();
+                    tracing::warn!(namespace, "its snapshots may not be read, skipping it: {reason}");
+                    survey.skipped.push(Skipped { namespace, reason });
+                }
+                Err(error) => return Err(kubectl::fail(&error)),
+            }
+        }
+        if readable.is_empty() {
+            return Err(kubectl::fail(&refused));
+        }
+        survey.scope = Some(readable);
+        Ok(survey)
+    }
+
+    /// The snapshots, by namespace and name, that a volume is still to be made from.
+    ///
+    /// # Errors
+    /// The claims cannot be read.
+    pub fn in_use(&self, kubectl: &Kubectl) -> Result<BTreeSet<(String, String)>, Fail> {
+        let mut all = BTreeSet::new();
+        for namespace in self.places() {
+            let page = |next: &str| kubectl.target.claim_page(namespace, next);
+            let sources = kubectl.pages::<Pvc, Sources>(page, |_| ()).map_err(|error| kubectl::fail(&error))?;
+            all.extend(sources.into_iter().flat_map(|sources| sources.0));
+        }
+        Ok(all)
+    }
+
+    fn places(&self) -> Vec<Option<&str>> {
+        match &self.scope {
+            None => vec![None],
+            Some(names) => names.iter().map(|name| Some(name.as_str())).collect(),
+        }
+    }
+
+    /// Adds what `selectors` select in the scope; all of it or nothing.
+    fn read(&mut self, kubectl: &Kubectl, selectors: &[&str], step: &Step) -> Result<(), ProcessError> {
+        let mut read = Vec::new();
+        for namespace in self.places() {
+            for selector in selectors {
+                let page = |next: &str| kubectl.target.snapshot_page(namespace, selector, next);
+                let so_far = self.snapshots.len() + read.len();
+                let told = |number: usize| step.progress(&format!("{} snapshots", so_far + number));
+                read.extend(kubectl.pages::<Snapshot, Seen>(page, told)?);
+            }
+        }
+        self.snapshots.extend(read);
+        Ok(())
+    }
+}
