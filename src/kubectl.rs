@@ -65,6 +65,8 @@ impl Refusal {
             || any(&["the server is currently unable", "an error on the server", "apiserver not ready"])
             || any(&["Internal error occurred", "etcdserver: ", "Too many requests", "unable to connect to the server"])
             || any(&["Unable to connect to the server", "error dialing backend", "leader changed"])
+            // A kubelet that was just started has not heard of its pods yet; of a pod that is gone the API itself says so.
+            || any(&["unable to upgrade connection: pod does not exist"])
         {
             Refusal::Passing
         } else if any(&["(NotFound)", " not found"]) {
@@ -267,6 +269,7 @@ mod tests {
             ),
             ("Unable to connect to the server: net/http: TLS handshake timeout", Passing),
             ("Error from server: etcdserver: request timed out", Passing),
+            ("error: unable to upgrade connection: pod does not exist", Passing),
             ("error: You must be logged in to the server (Unauthorized)", Other),
             ("", Other),
         ] {
