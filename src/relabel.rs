@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use crate::core::target::Relabel;
 use crate::exit::Fail;
 use crate::kubectl::{self, Kubectl, Refusal};
 use crate::process::{self, Ending, Lines, ProcessError};
@@ -24,44 +25,45 @@ pub enum Refused {
     Unreached(String),
 }
 
-/// Changes the labels of `objects` as `change` says: `KEY=VALUE`, only where there is no such key yet, or `KEY-`. Those
-/// that did not get it are returned, with the reason; `progress` is told how many are done.
+/// Changes a label of `objects`. Those that did not get the change are returned, with the reason; `progress` is told how
+/// many are done.
 ///
 /// # Errors
 /// kubectl cannot be run, or a signal came: nobody knows then how far it got, but doing it again does no harm.
 pub fn relabel(
     kubectl: &Kubectl,
-    change: &str,
+    change: &Relabel,
     objects: &[Name],
     mut progress: impl FnMut(usize),
 ) -> Result<BTreeMap<Name, Refused>, Fail> {
     let mut waiting: BTreeSet<Name> = objects.iter().cloned().collect();
     let mut refused = BTreeMap::new();
     let mut deadline = Instant::now() + kubectl.patience;
-    loop {
+    while !waiting.is_empty() {
         let before = waiting.len();
-        let error = attempt(kubectl, change, &mut waiting, |left| progress(objects.len() - left))?;
-        let Some(error) = error else { return Ok(refused) };
-        let words = sort_out(&error, &mut waiting, &mut refused);
-        if waiting.is_empty() {
-            return Ok(refused);
-        }
+        let Some(error) = attempt(kubectl, change, &mut waiting, |left| progress(objects.len() - left))? else { break };
+        let said = sort_out(&error, &mut waiting, &mut refused);
+        let passing = !matches!(error.ending, Ending::Status(_))
+            || said.lines().any(|line| Refusal::of(line) == Refusal::Passing);
+        let words = said.lines().last().map_or_else(|| error.to_string(), str::to_string);
         if waiting.len() < before {
             deadline = Instant::now() + kubectl.patience;
         }
-        if Instant::now() >= deadline {
-            refused.extend(waiting.into_iter().map(|name| (name, Refused::Unreached(words.clone()))));
-            return Ok(refused);
+        if !passing || Instant::now() >= deadline {
+            let why = if passing { Refused::Unreached(words) } else { judge(&words) };
+            refused.extend(std::mem::take(&mut waiting).into_iter().map(|name| (name, why.clone())));
+        } else if !waiting.is_empty() {
+            tracing::warn!("{} of {} labels are not changed yet, asking again: {words}", waiting.len(), objects.len());
+            process::sleep(Duration::from_secs(1).min(deadline.saturating_duration_since(Instant::now())));
         }
-        tracing::warn!("{} of {} labels are not changed yet, asking again: {words}", waiting.len(), objects.len());
-        process::sleep(Duration::from_secs(1).min(deadline.saturating_duration_since(Instant::now())));
     }
+    Ok(refused)
 }
 
 /// One kubectl for all that wait; whom it is through with waits no longer. What it ended with, if anybody still does.
 fn attempt(
     kubectl: &Kubectl,
-    change: &str,
+    change: &Relabel,
     waiting: &mut BTreeSet<Name>,
     mut progress: impl FnMut(usize),
 ) -> Result<Option<ProcessError>, Fail> {
@@ -75,7 +77,7 @@ fn attempt(
         })
         .collect();
     let list = json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string();
-    let running = kubectl.start(kubectl.target.label(&[change.to_string()])).map_err(|error| kubectl::fail(&error))?;
+    let running = kubectl.start(kubectl.target.relabel(change)).map_err(|error| kubectl::fail(&error))?;
     running.feed(list);
     let mut lines = Lines::of(running);
     // Each object is a request or two: silence for longer than they may take is no work.
@@ -97,22 +99,26 @@ fn attempt(
 }
 
 /// Takes those out of `waiting` about whom kubectl said why they were refused for good, each in a line with its name in
-/// quotes. Returns the words for the others.
+/// quotes. It does not say so of everyone, and only its last lines are kept. Returns what it said.
 fn sort_out(error: &ProcessError, waiting: &mut BTreeSet<Name>, refused: &mut BTreeMap<Name, Refused>) -> String {
     let said = error.said();
     waiting.retain(|name| {
         let quoted = format!("\"{}\"", name.1);
-        let Some(line) = said.lines().find(|line| line.contains(&quoted)) else { return true };
-        let words = line.to_string();
-        let why = match Refusal::of(line) {
-            Refusal::Passing => return true,
-            Refusal::NotFound => Refused::Overtaken("it is gone".into()),
-            Refusal::Conflict => Refused::Overtaken("somebody else changed it".into()),
-            _ if line.contains("already has a value") => Refused::Overtaken("it has another value already".into()),
-            _ => Refused::Failed(words),
-        };
-        refused.insert(name.clone(), why);
-        false
+        let line = said.lines().find(|line| line.contains(&quoted) && Refusal::of(line) != Refusal::Passing);
+        if let Some(line) = line {
+            refused.insert(name.clone(), judge(line));
+        }
+        line.is_none()
     });
-    said.lines().last().map_or_else(|| error.to_string(), str::to_string)
+    said
+}
+
+/// What a refusal means, by its words.
+fn judge(words: &str) -> Refused {
+    match Refusal::of(words) {
+        Refusal::NotFound => Refused::Overtaken("it is gone".into()),
+        Refusal::Conflict => Refused::Overtaken("somebody else changed it".into()),
+        _ if words.contains("already has a value") => Refused::Overtaken("it has another value already".into()),
+        _ => Refused::Failed(words.into()),
+    }
 }

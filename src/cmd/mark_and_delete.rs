@@ -9,6 +9,7 @@ use crate::config::{Global, Sweep};
 use crate::core::escape::Secrets;
 use crate::core::history::{Action, Moment, Seen, Verdict};
 use crate::core::observed::{Item, List, Snapshot};
+use crate::core::target::Relabel;
 use crate::core::{labels, sweep};
 use crate::delete::{self, Fate};
 use crate::exit::{Exit, Fail};
@@ -50,10 +51,10 @@ pub fn run(global: &Global, config: &Sweep, reporter: &Reporter) -> Result<(), F
 
 /// Marks them, those that are alike at once.
 fn mark(kubectl: &Kubectl, account: &mut Account, reporter: &Reporter) -> Result<(), Fail> {
-    let mut marks: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    let mut marks: BTreeMap<Relabel, Vec<usize>> = BTreeMap::new();
     for at in account.to_do(|action| matches!(action, Action::Mark { .. })) {
         if let Action::Mark { delete_after } = &account.snapshots[at].verdict.action {
-            marks.entry(format!("{}={delete_after}", labels::DELETE_AFTER)).or_default().push(at);
+            marks.entry(Relabel::Give(labels::DELETE_AFTER, delete_after.clone())).or_default().push(at);
         }
     }
     for (change, positions) in marks {

@@ -135,7 +135,9 @@ impl Account {
                 Outcome::Left { note } => format!(": left, {note}"),
                 Outcome::Failed { error } => format!(": FAILED, {error}"),
             };
-            let _ = writeln!(text, "{namespace}/{name}  {what}  ({reason}){end}");
+            // A driver's words may have several lines.
+            let line = format!("{namespace}/{name}  {what}  ({reason}){end}").replace('\n', " ");
+            let _ = writeln!(text, "{line}");
         }
         for Skipped { namespace, reason } in &self.skipped {
             let _ = writeln!(text, "{namespace}  skipped  ({reason})");

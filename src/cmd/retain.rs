@@ -7,6 +7,7 @@ use crate::cmd::prune::{Account, Outcome};
 use crate::config::{Global, Retention};
 use crate::core::escape::Secrets;
 use crate::core::history::{Action, Moment};
+use crate::core::target::Relabel;
 use crate::core::{labels, retention};
 use crate::exit::Fail;
 use crate::kubectl::Kubectl;
@@ -40,18 +41,18 @@ pub fn run(global: &Global, config: &Retention, reporter: &Reporter) -> Result<(
 /// Makes the changes, those that are alike at once. Labels are given before any is taken off, so that a slot is never
 /// without a holder.
 fn label(kubectl: &Kubectl, account: &mut Account, reporter: &Reporter) -> Result<(), Fail> {
-    let mut given: BTreeMap<String, Vec<usize>> = BTreeMap::new();
-    let mut removed: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    // In the order of their kinds: what is given comes first.
+    let mut changes: BTreeMap<Relabel, Vec<usize>> = BTreeMap::new();
     for at in account.to_do(|action| matches!(action, Action::Label { .. })) {
         let Action::Label { remove, give } = &account.snapshots[at].verdict.action else { continue };
         for (kind, value) in give {
-            given.entry(format!("{}={value}", labels::of_slot(*kind))).or_default().push(at);
+            changes.entry(Relabel::Give(labels::of_slot(*kind), value.clone())).or_default().push(at);
         }
         for kind in remove {
-            removed.entry(format!("{}-", labels::of_slot(*kind))).or_default().push(at);
+            changes.entry(Relabel::Take(labels::of_slot(*kind))).or_default().push(at);
         }
     }
-    for (change, positions) in given.into_iter().chain(removed) {
+    for (change, positions) in changes {
         reporter.step("label", |step| {
             let done = make(kubectl, account, &change, &positions, step)?;
             Ok(((), format!("{change} on {done} of {} snapshots", positions.len())))
@@ -67,7 +68,7 @@ fn label(kubectl: &Kubectl, account: &mut Account, reporter: &Reporter) -> Resul
 pub(super) fn make(
     kubectl: &Kubectl,
     account: &mut Account,
-    change: &str,
+    change: &Relabel,
     positions: &[usize],
     step: &Step,
 ) -> Result<usize, Fail> {

@@ -123,6 +123,11 @@ impl Seen {
         }
     }
 
+    /// The last day on which it stays, where a label says one; a label that is no date says nothing.
+    pub fn leaves(&self) -> Option<NaiveDate> {
+        self.delete_after.as_deref().and_then(date)
+    }
+
     /// The value of its label for a kind of slot.
     pub fn slot(&self, kind: SlotKind) -> Option<&str> {
         self.slots[kind as usize].as_deref()
@@ -133,6 +138,15 @@ impl Seen {
         std::cmp::Reverse((self.made(), self.created, &self.name))
     }
 }
+
+/// The date of a `delete-after` label, which is written `YYYY-MM-DD` and in no other way.
+pub fn date(label: &str) -> Option<NaiveDate> {
+    let date = NaiveDate::parse_from_str(label, "%Y-%m-%d").ok()?;
+    (date.format("%Y-%m-%d").to_string() == label).then_some(date)
+}
+
+/// What one that is the [`Group::floor`] is told.
+pub const FLOOR: &str = "newest ready snapshot of its PVC";
 
 /// The snapshots of one PVC, newest first.
 #[derive(Debug)]
@@ -245,5 +259,319 @@ impl Verdict {
     pub fn warning(mut self) -> Verdict {
         self.warning = true;
         self
+    }
+}
+
+/// Histories as text, for the tests of what decides about them.
+#[cfg(test)]
+pub mod testing {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// `2026-11-22T02:00` or `2026-11-22`, in UTC; the day alone is its second hour, when backups are made.
+    pub fn at(text: &str) -> DateTime<Utc> {
+        let text = if text.contains('T') { format!("{text}:00Z") } else { format!("{text}T02:00:00Z") };
+        DateTime::parse_from_rfc3339(&text).expect(&text).to_utc()
+    }
+
+    /// Judges at that time, in UTC, with the patience of a quarter of an hour.
+    pub fn moment(now: &str) -> Moment {
+        Moment { now: at(now), zone: Zone::UTC, patience: Duration::from_secs(900) }
+    }
+
+    /// A ready snapshot of the PVC `data` in `shop` under the policy of slots, that holds none.
+    pub fn ready(name: &str, cut: DateTime<Utc>) -> Seen {
+        Seen {
+            namespace: "shop".into(),
+            name: name.into(),
+            version: "1".into(),
+            pvc: "data".into(),
+            by_slots: true,
+            slots: [None, None, None],
+            delete_after: None,
+            created: cut,
+            cut: Some(cut),
+            ready: true,
+            error: None,
+            distrusted: false,
+            deleting: false,
+            claimed: false,
+        }
+    }
+
+    /// A row: name, moment of the cut, kinds of the slots it holds (`dwm`, `-` for none), and what else there is to say
+    /// about it, in words `key` or `key=value`.
+    pub fn parse(row: &str) -> Seen {
+        let mut words = row.split_whitespace();
+        let mut next = || words.next().unwrap_or_else(|| panic!("too short: {row}"));
+        let (name, cut, slots) = (next(), at(next()), next());
+        let mut seen = ready(name, cut);
+        for (kind, letter) in SlotKind::ALL.into_iter().zip(['d', 'w', 'm']) {
+            seen.slots[kind as usize] = slots.contains(letter).then(|| kind.value(cut, Zone::UTC));
+        }
+        for word in words {
+            let (key, value) = word.split_once('=').unwrap_or((word, ""));
+            match key {
+                "ns" => seen.namespace = value.into(),
+                "pvc" => seen.pvc = value.into(),
+                "days" => seen.by_slots = false,
+                "daily" => seen.slots[0] = Some(value.into()),
+                "weekly" => seen.slots[1] = Some(value.into()),
+                "monthly" => seen.slots[2] = Some(value.into()),
+                "date" => seen.delete_after = Some(value.into()),
+                "created" => seen.created = at(value),
+                "pending" => (seen.ready, seen.cut) = (false, None),
+                "slow" => seen.ready = false,
+                "error" => seen.error = Some(value.into()),
+                "distrusted" => seen.distrusted = true,
+                "deleting" => seen.deleting = true,
+                "claimed" => seen.claimed = true,
+                _ => panic!("what is {word}? {row}"),
+            }
+        }
+        seen
+    }
+
+    /// A verdict as text: the action, and the reason.
+    pub fn render(verdict: &Verdict) -> String {
+        let more = match &verdict.action {
+            Action::Label { remove, give } => {
+                let removed = remove.iter().map(|kind| format!(" -{kind}"));
+                removed.chain(give.iter().map(|(kind, slot)| format!(" +{kind}={slot}"))).collect()
+            }
+            Action::Mark { delete_after } => format!(" {delete_after}"),
+            _ => String::new(),
+        };
+        let warning = if verdict.warning { " (!)" } else { "" };
+        format!("{}{more}{warning}: {}", verdict.action.word(), verdict.reason)
+    }
+
+    /// Holds a table against what is decided about it. Each row is a snapshot, see [`parse`], and below it, behind
+    /// `=>`, stands the verdict on it, if there is one. Empty lines and what follows a `#` do not count.
+    pub fn check(table: &str, decide: impl Fn(&[Seen]) -> Vec<Verdict>) {
+        let lines = table.lines().map(|line| line.split_once('#').map_or(line, |(line, _)| line).trim());
+        let lines: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
+        let rows: Vec<&str> = lines.iter().filter(|line| !line.starts_with("=>")).copied().collect();
+        let snapshots: Vec<Seen> = rows.iter().map(|row| parse(row)).collect();
+        let verdicts = decide(&snapshots);
+        let mut actual = Vec::new();
+        for (row, seen) in rows.into_iter().zip(&snapshots) {
+            actual.push(row.to_string());
+            let on = |verdict: &&Verdict| (&verdict.namespace, &verdict.name) == (&seen.namespace, &seen.name);
+            actual.extend(verdicts.iter().filter(on).map(|verdict| format!("=> {}", render(verdict))));
+        }
+        assert!(actual == lines, "expected:\n{}\nbut it is:\n{}", lines.join("\n"), actual.join("\n"));
+    }
+
+    /// What is left when it is done.
+    pub fn apply(snapshots: &[Seen], verdicts: &[Verdict]) -> Vec<Seen> {
+        let mut left = snapshots.to_vec();
+        for verdict in verdicts {
+            let on = |seen: &Seen| (&seen.namespace, &seen.name) == (&verdict.namespace, &verdict.name);
+            let Some(place) = left.iter().position(on) else { panic!("there is no {}", verdict.name) };
+            let seen = &mut left[place];
+            match &verdict.action {
+                Action::Keep => {}
+                Action::Label { remove, give } => {
+                    for kind in remove {
+                        assert!(seen.slots[*kind as usize].take().is_some(), "{} has no {kind} label", seen.name);
+                    }
+                    for (kind, slot) in give {
+                        seen.slots[*kind as usize] = Some(slot.clone());
+                    }
+                }
+                Action::Mark { delete_after } => seen.delete_after = Some(delete_after.clone()),
+                Action::Release if seen.deleting => drop(left.remove(place)),
+                Action::Release => seen.claimed = false,
+                Action::Delete => drop(left.remove(place)),
+            }
+        }
+        left
+    }
+
+    /// The moment at which [`histories`] are judged: the turn of a year with 53 ISO weeks is in the middle of them.
+    pub const NOW: &str = "2027-01-10T02:00";
+
+    /// Whatever may be found in a cluster, in any order: a few PVCs, and labels that make sense and labels that do not.
+    pub fn histories() -> impl Strategy<Value = Vec<Seen>> {
+        prop::collection::vec(any_seen(), 0..24).prop_map(|mut all| {
+            for (number, seen) in all.iter_mut().enumerate() {
+                // Names in no order that means anything.
+                seen.name = format!("s{:02}", number * 7 % 24);
+            }
+            all
+        })
+    }
+
+    fn any_seen() -> impl Strategy<Value = Seen> {
+        // Most are of one PVC and within days of each other, so that slots collide; some are minutes old.
+        let hours = prop_oneof![4 => 0i64..24 * 12, 2 => 0i64..24 * 400, 1 => Just(0)];
+        let place =
+            prop::sample::select(vec!["shop/data", "shop/data", "shop/data", "shop/logs", "shop/", "bank/data"]);
+        let date = prop_oneof![
+            6 => Just(None),
+            3 => (-5i64..5).prop_map(|days| Some((at(NOW).date_naive() + TimeDelta::days(days)).to_string())),
+            1 => prop::sample::select(vec!["", "soon", "2027-1-1"]).prop_map(|text| Some(text.to_string())),
+        ];
+        let label = || prop::sample::select(vec!['-', '-', '=', '=', '=', '=', '<', 'o', '!']);
+        let times = (hours, prop_oneof![3 => 0i64..60, 1 => 0i64..20], 0i64..20, prop::bool::weighted(0.9));
+        let flags = [0.85, 0.8, 0.15, 0.15, 0.1, 0.1].map(prop::bool::weighted);
+        (place, times, date, [label(), label(), label()], flags).prop_map(|(place, times, date, slots, flags)| {
+            let (hours, minutes, delay, cut) = times;
+            let [ready_now, by_slots, error, distrusted, deleting, claimed] = flags;
+            let made = at(NOW) - TimeDelta::minutes(hours * 60 + minutes);
+            let (namespace, pvc) = place.split_once('/').expect("a slash");
+            let mut seen = ready("", made);
+            for (kind, sort) in SlotKind::ALL.into_iter().zip(slots) {
+                let earlier = kind.value(made - TimeDelta::days(3), Zone::UTC);
+                seen.slots[kind as usize] = match (sort, kind) {
+                    ('-', _) => None,
+                    ('<', _) => Some(earlier),
+                    ('o', SlotKind::Weekly) => Some(kind.value(made, Zone::UTC)[5..].to_string()),
+                    ('!', _) => Some("w99".into()),
+                    _ => Some(kind.value(made, Zone::UTC)),
+                };
+            }
+            Seen {
+                namespace: namespace.into(),
+                pvc: pvc.into(),
+                by_slots,
+                delete_after: date,
+                created: made - TimeDelta::minutes(delay),
+                cut: (cut || ready_now).then_some(made),
+                ready: ready_now,
+                error: error.then(|| "no space".into()),
+                distrusted,
+                deleting,
+                claimed,
+                ..seen
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::testing::{at, moment, parse};
+    use super::*;
+
+    fn seen(object: serde_json::Value) -> Seen {
+        serde_json::from_value::<Snapshot>(object).unwrap().into()
+    }
+
+    #[test]
+    fn an_object_becomes_a_record() {
+        let object = json!({
+            "metadata": {
+                "namespace": "shop", "name": "a", "resourceVersion": "7", "creationTimestamp": "2026-11-22T02:00:00Z",
+                "labels": {
+                    "backup-ns.sh/retain": "daily_weekly_monthly", "backup-ns.sh/pvc": "other",
+                    "backup-ns.sh/daily": "2026-11-22", "backup-ns.sh/monthly": "2026-11", "backup-ns.sh/delete-after": "",
+                },
+            },
+            "spec": {"source": {"persistentVolumeClaimName": "data"}},
+            "status": {"creationTime": "2026-11-22T02:01:00Z", "readyToUse": true, "error": null},
+        });
+        let expected =
+            Seen { version: "7".into(), created: at("2026-11-22T02:00"), ..parse("a 2026-11-22T02:01 dm date=") };
+        assert_eq!(seen(object), expected);
+
+        // Bound to stored data by hand: only the label tells the PVC. And not one sign is lost.
+        let object = json!({
+            "metadata": {
+                "namespace": "shop", "name": "a", "resourceVersion": "7", "creationTimestamp": "2026-11-22T02:00:00Z",
+                "deletionTimestamp": "2026-11-22T02:05:00Z", "finalizers": ["other", "backup-ns.sh/sweep"],
+                "labels": {"backup-ns.sh/retain": "days", "backup-ns.sh/pvc": "logs", "backup-ns.sh/weekly": "w47"},
+                "annotations": {"backup-ns.sh/distrusted": ""},
+            },
+            "spec": {"source": {"volumeSnapshotContentName": "c"}},
+            "status": {"error": {}},
+        });
+        let row = "a 2026-11-22 - days pvc=logs weekly=w47 pending error= distrusted deleting claimed";
+        let expected = Seen { version: "7".into(), error: Some("no reason given".into()), ..parse(row) };
+        assert_eq!(seen(object), expected);
+    }
+
+    #[test]
+    fn where_it_stands() {
+        for (row, standing) in [
+            ("a 2026-11-22 -", Standing::Good),
+            // The error is then of an attempt before.
+            ("a 2026-11-22 - error=x", Standing::Good),
+            ("a 2026-11-22 - distrusted", Standing::Distrusted),
+            ("a 2026-11-22 - deleting", Standing::Deleting),
+            ("a 2026-11-22 - pending", Standing::Failed),
+            ("a 2026-11-22T11:45 - pending", Standing::Failed),
+            ("a 2026-11-22T11:46 - pending", Standing::Pending),
+            ("a 2026-11-22T11:46 - slow", Standing::Pending),
+            ("a 2026-11-22T11:46 - pending distrusted", Standing::Pending),
+            ("a 2026-11-22T11:46 - pending error=x", Standing::Failing),
+            ("a 2026-11-22T11:45 - pending error=x", Standing::Failed),
+            // It is the making of the object that patience counts from.
+            ("a 2026-11-22T11:59 - slow created=2026-11-22T11:40", Standing::Failed),
+        ] {
+            assert_eq!(parse(row).standing(&moment("2026-11-22T12:00")), standing, "{row}");
+        }
+    }
+
+    #[test]
+    fn a_date_is_written_in_one_way() {
+        assert_eq!(date("2028-02-29").map(|date| date.to_string()).as_deref(), Some("2028-02-29"));
+        for bad in
+            ["", "soon", "2027-02-29", "2027-2-28", "2027-02-8", "20270228", "2027-02-28T00", " 2027-02-28", "27-02-28"]
+        {
+            assert_eq!(date(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_floor_is_the_newest_ready_one_and_the_newest_backup() {
+        for (rows, floor) in [
+            ("a 2026-11-20 -; b 2026-11-21 -", "b"),
+            ("a 2026-11-20 -; b 2026-11-21 - distrusted; c 2026-11-21T03:00 - slow", "b a"),
+            ("a 2026-11-20 -; b 2026-11-21 - deleting; c 2026-11-22T11:59 - pending", "a"),
+            ("a 2026-11-20 - pending", ""),
+            // By what it stands for, not by when the object was made: this one was bound to older data by hand.
+            ("a 2026-11-20 - created=2026-11-22; b 2026-11-21 -", "b"),
+            ("a 2026-11-21 - created=2026-11-20; b 2026-11-21 - created=2026-11-21", "b"),
+            // Neither policy nor date matters.
+            ("a 2026-11-20 dwm; b 2026-11-21 - days date=2026-11-01", "b"),
+            // PVC by PVC, namespace by namespace, and one of which nothing tells the PVC is alone.
+            (
+                "a 2026-11-20 -; b 2026-11-21 - pvc=logs; c 2026-11-22 - ns=bank; d 2026-11-22 - pvc=; e 2026-11-22 - pvc=",
+                "c d e a b",
+            ),
+        ] {
+            let snapshots: Vec<Seen> = rows.split(';').map(parse).collect();
+            let groups = Group::all(&snapshots, &moment("2026-11-22T12:00"));
+            let named = |group: &Group<'_>| group.floor.iter().map(|at| group.snapshots[*at].name.clone()).collect();
+            let names: Vec<String> = groups.iter().flat_map(|group| -> Vec<String> { named(group) }).collect();
+            assert_eq!(names.join(" "), floor, "{rows}");
+        }
+    }
+
+    #[test]
+    fn verdicts_are_flat_json() {
+        let on = |action| serde_json::to_value(Verdict::on(&parse("a 2026-11-22 -"), action, "why")).unwrap();
+        let base = |more: serde_json::Value| {
+            let mut all = json!({"namespace": "shop", "name": "a", "pvc": "data", "reason": "why"});
+            all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            all
+        };
+        assert_eq!(on(Action::Keep), base(json!({"action": "keep"})));
+        assert_eq!(
+            on(Action::Mark { delete_after: "2026-11-22".into() }),
+            base(json!({"action": "mark", "deleteAfter": "2026-11-22"}))
+        );
+        let give = BTreeMap::from([(SlotKind::Weekly, "2026-w47".to_string())]);
+        assert_eq!(
+            on(Action::Label { remove: vec![SlotKind::Daily], give }),
+            base(json!({"action": "label", "remove": ["daily"], "give": {"weekly": "2026-w47"}}))
+        );
+        let warned = Verdict::on(&parse("a 2026-11-22 -"), Action::Release, "why").warning();
+        assert_eq!(serde_json::to_value(warned).unwrap(), base(json!({"action": "release", "warning": true})));
     }
 }

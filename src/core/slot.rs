@@ -31,19 +31,28 @@ impl SlotKind {
     }
 
     /// The slot that a label's value means on a snapshot made at `made`, as [`SlotKind::value`] writes it; none if it is
-    /// no such slot. The older tool wrote weeks as `wWW` without a year; such a week is of the ISO year in which the
-    /// snapshot was made.
+    /// no such slot. The older tool wrote weeks as `wWW` without a year; such a week is the one of that number next to
+    /// `made`, because a label is written a moment before the cut, and perhaps in another zone: on the other side of
+    /// the year's end.
     pub fn read(self, label: &str, made: DateTime<Utc>, zone: Zone) -> Option<String> {
         let (text, date) = match self {
             SlotKind::Daily => (label.to_string(), NaiveDate::parse_from_str(label, "%Y-%m-%d").ok()?),
             SlotKind::Weekly => {
-                let text = match label.strip_prefix('w') {
-                    Some(week) => format!("{:04}-w{week}", zone.local(made).iso_week().year()),
-                    None => label.to_string(),
-                };
-                let (year, week) = text.split_once("-w")?;
-                let date = NaiveDate::from_isoywd_opt(year.parse().ok()?, week.parse().ok()?, Weekday::Mon)?;
-                (text, date)
+                let thursday = |year, week| NaiveDate::from_isoywd_opt(year, week, Weekday::Thu);
+                match label.strip_prefix('w') {
+                    Some(week) => {
+                        let number = week.parse().ok()?;
+                        let made = zone.local(made).date_naive();
+                        let years = made.year() - 1..=made.year() + 1;
+                        let dates = years.filter_map(|year| thursday(year, number));
+                        let date = dates.min_by_key(|date| (*date - made).abs())?;
+                        (format!("{:04}-w{week}", date.year()), date)
+                    }
+                    None => {
+                        let (year, week) = label.split_once("-w")?;
+                        (label.to_string(), thursday(year.parse().ok()?, week.parse().ok()?)?)
+                    }
+                }
             }
             SlotKind::Monthly => {
                 (label.to_string(), NaiveDate::parse_from_str(&format!("{label}-01"), "%Y-%m-%d").ok()?)
@@ -141,6 +150,35 @@ mod tests {
         assert!(!SlotKind::Daily.same("w53", made, "2026-w53", Zone::UTC));
     }
 
+    #[test]
+    fn a_label_is_read_or_it_is_none() {
+        let read = |kind: SlotKind, label: &str, made: &str| kind.read(label, at(made), Zone::UTC);
+        for (kind, label, made, slot) in [
+            (SlotKind::Daily, "2028-02-29", "2020-01-01T00:00:00Z", "2028-02-29"),
+            (SlotKind::Weekly, "2026-w53", "2020-01-01T00:00:00Z", "2026-w53"),
+            (SlotKind::Weekly, "w07", "2026-02-14T12:00:00Z", "2026-w07"),
+            (SlotKind::Monthly, "2026-02", "2020-01-01T00:00:00Z", "2026-02"),
+            // Labelled on one side of the year's end, cut on the other; or labelled in a zone ahead of this one.
+            (SlotKind::Weekly, "w53", "2027-01-04T00:00:05Z", "2026-w53"),
+            (SlotKind::Weekly, "w52", "2028-01-03T00:00:05Z", "2027-w52"),
+            (SlotKind::Weekly, "w01", "2027-01-03T23:30:00Z", "2027-w01"),
+        ] {
+            assert_eq!(read(kind, label, made).as_deref(), Some(slot), "{label}");
+        }
+        let made = "2026-11-22T12:00:00Z";
+        for label in ["", "2026-02-30", "2026-2-3", "2026-11", "+2026-11-22", "2026-11-22 ", "20261122"] {
+            assert_eq!(read(SlotKind::Daily, label, made), None, "{label}");
+        }
+        for label in
+            ["", "w", "w0", "w00", "w54", "w7", "w+7", "2025-w53", "2026-w7", "2026-W07", "w5-w05", "-w07", "26-w07"]
+        {
+            assert_eq!(read(SlotKind::Weekly, label, made), None, "{label}");
+        }
+        for label in ["", "2026", "2026-13", "2026-1", "2026-11-22", "+2026-11", "2026-w07"] {
+            assert_eq!(read(SlotKind::Monthly, label, made), None, "{label}");
+        }
+    }
+
     proptest! {
         // From 1970 to 2100, in zones with odd offsets and rules.
         #[test]
@@ -157,6 +195,12 @@ mod tests {
                 prop_assert!(x <= y, "{x} {y}");
                 prop_assert!(crate::core::labels::check_value(&x).is_ok());
                 prop_assert!(kind.same(&x, a, &x, zone));
+                // The older tool's spelling, read of a cut some hours later.
+                if let (SlotKind::Weekly, Some((_, week))) = (kind, x.split_once("-w")) {
+                    let cut = a + chrono::TimeDelta::seconds(later % 50_000);
+                    let older = format!("w{week}");
+                    prop_assert!(kind.same(&older, cut, &x, zone), "{} {}", older, cut);
+                }
             }
             // Whole weeks apart is never the same week, and seven days cover exactly two week labels or one.
             let week = |days: i64| SlotKind::Weekly.value(DateTime::from_timestamp(second + days * 86_400 , 0).unwrap(), Zone::UTC);

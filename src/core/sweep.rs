@@ -3,9 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use chrono::NaiveDate;
-
-use crate::core::history::{Action, Group, Moment, Seen, Standing, Verdict};
+use crate::core::history::{Action, FLOOR, Group, Moment, Seen, Standing, Verdict, date};
 use crate::core::slot::SlotKind;
 
 /// Decides about every snapshot of ours, PVC by PVC, newest first. `in_use` are those, by namespace and name, that a
@@ -15,58 +13,48 @@ pub fn sweep(snapshots: &[Seen], in_use: &BTreeSet<(String, String)>, moment: &M
     groups.iter().flat_map(|group| of_group(group, in_use, moment)).collect()
 }
 
-/// The date of a `delete-after` label, which is written `YYYY-MM-DD` and in no other way.
-pub fn date(label: &str) -> Option<NaiveDate> {
-    let date = NaiveDate::parse_from_str(label, "%Y-%m-%d").ok()?;
-    (date.format("%Y-%m-%d").to_string() == label).then_some(date)
-}
-
 fn of_group(group: &Group<'_>, in_use: &BTreeSet<(String, String)>, moment: &Moment) -> Vec<Verdict> {
-    let verdicts = group.snapshots.iter().enumerate().map(|(at, seen)| {
-        let wanted = match &seen.delete_after {
-            Some(label) => due(group, at, label, in_use, moment),
-            None => unmarked(group, at, moment),
-        };
-        // A deletion that was begun and is not wanted any more.
-        match wanted.action {
-            Action::Delete => wanted,
-            _ if seen.claimed => {
-                let reason = format!("its deletion was begun, but is off: {}", wanted.reason);
-                Verdict { action: Action::Release, reason, ..wanted }
-            }
-            _ => wanted,
-        }
-    });
-    verdicts.collect()
+    let judge = |(at, seen): (usize, &&Seen)| match &seen.delete_after {
+        _ if seen.deleting && !seen.claimed => Verdict::on(seen, Action::Keep, "it is being deleted"),
+        Some(label) => due(group, at, label, in_use, moment),
+        None if seen.claimed => stays(seen, "it has no delete-after any more"),
+        None => unmarked(group, at, moment),
+    };
+    group.snapshots.iter().enumerate().map(judge).collect()
 }
 
-const FLOOR: &str = "newest ready snapshot of its PVC";
+/// A snapshot that is not to be deleted; a deletion of it that was begun already is called off.
+fn stays(seen: &Seen, reason: &str) -> Verdict {
+    if seen.claimed {
+        return Verdict::on(seen, Action::Release, format!("its deletion was begun, but is off: {reason}"));
+    }
+    Verdict::on(seen, Action::Keep, reason)
+}
 
 /// A snapshot with a `delete-after` label.
 fn due(group: &Group<'_>, at: usize, label: &str, in_use: &BTreeSet<(String, String)>, moment: &Moment) -> Verdict {
     let seen = group.snapshots[at];
-    let keep = |reason: String| Verdict::on(seen, Action::Keep, reason);
     let Some(date) = date(label) else {
-        return keep(format!("delete-after is '{label}', which is no date YYYY-MM-DD")).warning();
+        return stays(seen, &format!("delete-after is '{label}', which is no date YYYY-MM-DD")).warning();
     };
     if date >= moment.today() {
-        return keep(format!("stays until {date} is over"));
-    }
-    if seen.standing(moment) == Standing::Deleting && !seen.claimed {
-        return keep("it is being deleted".into());
+        return stays(seen, &format!("stays until {date} is over"));
     }
     if group.floor.contains(&at) {
-        return keep(format!("its date {date} has passed, but it is the {FLOOR}")).warning();
+        return stays(seen, &format!("its date {date} has passed, but it is the {FLOOR}")).warning();
     }
     // One that is going already is no floor any more; its data stays if there is no other.
-    if seen.deleting && group.floor.is_empty() {
-        return keep("no other ready snapshot of its PVC is left".into()).warning();
+    if seen.deleting && seen.ready && group.floor.is_empty() {
+        return stays(seen, "no other ready snapshot of its PVC is left").warning();
+    }
+    // Its backup may still be at work, and it may become the only one.
+    if matches!(seen.standing(moment), Standing::Pending | Standing::Failing) {
+        return Verdict::on(seen, Action::Keep, "not ready yet; the next run looks again");
     }
     if in_use.contains(&(seen.namespace.clone(), seen.name.clone())) {
-        return keep("a volume is being made from it; the next run looks again".into());
+        return Verdict::on(seen, Action::Keep, "a volume is being made from it; the next run looks again");
     }
-    let reason = format!("its date {date} has passed");
-    Verdict::on(seen, Action::Delete, reason)
+    Verdict::on(seen, Action::Delete, format!("its date {date} has passed"))
 }
 
 /// A snapshot without a `delete-after` label.
@@ -82,12 +70,488 @@ fn unmarked(group: &Group<'_>, at: usize, moment: &Moment) -> Verdict {
         return keep(&format!("holds {}", slots.join(", ")));
     }
     match seen.standing(moment) {
-        Standing::Deleting => keep("it is being deleted"),
         Standing::Pending | Standing::Failing => keep("not ready yet"),
-        _ if group.floor.contains(&at) => keep(FLOOR),
+        _ if group.floor.contains(&at) => keep(&format!("holds no slot, but is the {FLOOR}")),
         _ => {
             let delete_after = moment.today().format("%Y-%m-%d").to_string();
             Verdict::on(seen, Action::Mark { delete_after }, "holds no slot")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::core::history::testing::{self, NOW, apply, at, histories, moment, ready};
+    use crate::core::retention::{Policy, retain};
+
+    /// The table's verdicts on 2026-11-22, with `used` in use.
+    fn check(used: &str, table: &str) {
+        let in_use: BTreeSet<_> = used.split_whitespace().map(|name| ("shop".to_string(), name.to_string())).collect();
+        testing::check(table, |snapshots| sweep(snapshots, &in_use, &moment("2026-11-22T12:00")));
+    }
+
+    #[test]
+    fn who_holds_no_slot_is_marked_today() {
+        check(
+            "",
+            "
+            f 2026-11-22 d
+                => keep: holds daily 2026-11-22
+            e 2026-11-21T03:00 -
+                => mark 2026-11-22: holds no slot
+            d 2026-11-21 -     distrusted
+                => mark 2026-11-22: holds no slot
+            c 2026-11-20 -     slow
+                => mark 2026-11-22: holds no slot
+            b 2026-11-19 dm    weekly=?
+                => keep: holds daily 2026-11-19, weekly ?, monthly 2026-11
+            a 2026-11-18 -     deleting
+                => keep: it is being deleted
+            # Its policy is a date, but it has none.
+            z 2026-11-17 -     days
+                => keep (!): it has no date
+            ",
+        );
+    }
+
+    #[test]
+    fn a_date_stays_until_its_day_is_over() {
+        check(
+            "",
+            "
+            f 2026-11-22 d
+                => keep: holds daily 2026-11-22
+            e 2026-11-21 - date=2026-11-23
+                => keep: stays until 2026-11-23 is over
+            d 2026-11-20 - date=2026-11-22
+                => keep: stays until 2026-11-22 is over
+            c 2026-11-19 - date=2026-11-21
+                => delete: its date 2026-11-21 has passed
+            # A date outweighs the slots: somebody set it by hand.
+            b 2026-11-18 d date=2025-12-31
+                => delete: its date 2025-12-31 has passed
+            a 2026-11-17 - days date=2026-11-21
+                => delete: its date 2026-11-21 has passed
+            z 2026-11-16 - days date=2026-12-16
+                => keep: stays until 2026-12-16 is over
+            y 2026-11-15 - slow date=2026-11-21
+                => delete: its date 2026-11-21 has passed
+            x 2026-11-14 - distrusted date=2026-11-21
+                => delete: its date 2026-11-21 has passed
+            w 2026-11-13 - date=2026-11-21 deleting
+                => keep: it is being deleted
+            ",
+        );
+    }
+
+    #[test]
+    fn the_day_is_that_of_the_zone() {
+        let zone = crate::core::zone::Zone::parse("Pacific/Kiritimati").unwrap();
+        let table = |now: &str, verdicts: [&str; 2]| {
+            let rows = ["a 2026-11-02 - date=2026-11-22", "b 2026-11-01 -"];
+            let rows: String =
+                rows.iter().zip(verdicts).map(|(row, verdict)| format!("{row}\n=> {verdict}\n")).collect();
+            let moment = Moment { zone, ..moment(now) };
+            testing::check(&format!("new 2026-11-03 d\n=> keep: holds daily 2026-11-03\n{rows}"), |snapshots| {
+                sweep(snapshots, &BTreeSet::new(), &moment)
+            });
+        };
+        // Fourteen hours ahead of UTC.
+        table("2026-11-22T09:59", ["keep: stays until 2026-11-22 is over", "mark 2026-11-22: holds no slot"]);
+        table("2026-11-22T10:00", ["delete: its date 2026-11-22 has passed", "mark 2026-11-23: holds no slot"]);
+    }
+
+    #[test]
+    fn what_is_no_date_keeps() {
+        check(
+            "",
+            "
+            f 2026-11-22 -
+                => keep: holds no slot, but is the newest ready snapshot of its PVC
+            e 2026-11-21 - date=
+                => keep (!): delete-after is '', which is no date YYYY-MM-DD
+            d 2026-11-20 - date=2026-11-1
+                => keep (!): delete-after is '2026-11-1', which is no date YYYY-MM-DD
+            c 2026-11-19 - date=2026-02-30
+                => keep (!): delete-after is '2026-02-30', which is no date YYYY-MM-DD
+            b 2026-11-18 - days date=never
+                => keep (!): delete-after is 'never', which is no date YYYY-MM-DD
+            ",
+        );
+    }
+
+    #[test]
+    fn the_newest_ready_one_of_each_pvc_stays() {
+        check(
+            "",
+            "
+            c 2026-11-22 - slow date=2026-11-21
+                => delete: its date 2026-11-21 has passed
+            b 2026-11-21 - date=2026-11-20
+                => keep (!): its date 2026-11-20 has passed, but it is the newest ready snapshot of its PVC
+            a 2026-11-20 - date=2026-11-20
+                => delete: its date 2026-11-20 has passed
+            d 2026-11-19 - pvc=logs
+                => keep: holds no slot, but is the newest ready snapshot of its PVC
+            e 2026-11-18 - ns=bank date=2026-11-20
+                => keep (!): its date 2026-11-20 has passed, but it is the newest ready snapshot of its PVC
+            # Nothing tells of what they are.
+            f 2026-11-17 - pvc= date=2026-11-20
+                => keep (!): its date 2026-11-20 has passed, but it is the newest ready snapshot of its PVC
+            g 2026-11-16 - pvc= days date=2026-11-20
+                => keep (!): its date 2026-11-20 has passed, but it is the newest ready snapshot of its PVC
+            ",
+        );
+        // The newest ready one is not to be trusted: the newest backup stays with it.
+        check(
+            "",
+            "
+            c 2026-11-22 - distrusted
+                => keep: holds no slot, but is the newest ready snapshot of its PVC
+            b 2026-11-21 - date=2026-11-20
+                => keep (!): its date 2026-11-20 has passed, but it is the newest ready snapshot of its PVC
+            a 2026-11-20 - distrusted date=2026-11-20
+                => delete: its date 2026-11-20 has passed
+            ",
+        );
+    }
+
+    #[test]
+    fn one_that_may_become_ready_stays() {
+        check(
+            "",
+            "
+            d 2026-11-22T11:59 - pending
+                => keep: not ready yet
+            c 2026-11-22T11:58 - slow error=busy
+                => keep: not ready yet
+            # Made with 'days' just before midnight, or marked by hand.
+            b 2026-11-22T11:57 - days pending date=2026-11-21
+                => keep: not ready yet; the next run looks again
+            a 2026-11-22T11:56 - pending error=busy date=2026-11-21
+                => keep: not ready yet; the next run looks again
+            ",
+        );
+    }
+
+    #[test]
+    fn one_in_use_is_left_for_later() {
+        check(
+            "b c d",
+            "
+            e 2026-11-22 d
+                => keep: holds daily 2026-11-22
+            d 2026-11-21 -
+                => mark 2026-11-22: holds no slot
+            c 2026-11-20 - date=2026-11-21
+                => keep: a volume is being made from it; the next run looks again
+            # Also a deletion that was begun waits, rather than being called off.
+            b 2026-11-19 - date=2026-11-21 deleting claimed
+                => keep: a volume is being made from it; the next run looks again
+            # The same name elsewhere.
+            c 2026-11-20 - date=2026-11-21 ns=bank slow
+                => delete: its date 2026-11-21 has passed
+            ",
+        );
+    }
+
+    #[test]
+    fn a_deletion_that_was_begun_is_finished_or_called_off() {
+        check(
+            "",
+            "
+            g 2026-11-22 d
+                => keep: holds daily 2026-11-22
+            f 2026-11-21 - date=2026-11-21 deleting claimed
+                => delete: its date 2026-11-21 has passed
+            e 2026-11-20 - date=2026-11-21 claimed
+                => delete: its date 2026-11-21 has passed
+            d 2026-11-19 - date=2026-11-22 deleting claimed
+                => release: its deletion was begun, but is off: stays until 2026-11-22 is over
+            c 2026-11-18 - deleting claimed
+                => release: its deletion was begun, but is off: it has no delete-after any more
+            b 2026-11-17 - claimed
+                => release: its deletion was begun, but is off: it has no delete-after any more
+            a 2026-11-16 dwm date= deleting claimed
+                => release (!): its deletion was begun, but is off: delete-after is '', which is no date YYYY-MM-DD
+            z 2026-11-15 - days claimed
+                => release: its deletion was begun, but is off: it has no delete-after any more
+            # The newer ones went by another hand meanwhile.
+            y 2026-11-14 - pvc=logs date=2026-11-13 claimed
+                => release (!): its deletion was begun, but is off: its date 2026-11-13 has passed, but it is the newest ready snapshot of its PVC
+            x 2026-11-13 - pvc=mail date=2026-11-13 deleting claimed
+                => release (!): its deletion was begun, but is off: no other ready snapshot of its PVC is left
+            # This one was never a backup.
+            w 2026-11-12 - pvc=mail date=2026-11-13 deleting claimed slow
+                => delete: its date 2026-11-13 has passed
+            ",
+        );
+    }
+
+    fn nothing_in_use() -> BTreeSet<(String, String)> {
+        BTreeSet::new()
+    }
+
+    fn uses() -> impl Strategy<Value = BTreeSet<(String, String)>> {
+        let name = (0..24).prop_map(|number| ("shop".to_string(), format!("s{number:02}")));
+        prop::collection::btree_set(name, 0..6)
+    }
+
+    /// The names of those to which it is done.
+    fn done(verdicts: &[Verdict], which: impl Fn(&Action) -> bool) -> BTreeSet<String> {
+        verdicts.iter().filter(|verdict| which(&verdict.action)).map(|verdict| verdict.name.clone()).collect()
+    }
+
+    fn deleted(verdicts: &[Verdict]) -> BTreeSet<String> {
+        done(verdicts, |action| *action == Action::Delete)
+    }
+
+    proptest! {
+        #[test]
+        fn a_second_run_changes_nothing(snapshots in histories(), in_use in uses()) {
+            let once = apply(&snapshots, &sweep(&snapshots, &in_use, &moment(NOW)));
+            for verdict in sweep(&once, &in_use, &moment(NOW)) {
+                // One that was called off, and was not deleted yet, is looked at anew.
+                let anew = snapshots.iter().any(|seen| seen.name == verdict.name && seen.claimed);
+                prop_assert!(verdict.action == Action::Keep || anew, "{:?}", verdict);
+                prop_assert!(verdict.action != Action::Delete, "{:?}", verdict);
+            }
+        }
+
+        #[test]
+        fn order_does_not_matter(
+            (snapshots, shuffled) in histories().prop_flat_map(|all| (Just(all.clone()), Just(all).prop_shuffle())),
+            in_use in uses(),
+        ) {
+            prop_assert_eq!(sweep(&snapshots, &in_use, &moment(NOW)), sweep(&shuffled, &in_use, &moment(NOW)));
+        }
+
+        #[test]
+        fn never_below_the_floor(snapshots in histories(), in_use in uses()) {
+            let verdicts = sweep(&snapshots, &in_use, &moment(NOW));
+            prop_assert_eq!(verdicts.len(), snapshots.len());
+            let after = apply(&snapshots, &verdicts);
+            let ready = |seen: &&Seen| seen.ready && !seen.deleting;
+            for seen in snapshots.iter().filter(ready) {
+                let of = |other: &&Seen| {
+                    let known = !seen.pvc.is_empty() || other.name == seen.name;
+                    known && (&other.namespace, &other.pvc) == (&seen.namespace, &seen.pvc)
+                };
+                let newest = |all: &[Seen], trusted: bool| {
+                    let mine = all.iter().filter(of).filter(ready).filter(|other| !trusted || !other.distrusted);
+                    mine.map(|other| (other.cut, other.created)).max()
+                };
+                prop_assert_eq!(newest(&snapshots, false), newest(&after, false));
+                prop_assert_eq!(newest(&snapshots, true), newest(&after, true));
+            }
+        }
+
+        #[test]
+        fn only_what_is_due_and_unused_is_deleted(snapshots in histories(), in_use in uses()) {
+            for name in deleted(&sweep(&snapshots, &in_use, &moment(NOW))) {
+                let seen = snapshots.iter().find(|seen| seen.name == name).unwrap();
+                let date = seen.delete_after.as_deref().and_then(date).unwrap();
+                prop_assert!(date < moment(NOW).today(), "{:?}", seen);
+                prop_assert!(!in_use.contains(&(seen.namespace.clone(), seen.name.clone())));
+                prop_assert!(!seen.deleting || seen.claimed);
+            }
+        }
+
+        #[test]
+        fn a_night_lies_between_mark_and_deletion(snapshots in histories()) {
+            let verdicts = sweep(&snapshots, &nothing_in_use(), &moment(NOW));
+            let marked = done(&verdicts, |action| matches!(action, Action::Mark { .. }));
+            let midnight = Moment { now: at("2027-01-10T23:59"), ..moment(NOW) };
+            let same_day = deleted(&sweep(&apply(&snapshots, &verdicts), &nothing_in_use(), &midnight));
+            prop_assert!(marked.is_disjoint(&same_day));
+        }
+
+        #[test]
+        fn a_later_time_never_resurrects(snapshots in histories(), in_use in uses(), minutes in 0i64..20_000) {
+            let later = Moment { now: moment(NOW).now + TimeDelta::minutes(minutes), ..moment(NOW) };
+            let early = sweep(&snapshots, &in_use, &moment(NOW));
+            let late = sweep(&snapshots, &in_use, &later);
+            prop_assert!(deleted(&early).is_subset(&deleted(&late)));
+            let marked = |verdicts: &[Verdict]| done(verdicts, |action| matches!(action, Action::Mark { .. }));
+            prop_assert!(marked(&early).is_subset(&marked(&late)));
+        }
+    }
+
+    const DEFAULT: Policy = Policy { daily: 7, weekly: 4, monthly: 12 };
+
+    /// A new snapshot, with the slots that `create` would give it.
+    fn create(all: &mut Vec<Seen>, name: &str, cut: chrono::DateTime<chrono::Utc>) {
+        let mut new = ready(name, cut);
+        let moment = Moment { now: cut, ..moment(NOW) };
+        for kind in SlotKind::ALL {
+            let value = kind.value(cut, moment.zone);
+            let holds = |seen: &Seen| {
+                let counts = matches!(seen.standing(&moment), Standing::Good | Standing::Pending);
+                counts && seen.slot(kind).is_some_and(|label| kind.same(label, seen.made(), &value, moment.zone))
+            };
+            new.slots[kind as usize] = (!all.iter().any(holds)).then_some(value);
+        }
+        all.push(new);
+    }
+
+    #[derive(Debug, Clone, Copy)]
+    enum Night {
+        Good,
+        Missed,
+        Failed,
+        Distrusted,
+        Twice,
+        FailedThenGood,
+    }
+
+    fn nights(days: usize) -> impl Strategy<Value = Vec<Night>> {
+        use Night::{Distrusted, Failed, FailedThenGood, Good, Missed, Twice};
+        let night = prop_oneof![
+            10 => Just(Good), 2 => Just(Missed), 3 => Just(Failed), 1 => Just(Distrusted), 1 => Just(Twice),
+            2 => Just(FailedThenGood),
+        ];
+        prop::collection::vec(night, days)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        // Night by night for more than a year, with a run of both commands every day.
+        #[test]
+        fn a_year_of_nights_loses_no_backup_that_counts(
+            nights in nights(400),
+            (daily, weekly, monthly) in (0usize..8, 0usize..5, 0usize..13),
+        ) {
+            let policy = Policy { daily, weekly, monthly };
+            let mut all: Vec<Seen> = Vec::new();
+            let mut ever = false;
+            // Every slot that a backup ever stood for.
+            let mut history: Vec<BTreeSet<String>> = vec![BTreeSet::new(); 3];
+            for (day, night) in nights.into_iter().enumerate() {
+                let cut = at("2026-01-01") + TimeDelta::days(day as i64);
+                let spoil = |all: &mut Vec<Seen>| (all.last_mut().unwrap().ready, all.last_mut().unwrap().error) = (false, Some("full".into()));
+                match night {
+                    Night::Missed => {}
+                    Night::Good => create(&mut all, &format!("n{day:03}"), cut),
+                    Night::Failed => {
+                        create(&mut all, &format!("n{day:03}"), cut);
+                        spoil(&mut all);
+                    }
+                    Night::Distrusted => {
+                        create(&mut all, &format!("n{day:03}"), cut);
+                        all.last_mut().unwrap().distrusted = true;
+                    }
+                    Night::Twice => {
+                        create(&mut all, &format!("n{day:03}"), cut);
+                        create(&mut all, &format!("n{day:03}b"), cut + TimeDelta::hours(1));
+                    }
+                    Night::FailedThenGood => {
+                        create(&mut all, &format!("n{day:03}"), cut);
+                        create(&mut all, &format!("n{day:03}b"), cut + TimeDelta::minutes(1));
+                        let at = all.len() - 2;
+                        (all[at].ready, all[at].error) = (false, Some("full".into()));
+                    }
+                }
+                let now = Moment { now: cut + TimeDelta::hours(2), ..moment(NOW) };
+                let good = |seen: &Seen| seen.standing(&now) == Standing::Good;
+                ever |= all.iter().any(good);
+
+                all = apply(&all, &retain(&all, policy, &now));
+                for seen in all.iter().filter(|seen| good(seen)) {
+                    for kind in SlotKind::ALL {
+                        history[kind as usize].extend(seen.slot(kind).map(String::from));
+                    }
+                }
+                let verdicts = sweep(&all, &nothing_in_use(), &now);
+                for name in deleted(&verdicts) {
+                    let seen = all.iter().find(|seen| seen.name == name).unwrap();
+                    prop_assert!(seen.slots.iter().all(Option::is_none), "{:?}", seen);
+                }
+                all = apply(&all, &verdicts);
+
+                prop_assert_eq!(all.iter().any(good), ever);
+                for kind in SlotKind::ALL {
+                    let held: BTreeSet<String> =
+                        all.iter().filter(|seen| good(seen)).filter_map(|seen| seen.slot(kind)).map(String::from).collect();
+                    let wanted: BTreeSet<String> =
+                        history[kind as usize].iter().rev().take(policy.keep(kind)).cloned().collect();
+                    prop_assert!(wanted.is_subset(&held), "{} {:?} {:?}", kind, wanted, held);
+                }
+            }
+            // And it does not pile up: three kinds, the floor, and what waits for its night.
+            prop_assert!(all.len() <= daily + weekly + monthly + 8, "{}", all.len());
+        }
+    }
+
+    /// What is left when both commands have run, and what they decided.
+    fn both(all: &[Seen], now: &str) -> (Vec<Seen>, Vec<Verdict>, Vec<Verdict>) {
+        let labels = retain(all, DEFAULT, &moment(now));
+        let relabelled = apply(all, &labels);
+        let deletions = sweep(&relabelled, &nothing_in_use(), &moment(now));
+        (apply(&relabelled, &deletions), labels, deletions)
+    }
+
+    /// The calendar of docs/retention.md, as the code decides it, and a line of a dry run that is shown there.
+    fn calendar() -> [String; 2] {
+        let mut all: Vec<Seen> = Vec::new();
+        let night = |all: &mut Vec<Seen>, day: &str| create(all, &format!("data-{day}"), at(day));
+        let mut day = at("2026-10-01").date_naive();
+        while day < at("2026-11-16").date_naive() {
+            night(&mut all, &day.to_string());
+            if day == at("2026-11-15").date_naive() {
+                create(&mut all, "data-2026-11-15-by-hand", at("2026-11-15T09:00"));
+            }
+            all = both(&all, &format!("{day}T12:00")).0;
+            day = day.succ_opt().unwrap();
+        }
+        night(&mut all, "2026-11-16");
+        let failed = all.last_mut().unwrap();
+        (failed.ready, failed.error) = (false, Some("no space".into()));
+        create(&mut all, "data-2026-11-16-by-hand", at("2026-11-16T09:00"));
+
+        let (mut left, labels, deletions) = both(&all, "2026-11-16T12:00");
+        night(&mut left, "2026-11-17");
+        let (_, _, tomorrow) = both(&left, "2026-11-17T12:00");
+        let said = |verdicts: &[Verdict], name: &str| {
+            let verdict = verdicts.iter().find(|verdict| verdict.name == name);
+            match verdict.map(|verdict| &verdict.action) {
+                Some(Action::Keep) | None => String::new(),
+                Some(Action::Label { remove, .. }) => {
+                    remove.iter().map(|kind| format!("takes {kind}")).collect::<Vec<_>>().join(", ")
+                }
+                Some(Action::Mark { .. }) => "marks it".into(),
+                Some(action) => format!("{}s it", action.word()),
+            }
+        };
+        let mut table = String::from(
+            "| snapshot | labels | `retain` on the 16th | `mark-and-delete` on the 16th | on the 17th |\n|---|---|---|---|---|\n",
+        );
+        for seen in labels.iter().map(|verdict| all.iter().find(|seen| seen.name == verdict.name).unwrap()) {
+            let mut has: Vec<String> =
+                SlotKind::ALL.iter().filter_map(|kind| Some(format!("{kind} {}", seen.slot(*kind)?))).collect();
+            has.extend(seen.delete_after.as_ref().map(|date| format!("delete-after {date}")));
+            let name = &seen.name;
+            let cells = [
+                if seen.ready { name.clone() } else { format!("{name} (failed)") },
+                has.join(", "),
+                said(&labels, name),
+                said(&deletions, name),
+                said(&tomorrow, name),
+            ];
+            table += &format!("| {} |\n", cells.join(" | ").trim_end());
+        }
+        let shown = labels.iter().find(|verdict| verdict.name == "data-2026-11-09").unwrap();
+        [table, format!("({})", shown.reason)]
+    }
+
+    #[test]
+    fn the_calendar_in_the_documentation_is_right() {
+        for part in calendar() {
+            assert!(include_str!("../../docs/retention.md").contains(&part), "docs/retention.md should have:\n{part}");
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::core::escape;
 
@@ -28,6 +28,26 @@ pub const BOOT: &str = include_str!("../container/boot.sh");
 const SNAPSHOTS: &str = "volumesnapshots.snapshot.storage.k8s.io";
 const CONTENTS: &str = "volumesnapshotcontents.snapshot.storage.k8s.io";
 const CONTENT_PATH: &str = "/apis/snapshot.storage.k8s.io/v1/volumesnapshotcontents";
+
+const PRINT_NAME: &str = r#"-o=jsonpath={.metadata.namespace}/{.metadata.name}{"\n"}"#;
+
+/// A change of one label of many objects.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Relabel {
+    /// It gets a value where it has none.
+    Give(&'static str, String),
+    /// It goes.
+    Take(&'static str),
+}
+
+impl std::fmt::Display for Relabel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Relabel::Give(key, value) => write!(f, "{key}={value}"),
+            Relabel::Take(key) => write!(f, "{key}-"),
+        }
+    }
+}
 
 /// How many objects are read at once: what kubectl itself reads a list in.
 const PAGE: usize = 500;
@@ -179,12 +199,22 @@ impl Target {
         self.call(self.request_timeout, &["get", "--raw", &path])
     }
 
-    /// Changes labels of every object in the list on stdin, without overwriting any, and prints `NAMESPACE/NAME` of each
-    /// that it is through with.
-    pub fn label(&self, changes: &[String]) -> Vec<String> {
-        let mut rest = vec!["label", "-f", "-", "-o", r#"jsonpath={.metadata.namespace}/{.metadata.name}{"\n"}"#];
-        rest.extend(changes.iter().map(String::as_str));
-        self.call(self.request_timeout, &rest)
+    /// Changes a label of every object in the list on stdin and prints `NAMESPACE/NAME` of each that it is through with. A
+    /// value is given only to those that have none: kubectl looks first. Taking one off needs no look.
+    pub fn relabel(&self, change: &Relabel) -> Vec<String> {
+        let (give, take);
+        let change = match change {
+            Relabel::Give(key, value) => {
+                give = format!("{key}={value}");
+                ["label", "-f", "-", PRINT_NAME, &give]
+            }
+            Relabel::Take(key) => {
+                take = format!("--patch={}", json!({"metadata": {"labels": {*key: null}}}));
+                ["patch", "-f", "-", PRINT_NAME, &take]
+            }
+        };
+        let kind: &[&str] = if change[0] == "patch" { &["--type=merge"] } else { &[] };
+        self.call(self.request_timeout, &[&change, kind].concat())
     }
 
     /// Reads one VolumeSnapshotContent.
@@ -218,7 +248,6 @@ impl Target {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn every_call_names_its_context_and_namespace() {
