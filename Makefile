@@ -37,8 +37,9 @@ watch: ## Build again whenever a source changes
 		sleep 1; \
 	done
 
-bench: build ## Measure create on the cluster: processes, overhead, throughput, memory
+bench: build ## Measure on the cluster: create, and pruning at a thousand namespaces
 	@tests/bench.sh
+	@tests/bench-retain.sh
 
 demo: build ## A cluster, a database, a backup, and the proof that the snapshot holds it
 	@kind/demo/demo.sh

@@ -67,16 +67,17 @@ fn attempt(
     waiting: &mut BTreeSet<Name>,
     mut progress: impl FnMut(usize),
 ) -> Result<Option<ProcessError>, Fail> {
-    let items: Vec<_> = waiting
-        .iter()
-        .map(|(namespace, name)| {
-            json!({
-                "apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshot",
-                "metadata": {"namespace": namespace, "name": name},
-            })
-        })
-        .collect();
-    let list = json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string();
+    // Object by object, because tens of thousands of them as values take their room.
+    let mut list = String::from(r#"{"apiVersion":"v1","kind":"List","items":["#);
+    for (number, (namespace, name)) in waiting.iter().enumerate() {
+        let object = json!({
+            "apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshot",
+            "metadata": {"namespace": namespace, "name": name},
+        });
+        list.push_str(if number == 0 { "" } else { "," });
+        list.push_str(&object.to_string());
+    }
+    list.push_str("]}");
     let running = kubectl.start(kubectl.target.relabel(change)).map_err(|error| kubectl::fail(&error))?;
     running.feed(list);
     let mut lines = Lines::of(running);

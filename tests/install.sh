@@ -11,6 +11,7 @@ need shellcheck shellcheck
 need hyperfine hyperfine
 need setpriv util-linux
 need pkill procps
+need curl curl
 [ -n "$(ls -d /usr/lib/postgresql/*/bin/initdb 2>/dev/null)" ] || missing="$missing postgresql"
 
 command -v cargo >/dev/null || {

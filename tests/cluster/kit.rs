@@ -97,6 +97,27 @@ impl Tenant {
         tenant
     }
 
+    /// A volume, and a pod without a database that mounts it.
+    pub fn volume(name: &str) -> Tenant {
+        let tenant = Tenant::empty(name);
+        let pod = json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "holder"},
+            "spec": {
+                "terminationGracePeriodSeconds": 1,
+                "containers": [{
+                    "name": "holder", "image": "postgres:15", "imagePullPolicy": "IfNotPresent",
+                    "command": ["sh", "-c", "echo kept >/data/kept && sync && exec sleep 86400"],
+                    "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+                }],
+                "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}],
+            },
+        });
+        let items = json!([tenant.claim("data", "256Mi", None), pod]);
+        apply(&tenant.namespace, &json!({"apiVersion": "v1", "kind": "List", "items": items}));
+        tenant.kubectl(&["wait", "pod/holder", "--for=condition=Ready", "--timeout=120s"]);
+        tenant
+    }
+
     /// A small database with one table that a test can lock, in a volume of `mebibytes`. `change` has the last word on
     /// the Deployment.
     pub fn small(name: &str, mebibytes: u32, change: impl Fn(&mut Value)) -> Tenant {
@@ -251,10 +272,15 @@ impl Tenant {
     }
 
     pub fn create_with(&self, args: &[&str], change: impl Fn(&mut Command)) -> Backup {
+        self.run(&[&["create", "--db-postgres"], args].concat(), change)
+    }
+
+    /// `backup-ns` with these arguments, in this namespace.
+    pub fn run(&self, args: &[&str], change: impl Fn(&mut Command)) -> Backup {
         // Whoever runs the tests may ignore signals, as nohup(1) and a shell's background do; this does not.
         let mut command = Command::new("env");
         command.args(["--default-signal=HUP,INT,TERM", env!("CARGO_BIN_EXE_backup-ns")]);
-        command.args(["create", "-n", &self.namespace, "--db-postgres", "-o", "json"]).args(args);
+        command.args(["-n", &self.namespace, "-o", "json"]).args(args);
         change(&mut command);
         let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         Backup(child)
@@ -266,6 +292,31 @@ impl Tenant {
         assert!(done.status.success(), "{}", done.stderr);
         self.assert_unharmed();
         serde_json::from_str(&done.stdout).unwrap()
+    }
+
+    /// A snapshot of the volume with these labels, ready; made without a dump.
+    pub fn snapshot(&self, name: &str, labels: &Value) {
+        let mut all = json!({"backup-ns.sh/pvc": "data", "backup-ns.sh/type": "adhoc"});
+        all.as_object_mut().unwrap().extend(labels.as_object().unwrap().clone());
+        let snapshot = json!({
+            "apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshot", "metadata": {"name": name, "labels": all},
+            "spec": {"source": {"persistentVolumeClaimName": "data"}},
+        });
+        apply(&self.namespace, &snapshot);
+        self.kubectl(&["wait", "volumesnapshot", name, "--for=jsonpath={.status.readyToUse}=true", "--timeout=60s"]);
+    }
+
+    /// The names of the namespace's snapshots.
+    pub fn snapshots(&self) -> Vec<String> {
+        let list = self.get(&["volumesnapshots"]);
+        let name = |item: &Value| item["metadata"]["name"].as_str().unwrap().to_string();
+        list["items"].as_array().unwrap().iter().map(name).collect()
+    }
+
+    /// The VolumeSnapshotContent that holds a snapshot's data.
+    pub fn content(&self, snapshot: &str) -> String {
+        let snapshot = self.get(&["volumesnapshot", snapshot]);
+        snapshot["status"]["boundVolumeSnapshotContentName"].as_str().unwrap().to_string()
     }
 
     /// A pod that mounts the volume of a snapshot at /restored, in a PostgreSQL of its own.

@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 mod kit;
+mod prune;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
