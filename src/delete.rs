@@ -6,10 +6,11 @@
 //! its labels, until its content is gone too. A crash in between leaves just that, and the next run goes on from there, or,
 //! when somebody has taken the mark off meanwhile, lets the VolumeSnapshot go and the content stay.
 
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::core::labels;
-use crate::core::observed::{Content, Snapshot};
+use crate::core::observed::{Content, Meta, Snapshot};
 use crate::kubectl::{self, Kubectl, Refusal};
 use crate::process::{Ending, ProcessError};
 
@@ -70,7 +71,7 @@ pub fn delete(kubectl: &Kubectl, snapshot: &Snapshot) -> Result<Fate, ProcessErr
 pub fn release(kubectl: &Kubectl, name: &str) -> Result<(), ProcessError> {
     let mut tries = TRIES;
     loop {
-        let snapshot: Snapshot = match kubectl.json(&kubectl.target.get_snapshot(name)) {
+        let snapshot = match snapshot_by(kubectl, &kubectl.target.get_snapshot(name), name) {
             Err(error) if kubectl::refusal(&error) == Refusal::NotFound => return Ok(()),
             answer => answer?,
         };
@@ -96,7 +97,7 @@ fn is_claimed(snapshot: &Snapshot) -> bool {
 /// The content that holds the data of this very VolumeSnapshot; none if there is none, or if it belongs to another.
 fn content_of(kubectl: &Kubectl, snapshot: &Snapshot) -> Result<Option<Content>, ProcessError> {
     let Some(name) = &snapshot.status.bound_volume_snapshot_content_name else { return Ok(None) };
-    match kubectl.json::<Content>(&kubectl.target.get_content(name)) {
+    match object(kubectl, &kubectl.target.get_content(name), name, |content: &Content| &content.metadata) {
         Ok(content) => {
             Ok(Some(content).filter(|content| content.spec.volume_snapshot_ref.uid == snapshot.metadata.uid))
         }
@@ -126,7 +127,31 @@ fn claim(kubectl: &Kubectl, snapshot: &Snapshot) -> Result<Option<Snapshot>, Pro
 fn with_finalizers(kubectl: &Kubectl, snapshot: &Snapshot, finalizers: Vec<&String>) -> Result<Snapshot, ProcessError> {
     let meta = &snapshot.metadata;
     let patch = json!({"metadata": {"resourceVersion": meta.resource_version, "finalizers": finalizers}});
-    kubectl.json(&kubectl.target.patch_snapshot(&meta.name, &patch))
+    snapshot_by(kubectl, &kubectl.target.patch_snapshot(&meta.name, &patch), &meta.name)
+}
+
+fn snapshot_by(kubectl: &Kubectl, args: &[String], name: &str) -> Result<Snapshot, ProcessError> {
+    object(kubectl, args, name, |snapshot: &Snapshot| &snapshot.metadata)
+}
+
+/// Makes a call that answers with the object of this name; anything else is no answer, and decides nothing.
+fn object<T: DeserializeOwned + Send>(
+    kubectl: &Kubectl,
+    args: &[String],
+    name: &str,
+    meta: fn(&T) -> &Meta,
+) -> Result<T, ProcessError> {
+    let object: T = kubectl.json(args)?;
+    if meta(&object).name == name && !meta(&object).uid.is_empty() {
+        Ok(object)
+    } else {
+        Err(unanswered(kubectl, args))
+    }
+}
+
+fn unanswered(kubectl: &Kubectl, args: &[String]) -> ProcessError {
+    let (command, secrets) = (format!("kubectl {}", args.join(" ")), kubectl.secrets.clone());
+    ProcessError { command, ending: Ending::Early, stderr: String::new(), secrets }
 }
 
 /// Deletes the VolumeSnapshot, and nothing else, if it is still in this version. One that is being deleted is.
@@ -144,7 +169,7 @@ fn forget(kubectl: &Kubectl, snapshot: &Snapshot) -> Result<Fate, ProcessError> 
     match kubectl::refusal(&error) {
         Refusal::NotFound => Ok(Fate::Left("somebody else deleted it meanwhile".into())),
         // Perhaps this was the second time that we asked, and the first time was heard.
-        Refusal::Conflict => match kubectl.json::<Snapshot>(&kubectl.target.get_snapshot(&meta.name)) {
+        Refusal::Conflict => match snapshot_by(kubectl, &kubectl.target.get_snapshot(&meta.name), &meta.name) {
             Ok(now) if now.metadata.uid == meta.uid && now.metadata.deletion_timestamp.is_some() => {
                 Ok(Fate::Deleted(String::new()))
             }
@@ -188,13 +213,7 @@ fn call(kubectl: &Kubectl, args: &[String], input: &str) -> Result<(), ProcessEr
         let answer = kubectl.once(args.to_vec(), input, |stdout| Ok(stdout.fill_buf()?.is_empty()))?;
         // The API always answers a change with something.
         if answer {
-            let ending = Ending::Early;
-            return Err(ProcessError {
-                command: args.join(" "),
-                ending,
-                stderr: String::new(),
-                secrets: kubectl.secrets.clone(),
-            });
+            return Err(unanswered(kubectl, args));
         }
         Ok(())
     })

@@ -103,9 +103,18 @@ fn attempt(
 /// quotes. It does not say so of everyone, and only its last lines are kept. Returns what it said.
 fn sort_out(error: &ProcessError, waiting: &mut BTreeSet<Name>, refused: &mut BTreeMap<Name, Refused>) -> String {
     let said = error.said();
+    let mut namesakes: BTreeMap<String, usize> = BTreeMap::new();
+    waiting.iter().for_each(|(_, name)| *namesakes.entry(name.clone()).or_default() += 1);
     waiting.retain(|name| {
         let quoted = format!("\"{}\"", name.1);
-        let line = said.lines().find(|line| line.contains(&quoted) && Refusal::of(line) != Refusal::Passing);
+        let place = format!("in the namespace \"{}\"", name.0);
+        let is_it = |line: &&str| {
+            // Not every refusal names the namespace too.
+            line.contains(&quoted)
+                && (namesakes[&name.1] == 1 || line.contains(&place))
+                && Refusal::of(line) != Refusal::Passing
+        };
+        let line = said.lines().find(is_it);
         if let Some(line) = line {
             refused.insert(name.clone(), judge(line));
         }

@@ -81,11 +81,7 @@ impl Survey {
             survey.scope = Some(vec![namespace.clone()]);
             match survey.read(kubectl, selectors, step) {
                 Ok(()) => readable.push(namespace),
-                Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => {
-                    let reason = error.said().lines().last().unwrap_or_default().to_string();
-                    tracing::warn!(namespace, "its snapshots may not be read, skipping it: {reason}");
-                    survey.skipped.push(Skipped { namespace, reason });
-                }
+                Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => survey.skip(namespace, &error),
                 Err(error) => return Err(kubectl::fail(&error)),
             }
         }
@@ -96,18 +92,36 @@ impl Survey {
         Ok(survey)
     }
 
-    /// The snapshots, by namespace and name, that a volume is still to be made from.
+    /// The snapshots, by namespace and name, that a volume is still to be made from. A namespace of several whose claims
+    /// may not be read is skipped altogether.
     ///
     /// # Errors
     /// The claims cannot be read.
-    pub fn in_use(&self, kubectl: &Kubectl) -> Result<BTreeSet<(String, String)>, Fail> {
+    pub fn in_use(&mut self, kubectl: &Kubectl) -> Result<BTreeSet<(String, String)>, Fail> {
         let mut all = BTreeSet::new();
-        for namespace in self.places() {
-            let page = |next: &str| kubectl.target.claim_page(namespace, next);
-            let sources = kubectl.pages::<Pvc, Sources>(page, |_| ()).map_err(|error| kubectl::fail(&error))?;
-            all.extend(sources.into_iter().flat_map(|sources| sources.0));
+        let places = self.scope.clone().map_or(vec![None], |names| names.into_iter().map(Some).collect());
+        let mut refused = 0;
+        for namespace in &places {
+            let page = |next: &str| kubectl.target.claim_page(namespace.as_deref(), next);
+            match (kubectl.pages::<Pvc, Sources>(page, |_| ()), namespace) {
+                (Ok(sources), _) => all.extend(sources.into_iter().flat_map(|sources| sources.0)),
+                (Err(error), Some(name))
+                    if kubectl::refusal(&error) == Refusal::Forbidden && refused + 1 < places.len() =>
+                {
+                    refused += 1;
+                    self.snapshots.retain(|seen| seen.namespace != *name);
+                    self.skip(name.clone(), &error);
+                }
+                (Err(error), _) => return Err(kubectl::fail(&error)),
+            }
         }
         Ok(all)
+    }
+
+    fn skip(&mut self, namespace: String, error: &ProcessError) {
+        let reason = error.said().lines().last().unwrap_or_default().to_string();
+        tracing::warn!(namespace, "it may not be read, skipping it: {reason}");
+        self.skipped.push(Skipped { namespace, reason });
     }
 
     fn places(&self) -> Vec<Option<&str>> {

@@ -29,12 +29,12 @@ pub fn run(global: &Global, config: &Sweep, reporter: &Reporter) -> Result<(), F
     let marked_by_hand = format!("{},!{}", labels::DELETE_AFTER, labels::RETAIN);
     let moment = Moment { now: now(), zone: global.zone, patience: config.patience };
     let (survey, verdicts) = reporter.step("read", |step| {
-        let survey = Survey::of(&kubectl, named, &[labels::RETAIN, &marked_by_hand], step)?;
-        let decide = |in_use: &BTreeSet<_>| sweep::sweep(&survey.snapshots, in_use, &moment);
-        let mut verdicts = decide(&BTreeSet::new());
+        let mut survey = Survey::of(&kubectl, named, &[labels::RETAIN, &marked_by_hand], step)?;
+        let mut verdicts = sweep::sweep(&survey.snapshots, &BTreeSet::new(), &moment);
         // What is in use matters only where something is to be deleted.
         if verdicts.iter().any(|verdict| verdict.action == Action::Delete) {
-            verdicts = decide(&survey.in_use(&kubectl)?);
+            let in_use = survey.in_use(&kubectl)?;
+            verdicts = sweep::sweep(&survey.snapshots, &in_use, &moment);
         }
         let what = format!("{} snapshots", survey.snapshots.len());
         Ok(((survey, verdicts), what))
@@ -96,7 +96,14 @@ fn clear(
                 return Err(Fail::new(Exit::Signal(signal), what)
                     .remedy("run it again: it goes on where it stopped, and nothing is lost"));
             }
-            *outcome = match again(&kubectl.in_namespace(&verdict.namespace), verdict, moment) {
+            let kubectl = kubectl.in_namespace(&verdict.namespace);
+            let look = kubectl.json(&kubectl.target.history()).inspect_err(|error| {
+                // A change may fail again and again for a reason of its own; who cannot even look has no API.
+                if kubectl::refusal(error) == Refusal::Passing {
+                    away = Some(error.to_string());
+                }
+            });
+            *outcome = match look.and_then(|list| again(&kubectl, list, verdict, moment)) {
                 Ok(Fate::Deleted(note)) => Outcome::Done { note },
                 Ok(Fate::Left(note)) => Outcome::Left { note },
                 Err(error) => {
@@ -104,11 +111,7 @@ fn clear(
                     if let Exit::Signal(_) = fail.exit {
                         return Err(fail.remedy("run it again: it goes on where it stopped, and nothing is lost"));
                     }
-                    let error_text = error.to_string();
-                    if kubectl::refusal(&error) == Refusal::Passing {
-                        away = Some(error_text.clone());
-                    }
-                    Outcome::Failed { error: error_text }
+                    Outcome::Failed { error: error.to_string() }
                 }
             };
             let Verdict { namespace, name, reason, .. } = &*verdict;
@@ -127,9 +130,8 @@ fn clear(
     })
 }
 
-/// Looks at the namespace again and does what was decided, if it would be decided again about the very same version.
-fn again(kubectl: &Kubectl, planned: &Verdict, moment: &Moment) -> Result<Fate, ProcessError> {
-    let list: List = kubectl.json(&kubectl.target.history())?;
+/// Does what was decided, if it would be decided again about the very same version in the namespace as it is now.
+fn again(kubectl: &Kubectl, list: List, planned: &Verdict, moment: &Moment) -> Result<Fate, ProcessError> {
     let mut in_use = BTreeSet::new();
     let mut snapshots: Vec<Snapshot> = Vec::new();
     for item in list.items {

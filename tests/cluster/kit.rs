@@ -231,7 +231,9 @@ impl Tenant {
 
     /// Waits until a pg_dump runs in the container.
     pub fn await_dump(&self) {
-        until("a pg_dump in the container", 30, || (!self.sh("pgrep -x pg_dump").is_empty()).then_some(()));
+        // The one that dumps, not the one that is asked for its version; the brackets keep the question from finding itself.
+        let dumps = || !self.sh("pgrep -f '[p]g_dump --no-password'").is_empty();
+        until("a pg_dump in the container", 30, || dumps().then_some(()));
     }
 
     /// What backup-ns may leave in the container: a pg_dump, a gzip, a file.

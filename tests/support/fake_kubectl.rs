@@ -1,5 +1,6 @@
 //! A stand-in for kubectl: behaves like a sound cluster unless the scenario in `$FAKE_KUBECTL_DIR` chooses a fault for
-//! this call. What is executed in its only pod is executed by a shell of this machine, so that a session is a real one.
+//! this call. What is executed in its only pod is executed by a shell of this machine, so that a session is a real one; a
+//! scenario that is about pruning has an API server instead, see `fake_api.rs`.
 //! Knows nothing of backups; `tests/support/mod.rs` writes the scenario and reads what is recorded beside it.
 #![allow(
     clippy::disallowed_methods,
@@ -18,6 +19,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+mod fake_api;
+
+use fake_api::{Answer, Api, CLAIMS, CONTENTS, Kind, NAMESPACES, SNAPSHOTS};
+
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// One call: what it is, which of its kind, and what the scenario says about it.
@@ -27,6 +32,8 @@ struct Call {
     args: Vec<String>,
     kind: &'static str,
     nth: u64,
+    /// Which of all calls.
+    number: usize,
 }
 
 fn main() {
@@ -37,12 +44,18 @@ fn main() {
     let script = if args.iter().any(|arg| arg == "exec") { read_script(&mut stdin) } else { String::new() };
     let kind = kind(&args, &script);
     let nth = (1..).find(|n| create_new(&dir.join(format!("{kind}.{n}"))).is_ok()).unwrap();
-    let call = Call { dir, scenario, args, kind, nth };
+    let mut call = Call { dir, scenario, args, kind, nth, number: 0 };
     call.record();
     let faults = call.faults();
     let first = |key: &str| faults.iter().find(|fault| fault.get(key).is_some());
     for script in faults.iter().filter_map(|fault| fault["run"].as_str()) {
         call.run(script);
+    }
+    let api = Api::of(&call.dir);
+    for change in faults.iter().filter_map(|fault| fault.get("change")) {
+        let (key, patch) = (change["key"].as_str().unwrap(), serde_json::from_str(change["patch"].as_str().unwrap()));
+        // It may be gone already.
+        let _ = api.as_ref().unwrap().merge(SNAPSHOTS, key, &patch.unwrap());
     }
     if first("hang").is_some() {
         call.hold(Duration::MAX);
@@ -50,6 +63,9 @@ fn main() {
     if let Some(fault) = first("exit").filter(|fault| fault["after"].is_null()) {
         say(fault["stdout"].as_str().unwrap_or_default());
         call.refuse(fault);
+    }
+    if let Some(api) = api.filter(|_| call.kind != "config") {
+        return call.ask(&api, stdin, &faults);
     }
     match call.kind {
         "session" | "second" => call.exec(script, stdin, &faults),
@@ -70,16 +86,27 @@ fn main() {
 /// What a call is about, by its words; two scripts are told apart by what only one of them does.
 fn kind(args: &[String], script: &str) -> &'static str {
     let has = |word: &str| args.iter().any(|arg| arg == word);
-    let path = args.iter().find(|arg| arg.starts_with("/apis/")).map(String::as_str).unwrap_or_default();
+    let path = args.iter().find(|arg| arg.starts_with("/api")).map(String::as_str).unwrap_or_default();
+    let content = args.iter().any(|arg| arg.contains(CONTENTS.plural));
     match path.rsplit_once("/volumesnapshots").map(|(_, rest)| rest) {
         _ if has("exec") && script.contains("db_dump") => "session",
         _ if has("exec") => "second",
         _ if has("config") => "config",
+        // A change of many, whichever way.
+        _ if has("label") || has("patch") && has("-f") => "label",
+        _ if has("patch") && content => "patchContent",
         _ if has("patch") => "patch",
+        _ if has("delete") && content => "deleteContent",
+        _ if has("delete") => "delete",
+        _ if has("get") && content => "getContent",
+        _ if path.contains("/persistentvolumeclaims?limit=") => "claims",
+        _ if path.contains("/namespaces?limit=") => "namespaces",
         Some("") if has("create") => "create",
         Some("") => "list",
         Some(rest) if rest.starts_with("?watch=1") => "watch",
+        Some(rest) if rest.starts_with("?limit=") => "page",
         Some(rest) if rest.starts_with('/') => "get",
+        None if has("get") && has("volumesnapshots.snapshot.storage.k8s.io,persistentvolumeclaims") => "history",
         None if has("get") => "observe",
         _ => "unknown",
     }
@@ -104,6 +131,43 @@ fn say(text: &str) {
     }
 }
 
+/// What a path's query means.
+fn decoded(text: &str) -> String {
+    let mut parts = text.split('%');
+    let first = parts.next().unwrap().to_string();
+    parts.fold(first, |text, part| {
+        let byte = u8::from_str_radix(&part[..2], 16).unwrap();
+        format!("{text}{}{}", char::from(byte), &part[2..])
+    })
+}
+
+/// The preconditions in DeleteOptions.
+fn conditions(options: &str) -> Value {
+    serde_json::from_str::<Value>(options).unwrap()["preconditions"].clone()
+}
+
+fn forbidden_words(key: &str) -> String {
+    let (namespace, name) = key.split_once('/').unwrap();
+    let (plural, group) = (SNAPSHOTS.plural, &SNAPSHOTS.group[1..]);
+    format!(
+        "Error from server (Forbidden): {plural}.{group} \"{name}\" is forbidden: User \"x\" cannot patch resource \"{plural}\" in API group \"{group}\" in the namespace \"{namespace}\""
+    )
+}
+
+/// Gives one object a label, as `KEY=VALUE` says, but overwrites none.
+fn given(api: &Api, key: &str, change: &str) -> Result<(), String> {
+    let object = api.get(SNAPSHOTS, key)?;
+    let (label, value) = change.split_once('=').unwrap();
+    match object["metadata"]["labels"][label].as_str() {
+        Some(old) if old != value => {
+            return Err(format!("'{label}' already has a value ({old}), and --overwrite is false"));
+        }
+        _ => {}
+    }
+    let changes: serde_json::Map<String, Value> = [(label.to_string(), json!(value))].into_iter().collect();
+    api.merge(SNAPSHOTS, key, &json!({"metadata": {"labels": changes}})).map(drop)
+}
+
 impl Call {
     /// A file of this very call.
     fn file(&self, what: &str) -> PathBuf {
@@ -111,10 +175,13 @@ impl Call {
     }
 
     /// Leaves this call in the log, in one write.
-    fn record(&self) {
-        let line = json!({"kind": self.kind, "nth": self.nth, "pid": std::process::id(), "parent": parent_id(), "argv": self.args});
+    fn record(&mut self) {
+        let line = json!({"kind": self.kind, "nth": self.nth, "pid": std::process::id(), "parent": parent_id(), "argv": self.args})
+            .to_string();
         let mut log = OpenOptions::new().append(true).create(true).open(self.dir.join("calls.jsonl")).unwrap();
         log.write_all(format!("{line}\n").as_bytes()).unwrap();
+        let all = fs::read_to_string(self.dir.join("calls.jsonl")).unwrap();
+        self.number = all.lines().position(|other| other == line).unwrap() + 1;
     }
 
     /// The faults that the scenario has for this call.
@@ -122,7 +189,11 @@ impl Call {
         let all = self.scenario["faults"].as_array().cloned().unwrap_or_default();
         let ours = |fault: &Value| {
             let (from, to) = (fault["from"].as_u64().unwrap(), fault["to"].as_u64().unwrap());
-            fault["call"] == self.kind && (from..=to).contains(&self.nth)
+            let nth = if fault["call"] == "*" { self.number as u64 } else { self.nth };
+            let about = fault["about"].as_str().unwrap_or_default();
+            (fault["call"] == "*" || fault["call"] == self.kind)
+                && (from..=to).contains(&nth)
+                && self.args.iter().any(|arg| arg.contains(about))
         };
         all.into_iter().filter(ours).collect()
     }
@@ -160,6 +231,126 @@ impl Call {
     fn answer(&self, value: &Value) {
         say(&format!("{value}\n"));
         self.end(0, "");
+    }
+
+    /// Has the API server do what this call is for.
+    fn ask(&self, api: &Api, mut stdin: impl Read, faults: &[Value]) {
+        let mut input = String::new();
+        if self.args.iter().any(|arg| arg == "-") {
+            stdin.read_to_string(&mut input).unwrap();
+            fs::write(self.file("stdin"), &input).unwrap();
+        }
+        let answer = match self.kind {
+            "page" => Ok(self.page(api, SNAPSHOTS)),
+            "claims" => Ok(self.page(api, CLAIMS)),
+            "namespaces" => Ok(self.page(api, NAMESPACES)),
+            "get" => api.get(SNAPSHOTS, &self.key()),
+            "getContent" => api.get(CONTENTS, &self.key()),
+            "history" => Ok(self.history(api)),
+            "patch" => api.merge(SNAPSHOTS, &self.key(), &self.patch()),
+            "patchContent" => api.patch(CONTENTS, &self.key(), &self.patch()),
+            "delete" => api.delete(SNAPSHOTS, &self.key(), &conditions(&input)),
+            "deleteContent" => api.delete(CONTENTS, &self.key(), &conditions(&input)),
+            "label" => self.label(api, &input, faults),
+            _ => self.end(64, "the fake kubectl does not know this call"),
+        };
+        if faults.iter().any(|fault| fault.get("kill").is_some()) {
+            self.run(&format!("kill -KILL {}", parent_id()));
+        }
+        match (faults.iter().find(|fault| fault.get("exit").is_some()), answer) {
+            (Some(after), _) => self.refuse(after),
+            // Label has printed what it did.
+            (None, Ok(Value::Null)) => self.end(0, ""),
+            (None, Ok(answer)) => self.answer(&answer),
+            (None, Err(words)) => self.end(1, &words),
+        }
+    }
+
+    fn path_of_url(&self) -> Option<&str> {
+        self.args.iter().map(String::as_str).find(|arg| arg.starts_with("/api"))
+    }
+
+    /// The object that this call is about: the path's end, or the words behind `patch KIND`.
+    fn key(&self) -> String {
+        let words: Vec<&str> = match self.path_of_url() {
+            Some(path) => path.split('/').collect(),
+            None => {
+                let at = self.args.iter().position(|arg| arg == "patch").unwrap();
+                let namespace = self.args.iter().position(|arg| arg == "-n").map(|at| self.args[at + 1].as_str());
+                ["namespaces", namespace.unwrap_or_default(), "", &self.args[at + 2]].into()
+            }
+        };
+        match &words[words.len() - 4..] {
+            ["namespaces", namespace, _, name] if !namespace.is_empty() => format!("{namespace}/{name}"),
+            other => other[3].into(),
+        }
+    }
+
+    fn patch(&self) -> Value {
+        serde_json::from_str(self.args.last().unwrap()).unwrap()
+    }
+
+    /// The page of a list that the path asks for.
+    fn page(&self, api: &Api, kind: Kind) -> Value {
+        let (path, query) = self.path_of_url().unwrap().split_once('?').unwrap();
+        let namespace = path.split_once("/namespaces/").map(|(_, rest)| rest.split('/').next().unwrap());
+        let asked = |key: &str| query.split('&').find_map(|pair| pair.strip_prefix(key)?.strip_prefix('='));
+        let text = |key: &str| decoded(asked(key).unwrap_or_default());
+        api.page(kind, namespace, &text("labelSelector"), text("limit").parse().unwrap(), &text("continue"))
+    }
+
+    fn history(&self, api: &Api) -> Value {
+        let namespace = &self.args[self.args.iter().position(|arg| arg == "-n").unwrap() + 1];
+        let of = |kind: Kind| {
+            let page = api.page(kind, Some(namespace), "", usize::MAX, "");
+            let items = page["items"].as_array().unwrap().clone();
+            items.into_iter().map(move |mut object| {
+                object["kind"] = json!(kind.kind);
+                object
+            })
+        };
+        json!({"kind": "List", "items": of(SNAPSHOTS).chain(of(CLAIMS)).collect::<Vec<_>>()})
+    }
+
+    /// Does as `kubectl label -f -` and `kubectl patch -f -` do: one object after the other, whatever becomes of those
+    /// before, and all refusals at the end.
+    fn label(&self, api: &Api, input: &str, faults: &[Value]) -> Answer {
+        let list: Value = serde_json::from_str(input).unwrap();
+        let patch = self.args.iter().find_map(|arg| arg.strip_prefix("--patch="));
+        let patch: Option<Value> = patch.map(|patch| serde_json::from_str(patch).unwrap());
+        let all = |key: &str| -> Vec<&Value> { faults.iter().filter_map(|fault| fault.get(key)).collect() };
+        let (stops, forbids) = (all("stop"), all("forbid"));
+        let mut refused = Vec::new();
+        for (number, item) in list["items"].as_array().unwrap().iter().enumerate() {
+            let stop = stops.iter().find(|stop| stop["at"].as_u64() <= Some(number as u64));
+            match stop.map(|stop| (stop["code"].as_i64(), stop["stderr"].as_str().unwrap_or_default())) {
+                Some((Some(0), _)) => self.end(0, ""),
+                Some((Some(_), words)) => {
+                    refused.push(words.to_string());
+                    continue;
+                }
+                Some((None, _)) => self.hold(Duration::MAX),
+                None => {}
+            }
+            let word = |field: &str| item["metadata"][field].as_str().unwrap();
+            let key = format!("{}/{}", word("namespace"), word("name"));
+            let forbidden = forbids.iter().any(|forbidden| key.contains(forbidden.as_str().unwrap()));
+            let outcome = match &patch {
+                _ if forbidden => Err(forbidden_words(&key)),
+                Some(patch) => api.merge(SNAPSHOTS, &key, patch).map(drop),
+                None => given(api, &key, self.args.last().unwrap()),
+            };
+            match outcome {
+                Ok(()) => say(&format!("{key}\n")),
+                Err(words) => refused.push(words),
+            }
+        }
+        match &refused[..] {
+            [] => Ok(Value::Null),
+            // One by itself is told to be an error where its words do not say so.
+            [one] if !one.starts_with("Error") => Err(format!("error: {one}")),
+            _ => Err(refused.join("\n")),
+        }
     }
 
     /// Everything in the namespace.

@@ -23,6 +23,10 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+pub mod fake_api;
+
+use fake_api::{Api, NAMESPACES};
+
 /// How long anything may take before a test gives up: far more than it needs, for a machine under load.
 pub const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -60,6 +64,17 @@ pub enum Fault {
     Hang,
     /// Before it is done, this line of shell runs in the scenario's directory.
     Run(&'static str),
+    /// Before it is done, somebody changes the VolumeSnapshot with this key by this merge patch.
+    Change(&'static str, &'static str),
+    /// It is done, and then kills who made it.
+    Kill,
+    /// A label call comes no further than to the object with this number, counted from 0: it ends with status 0, or
+    /// else each object from there on is refused with these words.
+    StopAt(usize, i32, &'static str),
+    /// A label call stays before the object with this number.
+    HangAt(usize),
+    /// A label call is forbidden to change objects whose key contains this.
+    Forbid(&'static str),
     /// An exec's stream is cut behind the line with this key; kubectl ends with this status.
     CutAfter(&'static str, i32),
     /// An exec's stream is cut as soon as this file is there; kubectl ends with this status.
@@ -82,6 +97,11 @@ impl Fault {
             Fault::Print(stdout) => json!({"exit": 0, "stdout": stdout}),
             Fault::Hang => json!({"hang": true}),
             Fault::Run(script) => json!({"run": script}),
+            Fault::Change(key, patch) => json!({"change": {"key": key, "patch": patch}}),
+            Fault::Kill => json!({"kill": true}),
+            Fault::StopAt(number, code, stderr) => json!({"stop": {"at": number, "code": code, "stderr": stderr}}),
+            Fault::HangAt(number) => json!({"stop": {"at": number}}),
+            Fault::Forbid(key) => json!({"forbid": key}),
             Fault::CutAfter(key, code) => json!({"cutAfter": key, "code": code}),
             Fault::CutAt(file, code) => json!({"cutAt": file, "code": code}),
             Fault::MuteAfter(key) => json!({"muteAfter": key}),
@@ -307,13 +327,46 @@ impl Scenario {
         self.file(&format!("snapshots/{name}"), &snapshot.to_string())
     }
 
-    /// A fault of the calls `config`, `observe`, `session`, `second`, `list`, `create`, `get` or `watch`.
-    pub fn fault(mut self, call: &str, times: Times, fault: Fault) -> Scenario {
+    /// A cluster of many namespaces without snapshots, and this command line. It is noon there, so that no day ends
+    /// while a test runs.
+    pub fn cluster(args: &[&str]) -> Scenario {
+        let scenario = Scenario::new().args(args).env("TZ", &zone().0);
+        Api::new(scenario.dir());
+        scenario
+    }
+
+    /// The API server of [`Scenario::cluster`].
+    pub fn api(&self) -> Api {
+        Api::of(self.dir()).unwrap()
+    }
+
+    /// Namespaces of that cluster.
+    pub fn namespaces(self, names: &[&str]) -> Scenario {
+        for name in names {
+            self.api().put(NAMESPACES, json!({"kind": "Namespace", "metadata": {"name": name}}));
+        }
+        self
+    }
+
+    /// A fault of the calls of a kind, as `kind` in `fake_kubectl.rs` names them; of all kinds together with `*`.
+    pub fn fault(self, call: &str, times: Times, fault: Fault) -> Scenario {
+        self.fault_about(call, "", times, fault)
+    }
+
+    /// A fault of those calls among them of which an argument contains `about`.
+    pub fn fault_about(mut self, call: &str, about: &str, times: Times, fault: Fault) -> Scenario {
         let mut json = fault.json();
         json["call"] = json!(call);
+        json["about"] = json!(about);
         json["from"] = json!(times.start());
         json["to"] = json!(times.end());
         self.faults.push(json);
+        self
+    }
+
+    /// Everything works from here on.
+    pub fn mended(mut self) -> Scenario {
+        self.faults.clear();
         self
     }
 
@@ -609,6 +662,14 @@ impl Outcome<'_> {
     }
 }
 
+/// A zone in which it is noon, and the date there.
+pub fn zone() -> (String, chrono::NaiveDate) {
+    let now = chrono::Utc::now();
+    let east = 12 - i64::from(chrono::Timelike::hour(&now));
+    // Names of this kind count westward.
+    (format!("Etc/GMT{:+}", -east), (now + chrono::TimeDelta::hours(east)).date_naive())
+}
+
 /// Runs `test` for all cases, a few at a time: most of their time they wait.
 pub fn each<T: Sync>(cases: &[T], test: impl Fn(&T) + Sync) {
     let next = std::sync::atomic::AtomicUsize::new(0);
@@ -665,9 +726,11 @@ fn which(program: &str) -> Option<PathBuf> {
 /// `cargo test` builds examples before it runs tests, but `cargo test --test NAME` does not.
 fn fake_kubectl() -> PathBuf {
     let path = Path::new(env!("CARGO_BIN_EXE_backup-ns")).parent().unwrap().join("examples/fake-kubectl");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/fake_kubectl.rs");
     let changed = |path: &Path| fs::metadata(path).and_then(|file| file.modified()).ok();
-    assert!(changed(&path) > changed(&source), "{} is missing or old: run cargo build --examples", path.display());
+    for source in ["fake_kubectl.rs", "fake_api.rs"] {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support").join(source);
+        assert!(changed(&path) > changed(&source), "{} is missing or old: run cargo build --examples", path.display());
+    }
     path
 }
 

@@ -1,0 +1,1091 @@
+//! `retain` and `mark-and-delete` against a cluster whose faults are chosen: how many processes they take, what they never
+//! touch, and that whatever breaks, in whichever moment, loses nothing and is finished by the next run.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "tests fail by panicking and read the clock"
+)]
+
+mod support;
+
+use std::collections::BTreeMap;
+
+use chrono::{Days, NaiveDate};
+use serde_json::{Value, json};
+use support::fake_api::{CLAIMS, CONTENTS, SNAPSHOTS, content_of};
+use support::{ALWAYS, FORBIDDEN, Fault, INTERNAL, ONCE, Outcome, REFUSED, Scenario, each, zone};
+
+const EXPIRED: &str =
+    "Error from server (Expired): The provided continue parameter is too old to display a consistent list result.";
+const SWEEP: &str = "backup-ns.sh/sweep";
+const UNMARK: &str = r#"{"metadata": {"labels": {"backup-ns.sh/delete-after": null}}}"#;
+
+/// The calls of one deletion of a snapshot whose content is retained, and of one whose content goes along.
+const RETAINED: &str = "history getContent patch delete patchContent deleteContent get patch";
+const ALONG: &str = "history getContent delete";
+
+/// A VolumeSnapshot to be.
+#[derive(Clone)]
+struct Shot {
+    namespace: String,
+    name: String,
+    day: NaiveDate,
+    labels: BTreeMap<String, String>,
+    ready: bool,
+    policy: &'static str,
+    pvc: &'static str,
+}
+
+/// A ready one, so many days old, that is kept by slots and holds none.
+fn shot(namespace: &str, name: &str, age: u64) -> Shot {
+    let labels = BTreeMap::from([
+        ("backup-ns.sh/retain".into(), "daily_weekly_monthly".into()),
+        ("backup-ns.sh/pvc".into(), "data".into()),
+    ]);
+    let (namespace, name) = (namespace.into(), name.into());
+    Shot { namespace, name, day: day(age), labels, ready: true, policy: "Retain", pvc: "data" }
+}
+
+impl Shot {
+    fn label(mut self, key: &str, value: impl Into<String>) -> Shot {
+        self.labels.insert(format!("backup-ns.sh/{key}"), value.into());
+        self
+    }
+
+    /// Holds these slots of its day.
+    fn slots(self, kinds: &str) -> Shot {
+        let day = self.day;
+        kinds.split(' ').fold(self, |shot, kind| {
+            let format = match kind {
+                "daily" => "%Y-%m-%d",
+                "weekly" => "%G-w%V",
+                _ => "%Y-%m",
+            };
+            shot.label(kind, day.format(format).to_string())
+        })
+    }
+
+    /// Its date has passed.
+    fn due(self) -> Shot {
+        self.label("delete-after", day(1).to_string())
+    }
+
+    fn days(mut self) -> Shot {
+        self.labels.insert("backup-ns.sh/retain".into(), "days".into());
+        self
+    }
+
+    /// Somebody else's: without any label of ours, whatever it is like.
+    fn foreign(mut self) -> Shot {
+        self.labels = BTreeMap::from([("app".into(), "other".into())]);
+        self
+    }
+
+    fn of(mut self, pvc: &'static str) -> Shot {
+        self.pvc = pvc;
+        self
+    }
+
+    fn unready(mut self) -> Shot {
+        self.ready = false;
+        self
+    }
+
+    /// Nobody asks for its content.
+    fn light(mut self) -> Shot {
+        self.policy = "";
+        self
+    }
+
+    /// Its data goes with it.
+    fn along(mut self) -> Shot {
+        self.policy = "Delete";
+        self
+    }
+}
+
+/// The date, so many days ago.
+fn day(age: u64) -> NaiveDate {
+    zone().1.checked_sub_days(Days::new(age)).unwrap()
+}
+
+/// A cluster with these snapshots, and no patience.
+fn with(scenario: Scenario, shots: impl IntoIterator<Item = Shot>) -> Scenario {
+    let scenario = scenario.env("BAK_RETRY_TIMEOUT", "1s");
+    let described = shots.into_iter().map(|shot| {
+        let made = format!("{}T12:00:00Z", shot.day);
+        let status = if shot.ready { json!({"readyToUse": true, "creationTime": made}) } else { json!({}) };
+        let snapshot = json!({
+            "kind": "VolumeSnapshot", "status": status,
+            "metadata": {
+                "namespace": shot.namespace, "name": shot.name, "labels": shot.labels, "creationTimestamp": made,
+            },
+            "spec": {"source": {"persistentVolumeClaimName": shot.pvc}},
+        });
+        (snapshot, shot.policy)
+    });
+    scenario.api().cut(described);
+    scenario
+}
+
+/// `mark-and-delete` without pauses that only take time.
+fn sweeper(shots: impl IntoIterator<Item = Shot>) -> Scenario {
+    with(Scenario::cluster(&["mark-and-delete", "-o", "json"]).env("BAK_DELETE_INTERVAL", "0s"), shots)
+}
+
+fn retainer(shots: impl IntoIterator<Item = Shot>) -> Scenario {
+    with(Scenario::cluster(&["retain", "-o", "json"]), shots)
+}
+
+/// In each of these namespaces one that stays and one that is due.
+fn pairs(namespaces: &[&str]) -> Vec<Shot> {
+    namespaces.iter().flat_map(|name| [shot(name, "new", 1).slots("daily"), shot(name, "old", 9).due()]).collect()
+}
+
+/// What `-o json` printed.
+#[track_caller]
+fn account(outcome: &Outcome) -> Value {
+    serde_json::from_str(&outcome.stdout).unwrap_or_else(|error| panic!("{error}: {outcome}"))
+}
+
+/// What came of each snapshot that it told about: `NAMESPACE/NAME ACTION OUTCOME`.
+#[track_caller]
+fn told(outcome: &Outcome) -> Vec<String> {
+    let text = |entry: &Value, field: &str| entry[field].as_str().unwrap().to_string();
+    let told = |entry: &Value| {
+        let [namespace, name, action, outcome] =
+            ["namespace", "name", "action", "outcome"].map(|field| text(entry, field));
+        format!("{namespace}/{name} {action} {outcome}")
+    };
+    account(outcome)["snapshots"].as_array().unwrap().iter().map(told).collect()
+}
+
+fn is_there(scenario: &Scenario, key: &str) -> bool {
+    scenario.api().get(SNAPSHOTS, key).is_ok()
+}
+
+fn label(scenario: &Scenario, key: &str, label: &str) -> Option<String> {
+    let snapshot = scenario.api().get(SNAPSHOTS, key).unwrap();
+    snapshot["metadata"]["labels"][format!("backup-ns.sh/{label}")].as_str().map(str::to_string)
+}
+
+/// The snapshot is gone, its content and its data with it.
+#[track_caller]
+fn gone(scenario: &Scenario, key: &str) {
+    let content = scenario.api().get(CONTENTS, &content_of(key)).is_ok();
+    let is = (is_there(scenario, key), content, scenario.api().is_stored(key));
+    assert_eq!(is, (false, false, false), "{key}: (VolumeSnapshot, content, data)");
+}
+
+/// The snapshot is there, usable, and nothing holds or threatens it; so are its content and its data.
+#[track_caller]
+fn whole(scenario: &Scenario, key: &str) {
+    let snapshot = scenario.api().get(SNAPSHOTS, key).unwrap_or_else(|_| panic!("{key} is gone"));
+    assert_eq!((&snapshot["metadata"]["deletionTimestamp"], claimed(scenario, key)), (&Value::Null, false), "{key}");
+    data_stays(scenario, key);
+}
+
+#[track_caller]
+fn data_stays(scenario: &Scenario, key: &str) {
+    let content = scenario.api().get(CONTENTS, &content_of(key)).unwrap_or_else(|_| panic!("{key}: content is gone"));
+    assert_eq!(content["metadata"]["deletionTimestamp"], Value::Null, "{key}: {content}");
+    assert!(scenario.api().is_stored(key), "{key}: its data is gone");
+}
+
+fn claimed(scenario: &Scenario, key: &str) -> bool {
+    let snapshot = scenario.api().get(SNAPSHOTS, key).unwrap_or_default();
+    snapshot["metadata"]["finalizers"].as_array().is_some_and(|all| all.contains(&json!(SWEEP)))
+}
+
+/// The version in which the cluster is: the same as long as nothing was changed.
+fn version(scenario: &Scenario) -> Vec<String> {
+    scenario.lines("api/version")
+}
+
+/// The calls of a run of `mark-and-delete` that has to delete one snapshot.
+fn calls_of_one(deletion: &str) -> Vec<String> {
+    let calls = format!("config page page claims {deletion}");
+    calls.split(' ').map(str::to_string).collect()
+}
+
+// How many processes.
+
+/// 60 namespaces with 20 snapshots each, in steps of ten days, each with a slot of every kind.
+fn large() -> Vec<Shot> {
+    let all =
+        |number: usize| (0..20).map(move |age| shot(&format!("ns-{number:02}"), &format!("s-{age:02}"), age * 10 + 1));
+    (0..60).flat_map(all).map(|shot| shot.slots("daily weekly monthly").light()).collect()
+}
+
+#[test]
+fn retain_grows_with_pages_and_not_with_objects() {
+    let scenario = with(Scenario::cluster(&["retain", "-o", "json"]), large());
+    let before = version(&scenario);
+    let scenario = scenario.env("RETAIN_DRY_RUN", "true");
+    let dry = scenario.run().exits(0).calls("config page page page");
+    assert_eq!(before, version(&scenario));
+    assert_eq!(account(&dry)["summary"]["read"], 1200);
+    drop(dry);
+    let scenario = scenario.env("RETAIN_DRY_RUN", "false");
+    let first = scenario.run().exits(0).calls("config page page page label label label");
+    let pids: std::collections::BTreeSet<_> = first.calls.iter().map(|call| call["pid"].as_u64()).collect();
+    assert_eq!(pids.len(), 7, "{first}");
+    assert_eq!(account(&first)["summary"]["failed"], 0, "{first}");
+    for number in 0..60 {
+        let held = |kind: &str| {
+            let all = (0..20).filter(|age| label(&scenario, &format!("ns-{number:02}/s-{age:02}"), kind).is_some());
+            all.count()
+        };
+        assert_eq!((held("daily"), held("weekly")), (7, 4));
+    }
+    // Steady state; then with a context that is named.
+    let steady = scenario.run().exits(0).calls("config page page page");
+    assert!(told(&steady).is_empty(), "{steady}");
+    drop(steady);
+    let scenario = scenario.args(&["retain", "--context=prod", "-n", "ns-07"]);
+    scenario.run().exits(0).calls("page").prints(&["retain: 20 snapshots read, 0 changed, 0 left, 0 failed\n"]);
+}
+
+#[test]
+fn a_deletion_takes_a_fixed_number_of_processes() {
+    let args = ["mark-and-delete", "--delete-interval=0s"];
+    // Nothing is due: nobody asks for claims.
+    let marks = (0..600).map(|number| shot("shop", &format!("s-{number:03}"), 10 + number).light());
+    let newest = shot("shop", "new", 1).slots("daily");
+    let scenario = with(Scenario::cluster(&args), marks.chain([newest]));
+    scenario.run().exits(0).calls("config page page page label").prints(&["601 snapshots read, 600 changed"]);
+    scenario.run().exits(0).calls("config page page page");
+    for (deletion, along) in [(RETAINED, false), (ALONG, true)] {
+        let due = pairs(&["a", "b", "c"]).into_iter().map(|shot| if along { shot.along() } else { shot });
+        let scenario = with(Scenario::cluster(&args), due.chain([shot("d", "new", 1), shot("d", "mark", 2)]));
+        let calls = format!("config page page claims label {deletion} {deletion} {deletion}");
+        scenario.run().exits(0).calls(&calls).prints(&["4 changed, 0 left, 0 failed"]);
+        for key in ["a/old", "b/old", "c/old"] {
+            gone(&scenario, key);
+        }
+        scenario.run().exits(0).calls("config page page");
+    }
+}
+
+#[test]
+fn a_dry_run_changes_nothing_and_says_what_a_run_then_does() {
+    let mut shots = large();
+    shots.truncate(100);
+    shots.extend(pairs(&["a", "b"]));
+    shots.extend([
+        shot("c", "new", 1).slots("daily"),
+        shot("c", "mark", 3),
+        shot("c", "odd", 3).label("delete-after", "tomorrow"),
+        shot("c", "days", 40).days().due(),
+        shot("c", "later", 3).days().label("delete-after", zone().1.to_string()),
+        shot("c", "failed", 5).slots("daily").unready(),
+        shot("c", "heir", 5),
+        shot("c", "week", 5).label("weekly", "2026-wXX"),
+    ]);
+    each(&["retain", "mark-and-delete"], |command| {
+        let args = [*command, "-o", "json", "--dry-run"];
+        let scenario = with(Scenario::cluster(&args), shots.clone());
+        let before = version(&scenario);
+        let dry = account(&scenario.run().exits(0));
+        assert_eq!(before, version(&scenario));
+        assert_eq!(dry["dryRun"], true);
+        let scenario = scenario.args(&[command, "-o", "json", "--delete-interval=0s"]);
+        let scenario = if *command == "retain" { scenario.args(&args[..3]) } else { scenario };
+        let run = account(&scenario.run().exits(0));
+        let decisions = |account: &Value| -> Vec<Value> {
+            let entries = account["snapshots"].as_array().unwrap().iter().cloned();
+            let changed = entries.filter(|entry| entry["action"] != "keep" || entry["warning"] == true);
+            let plain = changed.map(|mut entry| {
+                let fields = entry.as_object_mut().unwrap();
+                fields.retain(|key, _| key != "outcome" && key != "note");
+                entry
+            });
+            plain.collect()
+        };
+        assert_eq!(decisions(&dry), decisions(&run));
+        assert!(decisions(&run).len() > 3, "{run}");
+        assert_eq!(dry["summary"]["planned"], run["summary"]["done"], "{run}");
+        // A dry run gives a reason for every snapshot that is ours.
+        assert!(dry["snapshots"].as_array().unwrap().iter().all(|entry| entry["reason"] != ""));
+    });
+}
+
+// What is never touched.
+
+#[test]
+fn the_newest_ready_one_stays_whatever_says_otherwise() {
+    let shots = || {
+        [
+            // The newest by far, but not ready.
+            shot("a", "unready", 0).unready().due(),
+            shot("a", "floor", 9).slots("daily weekly monthly").due(),
+            shot("a", "old", 10).slots("daily").due(),
+            shot("b", "only", 99).due(),
+            shot("c", "bare", 99),
+            shot("c", "barer", 100),
+            // Another PVC of a namespace is another history.
+            shot("a", "logs", 50).of("logs").days().due(),
+        ]
+    };
+    let scenario = sweeper(shots());
+    let outcome = scenario.run().exits(0).says(&["newest ready snapshot of its PVC"]);
+    for key in ["a/floor", "b/only", "c/bare", "a/logs"] {
+        whole(&scenario, key);
+    }
+    assert_eq!(label(&scenario, "c/bare", "delete-after"), None, "{outcome}");
+    assert_eq!(label(&scenario, "c/barer", "delete-after"), Some(day(0).to_string()), "{outcome}");
+    gone(&scenario, "a/old");
+    let empty = ["--retain-last-daily=0", "--retain-last-weekly=0", "--retain-last-monthly=0", "--allow-empty-policy"];
+    let scenario = retainer(shots().into_iter().chain([shot("a", "older", 11).slots("daily")])).args_also(&empty);
+    scenario.run().exits(0);
+    for kind in ["daily", "weekly", "monthly"] {
+        assert!(label(&scenario, "a/floor", kind).is_some(), "{kind}");
+    }
+    assert_eq!(label(&scenario, "a/older", "daily"), None);
+}
+
+#[test]
+fn an_empty_policy_is_refused_before_anything_is_asked() {
+    let empty = ["--retain-last-daily=0", "--retain-last-weekly=0", "--retain-last-monthly=0"];
+    let scenario = retainer([shot("a", "new", 1).slots("daily"), shot("a", "old", 2).slots("daily")]).args_also(&empty);
+    scenario.run().exits(2).calls("").says(&["--allow-empty-policy"]);
+    let scenario = scenario.arg("--allow-empty-policy");
+    scenario.run().exits(0).calls("config page label");
+    assert_eq!(label(&scenario, "a/old", "daily"), None);
+    assert!(label(&scenario, "a/new", "daily").is_some());
+}
+
+#[test]
+fn a_date_that_is_none_keeps_and_is_told() {
+    each(&["", "soon", "2026-02-30", "2026-1-1", "20260101"], |date| {
+        let scenario = sweeper([shot("a", "new", 1).slots("daily"), shot("a", "old", 9).label("delete-after", *date)]);
+        let before = version(&scenario);
+        let outcome = scenario.run().exits(0).says(&["is no date"]);
+        assert_eq!(told(&outcome), ["a/old keep planned"]);
+        assert_eq!(account(&outcome)["summary"]["warnings"], 1);
+        assert_eq!(before, version(&scenario));
+        whole(&scenario, "a/old");
+    });
+}
+
+#[test]
+fn what_is_not_ours_stays_as_it_is() {
+    let foreign = |key: &str, age| shot("a", key, age).foreign();
+    let shots = [foreign("f-0", 0), foreign("f-9", 9), foreign("f-99", 99)].into_iter().chain(pairs(&["a", "b"]));
+    let mut old = shot("b", "theirs", 9).foreign();
+    old.labels.insert("backup.example/delete-after".into(), day(5).to_string());
+    old.labels.insert("daily".into(), day(5).to_string());
+    for scenario in [sweeper(shots.clone().chain([old.clone()])), retainer(shots.chain([old]))] {
+        let theirs = |scenario: &Scenario| {
+            let ours = ["new", "old"];
+            let all = scenario.api().everything();
+            let others = all.into_iter().filter(|(path, _)| !ours.iter().any(|name| path.ends_with(name)));
+            others.collect::<Vec<_>>()
+        };
+        let before = theirs(&scenario);
+        assert!(before.len() >= 8, "{before:?}");
+        scenario.run().exits(0);
+        assert_eq!(before, theirs(&scenario));
+    }
+}
+
+#[test]
+fn the_source_of_a_restore_that_waits_stays() {
+    let claim = |namespace: &str, phase: &str, source: Value| {
+        let mut claim = json!({
+            "kind": "PersistentVolumeClaim", "metadata": {"namespace": namespace, "name": "restored"},
+            "spec": {}, "status": {"phase": phase},
+        });
+        let field = if source["namespace"].is_null() { "dataSource" } else { "dataSourceRef" };
+        claim["spec"][field] = source;
+        claim
+    };
+    let source = json!({"kind": "VolumeSnapshot", "name": "old", "apiGroup": "snapshot.storage.k8s.io"});
+    let mut afar = source.clone();
+    afar["namespace"] = json!("a");
+    let cases = [
+        (claim("a", "Pending", source.clone()), true),
+        (claim("z", "Pending", afar), true),
+        (claim("a", "Bound", source.clone()), false),
+        (claim("z", "Pending", source), false),
+    ];
+    each(&cases, |(claim, stays)| {
+        let scenario = sweeper(pairs(&["a"]));
+        scenario.api().put(CLAIMS, claim.clone());
+        let outcome = scenario.run().exits(0);
+        match stays {
+            true => whole(&scenario, "a/old"),
+            false => gone(&scenario, "a/old"),
+        }
+        assert_eq!(told(&outcome).len(), usize::from(!stays), "{outcome}");
+    });
+    // Somebody begins a restore between the plan and the deletion.
+    let scenario = sweeper(pairs(&["a"]));
+    let text = cases[0].0.to_string();
+    let path = scenario.dir().join("claim.json");
+    std::fs::write(&path, text).unwrap();
+    let begin = "mkdir -p api/persistentvolumeclaims/a; cp claim.json api/persistentvolumeclaims/a/restored";
+    let scenario = scenario.fault("history", ONCE, Fault::Run(begin));
+    let outcome = scenario.run().exits(0);
+    assert_eq!(told(&outcome), ["a/old delete left"]);
+    whole(&scenario, "a/old");
+}
+
+#[test]
+fn snapshots_by_days_go_when_their_date_has_passed() {
+    let scenario = sweeper([
+        shot("a", "new", 0).days().label("delete-after", day(0).to_string()),
+        shot("a", "today", 30).days().label("delete-after", day(0).to_string()),
+        shot("a", "past", 31).days().due(),
+        shot("a", "past-along", 31).days().due().along(),
+        shot("a", "dateless", 400).days(),
+    ]);
+    let outcome = scenario.run().exits(0).says(&["it has no date"]);
+    for key in ["a/new", "a/today", "a/dateless"] {
+        whole(&scenario, key);
+    }
+    gone(&scenario, "a/past");
+    gone(&scenario, "a/past-along");
+    assert_eq!(told(&outcome).iter().filter(|line| line.ends_with("delete done")).count(), 2, "{outcome}");
+    // One that was marked by hand need not have a policy.
+    let by_hand = shot("a", "by-hand", 5).foreign().due();
+    let scenario = sweeper([shot("a", "new", 1).slots("daily"), by_hand]);
+    scenario.run().exits(0);
+    gone(&scenario, "a/by-hand");
+}
+
+// The order, and the conditions.
+
+#[test]
+fn the_snapshot_goes_before_its_data() {
+    let scenario = sweeper(pairs(&["a"]));
+    let outcome = scenario.run().exits(0).calls(&calls_of_one(RETAINED).join(" "));
+    let argv = |nth: usize, kind: &str| {
+        let call = outcome.calls.iter().filter(|call| call["kind"] == kind).nth(nth).unwrap();
+        let words = call["argv"].as_array().unwrap();
+        words.iter().map(|word| word.as_str().unwrap()).collect::<Vec<_>>().join(" ")
+    };
+    // The finalizer is put on one version of the object and nothing else is changed with it; then taken off likewise.
+    assert!(argv(0, "patch").contains(SWEEP) && argv(0, "patch").contains("resourceVersion"));
+    assert!(!argv(1, "patch").contains(SWEEP) && argv(1, "patch").contains("resourceVersion"));
+    assert!(argv(0, "patchContent").contains("deletionPolicy"));
+    let options = |kind: &str| serde_json::from_str::<Value>(&outcome.stdin(kind)).unwrap()["preconditions"].clone();
+    for condition in ["uid", "resourceVersion"] {
+        assert!(options("delete")[condition].is_string(), "{condition}");
+    }
+    assert!(options("deleteContent")["uid"].is_string());
+    gone(&scenario, "a/old");
+}
+
+#[test]
+fn whoever_changes_it_meanwhile_keeps_it() {
+    const ANNOTATE: &str = r#"{"metadata": {"annotations": {"note": "wait"}}}"#;
+    const LATER: &str = r#"{"metadata": {"labels": {"backup-ns.sh/delete-after": "2999-12-31"}}}"#;
+    // During the pause before the second deletion, in its look, before its finalizer, before its deletion.
+    let calls = [("history", false), ("getContent", false), ("patch", false), ("delete", false)];
+    let calls = calls.into_iter().chain([("history", true), ("getContent", true), ("delete", true)]);
+    let cases: Vec<_> = calls.flat_map(|call| [UNMARK, ANNOTATE, LATER].map(|patch| (call, patch))).collect();
+    each(&cases, |((call, along), patch)| {
+        let shots = pairs(&["a", "b", "c"]).into_iter().map(|shot| if *along { shot.along() } else { shot });
+        // Of patches, each deletion makes two.
+        let nth = if *call == "patch" { 3 } else { 2 };
+        let scenario = sweeper(shots).fault(call, nth..=nth, Fault::Change("b/old", patch));
+        let outcome = scenario.run().exits(0);
+        assert_eq!(told(&outcome), ["a/old delete done", "b/old delete left", "c/old delete done"], "{call}");
+        assert_eq!(account(&outcome)["summary"]["left"], 1);
+        whole(&scenario, "b/old");
+        gone(&scenario, "a/old");
+        gone(&scenario, "c/old");
+        // Nothing of ours hangs on it; and the next run takes what is still marked.
+        let content = scenario.api().get(CONTENTS, &content_of("b/old")).unwrap();
+        assert_eq!(content["spec"]["deletionPolicy"], if *along { "Delete" } else { "Retain" });
+        drop(outcome);
+        scenario.mended().run().exits(0);
+    });
+    // Deleted by somebody else.
+    let scenario = sweeper(pairs(&["a"])).fault("history", ONCE, Fault::Run("rm api/volumesnapshots/a/old"));
+    let outcome = scenario.run().exits(0);
+    assert_eq!(told(&outcome), ["a/old delete left"], "{outcome}");
+    data_stays(&scenario, "a/old");
+}
+
+/// While a run deletes, the history that its decisions stand on may change.
+#[test]
+fn one_that_became_the_last_good_one_stays() {
+    let scenario =
+        sweeper(pairs(&["a"])).fault("history", ONCE, Fault::Change("a/new", r#"{"status": {"readyToUse": false}}"#));
+    let outcome = scenario.run().exits(0);
+    assert_eq!(told(&outcome), ["a/old delete left"], "{outcome}");
+    whole(&scenario, "a/old");
+}
+
+#[test]
+fn two_pruners_do_no_more_than_one() {
+    let shots = || pairs(&["a", "b"]).into_iter().chain(pairs(&["c"]).into_iter().map(Shot::along));
+    let calls = format!("config page page claims {RETAINED} {RETAINED} {ALONG}");
+    let all = calls.split(' ').count() as u32;
+    let numbers: Vec<u32> = (1..=all).collect();
+    each(&numbers, |number| {
+        // The first one stands still before this call of its, while the second one does everything.
+        let wait = Fault::Run(": >waits; until [ -e go ]; do sleep 0.02; done");
+        let scenario = sweeper(shots()).fault("*", *number..=*number, wait);
+        let first = scenario.start().until("waits");
+        let second = scenario.run().exits(0);
+        for key in ["a/old", "b/old", "c/old"] {
+            gone(&scenario, key);
+        }
+        let first = first.go_on().finish().exits(0);
+        for key in ["a/new", "b/new", "c/new"] {
+            whole(&scenario, key);
+        }
+        let done = |outcome: &Outcome| told(outcome).iter().filter(|line| line.ends_with(" done")).count();
+        assert!((3..=4).contains(&(done(&first) + done(&second))), "{first}{second}");
+    });
+    // Both as fast as they can.
+    each(&[(), (), ()], |()| {
+        let scenario = sweeper(shots());
+        let (first, second) = (scenario.start(), scenario.start());
+        first.finish().exits(0);
+        second.finish().exits(0);
+        for key in ["a", "b", "c"] {
+            gone(&scenario, &format!("{key}/old"));
+            whole(&scenario, &format!("{key}/new"));
+        }
+    });
+}
+
+// Killed, refused, cut off.
+
+#[test]
+fn a_pruner_that_was_killed_is_finished_by_the_next() {
+    let cases: Vec<_> = [RETAINED, ALONG]
+        .into_iter()
+        .flat_map(|deletion| (2..=calls_of_one(deletion).len() as u32).map(move |number| (deletion, number)))
+        .collect();
+    let killed = |deletion: &str, number: u32| {
+        let shots = pairs(&["a"]).into_iter().map(|shot| if deletion == ALONG { shot.along() } else { shot });
+        let scenario = sweeper(shots).fault("*", number..=number, Fault::Kill);
+        let outcome = scenario.run();
+        assert_eq!((outcome.killed, outcome.calls.len()), (Some(9), number as usize), "{outcome}");
+        drop(outcome);
+        scenario
+    };
+    each(&cases, |(deletion, number)| {
+        let scenario = killed(deletion, *number);
+        scenario.run().exits(0);
+        gone(&scenario, "a/old");
+        whole(&scenario, "a/new");
+        assert_eq!(scenario.api().everything().len(), 2);
+        scenario.run().exits(0).calls("config page page");
+    });
+    // The mark is taken off before the next run.
+    each(&cases, |(deletion, number)| {
+        let scenario = killed(deletion, *number);
+        let last = calls_of_one(deletion)[*number as usize - 1].clone();
+        let unmark: Value = serde_json::from_str(UNMARK).unwrap();
+        let was_there = scenario.api().merge(SNAPSHOTS, "a/old", &unmark).is_ok();
+        scenario.run().exits(0);
+        whole(&scenario, "a/new");
+        assert!(!claimed(&scenario, "a/old"));
+        let calls = calls_of_one(deletion);
+        let position = |kind: &str| calls.iter().position(|call| call == kind).unwrap_or(calls.len());
+        let done = *number as usize;
+        match *deletion {
+            _ if done <= position("delete") => whole(&scenario, "a/old"),
+            RETAINED if done <= position("deleteContent") => {
+                data_stays(&scenario, "a/old");
+                assert!(was_there && !is_there(&scenario, "a/old"), "{last}");
+            }
+            _ => gone(&scenario, "a/old"),
+        }
+    });
+}
+
+#[test]
+fn one_failure_goes_on_with_the_rest() {
+    let old = |name: &str| format!("{name}/old");
+    let cases = [
+        ("delete", FORBIDDEN),
+        ("history", FORBIDDEN),
+        ("patch", FORBIDDEN),
+        ("delete", INTERNAL),
+        ("deleteContent", INTERNAL),
+        ("patchContent", FORBIDDEN),
+        ("getContent", "Error from server: something else"),
+    ];
+    each(&cases, |(call, words)| {
+        let about = match *call {
+            "history" => "b",
+            "patch" | "getContent" | "patchContent" | "deleteContent" => "b-old",
+            _ => "/namespaces/b/",
+        };
+        // A patch names its object and its namespace in words of their own.
+        let about = if *call == "patch" { "b" } else { about };
+        let exact = ["history", "patch"].contains(call);
+        let scenario = sweeper(pairs(&["a", "b", "c"]));
+        let scenario = match exact {
+            true => scenario.fault(call, 2..=2, Fault::Refuse(words)).fault(call, 4..=4, Fault::Run(":")),
+            false => scenario.fault_about(call, about, ALWAYS, Fault::Refuse(words)),
+        };
+        let scenario = match *call {
+            // The second deletion's claim is the third patch.
+            "patch" => scenario.mended().fault("patch", 3..=3, Fault::Refuse(words)),
+            _ => scenario,
+        };
+        let outcome = scenario.run().exits(3).says(&["b/old: ", "1 of 3 changes failed"]);
+        assert_eq!(
+            told(&outcome),
+            ["a/old delete done", "b/old delete failed", "c/old delete done"],
+            "{call}: {outcome}"
+        );
+        gone(&scenario, &old("a"));
+        gone(&scenario, &old("c"));
+        drop(outcome);
+        let scenario = scenario.mended();
+        scenario.run().exits(0);
+        gone(&scenario, &old("b"));
+    });
+    // In words for people; and nothing at all done is no part.
+    let scenario = with(Scenario::cluster(&["mark-and-delete", "--delete-interval=0s"]), pairs(&["a", "b"]));
+    let scenario = scenario.fault_about("delete", "/a/", ALWAYS, Fault::Refuse(FORBIDDEN));
+    scenario.run().exits(3).prints(&[
+        "a/old  delete  (its date ",
+        "FAILED, ",
+        "(Forbidden)",
+        "1 changed, 0 left, 1 failed",
+    ]);
+    let scenario = sweeper(pairs(&["a", "b"])).fault("delete", ALWAYS, Fault::Refuse(FORBIDDEN));
+    scenario.run().exits(1).says(&["2 of 2 changes failed"]);
+}
+
+#[test]
+fn an_api_that_goes_away_ends_the_run_and_the_next_one_finishes() {
+    let shots = || pairs(&["a", "b", "c"]).into_iter().chain([shot("d", "new", 1), shot("d", "mark", 2)]);
+    let calls = format!("config page page claims label {RETAINED} {RETAINED} {RETAINED}");
+    let numbers: Vec<u32> = (1..=calls.split(' ').count() as u32).collect();
+    each(&numbers, |number| {
+        let scenario = sweeper(shots()).fault("*", *number..=u32::MAX, Fault::Refuse(REFUSED));
+        // Nothing is done before the mark, which is done by the fifth call.
+        let outcome = scenario.run().exits(if *number <= 5 { 1 } else { 3 }).says(&["remedy="]);
+        if *number >= 5 {
+            let told = told(&outcome);
+            assert!(told.contains(&"c/old delete failed".into()), "{outcome}");
+            assert_eq!(told.len(), 4, "{outcome}");
+        } else {
+            assert_eq!(outcome.stdout, "");
+        }
+        // It asks again for one object or page, not for each.
+        assert!(outcome.calls.len() < *number as usize + 15, "{outcome}");
+        drop(outcome);
+        let scenario = scenario.mended();
+        scenario.run().exits(0);
+        for key in ["a", "b", "c"] {
+            gone(&scenario, &format!("{key}/old"));
+            whole(&scenario, &format!("{key}/new"));
+        }
+        assert_eq!(label(&scenario, "d/mark", "delete-after"), Some(day(0).to_string()));
+    });
+}
+
+#[test]
+fn an_answer_that_is_lost_does_no_harm() {
+    let cases = [("label", 1), ("patch", 1), ("delete", 1), ("patchContent", 1), ("deleteContent", 1), ("patch", 2)];
+    let cases: Vec<_> = cases.into_iter().flat_map(|case| [false, true].map(|along| (case, along))).collect();
+    each(&cases, |((call, nth), along)| {
+        let shots = pairs(&["a", "b"]).into_iter().map(|shot| if *along { shot.along() } else { shot });
+        let shots = shots.chain([shot("d", "new", 1), shot("d", "mark", 2)]);
+        let scenario = sweeper(shots).fault(call, *nth..=*nth, Fault::DoneBut(REFUSED));
+        let outcome = scenario.run().exits(0);
+        assert_eq!(account(&outcome)["summary"]["failed"], 0, "{outcome}");
+        drop(outcome);
+        scenario.run().exits(0);
+        for key in ["a", "b"] {
+            gone(&scenario, &format!("{key}/old"));
+            whole(&scenario, &format!("{key}/new"));
+        }
+        assert_eq!(label(&scenario, "d/mark", "delete-after"), Some(day(0).to_string()));
+    });
+}
+
+// Batches of labels.
+
+/// Those of six namespaces, each with one slot too many.
+fn too_many() -> Scenario {
+    let all = ["a", "b", "c", "d", "e", "f"].map(|name| {
+        [shot(name, &format!("{name}-new"), 1).slots("daily"), shot(name, &format!("{name}-old"), 9).slots("daily")]
+    });
+    retainer(all.into_iter().flatten()).arg("--retain-last-daily=1")
+}
+
+/// The names in its last batch.
+fn batch(outcome: &Outcome) -> Vec<String> {
+    let list: Value = serde_json::from_str(&outcome.stdin("label")).unwrap();
+    list["items"].as_array().unwrap().iter().map(|item| item["metadata"]["name"].as_str().unwrap().into()).collect()
+}
+
+#[test]
+fn a_batch_that_is_cut_is_asked_again_for_the_rest() {
+    let cases = [
+        (Fault::StopAt(2, 0, ""), 4),
+        (Fault::StopAt(2, 1, REFUSED), 4),
+        (Fault::StopAt(2, 1, "Error from server: etcdserver: leader changed"), 4),
+        (Fault::StopAt(5, 0, ""), 1),
+        (Fault::HangAt(2), 4),
+        (Fault::Refuse(REFUSED), 6),
+        (Fault::Print(""), 6),
+        (Fault::Print("no name\na/\n/\nx/a-old\n"), 6),
+    ];
+    each(&cases, |(fault, rest)| {
+        let scenario = too_many().arg("--request-timeout=1s").fault("label", ONCE, *fault);
+        let outcome = scenario.run().exits(0).calls("config page label label").clean();
+        assert_eq!(batch(&outcome).len(), *rest, "{outcome}");
+        assert_eq!(account(&outcome)["summary"]["done"], 6, "{outcome}");
+        for name in ["a", "b", "c", "d", "e", "f"] {
+            assert_eq!(label(&scenario, &format!("{name}/{name}-old"), "daily"), None);
+            assert!(label(&scenario, &format!("{name}/{name}-new"), "daily").is_some());
+        }
+    });
+    // Asked again as long as it gets on.
+    let scenario = too_many().fault("label", ALWAYS, Fault::StopAt(2, 1, REFUSED));
+    scenario.run().exits(0).calls("config page label label label");
+}
+
+#[test]
+fn a_label_that_is_refused_is_told_apart_from_its_batch() {
+    let scenario = too_many().fault("label", ALWAYS, Fault::Forbid("c/"));
+    let outcome = scenario.run().exits(3).calls("config page label").says(&["c/c-old: ", "cannot patch"]);
+    let failed: Vec<_> = told(&outcome).into_iter().filter(|line| !line.ends_with("done")).collect();
+    assert_eq!(failed, ["c/c-old label failed"], "{outcome}");
+    assert_eq!(account(&outcome)["summary"]["done"], 5);
+    let scenario = too_many().fault("label", ALWAYS, Fault::Forbid("/"));
+    scenario.run().exits(1).calls("config page label").says(&["6 of 6 changes failed", "and 1 more"]);
+    // Gone, or changed by somebody else.
+    let scenario = too_many().fault("label", ONCE, Fault::Run("rm api/volumesnapshots/c/c-old"));
+    let outcome = scenario.run().exits(0).calls("config page label");
+    assert_eq!((account(&outcome)["summary"]["left"].as_u64(), told(&outcome).len()), (Some(1), 6), "{outcome}");
+    let marked = r#"{"metadata": {"labels": {"backup-ns.sh/delete-after": "2999-12-31"}}}"#;
+    let scenario = sweeper([shot("a", "new", 1), shot("a", "x", 2), shot("a", "y", 3)]);
+    let scenario = scenario.fault("label", ONCE, Fault::Change("a/x", marked));
+    let outcome = scenario.run().exits(0).calls("config page page label");
+    assert_eq!(told(&outcome), ["a/x mark left", "a/y mark done"], "{outcome}");
+    assert_eq!(label(&scenario, "a/x", "delete-after"), Some("2999-12-31".into()));
+}
+
+/// What is said of an object says nothing of one of the same name elsewhere.
+#[test]
+fn a_refusal_is_of_one_namespace() {
+    let all = ["a", "b"].map(|name| [shot(name, "new", 1).slots("daily"), shot(name, "old", 9).slots("daily")]);
+    let scenario = retainer(all.into_iter().flatten()).arg("--retain-last-daily=1");
+    let scenario =
+        scenario.fault("label", ALWAYS, Fault::Forbid("a/")).fault("label", ONCE, Fault::StopAt(1, 1, REFUSED));
+    let outcome = scenario.run().exits(3);
+    assert_eq!(told(&outcome), ["a/old label failed", "b/old label done"], "{outcome}");
+    assert_eq!(label(&scenario, "b/old", "daily"), None);
+}
+
+#[test]
+fn a_namespace_full_of_refusals_is_no_reason_to_ask_for_each() {
+    let old = (0..300).map(|number| shot("a", &format!("a-{number:03}"), 9 + number).slots("daily").light());
+    let newest =
+        [shot("a", "new", 1).slots("daily"), shot("b", "new", 1).slots("daily"), shot("b", "old", 9).slots("daily")];
+    let scenario = retainer(old.chain(newest)).arg("--retain-last-daily=1");
+    let scenario = scenario.fault("label", ALWAYS, Fault::Forbid("a/"));
+    let outcome = scenario.run().exits(3);
+    assert_eq!(account(&outcome)["summary"]["failed"], 300);
+    assert_eq!(label(&scenario, "b/old", "daily"), None);
+    assert!(outcome.count("label") <= 2, "{outcome}");
+}
+
+// Lists.
+
+#[test]
+fn a_list_that_expires_is_begun_again() {
+    let mut shots = large();
+    shots.truncate(520);
+    let args = ["retain", "-o", "json", "--dry-run"];
+    let sound = account(&with(Scenario::cluster(&args), shots.clone()).run().exits(0).calls("config page page"));
+    let scenario = with(Scenario::cluster(&args), shots.clone()).fault("page", 2..=2, Fault::Refuse(EXPIRED));
+    let outcome = scenario.run().exits(0).calls("config page page page page").says(&["beginning again"]);
+    assert_eq!(account(&outcome), sound);
+    let scenario =
+        with(Scenario::cluster(&args), shots).fault_about("page", "continue=", ALWAYS, Fault::Refuse(EXPIRED));
+    let outcome = scenario.run().exits(1).says(&["(Expired)"]);
+    assert_eq!((outcome.count("page"), outcome.stdout.as_str()), (12, ""), "{outcome}");
+}
+
+/// An unanswered question is an error, never a yes.
+#[test]
+fn what_is_no_list_changes_nothing() {
+    let texts =
+        ["", "no JSON\n", "{}\n", "[]\n", "null\n", "{\"kind\": \"Status\"}\n", "{\"items\": [{\"metadata\": {\"na"];
+    let faults = texts.map(Fault::Print).into_iter().chain([Fault::Refuse(INTERNAL), Fault::Refuse("error: no")]);
+    let mut many = large();
+    many.truncate(520);
+    let mut scenario = retainer(many);
+    let before = version(&scenario);
+    for (fault, about) in faults.flat_map(|fault| [(fault, "limit="), (fault, "continue=")]) {
+        scenario = scenario.mended().fault_about("page", about, ALWAYS, fault);
+        let outcome = scenario.run().exits(1);
+        assert!(outcome.count("label") == 0 && outcome.stdout.is_empty(), "{outcome}");
+        assert_eq!(before, version(&scenario));
+    }
+    // Of a change that is answered with nonsense nobody knows more than that it was made.
+    each(&["{}\n", "[]\n", "null\n", "{\"kind\": \"Status\"}\n"], |text| {
+        let scenario = sweeper(pairs(&["a"])).fault("patch", ONCE, Fault::Print(text));
+        let before = version(&scenario);
+        let outcome = scenario.run().exits(1);
+        assert_eq!((before, outcome.count("delete")), (version(&scenario), 0), "{outcome}");
+    });
+    let calls = ["page", "claims", "history", "getContent"];
+    let cases: Vec<_> = calls.into_iter().flat_map(|call| texts.map(|text| (call, text))).collect();
+    each(&cases, |(call, text)| {
+        let scenario = sweeper(pairs(&["a"])).fault(call, ALWAYS, Fault::Print(text));
+        let before = version(&scenario);
+        let outcome = scenario.run().exits(1);
+        assert_eq!(before, version(&scenario), "{outcome}");
+    });
+    // What answers a change is not looked at so closely, but nothing is lost, and the next run finishes.
+    let cases: Vec<_> = ["patch", "delete", "patchContent", "deleteContent", "get"].into_iter().collect();
+    each(&cases, |call| {
+        let scenario = sweeper(pairs(&["a"])).fault(call, ONCE, Fault::Print(""));
+        let code = scenario.run().code;
+        assert!([Some(0), Some(1)].contains(&code), "{call}: {code:?}");
+        scenario.run().exits(0);
+        gone(&scenario, "a/old");
+        whole(&scenario, "a/new");
+    });
+}
+
+// What may be read.
+
+fn narrow(scenario: Scenario) -> Scenario {
+    let scenario = scenario.namespaces(&["a", "b", "empty", "shop"]);
+    ["page", "claims"].into_iter().fold(scenario, |scenario, call| {
+        let about = if call == "page" { "k8s.io/v1/volumesnapshots?" } else { "/api/v1/persistentvolumeclaims?" };
+        scenario.fault_about(call, about, ALWAYS, Fault::Refuse(FORBIDDEN))
+    })
+}
+
+#[test]
+fn who_may_not_read_the_cluster_reads_its_namespaces() {
+    let scenario = narrow(sweeper(pairs(&["a", "b"]))).fault_about("page", "/b/", ALWAYS, Fault::Refuse(FORBIDDEN));
+    let outcome = scenario.run().exits(0).says(&["skipping it"]);
+    assert_eq!(told(&outcome), ["a/old delete done"], "{outcome}");
+    let skipped = &account(&outcome)["skipped"];
+    assert_eq!((skipped[0]["namespace"].as_str(), skipped.as_array().unwrap().len()), (Some("b"), 1), "{skipped}");
+    assert!(skipped[0]["reason"].as_str().unwrap().contains("(Forbidden)"), "{skipped}");
+    gone(&scenario, "a/old");
+    whole(&scenario, "b/old");
+    drop(outcome);
+    let words = ["b  skipped  (Error from server (Forbidden)", "1 namespaces skipped"];
+    scenario.args(&["mark-and-delete", "--dry-run"]).run().exits(0).prints(&words);
+    let scenario = narrow(too_many());
+    scenario.run().exits(0).calls("config page namespaces page page page page label");
+    assert_eq!((label(&scenario, "a/a-old", "daily"), label(&scenario, "b/b-old", "daily")), (None, None));
+}
+
+#[test]
+fn who_may_not_read_claims_deletes_nothing() {
+    let forbid = |scenario: Scenario, about| scenario.fault_about("claims", about, ALWAYS, Fault::Refuse(FORBIDDEN));
+    // shows: one namespace whose claims may not be read keeps all others from being pruned.
+    let scenario = forbid(narrow(sweeper(pairs(&["a", "b"]))), "/b/");
+    let outcome = scenario.run().exits(0).says(&["skipping it"]);
+    assert_eq!(told(&outcome), ["a/old delete done"], "{outcome}");
+    assert_eq!(account(&outcome)["skipped"][0]["namespace"], "b");
+    gone(&scenario, "a/old");
+    whole(&scenario, "b/old");
+    for args in [&[][..], &["-n", "a"]] {
+        let scenario = forbid(narrow(sweeper(pairs(&["a"]))), "").args_also(args);
+        scenario.run().exits(4).says(&["(Forbidden)", "remedy="]);
+        whole(&scenario, "a/old");
+    }
+    let scenario = forbid(sweeper(pairs(&["a"])), "");
+    scenario.run().exits(4).says(&["(Forbidden)", "remedy="]);
+    whole(&scenario, "a/old");
+}
+
+#[test]
+fn who_may_not_list_namespaces_reads_the_contexts_own() {
+    let forbid = |scenario: Scenario| narrow(scenario).fault("namespaces", ALWAYS, Fault::Refuse(FORBIDDEN));
+    let scenario = forbid(sweeper(pairs(&["a", "shop"])));
+    let outcome = scenario.run().exits(0).says(&["reading shop alone"]);
+    assert_eq!(told(&outcome), ["shop/old delete done"], "{outcome}");
+    whole(&scenario, "a/old");
+    gone(&scenario, "shop/old");
+    drop(outcome);
+    let scenario = forbid(sweeper(pairs(&["a"]))).fault("page", ALWAYS, Fault::Refuse(FORBIDDEN));
+    scenario.run().exits(4).says(&["(Forbidden)", "remedy="]);
+    // Whoever names a namespace gets that one or none.
+    let scenario = narrow(sweeper(pairs(&["a"]))).args_also(&["-n", "a"]);
+    scenario.run().exits(0);
+    gone(&scenario, "a/old");
+    let scenario = sweeper(pairs(&["a"])).args_also(&["-n", "a"]).fault("page", ALWAYS, Fault::Refuse(FORBIDDEN));
+    scenario.run().exits(4).calls("config page").says(&["(Forbidden)", "remedy="]);
+    whole(&scenario, "a/old");
+}
+
+#[test]
+fn who_may_not_read_contents_is_told_that_data_may_stay() {
+    let shots = [pairs(&["a"]), pairs(&["b"]).into_iter().map(Shot::along).collect()].concat();
+    let scenario = sweeper(shots).fault("getContent", ALWAYS, Fault::Refuse(FORBIDDEN));
+    let outcome = scenario.run().exits(0);
+    assert_eq!(told(&outcome), ["a/old delete done", "b/old delete done"], "{outcome}");
+    let note = account(&outcome)["snapshots"][0]["note"].as_str().unwrap().to_string();
+    assert!(note.contains("under deletionPolicy Retain its data stays"), "{note}");
+    assert!(!is_there(&scenario, "a/old"));
+    data_stays(&scenario, "a/old");
+    gone(&scenario, "b/old");
+}
+
+/// A content that is bound to another VolumeSnapshot, or gone, or that somebody deletes meanwhile.
+#[test]
+fn only_the_content_of_this_very_snapshot_goes() {
+    let scenario = sweeper(pairs(&["a"]));
+    let other = json!({"spec": {"volumeSnapshotRef": {"uid": "another"}}});
+    scenario.api().merge(CONTENTS, &content_of("a/old"), &other).unwrap();
+    scenario.run().exits(0);
+    assert!(!is_there(&scenario, "a/old"));
+    data_stays(&scenario, "a/old");
+    // It changes hands at the last moment.
+    let rebind = "sed -i 's/\"volumeSnapshotRef\":{/&\"x\":1,/; s/\"uid\":\"uid-[0-9]*\"}}/\"uid\":\"another\"}}/' api/volumesnapshotcontents/snapcontent-a-old";
+    let scenario = sweeper(pairs(&["a"])).fault("patchContent", ONCE, Fault::Run(rebind));
+    scenario.run().exits(1).says(&["a/old: "]);
+    data_stays(&scenario, "a/old");
+    let remove = "rm -f api/volumesnapshotcontents/snapcontent-a-old api/stored/snapcontent-a-old";
+    each(&["history", "getContent", "patchContent", "deleteContent"], |call| {
+        let scenario = sweeper(pairs(&["a"])).fault(call, ONCE, Fault::Run(remove));
+        let outcome = scenario.run().exits(0);
+        assert_eq!(told(&outcome), ["a/old delete done"], "{outcome}");
+        gone(&scenario, "a/old");
+    });
+}
+
+// Signals.
+
+#[test]
+fn a_signal_ends_it_and_the_next_run_goes_on() {
+    each(&[("TERM", 143), ("INT", 130), ("HUP", 129)], |(name, code)| {
+        let scenario = sweeper(pairs(&["a", "b"])).arg("--delete-interval=1h");
+        let running = scenario.start().until_said("deleted: ").signal(name);
+        running.finish().exits(*code).clean().says(&["ended by signal", "remedy=\"run it again"]);
+        gone(&scenario, "a/old");
+        whole(&scenario, "b/old");
+        scenario.run().exits(0).clean();
+        gone(&scenario, "b/old");
+    });
+    each(&[("TERM", 143), ("INT", 130)], |(name, code)| {
+        let scenario = too_many().fault("label", ONCE, Fault::HangAt(2));
+        let running = scenario.start().until("label.1").signal(name);
+        running.finish().exits(*code).clean().says(&["ended by signal"]);
+        scenario.run().exits(0).clean();
+        for name in ["a", "b", "c", "d", "e", "f"] {
+            assert_eq!(label(&scenario, &format!("{name}/{name}-old"), "daily"), None);
+        }
+    });
+    // Whatever hangs.
+    each(&["page", "claims", "history", "patch", "delete", "deleteContent", "get"], |call| {
+        let scenario = sweeper(pairs(&["a"])).fault(call, ONCE, Fault::Hang);
+        let running = scenario.start().until(&format!("{call}.1")).signal("TERM");
+        running.finish().exits(143).clean();
+        scenario.run().exits(0);
+        gone(&scenario, "a/old");
+    });
+}
+
+// What is said.
+
+#[test]
+fn the_account_in_words() {
+    let shots = || {
+        [
+            shot("a", "new", 1).slots("daily"),
+            shot("a", "old", 9).slots("daily"),
+            shot("a", "odd", 10).label("delete-after", "soon"),
+            shot("a", "bare", 11),
+            shot("a", "due", 12).due(),
+            shot("a", "due-along", 13).due().along(),
+        ]
+    };
+    let (today, yesterday) = (day(0), day(1));
+    let scenario = with(Scenario::cluster(&["retain", "--retain-last-daily=1"]), shots()).arg("--dry-run");
+    let outcome = scenario.run().exits(0);
+    let old = format!("a/old  label -daily  (daily {}: number 2, only 1 are kept)", day(9));
+    let lines = [
+        &format!("a/new  keep  (daily {yesterday}: number 1 of 1)"),
+        &old,
+        "a/odd  keep  (it holds no slot)",
+        "a/bare  keep  (it holds no slot)",
+        "a/due  keep  (it holds no slot)",
+        "a/due-along  keep  (it holds no slot)",
+        "retain: 6 snapshots read, 1 would be changed; dry run, nothing was changed",
+    ];
+    assert_eq!(outcome.stdout.lines().collect::<Vec<_>>(), lines);
+    drop(outcome);
+    let scenario = scenario.args(&["retain", "--retain-last-daily=1"]);
+    let lines = format!("{old}: done\nretain: 6 snapshots read, 1 changed, 0 left, 0 failed\n");
+    assert_eq!(scenario.run().exits(0).stdout, lines);
+
+    let scenario = with(Scenario::cluster(&["mark-and-delete", "--delete-interval=0s"]), shots());
+    let outcome = scenario.run().exits(0);
+    let lines = [
+        "a/odd  keep  (delete-after is 'soon', which is no date YYYY-MM-DD)",
+        &format!("a/bare  mark {today}  (holds no slot): done"),
+        &format!("a/due  delete  (its date {yesterday} has passed): done, with snapcontent-a-due"),
+        &format!("a/due-along  delete  (its date {yesterday} has passed): done"),
+        "mark-and-delete: 6 snapshots read, 3 changed, 0 left, 0 failed, 1 to look at",
+    ];
+    assert_eq!(outcome.stdout.lines().collect::<Vec<_>>(), lines);
+}
+
+#[test]
+fn the_account_for_machines() {
+    let shots = [
+        shot("a", "new", 1).slots("daily"),
+        shot("a", "odd", 10).label("delete-after", "soon"),
+        shot("a", "bare", 11),
+        shot("a", "due", 12).due(),
+        shot("a", "kept", 13).due(),
+    ];
+    let scenario = sweeper(shots).fault_about("delete", "/kept", ALWAYS, Fault::Refuse(FORBIDDEN));
+    let outcome = scenario.run().exits(3);
+    let mut account = account(&outcome);
+    let error = account["snapshots"][3].as_object_mut().unwrap().remove("error").unwrap();
+    assert!(error.as_str().unwrap().contains("(Forbidden)"), "{error}");
+    let passed = format!("its date {} has passed", day(1));
+    let golden = json!({
+        "command": "mark-and-delete", "dryRun": false, "skipped": [],
+        "snapshots": [
+            {"namespace": "a", "name": "odd", "pvc": "data", "action": "keep", "outcome": "planned", "warning": true,
+                "reason": "delete-after is 'soon', which is no date YYYY-MM-DD"},
+            {"namespace": "a", "name": "bare", "pvc": "data", "action": "mark", "deleteAfter": day(0).to_string(),
+                "outcome": "done", "reason": "holds no slot"},
+            {"namespace": "a", "name": "due", "pvc": "data", "action": "delete", "outcome": "done", "reason": passed,
+                "note": "with snapcontent-a-due"},
+            {"namespace": "a", "name": "kept", "pvc": "data", "action": "delete", "outcome": "failed", "reason": passed},
+        ],
+        "summary": {"read": 5, "planned": 3, "done": 2, "left": 0, "failed": 1, "warnings": 1},
+    });
+    assert_eq!(account, golden);
+    drop(outcome);
+    let scenario = retainer([shot("a", "new", 1).slots("daily"), shot("a", "old", 9).slots("daily weekly")])
+        .args_also(&["--retain-last-daily=1", "--retain-last-weekly=0"]);
+    let told = account_of(&scenario.run().exits(0))["snapshots"][0].clone();
+    let reason = told["reason"].as_str().unwrap();
+    assert!(reason.contains("only 1 are kept; weekly ") && reason.contains("only 0 are kept"), "{reason}");
+    assert_eq!((&told["action"], &told["remove"]), (&json!("label"), &json!(["daily", "weekly"])), "{told}");
+}
+
+fn account_of(outcome: &Outcome) -> Value {
+    account(outcome)
+}
+
+#[test]
+fn nothing_secret_is_said() {
+    for scenario in [sweeper(pairs(&["a"])), too_many()] {
+        let scenario = scenario.env("BAK_DB_POSTGRES_PASSWORD", "hunter2").arg("-v");
+        let outcome = scenario.run().exits(0);
+        let calls = outcome.calls.iter().map(ToString::to_string).collect::<String>();
+        assert!(![&outcome.stdout, &outcome.stderr, &calls].iter().any(|text| text.contains("hunter2")), "{outcome}");
+    }
+}
