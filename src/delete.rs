@@ -64,6 +64,20 @@ pub fn delete(kubectl: &Kubectl, snapshot: &Snapshot) -> Result<Fate, ProcessErr
     Ok(Fate::Deleted(format!("with {name}")))
 }
 
+/// Calls a deletion off that was begun: our finalizer goes, and a content that was already told to go with its
+/// VolumeSnapshot is told to stay.
+///
+/// # Errors
+/// One of them cannot be changed.
+pub fn call_off(kubectl: &Kubectl, snapshot: &Snapshot) -> Result<(), ProcessError> {
+    match content_of(kubectl, snapshot) {
+        Ok(Some(content)) if content.spec.deletion_policy == "Delete" => policy(kubectl, &content, "Retain")?,
+        Err(error) if kubectl::refusal(&error) != Refusal::Forbidden => return Err(error),
+        _ => {}
+    }
+    release(kubectl, &snapshot.metadata.name)
+}
+
 /// Takes our finalizer off, so that a VolumeSnapshot that was deleted goes and its content stays.
 ///
 /// # Errors
@@ -78,8 +92,9 @@ pub fn release(kubectl: &Kubectl, name: &str) -> Result<(), ProcessError> {
         if !is_claimed(&snapshot) {
             return Ok(());
         }
-        let others = snapshot.metadata.finalizers.iter().filter(|finalizer| *finalizer != labels::SWEEP).collect();
-        match with_finalizers(kubectl, &snapshot, others) {
+        let ours = |finalizer: &&String| *finalizer == labels::SWEEP;
+        let others: Vec<&String> = snapshot.metadata.finalizers.iter().filter(|finalizer| !ours(finalizer)).collect();
+        match patched(kubectl, &snapshot, &finalizers_patch(&snapshot, &others)) {
             Ok(_) => return Ok(()),
             Err(error) => match kubectl::refusal(&error) {
                 Refusal::NotFound => return Ok(()),
@@ -114,7 +129,12 @@ fn claim(kubectl: &Kubectl, snapshot: &Snapshot) -> Result<Option<Snapshot>, Pro
     let mut finalizers: Vec<&String> = snapshot.metadata.finalizers.iter().collect();
     let ours = labels::SWEEP.to_string();
     finalizers.push(&ours);
-    match with_finalizers(kubectl, snapshot, finalizers) {
+    let mut patch = finalizers_patch(snapshot, &finalizers);
+    // One that was marked by hand must be found by the next run even when the mark is taken off.
+    if !snapshot.metadata.labels.contains_key(labels::RETAIN) {
+        patch["metadata"]["labels"] = json!({labels::RETAIN: "days"});
+    }
+    match patched(kubectl, snapshot, &patch) {
         Ok(claimed) => Ok(Some(claimed)),
         Err(error) => match kubectl::refusal(&error) {
             Refusal::Conflict | Refusal::NotFound => Ok(None),
@@ -123,11 +143,14 @@ fn claim(kubectl: &Kubectl, snapshot: &Snapshot) -> Result<Option<Snapshot>, Pro
     }
 }
 
-/// Sets the finalizers of an object that is still in this version.
-fn with_finalizers(kubectl: &Kubectl, snapshot: &Snapshot, finalizers: Vec<&String>) -> Result<Snapshot, ProcessError> {
-    let meta = &snapshot.metadata;
-    let patch = json!({"metadata": {"resourceVersion": meta.resource_version, "finalizers": finalizers}});
-    snapshot_by(kubectl, &kubectl.target.patch_snapshot(&meta.name, &patch), &meta.name)
+/// The patch that sets the finalizers of an object that is still in this version.
+fn finalizers_patch(snapshot: &Snapshot, finalizers: &[&String]) -> Value {
+    json!({"metadata": {"resourceVersion": snapshot.metadata.resource_version, "finalizers": finalizers}})
+}
+
+fn patched(kubectl: &Kubectl, snapshot: &Snapshot, patch: &Value) -> Result<Snapshot, ProcessError> {
+    let name = &snapshot.metadata.name;
+    snapshot_by(kubectl, &kubectl.target.patch_snapshot(name, patch), name)
 }
 
 fn snapshot_by(kubectl: &Kubectl, args: &[String], name: &str) -> Result<Snapshot, ProcessError> {
@@ -186,18 +209,25 @@ fn destroy(kubectl: &Kubectl, content: &Content) -> Result<(), ProcessError> {
     let (name, uid) = (&content.metadata.name, &content.metadata.uid);
     let gone = |error: &ProcessError| kubectl::refusal(error) == Refusal::NotFound;
     if content.spec.deletion_policy != "Delete" {
-        let patch = json!([
-            {"op": "test", "path": "/metadata/uid", "value": uid},
-            {"op": "test", "path": "/spec/volumeSnapshotRef/uid", "value": content.spec.volume_snapshot_ref.uid},
-            {"op": "replace", "path": "/spec/deletionPolicy", "value": "Delete"},
-        ]);
-        match call(kubectl, &kubectl.target.patch_content(name, &patch), "") {
-            Err(error) if gone(&error) => return Ok(()),
-            outcome => outcome?,
-        }
+        policy(kubectl, content, "Delete")?;
     }
     match call(kubectl, &kubectl.target.delete_content(name), &options(&json!({"uid": uid}))) {
         Err(error) if gone(&error) => Ok(()),
+        outcome => outcome,
+    }
+}
+
+/// Sets the deletionPolicy of a content, as long as it belongs to the VolumeSnapshot that it was read for. One that is gone
+/// needs none.
+fn policy(kubectl: &Kubectl, content: &Content, policy: &str) -> Result<(), ProcessError> {
+    let Content { metadata, spec } = content;
+    let patch = json!([
+        {"op": "test", "path": "/metadata/uid", "value": metadata.uid},
+        {"op": "test", "path": "/spec/volumeSnapshotRef/uid", "value": spec.volume_snapshot_ref.uid},
+        {"op": "replace", "path": "/spec/deletionPolicy", "value": policy},
+    ]);
+    match call(kubectl, &kubectl.target.patch_content(&metadata.name, &patch), "") {
+        Err(error) if kubectl::refusal(&error) == Refusal::NotFound => Ok(()),
         outcome => outcome,
     }
 }

@@ -157,7 +157,7 @@ fn again(kubectl: &Kubectl, list: List, planned: &Verdict, moment: &Moment) -> R
             Ok(Fate::Left("it changed since it was judged; the next run judges it anew".into()))
         }
         Some(Verdict { action: Action::Release, .. }) => {
-            delete::release(kubectl, &planned.name)?;
+            delete::call_off(kubectl, &found)?;
             Ok(Fate::Deleted("its finalizer is off, its data stays".into()))
         }
         Some(_) => delete::delete(kubectl, &found),
