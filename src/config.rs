@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use crate::core::engine::Engine;
 use crate::core::labels;
 use crate::core::manifest::Retain;
 use crate::core::name::{self, Template};
@@ -23,6 +24,8 @@ pub struct Global {
     pub asked: Asked,
     /// Print the plan, change nothing.
     pub dry_run: bool,
+    /// How long all of it may take; none for as long as it takes.
+    pub timeout: Option<Duration>,
     /// How long an absent API is asked again.
     pub retry_timeout: Duration,
     /// `-o`.
@@ -31,6 +34,8 @@ pub struct Global {
     pub zone: Zone,
     /// Who runs this, for others who wait: user, host, process.
     pub holder: String,
+    /// The pod that this runs in, if it runs in one.
+    pub own_pod: Option<String>,
 }
 
 /// How a result is printed.
@@ -45,8 +50,8 @@ pub enum Output {
 /// What `create` is told.
 #[derive(Debug, Clone)]
 pub struct Create {
-    /// The PersistentVolumeClaim.
-    pub pvc: String,
+    /// The PersistentVolumeClaims, at least one; the first holds the dump.
+    pub pvcs: Vec<String>,
     /// The name template's `.rand`, where it was set.
     pub rand: Option<String>,
     /// The name template.
@@ -65,8 +70,14 @@ pub struct Create {
     pub retain: Retain,
     /// How full the volume may not be, in percent.
     pub threshold_percent: u8,
-    /// The PostgreSQL to dump.
-    pub postgres: Database,
+    /// The databases to dump; none for a snapshot alone.
+    pub databases: Vec<Database>,
+    /// How long one dump may take; none for as long as it takes.
+    pub dump_timeout: Option<Duration>,
+    /// What is run around the backup.
+    pub hooks: Hooks,
+    /// The identity of this run, where one was given.
+    pub run_id: Option<String>,
     /// How long to wait for another backup of the same dump file.
     pub busy_timeout: Duration,
     /// The node's locks, where one is to be taken.
@@ -93,9 +104,24 @@ pub struct Sweep {
     pub patience: Duration,
 }
 
+/// What a user wants run in the database's container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hooks {
+    /// Before the dump.
+    pub before: String,
+    /// Once the snapshot is cut.
+    pub after: String,
+    /// How long each may take.
+    pub timeout: Duration,
+    /// Whether the backup goes on when one of them fails.
+    pub go_on: bool,
+}
+
 /// A database and where its dump goes.
 #[derive(Debug, Clone)]
 pub struct Database {
+    /// Its kind.
+    pub engine: Engine,
     /// What runs it.
     pub resource: ExecResource,
     /// The container it runs in.
@@ -112,6 +138,8 @@ pub struct Database {
     pub password: DbValue,
     /// Database.
     pub database: DbValue,
+    /// The character set of the dump, where its kind wants one.
+    pub charset: Option<String>,
 }
 
 /// A value that may stand in the container's environment.
@@ -305,7 +333,7 @@ pub fn create(plain: Plain, mut values: Values<'_>) -> Result<(Global, Create), 
         Retain::Days(retain_days),
     );
     let create = Create {
-        pvc: v.parse("BAK_PVC_NAME", name, String::new()),
+        pvcs: v.parse("BAK_PVC_NAME", parse_pvcs, Vec::new()),
         rand: v.optional("BAK_VS_RAND", name),
         template: v.parse("BAK_VS_NAME_TEMPLATE", Template::parse, Template::default()),
         class: v.optional("BAK_VS_CLASS_NAME", name),
@@ -315,27 +343,75 @@ pub fn create(plain: Plain, mut values: Values<'_>) -> Result<(Global, Create), 
         label_pod: v.optional("BAK_LABEL_VS_POD", label),
         retain,
         threshold_percent: u8::try_from(v.number("BAK_THRESHOLD_SPACE_USED_PERCENTAGE", 1, 100)).unwrap_or(100),
-        postgres: Database {
-            resource: v.parse(
-                "BAK_DB_POSTGRES_EXEC_RESOURCE",
-                ExecResource::parse,
-                ExecResource { kind: crate::core::pod::ExecKind::Pod, name: String::new() },
+        databases: databases(v),
+        dump_timeout: Some(v.time("BAK_DUMP_TIMEOUT")).filter(|time| !time.is_zero()),
+        hooks: Hooks {
+            before: v.text("BAK_HOOK_PRE"),
+            after: v.text("BAK_HOOK_POST"),
+            timeout: v.time("BAK_HOOK_TIMEOUT"),
+            go_on: v.parse(
+                "BAK_HOOK_ON_ERROR",
+                |text| match text {
+                    "fail" => Ok(false),
+                    "continue" => Ok(true),
+                    _ => Err("fail or continue".into()),
+                },
+                false,
             ),
-            container: v.parse("BAK_DB_POSTGRES_EXEC_CONTAINER", name, String::new()),
-            dump_file: v.parse("BAK_DB_POSTGRES_DUMP_FILE", parse_dump_file, String::new()),
-            host: v.parse("BAK_DB_POSTGRES_HOST", parse_host, String::new()),
-            port: u16::try_from(v.number("BAK_DB_POSTGRES_PORT", 1, 65535)).unwrap_or(0),
-            user: v.db_value("BAK_DB_POSTGRES_USER"),
-            password: v.db_value("BAK_DB_POSTGRES_PASSWORD"),
-            database: v.db_value("BAK_DB_POSTGRES_DB"),
         },
+        run_id: v.optional("BAK_RUN_ID", label),
         busy_timeout: v.time("BAK_BUSY_TIMEOUT"),
         locks: locks(v),
         set,
     };
-    check_modes(v);
     values.finish()?;
     Ok((global, create))
+}
+
+/// The databases that are chosen. Those that are not are checked all the same.
+fn databases(v: &mut Values<'_>) -> Vec<Database> {
+    let skip = v.switch("BAK_DB_SKIP");
+    let all = Engine::ALL.map(|engine| (v.switch(engine.setting()), database(v, engine)));
+    let chosen: Vec<Database> = all.into_iter().filter_map(|(wanted, database)| wanted.then_some(database)).collect();
+    if let [one, other] = &chosen[..]
+        && one.dump_file == other.dump_file
+        && one.resource == other.resource
+    {
+        v.errors.push(format!(
+            "BAK_DB_POSTGRES_DUMP_FILE and BAK_DB_MYSQL_DUMP_FILE are both '{}'; accepted: a file for each",
+            one.dump_file
+        ));
+    }
+    if chosen.is_empty() && !skip {
+        v.errors.push(
+            "no database is chosen: set BAK_DB_POSTGRES=true (--db-postgres), BAK_DB_MYSQL=true (--db-mysql), or BAK_DB_SKIP=true (--db-skip) for a snapshot without a dump".into(),
+        );
+    }
+    if skip { Vec::new() } else { chosen }
+}
+
+fn database(v: &mut Values<'_>, engine: Engine) -> Database {
+    let var = |rest: &str| format!("{}_{rest}", engine.setting());
+    let name = |text: &str| name::check_name(text).map(|()| text.to_string());
+    Database {
+        engine,
+        resource: v.parse(
+            &var("EXEC_RESOURCE"),
+            ExecResource::parse,
+            ExecResource { kind: crate::core::pod::ExecKind::Pod, name: String::new() },
+        ),
+        container: v.parse(&var("EXEC_CONTAINER"), name, String::new()),
+        dump_file: v.parse(&var("DUMP_FILE"), parse_dump_file, String::new()),
+        host: v.parse(&var("HOST"), parse_host, String::new()),
+        port: u16::try_from(v.number(&var("PORT"), 1, 65535)).unwrap_or(0),
+        user: v.db_value(&var("USER")),
+        password: v.db_value(&var("PASSWORD")),
+        database: v.db_value(&var("DB")),
+        charset: match engine {
+            Engine::Postgres => None,
+            Engine::MySql => Some(v.parse(&var("DEFAULT_CHARACTER_SET"), parse_charset, String::new())),
+        },
+    }
 }
 
 /// The configuration of `retain`.
@@ -394,7 +470,7 @@ fn global(plain: Plain, v: &mut Values<'_>) -> Global {
     Global {
         asked: Asked {
             namespace: v.optional("BAK_NAMESPACE", |text| name::check_name(text).map(|()| text.to_string())),
-            own_namespace: std::fs::read_to_string("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+            own_namespace: std::fs::read_to_string(Path::new(SERVICE_ACCOUNT).join("namespace"))
                 .ok()
                 .map(|text| text.trim().to_string())
                 .filter(|text| !text.is_empty()),
@@ -403,10 +479,12 @@ fn global(plain: Plain, v: &mut Values<'_>) -> Global {
             request_timeout: v.time("BAK_REQUEST_TIMEOUT").max(Duration::from_secs(1)),
         },
         dry_run: v.switch("BAK_DRY_RUN"),
+        timeout: Some(v.time("BAK_TIMEOUT")).filter(|time| !time.is_zero()),
         retry_timeout: v.time("BAK_RETRY_TIMEOUT"),
         output,
         zone: zone(v),
         holder: holder(),
+        own_pod: Some(hostname()).filter(|_| Path::new(SERVICE_ACCOUNT).exists()),
     }
 }
 
@@ -429,11 +507,19 @@ fn zone(v: &mut Values<'_>) -> Zone {
     }
 }
 
+/// Where Kubernetes tells a pod who it is
+/// (<https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/#directly-accessing-the-rest-api>).
+const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+fn hostname() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|name| name.trim().to_string());
+    name.or_else(|| environment("HOSTNAME").ok().flatten()).unwrap_or_else(|| "unknown-host".into())
+}
+
 /// Who runs this. In a pod the host's name is the pod's.
 fn holder() -> String {
     let word = |var: &str| environment(var).ok().flatten();
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|name| name.trim().to_string());
-    let host = host.or_else(|| word("HOSTNAME")).unwrap_or_else(|| "unknown-host".into());
+    let host = hostname();
     let user = word("USER").or_else(|| word("LOGNAME")).map(|user| format!("{user}@")).unwrap_or_default();
     format!("{user}{host} (process {})", std::process::id())
 }
@@ -449,20 +535,6 @@ fn locks(v: &mut Values<'_>) -> Option<Locks> {
         count: count.unwrap_or_else(half),
         timeout: Duration::from_secs(u64::from(timeout)),
     })
-}
-
-/// Which databases: this version dumps PostgreSQL.
-fn check_modes(v: &mut Values<'_>) {
-    let (skip, postgres, mysql) = (v.switch("BAK_DB_SKIP"), v.switch("BAK_DB_POSTGRES"), v.switch("BAK_DB_MYSQL"));
-    if mysql {
-        v.errors.push("BAK_DB_MYSQL is 'true'; this version dumps PostgreSQL only: accepted: false".into());
-    }
-    if skip {
-        v.errors.push("BAK_DB_SKIP is 'true'; this version makes no snapshot without a dump: accepted: false".into());
-    }
-    if !(skip || postgres || mysql) {
-        v.errors.push("no database is chosen: set BAK_DB_POSTGRES=true (--db-postgres)".into());
-    }
 }
 
 /// The settings that were set by somebody, without passwords.
@@ -513,6 +585,21 @@ fn parse_dump_file(text: &str) -> Result<String, String> {
         && !["", ".", ".."].contains(&base)
         && !text.split('/').any(|part| part == "..");
     if fine { Ok(text.into()) } else { Err("the absolute path of a file, without '..' and control characters".into()) }
+}
+
+fn parse_pvcs(text: &str) -> Result<Vec<String>, String> {
+    let names: Vec<String> = text.split(',').map(|name| name.trim().to_string()).collect();
+    let distinct = names.iter().collect::<std::collections::BTreeSet<_>>().len() == names.len();
+    match names.iter().try_for_each(|name| name::check_name(name)) {
+        Ok(()) if distinct => Ok(names),
+        Ok(()) => Err("names of claims with commas in between, each once".into()),
+        Err(why) => Err(why),
+    }
+}
+
+fn parse_charset(text: &str) -> Result<String, String> {
+    let fine = !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    if fine { Ok(text.into()) } else { Err("a character set of the server, such as utf8mb4".into()) }
 }
 
 fn parse_host(text: &str) -> Result<String, String> {
@@ -590,18 +677,18 @@ mod tests {
         let (global, create) = with(&[]).unwrap();
         assert!(!global.dry_run);
         assert_eq!(global.asked.namespace, None);
-        assert_eq!(create.pvc, "data");
+        assert_eq!(create.pvcs, ["data"]);
         assert_eq!(create.ready_timeout, Duration::from_secs(900));
         assert!(create.wait_until_ready);
         assert_eq!(create.label_type, "adhoc");
         assert_eq!(create.retain, Retain::Days(30));
         assert_eq!(create.threshold_percent, 90);
-        assert_eq!(create.postgres.resource.to_string(), "deployment/app-base");
-        assert_eq!(create.postgres.container, "postgres");
-        assert_eq!(create.postgres.dump_file, "/var/lib/postgresql/data/dump.sql.gz");
-        assert_eq!((create.postgres.host.as_str(), create.postgres.port), ("127.0.0.1", 5432));
-        assert_eq!(create.postgres.user, DbValue::Variable("POSTGRES_USER".into()));
-        assert_eq!(create.postgres.password.spec(), "$POSTGRES_PASSWORD");
+        assert_eq!(create.databases[0].resource.to_string(), "deployment/app-base");
+        assert_eq!(create.databases[0].container, "postgres");
+        assert_eq!(create.databases[0].dump_file, "/var/lib/postgresql/data/dump.sql.gz");
+        assert_eq!((create.databases[0].host.as_str(), create.databases[0].port), ("127.0.0.1", 5432));
+        assert_eq!(create.databases[0].user, DbValue::Variable("POSTGRES_USER".into()));
+        assert_eq!(create.databases[0].password.spec(), "$POSTGRES_PASSWORD");
         assert_eq!(create.locks, None);
         assert_eq!(create.set.iter().map(|(k, _)| k.as_str()).collect::<Vec<_>>(), ["TZ", "BAK_DB_POSTGRES"]);
     }
@@ -625,7 +712,7 @@ mod tests {
             ("BAK_RETRY_TIMEOUT", "-1s"),
             ("BAK_LOG_FORMAT", "loud"),
             ("TZ", "Mars/Olympus"),
-            ("BAK_PVC_NAME", "a b"),
+            ("BAK_PVC_NAME", "a,b,a"),
             ("BAK_VS_RAND", "A"),
             ("BAK_VS_NAME_TEMPLATE", "{{ .what }}"),
             ("BAK_VS_CLASS_NAME", "-"),
@@ -644,7 +731,18 @@ mod tests {
             ("BAK_DB_POSTGRES_HOST", "a b"),
             ("BAK_DB_POSTGRES_PORT", "65536"),
             ("BAK_DB_MYSQL", "x"),
+            ("BAK_DB_MYSQL_EXEC_RESOURCE", "job/y"),
+            ("BAK_DB_MYSQL_EXEC_CONTAINER", "c d"),
+            ("BAK_DB_MYSQL_DUMP_FILE", "../x"),
+            ("BAK_DB_MYSQL_HOST", "c d"),
+            ("BAK_DB_MYSQL_PORT", "0"),
+            ("BAK_DB_MYSQL_DEFAULT_CHARACTER_SET", "utf8; x"),
             ("BAK_BUSY_TIMEOUT", "584542046090y"),
+            ("BAK_TIMEOUT", "5"),
+            ("BAK_DUMP_TIMEOUT", "x"),
+            ("BAK_HOOK_TIMEOUT", "x"),
+            ("BAK_HOOK_ON_ERROR", "ignore"),
+            ("BAK_RUN_ID", "a b"),
             ("BAK_FLOCK", "x"),
             ("BAK_FLOCK_COUNT", "0"),
             ("BAK_FLOCK_TIMEOUT_SEC", "-1"),
@@ -654,9 +752,10 @@ mod tests {
             assert!(fail.what.contains(&format!("{var} is '{value}'; accepted: ")), "{var}: {}", fail.what);
         }
         // What any text is good for cannot be wrong; and no setting of the table is forgotten here.
-        let free = ["BAK_DB_POSTGRES_USER", "BAK_DB_POSTGRES_PASSWORD", "BAK_DB_POSTGRES_DB", "BAK_FLOCK_DIR"];
+        let free = ["_USER", "_PASSWORD", "_DB", "_FLOCK_DIR", "_HOOK_PRE", "_HOOK_POST"];
         for setting in settings::GLOBAL.iter().chain(settings::CREATE) {
-            assert!(free.contains(&setting.var) || wrong.iter().any(|(var, _)| *var == setting.var), "{}", setting.var);
+            let is_free = free.iter().any(|end| setting.var.ends_with(end));
+            assert!(is_free || wrong.iter().any(|(var, _)| *var == setting.var), "{}", setting.var);
         }
     }
 
@@ -672,7 +771,7 @@ mod tests {
         let fail = create(Plain::default(), Values::new(&get)).unwrap_err();
         assert!(fail.what.contains("--db-postgres-password") && !fail.what.contains("hunter2"), "{}", fail.what);
         let (_, create) = with(&[("BAK_DB_POSTGRES_PASSWORD", "hunter2")]).unwrap();
-        assert_eq!(create.postgres.password, DbValue::Literal("hunter2".into()));
+        assert_eq!(create.databases[0].password, DbValue::Literal("hunter2".into()));
         assert!(!format!("{:?}", create.set).contains("hunter2"));
     }
 
@@ -687,7 +786,31 @@ mod tests {
     #[test]
     fn no_database_at_all_says_what_to_set() {
         let fail = with(&[("BAK_DB_POSTGRES", "false")]).unwrap_err();
-        assert!(fail.what.contains("set BAK_DB_POSTGRES=true"), "{}", fail.what);
+        for var in ["BAK_DB_POSTGRES=true", "BAK_DB_MYSQL=true", "BAK_DB_SKIP=true"] {
+            assert!(fail.what.contains(var), "{}", fail.what);
+        }
+    }
+
+    #[test]
+    fn both_databases_one_or_none() {
+        let engines = |set: &[(&str, &str)]| {
+            let (_, create) = with(set).unwrap();
+            create.databases.iter().map(|database| database.engine).collect::<Vec<_>>()
+        };
+        assert_eq!(engines(&[]), [Engine::Postgres]);
+        assert_eq!(engines(&[("BAK_DB_MYSQL", "1")]), [Engine::Postgres, Engine::MySql]);
+        assert_eq!(engines(&[("BAK_DB_MYSQL", "1"), ("BAK_DB_POSTGRES", "0")]), [Engine::MySql]);
+        assert_eq!(engines(&[("BAK_DB_MYSQL", "1"), ("BAK_DB_SKIP", "1")]), []);
+        let (_, create) = with(&[("BAK_DB_MYSQL", "1")]).unwrap();
+        let mysql = &create.databases[1];
+        assert_eq!((mysql.container.as_str(), mysql.dump_file.as_str()), ("mysql", "/var/lib/mysql/dump.sql.gz"));
+        assert_eq!((mysql.port, mysql.charset.as_deref()), (3306, Some("utf8mb4")));
+        assert_eq!(
+            (&mysql.user, mysql.password.spec()),
+            (&DbValue::Literal("root".into()), "$MYSQL_ROOT_PASSWORD".into())
+        );
+        let same = [("BAK_DB_MYSQL", "1"), ("BAK_DB_MYSQL_DUMP_FILE", "/x/d"), ("BAK_DB_POSTGRES_DUMP_FILE", "/x/d")];
+        assert!(with(&same).unwrap_err().what.contains("a file for each"));
     }
 
     #[test]

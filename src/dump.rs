@@ -29,6 +29,8 @@ pub struct Rules<'a> {
     pub threshold_percent: u8,
     /// How long to wait for another backup of the same dump file.
     pub busy_timeout: Duration,
+    /// How long the dump may take; none for as long as it takes.
+    pub dump_timeout: Option<Duration>,
     /// Who is at work, for others who wait.
     pub holder: &'a str,
     /// Marks every line of the reports.
@@ -39,7 +41,8 @@ pub struct Rules<'a> {
 pub struct Dump<'a> {
     kubectl: &'a Kubectl,
     reporter: &'a Reporter,
-    database: &'a Database,
+    /// What is dumped.
+    pub database: &'a Database,
     rules: Rules<'a>,
     /// Where it is made.
     pub chosen: Chosen,
@@ -87,6 +90,12 @@ impl<'a> Dump<'a> {
                 })?;
             let free = report::bytes(site.available_bytes);
             let Look { tool, compressor, database: name, .. } = &look;
+            if !look.unsteady.is_empty() {
+                tracing::warn!(
+                    "not of one moment in the dump, because only InnoDB's tables are held still: {}",
+                    look.unsteady
+                );
+            }
             let what =
                 format!("{tool}, {compressor}, database {name}, volume {} % full, {free} free", site.used_percent);
             Ok((Dump { kubectl, reporter, database, rules, chosen, look, site, session }, what))
@@ -137,21 +146,35 @@ impl<'a> Dump<'a> {
         })
     }
 
+    /// What the file is now, by a process and a stream of their own. Flushes its file system, too.
+    fn look_at(&self) -> Result<Claim, Fail> {
+        let look = || {
+            let values = [self.database.dump_file.clone()];
+            let script = container::SECOND_LOOK;
+            let mut session = Session::start(self.kubectl, &self.chosen, script, self.rules.nonce, &values)?;
+            let mut claim = Claim::default();
+            session.until("end", Duration::MAX, |key, value| claim.note(key, value))?;
+            Ok(claim)
+        };
+        self.kubectl.patiently(look).map_err(|error| session::fail(&error, Exit::Dump))
+    }
+
+    /// Whether the file is still the one of this proof.
+    ///
+    /// # Errors
+    /// It cannot be looked at.
+    pub fn is_still(&self, proof: &Proof) -> Result<bool, Fail> {
+        let now = self.look_at()?;
+        Ok(now.bytes == Some(proof.bytes) && now.sha256 == proof.sha256)
+    }
+
     /// Looks at the file once more, through a process and a stream of their own, and flushes its file system again.
     ///
     /// # Errors
     /// It is not what was proven.
     pub fn look_again(&self, made: &Made) -> Result<Proof, Fail> {
         self.reporter.step("prove", |_| {
-            let look = || {
-                let values = [self.database.dump_file.clone()];
-                let script = container::SECOND_LOOK;
-                let mut session = Session::start(self.kubectl, &self.chosen, script, self.rules.nonce, &values)?;
-                let mut claim = Claim::default();
-                session.until("end", Duration::MAX, |key, value| claim.note(key, value))?;
-                Ok(claim)
-            };
-            let second = self.kubectl.patiently(look).map_err(|error| session::fail(&error, Exit::Dump))?;
+            let second = self.look_at()?;
             let bytes =
                 second.check_file().and_then(|bytes| made.claim.agrees(&second).map(|()| bytes)).map_err(|why| {
                     Fail::new(Exit::Dump, format!("a second look at the dump does not agree: {why}"))
@@ -207,12 +230,15 @@ fn start(
     rules: Rules<'_>,
 ) -> Result<(Session, Look), ProcessError> {
     let run = rules.nonce.get(..8).unwrap_or(rules.nonce);
-    let mut values =
-        vec![database.dump_file.clone(), format!("{} run {run}", rules.holder), chosen.mounts.len().to_string()];
+    let limit = rules.dump_timeout.map_or(0, |limit| limit.as_secs().max(1));
+    let mut values = vec![database.dump_file.clone(), format!("{} run {run}", rules.holder), limit.to_string()];
+    values.push(chosen.mounts.len().to_string());
     values.extend(chosen.mounts.iter().map(|mount| mount.mount_path.clone()));
     values.extend([database.host.clone(), database.port.to_string()]);
     values.extend([&database.user, &database.password, &database.database].map(DbValue::spec));
-    let mut session = Session::start(kubectl, chosen, container::POSTGRES_SESSION, rules.nonce, &values)?;
+    values.extend(database.charset.clone());
+    let script = container::session(database.engine);
+    let mut session = Session::start(kubectl, chosen, script, rules.nonce, &values)?;
     let mut look = Look::default();
     session.until("looked", ANSWER, |key, value| look.note(key, value))?;
     Ok((session, look))
@@ -232,6 +258,8 @@ fn busy(holder: &str, waited: Duration) -> Fail {
 fn lost(why: &str, said: &str) -> Fail {
     let remedy = if said.contains("No space left") {
         "enlarge the PVC or free space"
+    } else if why.contains("took longer") {
+        "find out what holds it up, a lock of the database perhaps, or raise BAK_DUMP_TIMEOUT (--dump-timeout)"
     } else if said.contains("Read-only file system") {
         "find out why the volume became read-only"
     } else {

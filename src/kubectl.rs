@@ -91,6 +91,9 @@ pub fn fail(error: &ProcessError) -> Fail {
     let what = error.to_string();
     match (&error.ending, refusal(error)) {
         (Ending::Signal(signal), _) => Fail::new(Exit::Signal(*signal), what),
+        (Ending::OutOfTime(_), _) => {
+            Fail::new(Exit::Failed, what).remedy("find out what takes so long, or raise BAK_TIMEOUT (--timeout)")
+        }
         (Ending::NotFound, _) => Fail::new(Exit::Precondition, what)
             .remedy("install kubectl and put it in the PATH; backup-ns needs nothing else"),
         (_, Refusal::Forbidden) if !what.contains(" cannot ") => Fail::new(Exit::Precondition, what)
@@ -225,8 +228,8 @@ impl Kubectl {
                 error.said().lines().last().unwrap_or("no answer in time"),
             );
             process::sleep(pause.min(left));
-            if let Some(signal) = process::signal() {
-                return Err(ProcessError { ending: Ending::Signal(signal), ..error });
+            if let Some(ending) = process::hurried() {
+                return Err(ProcessError { ending, ..error });
             }
             pause = (pause * 2).min(Duration::from_secs(5));
         }

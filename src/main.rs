@@ -7,11 +7,14 @@ mod cmd;
 mod config;
 mod container;
 mod core;
+mod cut;
 mod delete;
 mod dump;
 mod exit;
+mod hooks;
 mod kubectl;
 mod lock;
+mod observe;
 mod process;
 mod relabel;
 mod report;
@@ -43,14 +46,17 @@ fn main() -> ExitCode {
         .and_then(|()| match name {
             "create" => {
                 let (global, create) = config::create(plain, config::Values::new(&get))?;
+                begin(&global);
                 cmd::create::run(&global, &create, &reporter)
             }
             "retain" => {
                 let (global, retention) = config::retain(plain, config::Values::new(&get))?;
+                begin(&global);
                 cmd::retain::run(&global, &retention, &reporter)
             }
             "mark-and-delete" => {
                 let (global, sweep) = config::sweep(plain, config::Values::new(&get))?;
+                begin(&global);
                 cmd::mark_and_delete::run(&global, &sweep, &reporter)
             }
             _ => Err(Fail::new(Exit::Usage, "no command was given").remedy("see backup-ns --help")),
@@ -61,5 +67,12 @@ fn main() -> ExitCode {
             reporter.failure(&fail);
             ExitCode::from(fail.exit.code())
         }
+    }
+}
+
+/// What holds for every command from here on.
+fn begin(global: &config::Global) {
+    if let Some(time) = global.timeout {
+        process::limit(time);
     }
 }

@@ -9,7 +9,7 @@ use std::fmt;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
@@ -34,7 +34,7 @@ pub fn listen() -> io::Result<()> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     let ignored = ignored_signals();
     let flag = Arc::new(AtomicUsize::new(0));
-    let again = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let again = Arc::new(AtomicBool::new(false));
     // What nohup(1) or a shell in the background made this program ignore, it goes on ignoring.
     for signal in [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| ignored >> (signal - 1) & 1 == 0) {
         signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&again))?;
@@ -58,10 +58,38 @@ pub fn signal() -> Option<i32> {
     i32::try_from(signal).ok().filter(|signal| *signal != 0)
 }
 
-/// Sleeps, but no longer than until a signal comes.
+/// When this program must be done, and how long that was given.
+static DEADLINE: OnceLock<(Instant, Duration)> = OnceLock::new();
+
+/// Whether nothing cuts a wait short for now, see [`unhurried`].
+static UNHURRIED: AtomicBool = AtomicBool::new(false);
+
+/// From now on all that this program does may take so long; every wait ends then as it does with a signal.
+pub fn limit(time: Duration) {
+    let _ = DEADLINE.set((Instant::now() + time, time));
+}
+
+/// Does what must be done even when time is up or a signal came; a second signal ends the program all the same.
+pub fn unhurried<T>(work: impl FnOnce() -> T) -> T {
+    UNHURRIED.store(true, Ordering::SeqCst);
+    let value = work();
+    UNHURRIED.store(false, Ordering::SeqCst);
+    value
+}
+
+/// Why a wait must end now, if it must.
+pub fn hurried() -> Option<Ending> {
+    if UNHURRIED.load(Ordering::SeqCst) {
+        return None;
+    }
+    let over = || DEADLINE.get().filter(|(end, _)| Instant::now() >= *end).map(|(_, time)| Ending::OutOfTime(*time));
+    signal().map(Ending::Signal).or_else(over)
+}
+
+/// Sleeps, but no longer than until a signal comes or time is up.
 pub fn sleep(time: Duration) {
     let end = Instant::now() + time;
-    while Instant::now() < end && signal().is_none() {
+    while Instant::now() < end && hurried().is_none() {
         thread::sleep(PAUSE.min(end.saturating_duration_since(Instant::now())));
     }
 }
@@ -112,6 +140,8 @@ pub enum Ending {
     TimeOut(Duration),
     /// It was ended because this program got a signal.
     Signal(i32),
+    /// It was ended because the time of the whole run was up.
+    OutOfTime(Duration),
 }
 
 impl fmt::Display for ProcessError {
@@ -129,6 +159,9 @@ impl fmt::Display for ProcessError {
                 write!(f, "`{}` did not answer within {}", self.command, humantime::format_duration(*time))?;
             }
             Ending::Signal(signal) => write!(f, "ended by signal {signal}")?,
+            Ending::OutOfTime(time) => {
+                write!(f, "not done within {} in all", humantime::format_duration(*time))?;
+            }
         }
         let stderr = self.said();
         if stderr.is_empty() { Ok(()) } else { write!(f, ": {stderr}") }
@@ -284,9 +317,9 @@ impl Running {
                 Ok(None) => {}
                 Err(error) => return Err(Ending::Io(error)),
             }
-            if let Some(signal) = signal() {
+            if let Some(ending) = hurried() {
                 self.kill();
-                return Err(Ending::Signal(signal));
+                return Err(ending);
             }
             if Instant::now() >= end {
                 self.kill();
@@ -384,8 +417,8 @@ impl Lines {
     pub fn next(&mut self, wait: Duration) -> Result<Option<String>, ProcessError> {
         let end = Instant::now() + wait;
         loop {
-            if let Some(signal) = signal() {
-                return Err(self.running.error(Ending::Signal(signal)));
+            if let Some(ending) = hurried() {
+                return Err(self.running.error(ending));
             }
             let left = end.saturating_duration_since(Instant::now());
             match self.lines.recv_timeout(left.min(Duration::from_millis(50))) {

@@ -115,6 +115,11 @@ impl Session {
         let _ = self.lines.running.write(&format!("{command}\n"));
     }
 
+    /// What the script and kubectl wrote to stderr so far.
+    pub fn said(&self) -> String {
+        self.lines.running.said()
+    }
+
     /// Ends the session; what the script and kubectl wrote to stderr to the last.
     pub fn last_words(&mut self) -> String {
         self.lines.running.close();

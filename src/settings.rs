@@ -19,7 +19,7 @@ pub struct Setting {
 impl Setting {
     /// Whether its value is hidden wherever settings are shown.
     pub fn is_secret(&self) -> bool {
-        self.var.ends_with("_PASSWORD")
+        self.var.ends_with("_PASSWORD") || self.var == "BAK_HOOK_PRE" || self.var == "BAK_HOOK_POST"
     }
 
     /// Whether its flag may stand alone, for yes.
@@ -48,6 +48,7 @@ pub const GLOBAL: &[Setting] = &[
     setting("BAK_REQUEST_TIMEOUT", "request-timeout", "TIME", "30s", "how long one request to the API may take"),
     setting("BAK_RETRY_TIMEOUT", "retry-timeout", "TIME", "45s", "how long an API that is away or busy is asked again"),
     setting("BAK_LOG_FORMAT", "log-format", "FORMAT", "auto", "auto, live, plain or json; auto is live on a terminal"),
+    setting("BAK_TIMEOUT", "timeout", "TIME", "0s", "how long all of it may take; 0s for as long as it takes"),
     setting("TZ", "tz", "ZONE", "", "time zone of every date, such as Europe/Vienna [default: the system's]"),
 ];
 
@@ -96,7 +97,13 @@ pub const ALL: [&[Setting]; 4] = [GLOBAL, CREATE, RETAIN, SWEEP];
 
 /// Settings of `create`.
 pub const CREATE: &[Setting] = &[
-    setting("BAK_PVC_NAME", "pvc-name", "PVC", "data", "the PersistentVolumeClaim to snapshot"),
+    setting(
+        "BAK_PVC_NAME",
+        "pvc-name",
+        "PVC",
+        "data",
+        "the PersistentVolumeClaim to snapshot; several with commas, of which the first holds the dump",
+    ),
     setting("BAK_VS_RAND", "vs-rand", "TEXT", "", "the name template's .rand [default: six random letters]"),
     setting(
         "BAK_VS_NAME_TEMPLATE",
@@ -131,7 +138,7 @@ pub const CREATE: &[Setting] = &[
         "90",
         "fail when the volume is this full or fuller",
     ),
-    setting("BAK_DB_SKIP", "db-skip", BOOL, "false", "snapshot without a dump"),
+    setting("BAK_DB_SKIP", "db-skip", BOOL, "false", "snapshot without a dump, whatever databases are chosen"),
     setting("BAK_DB_POSTGRES", "db-postgres", BOOL, "false", "dump PostgreSQL"),
     setting(
         "BAK_DB_POSTGRES_EXEC_RESOURCE",
@@ -166,7 +173,64 @@ pub const CREATE: &[Setting] = &[
         "password, as ${NAME} only; a literal one goes into the variable",
     ),
     setting("BAK_DB_POSTGRES_DB", "db-postgres-db", "VALUE", "${POSTGRES_DB}", "database"),
-    setting("BAK_DB_MYSQL", "db-mysql", BOOL, "false", "dump MySQL or MariaDB (not in this version)"),
+    setting("BAK_DB_MYSQL", "db-mysql", BOOL, "false", "dump MySQL or MariaDB"),
+    setting(
+        "BAK_DB_MYSQL_EXEC_RESOURCE",
+        "db-mysql-exec-resource",
+        "KIND/NAME",
+        "deployment/app-base",
+        "deployment, statefulset, daemonset or pod of the database",
+    ),
+    setting("BAK_DB_MYSQL_EXEC_CONTAINER", "db-mysql-exec-container", "NAME", "mysql", "its container"),
+    setting(
+        "BAK_DB_MYSQL_DUMP_FILE",
+        "db-mysql-dump-file",
+        "PATH",
+        "/var/lib/mysql/dump.sql.gz",
+        "where the dump goes; must lie on the PVC",
+    ),
+    setting("BAK_DB_MYSQL_HOST", "db-mysql-host", "HOST", "127.0.0.1", "host, as seen in the container"),
+    setting("BAK_DB_MYSQL_PORT", "db-mysql-port", "PORT", "3306", "port"),
+    setting("BAK_DB_MYSQL_USER", "db-mysql-user", "VALUE", "root", "user; ${NAME} is the container's variable"),
+    setting(
+        "BAK_DB_MYSQL_PASSWORD",
+        "db-mysql-password",
+        "VALUE",
+        "${MYSQL_ROOT_PASSWORD}",
+        "password, as ${NAME} only; MARIADB_* stands for MYSQL_* too",
+    ),
+    setting("BAK_DB_MYSQL_DB", "db-mysql-db", "VALUE", "${MYSQL_DATABASE}", "database"),
+    setting(
+        "BAK_DB_MYSQL_DEFAULT_CHARACTER_SET",
+        "db-mysql-default-character-set",
+        "NAME",
+        "utf8mb4",
+        "character set of the dump",
+    ),
+    setting(
+        "BAK_DUMP_TIMEOUT",
+        "dump-timeout",
+        "TIME",
+        "0s",
+        "how long one dump may take, waits behind locks of the database included; 0s for as long as it takes",
+    ),
+    setting("BAK_HOOK_PRE", "hook-pre", "COMMAND", "", "run by sh -c in the database's container before the dump"),
+    setting(
+        "BAK_HOOK_POST",
+        "hook-post",
+        "COMMAND",
+        "",
+        "likewise once the snapshot is cut, and whatever else happens; must bear being run twice",
+    ),
+    setting("BAK_HOOK_TIMEOUT", "hook-timeout", "TIME", "1m", "how long each of them may take"),
+    setting("BAK_HOOK_ON_ERROR", "hook-on-error", "WHAT", "fail", "fail or continue, when one of them fails"),
+    setting(
+        "BAK_RUN_ID",
+        "run-id",
+        "TEXT",
+        "",
+        "a run that finds a snapshot of this id goes on with it [default: the Job's, in a Job]",
+    ),
     setting(
         "BAK_BUSY_TIMEOUT",
         "busy-timeout",

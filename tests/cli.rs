@@ -123,7 +123,7 @@ fn json_is_all_that_stands_on_stdout() {
             assert_eq!(value["ready"], true);
             assert_eq!(value["volumeSnapshotContent"], "snapcontent-1");
             assert_eq!(value["volumeSnapshot"], scenario.snapshots()[0]["metadata"]["name"]);
-            assert_eq!(value["dump"]["bytes"], scenario.dump_file().len());
+            assert_eq!(value["dumps"]["postgres"]["bytes"], scenario.dump_file().len());
         }
     }
 }

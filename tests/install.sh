@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the tests need beside Rust, where it is missing: shells, shellcheck, and a PostgreSQL for scratch servers.
+# Installs what the tests need beside Rust, where it is missing: shells, shellcheck, PostgreSQL and MariaDB for scratch servers.
 set -eu
 
 missing=
@@ -13,6 +13,8 @@ need setpriv util-linux
 need pkill procps
 need curl curl
 [ -n "$(ls -d /usr/lib/postgresql/*/bin/initdb 2>/dev/null)" ] || missing="$missing postgresql"
+PATH=$PATH:/usr/sbin
+need mariadbd mariadb-server
 
 command -v cargo >/dev/null || {
 	echo "init: error: cargo is not in the PATH; install Rust 1.89 or newer with rustup or your distribution's package" >&2

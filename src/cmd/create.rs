@@ -9,18 +9,27 @@ use serde_json::{Value, json};
 
 use crate::cmd::{now, print};
 use crate::config::{Create, DbValue, Global, Output};
+use crate::container;
+use crate::core::engine::Engine;
 use crate::core::escape::{self, Secrets};
-use crate::core::labels;
-use crate::core::manifest::{self, Request, Retain, SlotChoice};
-use crate::core::observed::{Item, List, Pod, Pvc, Readiness, Snapshot, Workload};
+use crate::core::manifest::Retain;
+use crate::core::observed::{Readiness, Snapshot};
 use crate::core::plan::{self, Step};
-use crate::core::pod::{self, Chosen, NoPod};
+use crate::core::pod::Chosen;
 use crate::core::proof::Proof;
-use crate::dump::{Dump, Rules};
+use crate::cut::Cut;
+use crate::dump::{Dump, Made, Rules};
 use crate::exit::{Exit, Fail};
-use crate::kubectl::{self, Kubectl, Refusal};
+use crate::hooks::Hooks;
+use crate::kubectl::{self, Kubectl};
+use crate::observe::{Observed, observe};
+use crate::process::Ending;
 use crate::report::{self, Reporter};
+use crate::session::Session;
 use crate::watch::Watch;
+
+/// How long the flush of a volume may take.
+const FLUSH_TIME: Duration = Duration::from_secs(300);
 
 /// Makes one backup.
 ///
@@ -38,48 +47,52 @@ pub fn run(global: &Global, config: &Create, reporter: &Reporter) -> Result<(), 
     };
     // The day, week and month that the backup stands for, however long its dump takes.
     let now = now();
-    let rand = config.rand.clone().unwrap_or_else(|| (0..6).map(|_| fastrand::lowercase()).collect());
-    let name = config.template.render(&config.pvc, now, global.zone, &rand).map_err(|why| {
-        Fail::new(Exit::Usage, why)
-            .remedy("correct BAK_VS_NAME_TEMPLATE (--vs-name-template) or BAK_VS_RAND (--vs-rand)")
-    })?;
-    let secrets = Secrets::new(match &config.postgres.password {
+    let names = names(config, global, now)?;
+    let secrets = Secrets::new(config.databases.iter().filter_map(|database| match &database.password {
         DbValue::Literal(text) => Some(text.clone()),
         DbValue::Variable(_) => None,
-    });
+    }));
     let kubectl = Kubectl::connect(&global.asked, secrets, global.retry_timeout)?;
-    let run = Run { global, config, reporter, kubectl, now, nonce: format!("{:032x}", fastrand::u128(..)), name };
-
-    let chosen = run.observe()?;
+    // Marks every line that comes back from a container.
+    let nonce = format!("{:032x}", fastrand::u128(..));
+    let observed = reporter.step("observe", |_| observe(&kubectl, config, global.own_pod.as_deref()))?;
     let rules = Rules {
-        pvc: &config.pvc,
+        pvc: config.pvcs.first().map(String::as_str).unwrap_or_default(),
         threshold_percent: config.threshold_percent,
         busy_timeout: config.busy_timeout,
+        dump_timeout: config.dump_timeout,
         holder: &global.holder,
-        nonce: &run.nonce,
+        nonce: &nonce,
     };
-    let mut dump = Dump::prepare(&run.kubectl, reporter, &config.postgres, chosen, rules)?;
+    let run = observed.run_id.clone().unwrap_or_else(|| nonce.clone());
+    let cut = Cut { kubectl: &kubectl, config, now, zone: global.zone, run, names };
+    let run = Run { global, config, reporter, kubectl: &kubectl, cut, nonce: &nonce, began };
+    let prepare = |(database, chosen): (_, &Chosen)| Dump::prepare(&kubectl, reporter, database, chosen.clone(), rules);
+    let dumps: Vec<Dump<'_>> = config.databases.iter().zip(&observed.chosen).map(prepare).collect::<Result<_, _>>()?;
     if global.dry_run {
-        return run.show_plan(&dump);
+        return run.show_plan(&dumps, &observed.mounters);
     }
-    let made = dump.make()?;
-    let proof = dump.look_again(&made)?;
-    let created = run.snapshot(&proof)?;
-    let mut watch = Watch::of(&run.kubectl, created, config.ready_timeout);
-    reporter.step("cut", |step| {
-        watch.until("cut", step, |readiness| matches!(readiness, Readiness::Cut | Readiness::Ready))?;
-        let at = watch.snapshot.status.creation_time.map(|time| global.zone.local(time).to_rfc3339());
-        Ok(((), format!("at {}", at.unwrap_or_else(|| "an unknown time".into()))))
-    })?;
-    // From here on others may replace the dump.
-    dump.release(&made, &run.name).map_err(|fail| run.distrust(fail))?;
-    if config.wait_until_ready {
-        reporter.step("ready", |step| {
-            watch.until("ready", step, |readiness| *readiness == Readiness::Ready)?;
-            Ok(((), watch.snapshot.status.bound_volume_snapshot_content_name.clone().unwrap_or_default()))
-        })?;
+    if let Some(earlier) = run.adopt(observed.earlier.clone(), &dumps)? {
+        return run.await_ready(earlier.watches, &earlier.dumps, Duration::ZERO);
     }
-    run.summary(&watch.snapshot, &proof, made.took, began.elapsed())
+    run.back_up(dumps, &observed)
+}
+
+/// The names of the snapshots, in the order of the claims.
+fn names(config: &Create, global: &Global, now: DateTime<Utc>) -> Result<Vec<String>, Fail> {
+    let rand = config.rand.clone().unwrap_or_else(|| (0..6).map(|_| fastrand::lowercase()).collect());
+    let remedy = "correct BAK_VS_NAME_TEMPLATE (--vs-name-template) or BAK_VS_RAND (--vs-rand)";
+    let render = |pvc: &String| config.template.render(pvc, now, global.zone, &rand);
+    let names: Result<Vec<String>, String> = config.pvcs.iter().map(render).collect();
+    let names = names.map_err(|why| Fail::new(Exit::Usage, why).remedy(remedy))?;
+    let mut sorted = names.clone();
+    sorted.sort();
+    sorted.dedup();
+    if sorted.len() < names.len() {
+        let what = format!("the snapshots of {} would have one name: {}", config.pvcs.join(", "), sorted.join(", "));
+        return Err(Fail::new(Exit::Usage, what).remedy("put {{ .pvcName }} into BAK_VS_NAME_TEMPLATE"));
+    }
+    Ok(names)
 }
 
 /// What one run goes by.
@@ -87,159 +100,156 @@ struct Run<'a> {
     global: &'a Global,
     config: &'a Create,
     reporter: &'a Reporter,
-    kubectl: Kubectl,
-    now: DateTime<Utc>,
-    /// Marks every line of this run's reports, and the snapshot as this run's own.
-    nonce: String,
-    /// The VolumeSnapshot's name.
-    name: String,
+    kubectl: &'a Kubectl,
+    cut: Cut<'a>,
+    /// Marks every line of this run's reports.
+    nonce: &'a str,
+    began: Instant,
 }
 
-impl Run<'_> {
-    /// Reads the namespace and chooses the pod.
-    fn observe(&self) -> Result<Chosen, Fail> {
-        let (config, kubectl) = (self.config, &self.kubectl);
-        let database = &config.postgres;
-        self.reporter.step("observe", |_| {
-            let call = kubectl.target.observe(database.resource.kind.resource());
-            let list: List = kubectl.json(&call).map_err(|error| kubectl::fail(&error))?;
-            let namespace = &kubectl.target.namespace;
-            let mut pvcs: Vec<Pvc> = Vec::new();
-            let mut pods: Vec<Pod> = Vec::new();
-            let mut workload: Option<Workload> = None;
-            for item in list.items {
-                match item {
-                    Item::PersistentVolumeClaim(pvc) => pvcs.push(pvc),
-                    Item::Pod(pod) => pods.push(pod),
-                    Item::Deployment(found) | Item::StatefulSet(found) | Item::DaemonSet(found)
-                        if found.metadata.name == database.resource.name =>
-                    {
-                        workload = Some(found);
+/// Snapshots of an earlier try that are good, and the proofs of what they hold.
+struct Earlier<'a> {
+    watches: Vec<Watch<'a>>,
+    dumps: Vec<(Engine, Proof)>,
+}
+
+impl<'a> Run<'a> {
+    /// From the dumps to the ready snapshots.
+    fn back_up(&self, mut dumps: Vec<Dump<'_>>, observed: &Observed) -> Result<(), Fail> {
+        let hooked_in = observed.chosen.first().or(observed.mounters.first());
+        let mut hooks = Hooks::before(self.kubectl, hooked_in, &self.config.hooks, self.nonce)?;
+        let made: Vec<Made> = dumps.iter_mut().map(Dump::make).collect::<Result<_, _>>()?;
+        let prove = |(dump, made): (&Dump<'_>, &Made)| Ok((dump.database.engine, dump.look_again(made)?));
+        let proofs: Vec<(Engine, Proof)> = dumps.iter().zip(&made).map(prove).collect::<Result<_, Fail>>()?;
+        if dumps.is_empty() || !observed.mounters.is_empty() {
+            self.flush(&observed.mounters)?;
+        }
+        let created = self.snapshot(&proofs)?;
+        let mut watches = self.watches(created);
+        self.await_cut(&mut watches)?;
+        let hooked = hooks.after();
+        // From here on others may replace the dumps.
+        let name = &self.cut.names[0];
+        let released: Vec<_> = dumps.into_iter().zip(&made).map(|(dump, made)| dump.release(made, name)).collect();
+        released.into_iter().collect::<Result<Vec<()>, Fail>>().map_err(|fail| {
+            let holder: Vec<Snapshot> = watches.iter().take(1).map(|watch| watch.snapshot.clone()).collect();
+            self.cut.distrust(&holder, fail)
+        })?;
+        self.await_ready(watches, &proofs, made.iter().map(|made| made.took).sum())?;
+        hooked.map_err(|fail| {
+            let remedy = format!("{}; the backup itself is done", fail.remedy);
+            fail.remedy(remedy)
+        })
+    }
+
+    fn watches(&self, snapshots: Vec<Snapshot>) -> Vec<Watch<'a>> {
+        let watch = |snapshot| Watch::of(self.kubectl, snapshot, self.config.ready_timeout);
+        snapshots.into_iter().map(watch).collect()
+    }
+
+    fn await_cut(&self, watches: &mut [Watch<'_>]) -> Result<(), Fail> {
+        self.reporter.step("cut", |step| {
+            let mut times = Vec::new();
+            for watch in watches {
+                watch.until("cut", step, |readiness| matches!(readiness, Readiness::Cut | Readiness::Ready))?;
+                let at = watch.snapshot.status.creation_time.map(|time| self.global.zone.local(time).to_rfc3339());
+                times.push(at.unwrap_or_else(|| "an unknown time".into()));
+            }
+            Ok(((), format!("at {}", times.join(", "))))
+        })
+    }
+
+    /// Waits until all of them are ready, if that is wanted, and says what came of it.
+    fn await_ready(
+        &self,
+        mut watches: Vec<Watch<'_>>,
+        dumps: &[(Engine, Proof)],
+        dumped: Duration,
+    ) -> Result<(), Fail> {
+        if self.config.wait_until_ready {
+            self.reporter.step("ready", |step| {
+                let mut contents = Vec::new();
+                for watch in &mut watches {
+                    watch.until("ready", step, |readiness| *readiness == Readiness::Ready)?;
+                    contents.extend(watch.snapshot.status.bound_volume_snapshot_content_name.clone());
+                }
+                Ok(((), contents.join(", ")))
+            })?;
+        }
+        let snapshots: Vec<&Snapshot> = watches.iter().map(|watch| &watch.snapshot).collect();
+        self.summary(&snapshots, dumps, dumped)
+    }
+
+    /// Goes on with the snapshots of an earlier try of this run, if they hold what is proven: if the dump that their
+    /// proof is of is still the file's, it was the file's when they were cut. Otherwise this try makes its own.
+    fn adopt(&self, earlier: Vec<Snapshot>, dumps: &[Dump<'_>]) -> Result<Option<Earlier<'a>>, Fail> {
+        if earlier.is_empty() {
+            return Ok(None);
+        }
+        let mut proofs = Vec::new();
+        for dump in dumps {
+            let engine = dump.database.engine;
+            let proof = earlier[0].metadata.annotations.get(engine.annotation());
+            let Some(proof) = proof.and_then(|text| serde_json::from_str::<Proof>(text).ok()) else { return Ok(None) };
+            proofs.push((engine, proof));
+        }
+        let names: Vec<&str> = earlier.iter().map(|snapshot| snapshot.metadata.name.as_str()).collect();
+        tracing::info!("an earlier try of this run made {}, looking at what it holds", names.join(", "));
+        let mut watches = self.watches(earlier);
+        self.await_cut(&mut watches)?;
+        for (dump, (_, proof)) in dumps.iter().zip(&proofs) {
+            if !dump.is_still(proof)? {
+                tracing::info!("the dump was replaced since, making a new backup");
+                return Ok(None);
+            }
+        }
+        Ok(Some(Earlier { watches, dumps: proofs }))
+    }
+
+    /// Flushes volumes wherever a running pod mounts them. A container that cannot do that is told of, and no reason to
+    /// go without a snapshot: nothing in it was promised to be whole.
+    fn flush(&self, mounters: &[Chosen]) -> Result<(), Fail> {
+        self.reporter.step("flush", |_| {
+            let mut flushed = 0;
+            for chosen in mounters {
+                let mut values = vec![chosen.mounts.len().to_string()];
+                values.extend(chosen.mounts.iter().map(|mount| mount.mount_path.clone()));
+                let flush = || {
+                    let mut session = Session::start(self.kubectl, chosen, container::FLUSH, self.nonce, &values)?;
+                    session.until("end", FLUSH_TIME, |_, _| ())
+                };
+                match self.kubectl.patiently(flush) {
+                    Ok(_) => flushed += 1,
+                    Err(error) if matches!(error.ending, Ending::Signal(_) | Ending::OutOfTime(_)) => {
+                        return Err(kubectl::fail(&error));
                     }
-                    _ => {}
+                    Err(error) => tracing::warn!(
+                        "pod {} could not flush the volume; the snapshot may lack what it wrote last: {error}",
+                        chosen.pod
+                    ),
                 }
             }
-            let missing = |what: String| Fail::new(Exit::Precondition, what);
-            let names: Vec<&str> = pvcs.iter().map(|pvc| pvc.metadata.name.as_str()).collect();
-            let Some(pvc) = pvcs.iter().find(|pvc| pvc.metadata.name == config.pvc) else {
-                let there = if names.is_empty() { "it has none".into() } else { format!("it has {}", names.join(", ")) };
-                return Err(missing(format!("the namespace '{namespace}' has no PVC '{}' ({there})", config.pvc))
-                    .remedy("set BAK_PVC_NAME (--pvc-name) to the claim that holds the database, or name another namespace with -n"));
-            };
-            if pvc.status.phase != "Bound" {
-                return Err(missing(format!("the PVC '{}' is not bound but {}", config.pvc, pvc.status.phase))
-                    .remedy(format!("see kubectl describe pvc {} -n {namespace}", config.pvc)));
-            }
-            let chosen = pod::choose(&database.resource, &database.container, &config.pvc, workload.as_ref(), &pods);
-            let chosen = chosen.map_err(|why| match why {
-                NoPod::NoWorkload => missing(format!("the namespace '{namespace}' has no {}", database.resource))
-                    .remedy("set BAK_DB_POSTGRES_EXEC_RESOURCE (--db-postgres-exec-resource) to what runs the database"),
-                NoPod::NoPods => missing(format!("{} has no pods", database.resource))
-                    .remedy("scale it up, or name another resource"),
-                NoPod::NoneFits(why) => missing(format!("no pod of {} will do: {}", database.resource, why.join("; ")))
-                    .remedy("a dump is made in a ready pod that mounts the PVC in the container that is named"),
-            })?;
-            let what = format!("PVC {} in {namespace} is bound, pod {} mounts it", config.pvc, chosen.pod);
-            Ok((chosen, what))
+            Ok(((), format!("what holds no dump, flushed by {flushed} of {} pods that mount it", mounters.len())))
         })
     }
 
-    fn request<'r>(&'r self, proof: Option<&'r Proof>) -> Request<'r> {
-        let config = self.config;
-        Request {
-            name: &self.name,
-            namespace: &self.kubectl.target.namespace,
-            pvc: &config.pvc,
-            class: config.class.as_deref(),
-            kind: &config.label_type,
-            pod: config.label_pod.as_deref(),
-            retain: config.retain,
-            run: &self.nonce,
-            settings: &config.set,
-            postgres: proof,
-        }
-    }
-
-    /// The slots and the manifest of the snapshot, decided now.
-    fn decide(&self, proof: Option<&Proof>) -> Result<(Vec<SlotChoice>, Value), Fail> {
-        let (config, kubectl, zone) = (self.config, &self.kubectl, self.global.zone);
-        let slots = match config.retain {
-            Retain::Days(_) => Vec::new(),
-            Retain::DailyWeeklyMonthly => {
-                let list: List<Snapshot> = kubectl
-                    .json(&kubectl.target.list_snapshots())
-                    .map_err(|error| kubectl::fail(&error).during(Exit::Snapshot))?;
-                manifest::choose_slots(&config.pvc, &list.items, self.now, zone, config.ready_timeout)
-            }
-        };
-        let manifest = manifest::snapshot(&self.request(proof), &slots, self.now, zone);
-        Ok((slots, manifest))
-    }
-
-    /// Creates the VolumeSnapshot. A request that got no answer is made again under the same name; an object of that
-    /// name that carries this run's mark is the answer to the first.
-    fn snapshot(&self, proof: &Proof) -> Result<Snapshot, Fail> {
-        let (kubectl, name) = (&self.kubectl, &self.name);
+    /// Creates the VolumeSnapshots.
+    fn snapshot(&self, dumps: &[(Engine, Proof)]) -> Result<Vec<Snapshot>, Fail> {
         self.reporter.step("snapshot", |_| {
-            let (slots, manifest) = self.decide(Some(proof))?;
-            let text = manifest.to_string();
-            let parse =
-                |stdout: &mut dyn std::io::BufRead| serde_json::from_reader(stdout).map_err(std::io::Error::from);
-            let create = || kubectl.once::<Snapshot>(kubectl.target.create_snapshot(), &text, parse);
-            let created = kubectl.patiently(create).or_else(|error| {
-                if kubectl::refusal(&error) != Refusal::AlreadyExists {
-                    return Err(error);
-                }
-                let there: Snapshot = kubectl.json(&kubectl.target.get_snapshot(name))?;
-                if there.metadata.annotations.get(labels::RUN) == Some(&self.nonce) { Ok(there) } else { Err(error) }
+            let planned = self.cut.plan(dumps)?;
+            let created = self.cut.create(&planned)?;
+            let said = planned.iter().map(|planned| match self.config.retain {
+                Retain::Days(days) => format!("{}, retained for {days} days", planned.name),
+                Retain::DailyWeeklyMonthly => format!("{}, slots {}", planned.name, planned.slots_said()),
             });
-            let created = created.map_err(|error| {
-                let fail = kubectl::fail(&error).during(Exit::Snapshot);
-                if let Exit::Signal(_) = fail.exit {
-                    fail.remedy(format!(
-                        "the dump is proven and in place; the VolumeSnapshot {name} may be there, labelled"
-                    ))
-                } else if fail.remedy.is_empty() {
-                    fail.remedy("the dump is proven and in place; correct what the API says and run the backup again")
-                } else {
-                    fail
-                }
-            })?;
-            let taken: Vec<String> = slots
-                .iter()
-                .map(|slot| match &slot.holder {
-                    Some(holder) => format!("{} is held by {holder}", slot.value),
-                    None => slot.value.clone(),
-                })
-                .collect();
-            let what = match self.config.retain {
-                Retain::Days(days) => format!("{name}, retained for {days} days"),
-                Retain::DailyWeeklyMonthly => format!("{name}, slots {}", taken.join(", ")),
-            };
-            Ok((created, what))
+            Ok((created, said.collect::<Vec<_>>().join("; ")))
         })
-    }
-
-    /// A snapshot of which it is not sure that it holds what was proven keeps no slot and no proof.
-    fn distrust(&self, fail: Fail) -> Fail {
-        if fail.exit != Exit::Snapshot {
-            return fail;
-        }
-        let patch = self.kubectl.target.patch_snapshot(&self.name, &manifest::distrust(&fail.what));
-        match self.kubectl.patiently(|| self.kubectl.once(patch.clone(), "", |_| Ok(()))) {
-            Ok(()) => fail,
-            Err(error) => {
-                let remedy = format!("{}; it could not be marked so, delete it: {error}", fail.remedy);
-                fail.remedy(remedy)
-            }
-        }
     }
 
     /// The plan: the very calls and the very manifest that a run would make.
-    fn show_plan(&self, dump: &Dump<'_>) -> Result<(), Fail> {
-        let (config, target, name) = (self.config, &self.kubectl.target, &self.name);
-        let (database, chosen) = (&config.postgres, &dump.chosen);
-        let (slots, manifest) = self.decide(None)?;
+    fn show_plan(&self, dumps: &[Dump<'_>], mounters: &[Chosen]) -> Result<(), Fail> {
+        let (config, target) = (self.config, &self.kubectl.target);
+        let planned = self.cut.plan(&[])?;
         let mut steps = Vec::new();
         if let Some(locks) = &config.locks {
             let waits = humantime::format_duration(locks.timeout);
@@ -249,84 +259,98 @@ impl Run<'_> {
                 locks.dir.display()
             )));
         }
-        let shown = |value: &DbValue| match value {
-            DbValue::Literal(text) => escape::word(text),
-            DbValue::Variable(name) => format!("${name}"),
-        };
-        let password = match &database.password {
-            DbValue::Literal(_) => escape::MASK.to_string(),
-            variable => shown(variable),
-        };
-        steps.push(
-            Step::new(format!(
-                "In pod {}, container {}: check tools, database, path and space (done just now)",
-                chosen.pod, chosen.container
-            ))
-            .kubectl(&target.exec(&chosen.pod, &chosen.container)),
-        );
-        steps.push(
-            Step::new(format!("Dump into a temporary file, prove it, flush it, rename it to {}", database.dump_file)).command(format!(
-                "PGHOST={} PGPORT={} PGUSER={} PGPASSWORD={password} PGDATABASE={} pg_dump --no-password --format=plain --clean --if-exists | {} -c",
-                database.host, database.port, shown(&database.user), shown(&database.database), dump.look.compressor
-            )),
-        );
-        steps.push(
-            Step::new("Look at the file again through another stream, and flush its file system")
-                .kubectl(&target.exec(&chosen.pod, &chosen.container)),
-        );
-        let held: Vec<String> = slots
-            .iter()
-            .filter_map(|slot| Some(format!("{} is held by {}", slot.value, slot.holder.as_ref()?)))
-            .collect();
-        let held = if held.is_empty() { String::new() } else { format!(" ({})", held.join(", ")) };
-        steps.push(
-            Step::new(format!("Create the VolumeSnapshot {name}{held}"))
-                .kubectl(&target.create_snapshot())
-                .manifest(manifest),
-        );
+        if !config.hooks.before.is_empty() {
+            steps.push(Step::new("Run BAK_HOOK_PRE in the database's container, or where the volume is mounted"));
+        }
+        for dump in dumps {
+            let exec = target.exec(&dump.chosen.pod, &dump.chosen.container);
+            let at = format!("pod {}, container {}", dump.chosen.pod, dump.chosen.container);
+            steps.push(
+                Step::new(format!("In {at}: check tools, database, path and space (done just now)")).kubectl(&exec),
+            );
+            steps.push(
+                Step::new(format!(
+                    "Dump into a temporary file, prove it, flush it, rename it to {}",
+                    dump.database.dump_file
+                ))
+                .command(command(dump)),
+            );
+        }
+        for dump in dumps {
+            steps.push(
+                Step::new("Look at the file again through another stream, and flush its file system")
+                    .kubectl(&target.exec(&dump.chosen.pod, &dump.chosen.container)),
+            );
+        }
+        for mounter in mounters {
+            steps.push(
+                Step::new(format!("Flush the volume in pod {}", mounter.pod))
+                    .kubectl(&target.exec(&mounter.pod, &mounter.container)),
+            );
+        }
+        for planned in &planned {
+            let held = planned.held();
+            let held = if held.is_empty() { String::new() } else { format!(" ({})", held.join(", ")) };
+            steps.push(
+                Step::new(format!("Create the VolumeSnapshot {}{held}", planned.name))
+                    .kubectl(&target.create_snapshot())
+                    .manifest(planned.manifest.clone()),
+            );
+        }
         let goal = if config.wait_until_ready { "ready" } else { "cut" };
-        steps.push(
-            Step::new(format!("Wait until it is {goal}, up to {}", humantime::format_duration(config.ready_timeout)))
-                .kubectl(&target.watch_snapshot(name, None, config.ready_timeout)),
-        );
+        let limit = humantime::format_duration(config.ready_timeout);
+        for planned in &planned {
+            steps.push(Step::new(format!("Wait until it is {goal}, up to {limit}")).kubectl(&target.watch_snapshot(
+                &planned.name,
+                None,
+                config.ready_timeout,
+            )));
+        }
+        if !config.hooks.after.is_empty() {
+            steps.push(Step::new("Run BAK_HOOK_POST there once it is cut, and whatever else happens"));
+        }
         print(
             self.reporter,
             &match self.global.output {
                 Output::Text => format!(
-                    "Dry run: nothing was changed. Backup of PVC {} in {}, {} % full:\n{}",
-                    config.pvc,
+                    "Dry run: nothing was changed. Backup of PVC {} in {}{}:\n{}",
+                    config.pvcs.join(", "),
                     target.namespace,
-                    dump.site.used_percent,
+                    dumps.first().map(|dump| format!(", {} % full", dump.site.used_percent)).unwrap_or_default(),
                     plan::text(&steps)
                 ),
-                Output::Json => {
-                    pretty(&json!({"dryRun": true, "namespace": target.namespace, "pvc": config.pvc, "steps": steps}))
-                }
+                Output::Json => pretty(
+                    &json!({"dryRun": true, "namespace": target.namespace, "pvc": config.pvcs[0], "steps": steps}),
+                ),
             },
         )
     }
 
-    fn summary(&self, snapshot: &Snapshot, proof: &Proof, dumped: Duration, took: Duration) -> Result<(), Fail> {
-        let summary = Summary {
-            namespace: &self.kubectl.target.namespace,
-            pvc: &self.config.pvc,
-            volume_snapshot: &snapshot.metadata.name,
-            volume_snapshot_content: snapshot.status.bound_volume_snapshot_content_name.as_deref(),
+    fn summary(&self, snapshots: &[&Snapshot], dumps: &[(Engine, Proof)], dumped: Duration) -> Result<(), Fail> {
+        let of = |(pvc, snapshot): (&'a String, &&Snapshot)| One {
+            pvc,
+            volume_snapshot: snapshot.metadata.name.clone(),
+            volume_snapshot_content: snapshot.status.bound_volume_snapshot_content_name.clone(),
             creation_time: snapshot.status.creation_time,
             ready: snapshot.readiness() == Readiness::Ready,
-            restore_size: snapshot.status.restore_size.as_deref(),
-            labels: &snapshot.metadata.labels,
-            dump: proof,
-            dump_seconds: report::rounded(dumped),
-            seconds: report::rounded(took),
+            restore_size: snapshot.status.restore_size.clone(),
+            labels: snapshot.metadata.labels.clone(),
         };
-        print(
-            self.reporter,
-            &match self.global.output {
-                Output::Json => pretty(&json!(summary)),
-                Output::Text => summary.text(),
-            },
-        )
+        let mut all = self.config.pvcs.iter().zip(snapshots).map(of);
+        let Some(first) = all.next() else { return Ok(()) };
+        let summary = Summary {
+            namespace: &self.kubectl.target.namespace,
+            first,
+            others: all.collect(),
+            dumps: dumps.iter().map(|(engine, proof)| (*engine, proof)).collect(),
+            dump_seconds: report::rounded(dumped),
+            seconds: report::rounded(self.began.elapsed()),
+        };
+        let text = match self.global.output {
+            Output::Json => pretty(&json!(summary)),
+            Output::Text => summary.text(),
+        };
+        print(self.reporter, &text)
     }
 }
 
@@ -335,40 +359,78 @@ impl Run<'_> {
 #[serde(rename_all = "camelCase")]
 struct Summary<'a> {
     namespace: &'a str,
-    pvc: &'a str,
-    volume_snapshot: &'a str,
-    volume_snapshot_content: Option<&'a str>,
-    creation_time: Option<DateTime<Utc>>,
-    ready: bool,
-    restore_size: Option<&'a str>,
-    labels: &'a BTreeMap<String, String>,
-    dump: &'a Proof,
-    /// How long the dump tool and the compressor took.
+    /// The snapshot that holds the dumps.
+    #[serde(flatten)]
+    first: One<'a>,
+    /// Those of further claims.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    others: Vec<One<'a>>,
+    /// The dumps that it holds, by kind of database.
+    dumps: BTreeMap<Engine, &'a Proof>,
+    /// How long the dump tools and the compressors took.
     dump_seconds: f64,
     /// How long all of it took.
     seconds: f64,
 }
 
+/// One snapshot.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct One<'a> {
+    pvc: &'a str,
+    volume_snapshot: String,
+    volume_snapshot_content: Option<String>,
+    creation_time: Option<DateTime<Utc>>,
+    ready: bool,
+    restore_size: Option<String>,
+    labels: BTreeMap<String, String>,
+}
+
 impl Summary<'_> {
     fn text(&self) -> String {
-        let labels: Vec<String> = self
-            .labels
-            .iter()
-            .map(|(key, value)| format!("{}={value}", key.trim_start_matches("backup-ns.sh/")))
-            .collect();
-        let ready = if self.ready { "ready" } else { "cut, not ready yet" };
-        format!(
-            "Backup of PVC {} in {} is done in {:.1}s\n  snapshot  {} ({ready})\n  dump      {}, {} bytes, SHA-256 {}\n  tool      {}\n  labels    {}\n",
-            self.pvc,
-            self.namespace,
-            self.seconds,
-            self.volume_snapshot,
-            self.dump.file,
-            self.dump.bytes,
-            self.dump.sha256,
-            self.dump.tool,
-            labels.join(" ")
-        )
+        let all = || std::iter::once(&self.first).chain(&self.others);
+        let pvcs: Vec<&str> = all().map(|one| one.pvc).collect();
+        let mut text =
+            format!("Backup of PVC {} in {} is done in {:.1}s\n", pvcs.join(", "), self.namespace, self.seconds);
+        for one in all() {
+            let ready = if one.ready { "ready" } else { "cut, not ready yet" };
+            text.push_str(&format!("  snapshot  {} ({ready})\n", one.volume_snapshot));
+        }
+        for dump in self.dumps.values() {
+            let Proof { file, bytes, sha256, tool, .. } = dump;
+            text.push_str(&format!("  dump      {file}, {bytes} bytes, SHA-256 {sha256}\n  tool      {tool}\n"));
+        }
+        let label = |(key, value): (&String, &String)| format!("{}={value}", key.trim_start_matches("backup-ns.sh/"));
+        let labels: Vec<String> = self.first.labels.iter().map(label).collect();
+        text.push_str(&format!("  labels    {}\n", labels.join(" ")));
+        text
+    }
+}
+
+/// What the container's script runs, for people to read.
+fn command(dump: &Dump<'_>) -> String {
+    let database = dump.database;
+    let shown = |value: &DbValue| match value {
+        DbValue::Literal(text) => escape::word(text),
+        DbValue::Variable(name) => format!("${name}"),
+    };
+    let (user, name) = (shown(&database.user), shown(&database.database));
+    let password = match &database.password {
+        DbValue::Literal(_) => escape::MASK.to_string(),
+        variable => shown(variable),
+    };
+    let (host, port, compressor) = (&database.host, database.port, &dump.look.compressor);
+    match database.engine {
+        Engine::Postgres => format!(
+            "PGHOST={host} PGPORT={port} PGUSER={user} PGPASSWORD={password} PGDATABASE={name} \
+             pg_dump --no-password --format=plain --clean --if-exists | {compressor} -c"
+        ),
+        Engine::MySql => format!(
+            "mysqldump --defaults-file=<host={host} port={port} user={user} password={password}> \
+             --default-character-set={} --single-transaction --quick --routines --events --triggers --hex-blob \
+             --max-allowed-packet=1G -- {name} | {compressor} -c",
+            database.charset.as_deref().unwrap_or_default()
+        ),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::core::{labels, sweep};
 use crate::delete::{self, Fate};
 use crate::exit::{Exit, Fail};
 use crate::kubectl::{self, Kubectl, Refusal};
-use crate::process::{self, ProcessError};
+use crate::process::{self, Ending, ProcessError};
 use crate::report::Reporter;
 use crate::survey::Survey;
 
@@ -91,10 +91,15 @@ fn clear(
             if pause {
                 process::sleep(config.interval);
             }
-            if let Some(signal) = process::signal() {
-                let what = format!("ended by signal {signal}, {number} of {} deletions looked at", positions.len());
-                return Err(Fail::new(Exit::Signal(signal), what)
-                    .remedy("run it again: it goes on where it stopped, and nothing is lost"));
+            if let Some(ending) = process::hurried() {
+                let (exit, why) = match ending {
+                    Ending::Signal(signal) => (Exit::Signal(signal), format!("ended by signal {signal}")),
+                    _ => (Exit::Partly, "the time that BAK_TIMEOUT gives is up".into()),
+                };
+                let what = format!("{why}, {number} of {} deletions looked at", positions.len());
+                return Err(
+                    Fail::new(exit, what).remedy("run it again: it goes on where it stopped, and nothing is lost")
+                );
             }
             let kubectl = kubectl.in_namespace(&verdict.namespace);
             let look = kubectl.json(&kubectl.target.history()).inspect_err(|error| {

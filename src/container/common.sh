@@ -55,6 +55,9 @@ identity() {
   echo "$boot,$(readlink /proc/self/ns/pid || echo -),$(started 1 || echo -)"
 }
 
+# stripped TEXT: without newlines at its end, which a command substitution takes off.
+stripped() { printf '%s' "$1"; }
+
 # bytes FILE, inode FILE: of a file. `wc -c` would read all of it in busybox.
 # shellcheck disable=SC2012 # numbers, not names
 bytes() { ls -lnd -- "$1" | { read -r _ _ _ _ n _ && echo "$n"; }; }

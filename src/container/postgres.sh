@@ -21,6 +21,7 @@ db_name() { printf '%s' "$PGDATABASE"; }
 # db_answers, db_dump: a question, and the dump on stdout. Each replaces the shell that it is called in, so that its process
 # id is the tool's.
 db_answers() { exec psql --no-psqlrc --no-password --quiet --tuples-only --command 'SELECT 1' >/dev/null; }
+db_unsteady() { :; }
 db_dump() { exec pg_dump --no-password --format=plain --clean --if-exists; }
 
 # db_complete TAIL: whether the end of the plain text is the end of a whole dump: the closing comment, behind which recent
@@ -31,7 +32,7 @@ db_complete() {
   case $last in
   '\unrestrict '*)
     end=${end%"$nl$last"}
-    while [ "$end" != "${end%"$nl"}" ]; do end=${end%"$nl"}; done
+    end=$(stripped "$end")
     ;;
   esac
   case $end in *"$nl--$nl-- PostgreSQL database dump complete$nl--") return 0 ;; esac

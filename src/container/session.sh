@@ -5,6 +5,7 @@
 take && NONCE=$VALUE
 take && FILE=$VALUE
 take && HOLDER=$VALUE
+take && LIMIT=$VALUE
 take && MOUNTS=$VALUE
 mounts=
 while [ "$MOUNTS" -gt 0 ]; do
@@ -28,13 +29,17 @@ beat=$FILE.backup-ns.beat
 # the lock, the sign is also left beside it, for those who cannot see this process.
 ticker() {
   trap 'unheard=0' USR1
-  signs=0 unheard=0
+  signs=0 unheard=0 dumped_for=0
   while sleep 1 >/dev/null 2>&1; do
     main_lives || orphaned
     size=$(bytes "$own.dump" 2>/dev/null) || size=0
     say beat "${size:-0}" 2>/dev/null || kill -TERM "$main"
     signs=$((signs + 1)) unheard=$((unheard + 1))
     if [ -e "$own.held" ]; then echo "$NONCE $signs" >"$beat"; fi
+    if [ -e "$own.dump" ]; then
+      dumped_for=$((dumped_for + 1))
+      [ "$dumped_for" -ne "$LIMIT" ] || too_long
+    fi
     [ "$unheard" -lt 60 ] || kill -TERM "$main"
   done
 }
@@ -47,9 +52,19 @@ end() {
   if [ "$(started "$2")" = "$3" ]; then kill "-$1" "$2" 2>/dev/null; fi
 }
 
+# end_dump: ends the worker, of which the ticker knows only what it wrote down.
+end_dump() {
+  if { read -r dumper dumper_started <"$own.pid"; } 2>/dev/null; then end TERM "$dumper" "$dumper_started"; fi
+}
+
+too_long() {
+  say lost "the dump took longer than $LIMIT s"
+  end_dump
+}
+
 orphaned() {
   end TERM "$worker" "$worker_started"
-  if { read -r dumper dumper_started <"$own.pid"; } 2>/dev/null; then end TERM "$dumper" "$dumper_started"; fi
+  end_dump
   sleep 1 >/dev/null 2>&1
   tidy
   exit 0
@@ -108,7 +123,10 @@ look_round() {
   if [ -z "$missing" ]; then
     db_answers &
     children=$!
-    if await "$children"; then say answers yes; fi
+    if await "$children"; then
+      say answers yes
+      say unsteady "$(db_unsteady)"
+    fi
     children=
     say tool "$(db_version)"
     say database "$(db_name)"
@@ -234,8 +252,7 @@ dump() {
   tail=$(tr -d '\000' <"$own.tail")
   [ "${tail##*"$nl"}" = 0 ] || lost "the compressed file does not test whole"
   tail=${tail%"${nl}0"}
-  while [ "$tail" != "${tail%"$nl"}" ]; do tail=${tail%"$nl"}; done
-  db_complete "$tail" || lost "the dump does not end as a complete one does"
+  db_complete "$(stripped "$tail")" || lost "the dump does not end as a complete one does"
   read -r sum _ <"$own.sum"
   size=$(bytes "$own.dump")
   number=$(inode "$own.dump")

@@ -25,11 +25,14 @@ pub const DELETE_AFTER: &str = "backup-ns.sh/delete-after";
 pub const ENV_CONFIG: &str = "backup-ns.sh/env-config";
 /// Annotation: the proof of the PostgreSQL dump, JSON, see [`crate::core::proof::Proof`].
 pub const DUMP_POSTGRES: &str = "backup-ns.sh/dump-postgres";
+/// Annotation: the proof of the MySQL or MariaDB dump, likewise.
+pub const DUMP_MYSQL: &str = "backup-ns.sh/dump-mysql";
 /// Annotation: why the snapshot must not be taken for a backup, although it is ready.
 pub const DISTRUSTED: &str = "backup-ns.sh/distrusted";
 /// Finalizer: a deletion of ours has begun and is not through with the stored data, see [`crate::delete`].
 pub const SWEEP: &str = "backup-ns.sh/sweep";
-/// Annotation: the run that made the snapshot; tells our own object from another's of the same name.
+/// The run that made the snapshot: given, or the Job's, else of its own. Those of several claims share it, a retry finds its own
+/// by it, and it tells our own object from another's of the same name.
 pub const RUN: &str = "backup-ns.sh/run";
 
 /// The longest label value that Kubernetes takes, in bytes

@@ -24,6 +24,8 @@ pub struct Look {
     pub occupied: bool,
     /// Whether the database answered a query with these credentials.
     pub answers: bool,
+    /// Tables whose rows are not dumped as of one moment, separated by spaces.
+    pub unsteady: String,
     /// The dump tool and its version.
     pub tool: String,
     /// The database's name as it was resolved in the container.
@@ -52,6 +54,7 @@ impl Look {
             "writable" => self.writable = value == "yes",
             "occupied" => self.occupied = value == "yes",
             "answers" => self.answers = value == "yes",
+            "unsteady" => self.unsteady = value.trim().into(),
             "tool" => self.tool = value.into(),
             "database" => self.database = value.into(),
             "compressor" => self.compressor = value.into(),

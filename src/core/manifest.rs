@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
+use crate::core::engine::Engine;
 use crate::core::escape;
 use crate::core::labels;
 use crate::core::observed::{Readiness, Snapshot};
@@ -43,8 +44,8 @@ pub struct Request<'a> {
     pub run: &'a str,
     /// The settings that were set, in order, without passwords.
     pub settings: &'a [(String, String)],
-    /// The proof of the PostgreSQL dump that it holds.
-    pub postgres: Option<&'a Proof>,
+    /// The proofs of the dumps that it holds.
+    pub dumps: &'a [(Engine, Proof)],
 }
 
 /// A slot and who holds it.
@@ -101,6 +102,7 @@ pub fn snapshot_labels(
     let mut all = BTreeMap::from([
         (labels::TYPE.to_string(), request.kind.to_string()),
         (labels::PVC.to_string(), labels::pvc_value(request.pvc)),
+        (labels::RUN.to_string(), request.run.to_string()),
     ]);
     if let Some(pod) = request.pod {
         all.insert(labels::POD.into(), pod.into());
@@ -125,7 +127,7 @@ pub fn snapshot_labels(
 pub fn distrust(why: &str) -> Value {
     json!({"metadata": {
         "labels": {labels::DAILY: null, labels::WEEKLY: null, labels::MONTHLY: null},
-        "annotations": {labels::DUMP_POSTGRES: null, labels::DISTRUSTED: why},
+        "annotations": {labels::DUMP_POSTGRES: null, labels::DUMP_MYSQL: null, labels::DISTRUSTED: why},
     }})
 }
 
@@ -133,10 +135,9 @@ pub fn distrust(why: &str) -> Value {
 pub fn snapshot(request: &Request<'_>, slots: &[SlotChoice], now: DateTime<Utc>, zone: Zone) -> Value {
     let settings: Vec<String> =
         request.settings.iter().map(|(key, value)| format!("{key}={}", escape::quoted(value))).collect();
-    let mut annotations =
-        BTreeMap::from([(labels::RUN, request.run.to_string()), (labels::ENV_CONFIG, settings.join("\n"))]);
-    if let Some(proof) = request.postgres {
-        annotations.insert(labels::DUMP_POSTGRES, json!(proof).to_string());
+    let mut annotations = BTreeMap::from([(labels::ENV_CONFIG, settings.join("\n"))]);
+    for (engine, proof) in request.dumps {
+        annotations.insert(engine.annotation(), json!(proof).to_string());
     }
     let mut spec = json!({"source": {"persistentVolumeClaimName": request.pvc}});
     if let Some(class) = request.class {
@@ -215,7 +216,7 @@ mod tests {
             retain,
             run: "r1",
             settings: &[],
-            postgres: None,
+            dumps: &[],
         }
     }
 
@@ -224,7 +225,9 @@ mod tests {
         let slots = choose_slots("data", &[], now(), Zone::UTC, HOUR);
         let labels = snapshot_labels(&request(Retain::Days(30)), &slots, now(), Zone::UTC);
         let keys: Vec<&str> = labels.keys().map(String::as_str).collect();
-        assert_eq!(keys, [labels::DELETE_AFTER, labels::PVC, labels::RETAIN, labels::RETAIN_DAYS, labels::TYPE]);
+        let expected =
+            [labels::DELETE_AFTER, labels::PVC, labels::RETAIN, labels::RETAIN_DAYS, labels::RUN, labels::TYPE];
+        assert_eq!(keys, expected);
         assert_eq!(labels[labels::DELETE_AFTER], "2026-12-22");
     }
 

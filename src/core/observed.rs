@@ -196,6 +196,14 @@ pub struct Pod {
     pub status: PodStatus,
 }
 
+impl Pod {
+    /// The identity of the Job that made it, if one did
+    /// (<https://kubernetes.io/docs/reference/labels-annotations-taints/#batchkubernetesio-controller-uid>).
+    pub fn job(&self) -> Option<String> {
+        self.metadata.labels.get("batch.kubernetes.io/controller-uid").cloned()
+    }
+}
+
 /// `spec` of a [`Pod`].
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]

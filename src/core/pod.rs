@@ -120,7 +120,7 @@ pub fn choose(
     let mut refused = Vec::new();
     let mut fitting = Vec::new();
     for pod in candidates {
-        match mounts(pod, container, pvc) {
+        match ready_mounts(pod, container, pvc) {
             Ok(mounts) => fitting.push((pod, mounts)),
             Err(why) => refused.push(format!("pod {}: {why}", pod.metadata.name)),
         }
@@ -130,6 +130,17 @@ pub fn choose(
         Some((pod, mounts)) => Ok(Chosen { pod: pod.metadata.name.clone(), container: container.into(), mounts }),
         None => Err(NoPod::NoneFits(refused)),
     }
+}
+
+/// Every running pod that may write to the PVC, with the first of its containers that mounts it.
+pub fn mounters(pvc: &str, pods: &[Pod]) -> Vec<Chosen> {
+    let mounter = |pod: &Pod| {
+        pod.spec.containers.iter().find_map(|container| {
+            let mounts = mounts(pod, &container.name, pvc).ok()?;
+            Some(Chosen { pod: pod.metadata.name.clone(), container: container.name.clone(), mounts })
+        })
+    };
+    pods.iter().filter(|pod| pod.status.phase == "Running").filter_map(mounter).collect()
 }
 
 /// Where the container mounts the PVC, or why this pod will not do.
@@ -154,6 +165,12 @@ fn mounts(pod: &Pod, container: &str, pvc: &str) -> Result<Vec<VolumeMount>, Str
     if mounts.iter().all(|mount| mount.read_only) {
         return Err(format!("its container '{container}' mounts the PVC '{pvc}' read-only"));
     }
+    Ok(mounts)
+}
+
+/// As [`mounts`], in a pod that is ready.
+fn ready_mounts(pod: &Pod, container: &str, pvc: &str) -> Result<Vec<VolumeMount>, String> {
+    let mounts = mounts(pod, container, pvc)?;
     let ready = pod.status.conditions.iter().any(|c| c.kind == "Ready" && c.status == "True");
     if pod.status.phase != "Running" || !ready {
         return Err(format!("it is not ready (phase {})", pod.status.phase));

@@ -124,12 +124,12 @@ impl Target {
         self.call(Duration::ZERO, &["config", "view", "-o", "json"])
     }
 
-    /// Reads all that a backup is decided on, in one process: claims, pods, snapshots, and `workloads` if any.
-    pub fn observe(&self, workloads: Option<&str>) -> Vec<String> {
+    /// Reads all that a backup is decided on, in one process: claims, pods, snapshots, and these kinds of workload.
+    pub fn observe(&self, workloads: &[&str]) -> Vec<String> {
         let mut kinds = format!("persistentvolumeclaims,pods,{SNAPSHOTS}");
-        if let Some(workloads) = workloads {
+        for workload in workloads {
             kinds.push(',');
-            kinds.push_str(workloads);
+            kinds.push_str(workload);
         }
         self.call(self.request_timeout, &["get", &kinds, "-n", &self.namespace, "-o", "json"])
     }
@@ -253,7 +253,7 @@ mod tests {
     fn every_call_names_its_context_and_namespace() {
         let target = Target { context: Some("prod".into()), namespace: "shop".into(), ..Target::default() };
         let calls = [
-            target.observe(Some("deployments.apps")),
+            target.observe(&["deployments.apps"]),
             target.exec("p", "c"),
             target.list_snapshots(),
             target.get_snapshot("s"),

@@ -68,7 +68,7 @@ fn main() {
         return call.ask(&api, stdin, &faults);
     }
     match call.kind {
-        "session" | "second" => call.exec(script, stdin, &faults),
+        "session" | "second" | "hook" | "flush" => call.exec(script, stdin, &faults),
         "config" => call.answer(&call.scenario["config"]),
         "observe" => call.answer(&json!({"kind": "List", "items": call.observed()})),
         "list" => call.answer(&json!({"kind": "VolumeSnapshotList", "items": call.snapshots()})),
@@ -90,6 +90,8 @@ fn kind(args: &[String], script: &str) -> &'static str {
     let content = args.iter().any(|arg| arg.contains(CONTENTS.plural));
     match path.rsplit_once("/volumesnapshots").map(|(_, rest)| rest) {
         _ if has("exec") && script.contains("db_dump") => "session",
+        _ if has("exec") && script.contains("BEFORE") => "hook",
+        _ if has("exec") && script.contains("MOUNTS") => "flush",
         _ if has("exec") => "second",
         _ if has("config") => "config",
         // A change of many, whichever way.

@@ -315,6 +315,12 @@ impl Scenario {
         self
     }
 
+    /// Another object of the namespace.
+    pub fn also(mut self, object: Value) -> Scenario {
+        self.objects.push(object);
+        self
+    }
+
     /// A snapshot that is there already.
     pub fn snapshot(self, name: &str, labels: Value, status: Value) -> Scenario {
         let snapshot = json!({

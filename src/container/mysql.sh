@@ -1,0 +1,86 @@
+# MySQL's and MariaDB's part of a session: which tools, how to connect, how to dump, how a whole dump ends. Parameters go
+# to the clients as an option file that is nothing but an open descriptor: it stands in no argument list, no
+# environment and no directory.
+
+# db_take: the connection's parameters from stdin, with the defaults of the official images.
+db_take() {
+  DUMP=$(command -v mariadb-dump || command -v mysqldump || echo mysqldump)
+  CLIENT=$(command -v mariadb || command -v mysql || echo mysql)
+  DB_TOOLS="${DUMP##*/} ${CLIENT##*/}"
+  take && OPTIONS="[client]${nl}host=$(option "$VALUE")"
+  take && OPTIONS="$OPTIONS${nl}port=$VALUE"
+  take && { either "$VALUE" || VALUE=root; } && OPTIONS="$OPTIONS${nl}user=$(option "$VALUE")"
+  take && if either "$VALUE"; then OPTIONS="$OPTIONS${nl}password=$(option "$VALUE")"; fi
+  take && { either "$VALUE" || VALUE=; } && DATABASE=$VALUE
+  take && CHARSET=$VALUE
+}
+
+# either SPEC: as resolve, but what is called MYSQL_* may be called MARIADB_* too, which goes first, as in MariaDB's image.
+either() {
+  case $1 in "\$MYSQL_"*) resolve "\$MARIADB_${1#?MYSQL_}" && return ;; esac
+  resolve "$1"
+}
+
+# option TEXT: as the value of an option file, in double quotes, where a backslash begins an escape
+# (https://dev.mysql.com/doc/refman/8.4/en/option-files.html).
+option() {
+  rest=$1 quoted=
+  while [ -n "$rest" ]; do
+    first=${rest%"${rest#?}"}
+    rest=${rest#?}
+    case $first in
+    \\ | '"') quoted=$quoted\\$first ;;
+    "$nl") quoted=$quoted\\n ;;
+    "$cr") quoted=$quoted\\r ;;
+    *) quoted=$quoted$first ;;
+    esac
+  done
+  printf '"%s"' "$quoted"
+}
+cr=$(printf '\r')
+
+db_version() { "$DUMP" --version; }
+
+# db_name: what is dumped, however its name was found.
+db_name() { printf '%s' "$DATABASE"; }
+
+# with_options PROGRAM ARGUMENTS...: replaces the shell that it is called in, so that its process id is the tool's.
+with_options() {
+  program=$1
+  shift
+  exec "$program" --defaults-file=/dev/fd/9 "$@" 9<<OPTIONS
+$OPTIONS
+OPTIONS
+}
+
+ask() {
+  with_options "$CLIENT" --default-character-set=utf8mb4 --batch --skip-column-names --execute="$1" -- "$DATABASE"
+}
+
+db_answers() {
+  if [ -z "$DATABASE" ]; then
+    echo 'no database is named, and the container has no MYSQL_DATABASE' >&2
+    exit 1
+  fi
+  ask 'SELECT 1' >/dev/null
+}
+
+# db_unsteady: tables that a transaction does not hold still, separated by spaces: only InnoDB's are dumped as of one moment.
+db_unsteady() (
+  ask "SELECT table_name FROM information_schema.tables
+    WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE' AND engine <> 'InnoDB'" | tr '\n' ' '
+)
+
+db_dump() {
+  with_options "$DUMP" --default-character-set="$CHARSET" --single-transaction --quick --routines --events --triggers \
+    --hex-blob --max-allowed-packet=1G -- "$DATABASE"
+}
+
+# db_complete TAIL: whether the end of the plain text is the end of a whole dump: the last statement, which sets a variable
+# back to what it was, an empty line, and the closing comment. In a row a line's end is written as \n.
+db_complete() {
+  last=${1##*"$nl"}
+  case $last in '-- Dump completed'*) ;; *) return 1 ;; esac
+  case ${1%"$nl$last"} in *' */;'"$nl") return 0 ;; esac
+  return 1
+}

@@ -1,0 +1,166 @@
+//! Has the VolumeSnapshots of a backup cut: one for each claim, as close together as requests can be made. Must not know
+//! how the dumps in them came about.
+
+use std::io;
+use std::thread;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use crate::config::Create;
+use crate::core::engine::Engine;
+use crate::core::labels;
+use crate::core::manifest::{self, Request, Retain, SlotChoice};
+use crate::core::observed::{List, Snapshot};
+use crate::core::proof::Proof;
+use crate::core::zone::Zone;
+use crate::exit::{Exit, Fail};
+use crate::kubectl::{self, Kubectl, Refusal};
+
+/// What the snapshots of one run go by.
+#[derive(Debug)]
+pub struct Cut<'a> {
+    /// kubectl for the namespace.
+    pub kubectl: &'a Kubectl,
+    /// What is asked for.
+    pub config: &'a Create,
+    /// The day, week and month that the backup stands for.
+    pub now: DateTime<Utc>,
+    /// The zone of every date.
+    pub zone: Zone,
+    /// The run that they share.
+    pub run: String,
+    /// Their names, in the order of the claims.
+    pub names: Vec<String>,
+}
+
+/// A snapshot to be made.
+#[derive(Debug, Clone)]
+pub struct Planned {
+    /// Its name.
+    pub name: String,
+    /// Its slots, and who else holds them.
+    pub slots: Vec<SlotChoice>,
+    /// All of it.
+    pub manifest: Value,
+}
+
+impl Planned {
+    /// Its slots, and those that it does not get, in words.
+    pub fn slots_said(&self) -> String {
+        let taken = self.slots.iter().filter(|slot| slot.holder.is_none()).map(|slot| slot.value.clone());
+        taken.chain(self.held()).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The slots that it does not get, with their holders.
+    pub fn held(&self) -> Vec<String> {
+        let held = |slot: &SlotChoice| Some(format!("{} is held by {}", slot.value, slot.holder.as_ref()?));
+        self.slots.iter().filter_map(held).collect()
+    }
+}
+
+impl Cut<'_> {
+    /// Decides names, slots and manifests, now. The first claim's snapshot holds the dumps.
+    ///
+    /// # Errors
+    /// The snapshots that are there cannot be read: what is not known is never taken for free.
+    pub fn plan(&self, dumps: &[(Engine, Proof)]) -> Result<Vec<Planned>, Fail> {
+        let there = match self.config.retain {
+            Retain::Days(_) => Vec::new(),
+            Retain::DailyWeeklyMonthly => {
+                let call = self.kubectl.target.list_snapshots();
+                let list: List<Snapshot> =
+                    self.kubectl.json(&call).map_err(|error| kubectl::fail(&error).during(Exit::Snapshot))?;
+                list.items
+            }
+        };
+        let one = |(number, (pvc, name)): (usize, (&String, &String))| {
+            let config = self.config;
+            let slots = match config.retain {
+                Retain::Days(_) => Vec::new(),
+                Retain::DailyWeeklyMonthly => {
+                    manifest::choose_slots(pvc, &there, self.now, self.zone, config.ready_timeout)
+                }
+            };
+            let request = Request {
+                name,
+                namespace: &self.kubectl.target.namespace,
+                pvc,
+                class: config.class.as_deref(),
+                kind: &config.label_type,
+                pod: config.label_pod.as_deref(),
+                retain: config.retain,
+                run: &self.run,
+                settings: &config.set,
+                dumps: if number == 0 { dumps } else { &[] },
+            };
+            let manifest = manifest::snapshot(&request, &slots, self.now, self.zone);
+            Planned { name: name.clone(), slots, manifest }
+        };
+        Ok(self.config.pvcs.iter().zip(&self.names).enumerate().map(one).collect())
+    }
+
+    /// Creates them, all at once.
+    ///
+    /// # Errors
+    /// One of them could not be created; those that were count for nothing then.
+    pub fn create(&self, planned: &[Planned]) -> Result<Vec<Snapshot>, Fail> {
+        let outcomes: Vec<Result<Snapshot, Fail>> = thread::scope(|scope| {
+            let tasks: Vec<_> = planned.iter().map(|planned| scope.spawn(|| self.create_one(planned))).collect();
+            let failed = || Err(Fail::new(Exit::Snapshot, "a request was not made at all"));
+            tasks.into_iter().map(|task| task.join().unwrap_or_else(|_| failed())).collect()
+        });
+        let (made, mut failed): (Vec<_>, Vec<_>) = outcomes.into_iter().partition(Result::is_ok);
+        match failed.pop() {
+            Some(Err(fail)) => {
+                let made: Vec<Snapshot> = made.into_iter().flatten().collect();
+                Err(self.distrust(&made, fail))
+            }
+            _ => Ok(made.into_iter().flatten().collect()),
+        }
+    }
+
+    /// Creates one. A request that got no answer is made again under the same name; an object of that name that carries
+    /// this run's mark is the answer to the first.
+    fn create_one(&self, planned: &Planned) -> Result<Snapshot, Fail> {
+        let (kubectl, name) = (self.kubectl, &planned.name);
+        let text = planned.manifest.to_string();
+        let parse = |stdout: &mut dyn io::BufRead| serde_json::from_reader(stdout).map_err(io::Error::from);
+        let create = || kubectl.once::<Snapshot>(kubectl.target.create_snapshot(), &text, parse);
+        let created = kubectl.patiently(create).or_else(|error| {
+            if kubectl::refusal(&error) != Refusal::AlreadyExists {
+                return Err(error);
+            }
+            let there: Snapshot = kubectl.json(&kubectl.target.get_snapshot(name))?;
+            if there.metadata.labels.get(labels::RUN) == Some(&self.run) { Ok(there) } else { Err(error) }
+        });
+        created.map_err(|error| {
+            let fail = kubectl::fail(&error).during(Exit::Snapshot);
+            if let Exit::Signal(_) = fail.exit {
+                fail.remedy(format!(
+                    "the dump is proven and in place; the VolumeSnapshot {name} may be there, labelled"
+                ))
+            } else if fail.remedy.is_empty() {
+                fail.remedy("the dump is proven and in place; correct what the API says and run the backup again")
+            } else {
+                fail
+            }
+        })
+    }
+
+    /// Snapshots of which it is not sure that they hold what was proven keep no slot and no proof.
+    pub fn distrust(&self, snapshots: &[Snapshot], fail: Fail) -> Fail {
+        if fail.exit != Exit::Snapshot {
+            return fail;
+        }
+        let mut fail = fail;
+        for snapshot in snapshots {
+            let patch = self.kubectl.target.patch_snapshot(&snapshot.metadata.name, &manifest::distrust(&fail.what));
+            if let Err(error) = self.kubectl.patiently(|| self.kubectl.once(patch.clone(), "", |_| Ok(()))) {
+                let name = &snapshot.metadata.name;
+                fail.remedy = format!("{}; {name} could not be marked so, delete it: {error}", fail.remedy);
+            }
+        }
+        fail
+    }
+}

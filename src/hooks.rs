@@ -1,0 +1,106 @@
+//! What a user wants run in the database's container around a backup. It runs in a session of its own there, so that the
+//! command after runs however this program ends. Must not know what the commands do.
+
+use std::time::Duration;
+
+use crate::config;
+use crate::container;
+use crate::core::pod::Chosen;
+use crate::exit::{Exit, Fail};
+use crate::kubectl::Kubectl;
+use crate::process;
+use crate::session::{self, Session};
+
+/// How much longer a hook's end may take to be told than the hook itself.
+const SPARE: Duration = Duration::from_secs(30);
+
+/// Hooks whose command before was run, and whose command after will be, at the latest when this goes.
+pub struct Hooks<'a> {
+    config: &'a config::Hooks,
+    session: Option<Session>,
+}
+
+impl<'a> Hooks<'a> {
+    /// Runs the command before, where there are any commands.
+    ///
+    /// # Errors
+    /// It failed, and that is not to be overlooked. The command after runs all the same.
+    pub fn before(
+        kubectl: &Kubectl,
+        chosen: Option<&Chosen>,
+        config: &'a config::Hooks,
+        nonce: &str,
+    ) -> Result<Hooks<'a>, Fail> {
+        if config.before.is_empty() && config.after.is_empty() {
+            return Ok(Hooks { config, session: None });
+        }
+        let chosen = chosen.ok_or_else(|| {
+            Fail::new(Exit::Precondition, "there is no pod in which the hooks could run")
+                .remedy("start what mounts the volume, or leave BAK_HOOK_PRE and BAK_HOOK_POST unset")
+        })?;
+        let values = [config.timeout.as_secs().max(1).to_string(), config.before.clone(), config.after.clone()];
+        let start = || Session::start(kubectl, chosen, container::HOOK, nonce, &values);
+        // Asked once only: nobody knows whether a session that broke off has run its command.
+        let session = start().map_err(|error| session::fail(&error, Exit::Failed))?;
+        let mut hooks = Hooks { config, session: Some(session) };
+        match hooks.wait("before") {
+            Err(fail) if !config.go_on || matches!(fail.exit, Exit::Signal(_)) => Err(fail),
+            Err(fail) => {
+                tracing::warn!("going on all the same: {}", fail.what);
+                Ok(hooks)
+            }
+            Ok(()) => Ok(hooks),
+        }
+    }
+
+    /// Runs the command after, whatever came before, and be it a signal.
+    ///
+    /// # Errors
+    /// It failed, and that is not to be overlooked.
+    pub fn after(&mut self) -> Result<(), Fail> {
+        let Some(session) = &self.session else { return Ok(()) };
+        if self.config.after.is_empty() {
+            self.session = None;
+            return Ok(());
+        }
+        session.tell("after");
+        let outcome = process::unhurried(|| self.wait("after"));
+        self.session = None;
+        match outcome {
+            Err(fail) if self.config.go_on => {
+                tracing::warn!("going on all the same: {}", fail.what);
+                Ok(())
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Waits for the end of the command `which`.
+    fn wait(&mut self, which: &str) -> Result<(), Fail> {
+        let Some(session) = &mut self.session else { return Ok(()) };
+        let setting = if which == "before" { "BAK_HOOK_PRE" } else { "BAK_HOOK_POST" };
+        let status = session
+            .until(which, self.config.timeout + SPARE, |_, _| ())
+            .map_err(|error| session::fail(&error, Exit::Failed))?;
+        let what = match status.as_str() {
+            "0" => return Ok(()),
+            "timeout" => {
+                format!("{setting} was not done within {}", humantime::format_duration(self.config.timeout))
+            }
+            status => format!("{setting} ended with status {status}"),
+        };
+        let said = session.said();
+        let said = if said.is_empty() { said } else { format!(": {said}") };
+        Err(Fail::new(Exit::Failed, format!("{what}{said}"))
+            .remedy("correct the command, or set BAK_HOOK_ON_ERROR=continue (--hook-on-error) to overlook it"))
+    }
+}
+
+impl Drop for Hooks<'_> {
+    /// The command after runs even where the backup was left in the middle.
+    fn drop(&mut self) {
+        if let Err(fail) = self.after() {
+            tracing::warn!("{}", fail.what);
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! What surrounds the dumps of a backup: both kinds of database or none, hooks, several claims, runs that are tried again,
+//! limits of time. With the fake kubectl; what real servers do with it is in tests/cluster.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+
+mod support;
+
+use serde_json::{Value, json};
+use support::{ALWAYS, Event, FORBIDDEN, Fault, ONCE, Outcome, Scenario, each};
+
+const MYSQL_TEXT: &str =
+    "CREATE TABLE t (a int);\n/*!40111 SET SQL_NOTES=@OLD_SQL_NOTES */;\n\n-- Dump completed on 2026-01-02  3:04:05\n";
+
+/// A container with MariaDB's tools, too.
+fn with_mysql(scenario: Scenario) -> Scenario {
+    let folder = scenario.dir().join("mysql");
+    std::fs::create_dir(&folder).unwrap();
+    let file = folder.join("dump.sql.gz").display().to_string();
+    scenario
+        .file("mysql.text", MYSQL_TEXT)
+        .tool("mysql", r#"cat "${1#--defaults-file=}" >"$FAKE_KUBECTL_DIR/mysql.options"; echo odd"#)
+        .tool(
+            "mysqldump",
+            r#"case $1 in --version) echo 'mysqldump  Ver 9.0'; exit ;; esac
+            cd "$FAKE_KUBECTL_DIR"; echo "$*" >mysql.argv; cat mysql.text"#,
+        )
+        .env("BAK_DB_MYSQL", "true")
+        .env("BAK_DB_MYSQL_DUMP_FILE", &file)
+        .env("BAK_DB_MYSQL_EXEC_CONTAINER", "postgres")
+        .env("BAK_DB_MYSQL_DB", "shop")
+        .env("BAK_DB_MYSQL_PASSWORD", "p\"w\\ 1")
+}
+
+fn skipping() -> Scenario {
+    Scenario::new().env("BAK_DB_POSTGRES", "false").arg("--db-skip")
+}
+
+fn hooked(scenario: Scenario) -> Scenario {
+    let log = scenario.dir().join("hooked").display().to_string();
+    let (before, after) = (format!("echo before >>{log}"), format!("echo after >>{log}"));
+    scenario.tool("sh", r#"exec /bin/sh "$@""#).env("BAK_HOOK_PRE", &before).env("BAK_HOOK_POST", &after)
+}
+
+fn two_claims() -> Scenario {
+    let claim = json!({"kind": "PersistentVolumeClaim", "metadata": {"name": "other"}, "status": {"phase": "Bound"}});
+    let scenario = Scenario::new().also(claim).arg("--pvc-name=data,other");
+    let mount = scenario.dir().join("data").display().to_string();
+    scenario.object("Pod", |pod| {
+        let volume = json!({"name": "w", "persistentVolumeClaim": {"claimName": "other"}});
+        pod["spec"]["volumes"].as_array_mut().unwrap().push(volume);
+        let mounts = pod["spec"]["containers"][0]["volumeMounts"].as_array_mut().unwrap();
+        mounts.push(json!({"name": "w", "mountPath": mount}));
+    })
+}
+
+fn annotation(snapshot: &Value, key: &str) -> Option<String> {
+    Some(snapshot["metadata"]["annotations"][format!("backup-ns.sh/{key}")].as_str()?.to_string())
+}
+
+/// What the hooks wrote, once the run is over.
+fn hook_log(_: &Outcome<'_>, scenario: &Scenario) -> String {
+    scenario.lines("hooked").join(" ")
+}
+
+#[test]
+fn both_databases_are_proven_before_one_snapshot() {
+    let scenario = with_mysql(Scenario::new());
+    scenario.run().exits(0).calls("config observe session session second second create watch").clean().holds_new();
+    let snapshot = &scenario.snapshots()[0];
+    let proof = |engine: &str| -> Value { serde_json::from_str(&annotation(snapshot, engine).unwrap()).unwrap() };
+    assert_eq!(proof("dump-mysql")["database"], "shop");
+    assert_eq!(proof("dump-mysql")["tool"], "mysqldump  Ver 9.0");
+    assert_ne!(proof("dump-mysql")["sha256"], proof("dump-postgres")["sha256"]);
+    let options = scenario.lines("mysql.options").join("\n");
+    assert!(options.contains(r#"password="p\"w\\ 1""#) && options.contains("host=\"127.0.0.1\""), "{options}");
+    let argv = scenario.lines("mysql.argv").join(" ");
+    for option in ["--single-transaction", "--routines", "--events", "--triggers", "--hex-blob", "=utf8mb4", "-- shop"]
+    {
+        assert!(argv.contains(option), "{option}: {argv}");
+    }
+    assert!(!argv.contains("p\"w"));
+}
+
+#[test]
+fn one_database_that_fails_fails_the_backup() {
+    let cut = "CREATE TABLE t (a int);\n-- Dump completed on 2026-01-02  3:04:05\n";
+    let scenario = with_mysql(Scenario::new()).file("mysql.text", cut);
+    scenario.run().exits(6).says(&["does not end as a complete one does"]).clean().snapshots(0);
+    assert!(!scenario.dir().join("mysql/dump.sql.gz").exists());
+    let scenario = with_mysql(Scenario::new()).tool("mysql", "echo 'Access denied' >&2; exit 1");
+    scenario.run().exits(4).says(&["does not answer", "Access denied"]).clean().keeps_old().snapshots(0);
+    let scenario = with_mysql(Scenario::new()).without("mysqldump");
+    scenario.run().exits(4).says(&["lacks: mysqldump"]).clean().keeps_old().snapshots(0);
+}
+
+#[test]
+fn tables_that_are_not_held_still_are_named() {
+    let scenario = with_mysql(Scenario::new().env("BAK_DB_POSTGRES", "false"));
+    scenario.run().exits(0).calls("config observe session second create watch").says(&["held still: odd"]).clean();
+}
+
+#[test]
+fn without_a_dump_the_volume_is_flushed() {
+    let scenario = skipping();
+    scenario.run().exits(0).calls("config observe flush create watch").clean().keeps_old().snapshots(1);
+    assert!(annotation(&scenario.snapshots()[0], "dump-postgres").is_none());
+    // What cannot be flushed is told, and no reason to go without.
+    let scenario = skipping().fault("flush", ALWAYS, Fault::Refuse(FORBIDDEN));
+    scenario.run().exits(0).says(&["could not flush"]).snapshots(1);
+    // Nobody mounts it.
+    let scenario = skipping().object("Pod", |pod| pod["status"]["phase"] = json!("Pending"));
+    scenario.run().exits(0).calls("config observe create watch").snapshots(1);
+}
+
+#[test]
+fn hooks_run_before_the_dump_and_once_the_snapshot_is_cut() {
+    let scenario = hooked(Scenario::new());
+    let outcome = scenario.run().exits(0).calls("config observe session hook second create watch").clean().holds_new();
+    assert_eq!(hook_log(&outcome, &scenario), "before after");
+    let said = format!("{}{}", outcome.stdout, outcome.stderr);
+    assert!(!said.contains("echo before") && !outcome.argv("hook").contains("echo"), "{outcome}");
+    assert!(!scenario.snapshots()[0].to_string().contains("echo before"));
+}
+
+#[test]
+fn the_hook_after_runs_whatever_fails() {
+    each(&["session", "second", "create", "watch"], |call| {
+        let scenario = hooked(Scenario::new()).args_also(&["--retry-timeout=1s", "--vs-wait-until-ready-timeout=2s"]);
+        let scenario = scenario.fault(call, ALWAYS, Fault::Refuse(FORBIDDEN));
+        let outcome = scenario.run().exits(4).clean();
+        // Nothing is run around a backup that never began.
+        let expected = if *call == "session" { "" } else { "before after" };
+        assert_eq!(hook_log(&outcome, &scenario), expected, "{outcome}");
+    });
+}
+
+#[test]
+fn a_hook_that_fails_counts_unless_it_may() {
+    let failing = |which: &str| hooked(Scenario::new()).env(which, "echo oh no >&2; exit 7");
+    failing("BAK_HOOK_PRE")
+        .run()
+        .exits(1)
+        .says(&["BAK_HOOK_PRE ended with status 7", "oh no"])
+        .clean()
+        .keeps_old()
+        .snapshots(0);
+    failing("BAK_HOOK_POST")
+        .run()
+        .exits(1)
+        .says(&["BAK_HOOK_POST ended with status 7", "the backup itself is done"])
+        .clean()
+        .snapshots(1);
+    for which in ["BAK_HOOK_PRE", "BAK_HOOK_POST"] {
+        failing(which)
+            .arg("--hook-on-error=continue")
+            .run()
+            .exits(0)
+            .says(&["going on all the same"])
+            .clean()
+            .snapshots(1);
+    }
+    let slow = hooked(Scenario::new()).env("BAK_HOOK_PRE", "exec \"$REAL/sleep\" 60").arg("--hook-timeout=1s");
+    slow.run().exits(1).says(&["BAK_HOOK_PRE was not done within 1s"]).clean().keeps_old();
+}
+
+#[test]
+fn a_signal_does_not_keep_the_hook_after_from_running() {
+    let scenario = hooked(Scenario::new()).held();
+    let outcome = scenario.start().until("dumping").signal("TERM").finish().exits(143).clean().keeps_old();
+    assert_eq!(hook_log(&outcome, &scenario), "before after");
+}
+
+#[test]
+fn several_claims_share_their_run() {
+    let scenario = two_claims();
+    let outcome = scenario.run().exits(0).clean().holds_new().snapshots(2);
+    assert_eq!((outcome.count("create"), outcome.count("flush"), outcome.count("watch")), (2, 1, 2), "{outcome}");
+    let snapshots = scenario.snapshots();
+    let run = |snapshot: &Value| snapshot["metadata"]["labels"]["backup-ns.sh/run"].as_str().unwrap().to_string();
+    assert_eq!(run(&snapshots[0]), run(&snapshots[1]));
+    let dumps = snapshots.iter().filter(|snapshot| annotation(snapshot, "dump-postgres").is_some());
+    assert_eq!(dumps.count(), 1, "the first claim alone holds the dump");
+}
+
+#[test]
+fn a_backup_of_several_claims_is_whole_or_none() {
+    let scenario = two_claims().fault("create", ONCE, Fault::Refuse(FORBIDDEN));
+    scenario.run().exits(4).clean().snapshots(1);
+    let scenario = two_claims().args_also(&["--retry-timeout=0s"]).fault(
+        "create",
+        ONCE,
+        Fault::Refuse("Error from server (Invalid): no"),
+    );
+    let outcome = scenario.run().exits(7).clean().snapshots(1);
+    assert_eq!(outcome.count("patch"), 1, "what was made counts for nothing: {outcome}");
+    two_claims().arg("--vs-name-template=one").run().exits(2).says(&["would have one name"]).lost_nothing();
+    Scenario::new().arg("--pvc-name=data,missing").run().exits(4).says(&["no PVC 'missing'"]).lost_nothing();
+}
+
+#[test]
+fn a_run_that_is_tried_again_adopts_its_snapshot() {
+    let scenario = Scenario::new().arg("--run-id=night");
+    scenario.run().exits(0).snapshots(1);
+    let outcome = scenario.run().exits(0).says(&["an earlier try"]).clean().snapshots(1);
+    assert_eq!((outcome.count("create"), outcome.count("second")), (0, 1), "{outcome}");
+    // What is on the volume now is not what that snapshot was proven to hold.
+    std::fs::write(scenario.dir().join("data/dump.sql.gz"), "another").unwrap();
+    scenario.run().exits(0).says(&["was replaced since"]).clean().snapshots(2);
+    // Another run has nothing to do with it.
+    let scenario = scenario.args(&["create", "--run-id=next"]);
+    scenario.run().exits(0).clean().snapshots(3);
+}
+
+#[test]
+fn a_failed_snapshot_is_not_adopted() {
+    let failed = [&[Event::Error("no")][..]];
+    let scenario = Scenario::new().args_also(&["--run-id=night", "--vs-wait-until-ready-timeout=2s"]).watches(&failed);
+    scenario.run().exits(7).snapshots(1);
+    let scenario = scenario.watches(&[&[Event::Cut, Event::Ready]]);
+    scenario.run().exits(0).clean().snapshots(2);
+}
+
+#[test]
+fn all_of_it_ends_when_its_time_is_up() {
+    let calls = [("config", 1), ("observe", 1), ("session", 4), ("second", 6), ("create", 7), ("watch", 7)];
+    each(&calls, |(call, code)| {
+        let scenario = Scenario::new().arg("--timeout=6s").fault(call, ALWAYS, Fault::Hang);
+        let outcome = scenario.run().exits(*code).says(&["not done within 6s in all", "BAK_TIMEOUT"]);
+        outcome.clean();
+    });
+}
+
+#[test]
+fn a_dump_that_takes_too_long_is_ended_where_it_runs() {
+    let scenario = Scenario::new().held().arg("--dump-timeout=2s");
+    scenario.run().exits(6).says(&["took longer than 2 s", "BAK_DUMP_TIMEOUT"]).clean().keeps_old().snapshots(0);
+}
