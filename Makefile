@@ -41,7 +41,7 @@ bench: build ## Measure on the cluster: create, and pruning at a thousand namesp
 	@tests/bench.sh
 	@tests/bench-retain.sh
 
-demo: build ## A cluster, a database, a backup, and the proof that the snapshot holds it
+demo: build ## A cluster, a database, a backup, and the proof that the snapshot holds it (DB=mariadb for the other)
 	@kind/demo/demo.sh
 
 cluster-up: ## A cluster to run on: yours, kind's, or a local one without Docker

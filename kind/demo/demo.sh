@@ -1,9 +1,16 @@
 #!/bin/sh
-# The main job from end to end: a cluster, a PostgreSQL in it, a backup, and the proof from the snapshot itself that the
-# dump is in it.
+# The main job from end to end: a cluster, a database in it, a backup, and the proof from the snapshot itself that the
+# dump is in it. DB=postgres (the default) or DB=mariadb.
 set -eu
 cd "$(dirname "$0")/../.."
-namespace=demo
+case ${DB:-postgres} in
+postgres) namespace=demo database=PostgreSQL manifest=postgres.yaml flag=--db-postgres annotation=dump-postgres image=postgres:15 ;;
+mariadb) namespace=demo-mariadb database=MariaDB manifest=mariadb.yaml flag=--db-mysql annotation=dump-mysql image=mariadb:10.11 ;;
+*)
+	echo "demo: error: DB is '$DB'; accepted: postgres, mariadb" >&2
+	exit 2
+	;;
+esac
 
 step() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
 k() { kubectl -n "$namespace" "$@"; }
@@ -13,13 +20,13 @@ kind/cluster.sh up
 environment=$(kind/cluster.sh env)
 eval "$environment"
 
-step "2. A namespace with a PostgreSQL of 300,000 rows and a large object (kind/demo/postgres.yaml)"
+step "2. A namespace with a $database of 300,000 rows and a large object (kind/demo/$manifest)"
 kubectl create namespace "$namespace" --dry-run=client -o yaml | kubectl apply -f -
-k apply -f kind/demo/postgres.yaml
+k apply -f "kind/demo/$manifest"
 k rollout status deployment/app-base --timeout=180s
 
-step "3. The backup: backup-ns create -n $namespace --db-postgres"
-summary=$(target/release/backup-ns create -n "$namespace" --db-postgres)
+step "3. The backup: backup-ns create -n $namespace $flag"
+summary=$(target/release/backup-ns create -n "$namespace" "$flag")
 printf '%s\n' "$summary"
 snapshot=$(printf '%s\n' "$summary" | sed -n 's/^ *snapshot  *\([^ ]*\).*/\1/p')
 
@@ -27,7 +34,7 @@ step "4. The snapshots of the namespace: kubectl -n $namespace get volumesnapsho
 k get volumesnapshots -L backup-ns.sh/type,backup-ns.sh/delete-after
 
 step "5. A volume made from the snapshot $snapshot, and the dump in it"
-proof=$(k get volumesnapshot "$snapshot" -o 'jsonpath={.metadata.annotations.backup-ns\.sh/dump-postgres}')
+proof=$(k get volumesnapshot "$snapshot" -o "jsonpath={.metadata.annotations.backup-ns\\.sh/$annotation}")
 said=$(printf '%s' "$proof" | sed 's/.*"sha256":"\([0-9a-f]*\)".*/\1/')
 k delete pod/proof pvc/proof --ignore-not-found --grace-period=1 >/dev/null
 k apply -f - <<MANIFEST
@@ -46,7 +53,7 @@ spec:
   terminationGracePeriodSeconds: 1
   containers:
     - name: proof
-      image: postgres:15
+      image: $image
       imagePullPolicy: IfNotPresent
       command: [sleep, infinity]
       volumeMounts: [{name: restored, mountPath: /restored}]

@@ -90,8 +90,13 @@ impl Tenant {
 
     /// The demo workload as the README's first command makes it.
     pub fn demo(name: &str) -> Tenant {
+        Tenant::of(name, "postgres.yaml")
+    }
+
+    /// A workload of kind/demo.
+    pub fn of(name: &str, manifest: &str) -> Tenant {
         let tenant = Tenant::empty(name);
-        let manifest = root().join("kind/demo/postgres.yaml");
+        let manifest = root().join("kind/demo").join(manifest);
         tenant.kubectl(&["apply", "-f", manifest.to_str().unwrap()]);
         tenant.await_ready();
         tenant
@@ -274,7 +279,10 @@ impl Tenant {
     }
 
     pub fn create_with(&self, args: &[&str], change: impl Fn(&mut Command)) -> Backup {
-        self.run(&[&["create", "--db-postgres"], args].concat(), change)
+        // A database that is not named otherwise is PostgreSQL.
+        let named = args.iter().any(|arg| arg.starts_with("--db-mysql") || arg.starts_with("--db-skip"));
+        let create: &[&str] = if named { &["create"] } else { &["create", "--db-postgres"] };
+        self.run(&[create, args].concat(), change)
     }
 
     /// `backup-ns` with these arguments, in this namespace.
@@ -323,15 +331,27 @@ impl Tenant {
 
     /// A pod that mounts the volume of a snapshot at /restored, in a PostgreSQL of its own.
     pub fn scratch(&self, snapshot: &str) {
+        let probe = json!(["pg_isready", "-h", "127.0.0.1", "-U", "app"]);
+        self.scratch_in("postgres:15", snapshot, &[("POSTGRES_USER", "app"), ("POSTGRES_PASSWORD", "x")], &probe);
+    }
+
+    /// A pod that mounts the volume of a snapshot at /restored, in a MariaDB of its own.
+    pub fn scratch_mariadb(&self, snapshot: &str) {
+        let probe = json!(["mariadb-admin", "-h127.0.0.1", "-uroot", "-px", "ping"]);
+        let env = [("MARIADB_ROOT_PASSWORD", "x"), ("MARIADB_DATABASE", "app")];
+        self.scratch_in("mariadb:10.11", snapshot, &env, &probe);
+    }
+
+    fn scratch_in(&self, image: &str, snapshot: &str, env: &[(&str, &str)], probe: &Value) {
+        let env: Vec<Value> = env.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
         let size = self.get(&["pvc", "data"])["spec"]["resources"]["requests"]["storage"].as_str().unwrap().to_string();
         let pod = json!({
             "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "scratch"},
             "spec": {
                 "terminationGracePeriodSeconds": 1,
                 "containers": [{
-                    "name": "postgres", "image": "postgres:15", "imagePullPolicy": "IfNotPresent",
-                    "env": [{"name": "POSTGRES_USER", "value": "app"}, {"name": "POSTGRES_PASSWORD", "value": "x"}],
-                    "readinessProbe": {"exec": {"command": ["pg_isready", "-h", "127.0.0.1", "-U", "app"]}, "periodSeconds": 1},
+                    "name": "scratch", "image": image, "imagePullPolicy": "IfNotPresent", "env": env,
+                    "readinessProbe": {"exec": {"command": probe}, "periodSeconds": 1},
                     "volumeMounts": [{"name": "restored", "mountPath": "/restored"}],
                 }],
                 "volumes": [{"name": "restored", "persistentVolumeClaim": {"claimName": "restored"}}],

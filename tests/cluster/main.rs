@@ -2,8 +2,10 @@
 //! turns, because some of them stop parts of the cluster.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
+mod databases;
 mod kit;
 mod prune;
+mod runs;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -107,7 +109,7 @@ fn without_the_flush_the_snapshot_would_not_hold_the_dump() {
     let snapshot = summary["volumeSnapshot"].as_str().unwrap();
     tenant.scratch(snapshot);
     let (_, sum) = tenant.scratch_sh("sha256sum /restored/dump.sql.gz | cut -d ' ' -f 1");
-    assert_ne!(sum, summary["dump"]["sha256"].as_str().unwrap(), "the storage flushed by itself");
+    assert_ne!(sum, summary["dumps"]["postgres"]["sha256"].as_str().unwrap(), "the storage flushed by itself");
 }
 
 #[test]
@@ -117,7 +119,7 @@ fn a_kubelet_that_dies_during_the_dump_makes_no_backup() {
         return;
     }
     let tenant = Tenant::small("kubelet", 256, |_| ());
-    let old = tenant.backup(&[])["dump"]["sha256"].as_str().unwrap().to_string();
+    let old = tenant.backup(&[])["dumps"]["postgres"]["sha256"].as_str().unwrap().to_string();
     let gate = tenant.gate();
     // Over SPDY kubectl exits 0 when the kubelet dies under it.
     let backup = tenant.create_with(&[], |command| {
@@ -140,7 +142,7 @@ fn a_kubelet_that_dies_during_the_dump_makes_no_backup() {
 #[ignore = "needs a cluster: make test"]
 fn a_full_disk_leaves_the_old_dump() {
     let tenant = Tenant::small("full", 256, |_| ());
-    let old = tenant.backup(&[])["dump"]["sha256"].as_str().unwrap().to_string();
+    let old = tenant.backup(&[])["dumps"]["postgres"]["sha256"].as_str().unwrap().to_string();
     // 20 MB that do not compress, locked until the disk is full.
     tenant.sql(
         "INSERT INTO gate SELECT 1; CREATE TABLE noise AS SELECT md5(random()::text) t FROM generate_series(1, 400000)",
@@ -160,7 +162,7 @@ fn a_full_disk_leaves_the_old_dump() {
 #[ignore = "needs a cluster: make test"]
 fn a_pod_deleted_during_the_dump_makes_no_backup() {
     let tenant = Tenant::small("podgone", 256, |_| ());
-    let old = tenant.backup(&[])["dump"]["sha256"].as_str().unwrap().to_string();
+    let old = tenant.backup(&[])["dumps"]["postgres"]["sha256"].as_str().unwrap().to_string();
     let gate = tenant.gate();
     let backup = tenant.create(&[]);
     tenant.await_dump();
@@ -178,7 +180,7 @@ fn a_pod_deleted_during_the_dump_makes_no_backup() {
 #[ignore = "needs a cluster: make test"]
 fn nothing_runs_on_when_backup_ns_is_ended() {
     let tenant = Tenant::small("signals", 256, |_| ());
-    let old = tenant.backup(&[])["dump"]["sha256"].as_str().unwrap().to_string();
+    let old = tenant.backup(&[])["dumps"]["postgres"]["sha256"].as_str().unwrap().to_string();
     // Over WebSocket the container's stdin ends; over SPDY its shell is killed.
     let cases = [("TERM", Some(143)), ("INT", Some(130)), ("KILL", None)];
     for ((name, code), websockets) in cases.into_iter().flat_map(|case| [(case, "true"), (case, "false")]) {
@@ -282,7 +284,7 @@ fn a_password_stands_in_no_process_list_and_two_backups_do_not_mix() {
     let (first, second): (Value, Value) =
         (serde_json::from_str(&first.stdout).unwrap(), serde_json::from_str(&second.stdout).unwrap());
     assert_ne!(first["volumeSnapshot"], second["volumeSnapshot"]);
-    assert_eq!(tenant.sum(), second["dump"]["sha256"].as_str().unwrap());
+    assert_eq!(tenant.sum(), second["dumps"]["postgres"]["sha256"].as_str().unwrap());
 }
 
 #[test]
@@ -393,5 +395,5 @@ fn a_volume_restored_from_a_snapshot_can_be_backed_up_itself() {
     tenant.kubectl(&["rollout", "status", "deployment/restored", "--timeout=120s"]);
     let again = tenant.backup(&["--pvc-name=restored", "--db-postgres-exec-resource=deployment/restored"]);
     assert_eq!(again["pvc"], "restored");
-    assert_eq!(again["dump"]["database"], "app");
+    assert_eq!(again["dumps"]["postgres"]["database"], "app");
 }
