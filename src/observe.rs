@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use chrono::{DateTime, Utc};
+
 use crate::config::{Create, Database};
 use crate::core::labels;
 use crate::core::observed::{Item, List, Pod, Pvc, Readiness, Snapshot, Workload};
@@ -59,9 +61,14 @@ pub fn observe(kubectl: &Kubectl, config: &Create, own_pod: Option<&str>) -> Res
     let chosen: Vec<Chosen> = config.databases.iter().map(choose).collect::<Result<_, _>>()?;
     let without_dump = config.pvcs.iter().skip(usize::from(!config.databases.is_empty()));
     let mounters: Vec<Chosen> = without_dump.flat_map(|pvc| pod::mounters(pvc, &pods)).collect();
-    let run_id =
-        config.run_id.clone().or_else(|| pods.iter().find(|pod| Some(pod.metadata.name.as_str()) == own_pod)?.job());
-    let earlier = run_id.as_deref().map(|id| earlier(&config.pvcs, id, &snapshots)).unwrap_or_default();
+    let own = pods.iter().find(|pod| Some(pod.metadata.name.as_str()) == own_pod);
+    let (run_id, before) = match (&config.run_id, own.and_then(|pod| Some((pod.job()?, pod.begun()?)))) {
+        (Some(given), _) => (Some(given.clone()), None),
+        // A pod that makes one backup after the other means each of them.
+        (None, Some((job, begun))) => (Some(job), Some(begun)),
+        (None, None) => (None, None),
+    };
+    let earlier = run_id.as_deref().map(|id| earlier(&config.pvcs, id, before, &snapshots)).unwrap_or_default();
 
     let names: BTreeSet<&str> = chosen.iter().chain(&mounters).map(|chosen| chosen.pod.as_str()).collect();
     let by = Vec::from_iter(names).join(", ");
@@ -98,17 +105,92 @@ fn no_pod(namespace: &str, database: &Database, why: NoPod) -> Fail {
     }
 }
 
-/// The snapshots of these claims that the run `id` made before, if every claim has one that may still do.
-fn earlier(pvcs: &[String], id: &str, snapshots: &[Snapshot]) -> Vec<Snapshot> {
+/// The snapshots of these claims that the run `id` made, `before` some moment if there is one, if every claim has one that
+/// may still do.
+fn earlier(pvcs: &[String], id: &str, before: Option<DateTime<Utc>>, snapshots: &[Snapshot]) -> Vec<Snapshot> {
     let of = |pvc: &String| {
         snapshots.iter().find(|snapshot| {
             let meta = &snapshot.metadata;
             snapshot.is_of(pvc)
                 && meta.labels.get(labels::RUN).is_some_and(|run| run == id)
+                && before.is_none_or(|moment| meta.creation_timestamp < moment)
                 && meta.deletion_timestamp.is_none()
                 && !meta.annotations.contains_key(labels::DISTRUSTED)
                 && !matches!(snapshot.readiness(), Readiness::Failed(_))
         })
     };
     pvcs.iter().map(|pvc| of(pvc).cloned()).collect::<Option<Vec<_>>>().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn made(name: &str, pvc: &str, run: &str, second: u32, more: Value) -> Snapshot {
+        let mut object = json!({
+            "metadata": {
+                "name": name, "labels": {"backup-ns.sh/run": run},
+                "creationTimestamp": format!("2026-11-22T12:00:{second:02}Z"),
+            },
+            "spec": {"source": {"persistentVolumeClaimName": pvc}},
+            "status": {"readyToUse": true},
+        });
+        for (key, value) in more.as_object().unwrap() {
+            for (field, value) in value.as_object().unwrap() {
+                object[key][field] = value.clone();
+            }
+        }
+        serde_json::from_value(object).unwrap()
+    }
+
+    fn found(pvcs: &[&str], id: &str, before: Option<&str>, snapshots: &[Snapshot]) -> Vec<String> {
+        let pvcs: Vec<String> = pvcs.iter().map(ToString::to_string).collect();
+        let before = before.map(|text| DateTime::parse_from_rfc3339(text).unwrap().to_utc());
+        earlier(&pvcs, id, before, snapshots).into_iter().map(|snapshot| snapshot.metadata.name).collect()
+    }
+
+    #[test]
+    fn a_run_finds_its_own_snapshots_and_all_of_them_or_none() {
+        let all = [
+            made("a", "data", "night", 10, json!({})),
+            made("b", "other", "night", 10, json!({})),
+            made("c", "data", "next", 20, json!({})),
+        ];
+        assert_eq!(found(&["data", "other"], "night", None, &all), ["a", "b"]);
+        assert_eq!(found(&["data"], "next", None, &all), ["c"]);
+        assert!(found(&["data", "other"], "next", None, &all).is_empty());
+        assert!(found(&["data"], "nobody", None, &all).is_empty());
+    }
+
+    #[test]
+    fn what_cannot_do_is_not_taken() {
+        for more in [
+            json!({"metadata": {"deletionTimestamp": "2026-11-22T12:01:00Z"}}),
+            json!({"metadata": {"annotations": {"backup-ns.sh/distrusted": "why"}}}),
+            json!({"status": {"readyToUse": false, "error": {"message": "no"}}}),
+        ] {
+            assert!(
+                found(&["data"], "night", None, &[made("a", "data", "night", 10, more.clone())]).is_empty(),
+                "{more}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_pod_that_makes_one_backup_after_the_other_means_each() {
+        let all = [made("a", "data", "job", 10, json!({}))];
+        assert_eq!(found(&["data"], "job", Some("2026-11-22T12:00:11Z"), &all), ["a"], "made before this try began");
+        assert!(found(&["data"], "job", Some("2026-11-22T12:00:10Z"), &all).is_empty());
+        let pod: Pod = serde_json::from_value(json!({
+            "metadata": {"name": "p", "labels": {"batch.kubernetes.io/controller-uid": "job"}},
+            "status": {
+                "startTime": "2026-11-22T12:00:00Z",
+                "containerStatuses": [{"state": {"running": {"startedAt": "2026-11-22T12:00:05Z"}}}, {"state": {"waiting": {}}}],
+            },
+        }))
+        .unwrap();
+        assert_eq!(pod.job().as_deref(), Some("job"));
+        assert_eq!(pod.begun().unwrap().to_rfc3339(), "2026-11-22T12:00:05+00:00", "restarted, it is another try");
+    }
 }

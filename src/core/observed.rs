@@ -202,6 +202,12 @@ impl Pod {
     pub fn job(&self) -> Option<String> {
         self.metadata.labels.get("batch.kubernetes.io/controller-uid").cloned()
     }
+
+    /// When the last of its containers was started, the first time or again.
+    pub fn begun(&self) -> Option<DateTime<Utc>> {
+        let running = self.status.container_statuses.iter().filter_map(|status| status.state.running.as_ref());
+        running.filter_map(|running| running.started_at).max().or(self.status.start_time)
+    }
 }
 
 /// `spec` of a [`Pod`].
@@ -266,6 +272,32 @@ pub struct PodStatus {
     pub conditions: Vec<Condition>,
     /// When the kubelet took it on.
     pub start_time: Option<DateTime<Utc>>,
+    /// How each of its containers is.
+    pub container_statuses: Vec<ContainerStatus>,
+}
+
+/// How a container is.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct ContainerStatus {
+    /// `state`.
+    pub state: ContainerState,
+}
+
+/// `state` of a [`ContainerStatus`].
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct ContainerState {
+    /// Set while it runs.
+    pub running: Option<Running>,
+}
+
+/// A container that runs.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Running {
+    /// Since when.
+    pub started_at: Option<DateTime<Utc>>,
 }
 
 /// A condition of a pod.

@@ -105,6 +105,40 @@ fn a_run_that_is_tried_again_goes_on_with_its_snapshot() {
 
 #[test]
 #[ignore = "needs a cluster: make test"]
+fn a_job_that_is_retried_goes_on_with_the_snapshot_of_its_first_try() {
+    if !is_local() {
+        return;
+    }
+    let tenant = Tenant::small("job", 256, |_| ());
+    let slow = Class::new("job", &json!({"ready-after": "20s"}));
+    let rights = ["create", "rolebinding", "all", "--clusterrole=cluster-admin"];
+    tenant.kubectl(&[&rights[..], &[&format!("--serviceaccount={}:default", tenant.namespace)]].concat());
+    let (binary, kubectl) = programs();
+    let mount = |name: &str, path: &str| json!({"name": name, "mountPath": path, "readOnly": true});
+    let file = |name: &str, path: &std::path::Path| json!({"name": name, "hostPath": {"path": path, "type": "File"}});
+    let job = json!({
+        "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "backup"},
+        "spec": {"backoffLimit": 3, "template": {"spec": {
+            "restartPolicy": "Never",
+            "containers": [{
+                "name": "backup-ns", "image": "postgres:15", "imagePullPolicy": "IfNotPresent",
+                "command": ["/programs/backup-ns", "create", "--db-postgres", "--vs-wait-until-ready-timeout=8s"],
+                "env": [{"name": "PATH", "value": "/programs:/usr/bin:/bin"}, {"name": "BAK_VS_CLASS_NAME", "value": slow.0}],
+                "volumeMounts": [mount("binary", "/programs/backup-ns"), mount("kubectl", "/programs/kubectl")],
+            }],
+            "volumes": [file("binary", &binary), file("kubectl", &kubectl)],
+        }}},
+    });
+    apply(&tenant.namespace, &job);
+    tenant.kubectl(&["wait", "job/backup", "--for=condition=Complete", "--timeout=180s"]);
+    assert!(tenant.get(&["job", "backup"])["status"]["failed"].as_u64().unwrap() >= 1, "its first try was too short");
+    let log = tenant.kubectl(&["logs", "job/backup", "--all-pods=true", "--tail=-1"]);
+    assert!(log.contains("an earlier try of this run made"), "{log}");
+    assert_eq!(names(&tenant), 1, "{log}");
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
 fn a_dump_that_waits_behind_a_lock_ends_when_its_time_is_up() {
     let tenant = Tenant::small("limits", 256, |_| ());
     let old = tenant.backup(&[])["dumps"]["postgres"]["sha256"].as_str().unwrap().to_string();
