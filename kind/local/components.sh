@@ -103,11 +103,12 @@ make_certificates() {
 	mv "$CONF/super-admin.conf" "$KUBECONFIG_FILE"
 }
 
-# launch COMPONENT PROGRAM ARGUMENTS...: in the background, in a session of its own.
+# launch COMPONENT PROGRAM ARGUMENTS...: in the background, in a session of its own, with none of the caller's files: a lock
+# that the caller holds would be held as long as the component runs.
 launch() {
 	launched=$1
 	shift
-	setsid "$@" </dev/null >>"$LOG/$launched.log" 2>&1 9>&- &
+	setsid "$@" </dev/null >>"$LOG/$launched.log" 2>&1 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&- &
 	echo "$! $(start_time $!)" >"$RUN/$launched.pid"
 }
 
