@@ -115,9 +115,14 @@ struct Earlier<'a> {
 
 impl<'a> Run<'a> {
     /// From the dumps to the ready snapshots.
-    fn back_up(&self, mut dumps: Vec<Dump<'_>>, observed: &Observed) -> Result<(), Fail> {
+    fn back_up(&self, dumps: Vec<Dump<'_>>, observed: &Observed) -> Result<(), Fail> {
         let hooked_in = observed.chosen.first().or(observed.mounters.first());
         let mut hooks = Hooks::before(self.kubectl, hooked_in, &self.config.hooks, self.nonce)?;
+        // However it ends, the dumps have ended before the hook after runs.
+        self.between(dumps, observed, &mut hooks)
+    }
+
+    fn between(&self, mut dumps: Vec<Dump<'_>>, observed: &Observed, hooks: &mut Hooks<'_>) -> Result<(), Fail> {
         let made: Vec<Made> = dumps.iter_mut().map(Dump::make).collect::<Result<_, _>>()?;
         let prove = |(dump, made): (&Dump<'_>, &Made)| Ok((dump.database.engine, dump.look_again(made)?));
         let proofs: Vec<(Engine, Proof)> = dumps.iter().zip(&made).map(prove).collect::<Result<_, Fail>>()?;
