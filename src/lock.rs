@@ -47,16 +47,19 @@ impl Locks {
     /// The directory or its files cannot be used, no lock in time (it says who holds them), or a signal.
     pub fn acquire(&self, holder: &str) -> Result<Held, Fail> {
         let began = Instant::now();
-        if !self.dir.is_dir() {
-            return Err(Fail::new(
-                Exit::Precondition,
-                format!("the lock directory {} does not exist", self.dir.display()),
-            )
-            .remedy("mount the node's lock directory there, set BAK_FLOCK_DIR, or set BAK_FLOCK=false"));
+        let metadata = std::fs::metadata(&self.dir);
+        if !metadata.as_ref().is_ok_and(std::fs::Metadata::is_dir) {
+            let why = match metadata {
+                Ok(_) => "is no directory".to_string(),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => "does not exist".into(),
+                Err(error) => format!("cannot be used: {error}"),
+            };
+            return Err(Fail::new(Exit::Precondition, format!("the lock directory {} {why}", self.dir.display()))
+                .remedy("mount the node's lock directory there, set BAK_FLOCK_DIR, or set BAK_FLOCK=false"));
         }
         let deadline = began + self.timeout;
-        let _turn = self.queue(deadline)?;
-        let mut told = false;
+        let turn = self.queue(deadline)?;
+        let mut told = turn.is_none();
         loop {
             for number in 1..=self.count {
                 let path = self.dir.join(format!("{number}.lock"));
@@ -69,51 +72,65 @@ impl Locks {
             if !std::mem::replace(&mut told, true) {
                 tracing::info!("waiting for a lock, all {} are held: {}", self.count, self.holders());
             }
-            self.pause(deadline)?;
+            self.go_on()?;
+            if Instant::now() >= deadline {
+                return Err(self.too_late());
+            }
+            process::sleep(PAUSE);
         }
     }
 
-    /// Waits until this process is the head of the queue.
-    fn queue(&self, deadline: Instant) -> Result<File, Fail> {
+    /// Waits until this process is the head of the queue; none if that takes too long: then it may look once.
+    fn queue(&self, deadline: Instant) -> Result<Option<File>, Fail> {
         let path = self.dir.clone();
-        if let Some(turn) = try_lock(&path).map_err(|error| unusable(&path, &error))? {
-            return Ok(turn);
+        let unusable = |error: io::Error| {
+            Fail::new(Exit::Precondition, format!("the lock directory {} cannot be used: {error}", path.display()))
+                .remedy("let the user that runs backup-ns read it")
+        };
+        if let Some(turn) = try_lock(&path).map_err(unusable)? {
+            return Ok(Some(turn));
         }
-        tracing::info!("waiting for a lock behind others, all {} are held: {}", self.count, self.holders());
+        tracing::info!("waiting for one of {} locks behind others: {}", self.count, self.holders());
         // Blocks in the kernel on a thread of its own, which ends with the process if the wait is given up.
         let (send, receive) = mpsc::channel();
         let waiting = path.clone();
         thread::spawn(move || {
             let _ = send.send(wait_lock(&waiting));
         });
-        loop {
+        while Instant::now() < deadline {
             match receive.recv_timeout(PAUSE) {
-                Ok(turn) => return turn.map_err(|error| unusable(&path, &error)),
-                Err(_) => self.pause(deadline)?,
+                Ok(turn) => return turn.map(Some).map_err(unusable),
+                Err(_) => self.go_on()?,
             }
         }
+        Ok(None)
     }
 
-    fn pause(&self, deadline: Instant) -> Result<(), Fail> {
-        if Instant::now() >= deadline {
-            let what = format!(
-                "no lock within {}: all {} in {} are held: {}",
-                humantime::format_duration(self.timeout),
-                self.count,
-                self.dir.display(),
-                self.holders()
-            );
-            return Err(Fail::new(Exit::Lock, what).remedy(
-                "wait for the backups at work on this node, or raise BAK_FLOCK_TIMEOUT_SEC or BAK_FLOCK_COUNT",
-            ));
+    /// No signal came, and the whole run has time left.
+    fn go_on(&self) -> Result<(), Fail> {
+        if let Some(signal) = process::signal() {
+            let what = format!("ended by signal {signal} while waiting for a lock");
+            return Err(Fail::new(Exit::Signal(signal), what));
         }
-        process::sleep(PAUSE);
-        match process::signal() {
-            Some(signal) => {
-                Err(Fail::new(Exit::Signal(signal), format!("ended by signal {signal} while waiting for a lock")))
-            }
-            None => Ok(()),
+        if process::hurried().is_some() {
+            let what = format!("the time of the whole run is up, still waiting for a lock: {}", self.holders());
+            return Err(Fail::new(Exit::Lock, what)
+                .remedy("wait for the backups at work on this node, or raise BAK_TIMEOUT (--timeout)"));
         }
+        Ok(())
+    }
+
+    /// Time to wait is over.
+    fn too_late(&self) -> Fail {
+        let what = format!(
+            "no lock within {}: all {} in {} are held: {}",
+            humantime::format_duration(self.timeout),
+            self.count,
+            self.dir.display(),
+            self.holders()
+        );
+        Fail::new(Exit::Lock, what)
+            .remedy("wait for the backups at work on this node, or raise BAK_FLOCK_TIMEOUT_SEC or BAK_FLOCK_COUNT")
     }
 
     /// Who holds the files, as far as they say.
@@ -253,6 +270,29 @@ mod tests {
         assert!(!is_current(&stale, &path).unwrap());
         let held = locks(&dir, 1).acquire("new").unwrap();
         assert!(is_current(&held.file, &path).unwrap());
+        assert!(!is_current(&stale, &path).unwrap());
+    }
+
+    /// Somebody tidies up, and is careful to hold what he deletes.
+    #[test]
+    fn what_is_held_is_never_a_deleted_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("1.lock");
+        let named = |file: &File| std::fs::metadata(&path).is_ok_and(|it| it.ino() == file.metadata().unwrap().ino());
+        thread::scope(|scope| {
+            let taker = scope.spawn(|| {
+                let held = (0..20_000).filter_map(|_| try_lock(&path).unwrap());
+                held.filter(|file| !named(file)).count()
+            });
+            while !taker.is_finished() {
+                if let Ok(file) = File::open(&path)
+                    && file.try_lock().is_ok()
+                {
+                    std::fs::remove_file(&path).unwrap();
+                }
+            }
+            assert_eq!(taker.join().unwrap(), 0);
+        });
     }
 
     #[test]

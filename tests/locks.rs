@@ -1,0 +1,518 @@
+//! The node's lock files under pressure: many processes of the real binary, flock(1), other users, and files that are
+//! deleted underneath. The kubectl here only holds on: it writes down when it is first called, when its backup-ns holds
+//! a lock already, and when it is let go; then it fails. What happened is told by the order of these lines and by
+//! /proc/locks, never by a clock.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "tests start processes, and fail by panicking"
+)]
+
+mod support;
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::fs::{self, File, Permissions};
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use support::poll;
+use tempfile::TempDir;
+
+/// How many processes there are, and how many locks.
+const MANY: usize = 50;
+const LOCKS: usize = 3;
+
+/// Exit codes: kubectl fails here, so that this is the best that can be.
+const FAILED: i32 = 1;
+const PRECONDITION: i32 = 4;
+const NO_LOCK: i32 = 5;
+
+/// Its parent is who holds the lock. It ends with its parent and with the node, too.
+const KUBECTL: &str = r#"#!/bin/sh
+echo "start $PPID" >>"$NODE/log"
+while sleep 0.03; do
+    if [ ! -e "$NODE/log" ] || [ ! -e "/proc/$PPID" ]; then exit 1; fi
+    if [ -e "$NODE/go" ] || [ -e "$NODE/go.$PPID" ]; then break; fi
+done
+echo "end $PPID" >>"$NODE/log"
+echo 'there is no cluster here' >&2
+exit 1
+"#;
+
+/// A directory with the lock files, the kubectl and its log.
+struct Node {
+    temp: TempDir,
+}
+
+impl Node {
+    fn new() -> Node {
+        let node = Node { temp: tempfile::tempdir().unwrap() };
+        fs::create_dir(node.path("locks")).unwrap();
+        fs::write(node.path("log"), "").unwrap();
+        fs::write(node.path("kubectl"), KUBECTL).unwrap();
+        fs::set_permissions(node.path("kubectl"), Permissions::from_mode(0o755)).unwrap();
+        node
+    }
+
+    /// One that other users can use as well, with a program that they can run.
+    fn open_to_all() -> Node {
+        let node = Node::new();
+        fs::copy(env!("CARGO_BIN_EXE_backup-ns"), node.path("backup-ns")).unwrap();
+        fs::set_permissions(node.temp.path(), Permissions::from_mode(0o755)).unwrap();
+        fs::set_permissions(node.path("log"), Permissions::from_mode(0o666)).unwrap();
+        node
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.temp.path().join(name)
+    }
+
+    fn lock(&self, number: usize) -> PathBuf {
+        self.path(&format!("locks/{number}.lock"))
+    }
+
+    /// A program of this node, and nothing of the caller's environment.
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(words[0]);
+        let system = std::env::var("PATH").unwrap();
+        command.args(&words[1..]).env_clear().env("NODE", self.temp.path());
+        command.env("PATH", format!("{}:{system}", self.temp.path().display()));
+        command
+    }
+
+    /// `create` with so many locks.
+    fn create(&self, locks: usize) -> Command {
+        self.create_as(&[env!("CARGO_BIN_EXE_backup-ns")], locks)
+    }
+
+    fn create_as(&self, words: &[&str], locks: usize) -> Command {
+        // Whoever runs the tests may ignore signals, as nohup(1) and a shell's background do; this does not.
+        let mut command = self.command(&[&["env", "--default-signal=HUP,INT,TERM"], words, &["create"]].concat());
+        command.env("BAK_DB_SKIP", "true").env("BAK_FLOCK", "true").env("BAK_FLOCK_DIR", self.path("locks"));
+        command.env("BAK_FLOCK_COUNT", locks.to_string());
+        command
+    }
+
+    fn start(&self, mut command: Command) -> Run<'_> {
+        let stderr = tempfile::NamedTempFile::new().unwrap();
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr.reopen().unwrap());
+        Run { node: self, child: command.spawn().unwrap(), stderr }
+    }
+
+    /// flock(1) on this file, which holds it as `create` would.
+    fn start_flock(&self, number: usize) -> Run<'_> {
+        self.start(self.command(&["flock", self.lock(number).to_str().unwrap(), "kubectl"]))
+    }
+
+    fn write(&self, line: &str) {
+        fs::OpenOptions::new().append(true).open(self.path("log")).unwrap().write_all(line.as_bytes()).unwrap();
+    }
+
+    fn log(&self) -> Vec<(String, u32)> {
+        let text = fs::read_to_string(self.path("log")).unwrap();
+        let entry = |line: &str| line.split_once(' ').map(|(what, pid)| (what.to_string(), pid.parse().unwrap()));
+        text.lines().filter_map(entry).collect()
+    }
+
+    /// Who got a lock, in the order in which they got it.
+    fn started(&self) -> Vec<u32> {
+        self.log().into_iter().filter(|(what, _)| what == "start").map(|(_, pid)| pid).collect()
+    }
+
+    /// Who holds one now; and never did more than so many.
+    #[track_caller]
+    fn holders(&self, most: usize) -> BTreeSet<u32> {
+        let mut holders = BTreeSet::new();
+        for (what, pid) in self.log() {
+            if what == "start" {
+                assert!(holders.insert(pid), "{pid} got two locks: {:?}", self.log());
+            } else {
+                holders.remove(&pid);
+            }
+            assert!(holders.len() <= most, "{} hold at once, not {most}: {:?}", holders.len(), self.log());
+        }
+        holders
+    }
+
+    /// What is in the directory.
+    fn files(&self) -> BTreeSet<String> {
+        let entries = fs::read_dir(self.path("locks")).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+}
+
+/// A program at work.
+struct Run<'a> {
+    node: &'a Node,
+    child: Child,
+    stderr: tempfile::NamedTempFile,
+}
+
+impl Run<'_> {
+    fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    fn stderr(&self) -> String {
+        fs::read_to_string(self.stderr.path()).unwrap()
+    }
+
+    fn has_started(&self) -> bool {
+        self.node.started().contains(&self.pid())
+    }
+
+    #[must_use]
+    #[track_caller]
+    fn holds(self) -> Self {
+        poll("a process that holds a lock", || self.has_started());
+        self
+    }
+
+    /// Waits until it stands in the queue: the kernel knows it as one who waits for a lock, or, at the head, as
+    /// the holder of the directory.
+    #[must_use]
+    #[track_caller]
+    fn waits(self) -> Self {
+        poll("a process that waits for a lock", || !flocks(self.pid()).is_empty());
+        assert!(!self.has_started(), "it did not wait: {:?}", self.node.log());
+        self
+    }
+
+    /// Waits until this is the one lock that it has to do with.
+    #[track_caller]
+    fn comes_to(&self, lock: Flock) {
+        poll(&format!("a process that {lock:?}"), || flocks(self.pid()) == [lock]);
+    }
+
+    fn let_go(&self) {
+        fs::write(self.node.path(&format!("go.{}", self.pid())), "").unwrap();
+    }
+
+    /// Waits for its end: its status, or the signal that killed it, negative; and its stderr.
+    #[track_caller]
+    fn end(mut self) -> (i32, String) {
+        let child = RefCell::new(&mut self.child);
+        poll("the end of a process", || child.borrow_mut().try_wait().unwrap().is_some());
+        let status = self.child.wait().unwrap();
+        (status.code().unwrap_or_else(|| -status.signal().unwrap()), self.stderr())
+    }
+
+    /// Lets it go and waits for its end.
+    #[track_caller]
+    fn done(self) -> i32 {
+        self.let_go();
+        self.end().0
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.pid().to_string();
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+    }
+
+    /// Kills it, which its kubectl does not hear.
+    #[track_caller]
+    fn kill(mut self) {
+        self.node.write(&format!("end {}\n", self.pid()));
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Run<'_> {
+    /// A test that fails leaves nothing running.
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A lock of flock(2) as the kernel tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flock {
+    Holds(u64),
+    WaitsFor(u64),
+}
+
+/// What locks a process holds and waits for, by the inodes of the files. The kernel tells this in pieces, between which
+/// one may be missed.
+fn flocks(pid: u32) -> Vec<Flock> {
+    let text = fs::read_to_string("/proc/locks").unwrap();
+    let parse = |line: &str| {
+        let mut words: Vec<&str> = line.split_whitespace().skip(1).collect();
+        let waits = words.first() == Some(&"->");
+        words.drain(..usize::from(waits));
+        let [what, _, _, owner, file, ..] = words[..] else { return None };
+        let inode = file.rsplit(':').next()?.parse().ok()?;
+        let ours = what == "FLOCK" && owner == pid.to_string();
+        ours.then_some(if waits { Flock::WaitsFor(inode) } else { Flock::Holds(inode) })
+    };
+    text.lines().filter_map(parse).collect()
+}
+
+fn inode(path: PathBuf) -> u64 {
+    fs::metadata(path).unwrap().ino()
+}
+
+/// Time for a mistake to show; nothing that is right depends on it.
+fn linger() {
+    thread::sleep(Duration::from_millis(200));
+}
+
+/// Invariant 12. Every holder holds on until it is told, and is not told before all locks are held that can be: one who
+/// waited beside a free file would wait for ever.
+#[test]
+fn fifty_get_three_files_in_their_order() {
+    let node = Node::new();
+    let start = |nth| {
+        let run = node.start(node.create(LOCKS));
+        if nth < LOCKS { run.holds() } else { run.waits() }
+    };
+    let mut runs: Vec<Run<'_>> = (0..MANY).map(start).collect();
+    let queue: Vec<u32> = runs.iter().map(Run::pid).collect();
+    for turn in 0..MANY {
+        let most = LOCKS.min(runs.len());
+        poll("as many holders as there are locks", || node.holders(LOCKS).len() == most);
+        let holders = node.holders(LOCKS);
+        // Now the first of them goes, now another; every fourth is killed.
+        let places: Vec<usize> = (0..runs.len()).filter(|nth| holders.contains(&runs[*nth].pid())).collect();
+        let run = runs.remove(places[turn % places.len()]);
+        if turn % 4 == 3 { run.kill() } else { assert_eq!(run.done(), FAILED) }
+    }
+    let started = node.started();
+    let place = |pid: &u32| started.iter().position(|other| other == pid).unwrap();
+    let places: Vec<usize> = queue.iter().map(place).collect();
+    for (nth, mine) in places.iter().enumerate() {
+        let overtaken = places[nth..].iter().filter(|other| *other < mine).count();
+        assert!(overtaken <= 3, "the {nth}th was overtaken by {overtaken}: {places:?}");
+    }
+    assert_eq!(node.files().len(), LOCKS);
+}
+
+/// With flock(1) among them, whose users wait for one file each.
+#[test]
+fn fifty_at_once_are_never_more_than_three() {
+    let node = Node::new();
+    fs::write(node.path("go"), "").unwrap();
+    let runs: Vec<Run<'_>> = (0..MANY)
+        .map(|nth| if nth % 8 == 0 { node.start_flock(nth / 8 % LOCKS + 1) } else { node.start(node.create(LOCKS)) })
+        .collect();
+    for run in runs {
+        assert_eq!(run.end().0, FAILED);
+    }
+    assert!(node.holders(LOCKS).is_empty());
+    assert_eq!(node.started().len(), MANY);
+    assert_eq!(node.files().len(), LOCKS);
+    for number in 1..=LOCKS {
+        assert_eq!(fs::read_to_string(node.lock(number)).unwrap(), "", "a name was left");
+    }
+}
+
+#[test]
+fn one_who_gives_up_leaves_no_trace() {
+    let node = Node::new();
+    let holder = node.start(node.create(1)).holds();
+    let names = fs::read_to_string(node.lock(1)).unwrap();
+    assert!(names.contains(&format!("(process {})", holder.pid())), "{names}");
+    // The head of the queue is the first of these, and the last to go.
+    let waiting = ["INT", "KILL", "TERM", "HUP"].map(|signal| (signal, node.start(node.create(1)).waits()));
+    let patient = node.start(node.create(1)).waits();
+    let pids = waiting.each_ref().map(|(_, run)| run.pid());
+    for ((signal, run), code) in waiting.into_iter().zip([130, -9, 143, 129]).rev() {
+        run.signal(signal);
+        let (ended, stderr) = run.end();
+        assert_eq!(ended, code, "{stderr}");
+        assert!(signal == "KILL" || stderr.contains("while waiting for a lock"), "{stderr}");
+    }
+    assert!(pids.iter().all(|pid| flocks(*pid).is_empty()));
+    assert_eq!(node.started(), [holder.pid()]);
+    assert_eq!(fs::read_to_string(node.lock(1)).unwrap(), names);
+    assert_eq!(node.files(), BTreeSet::from(["1.lock".to_string()]));
+    // A killed holder's name stands until the next one's, which takes all of its place.
+    fs::write(node.lock(1), names.repeat(2)).unwrap();
+    holder.kill();
+    let patient = patient.holds();
+    let names = fs::read_to_string(node.lock(1)).unwrap();
+    assert!(names.lines().count() == 1 && names.contains(&format!("(process {})", patient.pid())), "{names}");
+    patient.signal("TERM");
+    assert_eq!(patient.end().0, 143);
+    assert_eq!(fs::read_to_string(node.lock(1)).unwrap(), "");
+}
+
+/// Who holds the deleted file goes on; from then on the name stands for the new one. That a file is not taken when it is
+/// deleted between opening and locking is tried in src/lock.rs.
+#[test]
+fn a_file_that_was_deleted_or_replaced_locks_nobody_out_or_in() {
+    let node = Node::new();
+    let first = node.start(node.create(1)).holds();
+    fs::remove_file(node.lock(1)).unwrap();
+    let second = node.start(node.create(1)).holds();
+    second.comes_to(Flock::Holds(inode(node.lock(1))));
+    let third = node.start(node.create(1)).waits();
+    // Replaced while one waits, by a file that is held already.
+    let other = File::create(node.path("other")).unwrap();
+    other.lock().unwrap();
+    fs::rename(node.path("other"), node.lock(1)).unwrap();
+    assert_eq!([first.done(), second.done()], [FAILED; 2]);
+    linger();
+    assert!(!third.has_started(), "it got a lock that has another holder");
+    drop(other);
+    let third = third.holds();
+    third.comes_to(Flock::Holds(inode(node.lock(1))));
+}
+
+/// The queue stands at the directory; one that was replaced is left for the new one.
+#[test]
+fn a_directory_that_was_replaced_is_noticed() {
+    let node = Node::new();
+    let queue = || node.start(node.command(&["flock", node.path("locks").to_str().unwrap(), "kubectl"])).holds();
+    let old = queue();
+    let run = node.start(node.create(1)).waits();
+    run.comes_to(Flock::WaitsFor(inode(node.path("locks"))));
+    fs::rename(node.path("locks"), node.path("old")).unwrap();
+    fs::create_dir(node.path("locks")).unwrap();
+    let new = queue();
+    old.done();
+    run.comes_to(Flock::WaitsFor(inode(node.path("locks"))));
+    assert!(!run.has_started(), "it did not queue");
+    new.done();
+    assert_eq!(run.holds().done(), FAILED);
+}
+
+#[test]
+fn flock_the_program_and_this_one_wait_for_each_other() {
+    let node = Node::new();
+    let ours = node.start(node.create(1)).holds();
+    let refused = node.command(&["flock", "--nonblock", node.lock(1).to_str().unwrap(), "kubectl"]).status().unwrap();
+    assert_eq!(refused.code(), Some(1));
+    let theirs = node.start_flock(1).waits();
+    ours.kill();
+    let theirs = theirs.holds();
+    let ours = node.start(node.create(1)).waits();
+    linger();
+    assert!(!ours.has_started(), "flock(1) was not heeded");
+    theirs.done();
+    let ours = ours.holds();
+    let theirs = node.start_flock(1).waits();
+    ours.done();
+    assert_eq!(theirs.holds().done(), FAILED);
+    assert!(node.holders(1).is_empty());
+}
+
+/// Words that run a program as nobody; none, and loudly so, where that cannot be.
+fn as_nobody(node: &Node) -> Option<Vec<String>> {
+    let program = node.path("backup-ns").display().to_string();
+    let words = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", &program];
+    let tried = node.command(&[&words[..], &["--version"]].concat()).output();
+    if tried.is_ok_and(|output| output.status.success()) {
+        return Some(words.map(str::to_string).to_vec());
+    }
+    // stderr of a test is where its reader looks.
+    let _ = std::io::stderr().write_all(b"LEFT OUT: only root, with setpriv(1), can try the locks of other users\n");
+    None
+}
+
+/// Reading is enough for flock(2), so files that another user made can be shared.
+#[test]
+fn files_of_another_user_can_be_held() {
+    let node = Node::open_to_all();
+    let Some(words) = as_nobody(&node) else { return };
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    for number in 1..=LOCKS {
+        fs::write(node.lock(number), "").unwrap();
+        fs::set_permissions(node.lock(number), Permissions::from_mode(0o444)).unwrap();
+    }
+    let nobody = |locks| node.start(node.create_as(&words, locks));
+    let theirs = [(); LOCKS].map(|()| nobody(LOCKS).holds());
+    // They cannot make a further one, and cannot use one that they may not read.
+    let refused = || {
+        let (code, stderr) = nobody(LOCKS + 1).end();
+        assert_eq!(code, PRECONDITION, "{stderr}");
+        assert!(stderr.contains("4.lock cannot be used: Permission denied") && stderr.contains("remedy="), "{stderr}");
+    };
+    refused();
+    fs::write(node.lock(4), "").unwrap();
+    fs::set_permissions(node.lock(4), Permissions::from_mode(0o600)).unwrap();
+    refused();
+    let owner = node.start(node.create(LOCKS)).waits();
+    let last = nobody(LOCKS).waits();
+    let [first, second, third] = theirs;
+    assert_eq!(first.done(), FAILED);
+    let owner = owner.holds();
+    let names = [1, 2, 3].map(|number| fs::read_to_string(node.lock(number)).unwrap()).concat();
+    assert!(names.lines().count() == 1 && names.contains(&format!("(process {})", owner.pid())), "{names}");
+    second.kill();
+    let last = last.holds();
+    assert_eq!([third.done(), owner.done(), last.done()], [FAILED; 3]);
+    // A directory that can be passed through but not read has no queue.
+    fs::set_permissions(node.path("locks"), Permissions::from_mode(0o711)).unwrap();
+    let (code, stderr) = nobody(LOCKS).end();
+    assert_eq!(code, PRECONDITION, "{stderr}");
+    assert!(stderr.contains("locks cannot be used: Permission denied") && stderr.contains("remedy="), "{stderr}");
+}
+
+#[test]
+fn what_cannot_be_used_is_a_precondition_that_is_named() {
+    let node = Node::new();
+    symlink("1.lock", node.lock(1)).unwrap();
+    let cases = [
+        ("missing", "missing does not exist"),
+        ("kubectl", "kubectl is no directory"),
+        ("kubectl/below", "kubectl/below cannot be used: Not a directory"),
+        ("locks", "1.lock cannot be used: Too many levels of symbolic links"),
+    ];
+    for (dir, what) in cases {
+        let mut command = node.create(1);
+        command.env("BAK_FLOCK_DIR", node.path(dir));
+        let (code, stderr) = node.start(command).end();
+        assert_eq!(code, PRECONDITION, "{stderr}");
+        assert!(stderr.contains(what) && stderr.contains("remedy="), "{stderr}");
+    }
+    assert!(node.started().is_empty());
+}
+
+#[test]
+fn who_has_waited_enough_is_told_who_holds_the_locks() {
+    let node = Node::new();
+    let holders = [1, 2].map(|_| node.start(node.create(2)).holds());
+    let names = holders.each_ref().map(|run| format!("(process {})", run.pid()));
+    let impatient = |variable: &str, value: &str, what: &str| {
+        let mut command = node.create(2);
+        command.env(variable, value);
+        let (code, stderr) = node.start(command).end();
+        assert_eq!(code, NO_LOCK, "{stderr}");
+        let failure = stderr.lines().find(|line| line.contains("remedy=")).unwrap_or_default();
+        assert!(failure.contains(what) && names.iter().all(|name| failure.contains(name)), "{stderr}");
+    };
+    let all = || {
+        impatient("BAK_FLOCK_TIMEOUT_SEC", "0", "no lock within 0s: all 2 in ");
+        impatient("BAK_FLOCK_TIMEOUT_SEC", "1", "no lock within 1s: all 2 in ");
+        impatient("BAK_TIMEOUT", "1s", "the time of the whole run is up, still waiting for a lock");
+    };
+    // As the head of the queue, and behind it.
+    all();
+    let head = node.start(node.create(2)).waits();
+    all();
+    let [first, second] = holders;
+    first.done();
+    assert_eq!(head.holds().done(), FAILED);
+    second.done();
+    assert_eq!(node.started().len(), 3);
+}
+
+/// Invariant 12. The head of the queue may be one who has been stopped, or wants fewer locks.
+#[test]
+fn nobody_goes_away_while_a_file_is_free() {
+    let node = Node::new();
+    let head = node.start(node.command(&["flock", node.path("locks").to_str().unwrap(), "kubectl"])).holds();
+    let mut command = node.create(1);
+    command.env("BAK_FLOCK_TIMEOUT_SEC", "0");
+    assert_eq!(node.start(command).holds().done(), FAILED);
+    head.done();
+}
