@@ -77,7 +77,7 @@ impl<'a> Dump<'a> {
         reporter.step("check", |_| {
             let (mut session, look) = kubectl
                 .patiently(|| start(kubectl, database, &chosen, rules))
-                .map_err(|error| session::fail(&error, Exit::Precondition))?;
+                .map_err(|error| session::fail(&error, Exit::Precondition, session::UNTOUCHED))?;
             let file = &database.dump_file;
             let site =
                 look::assess(&look, &chosen.mounts, rules.pvc, file, rules.threshold_percent).map_err(|problems| {
@@ -115,7 +115,7 @@ impl<'a> Dump<'a> {
             let mut made = Made { claim: Claim::default(), took: Duration::ZERO };
             let mut told = false;
             loop {
-                let line = session.next(SOON).map_err(|error| session::fail(&error, Exit::Dump))?;
+                let line = session.next(SOON).map_err(|error| session::fail(&error, Exit::Dump, session::UNTOUCHED))?;
                 let Some(line) = line else { continue };
                 match line.key.as_str() {
                     "busy" if asked.elapsed() >= rules.busy_timeout => {
@@ -156,7 +156,9 @@ impl<'a> Dump<'a> {
             session.until("end", Duration::MAX, |key, value| claim.note(key, value))?;
             Ok(claim)
         };
-        self.kubectl.patiently(look).map_err(|error| session::fail(&error, Exit::Dump))
+        self.kubectl
+            .patiently(look)
+            .map_err(|error| session::fail(&error, Exit::Dump, "the dump file itself is in place"))
     }
 
     /// Whether the file is still the one of this proof.

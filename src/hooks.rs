@@ -12,7 +12,7 @@ use crate::process;
 use crate::session::{self, Session};
 
 /// How much longer a hook's end may take to be told than the hook itself.
-const SPARE: Duration = Duration::from_secs(30);
+const SPARE: Duration = Duration::from_secs(10);
 
 /// Hooks whose command before was run, and whose command after will be, at the latest when this goes.
 pub struct Hooks<'a> {
@@ -41,7 +41,8 @@ impl<'a> Hooks<'a> {
         let values = [config.timeout.as_secs().max(1).to_string(), config.before.clone(), config.after.clone()];
         let start = || Session::start(kubectl, chosen, container::HOOK, nonce, &values);
         // Asked once only: nobody knows whether a session that broke off has run its command.
-        let session = start().map_err(|error| session::fail(&error, Exit::Failed))?;
+        let session = start()
+            .map_err(|error| session::fail(&error, Exit::Failed, "the hook after runs in the container by itself"))?;
         let mut hooks = Hooks { config, session: Some(session) };
         match hooks.wait("before") {
             Err(fail) if !config.go_on || matches!(fail.exit, Exit::Signal(_)) => Err(fail),
@@ -81,7 +82,7 @@ impl<'a> Hooks<'a> {
         let setting = if which == "before" { "BAK_HOOK_PRE" } else { "BAK_HOOK_POST" };
         let status = session
             .until(which, self.config.timeout + SPARE, |_, _| ())
-            .map_err(|error| session::fail(&error, Exit::Failed))?;
+            .map_err(|error| session::fail(&error, Exit::Failed, "the hook after runs in the container by itself"))?;
         let what = match status.as_str() {
             "0" => return Ok(()),
             "timeout" => {

@@ -136,11 +136,17 @@ impl Drop for Session {
     }
 }
 
-/// A broken session as a failure of the phase `exit`: that it ended, even with status 0, proves nothing.
-pub fn fail(error: &ProcessError, exit: Exit) -> Fail {
+/// The state of things in which nothing was replaced yet.
+pub const UNTOUCHED: &str = "the last good dump is untouched";
+
+/// A broken session as a failure of the phase `exit`: that it ended, even with status 0, proves nothing. `state` is what the
+/// reader may rely on.
+pub fn fail(error: &ProcessError, exit: Exit, state: &str) -> Fail {
     let fail = kubectl::fail(error).during(exit);
     if fail.remedy.is_empty() {
-        fail.remedy("look at the pod's events and the container's restarts, then run the backup again; the last good dump is untouched")
+        fail.remedy(format!(
+            "look at the pod's events and the container's restarts, then run the backup again; {state}"
+        ))
     } else {
         fail
     }

@@ -700,10 +700,47 @@ fn a_hook_that_takes_too_long_is_ended() {
         let values: String = ["n1", "1", "trap '' TERM; while :; do sleep 1; done", "exit 3"]
             .map(|value| escaped(value) + "\n")
             .concat();
-        child.stdin.take().unwrap().write_all(format!("{COMMON}{HOOK}{END}{values}").as_bytes()).unwrap();
-        let said = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
-        let lines: Vec<&str> = said.lines().filter(|line| !line.contains(" beat ")).collect();
-        assert_eq!(lines, ["n1 before timeout", "n1 after 3", "n1 end yes"], "{shell:?}");
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(format!("{COMMON}{HOOK}{END}{values}").as_bytes()).unwrap();
+        let mut said = Vec::new();
+        for line in BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok) {
+            if line == "n1 before timeout" {
+                stdin.write_all(b"after\n").unwrap();
+            }
+            said.push(line);
+        }
+        said.retain(|line| !line.contains(" beat "));
+        assert_eq!(said, ["n1 before timeout", "n1 after 3", "n1 end yes"], "{shell:?}");
+    }
+}
+
+#[test]
+fn the_command_before_has_ended_when_the_one_after_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    for shell in SHELLS {
+        for ending in ["close", "kill"] {
+            let log = dir.path().join(format!("{}.{ending}", shell[0]));
+            let before = format!("echo $$ >'{0}.pid'; sleep 30; echo late >>'{0}'", log.display());
+            let after = format!("echo after >>'{}'", log.display());
+            let mut command = Command::new(shell[0]);
+            command.args(&shell[1..]).args(["-c", BOOT]).stdin(Stdio::piped()).stdout(Stdio::null());
+            let mut child = command.spawn().expect("dash, busybox and bash on this machine (make init)");
+            let mut stdin = child.stdin.take().unwrap();
+            let values: String = ["n1", "60", &before, &after].map(|value| escaped(value) + "\n").concat();
+            stdin.write_all(format!("{COMMON}{HOOK}{END}{values}").as_bytes()).unwrap();
+            let pid = format!("{}.pid", log.display());
+            let running = || fs::read_to_string(&pid).ok().and_then(|text| text.trim().parse::<u32>().ok());
+            until("the command before runs", 10, || running().is_some());
+            // Its shell's ticker has to be there, too.
+            std::thread::sleep(Duration::from_millis(300));
+            match ending {
+                "close" => drop(stdin),
+                _ => drop(ok(Command::new("kill").args(["-KILL", &child.id().to_string()]))),
+            }
+            until("the command after has run", 10, || fs::read_to_string(&log).is_ok_and(|text| text == "after\n"));
+            assert!(!lives(running().unwrap()), "{shell:?} {ending}: the command before still runs");
+            child.wait().unwrap();
+        }
     }
 }
 

@@ -1,0 +1,412 @@
+//! The fault matrix of docs/reliability.md: its table is what is expected here, cell by cell. Each cell is a real run with
+//! that fault at that step, or the reason why it cannot happen there.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "tests start processes and fail by panicking"
+)]
+
+mod support;
+
+use std::fs::File;
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use chrono::{Datelike, NaiveDate};
+use serde_json::Value;
+use support::{ALWAYS, BUSY, Event, FORBIDDEN, Fault, INTERNAL, NOT_FOUND, ONCE, REFUSED, Scenario, each, zone};
+
+const DOC: &str = include_str!("../docs/reliability.md");
+const STEPS: [&str; 9] = ["lock", "observe", "check", "hooks", "dump", "prove", "snapshot", "cut", "ready"];
+
+/// Lines of shell that wait until the session has ended: nothing else; with a word first, for the fault that cuts its
+/// stream; and with one behind, which tells that the dump was released.
+const GONE: &str = "until [ -e session.1.ended ]; do sleep 0.05; done";
+const CREATING: &str = ": >creating; until [ -e session.1.ended ]; do sleep 0.05; done";
+const CUTTING: &str = ": >cut; until [ -e session.1.ended ]; do sleep 0.05; done";
+const RELEASED: &str = "until [ -e session.1.ended ]; do sleep 0.05; done; : >released";
+const LATER: support::Times = 2..=u32::MAX;
+/// The API is away for some two seconds, of a patience of 45: half a minute on a small scale.
+const A_WHILE: support::Times = 1..=3;
+const EOF: &str = "error: unexpected EOF";
+const OTHER_POD: &str = "other,pid:[1],1";
+
+/// A run, and what is done to it from outside once a file is there or a word was said.
+struct Case {
+    scenario: Scenario,
+    at: Option<(&'static str, Act)>,
+    /// A lock of the node's that somebody else holds.
+    _lock: Option<File>,
+}
+
+#[derive(Clone, Copy)]
+enum Act {
+    Signal(&'static str),
+    KillKubectl,
+}
+
+impl From<Scenario> for Case {
+    fn from(scenario: Scenario) -> Case {
+        Case { scenario, at: None, _lock: None }
+    }
+}
+
+fn base() -> Scenario {
+    Scenario::new().arg("--label-vs-retain=daily_weekly_monthly")
+}
+
+/// Hooks that leave a word, the first of them and another line of shell in the scenario's directory.
+fn hooked(before: &str) -> Scenario {
+    let scenario = base();
+    let dir = scenario.dir().display().to_string();
+    scenario
+        .tool("sh", r#"exec /bin/sh "$@""#)
+        .env("BAK_HOOK_PRE", &format!("cd {dir}; echo before >>hooked; : >hooking; {before}"))
+        .env("BAK_HOOK_POST", &format!("echo after >>{dir}/hooked"))
+}
+
+/// A run that stays in a step, with what is there as soon as it does.
+fn staying(step: &str, act: Act) -> (Case, &'static str) {
+    let mut lock = None;
+    let (scenario, file) = match step {
+        "lock" => {
+            let args = ["--flock", "--flock-count=1", "--flock-dir=locks", "--flock-timeout-sec=60"];
+            let scenario = base().args_also(&args);
+            let file = File::create(scenario.dir().join("locks/1.lock")).unwrap();
+            file.lock().unwrap();
+            lock = Some(file);
+            (scenario, "waiting for a lock")
+        }
+        "observe" => (base().fault("observe", ALWAYS, Fault::Hang), "observe.1"),
+        "check" => (base().tool("psql", r#": >"$FAKE_KUBECTL_DIR/checking"; exec "$REAL/sleep" 60"#), "checking"),
+        "hooks" => {
+            // Only who is told to end it does.
+            let time = if matches!(act, Act::Signal("TERM")) { 60 } else { 3 };
+            (hooked(&format!("exec \"$REAL/sleep\" {time}")).arg("--hook-timeout=1s"), "hooking")
+        }
+        "dump" => (base().held(), "dumping"),
+        "prove" => (base().fault("second", ALWAYS, Fault::Hang), "second.1"),
+        "snapshot" => (base().fault("create", ALWAYS, Fault::Hang), "create.1"),
+        "cut" => (base().watches(&[&[Event::Pending]]), "watch.1"),
+        _ => (base().watches(&[&[Event::Cut, Event::Run(RELEASED)]]), "released"),
+    };
+    (Case { scenario, at: None, _lock: lock }, file)
+}
+
+fn stopped(step: &str, act: Act) -> Vec<Case> {
+    let (case, file) = staying(step, act);
+    vec![Case { at: Some((file, act)), ..case }]
+}
+
+/// The call that a step begins with.
+fn call(step: &str) -> &'static str {
+    match step {
+        "observe" => "observe",
+        "check" => "session",
+        "hooks" => "hook",
+        "prove" => "second",
+        "snapshot" => "create",
+        _ => "watch",
+    }
+}
+
+fn for_step(step: &str) -> Scenario {
+    if step == "hooks" { hooked(":") } else { base() }
+}
+
+/// The stream of a step's exec is cut with this status; in those that have none, that of the session that is still open.
+fn cut_off(step: &str, status: i32) -> Scenario {
+    match step {
+        "check" => base().fault("session", ALWAYS, Fault::CutAfter("mountinfo", status)),
+        "hooks" => hooked("\"$REAL/sleep\" 2").fault("hook", ALWAYS, Fault::CutAt("hooking", status)),
+        "dump" => base().held().fault("session", ALWAYS, Fault::CutAt("dumping", status)),
+        "prove" => base().fault("second", ALWAYS, Fault::CutAfter("inode", status)),
+        "snapshot" => base().fault("session", ALWAYS, Fault::CutAt("creating", status)).fault(
+            "create",
+            ALWAYS,
+            Fault::Run(CREATING),
+        ),
+        _ => base().fault("session", ALWAYS, Fault::CutAt("cut", status)).watches(&[&[
+            Event::Run(CUTTING),
+            Event::Cut,
+            Event::Ready,
+        ]]),
+    }
+}
+
+/// The watch is cut in the step `ready`, and the next one goes on.
+fn watched_on(status: i32, words: &'static str) -> Scenario {
+    base().watches(&[&[Event::Cut, Event::Run(GONE), Event::End(status, words)], &[Event::Ready]])
+}
+
+/// The runs that show a fault at a step; none where it cannot happen.
+fn cases(row: &str, step: &str) -> Vec<Case> {
+    let refused = |times, words| {
+        let scenario = for_step(step).fault(call(step), times, Fault::Refuse(words));
+        if step == "ready" { watched_on(1, words) } else { scenario }
+    };
+    let impatient =
+        |scenario: Scenario| scenario.args_also(&["--retry-timeout=1s", "--vs-wait-until-ready-timeout=2s"]);
+    let tool = |name, script| vec![base().tool(name, script).into()];
+    let silent = |scenario: Scenario| vec![scenario.args_also(&["--timeout=8s", "--hook-timeout=1s"]).into()];
+    match (row, step) {
+        ("backup-ns killed", _) => stopped(step, Act::Signal("KILL")),
+        ("backup-ns gets TERM", _) => stopped(step, Act::Signal("TERM")),
+        (_, "lock") => vec![],
+        ("kubectl killed", _) => stopped(step, Act::KillKubectl),
+
+        ("stream cut, exit 0", "observe") => {
+            vec![base().fault("observe", ALWAYS, Fault::Print("{\"kind\": \"List\", \"items\": [{")).into()]
+        }
+        ("stream cut, exit 0", "ready") => vec![watched_on(0, "").into()],
+        ("stream cut, exit 0", _) => vec![cut_off(step, 0).into()],
+        ("stream cut, exit 1", "observe") => vec![refused(ONCE, EOF).into()],
+        ("stream cut, exit 1", "ready") => vec![watched_on(1, EOF).into()],
+        ("stream cut, exit 1", _) => vec![cut_off(step, 1).into()],
+
+        ("stream hung", "check") => silent(base().fault("session", ALWAYS, Fault::MuteAfter("mountinfo"))),
+        ("stream hung", "dump") => silent(base().held().fault("session", ALWAYS, Fault::MuteAfter("began"))),
+        ("stream hung", "cut") => vec![impatient(base().watches(&[&[Event::Pending]])).into()],
+        ("stream hung", "ready") => vec![impatient(base().watches(&[&[Event::Cut]])).into()],
+        ("stream hung", _) => silent(for_step(step).fault(call(step), ALWAYS, Fault::Hang)),
+
+        ("API refuses once" | "API says 429 or 500" | "API away for 30 s" | "forbidden", "dump") => vec![],
+        ("API refuses once", _) => vec![refused(ONCE, REFUSED).into()],
+        ("API says 429 or 500", _) => vec![refused(ONCE, BUSY).into(), refused(ONCE, INTERNAL).into()],
+        ("API away for 30 s", "ready") => {
+            vec![watched_on(1, REFUSED).fault("get", A_WHILE, Fault::Refuse(REFUSED)).into()]
+        }
+        ("API away for 30 s", _) => vec![refused(A_WHILE, REFUSED).into()],
+        ("API away for longer", "dump") => {
+            vec![cut_off("dump", 1).fault("*", 4..=u32::MAX, Fault::Refuse(REFUSED)).into()]
+        }
+        ("API away for longer", "cut" | "ready") => {
+            vec![impatient(refused(ALWAYS, REFUSED)).fault("get", ALWAYS, Fault::Refuse(REFUSED)).into()]
+        }
+        ("API away for longer", _) => vec![impatient(refused(ALWAYS, REFUSED)).into()],
+        ("forbidden", "ready") => vec![watched_on(0, "").fault("get", ALWAYS, Fault::Refuse(FORBIDDEN)).into()],
+        ("forbidden", _) => vec![refused(ALWAYS, FORBIDDEN).into()],
+
+        ("pod replaced" | "container restarted", "observe") => vec![],
+        ("pod replaced", "check" | "hooks" | "prove") => vec![refused(ALWAYS, NOT_FOUND).into()],
+        ("pod replaced", "ready") => {
+            let scenario = base().fault("session", LATER, Fault::Refuse(NOT_FOUND));
+            vec![scenario.fault("second", LATER, Fault::Refuse(NOT_FOUND)).into()]
+        }
+        ("pod replaced", "dump") => vec![cut_off(step, 137).fault("second", ALWAYS, Fault::Refuse(NOT_FOUND)).into()],
+        ("pod replaced", _) => vec![cut_off(step, 137).fault("second", LATER, Fault::Refuse(NOT_FOUND)).into()],
+        ("container restarted", "prove") => {
+            vec![base().fault("second", ALWAYS, Fault::Rewrite("identity", OTHER_POD)).into()]
+        }
+        ("container restarted", "ready") => {
+            vec![base().fault("second", LATER, Fault::Rewrite("identity", OTHER_POD)).into()]
+        }
+        ("container restarted", _) => {
+            vec![cut_off(step, 137).fault("second", LATER, Fault::Rewrite("identity", OTHER_POD)).into()]
+        }
+
+        ("disk full", "check") => tool("df", "echo h; echo '/dev/x 1000 1000 0 100% /'"),
+        ("disk full", "dump") => tool(
+            "gzip",
+            "case $1 in -c) head -c 9; echo 'gzip: write error: No space left on device' >&2; exit 1 ;; esac; exec \"$REAL/gzip\" \"$@\"",
+        ),
+        // The third flush is that of the second look.
+        ("disk full", "prove") => tool(
+            "sync",
+            "case $* in '-f .') cd \"$FAKE_KUBECTL_DIR\"; echo . >>n; [ $(wc -l <n) -ne 3 ] || { echo 'sync: No space left on device' >&2; exit 1; } ;; esac",
+        ),
+        ("disk full", "cut") => vec![impatient(base().watches(&[&[Event::Error("no space in the pool")]])).into()],
+        ("disk full", "ready") => {
+            vec![
+                impatient(base().watches(&[&[
+                    Event::Cut,
+                    Event::Error("no space in the pool"),
+                    Event::Cut,
+                    Event::Error("no space in the pool"),
+                ]]))
+                .into(),
+            ]
+        }
+        ("disk read-only", "check") => vec![base().fault("session", ALWAYS, Fault::Drop("writable")).into()],
+        ("disk read-only", "dump") => tool("mv", "echo \"mv: cannot move: Read-only file system\" >&2; exit 1"),
+        ("database restarted", "check") => tool("psql", "echo 'the database system is starting up' >&2; exit 2"),
+        ("database restarted", "dump") => {
+            vec![base().file("dump.stderr", "server closed the connection unexpectedly").into()]
+        }
+        ("wrong password", "check") => tool("psql", "echo 'password authentication failed' >&2; exit 2"),
+        ("wrong password", "dump") => vec![base().file("dump.stderr", "password authentication failed").into()],
+        ("clock in another zone", "snapshot") => vec![base().env("TZ", &zone().0).into()],
+        ("clock in another zone", "cut") => vec![base().env("TZ", "Pacific/Kiritimati").into()],
+        _ => vec![],
+    }
+}
+
+/// The table: its rows by name, with their cells and what is said of where they are shown.
+fn rows() -> Vec<(&'static str, Vec<&'static str>, &'static str)> {
+    let lines: Vec<&str> = DOC.lines().skip_while(|line| !line.starts_with("| fault |")).collect();
+    let split = |line: &'static str| -> Vec<&str> { line.trim_matches('|').split('|').map(str::trim).collect() };
+    assert_eq!(split(lines[0]), [&["fault"], &STEPS[..], &["shown by"]].concat());
+    let rows = lines[2..].iter().take_while(|line| line.starts_with('|')).map(|line| {
+        let cells = split(line);
+        assert_eq!(cells.len(), STEPS.len() + 2, "{line}");
+        (cells[0], cells[1..=STEPS.len()].to_vec(), cells[STEPS.len() + 1])
+    });
+    rows.collect()
+}
+
+/// Runs all cells of a row.
+fn row(name: &str) {
+    let rows = rows();
+    let (_, cells, _) = rows.iter().find(|(row, ..)| *row == name).unwrap_or_else(|| panic!("no row '{name}'"));
+    let cells: Vec<(&str, &str)> = STEPS.into_iter().zip(cells.iter().copied()).collect();
+    let wrong = std::sync::Mutex::new(Vec::new());
+    each(&cells, |(step, cell)| {
+        let cases = cases(name, step);
+        assert_eq!(cases.is_empty(), cell.starts_with('–'), "{name}, {step}: '{cell}' with {} runs", cases.len());
+        for case in &cases {
+            let shown = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| show(name, cell, case)));
+            if shown.is_err() {
+                wrong.lock().unwrap().push(*step);
+            }
+        }
+    });
+    let wrong = wrong.into_inner().unwrap();
+    assert!(wrong.is_empty(), "{name}: not as in the table at {wrong:?}");
+}
+
+/// `CODE words · LETTERS`, as the legend has it.
+fn show(row: &str, cell: &str, case: &Case) {
+    let (told, letters) = cell.split_once(" · ").unwrap();
+    let (code, words) = told.split_once(' ').unwrap_or((told, ""));
+    let scenario = &case.scenario;
+    let mut running = scenario.start();
+    if let Some((sign, act)) = case.at {
+        running = if sign.contains(' ') { running.until_said(sign) } else { running.until(sign) };
+        // It gets to where it stays.
+        thread::sleep(Duration::from_millis(300));
+        match act {
+            Act::Signal(name) => running = running.signal(name),
+            Act::KillKubectl => {
+                let line: Value = serde_json::from_str(scenario.lines("calls.jsonl").last().unwrap()).unwrap();
+                let killed = Command::new("kill").args(["-KILL", &line["pid"].to_string()]).status().unwrap();
+                assert!(killed.success());
+            }
+        }
+    }
+    let outcome = running.finish();
+    let ended = outcome.code.unwrap_or_else(|| 128 + outcome.killed.unwrap());
+    assert!(ended.to_string() == code, "expected '{cell}': {outcome}");
+    let mut outcome = outcome.says(&[words]).clean();
+    let has = |letter: char| letters.contains(letter);
+    assert!(has('N') != has('n') && has('M') && has('L') != has('D'), "{cell}");
+    outcome = if has('L') { outcome.keeps_old() } else { outcome.holds_new() };
+    let stays = has('S') || has('X') || code == "0";
+    outcome = outcome.snapshots(usize::from(stays));
+    assert_eq!(outcome.count("patch"), usize::from(has('X')), "{cell}: {outcome}");
+    if has('X') {
+        let patch = outcome.argv("patch");
+        assert!(patch.contains("distrusted") && patch.contains(r#""backup-ns.sh/daily":null"#), "{patch}");
+    }
+    let mut hooks = scenario.lines("hooked");
+    hooks.dedup();
+    assert_eq!(hooks.join(" "), if has('H') { "before after" } else { "" }, "{cell}: {outcome}");
+    for snapshot in scenario.snapshots() {
+        // Whatever holds a slot holds the proof of the file that is there.
+        let text = snapshot["metadata"]["annotations"]["backup-ns.sh/dump-postgres"].as_str().unwrap();
+        let proof: Value = serde_json::from_str(text).unwrap();
+        let sum = Command::new("sha256sum").arg(scenario.dir().join("data/dump.sql.gz")).output().unwrap();
+        let sum = String::from_utf8(sum.stdout).unwrap();
+        assert_eq!(proof["sha256"].as_str(), sum.split(' ').next(), "{cell}: {outcome}");
+        let label =
+            |key: &str| snapshot["metadata"]["labels"][format!("backup-ns.sh/{key}")].as_str().unwrap().to_string();
+        let day: NaiveDate = label("daily").parse().unwrap();
+        assert_eq!(label("monthly"), day.format("%Y-%m").to_string());
+        assert_eq!(label("weekly"), format!("{}-w{:02}", day.iso_week().year(), day.iso_week().week()));
+        assert_eq!(snapshot["status"]["readyToUse"] == true, code == "0" || has('X'), "{cell}: {outcome}");
+        if row == "clock in another zone" && words.is_empty() {
+            assert_eq!(day, zone().1);
+        }
+    }
+}
+
+macro_rules! rows {
+    ($(fn $name:ident() = $row:literal;)+) => {
+        $(#[test]
+        fn $name() {
+            row($row);
+        })+
+
+        #[test]
+        fn every_row_has_its_runs() {
+            let rows: Vec<&str> = rows().iter().map(|(row, ..)| *row).collect();
+            assert_eq!(rows, [$($row),+]);
+            for ((_, _, shown), name) in self::rows().iter().zip([$(stringify!($name)),+]) {
+                assert!(shown.starts_with(&format!("`{name}`")), "{shown}");
+            }
+        }
+    };
+}
+
+rows! {
+    fn row_killed() = "backup-ns killed";
+    fn row_term() = "backup-ns gets TERM";
+    fn row_kubectl_killed() = "kubectl killed";
+    fn row_cut_0() = "stream cut, exit 0";
+    fn row_cut_1() = "stream cut, exit 1";
+    fn row_answer_hung() = "stream hung";
+    fn row_refused() = "API refuses once";
+    fn row_busy() = "API says 429 or 500";
+    fn row_away() = "API away for 30 s";
+    fn row_gone() = "API away for longer";
+    fn row_forbidden() = "forbidden";
+    fn row_pod_replaced() = "pod replaced";
+    fn row_restarted() = "container restarted";
+    fn row_disk_full() = "disk full";
+    fn row_read_only() = "disk read-only";
+    fn row_database() = "database restarted";
+    fn row_password() = "wrong password";
+    fn row_zone() = "clock in another zone";
+}
+
+#[test]
+fn no_cell_is_empty_and_every_reason_is_given() {
+    for (row, cells, shown) in rows() {
+        assert!(shown.contains('`'), "{row} names no test");
+        for cell in cells {
+            match cell.strip_prefix("– ") {
+                Some(reason) => assert!(DOC.contains(&format!("\n- **{reason}**: ")), "{row}: no reason {reason}"),
+                None => {
+                    let letters = cell.split_once(" · ").unwrap_or_else(|| panic!("{row}: '{cell}'")).1;
+                    let known = |letter: char| DOC.contains(&format!("\n- **{letter}**: "));
+                    assert!(!letters.is_empty() && letters.chars().all(known), "{row}: '{cell}'");
+                }
+            }
+        }
+    }
+}
+
+/// Whatever stands in backquotes and looks like the name of a test is one.
+#[test]
+fn every_test_that_is_named_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut sources = String::new();
+    for folder in ["tests", "tests/cluster", "src", "src/core"] {
+        for entry in std::fs::read_dir(root.join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|ext| ext == "rs") {
+                sources.push_str(&std::fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    let words = DOC.split('`').skip(1).step_by(2);
+    let test = |word: &&str| {
+        word.contains('_') && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+    };
+    let names: Vec<&str> = words.filter(test).collect();
+    assert!(names.len() > 40, "{}", names.len());
+    let missing: Vec<&&str> = names.iter().filter(|name| !sources.contains(&format!("fn {name}("))).collect();
+    assert!(missing.is_empty(), "no test has this name: {missing:?}");
+}
