@@ -150,3 +150,55 @@ fn a_dump_that_waits_behind_a_lock_ends_when_its_time_is_up() {
     drop(gate);
     assert_eq!(names(&tenant), 1);
 }
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn rows_of_the_matrix_on_a_real_cluster() {
+    let tenant = Tenant::small("matrix", 256, |_| ());
+    let old = tenant.backup(&[])["dumps"]["postgres"]["sha256"].as_str().unwrap().to_string();
+
+    // Wrong password.
+    let wrong = |command: &mut std::process::Command| {
+        command.env("BAK_DB_POSTGRES_PASSWORD", "wrong");
+    };
+    tenant.create_with(&[], wrong).done().assert(4, &["password authentication failed"]);
+    tenant.assert_clean(&old);
+
+    // kubectl killed.
+    let gate = tenant.gate();
+    let backup = tenant.create(&[]);
+    tenant.await_dump();
+    let children = std::process::Command::new("pgrep").args(["-P", &backup.0.id().to_string()]).output().unwrap();
+    let children = String::from_utf8(children.stdout).unwrap();
+    assert!(
+        std::process::Command::new("kill").arg("-KILL").args(children.split_whitespace()).status().unwrap().success()
+    );
+    backup.done().assert(6, &["killed by signal 9", "last good dump is untouched"]);
+    tenant.assert_clean(&old);
+
+    // The database ends the connection, as it does when it is restarted.
+    let backup = tenant.create(&[]);
+    tenant.await_dump();
+    tenant.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'backup-ns'");
+    backup.done().assert(6, &["last good dump is untouched"]);
+    tenant.assert_clean(&old);
+
+    // The container is restarted with it, by a fast shutdown of its first process.
+    let backup = tenant.create(&[]);
+    tenant.await_dump();
+    tenant.sh("kill -INT 1");
+    backup.done().assert(6, &["last good dump is untouched"]);
+    drop(gate);
+    until("the container is back", 90, || (tenant.sh("pg_isready -q -h 127.0.0.1 && echo yes") == "yes").then_some(()));
+    tenant.await_ready();
+    assert_eq!(tenant.sum(), old);
+    assert_eq!(names(&tenant), 1);
+
+    // A clock in another zone, the farthest there is.
+    let retain = ["--tz=Pacific/Kiritimati", "--label-vs-retain=daily_weekly_monthly", "--busy-timeout=60s"];
+    let summary = tenant.backup(&retain);
+    let made = chrono::DateTime::parse_from_rfc3339(summary["creationTime"].as_str().unwrap()).unwrap();
+    let day = made.with_timezone(&chrono::FixedOffset::east_opt(14 * 3600).unwrap()).format("%Y-%m-%d").to_string();
+    assert_eq!(summary["labels"]["backup-ns.sh/daily"], day.as_str());
+    assert_eq!(tenant.traces(), "");
+}
