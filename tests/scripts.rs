@@ -709,6 +709,7 @@ fn a_hook_that_takes_too_long_is_ended() {
             }
             said.push(line);
         }
+        child.wait().unwrap();
         said.retain(|line| !line.contains(" beat "));
         assert_eq!(said, ["n1 before timeout", "n1 after 3", "n1 end yes"], "{shell:?}");
     }
