@@ -43,7 +43,13 @@ const fn setting(
 
 /// Settings of every command.
 pub const GLOBAL: &[Setting] = &[
-    setting("BAK_NAMESPACE", "namespace", "NS", "", "namespace [default: the context's, in a pod its own]"),
+    setting(
+        "BAK_NAMESPACE",
+        "namespace",
+        "NS",
+        "",
+        "namespace [default: the context's, in a pod its own; to prune: all that you may see]",
+    ),
     setting("BAK_DRY_RUN", "dry-run", BOOL, "false", "print the plan, change nothing"),
     setting("BAK_REQUEST_TIMEOUT", "request-timeout", "TIME", "30s", "how long one request to the API may take"),
     setting("BAK_RETRY_TIMEOUT", "retry-timeout", "TIME", "45s", "how long an API that is away or busy is asked again"),
