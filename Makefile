@@ -1,7 +1,7 @@
 # Every target in one line: make help
 
 .DEFAULT_GOAL := help
-.PHONY: help all init build info check test watch bench demo cluster-up cluster-down kind-cluster-init clean
+.PHONY: help all init build info check test watch bench soak demo cluster-up cluster-down kind-cluster-init clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do printf '  %-18s %s\n' "$$name" "$$what"; done
@@ -40,6 +40,9 @@ watch: ## Build again whenever a source changes
 bench: build ## Measure on the cluster: create, and pruning at a thousand namespaces
 	@tests/bench.sh
 	@tests/bench-retain.sh
+
+soak: build ## Ten minutes of random faults on the cluster: each success restored and compared (tests/soak.rs)
+	@kind/cluster.sh up && eval "$$(kind/cluster.sh env)" && cargo test --release --locked --quiet --test soak
 
 demo: build ## A cluster, a database, a backup, and the proof that the snapshot holds it (DB=mariadb for the other)
 	@kind/demo/demo.sh
