@@ -490,20 +490,27 @@ impl Plan {
             fault,
             Fault::Nothing | Fault::Vandal(..) | Fault::DiskFull | Fault::WrongPassword | Fault::BadClass(_)
         );
+        let full = fault == Fault::DiskFull;
         Plan {
             number,
             engines,
-            after,
+            // The disk has room when it is looked at.
+            after: if full { Some("check") } else { after },
             // Behind the dump each step takes a moment only.
             delay: seconds(&mut rng, if matches!(after, Some("prove" | "snapshot" | "cut")) { 0.2 } else { 0.7 }),
-            stall: if !halts && rng.bool() { Some(1.0 + seconds(&mut rng, 1.5)) } else { None },
+            stall: match full {
+                true => Some(3.0),
+                false if halts => None,
+                false => rng.bool().then(|| 1.0 + seconds(&mut rng, 1.5)),
+            },
             class: match &fault {
                 Fault::BadClass(name) => Some(name),
                 _ => class,
             },
             websockets: rng.u32(..3) > 0,
             slots: rng.u32(..4) == 0,
-            wait: rng.u32(..6) > 0,
+            // What is never ready is a failure for who waits only.
+            wait: rng.u32(..6) > 0 || matches!(fault, Fault::BadClass(_)),
             zone: rng.choice(["UTC", "Europe/Vienna", "Pacific/Kiritimati", "Pacific/Pago_Pago"]).unwrap(),
             fault,
         }
@@ -513,7 +520,7 @@ impl Plan {
         let engines: Vec<&str> = self.engines.iter().map(|engine| engine.name()).collect();
         let mut text = format!("run {:>3}  {:<14} {}", self.number, engines.join("+"), self.fault.kind());
         match &self.fault {
-            Fault::Nothing | Fault::BadClass(_) | Fault::WrongPassword | Fault::Disconnected | Fault::DiskFull => {}
+            Fault::Nothing | Fault::BadClass(_) | Fault::WrongPassword | Fault::Disconnected => {}
             Fault::Tool(tool, signal, after) => write!(text, " ({signal} {tool} +{after} s)").unwrap(),
             Fault::Vandal(_, after) => write!(text, " (+{after} s)").unwrap(),
             Fault::Second(after, busy) => write!(text, " (+{after} s, waits {busy})").unwrap(),
@@ -828,13 +835,19 @@ impl Soak {
 
     /// Lets the fault happen to a run; what became of it.
     fn strike(&self, plan: &Plan, run: &mut Run) -> &'static str {
-        let comes = match plan.fault {
-            Fault::Signal(_) | Fault::Kubectl(..) | Fault::Stopped(_) | Fault::Component(..) | Fault::PodDeleted => {
-                true
-            }
-            _ => return "",
-        };
-        let reached = comes && run.until(plan.after);
+        let comes = matches!(
+            plan.fault,
+            Fault::Signal(_)
+                | Fault::Kubectl(..)
+                | Fault::Stopped(_)
+                | Fault::Component(..)
+                | Fault::PodDeleted
+                | Fault::DiskFull
+        );
+        if !comes {
+            return "";
+        }
+        let reached = run.until(plan.after);
         sleep(Duration::from_secs_f64(if reached { plan.delay } else { 0.0 }));
         if !reached || run.child.try_wait().unwrap().is_some() {
             return "came too late";
@@ -871,6 +884,7 @@ impl Soak {
             Fault::PodDeleted => {
                 self.tenant.kubectl(&["delete", "pod", &self.tenant.pod(), "--wait=false"]);
             }
+            Fault::DiskFull => self.fill(),
             _ => {}
         }
         ""
@@ -878,9 +892,6 @@ impl Soak {
 
     /// Leaves less room on the volume than a dump needs.
     fn fill(&self) {
-        for (_, writer) in &self.writers {
-            writer.pause(true);
-        }
         self.tenant.sh(
             "cd /var/lib/postgresql/data && n=$(df -P -k . | tail -n 1 | tr -s ' ' | cut -d ' ' -f 4) && fallocate -l $((n - 600))K filler",
         );
@@ -898,7 +909,9 @@ impl Soak {
     fn run(&mut self, plan: &Plan) {
         *self.faults.entry(plan.fault.kind()).or_default() += 1;
         if plan.fault == Fault::DiskFull {
-            self.fill();
+            for (_, writer) in &self.writers {
+                writer.pause(true);
+            }
         }
         let lurker = self.lurker(plan);
         // By the time of the dump it has the lock.
