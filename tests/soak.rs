@@ -720,7 +720,9 @@ impl Soak {
             assert!(made.status.success(), "{}", text(&made.stderr));
         }
         let class = |parameters: Value, name| (name, Class::new(&format!("soak-{name}"), &parameters));
+        // All of them let the data go with the snapshot, which the cluster's own class does not.
         let classes = [
+            class(json!({}), "plain"),
             class(json!({"fail": "the array is on fire"}), "failing"),
             class(json!({"ready-after": "10m"}), "never"),
             class(json!({"ready-after": "1500ms"}), "lateready"),
@@ -753,10 +755,8 @@ impl Soak {
         let mut args: Vec<String> = plan.engines.iter().map(|engine| format!("--db-{}", engine.name())).collect();
         args.insert(0, "create".into());
         args.extend([format!("--tz={}", plan.zone), format!("--busy-timeout={busy}")]);
-        if let Some(class) = plan.class {
-            let name = self.classes.get(class).map_or("no-such-class", |class| class.0.as_str());
-            args.push(format!("--vs-class-name={name}"));
-        }
+        let class = self.classes.get(plan.class.unwrap_or("plain")).map_or("no-such-class", |class| class.0.as_str());
+        args.push(format!("--vs-class-name={class}"));
         let patience = if matches!(plan.fault, Fault::BadClass(_)) { 4 } else { 60 };
         args.push(format!("--vs-wait-until-ready-timeout={patience}s"));
         if !plan.wait {
