@@ -78,11 +78,8 @@ pub fn call_off(kubectl: &Kubectl, snapshot: &Snapshot) -> Result<(), ProcessErr
     release(kubectl, &snapshot.metadata.name)
 }
 
-/// Takes our finalizer off, so that a VolumeSnapshot that was deleted goes and its content stays.
-///
-/// # Errors
-/// It cannot be changed.
-pub fn release(kubectl: &Kubectl, name: &str) -> Result<(), ProcessError> {
+/// Takes our finalizer off, so that a VolumeSnapshot that was deleted goes.
+fn release(kubectl: &Kubectl, name: &str) -> Result<(), ProcessError> {
     let mut tries = TRIES;
     loop {
         let snapshot = match snapshot_by(kubectl, &kubectl.target.get_snapshot(name), name) {

@@ -48,6 +48,12 @@ started() {
   echo "${20}"
 }
 
+# end SIGNAL PID START: a process id may be another's by the time it is signalled (bash reaps its children
+# unasked), so it is signalled only if it still started when ours did.
+end() {
+  if [ -n "$3" ] && [ "$(started "$2")" = "$3" ]; then kill "-$1" "$2" 2>/dev/null; fi
+}
+
 # identity: tells this run of this container from every other: boot, process namespace, start of its first process.
 identity() {
   boot=-

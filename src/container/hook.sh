@@ -14,10 +14,6 @@ running='' running_started=''
 ticking='' ticking_started=''
 reading='' reading_started=''
 
-end() {
-  if [ -n "$3" ] && [ "$(started "$2")" = "$3" ]; then kill "-$1" "$2" 2>/dev/null; fi
-}
-
 runs() { [ -n "$running_started" ] && [ "$(started "$running")" = "$running_started" ]; }
 
 # start COMMAND: what it prints goes to stderr.

@@ -46,12 +46,6 @@ ticker() {
 
 main_lives() { [ "$(started "$main")" = "$main_started" ]; }
 
-# end SIGNAL PID START: a process id may be another's by the time it is signalled (bash reaps its children
-# unasked), so it is signalled only if it still started when ours did.
-end() {
-  if [ "$(started "$2")" = "$3" ]; then kill "-$1" "$2" 2>/dev/null; fi
-}
-
 # end_dump: ends the worker, of which the ticker knows only what it wrote down.
 end_dump() {
   if { read -r dumper dumper_started <"$own.pid"; } 2>/dev/null; then end TERM "$dumper" "$dumper_started"; fi
