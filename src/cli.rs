@@ -1,42 +1,24 @@
 //! The command line: commands and flags, made from the table of settings. Parses nothing but words; what the words
 //! mean is the configuration's.
 
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use std::collections::BTreeSet;
+
+use clap::builder::StyledStr;
+use clap::{Arg, ArgAction, ArgMatches, Command, Id};
 
 use crate::config::{self, Origin, Plain};
+use crate::core::engine::Engine;
 use crate::exit;
-use crate::settings::{CREATE, GLOBAL, RETAIN, SWEEP, Setting};
-
-const CREATE_HELP: &str = "\
-Examples:
-  # Back up the database of deployment/app-base in the namespace shop, volume `data`
-  backup-ns create -n shop --db-postgres
-
-  # See what would be done, and the VolumeSnapshot that would be made
-  backup-ns create -n shop --db-postgres --dry-run
-
-  # A StatefulSet's database, kept by daily, weekly and monthly slots
-  backup-ns create -n shop --db-postgres --db-postgres-exec-resource=statefulset/db --pvc-name=data-db-0 \\
-    --label-vs-retain=daily_weekly_monthly";
-
-const RETAIN_HELP: &str = "\
-Examples:
-  # What would be taken off, and why, in every namespace that you may see
-  backup-ns retain --dry-run
-
-  # One namespace, two weeks of days
-  backup-ns retain -n shop --retain-last-daily=14";
-
-const SWEEP_HELP: &str = "\
-Examples:
-  # What would be marked and deleted, and why
-  backup-ns mark-and-delete --dry-run
-
-  # One namespace, and a slow storage
-  backup-ns mark-and-delete -n shop --delete-interval=30s";
+use crate::settings::{self, CREATE, GLOBAL, RESTORE, RETAIN, SWEEP, Setting, VERIFY};
 
 /// The whole command line.
 pub fn command() -> Command {
+    let global = [
+        word("context", "NAME", "kubeconfig context [default: the current one]"),
+        word("kubeconfig", "FILE", "kubeconfig file [default: as kubectl's]"),
+        word("output", "FORMAT", "text or json; for lists table, wide, json, yaml or name").short('o'),
+        switch("verbose", "log every kubectl call").short('v'),
+    ];
     Command::new("backup-ns")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Application-consistent backups of a Kubernetes namespace: dump, prove, flush, snapshot")
@@ -44,66 +26,233 @@ pub fn command() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .max_term_width(120)
-        .args(GLOBAL.iter().map(|setting| flag(setting).global(true).help_heading("Global options")))
-        .args(
-            [
-                Arg::new("context")
-                    .long("context")
-                    .value_name("NAME")
-                    .help("kubeconfig context [default: the current one]"),
-                Arg::new("kubeconfig")
-                    .long("kubeconfig")
-                    .value_name("FILE")
-                    .help("kubeconfig file [default: as kubectl's]"),
-                Arg::new("output")
-                    .short('o')
-                    .long("output")
-                    .value_name("FORMAT")
-                    .help("result as text or json [default: text]"),
-                Arg::new("verbose")
-                    .short('v')
-                    .long("verbose")
-                    .action(ArgAction::SetTrue)
-                    .help("log every kubectl call"),
-            ]
-            .map(|arg| arg.global(true).help_heading("Global options")),
+        .args(GLOBAL.iter().map(flag).chain(global).map(|arg| arg.global(true).help_heading("Global options")))
+        .subcommands(backups())
+        .subcommands(recovery())
+        .subcommands(Engine::ALL.map(by_hand))
+        .subcommands(upkeep())
+}
+
+/// A command with what it does in a line, in full, and in examples.
+fn one(name: &'static str, about: &'static str, more: &str, examples: &str) -> Command {
+    Command::new(name)
+        .about(about)
+        .long_about(format!("{about}.\n\n{more}"))
+        .after_help(format!("Examples:\n{examples}\n\n{}", exit::HELP))
+}
+
+/// What makes and prunes backups.
+fn backups() -> [Command; 4] {
+    [
+        one(
+            "create",
+            "Make one backup: lock, check, dump, prove, flush, snapshot, wait until it is ready",
+            "The dump is made inside the database's own container, into a temporary file beside the last one, which it \
+             replaces only when it is proven. Every option is also an environment variable, shown in brackets; a flag wins.",
+            "  # Back up the database of deployment/app-base in the namespace shop, volume `data`
+  backup-ns create -n shop --db-postgres
+
+  # See what would be done, and the VolumeSnapshot that would be made
+  backup-ns create -n shop --db-postgres --dry-run
+
+  # A StatefulSet's database, kept by daily, weekly and monthly slots
+  backup-ns create -n shop --db-postgres --db-postgres-exec-resource=statefulset/db --pvc-name=data-db-0 \\
+    --label-vs-retain=daily_weekly_monthly",
         )
-        .subcommand(
-            Command::new("create")
-                .about("Make one backup: lock, check, dump, prove, flush, snapshot, wait until it is ready")
-                .long_about(
-                    "Make one backup: lock, check, dump, prove, flush, snapshot, wait until it is ready.\n\n\
-                     The dump is made inside the database's own container, into a temporary file beside the last one, \
-                     which it replaces only when it is proven. Every option is also an environment variable, shown in \
-                     brackets; a flag wins.",
-                )
-                .after_help(format!("{CREATE_HELP}\n\n{}", exit::HELP))
-                .args(CREATE.iter().map(flag)),
+        .args(CREATE.iter().map(flag)),
+        one(
+            "adhoc",
+            "Run the namespace's backup CronJob once, now, and follow it",
+            "Ends as the backup ends, with its exit code. A Ctrl-C leaves the Job at work.",
+            "  # The only CronJob in the namespace shop that runs backup-ns create
+  backup-ns adhoc -n shop",
         )
-        .subcommand(
-            Command::new("retain")
-                .about("Take the daily, weekly and monthly labels off snapshots that outlived the policy")
-                .long_about(
-                    "Take the daily, weekly and monthly labels off snapshots that outlived the policy.\n\n\
-                     In every namespace that you may see, or in one with -n, PVC by PVC, the newest days, weeks and months \
-                     keep their snapshot. Only snapshots that are ready count, and the newest of them always stays. Nothing \
-                     is deleted: that is what mark-and-delete does with those that hold no label any more.",
-                )
-                .after_help(format!("{RETAIN_HELP}\n\n{}", exit::HELP))
-                .args(RETAIN.iter().map(flag)),
+        .arg(position("CRONJOB", "the CronJob [default: the one that runs backup-ns create]")),
+        one(
+            "retain",
+            "Take the daily, weekly and monthly labels off snapshots that outlived the policy",
+            "In every namespace that you may see, or in one with -n, PVC by PVC, the newest days, weeks and months keep their \
+             snapshot. Only snapshots that are ready count, and the newest of them always stays. Nothing is deleted: that is \
+             what mark-and-delete does with those that hold no label any more.",
+            "  # What would be taken off, and why, in every namespace that you may see
+  backup-ns retain --dry-run
+
+  # One namespace, two weeks of days
+  backup-ns retain -n shop --retain-last-daily=14",
         )
-        .subcommand(
-            Command::new("mark-and-delete")
-                .about("Mark snapshots that lost every label, delete those whose date has passed")
-                .long_about(
-                    "Mark snapshots that lost every label, delete those whose date has passed.\n\n\
-                     In every namespace that you may see, or in one with -n. A snapshot that lost every label gets \
-                     delete-after=today, and a later run, from tomorrow on, deletes it with its stored data. Until then \
-                     taking the delete-after label off keeps it. The newest ready snapshot of a PVC is never deleted.",
-                )
-                .after_help(format!("{SWEEP_HELP}\n\n{}", exit::HELP))
-                .args(SWEEP.iter().map(flag)),
+        .args(RETAIN.iter().map(flag)),
+        one(
+            "mark-and-delete",
+            "Mark snapshots that lost every label, delete those whose date has passed",
+            "In every namespace that you may see, or in one with -n. A snapshot that lost every label gets delete-after=today, \
+             and a later run, from tomorrow on, deletes it with its stored data. Until then taking the delete-after label off \
+             keeps it. The newest ready snapshot of a PVC is never deleted.",
+            "  # What would be marked and deleted, and why
+  backup-ns mark-and-delete --dry-run
+
+  # One namespace, and a slow storage
+  backup-ns mark-and-delete -n shop --delete-interval=30s",
         )
+        .args(SWEEP.iter().map(flag)),
+    ]
+}
+
+/// What shows, checks and brings back backups.
+fn recovery() -> [Command; 5] {
+    [
+        one(
+            "list",
+            "List the namespace's snapshots, or all with -A",
+            "Oldest first. Several kinds select those that are any of them.",
+            "  # What there is to restore in the namespace shop
+  backup-ns list -n shop
+
+  # The newest backup that a CronJob made of the claim `data`
+  backup-ns list -n shop --cronjob --pvc data -o name | tail -n 1",
+        )
+        .arg(switch("all-namespaces", "in every namespace that you may see").short('A'))
+        .arg(word("pvc", "PVC", "only of this claim"))
+        .args(config::KINDS.map(|kind| {
+            let help = match kind {
+                "adhoc" | "cronjob" => format!("only of the type {kind}"),
+                _ => format!("only those that hold a {kind} slot"),
+            };
+            switch(kind, help)
+        })),
+        one(
+            "restore",
+            "Make a PersistentVolumeClaim from a snapshot: beside the old one, in another namespace, or in its place",
+            "Without --in-place nothing that is there is touched: there is one more claim then, made from the snapshot. With \
+             --in-place a safety snapshot is made of what is there, the workloads that mount the claim are scaled down, the \
+             claim is replaced, and the workloads come up again. A call that was interrupted is continued by the same call, or \
+             taken back with --rollback.",
+            "  # A claim beside the old one, to look into
+  backup-ns restore data-2026-11-22-030000-abcdef -n shop --pvc look --wait
+
+  # Production into staging
+  backup-ns restore data-2026-11-22-030000-abcdef -n shop --to-namespace staging --pvc data --wait
+
+  # Disaster: the volume as it was, under its own name
+  backup-ns restore data-2026-11-22-030000-abcdef -n shop --in-place",
+        )
+        .arg(position("VS", "the VolumeSnapshot").required(true))
+        .arg(word("pvc", "NAME", "name of the claim [default: its own where that is free, else the snapshot's]"))
+        .arg(word("to-namespace", "NS", "clone into this namespace"))
+        .arg(word("storage-class", "CLASS", "the claim's StorageClass [default: that of the claim it is of]"))
+        .arg(switch("in-place", "replace the claim that the snapshot is of"))
+        .arg(switch("rollback", "take back an in-place restore that was interrupted").conflicts_with("in-place"))
+        .arg(switch("wait", "wait until the claim is bound"))
+        .arg(switch("yes", "do not ask").short('y'))
+        .args(RESTORE.iter().map(flag)),
+        one(
+            "verify",
+            "Restore a snapshot into a throwaway volume and server, and stamp it with what came of it",
+            "The dump's SHA-256 is compared with the proof, the file is tested, loaded into a scratch server that nothing else \
+             can reach, and what was loaded is compared with what the file holds. Everything is thrown away again. A backup \
+             that turns out bad is exit code 8.",
+            "  # The newest ready snapshot of the claim `data`
+  backup-ns verify -n shop
+
+  # A certain one, with a question of your own
+  backup-ns verify data-2026-11-22-030000-abcdef -n shop --verify-sql='SELECT count(*) > 1000 FROM orders'",
+        )
+        .arg(position("VS", "the VolumeSnapshot [default: the newest ready one of the claim]"))
+        .args(VERIFY.iter().map(flag)),
+        one(
+            "rebind-vsc",
+            "Make a VolumeSnapshot for stored data whose VolumeSnapshot or namespace is gone",
+            "From a VolumeSnapshotContent, in the namespace that it was of, which must be there, or in that of -n. The new \
+             content takes the place of the old one; the stored data stays as it is.",
+            "  # Which stored data is left without a snapshot, and whose it was
+  kubectl get volumesnapshotcontents -l backup-ns.sh/pvc
+
+  # Its snapshot again
+  backup-ns rebind-vsc snapcontent-1b0d8a4e-5f0c-4d0e-9a57-0d2d3f8ad1c5",
+        )
+        .alias("rebindVsc")
+        .arg(position("VSC", "the VolumeSnapshotContent").required(true))
+        .arg(word("name", "NAME", "name of the new VolumeSnapshot [default: that of the old one]"))
+        .args(RESTORE.iter().filter(|setting| setting.var == "BAK_VS_WAIT_UNTIL_READY_TIMEOUT").map(flag)),
+        one(
+            "delete",
+            "Delete one snapshot, with its stored data",
+            "Asks first. The newest ready snapshot of a claim, and one that a volume is still to be made from, need --force.",
+            "  backup-ns delete data-2026-11-22-030000-abcdef -n shop",
+        )
+        .arg(position("VS", "the VolumeSnapshot").required(true))
+        .arg(switch("yes", "do not ask").short('y'))
+        .arg(switch("force", "even the newest ready one, and one that is in use")),
+    ]
+}
+
+/// The pieces of a backup by hand.
+fn by_hand(engine: Engine) -> Command {
+    let name = engine.command();
+    let piece = |piece: &'static str, about: &'static str, more: &str| {
+        one(piece, about, more, &format!("  backup-ns {name} {piece} -n shop"))
+            .args(settings::by_hand(engine.setting()).map(flag))
+    };
+    Command::new(name)
+        .about(format!("The pieces of a backup of {engine} by hand: dump, restore, download-dump, shell, info"))
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .after_help(exit::HELP)
+        .subcommands([
+            piece("dump", "Dump into the dump file, and prove it", "As create does it, without a snapshot. The proof is noted on the claim."),
+            piece(
+                "restore",
+                "Load the dump file into the database",
+                "Only a proven dump is loaded. The load stops at the first error; what becomes of the database then is said \
+                 beforehand.",
+            )
+            .arg(switch("force", "do not ask")),
+            piece(
+                "download-dump",
+                "Copy the dump file to this machine",
+                "What was broken off is resumed by the same call. The file gets its name only when its size and SHA-256 are those \
+                 of the dump.",
+            )
+            .alias("downloadDump")
+            .arg(position("FILE", "where to [default: the dump file's own name, here]")),
+            piece("shell", "Open the database's own client", "In the database's container, with its credentials. Ends with its exit code."),
+            piece("info", "Show version, sizes, biggest tables, and the age of the dump", "Nothing is changed."),
+        ])
+}
+
+/// What keeps an installation in order.
+fn upkeep() -> [Command; 3] {
+    let sync = |name| {
+        one(
+            name,
+            "Copy the labels and annotations of snapshots to their stored data",
+            "In every namespace that you may see, or in one with -n: all of ours, to the VolumeSnapshotContent, so that stored \
+             data can be told apart when the namespace is gone. What was taken away is taken away there, too.",
+            "  backup-ns sync-metadata-to-vsc",
+        )
+    };
+    [
+        sync("sync-metadata-to-vsc"),
+        Command::new("controller").hide(true).subcommand_required(true).subcommand(sync("syncMetadataToVsc")),
+        one(
+            "env",
+            "Show the effective configuration, and where each value comes from",
+            "Passwords and hooks are masked. Nothing is asked of the cluster.",
+            "  backup-ns env",
+        )
+        .args(settings::each().filter(|setting| GLOBAL.iter().all(|global| global != *setting)).map(flag)),
+    ]
+}
+
+fn word(name: &'static str, value: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).value_name(value).help(help)
+}
+
+fn switch(name: &'static str, help: impl Into<StyledStr>) -> Arg {
+    Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
+}
+
+fn position(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).value_name(name).help(help)
 }
 
 fn flag(setting: &'static Setting) -> Arg {
@@ -122,13 +271,23 @@ fn flag(setting: &'static Setting) -> Arg {
 
 /// What the command line says besides settings.
 pub fn plain(matches: &ArgMatches) -> Plain {
-    let word = |name: &str| matches.get_one::<String>(name).cloned();
-    Plain {
-        context: word("context"),
-        kubeconfig: word("kubeconfig"),
-        verbose: matches.get_flag("verbose"),
-        output: word("output"),
+    let settings: BTreeSet<&str> = settings::each().map(|setting| setting.var).collect();
+    let names = matches.ids().map(Id::as_str).filter(|name| !settings.contains(name));
+    let said = |name: &str| match matches.try_get_one::<String>(name) {
+        Ok(word) => word.cloned(),
+        Err(_) => matches.get_flag(name).then(String::new),
+    };
+    Plain(names.filter_map(|name| Some((name.to_string(), said(name)?))).collect())
+}
+
+/// The words of the command that was given, such as `postgres dump`, and what was said to it.
+pub fn chosen(matches: &ArgMatches) -> (Vec<&str>, &ArgMatches) {
+    let (mut words, mut matches) = (Vec::new(), matches);
+    while let Some((word, below)) = matches.subcommand() {
+        words.push(word);
+        matches = below;
     }
+    (words, matches)
 }
 
 /// The text that was set for a setting: by its flag, else by its variable.

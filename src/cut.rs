@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use crate::config::Create;
+use crate::core::claim::ClaimTemplate;
 use crate::core::engine::Engine;
 use crate::core::labels;
 use crate::core::manifest::{self, Request, Retain, SlotChoice};
@@ -32,6 +33,8 @@ pub struct Cut<'a> {
     pub run: String,
     /// Their names, in the order of the claims.
     pub names: Vec<String>,
+    /// What the claims are like, in their order.
+    pub claims: &'a [ClaimTemplate],
 }
 
 /// A snapshot to be made.
@@ -92,6 +95,7 @@ impl Cut<'_> {
                 retain: config.retain,
                 run: &self.run,
                 settings: &config.set,
+                claim: self.claims.get(number),
                 dumps: if number == 0 { dumps } else { &[] },
             };
             let manifest = manifest::snapshot(&request, &slots, self.now, self.zone);

@@ -193,6 +193,7 @@ impl<'a> Dump<'a> {
                 path_in_volume: self.site.path_in_volume.clone(),
                 pod: self.chosen.pod.clone(),
                 container: self.chosen.container.clone(),
+                image: self.chosen.image.clone(),
             };
             Ok((proof, format!("second look agrees, flushed, SHA-256 {}", &second.sha256[..16])))
         })

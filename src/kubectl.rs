@@ -110,6 +110,12 @@ pub fn fail(error: &ProcessError) -> Fail {
     }
 }
 
+/// The failure that a wait has to end with now, if it has to: a signal came, or time is up.
+pub fn interrupted() -> Option<Fail> {
+    let ending = process::hurried()?;
+    Some(fail(&ProcessError { command: String::new(), ending, stderr: String::new(), secrets: Secrets::default() }))
+}
+
 impl Kubectl {
     /// kubectl for what was asked, with its context and namespace pinned for the whole run.
     ///

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 
 use crate::config::{Create, Database};
+use crate::core::claim::ClaimTemplate;
 use crate::core::labels;
 use crate::core::observed::{Item, List, Pod, Pvc, Readiness, Snapshot, Workload};
 use crate::core::pod::{self, Chosen, ExecKind, ExecResource, NoPod};
@@ -15,6 +16,8 @@ use crate::kubectl::{self, Kubectl};
 /// What a backup works on.
 #[derive(Debug)]
 pub struct Observed {
+    /// What the claims are like, in their order.
+    pub claims: Vec<ClaimTemplate>,
     /// The pod and container of each database, in their order.
     pub chosen: Vec<Chosen>,
     /// The pods that mount a claim which holds no dump, one entry for each such claim.
@@ -49,7 +52,8 @@ pub fn observe(kubectl: &Kubectl, config: &Create, own_pod: Option<&str>) -> Res
             Item::Other => {}
         }
     }
-    config.pvcs.iter().try_for_each(|pvc| check_claim(namespace, pvc, &claims))?;
+    let templates = config.pvcs.iter().map(|pvc| find_claim(namespace, pvc, &claims).map(ClaimTemplate::of));
+    let templates: Vec<ClaimTemplate> = templates.collect::<Result<_, _>>()?;
     let holder = config.pvcs.first().map(String::as_str).unwrap_or_default();
     let choose = |database: &Database| {
         let ExecResource { kind, name } = &database.resource;
@@ -74,10 +78,10 @@ pub fn observe(kubectl: &Kubectl, config: &Create, own_pod: Option<&str>) -> Res
     let by = Vec::from_iter(names).join(", ");
     let by = if by.is_empty() { "no running pod mounts it".into() } else { format!("mounted by {by}") };
     let what = format!("PVC {} in {namespace}, {by}", config.pvcs.join(", "));
-    Ok((Observed { chosen, mounters, run_id, earlier }, what))
+    Ok((Observed { claims: templates, chosen, mounters, run_id, earlier }, what))
 }
 
-fn check_claim(namespace: &str, pvc: &str, claims: &[Pvc]) -> Result<(), Fail> {
+fn find_claim<'a>(namespace: &str, pvc: &str, claims: &'a [Pvc]) -> Result<&'a Pvc, Fail> {
     let missing = |what: String| Fail::new(Exit::Precondition, what);
     let Some(claim) = claims.iter().find(|claim| claim.metadata.name == pvc) else {
         let names: Vec<&str> = claims.iter().map(|claim| claim.metadata.name.as_str()).collect();
@@ -90,7 +94,7 @@ fn check_claim(namespace: &str, pvc: &str, claims: &[Pvc]) -> Result<(), Fail> {
         return Err(missing(format!("the PVC '{pvc}' is not bound but {}", claim.status.phase))
             .remedy(format!("see kubectl describe pvc {pvc} -n {namespace}")));
     }
-    Ok(())
+    Ok(claim)
 }
 
 fn no_pod(namespace: &str, database: &Database, why: NoPod) -> Fail {

@@ -139,6 +139,12 @@ impl Reporter {
         stdout.flush()
     }
 
+    /// Writes a question; the answer comes from elsewhere.
+    pub fn ask(&self, question: &str) {
+        // There is nowhere left to say that nobody reads.
+        let _ = write!(stderr(), "{question}");
+    }
+
     /// Says how the program failed and what to do about it.
     pub fn failure(&self, fail: &Fail) {
         let code = fail.exit.code();

@@ -58,6 +58,22 @@ pub const GLOBAL: &[Setting] = &[
     setting("TZ", "tz", "ZONE", "", "time zone of every date, such as Europe/Vienna [default: the system's]"),
 ];
 
+const PVC_NAME: Setting = setting(
+    "BAK_PVC_NAME",
+    "pvc-name",
+    "PVC",
+    "data",
+    "the PersistentVolumeClaim to snapshot; several with commas, of which the first holds the dump",
+);
+
+const CLASS_NAME: Setting = setting(
+    "BAK_VS_CLASS_NAME",
+    "vs-class-name",
+    "CLASS",
+    "",
+    "VolumeSnapshotClass [default: the cluster's for the driver]",
+);
+
 const READY_TIMEOUT: Setting = setting(
     "BAK_VS_WAIT_UNTIL_READY_TIMEOUT",
     "vs-wait-until-ready-timeout",
@@ -98,18 +114,62 @@ pub const SWEEP: &[Setting] = &[
     READY_TIMEOUT,
 ];
 
+/// Settings of `restore`.
+pub const RESTORE: &[Setting] = &[
+    setting(
+        "BAK_RESTORE_TIMEOUT",
+        "restore-timeout",
+        "TIME",
+        "15m",
+        "how long a claim may take to be bound, a pod to end, a workload to become ready",
+    ),
+    CLASS_NAME,
+    READY_TIMEOUT,
+];
+
+/// Settings of `verify`.
+pub const VERIFY: &[Setting] = &[
+    PVC_NAME,
+    setting("BAK_VERIFY_SQL", "verify-sql", "QUERY", "", "a query that must return true once the dump is loaded"),
+    setting(
+        "BAK_VERIFY_PHYSICAL",
+        "verify-physical",
+        BOOL,
+        "false",
+        "start the server on the snapshotted data directory, too",
+    ),
+    setting(
+        "BAK_VERIFY_IMAGE",
+        "verify-image",
+        "IMAGE",
+        "",
+        "image with the database's server [default: that of the container that was dumped in]",
+    ),
+    setting("BAK_VERIFY_TIMEOUT", "verify-timeout", "TIME", "1h", "how long all of it may take"),
+];
+
 /// The tables of all commands.
-pub const ALL: [&[Setting]; 4] = [GLOBAL, CREATE, RETAIN, SWEEP];
+pub const ALL: [&[Setting]; 6] = [GLOBAL, CREATE, RETAIN, SWEEP, RESTORE, VERIFY];
+
+/// Every setting once, in the order of the tables.
+pub fn each() -> impl Iterator<Item = &'static Setting> {
+    let all = || ALL.into_iter().flatten();
+    all()
+        .enumerate()
+        .filter(move |(at, setting)| all().take(*at).all(|other| other.var != setting.var))
+        .map(|(_, setting)| setting)
+}
+
+/// Settings of what is done by hand with a database whose settings begin with `engine`.
+pub fn by_hand(engine: &'static str) -> impl Iterator<Item = &'static Setting> {
+    let shared = ["BAK_PVC_NAME", "BAK_THRESHOLD_SPACE_USED_PERCENTAGE", "BAK_DUMP_TIMEOUT", "BAK_BUSY_TIMEOUT"];
+    let is_own = move |var: &str| var.strip_prefix(engine).is_some_and(|rest| rest.starts_with('_'));
+    CREATE.iter().filter(move |setting| is_own(setting.var) || shared.contains(&setting.var))
+}
 
 /// Settings of `create`.
 pub const CREATE: &[Setting] = &[
-    setting(
-        "BAK_PVC_NAME",
-        "pvc-name",
-        "PVC",
-        "data",
-        "the PersistentVolumeClaim to snapshot; several with commas, of which the first holds the dump",
-    ),
+    PVC_NAME,
     setting("BAK_VS_RAND", "vs-rand", "TEXT", "", "the name template's .rand [default: six random letters]"),
     setting(
         "BAK_VS_NAME_TEMPLATE",
@@ -118,13 +178,7 @@ pub const CREATE: &[Setting] = &[
         "{{ .pvcName }}-{{ .timestamp }}-{{ .rand }}",
         "name of the VolumeSnapshot",
     ),
-    setting(
-        "BAK_VS_CLASS_NAME",
-        "vs-class-name",
-        "CLASS",
-        "",
-        "VolumeSnapshotClass [default: the cluster's for the driver]",
-    ),
+    CLASS_NAME,
     setting(
         "BAK_VS_WAIT_UNTIL_READY",
         "vs-wait-until-ready",

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::cmd::{now, print};
-use crate::config::{Create, DbValue, Global, Output};
+use crate::cmd::now;
+use crate::cmd::show::show;
+use crate::config::{Create, DbValue, Global};
 use crate::container;
 use crate::core::engine::Engine;
 use crate::core::escape::{self, Secrets};
@@ -65,7 +66,7 @@ pub fn run(global: &Global, config: &Create, reporter: &Reporter) -> Result<(), 
         nonce: &nonce,
     };
     let run = observed.run_id.clone().unwrap_or_else(|| nonce.clone());
-    let cut = Cut { kubectl: &kubectl, config, now, zone: global.zone, run, names };
+    let cut = Cut { kubectl: &kubectl, config, now, zone: global.zone, run, names, claims: &observed.claims };
     let run = Run { global, config, reporter, kubectl: &kubectl, cut, nonce: &nonce, began };
     let prepare = |(database, chosen): (_, &Chosen)| Dump::prepare(&kubectl, reporter, database, chosen.clone(), rules);
     let dumps: Vec<Dump<'_>> = config.databases.iter().zip(&observed.chosen).map(prepare).collect::<Result<_, _>>()?;
@@ -314,21 +315,16 @@ impl<'a> Run<'a> {
         if !config.hooks.after.is_empty() {
             steps.push(Step::new("Run BAK_HOOK_POST there once it is cut, and whatever else happens"));
         }
-        print(
-            self.reporter,
-            &match self.global.output {
-                Output::Text => format!(
-                    "Dry run: nothing was changed. Backup of PVC {} in {}{}:\n{}",
-                    config.pvcs.join(", "),
-                    target.namespace,
-                    dumps.first().map(|dump| format!(", {} % full", dump.site.used_percent)).unwrap_or_default(),
-                    plan::text(&steps)
-                ),
-                Output::Json => pretty(
-                    &json!({"dryRun": true, "namespace": target.namespace, "pvc": config.pvcs[0], "steps": steps}),
-                ),
-            },
-        )
+        let told = json!({"dryRun": true, "namespace": target.namespace, "pvc": config.pvcs[0], "steps": steps});
+        show(self.reporter, self.global.output, &told, || {
+            format!(
+                "Dry run: nothing was changed. Backup of PVC {} in {}{}:\n{}",
+                config.pvcs.join(", "),
+                target.namespace,
+                dumps.first().map(|dump| format!(", {} % full", dump.site.used_percent)).unwrap_or_default(),
+                plan::text(&steps)
+            )
+        })
     }
 
     fn summary(&self, snapshots: &[&Snapshot], dumps: &[(Engine, Proof)], dumped: Duration) -> Result<(), Fail> {
@@ -351,11 +347,7 @@ impl<'a> Run<'a> {
             dump_seconds: report::rounded(dumped),
             seconds: report::rounded(self.began.elapsed()),
         };
-        let text = match self.global.output {
-            Output::Json => pretty(&json!(summary)),
-            Output::Text => summary.text(),
-        };
-        print(self.reporter, &text)
+        show(self.reporter, self.global.output, &summary, || summary.text())
     }
 }
 
@@ -437,8 +429,4 @@ fn command(dump: &Dump<'_>) -> String {
             database.charset.as_deref().unwrap_or_default()
         ),
     }
-}
-
-fn pretty(value: &Value) -> String {
-    format!("{}\n", serde_json::to_string_pretty(value).unwrap_or_default())
 }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use crate::cmd::print;
+use crate::cmd::show::print;
 use crate::config::Output;
 use crate::core::history::{Action, Verdict};
 use crate::exit::{Exit, Fail};
@@ -116,7 +116,7 @@ impl Account {
             tracing::warn!(namespace, snapshot = name, "{reason}");
         }
         let text = match output {
-            Output::Text => self.text(),
+            Output::Text | Output::Wide | Output::Yaml | Output::Name => self.text(),
             Output::Json => format!("{}\n", serde_json::to_string(&self).unwrap_or_default()),
         };
         print(reporter, &text)?;

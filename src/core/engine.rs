@@ -28,6 +28,14 @@ impl Engine {
         }
     }
 
+    /// The command for what is done with it by hand.
+    pub const fn command(self) -> &'static str {
+        match self {
+            Engine::Postgres => "postgres",
+            Engine::MySql => "mysql",
+        }
+    }
+
     /// The beginning of its settings' names: `BAK_DB_POSTGRES`, `BAK_DB_MYSQL`.
     pub const fn setting(self) -> &'static str {
         match self {

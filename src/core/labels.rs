@@ -27,6 +27,8 @@ pub const ENV_CONFIG: &str = "backup-ns.sh/env-config";
 pub const DUMP_POSTGRES: &str = "backup-ns.sh/dump-postgres";
 /// Annotation: the proof of the MySQL or MariaDB dump, likewise.
 pub const DUMP_MYSQL: &str = "backup-ns.sh/dump-mysql";
+/// Annotation: what the claim is like, JSON, see [`crate::core::claim::ClaimTemplate`].
+pub const CLAIM: &str = "backup-ns.sh/claim";
 /// Annotation: why the snapshot must not be taken for a backup, although it is ready.
 pub const DISTRUSTED: &str = "backup-ns.sh/distrusted";
 /// Finalizer: a deletion of ours has begun and is not through with the stored data, see [`crate::delete`].

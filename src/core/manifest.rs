@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
+use crate::core::claim::ClaimTemplate;
 use crate::core::engine::Engine;
 use crate::core::escape;
 use crate::core::labels;
@@ -44,6 +45,8 @@ pub struct Request<'a> {
     pub run: &'a str,
     /// The settings that were set, in order, without passwords.
     pub settings: &'a [(String, String)],
+    /// What the claim is like.
+    pub claim: Option<&'a ClaimTemplate>,
     /// The proofs of the dumps that it holds.
     pub dumps: &'a [(Engine, Proof)],
 }
@@ -136,6 +139,9 @@ pub fn snapshot(request: &Request<'_>, slots: &[SlotChoice], now: DateTime<Utc>,
     let settings: Vec<String> =
         request.settings.iter().map(|(key, value)| format!("{key}={}", escape::quoted(value))).collect();
     let mut annotations = BTreeMap::from([(labels::ENV_CONFIG, settings.join("\n"))]);
+    if let Some(claim) = request.claim {
+        annotations.insert(labels::CLAIM, json!(claim).to_string());
+    }
     for (engine, proof) in request.dumps {
         annotations.insert(engine.annotation(), json!(proof).to_string());
     }
@@ -216,6 +222,7 @@ mod tests {
             retain,
             run: "r1",
             settings: &[],
+            claim: None,
             dumps: &[],
         }
     }

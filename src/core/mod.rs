@@ -3,6 +3,7 @@
 //! Nothing below here starts a process, reads a clock, the environment or a file, or prints. Time is an
 //! argument, observations are arguments, and decisions come back together with their reasons.
 
+pub mod claim;
 pub mod engine;
 pub mod escape;
 pub mod history;

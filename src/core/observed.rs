@@ -85,10 +85,26 @@ pub struct Pvc {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PvcSpec {
+    /// The StorageClass; absent on one that was given none.
+    pub storage_class_name: Option<String>,
+    /// Such as `ReadWriteOnce`.
+    pub access_modes: Vec<String>,
+    /// `Filesystem` or `Block`.
+    pub volume_mode: Option<String>,
+    /// What is asked for.
+    pub resources: Resources,
     /// What the volume is made from, if from anything.
     pub data_source: Option<DataSource>,
     /// The same, which may lie in another namespace.
     pub data_source_ref: Option<DataSource>,
+}
+
+/// `spec.resources` of a [`Pvc`].
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Resources {
+    /// Quantities by name, `storage` among them.
+    pub requests: BTreeMap<String, String>,
 }
 
 /// `spec.dataSource` and `spec.dataSourceRef` of a [`Pvc`].
@@ -226,6 +242,8 @@ pub struct PodSpec {
 pub struct Container {
     /// Its name within the pod.
     pub name: String,
+    /// What it runs.
+    pub image: String,
     /// What it mounts, and where.
     pub volume_mounts: Vec<VolumeMount>,
 }

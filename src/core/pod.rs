@@ -80,6 +80,8 @@ pub struct Chosen {
     pub pod: String,
     /// The container's name.
     pub container: String,
+    /// The container's image.
+    pub image: String,
     /// Where that container mounts the PVC; at least one.
     pub mounts: Vec<VolumeMount>,
 }
@@ -127,7 +129,7 @@ pub fn choose(
     }
     fitting.sort_by_key(|(pod, _)| (pod.status.start_time.is_none(), pod.status.start_time, &pod.metadata.name));
     match fitting.into_iter().next() {
-        Some((pod, mounts)) => Ok(Chosen { pod: pod.metadata.name.clone(), container: container.into(), mounts }),
+        Some((pod, mounts)) => Ok(chosen(pod, container, mounts)),
         None => Err(NoPod::NoneFits(refused)),
     }
 }
@@ -135,12 +137,18 @@ pub fn choose(
 /// Every running pod that may write to the PVC, with the first of its containers that mounts it.
 pub fn mounters(pvc: &str, pods: &[Pod]) -> Vec<Chosen> {
     let mounter = |pod: &Pod| {
-        pod.spec.containers.iter().find_map(|container| {
-            let mounts = mounts(pod, &container.name, pvc).ok()?;
-            Some(Chosen { pod: pod.metadata.name.clone(), container: container.name.clone(), mounts })
-        })
+        pod.spec
+            .containers
+            .iter()
+            .find_map(|container| Some(chosen(pod, &container.name, mounts(pod, &container.name, pvc).ok()?)))
     };
     pods.iter().filter(|pod| pod.status.phase == "Running").filter_map(mounter).collect()
+}
+
+fn chosen(pod: &Pod, container: &str, mounts: Vec<VolumeMount>) -> Chosen {
+    let found = pod.spec.containers.iter().find(|found| found.name == container);
+    let image = found.map(|found| found.image.clone()).unwrap_or_default();
+    Chosen { pod: pod.metadata.name.clone(), container: container.into(), image, mounts }
 }
 
 /// Where the container mounts the PVC, or why this pod will not do.

@@ -108,6 +108,9 @@ pub struct Proof {
     pub pod: String,
     /// The container it was made in.
     pub container: String,
+    /// That container's image, which can read it again.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub image: String,
 }
 
 #[cfg(test)]

@@ -2,10 +2,15 @@
 //! turns, because some of them stop parts of the cluster.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
+mod by_hand;
 mod databases;
 mod kit;
+mod objects;
 mod prune;
+mod rebind;
+mod restore;
 mod runs;
+mod verify;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -1,6 +1,7 @@
 //! From flags and environment to one typed configuration, with every error at once. The only module that reads the
 //! environment. Must not know the cluster.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -16,6 +17,10 @@ use crate::exit::{Exit, Fail};
 use crate::lock::Locks;
 use crate::report::LogFormat;
 use crate::settings::{self, Setting};
+
+mod recover;
+
+pub use recover::*;
 
 /// What every command is told.
 #[derive(Debug, Clone)]
@@ -41,11 +46,23 @@ pub struct Global {
 /// How a result is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Output {
-    /// For people.
+    /// For people: sentences, or a table.
     Text,
+    /// A table with more columns.
+    Wide,
     /// For machines.
     Json,
+    /// Likewise.
+    Yaml,
+    /// `KIND/NAME`, a line each, for other calls of kubectl.
+    Name,
 }
+
+/// The words for [`Output`] that a command takes.
+type Outputs = &'static [(&'static str, Output)];
+
+/// Of commands that tell what they did.
+const TOLD: Outputs = &[("text", Output::Text), ("json", Output::Json)];
 
 /// What `create` is told.
 #[derive(Debug, Clone)]
@@ -298,25 +315,37 @@ impl<'a> Values<'a> {
     }
 }
 
-/// What the command line says besides settings.
+/// What the command line says besides settings: words by the names of their arguments.
 #[derive(Debug, Clone, Default)]
-pub struct Plain {
-    /// `--context`.
-    pub context: Option<String>,
-    /// `--kubeconfig`.
-    pub kubeconfig: Option<String>,
-    /// `-v`.
-    pub verbose: bool,
-    /// `-o`.
-    pub output: Option<String>,
+pub struct Plain(pub BTreeMap<String, String>);
+
+impl Plain {
+    /// The word of an argument.
+    pub fn word(&self, name: &str) -> Option<String> {
+        self.0.get(name).cloned()
+    }
+
+    /// Whether a switch is there.
+    pub fn is(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    /// The argument that names an object.
+    fn name(&self, argument: &str, v: &mut Values<'_>) -> Option<String> {
+        let word = self.word(argument)?;
+        if let Err(accepted) = name::check_name(&word) {
+            v.errors.push(format!("{argument} is '{word}'; accepted: {accepted}"));
+        }
+        Some(word)
+    }
 }
 
 /// The configuration of `create`.
 ///
 /// # Errors
 /// Every setting that does not parse or does not fit the others, at once.
-pub fn create(plain: Plain, mut values: Values<'_>) -> Result<(Global, Create), Fail> {
-    let global = global(plain, &mut values);
+pub fn create(plain: &Plain, mut values: Values<'_>) -> Result<(Global, Create), Fail> {
+    let global = global(plain, TOLD, &mut values);
     let v = &mut values;
     let name = |text: &str| name::check_name(text).map(|()| text.to_string());
     let label = |text: &str| labels::check_value(text).map(|()| text.to_string());
@@ -418,8 +447,8 @@ fn database(v: &mut Values<'_>, engine: Engine) -> Database {
 ///
 /// # Errors
 /// As [`create`].
-pub fn retain(plain: Plain, mut values: Values<'_>) -> Result<(Global, Retention), Fail> {
-    let mut global = global(plain, &mut values);
+pub fn retain(plain: &Plain, mut values: Values<'_>) -> Result<(Global, Retention), Fail> {
+    let mut global = global(plain, TOLD, &mut values);
     let v = &mut values;
     global.dry_run |= v.switch("RETAIN_DRY_RUN");
     let mut number = |var: &str| v.number(var, 0, 100_000) as usize;
@@ -442,8 +471,8 @@ pub fn retain(plain: Plain, mut values: Values<'_>) -> Result<(Global, Retention
 ///
 /// # Errors
 /// As [`create`].
-pub fn sweep(plain: Plain, mut values: Values<'_>) -> Result<(Global, Sweep), Fail> {
-    let mut global = global(plain, &mut values);
+pub fn sweep(plain: &Plain, mut values: Values<'_>) -> Result<(Global, Sweep), Fail> {
+    let mut global = global(plain, TOLD, &mut values);
     let v = &mut values;
     global.dry_run |= v.switch("RETAIN_DRY_RUN");
     let sweep = Sweep { interval: v.time("BAK_DELETE_INTERVAL"), patience: v.time("BAK_VS_WAIT_UNTIL_READY_TIMEOUT") };
@@ -457,16 +486,15 @@ pub fn log_format(get: &Get<'_>) -> LogFormat {
     Values::new(get).parse("BAK_LOG_FORMAT", parse_log_format, LogFormat::Auto)
 }
 
-fn global(plain: Plain, v: &mut Values<'_>) -> Global {
+fn global(plain: &Plain, outputs: Outputs, v: &mut Values<'_>) -> Global {
     v.parse("BAK_LOG_FORMAT", parse_log_format, LogFormat::Auto);
-    let output = match plain.output.as_deref() {
-        None | Some("text") => Output::Text,
-        Some("json") => Output::Json,
-        Some(other) => {
-            v.errors.push(format!("-o is '{other}'; accepted: text or json"));
-            Output::Text
-        }
-    };
+    let word = plain.word("output");
+    let output = outputs.iter().find(|(name, _)| word.as_deref().is_none_or(|word| word == *name));
+    if output.is_none() {
+        let words: Vec<&str> = outputs.iter().map(|(name, _)| *name).collect();
+        v.errors.push(format!("-o is '{}'; accepted: {}", word.unwrap_or_default(), words.join(" or ")));
+    }
+    let output = output.map_or(Output::Text, |(_, output)| *output);
     Global {
         asked: Asked {
             namespace: v.optional("BAK_NAMESPACE", |text| name::check_name(text).map(|()| text.to_string())),
@@ -474,8 +502,8 @@ fn global(plain: Plain, v: &mut Values<'_>) -> Global {
                 .ok()
                 .map(|text| text.trim().to_string())
                 .filter(|text| !text.is_empty()),
-            context: plain.context,
-            kubeconfig: plain.kubeconfig,
+            context: plain.word("context"),
+            kubeconfig: plain.word("kubeconfig"),
             request_timeout: v.time("BAK_REQUEST_TIMEOUT").max(Duration::from_secs(1)),
         },
         dry_run: v.switch("BAK_DRY_RUN"),
@@ -610,7 +638,6 @@ fn parse_host(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeMap;
 
     #[test]
     fn pruning_has_its_own_settings() {
@@ -620,24 +647,24 @@ mod tests {
                 Ok(found.map(|(_, value)| (value.to_string(), Origin::Environment)))
             }
         };
-        let (global, kept) = retain(Plain::default(), Values::new(&set(&[]))).unwrap();
+        let (global, kept) = retain(&Plain::default(), Values::new(&set(&[]))).unwrap();
         assert!(!global.dry_run);
         assert_eq!(kept.policy, Policy { daily: 7, weekly: 4, monthly: 12 });
         assert_eq!(kept.patience, Duration::from_secs(900));
-        assert!(retain(Plain::default(), Values::new(&set(&[("RETAIN_DRY_RUN", "yes")]))).unwrap().0.dry_run);
-        let (global, swept) = sweep(Plain::default(), Values::new(&set(&[("RETAIN_DRY_RUN", "1")]))).unwrap();
+        assert!(retain(&Plain::default(), Values::new(&set(&[("RETAIN_DRY_RUN", "yes")]))).unwrap().0.dry_run);
+        let (global, swept) = sweep(&Plain::default(), Values::new(&set(&[("RETAIN_DRY_RUN", "1")]))).unwrap();
         assert!(global.dry_run);
         assert_eq!(swept.interval, Duration::from_secs(5));
 
         const NONE: &[(&str, &str)] =
             &[("RETAIN_LAST_DAILY", "0"), ("RETAIN_LAST_WEEKLY", "0"), ("RETAIN_LAST_MONTHLY", "0")];
-        let fail = retain(Plain::default(), Values::new(&set(NONE))).unwrap_err();
+        let fail = retain(&Plain::default(), Values::new(&set(NONE))).unwrap_err();
         assert!(fail.exit == Exit::Usage && fail.what.contains("--allow-empty-policy"), "{}", fail.what);
         let allowed = |setting: &'static Setting| match setting.var {
             "BAK_ALLOW_EMPTY_POLICY" => Ok(Some(("true".into(), Origin::Flag))),
             _ => set(NONE)(setting),
         };
-        assert!(retain(Plain::default(), Values::new(&allowed)).unwrap().1.policy.is_empty());
+        assert!(retain(&Plain::default(), Values::new(&allowed)).unwrap().1.policy.is_empty());
 
         let wrong: &[(&str, &str)] = &[
             ("RETAIN_DRY_RUN", "perhaps"),
@@ -653,8 +680,8 @@ mod tests {
             Ok(found.map(|(_, value)| (value.to_string(), Origin::Environment)))
         };
         let said = [
-            retain(Plain::default(), Values::new(&all_wrong)).unwrap_err().what,
-            sweep(Plain::default(), Values::new(&all_wrong)).unwrap_err().what,
+            retain(&Plain::default(), Values::new(&all_wrong)).unwrap_err().what,
+            sweep(&Plain::default(), Values::new(&all_wrong)).unwrap_err().what,
         ];
         for (table, said) in [settings::RETAIN, settings::SWEEP].into_iter().zip(said) {
             for setting in table {
@@ -669,7 +696,7 @@ mod tests {
         map.entry("BAK_DB_POSTGRES".into()).or_insert("true".into());
         map.entry("TZ".into()).or_insert("UTC".into());
         let get = |setting: &'static Setting| Ok(map.get(setting.var).map(|v| (v.clone(), Origin::Environment)));
-        create(Plain::default(), Values::new(&get))
+        create(&Plain::default(), Values::new(&get))
     }
 
     #[test]
@@ -768,7 +795,7 @@ mod tests {
                 _ => None,
             })
         };
-        let fail = create(Plain::default(), Values::new(&get)).unwrap_err();
+        let fail = create(&Plain::default(), Values::new(&get)).unwrap_err();
         assert!(fail.what.contains("--db-postgres-password") && !fail.what.contains("hunter2"), "{}", fail.what);
         let (_, create) = with(&[("BAK_DB_POSTGRES_PASSWORD", "hunter2")]).unwrap();
         assert_eq!(create.databases[0].password, DbValue::Literal("hunter2".into()));

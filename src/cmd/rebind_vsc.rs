@@ -1,0 +1,9 @@
+//! Not built yet.
+
+use crate::config::{Global, Rebind};
+use crate::exit::{Exit, Fail};
+use crate::report::Reporter;
+
+pub fn run(_global: &Global, _rebind: &Rebind, _reporter: &Reporter) -> Result<(), Fail> {
+    Err(Fail::new(Exit::Failed, "not built yet"))
+}

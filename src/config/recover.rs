@@ -1,0 +1,274 @@
+//! What the commands are told that show, bring back, check and remove backups.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{Database, Global, Output, Outputs, Plain, TOLD, Values, database, global, parse_pvcs};
+use crate::core::engine::Engine;
+use crate::core::name;
+use crate::exit::Fail;
+
+/// Of commands that list.
+const LISTED: Outputs = &[
+    ("table", Output::Text),
+    ("wide", Output::Wide),
+    ("json", Output::Json),
+    ("yaml", Output::Yaml),
+    ("name", Output::Name),
+];
+
+/// Of commands that tell of one thing.
+const SHOWN: Outputs = &[("text", Output::Text), ("json", Output::Json), ("yaml", Output::Yaml)];
+
+/// What `list` is told.
+#[derive(Debug, Clone)]
+pub struct List {
+    /// Whether all namespaces are meant.
+    pub all_namespaces: bool,
+    /// Only snapshots of this claim.
+    pub pvc: Option<String>,
+    /// Only these kinds, any of them: `daily`, `weekly`, `monthly`, `adhoc`, `cronjob`; none for all.
+    pub kinds: Vec<&'static str>,
+}
+
+/// The filters of `list`.
+pub const KINDS: [&str; 5] = ["daily", "weekly", "monthly", "adhoc", "cronjob"];
+
+/// The configuration of `list`.
+///
+/// # Errors
+/// Every word that does not parse, at once.
+pub fn list(plain: &Plain, mut values: Values<'_>) -> Result<(Global, List), Fail> {
+    let global = global(plain, LISTED, &mut values);
+    let list = List {
+        all_namespaces: plain.is("all-namespaces"),
+        pvc: plain.name("pvc", &mut values),
+        kinds: KINDS.into_iter().filter(|kind| plain.is(kind)).collect(),
+    };
+    values.finish()?;
+    Ok((global, list))
+}
+
+/// What `delete` is told.
+#[derive(Debug, Clone)]
+pub struct Delete {
+    /// The VolumeSnapshot.
+    pub snapshot: String,
+    /// Do not ask.
+    pub yes: bool,
+    /// Even the newest ready one.
+    pub force: bool,
+}
+
+/// The configuration of `delete`.
+///
+/// # Errors
+/// As [`list`].
+pub fn delete(plain: &Plain, mut values: Values<'_>) -> Result<(Global, Delete), Fail> {
+    let global = global(plain, TOLD, &mut values);
+    let snapshot = plain.name("VS", &mut values).unwrap_or_default();
+    values.finish()?;
+    Ok((global, Delete { snapshot, yes: plain.is("yes"), force: plain.is("force") }))
+}
+
+/// What `restore` is told.
+#[derive(Debug, Clone)]
+pub struct Restore {
+    /// The VolumeSnapshot.
+    pub snapshot: String,
+    /// What becomes of it.
+    pub way: Way,
+    /// The claim's name, where one was given.
+    pub pvc: Option<String>,
+    /// The namespace of a clone.
+    pub to_namespace: Option<String>,
+    /// The claim's StorageClass, where one was named.
+    pub storage_class: Option<String>,
+    /// Wait until the claim is bound.
+    pub wait: bool,
+    /// Do not ask.
+    pub yes: bool,
+    /// The class of a safety snapshot, where one was named.
+    pub class: Option<String>,
+    /// How long a snapshot may take to become ready.
+    pub ready_timeout: Duration,
+    /// How long a claim may take to be bound, a pod to end, a workload to become ready.
+    pub timeout: Duration,
+}
+
+/// What becomes of a snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// A claim beside what is there.
+    Beside,
+    /// The claim that it is of, replaced.
+    InPlace,
+    /// The end of an in-place restore that did not come to its own: back to what was there.
+    RollBack,
+}
+
+/// The configuration of `restore`.
+///
+/// # Errors
+/// As [`list`].
+pub fn restore(plain: &Plain, mut values: Values<'_>) -> Result<(Global, Restore), Fail> {
+    let global = global(plain, SHOWN, &mut values);
+    let v = &mut values;
+    let way = match (plain.is("in-place"), plain.is("rollback")) {
+        (_, true) => Way::RollBack,
+        (true, false) => Way::InPlace,
+        (false, false) => Way::Beside,
+    };
+    let restore = Restore {
+        snapshot: plain.name("VS", v).unwrap_or_default(),
+        way,
+        pvc: plain.name("pvc", v),
+        to_namespace: plain.name("to-namespace", v),
+        storage_class: plain.name("storage-class", v),
+        wait: plain.is("wait"),
+        yes: plain.is("yes"),
+        class: v.optional("BAK_VS_CLASS_NAME", |text| name::check_name(text).map(|()| text.to_string())),
+        ready_timeout: v.time("BAK_VS_WAIT_UNTIL_READY_TIMEOUT"),
+        timeout: v.time("BAK_RESTORE_TIMEOUT"),
+    };
+    if way != Way::Beside {
+        for word in ["pvc", "to-namespace", "storage-class"].into_iter().filter(|word| plain.is(word)) {
+            v.errors.push(format!("--{word} goes with a claim beside the old one, not with --in-place or --rollback"));
+        }
+        if global.output == Output::Yaml {
+            v.errors.push("-o yaml prints the claim of a restore beside the old one; see --dry-run for this".into());
+        }
+    }
+    values.finish()?;
+    Ok((global, restore))
+}
+
+/// What `rebind-vsc` is told.
+#[derive(Debug, Clone)]
+pub struct Rebind {
+    /// The VolumeSnapshotContent.
+    pub content: String,
+    /// The name of the new VolumeSnapshot, where one was given.
+    pub name: Option<String>,
+    /// How long the new snapshot may take to become ready.
+    pub ready_timeout: Duration,
+}
+
+/// The configuration of `rebind-vsc`.
+///
+/// # Errors
+/// As [`list`].
+pub fn rebind(plain: &Plain, mut values: Values<'_>) -> Result<(Global, Rebind), Fail> {
+    let global = global(plain, TOLD, &mut values);
+    let v = &mut values;
+    let rebind = Rebind {
+        content: plain.name("VSC", v).unwrap_or_default(),
+        name: plain.name("name", v),
+        ready_timeout: v.time("BAK_VS_WAIT_UNTIL_READY_TIMEOUT"),
+    };
+    values.finish()?;
+    Ok((global, rebind))
+}
+
+/// The configuration of `sync-metadata-to-vsc`.
+///
+/// # Errors
+/// As [`list`].
+pub fn sync(plain: &Plain, mut values: Values<'_>) -> Result<Global, Fail> {
+    let global = global(plain, TOLD, &mut values);
+    values.finish()?;
+    Ok(global)
+}
+
+/// What `adhoc` is told.
+#[derive(Debug, Clone)]
+pub struct Adhoc {
+    /// The CronJob, where one was named.
+    pub cronjob: Option<String>,
+}
+
+/// The configuration of `adhoc`.
+///
+/// # Errors
+/// As [`list`].
+pub fn adhoc(plain: &Plain, mut values: Values<'_>) -> Result<(Global, Adhoc), Fail> {
+    let global = global(plain, TOLD, &mut values);
+    let cronjob = plain.name("CRONJOB", &mut values);
+    values.finish()?;
+    Ok((global, Adhoc { cronjob }))
+}
+
+/// What `verify` is told.
+#[derive(Debug, Clone)]
+pub struct Verify {
+    /// The VolumeSnapshot; none for the newest ready one.
+    pub snapshot: Option<String>,
+    /// The claim whose newest is meant.
+    pub pvc: String,
+    /// A query that must return true; empty for none.
+    pub sql: String,
+    /// Start the server on the snapshotted data directory, too.
+    pub physical: bool,
+    /// The image to verify with, where it is not the database's own.
+    pub image: Option<String>,
+    /// How long all of it may take.
+    pub timeout: Duration,
+}
+
+/// The configuration of `verify`.
+///
+/// # Errors
+/// As [`list`].
+pub fn verify(plain: &Plain, mut values: Values<'_>) -> Result<(Global, Verify), Fail> {
+    let global = global(plain, TOLD, &mut values);
+    let v = &mut values;
+    let verify = Verify {
+        snapshot: plain.name("VS", v),
+        pvc: v.parse("BAK_PVC_NAME", parse_pvcs, Vec::new()).into_iter().next().unwrap_or_default(),
+        sql: v.text("BAK_VERIFY_SQL"),
+        physical: v.switch("BAK_VERIFY_PHYSICAL"),
+        image: v.optional("BAK_VERIFY_IMAGE", |text| Ok(text.to_string())),
+        timeout: v.time("BAK_VERIFY_TIMEOUT"),
+    };
+    values.finish()?;
+    Ok((global, verify))
+}
+
+/// What `postgres` and `mysql` are told.
+#[derive(Debug, Clone)]
+pub struct ByHand {
+    /// The database.
+    pub database: Database,
+    /// The claim that holds its dump.
+    pub pvc: String,
+    /// How full the volume may not be, in percent.
+    pub threshold_percent: u8,
+    /// How long a dump may take; none for as long as it takes.
+    pub dump_timeout: Option<Duration>,
+    /// How long to wait for another backup of the same dump file.
+    pub busy_timeout: Duration,
+    /// The file that a download goes to, where one was named.
+    pub file: Option<PathBuf>,
+    /// Do not ask.
+    pub force: bool,
+}
+
+/// The configuration of `postgres` and `mysql`, whatever of theirs is done.
+///
+/// # Errors
+/// As [`list`].
+pub fn by_hand(plain: &Plain, mut values: Values<'_>, engine: Engine) -> Result<(Global, ByHand), Fail> {
+    let global = global(plain, SHOWN, &mut values);
+    let v = &mut values;
+    let by_hand = ByHand {
+        database: database(v, engine),
+        pvc: v.parse("BAK_PVC_NAME", parse_pvcs, Vec::new()).into_iter().next().unwrap_or_default(),
+        threshold_percent: u8::try_from(v.number("BAK_THRESHOLD_SPACE_USED_PERCENTAGE", 1, 100)).unwrap_or(100),
+        dump_timeout: Some(v.time("BAK_DUMP_TIMEOUT")).filter(|time| !time.is_zero()),
+        busy_timeout: v.time("BAK_BUSY_TIMEOUT"),
+        file: plain.word("FILE").map(PathBuf::from),
+        force: plain.is("force"),
+    };
+    values.finish()?;
+    Ok((global, by_hand))
+}

@@ -1,0 +1,1 @@
+//! Stored data whose VolumeSnapshot or namespace is gone.

@@ -1,0 +1,1 @@
+//! Restore tests of snapshots, good ones and bad ones.
