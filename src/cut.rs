@@ -1,7 +1,6 @@
 //! Has the VolumeSnapshots of a backup cut: one for each claim, as close together as requests can be made. Must not know
 //! how the dumps in them came about.
 
-use std::io;
 use std::thread;
 
 use chrono::{DateTime, Utc};
@@ -128,16 +127,14 @@ impl Cut<'_> {
     /// this run's mark is the answer to the first.
     fn create_one(&self, planned: &Planned) -> Result<Snapshot, Fail> {
         let (kubectl, name) = (self.kubectl, &planned.name);
-        let text = planned.manifest.to_string();
-        let parse = |stdout: &mut dyn io::BufRead| serde_json::from_reader(stdout).map_err(io::Error::from);
-        let create = || kubectl.once::<Snapshot>(kubectl.target.create_snapshot(), &text, parse);
-        let created = kubectl.patiently(create).or_else(|error| {
-            if kubectl::refusal(&error) != Refusal::AlreadyExists {
-                return Err(error);
-            }
-            let there: Snapshot = kubectl.json(&kubectl.target.get_snapshot(name))?;
-            if there.metadata.labels.get(labels::RUN) == Some(&self.run) { Ok(there) } else { Err(error) }
-        });
+        let created =
+            kubectl.create::<Snapshot>(&kubectl.target.create_snapshot(), &planned.manifest).or_else(|error| {
+                if kubectl::refusal(&error) != Refusal::AlreadyExists {
+                    return Err(error);
+                }
+                let there: Snapshot = kubectl.json(&kubectl.target.get_snapshot(name))?;
+                if there.metadata.labels.get(labels::RUN) == Some(&self.run) { Ok(there) } else { Err(error) }
+            });
         created.map_err(|error| {
             let fail = kubectl::fail(&error).during(Exit::Snapshot);
             if let Exit::Signal(_) = fail.exit {

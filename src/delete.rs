@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 
 use crate::core::labels;
 use crate::core::observed::{Content, Meta, Snapshot};
+use crate::core::target::delete_options;
 use crate::kubectl::{self, Kubectl, Refusal};
-use crate::process::{Ending, ProcessError};
+use crate::process::ProcessError;
 
 /// What came of a deletion.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,8 +48,14 @@ pub fn delete(kubectl: &Kubectl, snapshot: &Snapshot) -> Result<Fate, ProcessErr
         }
         Err(error) => return Err(error),
     };
-    let Some(content) = content.filter(|content| content.spec.deletion_policy != "Delete" || is_claimed(snapshot))
-    else {
+    if let Some(clone) =
+        content.as_ref().filter(|content| content.is_clone() && content.spec.deletion_policy == "Delete")
+    {
+        // Before the snapshot controller can take the data with it.
+        policy(kubectl, clone, "Retain")?;
+    }
+    let goes_along = |content: &Content| content.spec.deletion_policy == "Delete" && !content.is_clone();
+    let Some(content) = content.filter(|content| !goes_along(content) || is_claimed(snapshot)) else {
         return forget(kubectl, snapshot);
     };
     let name = &content.metadata.name;
@@ -61,7 +68,10 @@ pub fn delete(kubectl: &Kubectl, snapshot: &Snapshot) -> Result<Fate, ProcessErr
     }
     destroy(kubectl, &content)?;
     release(kubectl, &snapshot.metadata.name)?;
-    Ok(Fate::Deleted(format!("with {name}")))
+    Ok(Fate::Deleted(match content.is_clone() {
+        true => format!("with {name}; its data is another snapshot's and stays"),
+        false => format!("with {name}"),
+    }))
 }
 
 /// Calls a deletion off that was begun: our finalizer goes, and a content that was already told to go with its
@@ -162,16 +172,7 @@ fn object<T: DeserializeOwned + Send>(
     meta: fn(&T) -> &Meta,
 ) -> Result<T, ProcessError> {
     let object: T = kubectl.json(args)?;
-    if meta(&object).name == name && !meta(&object).uid.is_empty() {
-        Ok(object)
-    } else {
-        Err(unanswered(kubectl, args))
-    }
-}
-
-fn unanswered(kubectl: &Kubectl, args: &[String]) -> ProcessError {
-    let (command, secrets) = (format!("kubectl {}", args.join(" ")), kubectl.secrets.clone());
-    ProcessError { command, ending: Ending::Early, stderr: String::new(), secrets }
+    if meta(&object).name == name && !meta(&object).uid.is_empty() { Ok(object) } else { Err(kubectl.unanswered(args)) }
 }
 
 /// Deletes the VolumeSnapshot, and nothing else, if it is still in this version. One that is being deleted is.
@@ -182,7 +183,7 @@ fn forget(kubectl: &Kubectl, snapshot: &Snapshot) -> Result<Fate, ProcessError> 
         return Ok(Fate::Deleted(String::new()));
     }
     let conditions = json!({"uid": meta.uid, "resourceVersion": meta.resource_version});
-    let error = match call(kubectl, &kubectl.target.delete_snapshot(&meta.name), &options(&conditions)) {
+    let error = match kubectl.act(&kubectl.target.delete_snapshot(&meta.name), &delete_options(&conditions)) {
         Ok(()) => return Ok(Fate::Deleted(String::new())),
         Err(error) => error,
     };
@@ -201,47 +202,42 @@ fn forget(kubectl: &Kubectl, snapshot: &Snapshot) -> Result<Fate, ProcessError> 
     }
 }
 
-/// Deletes a content and the data that it stands for, as long as it belongs to the VolumeSnapshot that it was read for.
+/// Deletes a content and the data that it stands for, as long as it belongs to the VolumeSnapshot that it was read for. The data
+/// of a clone is another's, and stays.
 fn destroy(kubectl: &Kubectl, content: &Content) -> Result<(), ProcessError> {
     let (name, uid) = (&content.metadata.name, &content.metadata.uid);
     let gone = |error: &ProcessError| kubectl::refusal(error) == Refusal::NotFound;
-    if content.spec.deletion_policy != "Delete" {
+    if !content.is_clone() && content.spec.deletion_policy != "Delete" {
         policy(kubectl, content, "Delete")?;
     }
-    match call(kubectl, &kubectl.target.delete_content(name), &options(&json!({"uid": uid}))) {
+    match kubectl.act(&kubectl.target.delete_content(name), &delete_options(&json!({"uid": uid}))) {
         Err(error) if gone(&error) => Ok(()),
         outcome => outcome,
     }
 }
 
+/// Deletes the content of a clone, whatever it belongs to; its data stays.
+///
+/// # Errors
+/// A call that failed.
+pub fn forget_clone(kubectl: &Kubectl, content: &Content) -> Result<(), ProcessError> {
+    if content.spec.deletion_policy == "Delete" {
+        policy(kubectl, content, "Retain")?;
+    }
+    destroy(kubectl, content)
+}
+
 /// Sets the deletionPolicy of a content, as long as it belongs to the VolumeSnapshot that it was read for. One that is gone
 /// needs none.
 fn policy(kubectl: &Kubectl, content: &Content, policy: &str) -> Result<(), ProcessError> {
-    let Content { metadata, spec } = content;
+    let Content { metadata, spec, .. } = content;
     let patch = json!([
         {"op": "test", "path": "/metadata/uid", "value": metadata.uid},
         {"op": "test", "path": "/spec/volumeSnapshotRef/uid", "value": spec.volume_snapshot_ref.uid},
         {"op": "replace", "path": "/spec/deletionPolicy", "value": policy},
     ]);
-    match call(kubectl, &kubectl.target.patch_content(&metadata.name, &patch), "") {
+    match kubectl.act(&kubectl.target.patch_content(&metadata.name, &patch), "") {
         Err(error) if kubectl::refusal(&error) == Refusal::NotFound => Ok(()),
         outcome => outcome,
     }
-}
-
-fn options(preconditions: &Value) -> String {
-    json!({"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions}).to_string()
-}
-
-/// Makes a call of which only the end counts. A call that was answered late is made again: each is written so that the
-/// second time does no harm.
-fn call(kubectl: &Kubectl, args: &[String], input: &str) -> Result<(), ProcessError> {
-    kubectl.patiently(|| {
-        let answer = kubectl.once(args.to_vec(), input, |stdout| Ok(stdout.fill_buf()?.is_empty()))?;
-        // The API always answers a change with something.
-        if answer {
-            return Err(unanswered(kubectl, args));
-        }
-        Ok(())
-    })
 }

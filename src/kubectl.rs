@@ -5,6 +5,7 @@ use std::io::{self, BufRead};
 use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::core::escape::Secrets;
 use crate::core::observed::List;
@@ -116,6 +117,27 @@ pub fn interrupted() -> Option<Fail> {
     Some(fail(&ProcessError { command: String::new(), ending, stderr: String::new(), secrets: Secrets::default() }))
 }
 
+/// Looks every second until `look` finds what is waited for; none if it did not within `limit`.
+///
+/// # Errors
+/// Those of `look`, or the wait had to end.
+pub fn until<T>(limit: Duration, mut look: impl FnMut() -> Result<Option<T>, Fail>) -> Result<Option<T>, Fail> {
+    let end = Instant::now() + limit;
+    loop {
+        if let Some(found) = look()? {
+            return Ok(Some(found));
+        }
+        if let Some(fail) = interrupted() {
+            return Err(fail);
+        }
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(None);
+        }
+        process::sleep(left.min(Duration::from_secs(1)));
+    }
+}
+
 impl Kubectl {
     /// kubectl for what was asked, with its context and namespace pinned for the whole run.
     ///
@@ -170,6 +192,46 @@ impl Kubectl {
         self.patiently(|| {
             self.once(args.to_vec(), "", |stdout| serde_json::from_reader(stdout).map_err(io::Error::from))
         })
+    }
+
+    /// Reads an object; none if it is not there.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn find<T: DeserializeOwned + Send>(&self, args: &[String]) -> Result<Option<T>, Fail> {
+        match self.json(args) {
+            Ok(found) => Ok(Some(found)),
+            Err(error) if refusal(&error) == Refusal::NotFound => Ok(None),
+            Err(error) => Err(fail(&error)),
+        }
+    }
+
+    /// Creates the object of a manifest; what it is now. Where the first answer was lost, the second is that it is there already.
+    ///
+    /// # Errors
+    /// As [`Job::run`].
+    pub fn create<T: DeserializeOwned + Send>(&self, args: &[String], manifest: &Value) -> Result<T, ProcessError> {
+        let text = manifest.to_string();
+        let parse = |stdout: &mut dyn BufRead| serde_json::from_reader(stdout).map_err(io::Error::from);
+        self.patiently(|| self.once(args.to_vec(), &text, parse))
+    }
+
+    /// Makes a call of which only the end counts. A call that was answered late is made again: it must be such that the second
+    /// time does no harm.
+    ///
+    /// # Errors
+    /// As [`Job::run`]; an end without an answer among them, because the API answers every change with something.
+    pub fn act(&self, args: &[String], input: &str) -> Result<(), ProcessError> {
+        self.patiently(|| match self.once(args.to_vec(), input, |stdout| Ok(stdout.fill_buf()?.is_empty()))? {
+            true => Err(self.unanswered(args)),
+            false => Ok(()),
+        })
+    }
+
+    /// The error of a call whose answer is none.
+    pub fn unanswered(&self, args: &[String]) -> ProcessError {
+        let command = format!("kubectl {}", args.join(" "));
+        ProcessError { command, ending: Ending::Early, stderr: String::new(), secrets: self.secrets.clone() }
     }
 
     /// Reads a list page by page, as `page` asks for what comes after the last, and keeps of each object what `S` has room

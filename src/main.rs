@@ -13,6 +13,7 @@ mod delete;
 mod dump;
 mod exit;
 mod hooks;
+mod in_place;
 mod kubectl;
 mod lock;
 mod observe;

@@ -49,7 +49,7 @@ pub fn observe(kubectl: &Kubectl, config: &Create, own_pod: Option<&str>) -> Res
             Item::Deployment(found) => workloads.push((ExecKind::Deployment, found)),
             Item::StatefulSet(found) => workloads.push((ExecKind::StatefulSet, found)),
             Item::DaemonSet(found) => workloads.push((ExecKind::DaemonSet, found)),
-            Item::Other => {}
+            Item::CronJob(_) | Item::Other => {}
         }
     }
     let templates = config.pvcs.iter().map(|pvc| find_claim(namespace, pvc, &claims).map(ClaimTemplate::of));

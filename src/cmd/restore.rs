@@ -1,9 +1,463 @@
-//! Not built yet.
+//! `restore`: a claim from a snapshot, beside the old one, in another namespace, or in its place.
 
-use crate::config::{Global, Restore};
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use crate::ask;
+use crate::cmd::now;
+use crate::cmd::show::{print, show};
+use crate::config::{Global, Output, Restore, Way};
+use crate::core::escape::{self, Secrets};
+use crate::core::observed::{Content, Item, List, Pvc, Readiness, Snapshot};
+use crate::core::plan::{self, Step};
+use crate::core::restore::{self, Journal};
+use crate::core::target::delete_options;
+use crate::delete;
 use crate::exit::{Exit, Fail};
-use crate::report::Reporter;
+use crate::in_place::{self, InPlace};
+use crate::kubectl::{self, Kubectl, Refusal};
+use crate::report::{self, Reporter};
 
-pub fn run(_global: &Global, _restore: &Restore, _reporter: &Reporter) -> Result<(), Fail> {
-    Err(Fail::new(Exit::Failed, "not built yet"))
+/// Restores one snapshot.
+///
+/// # Errors
+/// As the exit codes say. Beside the old claim nothing that was there is touched; in its place a failure says how things
+/// stand and how to go on.
+pub fn run(global: &Global, config: &Restore, reporter: &Reporter) -> Result<(), Fail> {
+    let kubectl = Kubectl::connect(&global.asked, Secrets::default(), global.retry_timeout)?;
+    let run = Run { global, config, reporter, kubectl: &kubectl, began: Instant::now() };
+    match config.way {
+        Way::Beside => run.beside(),
+        Way::InPlace | Way::RollBack => run.in_place(),
+    }
+}
+
+/// What one run goes by.
+struct Run<'a> {
+    global: &'a Global,
+    config: &'a Restore,
+    reporter: &'a Reporter,
+    kubectl: &'a Kubectl,
+    began: Instant,
+}
+
+/// A claim to be made, and what has to be there before it.
+struct Planned {
+    /// kubectl for the claim's namespace.
+    kubectl: Kubectl,
+    /// The claim's name.
+    name: String,
+    /// The claim.
+    claim: Value,
+    /// For a clone: the content and the VolumeSnapshot that bring the data into the namespace.
+    bridge: Option<(Value, Value)>,
+}
+
+impl Run<'_> {
+    fn beside(&self) -> Result<(), Fail> {
+        let (snapshot, planned) = self.reporter.step("observe", |_| {
+            let snapshot = self.snapshot()?;
+            let planned = self.plan(&snapshot)?;
+            let what = format!(
+                "{} is ready, size {}",
+                self.config.snapshot,
+                snapshot.status.restore_size.clone().unwrap_or_else(|| "?".into())
+            );
+            Ok(((snapshot, planned), what))
+        })?;
+        if self.global.output == Output::Yaml {
+            return self.print_manifests(&planned);
+        }
+        if self.global.dry_run {
+            let steps = planned.steps();
+            let told = json!({"dryRun": true, "namespace": planned.kubectl.target.namespace, "pvc": planned.name, "steps": steps});
+            return show(self.reporter, self.global.output, &told, || {
+                format!(
+                    "Dry run: nothing was changed. PVC {} in {}:\n{}",
+                    planned.name,
+                    planned.kubectl.target.namespace,
+                    plan::text(&steps)
+                )
+            });
+        }
+        if let Some((content, bridge)) = &planned.bridge {
+            self.reporter.step("bridge", |_| self.bridge(&planned, content, bridge))?;
+        }
+        self.reporter.step("claim", |_| self.claim(&planned, &snapshot))?;
+        let bound = match self.config.wait {
+            true => Some(self.reporter.step("bound", |step| {
+                let word = in_place::await_bound(&planned.kubectl, &planned.name, self.config.timeout, step)?;
+                Ok((word.clone(), word))
+            })?),
+            false => None,
+        };
+        if planned.bridge.is_some() && bound.as_deref() == Some("bound") {
+            self.reporter.step("clean up", |_| self.take_bridge_away(&planned, &snapshot))?;
+        }
+        self.summary(&planned, &snapshot, bound.as_deref())
+    }
+
+    /// The snapshot, ready.
+    fn snapshot(&self) -> Result<Snapshot, Fail> {
+        let (name, namespace) = (&self.config.snapshot, &self.kubectl.target.namespace);
+        let snapshot = self.kubectl.find::<Snapshot>(&self.kubectl.target.get_snapshot(name))?;
+        let snapshot = snapshot.ok_or_else(|| no_snapshot(namespace, name))?;
+        let not_ready = |why: String| {
+            Fail::new(Exit::Snapshot, format!("no volume can be made from VolumeSnapshot {name}: {why}"))
+                .remedy(format!("see kubectl describe volumesnapshot {name} -n {namespace}; backup-ns list -n {namespace} shows others"))
+        };
+        match snapshot.readiness() {
+            _ if snapshot.metadata.deletion_timestamp.is_some() => Err(not_ready("it is being deleted".into())),
+            Readiness::Ready => Ok(snapshot),
+            Readiness::Failed(why) => Err(not_ready(why)),
+            Readiness::Pending | Readiness::Cut => Err(not_ready("it is not ready yet".into())),
+        }
+    }
+
+    fn plan(&self, snapshot: &Snapshot) -> Result<Planned, Fail> {
+        let source = restore::of_claim(snapshot).unwrap_or_default();
+        let living =
+            if source.is_empty() { None } else { self.kubectl.find(&self.kubectl.target.get_claim(&source))? };
+        let mut template = restore::template(snapshot, living.as_ref()).ok_or_else(|| {
+            let what = format!("nothing tells what claim VolumeSnapshot {} is of", self.config.snapshot);
+            Fail::new(Exit::Precondition, what).remedy(
+                "it was not made by this tool, and its claim is gone: make a PVC by hand with the snapshot as its dataSource",
+            )
+        })?;
+        if let Some(class) = &self.config.storage_class {
+            template.storage_class_name = Some(class.clone());
+        }
+        let elsewhere = self.config.to_namespace.as_ref().filter(|to| **to != self.kubectl.target.namespace);
+        let kubectl = elsewhere.map_or_else(|| self.kubectl.clone(), |to| self.kubectl.in_namespace(to));
+        if elsewhere.is_some() {
+            check_namespace(&kubectl)?;
+        }
+        let name = match &self.config.pvc {
+            Some(name) => name.clone(),
+            // The same call again means the same claim.
+            None => match kubectl.find(&kubectl.target.get_claim(&template.name))? {
+                Some(there) if !restore::is_from(&there, snapshot) => snapshot.metadata.name.clone(),
+                _ => template.name.clone(),
+            },
+        };
+        let bridge = match elsewhere {
+            Some(to) => {
+                let content = self.content(snapshot)?;
+                Some(restore::clone(snapshot, &content, to).map_err(|why| Fail::new(Exit::Precondition, why))?)
+            }
+            None => None,
+        };
+        let claim = restore::claim(&template, &name, &kubectl.target.namespace, &snapshot.metadata.name, snapshot);
+        Ok(Planned { kubectl, name, claim, bridge })
+    }
+
+    fn content(&self, snapshot: &Snapshot) -> Result<Content, Fail> {
+        let name = snapshot.status.bound_volume_snapshot_content_name.clone().unwrap_or_default();
+        self.kubectl.json(&self.kubectl.target.get_content(&name)).map_err(|error| kubectl::fail(&error))
+    }
+
+    fn print_manifests(&self, planned: &Planned) -> Result<(), Fail> {
+        let all = planned.bridge.iter().flat_map(|(content, snapshot)| [content, snapshot]).chain([&planned.claim]);
+        let documents: Vec<String> = all.map(|object| serde_yaml_ng::to_string(object).unwrap_or_default()).collect();
+        print(self.reporter, &documents.join("---\n"))
+    }
+
+    /// Brings the data into the other namespace. The content first: it is of no use to anybody without the snapshot.
+    fn bridge(&self, planned: &Planned, content: &Value, bridge: &Value) -> Result<((), String), Fail> {
+        let kubectl = &planned.kubectl;
+        let name = |object: &Value| object["metadata"]["name"].as_str().unwrap_or_default().to_string();
+        self.make_content(kubectl, content, &name(content))?;
+        let call = kubectl.target.create_snapshot();
+        let snapshot = kubectl.create::<Snapshot>(&call, bridge).or_else(|error| match kubectl::refusal(&error) {
+            Refusal::AlreadyExists => kubectl.json(&kubectl.target.get_snapshot(&name(bridge))),
+            _ => Err(error),
+        });
+        let snapshot = snapshot.map_err(|error| kubectl::fail(&error))?;
+        let of = |annotations: &Value| annotations[crate::core::labels::CLONE_OF].as_str().map(str::to_string);
+        if snapshot.metadata.annotations.get(crate::core::labels::CLONE_OF).cloned()
+            != of(&bridge["metadata"]["annotations"])
+        {
+            let (name, namespace) = (&snapshot.metadata.name, &kubectl.target.namespace);
+            return Err(Fail::new(
+                Exit::Precondition,
+                format!("{namespace} has another VolumeSnapshot {name} already"),
+            )
+            .remedy("move it out of the way, or clone into another namespace"));
+        }
+        Ok(((), format!("{} in {}, on the same stored data", snapshot.metadata.name, kubectl.target.namespace)))
+    }
+
+    /// Creates a clone's content. One that is left of an earlier clone, bound to a snapshot that is gone, gives way.
+    fn make_content(&self, kubectl: &Kubectl, content: &Value, name: &str) -> Result<(), Fail> {
+        let target = &kubectl.target;
+        let made = kubectl::until(self.config.timeout, || {
+            match kubectl.create::<Content>(&target.create_content(), content) {
+                Ok(_) => return Ok(Some(())),
+                Err(error) if kubectl::refusal(&error) == Refusal::AlreadyExists => {}
+                Err(error) => return Err(kubectl::fail(&error)),
+            }
+            let Some(there) = kubectl.find::<Content>(&target.get_content(name))? else { return Ok(None) };
+            let bound_to = &there.spec.volume_snapshot_ref;
+            let snapshot = kubectl.find::<Snapshot>(&target.get_snapshot(&bound_to.name))?;
+            if bound_to.uid.is_empty() || snapshot.is_some_and(|snapshot| snapshot.metadata.uid == bound_to.uid) {
+                return Ok(Some(()));
+            }
+            delete::forget_clone(kubectl, &there).map_err(|error| kubectl::fail(&error))?;
+            Ok(None)
+        })?;
+        made.ok_or_else(|| Fail::new(Exit::Failed, format!("an old VolumeSnapshotContent {name} does not go")))
+    }
+
+    fn claim(&self, planned: &Planned, snapshot: &Snapshot) -> Result<((), String), Fail> {
+        let (kubectl, name) = (&planned.kubectl, &planned.name);
+        let namespace = &kubectl.target.namespace;
+        match kubectl.create::<Pvc>(&kubectl.target.create_claim(), &planned.claim) {
+            Ok(_) => Ok(((), format!("{name} in {namespace}"))),
+            Err(error) if kubectl::refusal(&error) == Refusal::AlreadyExists => {
+                match kubectl.find(&kubectl.target.get_claim(name))? {
+                    Some(there) if restore::is_from(&there, snapshot) => {
+                        Ok(((), format!("{name} in {namespace} is there already")))
+                    }
+                    _ => Err(Fail::new(Exit::Precondition, format!("{namespace} has another PVC {name} already"))
+                        .remedy("choose another name with --pvc, or replace the claim itself with --in-place")),
+                }
+            }
+            Err(error) => Err(kubectl::fail(&error)),
+        }
+    }
+
+    /// Takes away what brought the data over, unless another claim is still to be made from it: the data is the source's.
+    fn take_bridge_away(&self, planned: &Planned, snapshot: &Snapshot) -> Result<((), String), Fail> {
+        let kubectl = &planned.kubectl;
+        let list: List = kubectl.json(&kubectl.target.history()).map_err(|error| kubectl::fail(&error))?;
+        let source = (kubectl.target.namespace.clone(), snapshot.metadata.name.clone());
+        let waits = |item: &Item| matches!(item, Item::PersistentVolumeClaim(claim) if claim.sources().any(|from| from == source));
+        if list.items.iter().any(waits) {
+            return Ok(((), "another claim is still to be made from it, it stays".into()));
+        }
+        let bridge = list.items.into_iter().find_map(|item| match item {
+            Item::VolumeSnapshot(found) if found.metadata.name == snapshot.metadata.name => Some(*found),
+            _ => None,
+        });
+        if let Some(bridge) = bridge {
+            delete::delete(kubectl, &bridge).map_err(|error| kubectl::fail(&error))?;
+        }
+        Ok(((), "what brought the data over is gone, the data is the source's".into()))
+    }
+
+    fn summary(&self, planned: &Planned, snapshot: &Snapshot, bound: Option<&str>) -> Result<(), Fail> {
+        let (namespace, name) = (&planned.kubectl.target.namespace, &planned.name);
+        let told = json!({
+            "namespace": namespace, "pvc": name, "volumeSnapshot": snapshot.metadata.name,
+            "clone": planned.bridge.is_some(), "bound": bound == Some("bound"),
+            "seconds": report::rounded(self.began.elapsed()),
+        });
+        show(self.reporter, self.global.output, &told, || {
+            let state = match bound {
+                Some(word) => format!("is {word}"),
+                None => "is asked for; --wait would wait until it is bound".into(),
+            };
+            let mut text = format!("PVC {name} in {namespace}, made from {}, {state}\n", snapshot.metadata.name);
+            if planned.bridge.is_some() && bound != Some("bound") {
+                let this = format!(
+                    "backup-ns restore {} -n {} --to-namespace {namespace} --pvc {name} --wait",
+                    snapshot.metadata.name, self.kubectl.target.namespace
+                );
+                text.push_str(&format!(
+                    "  What brings the data over stays until it is bound; take it away then with: {this}\n"
+                ));
+            }
+            text
+        })
+    }
+
+    fn in_place(&self) -> Result<(), Fail> {
+        let (config, kubectl) = (self.config, self.kubectl);
+        let (name, namespace) = (&config.snapshot, &kubectl.target.namespace);
+        let now = now();
+        let (snapshot, mut journal, begun) = self.reporter.step("observe", |_| {
+            let scene = in_place::observe(kubectl)?;
+            let snapshot = scene.snapshot(name).ok_or_else(|| no_snapshot(namespace, name))?;
+            let claim = restore::of_claim(snapshot).unwrap_or_default();
+            let begun = scene.begun(&claim).map(|(of, journal)| (of.metadata.name.clone(), journal));
+            let (journal, begun) = match (begun, config.way) {
+                (Some((of, journal)), Way::RollBack) if of == *name => (journal, true),
+                (Some((of, journal)), _) if of == *name && !journal.back => (journal, true),
+                (Some((of, journal)), _) => {
+                    let ways = if journal.back { "--rollback" } else { "--in-place, or take it back with --rollback" };
+                    return Err(Fail::new(Exit::Precondition, format!("a restore of {of} to the claim {claim} was begun and is not done"))
+                        .remedy(format!("finish it first: {} {ways}", self.command(&of))));
+                }
+                (None, Way::RollBack) => {
+                    return Err(Fail::new(Exit::Precondition, format!("no restore of {name} in place is at work"))
+                        .remedy("after a restore what was there before is a VolumeSnapshot of the type safety: restore that in place"));
+                }
+                (None, _) => {
+                    let safety = restore::safety_name(&claim, now, self.global.zone);
+                    let journal = scene.plan(snapshot, &safety).map_err(|problems| {
+                        let (whats, remedies): (Vec<String>, Vec<String>) = problems.into_iter().unzip();
+                        Fail::new(Exit::Precondition, whats.join("; ")).remedy(remedies.join("; "))
+                    })?;
+                    (journal, false)
+                }
+            };
+            let what = format!("claim {claim}, {} of {}", said(&journal), name);
+            Ok(((snapshot.clone(), journal, begun), what))
+        })?;
+        journal.back = config.way == Way::RollBack;
+        if self.global.dry_run {
+            return self.show_plan(&snapshot, &journal);
+        }
+        let question = match (begun, journal.back) {
+            (_, true) => format!("The claim {} in {namespace} becomes what it was before.", journal.claim.name),
+            (true, false) => {
+                format!("The restore of {name} to the claim {} in {namespace} goes on.", journal.claim.name)
+            }
+            (false, false) => format!(
+                "The claim {} in {namespace} is replaced by what it was in {name}; meanwhile {} is down.",
+                journal.claim.name,
+                said(&journal),
+            ),
+        };
+        ask::confirm(self.reporter, &question, config.yes, "--yes")?;
+        let mut work = InPlace {
+            kubectl,
+            reporter: self.reporter,
+            snapshot,
+            journal,
+            class: config.class.as_deref(),
+            ready_timeout: config.ready_timeout,
+            timeout: config.timeout,
+            now,
+            zone: self.global.zone,
+            command: self.command(name),
+        };
+        work.run()?;
+        let Journal { claim, safety, workloads, back, .. } = &work.journal;
+        let told = json!({
+            "namespace": namespace, "pvc": claim.name, "volumeSnapshot": name, "safety": safety, "rolledBack": back,
+            "workloads": workloads.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "seconds": report::rounded(self.began.elapsed()),
+        });
+        show(self.reporter, self.global.output, &told, || match back {
+            true => format!("PVC {} in {namespace} is as it was before the restore\n", claim.name),
+            false => format!(
+                "PVC {} in {namespace} is restored from {name} in {}\n  What was there is kept in VolumeSnapshot {safety}; back to it with: {} --in-place\n",
+                claim.name,
+                report::seconds(self.began.elapsed()),
+                self.command(safety),
+            ),
+        })
+    }
+
+    /// This command for a snapshot, as it is to be typed, but for its last words.
+    fn command(&self, snapshot: &str) -> String {
+        let asked = &self.global.asked;
+        let mut command = format!("backup-ns restore {snapshot} -n {}", self.kubectl.target.namespace);
+        for (flag, value) in [("context", &asked.context), ("kubeconfig", &asked.kubeconfig)] {
+            if let Some(value) = value {
+                command.push_str(&format!(" --{flag}={}", escape::word(value)));
+            }
+        }
+        command
+    }
+
+    fn show_plan(&self, snapshot: &Snapshot, journal: &Journal) -> Result<(), Fail> {
+        let target = &self.kubectl.target;
+        let (name, claim) = (&snapshot.metadata.name, &journal.claim.name);
+        let note = target.patch_snapshot(name, &Journal::patch(Some(journal), snapshot));
+        let mut steps = vec![Step::new(format!("Note the plan on VolumeSnapshot {name}")).kubectl(&note)];
+        for down in &journal.workloads {
+            let call = target.patch_workload(down.kind.resource(), &down.name, &down.patch(Some(name)));
+            steps.push(Step::new(format!("Bring {down} down")).kubectl(&call));
+        }
+        steps.push(Step::new(format!("Wait until no pod mounts {claim}")));
+        if !journal.back {
+            let manifest =
+                journal.safety(name, &target.namespace, self.config.class.as_deref(), now(), self.global.zone);
+            steps.push(
+                Step::new(format!(
+                    "Keep what is there in VolumeSnapshot {}, and wait until it is ready",
+                    journal.safety
+                ))
+                .kubectl(&target.create_snapshot())
+                .manifest(manifest),
+            );
+        }
+        let what = if journal.back {
+            format!("If the claim {claim} was replaced: delete it")
+        } else {
+            format!("Delete the claim {claim}")
+        };
+        let condition = delete_options(&json!({"uid": journal.uid}));
+        steps.push(Step::new(format!("{what}, only if this holds: {condition}")).kubectl(&target.delete_claim(claim)));
+        let mut from = snapshot.clone();
+        if journal.back {
+            from.metadata.name.clone_from(&journal.safety);
+        }
+        steps.push(
+            Step::new(format!("Make it from {}, and wait until it is bound", from.metadata.name))
+                .kubectl(&target.create_claim())
+                .manifest(journal.replacement(&target.namespace, &from)),
+        );
+        for down in &journal.workloads {
+            let call = target.patch_workload(down.kind.resource(), &down.name, &down.patch(None));
+            steps.push(Step::new(format!("Bring {down} up as it was, and wait until it is ready")).kubectl(&call));
+        }
+        let done = target.patch_snapshot(name, &Journal::patch(None, snapshot));
+        steps.push(Step::new("Take the note away").kubectl(&done));
+        let told = json!({"dryRun": true, "namespace": target.namespace, "pvc": claim, "steps": steps});
+        show(self.reporter, self.global.output, &told, || {
+            format!("Dry run: nothing was changed. Restore of {name} in {}:\n{}", target.namespace, plan::text(&steps))
+        })
+    }
+}
+
+impl Planned {
+    fn steps(&self) -> Vec<Step> {
+        let target = &self.kubectl.target;
+        let mut steps = Vec::new();
+        if let Some((content, snapshot)) = &self.bridge {
+            steps.push(
+                Step::new(
+                    "Bring the stored data into the namespace: a content on the same data, which never goes with it",
+                )
+                .kubectl(&target.create_content())
+                .manifest(content.clone()),
+            );
+            steps.push(
+                Step::new("And its VolumeSnapshot").kubectl(&target.create_snapshot()).manifest(snapshot.clone()),
+            );
+        }
+        steps.push(
+            Step::new(format!("Create the PersistentVolumeClaim {}", self.name))
+                .kubectl(&target.create_claim())
+                .manifest(self.claim.clone()),
+        );
+        steps
+    }
+}
+
+/// The workloads of a plan, in words.
+fn said(journal: &Journal) -> String {
+    let names: Vec<String> = journal.workloads.iter().map(ToString::to_string).collect();
+    if names.is_empty() { "nothing".into() } else { names.join(", ") }
+}
+
+fn no_snapshot(namespace: &str, name: &str) -> Fail {
+    Fail::new(Exit::Precondition, format!("the namespace '{namespace}' has no VolumeSnapshot '{name}'")).remedy(format!(
+        "see backup-ns list -n {namespace}; stored data whose VolumeSnapshot is gone comes back with backup-ns rebind-vsc"
+    ))
+}
+
+/// Whether the namespace is there; whoever may not look goes on.
+fn check_namespace(kubectl: &Kubectl) -> Result<(), Fail> {
+    let namespace = &kubectl.target.namespace;
+    match kubectl.find::<Value>(&kubectl.target.get_namespace()) {
+        Ok(None) => Err(Fail::new(Exit::Precondition, format!("there is no namespace '{namespace}'"))
+            .remedy(format!("kubectl create namespace {namespace}"))),
+        Err(fail) if fail.exit != Exit::Precondition => Err(fail),
+        _ => Ok(()),
+    }
 }

@@ -39,6 +39,8 @@ pub struct Seen {
     pub error: Option<String>,
     /// Whether it carries the mark that its dump is not the proven one.
     pub distrusted: bool,
+    /// Whether an in-place restore from it is at work.
+    pub restoring: bool,
     /// Whether somebody deleted it already.
     pub deleting: bool,
     /// Whether it carries the finalizer of a deletion that we began.
@@ -95,6 +97,7 @@ impl From<Snapshot> for Seen {
             ready: status.ready_to_use == Some(true),
             error: status.error.map(|error| error.message.unwrap_or_else(|| "no reason given".into())),
             distrusted: meta.annotations.contains_key(labels::DISTRUSTED),
+            restoring: meta.annotations.contains_key(labels::RESTORING),
             deleting: meta.deletion_timestamp.is_some(),
             claimed: meta.finalizers.iter().any(|finalizer| finalizer == labels::SWEEP),
             namespace: meta.namespace,
@@ -295,6 +298,7 @@ pub mod testing {
             ready: true,
             error: None,
             distrusted: false,
+            restoring: false,
             deleting: false,
             claimed: false,
         }
@@ -325,6 +329,7 @@ pub mod testing {
                 "slow" => seen.ready = false,
                 "error" => seen.error = Some(value.into()),
                 "distrusted" => seen.distrusted = true,
+                "restoring" => seen.restoring = true,
                 "deleting" => seen.deleting = true,
                 "claimed" => seen.claimed = true,
                 _ => panic!("what is {word}? {row}"),
@@ -443,6 +448,7 @@ pub mod testing {
                 ready: ready_now,
                 error: error.then(|| "no space".into()),
                 distrusted,
+                restoring: false,
                 deleting,
                 claimed,
                 ..seen
@@ -485,12 +491,12 @@ mod tests {
                 "namespace": "shop", "name": "a", "resourceVersion": "7", "creationTimestamp": "2026-11-22T02:00:00Z",
                 "deletionTimestamp": "2026-11-22T02:05:00Z", "finalizers": ["other", "backup-ns.sh/sweep"],
                 "labels": {"backup-ns.sh/retain": "days", "backup-ns.sh/pvc": "logs", "backup-ns.sh/weekly": "w47"},
-                "annotations": {"backup-ns.sh/distrusted": ""},
+                "annotations": {"backup-ns.sh/distrusted": "", "backup-ns.sh/restoring": "{}"},
             },
             "spec": {"source": {"volumeSnapshotContentName": "c"}},
             "status": {"error": {}},
         });
-        let row = "a 2026-11-22 - days pvc=logs weekly=w47 pending error= distrusted deleting claimed";
+        let row = "a 2026-11-22 - days pvc=logs weekly=w47 pending error= distrusted restoring deleting claimed";
         let expected = Seen { version: "7".into(), error: Some("no reason given".into()), ..parse(row) };
         assert_eq!(seen(object), expected);
     }

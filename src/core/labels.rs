@@ -1,5 +1,7 @@
 //! The labels and annotations that backup-ns reads and writes, and the rules for their values.
 
+/// What all of them begin with.
+pub const PREFIX: &str = "backup-ns.sh/";
 /// What made the snapshot: `adhoc`, `cronjob` or a word of the user's.
 pub const TYPE: &str = "backup-ns.sh/type";
 /// The PersistentVolumeClaim, see [`pvc_value`].
@@ -31,6 +33,13 @@ pub const DUMP_MYSQL: &str = "backup-ns.sh/dump-mysql";
 pub const CLAIM: &str = "backup-ns.sh/claim";
 /// Annotation: why the snapshot must not be taken for a backup, although it is ready.
 pub const DISTRUSTED: &str = "backup-ns.sh/distrusted";
+/// Annotation of a claim: the snapshot that it was made from, `NAMESPACE/NAME`.
+pub const RESTORED_FROM: &str = "backup-ns.sh/restored-from";
+/// Annotation: an in-place restore from this snapshot is at work, JSON, see [`crate::core::restore::Journal`]. On a workload:
+/// the restore that keeps it down.
+pub const RESTORING: &str = "backup-ns.sh/restoring";
+/// Annotation of a VolumeSnapshotContent: its stored data is that of another snapshot, `NAMESPACE/NAME`, and never goes with it.
+pub const CLONE_OF: &str = "backup-ns.sh/clone-of";
 /// Finalizer: a deletion of ours has begun and is not through with the stored data, see [`crate::delete`].
 pub const SWEEP: &str = "backup-ns.sh/sweep";
 /// The run that made the snapshot: given, or the Job's, else of its own. Those of several claims share it, a retry finds its own

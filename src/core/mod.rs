@@ -15,6 +15,8 @@ pub mod observed;
 pub mod plan;
 pub mod pod;
 pub mod proof;
+pub mod quantity;
+pub mod restore;
 pub mod retention;
 pub mod slot;
 pub mod sweep;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
+use serde_json::Value;
 
 /// A list as `kubectl get -o json` prints it, of several kinds at once.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -40,6 +41,8 @@ pub enum Item {
     StatefulSet(Workload),
     /// See [`Workload`].
     DaemonSet(Workload),
+    /// See [`CronJob`].
+    CronJob(CronJob),
     /// Anything else.
     #[serde(other)]
     Other,
@@ -57,6 +60,8 @@ pub struct Meta {
     pub uid: String,
     /// `metadata.resourceVersion`: another one after every change.
     pub resource_version: String,
+    /// `metadata.generation`: another one after every change of what is wanted.
+    pub generation: i64,
     /// `metadata.creationTimestamp`.
     pub creation_timestamp: DateTime<Utc>,
     /// `metadata.deletionTimestamp`: set once somebody deleted the object.
@@ -65,6 +70,8 @@ pub struct Meta {
     pub labels: BTreeMap<String, String>,
     /// `metadata.annotations`.
     pub annotations: BTreeMap<String, String>,
+    /// `metadata.ownerReferences`, as they are: whose it is.
+    pub owner_references: Vec<Value>,
     /// `metadata.finalizers`: who has to agree before a deleted object goes.
     pub finalizers: Vec<String>,
 }
@@ -120,15 +127,19 @@ pub struct DataSource {
 }
 
 impl Pvc {
-    /// The VolumeSnapshots, by namespace and name, that this claim's volume is still to be made from.
+    /// The VolumeSnapshots, by namespace and name, that this claim's volume is still to be made from. That of a clone is made
+    /// from the stored data of another namespace's, which the claim's annotation names.
     pub fn sources(&self) -> impl Iterator<Item = (String, String)> + '_ {
         let spec = &self.spec;
         let waits = self.status.phase != "Bound";
         let sources = [&spec.data_source, &spec.data_source_ref].into_iter().flatten();
-        sources.filter(move |source| waits && source.kind == "VolumeSnapshot").map(|source| {
+        let sources = sources.filter(|source| source.kind == "VolumeSnapshot").map(|source| {
             let namespace = source.namespace.as_ref().unwrap_or(&self.metadata.namespace);
             (namespace.clone(), source.name.clone())
-        })
+        });
+        let noted = self.metadata.annotations.get(super::labels::RESTORED_FROM).and_then(|from| from.split_once('/'));
+        let noted = noted.map(|(namespace, name)| (namespace.to_string(), name.to_string()));
+        sources.chain(noted).filter(move |_| waits)
     }
 }
 
@@ -148,14 +159,96 @@ pub struct Workload {
     pub metadata: Meta,
     /// `spec`.
     pub spec: WorkloadSpec,
+    /// `status`.
+    pub status: WorkloadStatus,
 }
 
 /// `spec` of a [`Workload`].
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 pub struct WorkloadSpec {
     /// Which pods are its own.
     pub selector: Selector,
+    /// How many pods there are to be; absent for one, and on a DaemonSet.
+    pub replicas: Option<u32>,
+    /// What its pods are like.
+    pub template: PodTemplate,
+    /// The claims that a StatefulSet makes for each of its pods.
+    pub volume_claim_templates: Vec<Named>,
+    /// What a StatefulSet does with them.
+    pub persistent_volume_claim_retention_policy: ClaimRetention,
+}
+
+/// The template of pods.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct PodTemplate {
+    /// Their `spec`.
+    pub spec: PodSpec,
+}
+
+/// An object of which only the metadata count.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Named {
+    /// Name and the rest.
+    pub metadata: Meta,
+}
+
+/// `spec.persistentVolumeClaimRetentionPolicy` of a StatefulSet.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ClaimRetention {
+    /// `Delete` where a claim goes with its pod when the StatefulSet is scaled down.
+    pub when_scaled: String,
+}
+
+/// `status` of a [`Workload`].
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct WorkloadStatus {
+    /// The generation of the object that its controller has seen.
+    pub observed_generation: i64,
+    /// How many of its pods are of the newest template.
+    pub updated_replicas: u32,
+    /// How many of its pods are ready.
+    pub ready_replicas: u32,
+}
+
+/// A CronJob.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct CronJob {
+    /// Name and the rest.
+    pub metadata: Meta,
+    /// `spec`.
+    pub spec: CronJobSpec,
+}
+
+/// `spec` of a [`CronJob`].
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct CronJobSpec {
+    /// Whether it makes no Jobs for now.
+    pub suspend: bool,
+    /// What its Jobs are like.
+    pub job_template: JobTemplate,
+}
+
+/// The template of Jobs.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct JobTemplate {
+    /// Their `spec`.
+    pub spec: JobSpec,
+}
+
+/// `spec` of a Job.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct JobSpec {
+    /// What its pods are like.
+    pub template: PodTemplate,
 }
 
 /// A label selector.
@@ -422,12 +515,50 @@ pub struct Content {
     pub metadata: Meta,
     /// `spec`.
     pub spec: ContentSpec,
+    /// `status`.
+    pub status: ContentStatus,
+}
+
+impl Content {
+    /// The storage's own name of the data; none as long as it is not cut.
+    pub fn handle(&self) -> Option<&str> {
+        self.status.snapshot_handle.as_deref().or(self.spec.source.snapshot_handle.as_deref())
+    }
+
+    /// Whether its data is that of another content, and stays whatever becomes of this one.
+    pub fn is_clone(&self) -> bool {
+        self.metadata.annotations.contains_key(super::labels::CLONE_OF)
+    }
+}
+
+/// `status` of a [`Content`].
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ContentStatus {
+    /// The storage's own name of the data.
+    pub snapshot_handle: Option<String>,
+}
+
+/// `spec.source` of a [`Content`].
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ContentSource {
+    /// The storage's own name of the data, where that was there before the content.
+    pub snapshot_handle: Option<String>,
 }
 
 /// `spec` of a [`Content`].
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ContentSpec {
+    /// The CSI driver.
+    pub driver: String,
+    /// Where the data comes from.
+    pub source: ContentSource,
+    /// The VolumeSnapshotClass.
+    pub volume_snapshot_class_name: Option<String>,
+    /// `Filesystem` or `Block`.
+    pub source_volume_mode: Option<String>,
     /// `Retain` or `Delete`: what becomes of the data when the VolumeSnapshot is deleted.
     pub deletion_policy: String,
     /// The VolumeSnapshot that it belongs to.
@@ -438,6 +569,10 @@ pub struct ContentSpec {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct ObjectReference {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
     /// Its uid.
     pub uid: String,
 }

@@ -51,6 +51,9 @@ fn due(group: &Group<'_>, at: usize, label: &str, in_use: &BTreeSet<(String, Str
     if matches!(seen.standing(moment), Standing::Pending | Standing::Failing) {
         return Verdict::on(seen, Action::Keep, "not ready yet; the next run looks again");
     }
+    if seen.restoring {
+        return Verdict::on(seen, Action::Keep, "an in-place restore from it was begun and is not done");
+    }
     if in_use.contains(&(seen.namespace.clone(), seen.name.clone())) {
         return Verdict::on(seen, Action::Keep, "a volume is being made from it; the next run looks again");
     }
@@ -249,6 +252,9 @@ mod tests {
                 => mark 2026-11-22: holds no slot
             c 2026-11-20 - date=2026-11-21
                 => keep: a volume is being made from it; the next run looks again
+            # Its workloads are down; what they are to come up with must not go.
+            bb 2026-11-19T12:00 - date=2026-11-21 restoring
+                => keep: an in-place restore from it was begun and is not done
             # Also a deletion that was begun waits, rather than being called off.
             b 2026-11-19 - date=2026-11-21 deleting claimed
                 => keep: a volume is being made from it; the next run looks again

@@ -49,6 +49,11 @@ impl std::fmt::Display for Relabel {
     }
 }
 
+/// DeleteOptions: only the object for which this holds, such as `{"uid": …}`.
+pub fn delete_options(preconditions: &Value) -> String {
+    json!({"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions}).to_string()
+}
+
 /// How many objects are read at once: what kubectl itself reads a list in.
 const PAGE: usize = 500;
 
@@ -175,6 +180,50 @@ impl Target {
         self.call(self.request_timeout, &["get", &kinds, "-n", &self.namespace, "-o", "json"])
     }
 
+    /// Reads all that an in-place restore is decided on, in one process.
+    pub fn scene(&self) -> Vec<String> {
+        let kinds = format!(
+            "persistentvolumeclaims,pods,{SNAPSHOTS},deployments.apps,statefulsets.apps,daemonsets.apps,cronjobs.batch"
+        );
+        self.call(self.request_timeout, &["get", &kinds, "-n", &self.namespace, "-o", "json"])
+    }
+
+    /// Reads the namespace itself.
+    pub fn get_namespace(&self) -> Vec<String> {
+        self.call(self.request_timeout, &["get", "--raw", &format!("/api/v1/namespaces/{}", self.namespace)])
+    }
+
+    /// Reads one StorageClass.
+    pub fn get_storage_class(&self, name: &str) -> Vec<String> {
+        self.call(self.request_timeout, &["get", "--raw", &format!("/apis/storage.k8s.io/v1/storageclasses/{name}")])
+    }
+
+    fn claims(&self, rest: &str) -> String {
+        format!("/api/v1/namespaces/{}/persistentvolumeclaims{rest}", self.namespace)
+    }
+
+    /// Reads one claim.
+    pub fn get_claim(&self, name: &str) -> Vec<String> {
+        self.call(self.request_timeout, &["get", "--raw", &self.claims(&format!("/{name}"))])
+    }
+
+    /// Creates the claim whose manifest comes on stdin.
+    pub fn create_claim(&self) -> Vec<String> {
+        self.call(self.request_timeout, &["create", "--raw", &self.claims(""), "-f", "-"])
+    }
+
+    /// Deletes one claim, under the conditions that come on stdin as DeleteOptions.
+    pub fn delete_claim(&self, name: &str) -> Vec<String> {
+        self.call(self.request_timeout, &["delete", "--raw", &self.claims(&format!("/{name}")), "-f", "-"])
+    }
+
+    /// Changes one workload by a merge patch.
+    pub fn patch_workload(&self, resource: &str, name: &str, patch: &Value) -> Vec<String> {
+        let patch = patch.to_string();
+        let rest = ["patch", resource, name, "-n", &self.namespace, "--type=merge", "-o", "json", "-p", &patch];
+        self.call(self.request_timeout, &rest)
+    }
+
     /// Reads one page of the snapshots that `selector` selects, in one namespace or in all; `next` is what the page before
     /// said.
     pub fn snapshot_page(&self, namespace: Option<&str>, selector: &str, next: &str) -> Vec<String> {
@@ -220,6 +269,11 @@ impl Target {
     /// Reads one VolumeSnapshotContent.
     pub fn get_content(&self, name: &str) -> Vec<String> {
         self.call(self.request_timeout, &["get", "--raw", &format!("{CONTENT_PATH}/{name}")])
+    }
+
+    /// Creates the VolumeSnapshotContent whose manifest comes on stdin.
+    pub fn create_content(&self) -> Vec<String> {
+        self.call(self.request_timeout, &["create", "--raw", CONTENT_PATH, "-f", "-"])
     }
 
     /// Changes one VolumeSnapshotContent by a JSON patch.

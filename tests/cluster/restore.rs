@@ -1,1 +1,233 @@
 //! Getting the data back: beside what is there, in another namespace, in place.
+
+use serde_json::{Value, json};
+
+use crate::kit::*;
+
+/// Runs `restore` with these arguments to its end; its result.
+fn restore(tenant: &Tenant, args: &[&str]) -> Value {
+    let done = tenant.run(&[&["restore"], args].concat(), |_| ()).done();
+    assert!(done.status.success(), "{}", done.stderr);
+    serde_json::from_str(&done.stdout).unwrap()
+}
+
+/// What stands in the file `kept` of a claim, read by a pod of its own.
+fn kept(namespace: &str, claim: &str) -> String {
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "reader"},
+        "spec": {
+            "restartPolicy": "Never", "terminationGracePeriodSeconds": 1,
+            "containers": [{
+                "name": "reader", "image": "postgres:15", "imagePullPolicy": "IfNotPresent",
+                "command": ["cat", "/data/kept"], "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+            }],
+            "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": claim}}],
+        },
+    });
+    apply(namespace, &pod);
+    let ended = "--for=jsonpath={.status.phase}=Succeeded";
+    kubectl(&["-n", namespace, "wait", "pod/reader", ended, "--timeout=60s"]);
+    let text = kubectl(&["-n", namespace, "logs", "reader"]);
+    kubectl(&["-n", namespace, "delete", "pod", "reader"]);
+    text
+}
+
+/// The contents that stand for the same stored data as this one.
+fn contents_of(handle: &str) -> Vec<String> {
+    let list: Value = serde_json::from_str(&kubectl(&["get", "volumesnapshotcontents", "-o", "json"])).unwrap();
+    let is_it = |content: &&Value| {
+        content["status"]["snapshotHandle"] == handle || content["spec"]["source"]["snapshotHandle"] == handle
+    };
+    let all = list["items"].as_array().unwrap().iter().filter(is_it);
+    all.map(|content| content["metadata"]["name"].as_str().unwrap().to_string()).collect()
+}
+
+fn handle_of(content: &str) -> String {
+    kubectl(&["get", "volumesnapshotcontent", content, "-o", "jsonpath={.status.snapshotHandle}"])
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn a_claim_beside_the_old_one_is_like_it_and_holds_the_data() {
+    let tenant = Tenant::volume("beside");
+    tenant.kubectl(&["label", "pvc", "data", "app=shop"]);
+    tenant.snapshot("one", &json!({}));
+    let told = restore(&tenant, &["one", "--wait"]);
+    assert_eq!((&told["pvc"], &told["bound"]), (&json!("one"), &json!(true)), "its own name is taken");
+    let (old, new) = (tenant.get(&["pvc", "data"]), tenant.get(&["pvc", "one"]));
+    for field in ["accessModes", "resources", "storageClassName", "volumeMode"] {
+        assert_eq!(old["spec"][field], new["spec"][field], "{field}");
+    }
+    assert_eq!(new["metadata"]["labels"], json!({"app": "shop"}));
+    assert_eq!(kept(&tenant.namespace, "one"), "kept");
+    // The same call again finds it; another's claim of that name is left alone.
+    assert_eq!(restore(&tenant, &["one", "--wait"])["pvc"], "one");
+    let taken = tenant.run(&["restore", "one", "--pvc", "data"], |_| ()).done();
+    taken.assert(4, &["has another PVC data already", "--in-place"]);
+    tenant
+        .run(&["restore", "nothing"], |_| ())
+        .done()
+        .assert(4, &["has no VolumeSnapshot 'nothing'", "backup-ns list"]);
+    // What is printed is what would be applied.
+    let printed = tenant.run(&["restore", "one", "--pvc", "two", "-o", "yaml"], |_| ()).done();
+    assert!(printed.stdout.starts_with("apiVersion: v1\nkind: PersistentVolumeClaim"), "{}", printed.stdout);
+    let applied = kubectl_with(&["apply", "-f", "-"], &printed.stdout);
+    assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
+    assert_eq!(tenant.get(&["pvc", "two"])["spec"]["dataSource"]["name"], "one");
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn a_clone_in_another_namespace_goes_without_its_source() {
+    let (tenant, staging) = (Tenant::volume("source"), Tenant::empty("staging"));
+    tenant.snapshot("one", &json!({}));
+    let handle = handle_of(&tenant.content("one"));
+    let told = restore(&tenant, &["one", "--to-namespace", &staging.namespace, "--wait"]);
+    assert_eq!((&told["pvc"], &told["clone"]), (&json!("data"), &json!(true)), "its own name is free there");
+    assert_eq!(kept(&staging.namespace, "data"), "kept");
+    assert_eq!(staging.snapshots(), [""; 0], "what brought the data over is gone");
+    until("one content is left", 30, || (contents_of(&handle) == [tenant.content("one")]).then_some(()));
+
+    // One that is not waited for leaves its bridge; taking that away by this tool's own delete takes no data.
+    restore(&tenant, &["one", "--to-namespace", &staging.namespace, "--pvc", "again"]);
+    assert_eq!(contents_of(&handle).len(), 2);
+    staging.kubectl(&["wait", "pvc/again", "--for=jsonpath={.status.phase}=Bound", "--timeout=60s"]);
+    assert_eq!(
+        restore(&tenant, &["one", "--to-namespace", &staging.namespace, "--pvc", "again", "--wait"])["bound"],
+        true
+    );
+    until("one content is left", 30, || (contents_of(&handle) == [tenant.content("one")]).then_some(()));
+
+    // The whole namespace goes, with a bridge in it.
+    restore(&tenant, &["one", "--to-namespace", &staging.namespace, "--pvc", "third"]);
+    let bridge = format!("clone-{}-{}", uid_of(&tenant.content("one")), staging.namespace);
+    kubectl(&["delete", "namespace", &staging.namespace, "--timeout=120s"]);
+    // What it left of the bridge is in nobody's way.
+    kubectl(&["get", "volumesnapshotcontent", &bridge]);
+    kubectl(&["create", "namespace", &staging.namespace]);
+    assert_eq!(restore(&tenant, &["one", "--to-namespace", &staging.namespace, "--wait"])["bound"], true);
+    until("one content is left", 30, || (contents_of(&handle) == [tenant.content("one")]).then_some(()));
+    assert_eq!(restore(&tenant, &["one", "--pvc", "after", "--wait"])["bound"], true);
+    assert_eq!(kept(&tenant.namespace, "after"), "kept", "the source is intact");
+}
+
+fn uid_of(content: &str) -> String {
+    kubectl(&["get", "volumesnapshotcontent", content, "-o", "jsonpath={.metadata.uid}"])
+}
+
+/// The rows of the table that [`Tenant::small`] makes.
+const ROWS: &str = "SELECT count(*), sum(n) FROM gate";
+
+fn assert_restored(tenant: &Tenant, rows: &str) {
+    tenant.await_ready();
+    assert_eq!(tenant.sql(ROWS), rows);
+    let deployment = tenant.get(&["deployment", "app-base"]);
+    assert_eq!(deployment["spec"]["replicas"], 1);
+    assert!(deployment["metadata"]["annotations"].get("backup-ns.sh/restoring").is_none(), "{deployment}");
+    let list = tenant.get(&["volumesnapshots"]);
+    assert!(!list.to_string().contains("backup-ns.sh/restoring"), "no journal is left: {list}");
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn a_table_dropped_comes_back_in_place_wherever_the_restore_was_killed() {
+    let tenant = Tenant::small("inplace", 256, |_| ());
+    tenant.kubectl(&["annotate", "pvc", "data", "team=shop"]);
+    let rows = tenant.sql(ROWS);
+    let backup = tenant.backup(&[]);
+    let snapshot = backup["volumeSnapshot"].as_str().unwrap();
+
+    tenant.run(&["restore", snapshot, "--in-place"], |_| ()).done().assert(2, &["Nobody can be asked", "--yes"]);
+    let planned = tenant.run(&["restore", snapshot, "--in-place", "--dry-run"], |_| ()).done();
+    assert!(
+        planned.status.success() && planned.stdout.contains("Bring deployment/app-base down"),
+        "{}",
+        planned.stdout
+    );
+    tenant.run(&["restore", snapshot, "--rollback", "--yes"], |_| ()).done().assert(4, &["no restore of"]);
+    assert_eq!(tenant.sql(ROWS), rows, "nothing was changed so far");
+
+    tenant.sql("DROP TABLE gate");
+    let old = tenant.get(&["pvc", "data"]);
+    let told = restore(&tenant, &[snapshot, "--in-place", "--yes"]);
+    assert_restored(&tenant, &rows);
+    let new = tenant.get(&["pvc", "data"]);
+    assert_ne!(old["metadata"]["uid"], new["metadata"]["uid"]);
+    assert_eq!(new["metadata"]["annotations"]["team"], "shop");
+    let safety = tenant.get(&["volumesnapshot", told["safety"].as_str().unwrap()]);
+    assert_eq!(safety["status"]["readyToUse"], true);
+    assert_eq!(safety["metadata"]["labels"]["backup-ns.sh/type"], "safety");
+
+    for step in ["note", "stop", "safety", "replace", "start"] {
+        tenant.sql("DROP TABLE gate");
+        let mut killed = tenant.run(&["restore", snapshot, "--in-place", "--yes"], |_| ());
+        killed.until_says(&format!("step=\"{step}\""));
+        killed.signal("KILL");
+        assert!(!killed.done().status.success());
+        restore(&tenant, &[snapshot, "--in-place", "--yes"]);
+        assert_restored(&tenant, &rows);
+    }
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn a_restore_that_was_begun_is_taken_back_from_wherever_it_is() {
+    let tenant = Tenant::small("back", 256, |_| ());
+    let backup = tenant.backup(&[]);
+    let snapshot = backup["volumeSnapshot"].as_str().unwrap();
+    tenant.sql("INSERT INTO gate VALUES (5000)");
+    let rows = tenant.sql(ROWS);
+    let other = tenant.backup(&[]);
+    for step in ["note", "safety", "replace"] {
+        let mut stopped = tenant.run(&["restore", snapshot, "--in-place", "--yes"], |_| ());
+        stopped.until_says(&format!("step=\"{step}\""));
+        stopped.signal("TERM");
+        let stopped = stopped.done();
+        assert_eq!(stopped.status.code(), Some(143), "{}", stopped.stderr);
+        let next = format!("backup-ns restore {snapshot} -n {}", tenant.namespace);
+        stopped.assert(143, &[&format!("{next} --in-place --yes"), &format!("{next} --rollback --yes")]);
+        // Another restore of the same claim has to wait.
+        let second = other["volumeSnapshot"].as_str().unwrap();
+        let refused = tenant.run(&["restore", second, "--in-place", "--yes"], |_| ()).done();
+        refused.assert(4, &["was begun and is not done", snapshot]);
+        let told = restore(&tenant, &[snapshot, "--rollback", "--yes"]);
+        assert_eq!(told["rolledBack"], true);
+        assert_restored(&tenant, &rows);
+    }
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn what_cannot_be_brought_down_is_told_before_anything_is() {
+    let tenant = Tenant::volume("loose");
+    tenant.snapshot("one", &json!({}));
+    let refused = tenant.run(&["restore", "one", "--in-place", "--yes"], |_| ()).done();
+    refused.assert(4, &["belongs to nothing that can be scaled down", "pod holder"]);
+    assert_eq!(tenant.snapshots(), ["one"]);
+    // A claim that nothing mounts is replaced all the same.
+    tenant.kubectl(&["delete", "pod", "holder"]);
+    restore(&tenant, &["one", "--in-place", "--yes"]);
+    assert_eq!(kept(&tenant.namespace, "data"), "kept");
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn a_mariadb_comes_back_in_place() {
+    let tenant = Tenant::of("inmaria", "mariadb.yaml");
+    let sql = |statement: &str| {
+        let script = "mariadb -h127.0.0.1 -uroot -p\"$MARIADB_ROOT_PASSWORD\" -N \"$MARIADB_DATABASE\"";
+        let args = ["-n", &tenant.namespace, "exec", "-i", "deploy/app-base", "--", "sh", "-c", script];
+        let output = kubectl_with(&args, statement);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).trim().to_string()
+    };
+    let sum = "CHECKSUM TABLE customers, orders EXTENDED; SELECT COUNT(*) FROM orders";
+    let before = sql(sum);
+    let backup = tenant.create(&["--db-mysql"]).done();
+    assert!(backup.status.success(), "{}", backup.stderr);
+    let backup: Value = serde_json::from_str(&backup.stdout).unwrap();
+    sql("DROP TABLE orders");
+    restore(&tenant, &[backup["volumeSnapshot"].as_str().unwrap(), "--in-place", "--yes"]);
+    tenant.await_ready();
+    assert_eq!(sql(sum), before);
+}

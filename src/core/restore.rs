@@ -1,0 +1,655 @@
+//! What is made of a snapshot: a claim beside the old one, a clone in another namespace, or the plan of an in-place restore.
+//! Pure; must not know how any of it is done.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::core::claim::ClaimTemplate;
+use crate::core::engine::Engine;
+use crate::core::labels;
+use crate::core::observed::{Content, CronJob, Item, Pod, PodSpec, Pvc, Readiness, Snapshot, SnapshotSource, Workload};
+use crate::core::pod::ExecKind;
+use crate::core::quantity;
+use crate::core::slot;
+use crate::core::zone::Zone;
+
+/// What a claim made from `snapshot` is like: as the one that it is of, if that is still there, else as it was noted when the
+/// snapshot was made, and never smaller than the data. None where neither is known.
+pub fn template(snapshot: &Snapshot, living: Option<&Pvc>) -> Option<ClaimTemplate> {
+    let noted = ClaimTemplate::noted(&snapshot.metadata.annotations);
+    let mut template = living.map(ClaimTemplate::of).or_else(|| noted.clone())?;
+    let least = snapshot.status.restore_size.as_deref().unwrap_or_default();
+    let was = noted.map(|noted| noted.storage).unwrap_or_default();
+    template.storage = quantity::bigger(quantity::bigger(&template.storage, &was), least).to_string();
+    Some(template)
+}
+
+/// A claim as [`template`] says, by the name and in the namespace that are given, from the VolumeSnapshot `source` there. `from`
+/// is the snapshot whose data that is.
+pub fn claim(template: &ClaimTemplate, name: &str, namespace: &str, source: &str, from: &Snapshot) -> Value {
+    let mut annotations = BTreeMap::from([(labels::RESTORED_FROM, full_name(from))]);
+    for engine in Engine::ALL {
+        if let Some(proof) = from.metadata.annotations.get(engine.annotation()) {
+            annotations.insert(engine.annotation(), proof.clone());
+        }
+    }
+    let mut spec = json!({
+        "accessModes": template.access_modes,
+        "resources": {"requests": {"storage": template.storage}},
+        "dataSource": data_source(source),
+    });
+    if let Some(class) = &template.storage_class_name {
+        spec["storageClassName"] = json!(class);
+    }
+    if let Some(mode) = &template.volume_mode {
+        spec["volumeMode"] = json!(mode);
+    }
+    json!({
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": name, "namespace": namespace, "labels": template.labels, "annotations": annotations},
+        "spec": spec,
+    })
+}
+
+fn data_source(snapshot: &str) -> Value {
+    json!({"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": snapshot})
+}
+
+fn full_name(snapshot: &Snapshot) -> String {
+    format!("{}/{}", snapshot.metadata.namespace, snapshot.metadata.name)
+}
+
+/// Whether a claim was made from this snapshot's data.
+pub fn is_from(claim: &Pvc, snapshot: &Snapshot) -> bool {
+    claim.metadata.annotations.get(labels::RESTORED_FROM) == Some(&full_name(snapshot))
+}
+
+/// The content and the VolumeSnapshot, bound to each other, by which another namespace gets at the data of `snapshot`, which
+/// `content` holds. The data never goes with them. Their names are the same every time, so that a second call finds them.
+///
+/// # Errors
+/// The content has no stored data yet.
+pub fn clone(snapshot: &Snapshot, content: &Content, namespace: &str) -> Result<(Value, Value), String> {
+    let handle = content.handle().ok_or("its VolumeSnapshotContent has no snapshotHandle")?;
+    let name = &snapshot.metadata.name;
+    let content_name = clone_name(content, namespace);
+    let of = json!({labels::CLONE_OF: full_name(snapshot)});
+    let mut spec = json!({
+        "deletionPolicy": "Retain",
+        "driver": content.spec.driver,
+        "source": {"snapshotHandle": handle},
+        "volumeSnapshotRef": {
+            "apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshot", "name": name, "namespace": namespace,
+        },
+    });
+    if let Some(class) = &content.spec.volume_snapshot_class_name {
+        spec["volumeSnapshotClassName"] = json!(class);
+    }
+    if let Some(mode) = &content.spec.source_volume_mode {
+        spec["sourceVolumeMode"] = json!(mode);
+    }
+    let api = "snapshot.storage.k8s.io/v1";
+    let content = json!({
+        "apiVersion": api, "kind": "VolumeSnapshotContent",
+        "metadata": {"name": content_name, "annotations": of}, "spec": spec,
+    });
+    let snapshot = json!({
+        "apiVersion": api, "kind": "VolumeSnapshot",
+        "metadata": {"name": name, "namespace": namespace, "labels": {labels::TYPE: "clone"}, "annotations": of},
+        "spec": {"source": {"volumeSnapshotContentName": content_name}},
+    });
+    Ok((content, snapshot))
+}
+
+/// The name of the content by which `namespace` gets at the data of `content`.
+fn clone_name(content: &Content, namespace: &str) -> String {
+    format!("clone-{}-{namespace}", content.metadata.uid)
+}
+
+/// What an in-place restore has to remember from its first step to its last. It stands on the snapshot that is restored, from
+/// before anything is changed until all is done; together with what is there it says what is to be done next.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Journal {
+    /// The claim that is replaced.
+    pub claim: ClaimTemplate,
+    /// Its uid: one with another is the replacement.
+    pub uid: String,
+    /// Its annotations, but for those that speak of the volume.
+    pub annotations: BTreeMap<String, String>,
+    /// Its `metadata.ownerReferences`, as they are.
+    pub owners: Vec<Value>,
+    /// The VolumeSnapshot of what was there.
+    pub safety: String,
+    /// What is down meanwhile.
+    pub workloads: Vec<Down>,
+    /// Whether what was there is to come back.
+    pub back: bool,
+}
+
+/// How many days the snapshot of what was there before a restore stays.
+const SAFETY_DAYS: u32 = 30;
+
+/// The name of the snapshot of what was there.
+pub fn safety_name(claim: &str, now: DateTime<Utc>, zone: Zone) -> String {
+    format!("{claim}-before-restore-{}", zone.local(now).format("%Y-%m-%d-%H%M%S"))
+}
+
+/// A workload that is down, and how it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Down {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its name.
+    pub name: String,
+    /// How many pods it had; of a CronJob 1 if it was at work, 0 if it was suspended.
+    pub replicas: u32,
+}
+
+/// The kinds of workload that can be brought down and up again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Kind {
+    /// By its replicas.
+    Deployment,
+    /// By its replicas.
+    StatefulSet,
+    /// By suspending it.
+    CronJob,
+}
+
+impl Kind {
+    /// As kubectl names it.
+    pub fn resource(self) -> &'static str {
+        match self {
+            Kind::Deployment => "deployments.apps",
+            Kind::StatefulSet => "statefulsets.apps",
+            Kind::CronJob => "cronjobs.batch",
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Kind::Deployment => "deployment",
+            Kind::StatefulSet => "statefulset",
+            Kind::CronJob => "cronjob",
+        }
+    }
+}
+
+impl Down {
+    /// The merge patch that brings it down, with a note on why, or up again.
+    pub fn patch(&self, down: Option<&str>) -> Value {
+        let replicas = if down.is_some() { 0 } else { self.replicas };
+        let spec = match self.kind {
+            Kind::CronJob => json!({"suspend": replicas == 0}),
+            Kind::Deployment | Kind::StatefulSet => json!({"replicas": replicas}),
+        };
+        json!({"metadata": {"annotations": {labels::RESTORING: down}}, "spec": spec})
+    }
+}
+
+impl std::fmt::Display for Down {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.kind.word(), self.name)
+    }
+}
+
+/// A namespace as an in-place restore sees it.
+#[derive(Debug, Clone, Default)]
+pub struct Scene {
+    /// The claims.
+    pub claims: Vec<Pvc>,
+    /// The pods.
+    pub pods: Vec<Pod>,
+    /// The snapshots.
+    pub snapshots: Vec<Snapshot>,
+    /// The Deployments, StatefulSets and DaemonSets.
+    pub workloads: Vec<(ExecKind, Workload)>,
+    /// The CronJobs.
+    pub cron_jobs: Vec<CronJob>,
+}
+
+impl Scene {
+    /// Sorts a mixed list.
+    pub fn of(items: Vec<Item>) -> Scene {
+        let mut scene = Scene::default();
+        for item in items {
+            match item {
+                Item::PersistentVolumeClaim(claim) => scene.claims.push(claim),
+                Item::Pod(pod) => scene.pods.push(pod),
+                Item::VolumeSnapshot(snapshot) => scene.snapshots.push(*snapshot),
+                Item::Deployment(found) => scene.workloads.push((ExecKind::Deployment, found)),
+                Item::StatefulSet(found) => scene.workloads.push((ExecKind::StatefulSet, found)),
+                Item::DaemonSet(found) => scene.workloads.push((ExecKind::DaemonSet, found)),
+                Item::CronJob(found) => scene.cron_jobs.push(found),
+                Item::Other => {}
+            }
+        }
+        scene
+    }
+
+    /// The snapshot of this name.
+    pub fn snapshot(&self, name: &str) -> Option<&Snapshot> {
+        self.snapshots.iter().find(|snapshot| snapshot.metadata.name == name)
+    }
+
+    /// The claim of this name.
+    pub fn claim(&self, name: &str) -> Option<&Pvc> {
+        self.claims.iter().find(|claim| claim.metadata.name == name)
+    }
+
+    /// The pods that mount the claim: as long as there is one, be it one that has ended, the claim cannot go.
+    pub fn mounters(&self, claim: &str) -> Vec<&Pod> {
+        self.pods.iter().filter(|pod| mounts(&pod.spec, claim)).collect()
+    }
+
+    /// A workload that is to be brought up again, as it is now.
+    pub fn workload(&self, down: &Down) -> Option<&Workload> {
+        let kind = match down.kind {
+            Kind::Deployment => ExecKind::Deployment,
+            Kind::StatefulSet => ExecKind::StatefulSet,
+            Kind::CronJob => return None,
+        };
+        self.workloads
+            .iter()
+            .find(|(of, found)| *of == kind && found.metadata.name == down.name)
+            .map(|(_, found)| found)
+    }
+
+    /// Whether a workload is down.
+    pub fn is_down(&self, down: &Down) -> bool {
+        match down.kind {
+            Kind::CronJob => {
+                let found = self.cron_jobs.iter().find(|found| found.metadata.name == down.name);
+                found.is_none_or(|found| found.spec.suspend)
+            }
+            Kind::Deployment | Kind::StatefulSet => {
+                self.workload(down).is_none_or(|found| found.spec.replicas == Some(0))
+            }
+        }
+    }
+
+    /// Whether a workload is up as it was: all of its pods are of the newest template, and ready.
+    pub fn is_up(&self, down: &Down) -> bool {
+        match down.kind {
+            Kind::CronJob => down.replicas == 0 || !self.is_down(down),
+            Kind::Deployment | Kind::StatefulSet => self.workload(down).is_none_or(|found| {
+                found.spec.replicas.unwrap_or(1) == down.replicas
+                    && found.status.observed_generation >= found.metadata.generation
+                    && found.status.ready_replicas >= down.replicas
+                    && found.status.updated_replicas >= down.replicas
+            }),
+        }
+    }
+
+    /// An in-place restore that was begun and is not done, of the claim that `snapshot` is of: the snapshot that it restores,
+    /// and its journal.
+    pub fn begun(&self, claim: &str) -> Option<(&Snapshot, Journal)> {
+        let journals = self.snapshots.iter().filter_map(|snapshot| Some((snapshot, journal(snapshot)?)));
+        journals.into_iter().find(|(_, journal)| journal.claim.name == claim)
+    }
+
+    /// Plans an in-place restore of `snapshot` to the claim that it is of; `safety` is the name of the snapshot of what is
+    /// there.
+    ///
+    /// # Errors
+    /// Everything that speaks against it, with what to do about it.
+    pub fn plan(&self, snapshot: &Snapshot, safety: &str) -> Result<Journal, Vec<(String, String)>> {
+        let mut problems = Vec::new();
+        let mut problem = |what: String, remedy: String| problems.push((what, remedy));
+        let name = &snapshot.metadata.name;
+        if snapshot.readiness() != Readiness::Ready {
+            problem(
+                format!("the VolumeSnapshot {name} is not ready"),
+                format!("see kubectl describe volumesnapshot {name}"),
+            );
+        }
+        let source = of_claim(snapshot).unwrap_or_default();
+        let Some(claim) = self.claim(&source) else {
+            problem(
+                format!("the claim '{source}' that {name} is of is not there"),
+                format!("there is nothing to replace; make it with backup-ns restore {name} --pvc {source}"),
+            );
+            return Err(problems);
+        };
+        let workloads = self.to_bring_down(&source, &mut problem);
+        let Some(template) = template(snapshot, Some(claim)) else { return Err(problems) };
+        // Those of Kubernetes are of the old volume, and so are ours.
+        let of_the_volume = |key: &str| {
+            let prefixes = ["pv.kubernetes.io/", "volume.kubernetes.io/", "volume.beta.kubernetes.io/", labels::PREFIX];
+            prefixes.iter().any(|prefix| key.starts_with(prefix))
+        };
+        let annotations = claim.metadata.annotations.clone();
+        let annotations = annotations.into_iter().filter(|(key, _)| !of_the_volume(key)).collect();
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        Ok(Journal {
+            claim: template,
+            uid: claim.metadata.uid.clone(),
+            annotations,
+            owners: claim.metadata.owner_references.clone(),
+            safety: safety.into(),
+            workloads,
+            back: false,
+        })
+    }
+
+    /// What has to come down so that nothing mounts the claim; whatever cannot be brought down is a problem.
+    fn to_bring_down(&self, claim: &str, problem: &mut impl FnMut(String, String)) -> Vec<Down> {
+        let mut all = Vec::new();
+        let mut covered: Vec<&str> = Vec::new();
+        for (kind, workload) in &self.workloads {
+            let Workload { metadata: meta, spec, .. } = workload;
+            if !mounts(&spec.template.spec, claim) && !makes(workload, claim) {
+                continue;
+            }
+            let kind = match kind {
+                ExecKind::Deployment => Kind::Deployment,
+                ExecKind::StatefulSet => Kind::StatefulSet,
+                ExecKind::DaemonSet | ExecKind::Pod => {
+                    let name = &meta.name;
+                    problem(
+                        format!("daemonset/{name} mounts the claim and cannot be scaled down"),
+                        format!(
+                            "take it away for the time being (kubectl delete daemonset {name} --cascade=foreground)"
+                        ),
+                    );
+                    continue;
+                }
+            };
+            if spec.persistent_volume_claim_retention_policy.when_scaled == "Delete" {
+                let name = &meta.name;
+                problem(
+                    format!("statefulset/{name} deletes its claims when it is scaled down"),
+                    "set its spec.persistentVolumeClaimRetentionPolicy.whenScaled to Retain".into(),
+                );
+            }
+            let own = self.pods.iter().filter(|pod| spec.selector.selects(&pod.metadata.labels));
+            covered.extend(own.map(|pod| pod.metadata.name.as_str()));
+            all.push(Down { kind, name: meta.name.clone(), replicas: spec.replicas.unwrap_or(1) });
+        }
+        for cron_job in &self.cron_jobs {
+            if mounts(&cron_job.spec.job_template.spec.template.spec, claim) {
+                let replicas = u32::from(!cron_job.spec.suspend);
+                all.push(Down { kind: Kind::CronJob, name: cron_job.metadata.name.clone(), replicas });
+            }
+        }
+        let names = self.mounters(claim).into_iter().map(|pod| pod.metadata.name.as_str());
+        let loose: Vec<&str> = names.filter(|name| !covered.contains(name)).collect();
+        if !loose.is_empty() {
+            let names = loose.join(" ");
+            problem(
+                format!("what mounts the claim belongs to nothing that can be scaled down and up again: pod {names}"),
+                format!("wait until it is done, or delete it (kubectl delete pod {names})"),
+            );
+        }
+        all
+    }
+}
+
+/// The journal on a snapshot.
+pub fn journal(snapshot: &Snapshot) -> Option<Journal> {
+    serde_json::from_str(snapshot.metadata.annotations.get(labels::RESTORING)?).ok()
+}
+
+/// The claim that a snapshot is of, by its source or by what was noted.
+pub fn of_claim(snapshot: &Snapshot) -> Option<String> {
+    let SnapshotSource { persistent_volume_claim_name: source } = &snapshot.spec.source;
+    source.clone().or_else(|| ClaimTemplate::noted(&snapshot.metadata.annotations).map(|noted| noted.name))
+}
+
+fn mounts(spec: &PodSpec, claim: &str) -> bool {
+    let claims = spec.volumes.iter().filter_map(|volume| volume.persistent_volume_claim.as_ref());
+    claims.into_iter().any(|reference| reference.claim_name == claim)
+}
+
+/// Whether a StatefulSet makes this claim for one of its pods: `TEMPLATE-NAME-NUMBER`
+/// (<https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#stable-storage>).
+fn makes(workload: &Workload, claim: &str) -> bool {
+    workload.spec.volume_claim_templates.iter().any(|template| {
+        let number = claim.strip_prefix(&format!("{}-{}-", template.metadata.name, workload.metadata.name));
+        number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+    })
+}
+
+impl Journal {
+    /// The merge patch that notes it on its snapshot, while that is still in this version; `None` takes the note away.
+    pub fn patch(journal: Option<&Journal>, snapshot: &Snapshot) -> Value {
+        let note = journal.map(|journal| json!(journal).to_string());
+        json!({"metadata": {
+            "resourceVersion": snapshot.metadata.resource_version, "annotations": {labels::RESTORING: note},
+        }})
+    }
+
+    /// The VolumeSnapshot of what was there. It is no backup: nothing in it was proven, and it must not stand for one.
+    pub fn safety(&self, of: &str, namespace: &str, class: Option<&str>, now: DateTime<Utc>, zone: Zone) -> Value {
+        let mut spec = json!({"source": {"persistentVolumeClaimName": self.claim.name}});
+        if let Some(class) = class {
+            spec["volumeSnapshotClassName"] = json!(class);
+        }
+        json!({
+            "apiVersion": "snapshot.storage.k8s.io/v1",
+            "kind": "VolumeSnapshot",
+            "metadata": {
+                "name": self.safety,
+                "namespace": namespace,
+                "labels": {
+                    labels::TYPE: "safety",
+                    labels::PVC: labels::pvc_value(&self.claim.name),
+                    labels::RETAIN: "days",
+                    labels::RETAIN_DAYS: SAFETY_DAYS.to_string(),
+                    labels::DELETE_AFTER: slot::date_after(now, SAFETY_DAYS, zone),
+                },
+                "annotations": {
+                    labels::CLAIM: json!(self.claim).to_string(),
+                    labels::DISTRUSTED: format!("what was there before {of} was restored in place"),
+                },
+            },
+            "spec": spec,
+        })
+    }
+
+    /// The claim in place of the old one, from the data of `from`.
+    pub fn replacement(&self, namespace: &str, from: &Snapshot) -> Value {
+        let mut claim = claim(&self.claim, &self.claim.name, namespace, &from.metadata.name, from);
+        if let Some(all) = claim["metadata"]["annotations"].as_object_mut() {
+            for (key, value) in &self.annotations {
+                all.entry(key.clone()).or_insert_with(|| json!(value));
+            }
+        }
+        if !self.owners.is_empty() {
+            claim["metadata"]["ownerReferences"] = json!(self.owners);
+        }
+        claim
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn items(objects: Value) -> Scene {
+        Scene::of(serde_json::from_value(objects).unwrap())
+    }
+
+    fn snapshot(name: &str, change: impl Fn(&mut Value)) -> Value {
+        let mut object = json!({
+            "kind": "VolumeSnapshot", "metadata": {"name": name, "namespace": "shop", "annotations": {}},
+            "spec": {"source": {"persistentVolumeClaimName": "data-db-0"}},
+            "status": {"readyToUse": true, "restoreSize": "2Gi"},
+        });
+        change(&mut object);
+        object
+    }
+
+    fn claim() -> Value {
+        json!({
+            "kind": "PersistentVolumeClaim",
+            "metadata": {
+                "name": "data-db-0", "uid": "u1", "labels": {"app": "db"},
+                "annotations": {"team": "shop", "pv.kubernetes.io/bind-completed": "yes", "backup-ns.sh/dump-postgres": "{}"},
+                "ownerReferences": [{"kind": "Database", "name": "db"}],
+            },
+            "spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": "fast", "resources": {"requests": {"storage": "1Gi"}}},
+        })
+    }
+
+    fn volumes() -> Value {
+        json!([{"name": "v", "persistentVolumeClaim": {"claimName": "data-db-0"}}])
+    }
+
+    fn workload(kind: &str, name: &str, spec: Value) -> Value {
+        let mut object =
+            json!({"kind": kind, "metadata": {"name": name}, "spec": {"selector": {"matchLabels": {"app": name}}}});
+        object["spec"].as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+        object
+    }
+
+    fn pod(name: &str, app: &str) -> Value {
+        json!({"kind": "Pod", "metadata": {"name": name, "labels": {"app": app}}, "spec": {"volumes": volumes()}})
+    }
+
+    /// The plan for a namespace with these objects besides a snapshot and its claim.
+    fn plan(objects: &[Value]) -> Result<Journal, Vec<String>> {
+        let mut all = vec![snapshot("s", |_| ()), claim()];
+        all.extend_from_slice(objects);
+        let scene = items(json!(all));
+        let plan = scene.plan(scene.snapshot("s").unwrap(), "safe");
+        plan.map_err(|problems| problems.into_iter().map(|(what, remedy)| format!("{what} -> {remedy}")).collect())
+    }
+
+    #[test]
+    fn whatever_mounts_the_claim_comes_down() {
+        let template = json!({"template": {"spec": {"volumes": volumes()}}, "replicas": 3});
+        let journal = plan(&[
+            workload("Deployment", "web", template.clone()),
+            workload("Deployment", "other", json!({"replicas": 2})),
+            // The claims that a StatefulSet makes stand in no template of its pods.
+            workload("StatefulSet", "db", json!({"volumeClaimTemplates": [{"metadata": {"name": "data"}}]})),
+            workload("StatefulSet", "db-0", json!({"volumeClaimTemplates": [{"metadata": {"name": "data"}}]})),
+            json!({
+                "kind": "CronJob", "metadata": {"name": "report"},
+                "spec": {"suspend": true, "jobTemplate": {"spec": template}},
+            }),
+            pod("db-0", "db"),
+            pod("web-1", "web"),
+        ])
+        .unwrap();
+        let said: Vec<String> = journal.workloads.iter().map(|down| format!("{down} {}", down.replicas)).collect();
+        assert_eq!(said, ["deployment/web 3", "statefulset/db 1", "cronjob/report 0"]);
+        assert_eq!(journal.workloads[2].patch(Some("s"))["spec"], json!({"suspend": true}));
+        assert_eq!(journal.workloads[2].patch(None)["spec"], json!({"suspend": true}), "as it was");
+        assert_eq!(journal.workloads[0].patch(Some("s"))["spec"], json!({"replicas": 0}));
+        let up = journal.workloads[0].patch(None);
+        assert_eq!(up, json!({"metadata": {"annotations": {"backup-ns.sh/restoring": null}}, "spec": {"replicas": 3}}));
+    }
+
+    #[test]
+    fn what_cannot_come_down_and_up_again_is_told_all_at_once() {
+        let template = json!({"template": {"spec": {"volumes": volumes()}}});
+        let mut shrinking =
+            workload("StatefulSet", "db", json!({"volumeClaimTemplates": [{"metadata": {"name": "data"}}]}));
+        shrinking["spec"]["persistentVolumeClaimRetentionPolicy"] = json!({"whenScaled": "Delete"});
+        let problems =
+            plan(&[workload("DaemonSet", "agent", template), shrinking, pod("debug", "me"), pod("db-0", "db")]);
+        let problems = problems.unwrap_err();
+        assert_eq!(problems.len(), 3, "{problems:?}");
+        for words in ["daemonset/agent mounts", "whenScaled to Retain", "delete it (kubectl delete pod debug)"] {
+            assert!(problems.iter().any(|problem| problem.contains(words)), "{words}: {problems:?}");
+        }
+        let scene = items(json!([snapshot("s", |object| object["status"] = json!({}))]));
+        let problems = scene.plan(scene.snapshot("s").unwrap(), "safe").unwrap_err();
+        assert_eq!(problems.len(), 2, "not ready, and no claim: {problems:?}");
+    }
+
+    #[test]
+    fn the_replacement_is_the_claim_with_other_data() {
+        let journal = plan(&[]).unwrap();
+        let from = serde_json::from_value(snapshot("s", |object| {
+            object["metadata"]["annotations"]["backup-ns.sh/dump-mysql"] = json!("proof");
+        }));
+        let made = journal.replacement("shop", &from.unwrap());
+        let annotations =
+            json!({"team": "shop", "backup-ns.sh/restored-from": "shop/s", "backup-ns.sh/dump-mysql": "proof"});
+        assert_eq!(made["metadata"]["annotations"], annotations, "the old volume's proof is not the new one's");
+        assert_eq!(made["metadata"]["labels"], json!({"app": "db"}));
+        assert_eq!(made["metadata"]["ownerReferences"][0]["name"], "db");
+        assert_eq!(made["spec"]["resources"]["requests"]["storage"], "2Gi", "no smaller than the data");
+        assert_eq!(
+            (&made["spec"]["storageClassName"], &made["spec"]["dataSource"]["name"]),
+            (&json!("fast"), &json!("s"))
+        );
+        let new: Pvc = serde_json::from_value(made).unwrap();
+        assert_eq!(new.sources().collect::<Vec<_>>(), vec![("shop".to_string(), "s".to_string()); 2], "by both notes");
+    }
+
+    #[test]
+    fn a_journal_is_found_by_its_claim_and_read_as_it_was_written() {
+        let journal = plan(&[]).unwrap();
+        let note = json!(journal).to_string();
+        let noted = snapshot("s", |object| object["metadata"]["annotations"][labels::RESTORING] = json!(note));
+        let scene = items(json!([snapshot("r", |_| ()), noted]));
+        let (of, found) = scene.begun("data-db-0").unwrap();
+        assert_eq!((of.metadata.name.as_str(), found), ("s", journal));
+        assert!(scene.begun("data").is_none());
+    }
+
+    #[test]
+    fn up_means_ready_and_of_the_newest_template() {
+        let down = Down { kind: Kind::Deployment, name: "web".into(), replicas: 2 };
+        let is_up = |replicas: u32, generation: i64, ready: u32, updated: u32| {
+            let mut object = workload("Deployment", "web", json!({"replicas": replicas}));
+            object["metadata"]["generation"] = json!(4);
+            object["status"] =
+                json!({"observedGeneration": generation, "readyReplicas": ready, "updatedReplicas": updated});
+            items(json!([object])).is_up(&down)
+        };
+        assert!(is_up(2, 4, 2, 2));
+        assert!(!is_up(0, 4, 0, 0) && !is_up(2, 3, 2, 2) && !is_up(2, 4, 1, 2) && !is_up(2, 4, 2, 1));
+        assert!(items(json!([])).is_up(&down), "one that is gone is not waited for");
+    }
+
+    #[test]
+    fn a_template_that_was_noted_does_for_a_claim_that_is_gone() {
+        let note = r#"{"name": "data-db-0", "accessModes": ["ReadWriteOnce"], "storage": "3Gi"}"#;
+        let of = |change: &dyn Fn(&mut Value)| serde_json::from_value::<Snapshot>(snapshot("s", change)).unwrap();
+        assert_eq!(template(&of(&|_| ()), None), None);
+        let noted = of(&|object| {
+            object["metadata"]["annotations"][labels::CLAIM] = json!(note);
+            object["spec"]["source"] = json!({"volumeSnapshotContentName": "c"});
+        });
+        assert_eq!(template(&noted, None).unwrap().storage, "3Gi");
+        assert_eq!(of_claim(&noted).as_deref(), Some("data-db-0"));
+        let living: Pvc = serde_json::from_value(claim()).unwrap();
+        let template = template(&noted, Some(&living)).unwrap();
+        assert_eq!((template.storage.as_str(), template.storage_class_name.as_deref()), ("3Gi", Some("fast")));
+    }
+
+    #[test]
+    fn a_clone_stands_for_the_same_data_and_never_takes_it_along() {
+        let content: Content = serde_json::from_value(json!({
+            "metadata": {"name": "c", "uid": "u9"},
+            "spec": {"driver": "d", "deletionPolicy": "Delete", "sourceVolumeMode": "Filesystem"},
+            "status": {"snapshotHandle": "h"},
+        }))
+        .unwrap();
+        let of: Snapshot = serde_json::from_value(snapshot("s", |_| ())).unwrap();
+        let (made, bridge) = clone(&of, &content, "staging").unwrap();
+        assert_eq!(
+            (&made["spec"]["deletionPolicy"], &made["spec"]["source"]),
+            (&json!("Retain"), &json!({"snapshotHandle": "h"}))
+        );
+        assert_eq!(
+            made["metadata"],
+            json!({"name": "clone-u9-staging", "annotations": {"backup-ns.sh/clone-of": "shop/s"}})
+        );
+        assert_eq!(bridge["spec"]["source"]["volumeSnapshotContentName"], "clone-u9-staging");
+        assert!(serde_json::from_value::<Content>(made).unwrap().is_clone());
+        assert!(clone(&of, &Content::default(), "staging").is_err(), "nothing is stored yet");
+    }
+}

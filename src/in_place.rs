@@ -1,0 +1,372 @@
+//! An in-place restore, step by step: down, safety snapshot, replacement, up. Before anything is changed a journal stands on
+//! the snapshot, and what is to be done next is read from it and from what is there, so that a second call goes on from
+//! wherever the first one ended, or takes it back. Must not know how it came to be asked for.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+
+use crate::core::observed::{List, Pvc, Readiness, Snapshot};
+use crate::core::restore::{self, Down, Journal, Scene};
+use crate::core::target::delete_options;
+use crate::core::zone::Zone;
+use crate::exit::{Exit, Fail};
+use crate::kubectl::{self, Kubectl, Refusal};
+use crate::report::{Reporter, Step};
+use crate::watch::Watch;
+
+/// How often a change of the journal is tried again that loses to other changes of its snapshot.
+const TRIES: usize = 5;
+
+/// A restore at work.
+pub struct InPlace<'a> {
+    /// kubectl for the namespace.
+    pub kubectl: &'a Kubectl,
+    /// Says what is going on.
+    pub reporter: &'a Reporter,
+    /// The snapshot that is restored, and that carries the journal.
+    pub snapshot: Snapshot,
+    /// What has to be remembered.
+    pub journal: Journal,
+    /// The class of the safety snapshot, where one was named.
+    pub class: Option<&'a str>,
+    /// How long a snapshot may take to become ready.
+    pub ready_timeout: Duration,
+    /// How long each of the other waits may take.
+    pub timeout: Duration,
+    /// The moment of the call.
+    pub now: DateTime<Utc>,
+    /// The zone of every date.
+    pub zone: Zone,
+    /// The command that goes on with it, but for its last words.
+    pub command: String,
+}
+
+/// Reads the namespace.
+///
+/// # Errors
+/// It cannot be read.
+pub fn observe(kubectl: &Kubectl) -> Result<Scene, Fail> {
+    let list: List = kubectl.json(&kubectl.target.scene()).map_err(|error| kubectl::fail(&error))?;
+    Ok(Scene::of(list.items))
+}
+
+/// How far it is, for the words at a failure.
+#[derive(Clone, Copy)]
+enum Stage {
+    Untouched,
+    Down,
+    Safe,
+    Replaced,
+}
+
+impl InPlace<'_> {
+    /// Writes the journal, then does all that is still to be done.
+    ///
+    /// # Errors
+    /// Of any step; the failure says how things stand, and how to go on.
+    pub fn run(&mut self) -> Result<(), Fail> {
+        let mut stage = Stage::Untouched;
+        self.steps(&mut stage).map_err(|fail| self.explain(stage, fail))
+    }
+
+    fn steps(&mut self, stage: &mut Stage) -> Result<(), Fail> {
+        self.reporter.step("note", |_| {
+            self.write_journal(true)?;
+            Ok(((), format!("on VolumeSnapshot {}", self.snapshot.metadata.name)))
+        })?;
+        *stage = Stage::Down;
+        self.reporter.step("stop", |step| self.stop(step))?;
+        if !self.journal.back {
+            self.reporter.step("safety", |step| self.keep_what_is_there(step))?;
+            *stage = Stage::Safe;
+        }
+        self.reporter.step("replace", |step| self.replace(self.journal.back, step))?;
+        *stage = Stage::Replaced;
+        self.reporter.step("start", |step| self.start(step))?;
+        self.reporter.step("done", |_| {
+            self.write_journal(false)?;
+            Ok(((), "nothing is left to do".into()))
+        })
+    }
+
+    /// What a reader has to know at a failure: how things stand, what is safe, and what to type.
+    fn explain(&self, stage: Stage, fail: Fail) -> Fail {
+        let Journal { claim, safety, back, .. } = &self.journal;
+        let (name, claim) = (&self.snapshot.metadata.name, &claim.name);
+        let state = match (stage, back) {
+            (Stage::Untouched, _) => "nothing was changed".to_string(),
+            (Stage::Down, false) => format!("workloads may be down; the claim {claim} is as it was"),
+            (Stage::Down, true) => {
+                format!("workloads may be down; VolumeSnapshot {safety}, if it was made, holds what was there")
+            }
+            (Stage::Safe, _) => format!(
+                "workloads are down; the claim {claim} may be gone; VolumeSnapshot {safety} holds what was there, {name} what comes back"
+            ),
+            (Stage::Replaced, false) => format!(
+                "the claim {claim} is restored, workloads may not be up; VolumeSnapshot {safety} holds what was there"
+            ),
+            (Stage::Replaced, true) => format!("the claim {claim} is as it was, workloads may not be up"),
+        };
+        let next = match back {
+            true => format!("go on with: {} --rollback --yes", self.command),
+            false => {
+                format!("go on with: {0} --in-place --yes; or take it back with: {0} --rollback --yes", self.command)
+            }
+        };
+        let before = if fail.remedy.is_empty() { String::new() } else { format!("{}; ", fail.remedy) };
+        fail.remedy(format!("{before}{state}; {next}"))
+    }
+
+    /// Notes the journal on the snapshot, or takes it away. Nobody else's journal is overwritten.
+    fn write_journal(&mut self, wanted: bool) -> Result<(), Fail> {
+        let name = self.snapshot.metadata.name.clone();
+        let target = &self.kubectl.target;
+        let mut tries = TRIES;
+        loop {
+            let there = restore::journal(&self.snapshot);
+            if wanted == there.is_some() && there.as_ref().is_none_or(|there| *there == self.journal) {
+                return Ok(());
+            }
+            if let Some(there) =
+                there.filter(|there| there.uid != self.journal.uid || there.safety != self.journal.safety)
+            {
+                let what = format!("somebody else began to restore {name} in place, to the claim {}", there.claim.name);
+                return Err(Fail::new(Exit::Precondition, what));
+            }
+            let patch = Journal::patch(wanted.then_some(&self.journal), &self.snapshot);
+            match self.kubectl.json::<Snapshot>(&target.patch_snapshot(&name, &patch)) {
+                Ok(snapshot) => {
+                    self.snapshot = snapshot;
+                    return Ok(());
+                }
+                Err(error) if kubectl::refusal(&error) == Refusal::Conflict && tries > 0 => {
+                    tries -= 1;
+                    let look = self.kubectl.json(&target.get_snapshot(&name));
+                    self.snapshot = look.map_err(|error| kubectl::fail(&error))?;
+                }
+                Err(error) => return Err(kubectl::fail(&error)),
+            }
+        }
+    }
+
+    fn stop(&self, step: &Step) -> Result<((), String), Fail> {
+        let claim = &self.journal.claim.name;
+        for down in &self.journal.workloads {
+            self.set(down, Some(&self.snapshot.metadata.name))?;
+        }
+        let mut mounting = Vec::new();
+        let ended = kubectl::until(self.timeout, || {
+            let scene = observe(self.kubectl)?;
+            // Somebody may have brought one up again meanwhile.
+            for down in self.journal.workloads.iter().filter(|down| !scene.is_down(down)) {
+                self.set(down, Some(&self.snapshot.metadata.name))?;
+            }
+            mounting = scene.mounters(claim).into_iter().map(|pod| pod.metadata.name.clone()).collect();
+            step.progress(&format!("waits for {}", mounting.join(", ")));
+            Ok(mounting.is_empty().then_some(()))
+        })?;
+        if ended.is_none() {
+            let what = format!(
+                "the claim {claim} is still mounted after {}: pod {}",
+                self.said_timeout(),
+                mounting.join(", ")
+            );
+            return Err(Fail::new(Exit::Failed, what).remedy(format!(
+                "see kubectl describe pod {} -n {}",
+                mounting.join(" "),
+                self.kubectl.target.namespace
+            )));
+        }
+        let names: Vec<String> = self.journal.workloads.iter().map(ToString::to_string).collect();
+        let names = if names.is_empty() { "nothing".into() } else { names.join(", ") };
+        Ok(((), format!("{names} down, nothing mounts {claim}")))
+    }
+
+    /// Brings a workload down, or up to what it was. One that is gone stays gone.
+    fn set(&self, down: &Down, why: Option<&str>) -> Result<(), Fail> {
+        let call = self.kubectl.target.patch_workload(down.kind.resource(), &down.name, &down.patch(why));
+        match self.kubectl.json::<Value>(&call) {
+            Ok(_) => Ok(()),
+            Err(error) if kubectl::refusal(&error) == Refusal::NotFound => {
+                tracing::warn!("{down} is gone, going on without it");
+                Ok(())
+            }
+            Err(error) => Err(kubectl::fail(&error)),
+        }
+    }
+
+    /// The safety snapshot, ready. Once the old claim is gone there must be one.
+    fn keep_what_is_there(&self, step: &Step) -> Result<((), String), Fail> {
+        let (name, namespace) = (&self.journal.safety, &self.kubectl.target.namespace);
+        let there = match self.kubectl.find::<Snapshot>(&self.kubectl.target.get_snapshot(name))? {
+            Some(there) => there,
+            None => {
+                let old = self.claim()?.filter(|claim| claim.metadata.uid == self.journal.uid);
+                if old.is_none_or(|claim| claim.metadata.deletion_timestamp.is_some()) {
+                    let claim = &self.journal.claim.name;
+                    let what = format!("somebody else took the claim {claim} away, and there is no {name}");
+                    return Err(Fail::new(Exit::Precondition, what));
+                }
+                let of = &self.snapshot.metadata.name;
+                let manifest = self.journal.safety(of, namespace, self.class, self.now, self.zone);
+                self.create(&self.kubectl.target.create_snapshot(), &manifest, &self.kubectl.target.get_snapshot(name))?
+            }
+        };
+        let mut watch = Watch::of(self.kubectl, there, self.ready_timeout);
+        watch.until("ready", step, |readiness| *readiness == Readiness::Ready)?;
+        Ok(((), format!("{name} holds what was there")))
+    }
+
+    /// Creates an object; one that is there already is the answer.
+    fn create<T: serde::de::DeserializeOwned + Send>(
+        &self,
+        create: &[String],
+        manifest: &Value,
+        get: &[String],
+    ) -> Result<T, Fail> {
+        let created = self.kubectl.create(create, manifest).or_else(|error| match kubectl::refusal(&error) {
+            Refusal::AlreadyExists => self.kubectl.json(get),
+            _ => Err(error),
+        });
+        created.map_err(|error| kubectl::fail(&error))
+    }
+
+    fn claim(&self) -> Result<Option<Pvc>, Fail> {
+        self.kubectl.find(&self.kubectl.target.get_claim(&self.journal.claim.name))
+    }
+
+    /// A snapshot that the claim is to be made from; it must be there and ready right now.
+    fn source(&self, name: &str) -> Result<Snapshot, Fail> {
+        let snapshot: Snapshot =
+            self.kubectl.json(&self.kubectl.target.get_snapshot(name)).map_err(|error| kubectl::fail(&error))?;
+        match (snapshot.readiness(), snapshot.metadata.deletion_timestamp) {
+            (Readiness::Ready, None) => Ok(snapshot),
+            _ => Err(Fail::new(
+                Exit::Snapshot,
+                format!("the VolumeSnapshot {name} is not ready any more, or is being deleted"),
+            )),
+        }
+    }
+
+    /// Puts the claim from the snapshot in the place of the old one; with `back` the one from the safety snapshot in the place
+    /// of that, or nothing at all if the old one is still there.
+    fn replace(&self, back: bool, step: &Step) -> Result<((), String), Fail> {
+        let name = &self.journal.claim.name;
+        let is_old = |claim: &Pvc| claim.metadata.uid == self.journal.uid;
+        if back && self.claim()?.is_some_and(|claim| is_old(&claim) && claim.metadata.deletion_timestamp.is_none()) {
+            return Ok(((), format!("{name} is still the one that it was")));
+        }
+        let from = self.source(if back { &self.journal.safety } else { &self.snapshot.metadata.name })?;
+        let is_new = |claim: &Pvc| restore::is_from(claim, &from) && !is_old(claim);
+        loop {
+            match self.claim()? {
+                Some(claim) if claim.metadata.deletion_timestamp.is_some() => self.await_gone(&claim, step)?,
+                Some(claim) if is_new(&claim) => break,
+                Some(claim) if is_old(&claim) || (back && restore::is_from(&claim, &self.snapshot)) => {
+                    if !back {
+                        self.source(&self.journal.safety)?;
+                    }
+                    let conditions = json!({"uid": claim.metadata.uid});
+                    let call = self.kubectl.target.delete_claim(name);
+                    match self.kubectl.act(&call, &delete_options(&conditions)) {
+                        Err(error) if kubectl::refusal(&error) != Refusal::NotFound => {
+                            return Err(kubectl::fail(&error));
+                        }
+                        _ => self.await_gone(&claim, step)?,
+                    }
+                }
+                Some(_) => {
+                    let what = format!("somebody else made a claim {name} meanwhile");
+                    return Err(Fail::new(Exit::Precondition, what).remedy(format!(
+                        "if nothing in it is needed, delete it (kubectl delete pvc {name} -n {})",
+                        self.kubectl.target.namespace
+                    )));
+                }
+                None => {
+                    let target = &self.kubectl.target;
+                    let manifest = self.journal.replacement(&target.namespace, &from);
+                    self.create::<Pvc>(&target.create_claim(), &manifest, &target.get_claim(name))?;
+                }
+            }
+        }
+        let bound = await_bound(self.kubectl, name, self.timeout, step)?;
+        Ok(((), format!("{name} is made from {}, {bound}", from.metadata.name)))
+    }
+
+    fn await_gone(&self, claim: &Pvc, step: &Step) -> Result<(), Fail> {
+        let name = &claim.metadata.name;
+        step.progress(&format!("waits until {name} is gone"));
+        let gone = kubectl::until(self.timeout, || {
+            Ok(self.claim()?.is_none_or(|now| now.metadata.uid != claim.metadata.uid).then_some(()))
+        })?;
+        gone.ok_or_else(|| {
+            let namespace = &self.kubectl.target.namespace;
+            Fail::new(Exit::Failed, format!("the claim {name} is not gone after {}", self.said_timeout()))
+                .remedy(format!("see kubectl describe pvc {name} -n {namespace}"))
+        })
+    }
+
+    fn start(&self, step: &Step) -> Result<((), String), Fail> {
+        for down in &self.journal.workloads {
+            self.set(down, None)?;
+        }
+        let mut missing = Vec::new();
+        let up = kubectl::until(self.timeout, || {
+            let scene = observe(self.kubectl)?;
+            let waits = self.journal.workloads.iter().filter(|down| !scene.is_up(down));
+            missing = waits.map(ToString::to_string).collect::<Vec<_>>();
+            step.progress(&format!("waits for {}", missing.join(", ")));
+            Ok(missing.is_empty().then_some(()))
+        })?;
+        if up.is_none() {
+            let what = format!("{} is not ready after {}", missing.join(", "), self.said_timeout());
+            return Err(Fail::new(Exit::Failed, what)
+                .remedy(format!("see kubectl get pods -n {}", self.kubectl.target.namespace)));
+        }
+        let names: Vec<String> = self.journal.workloads.iter().map(ToString::to_string).collect();
+        Ok(((), format!("{} up as before", if names.is_empty() { "nothing".into() } else { names.join(", ") })))
+    }
+
+    fn said_timeout(&self) -> String {
+        humantime::format_duration(self.timeout).to_string()
+    }
+}
+
+/// A StorageClass of which only the binding counts.
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Class {
+    volume_binding_mode: Option<String>,
+}
+
+/// Waits until a claim is bound, where that does not wait for a pod itself. Returns a word on it.
+///
+/// # Errors
+/// It is not bound in time, or it is gone.
+pub fn await_bound(kubectl: &Kubectl, name: &str, limit: Duration, step: &Step) -> Result<String, Fail> {
+    step.progress(&format!("waits until {name} is bound"));
+    let mut waits_for_pod = None;
+    let bound = kubectl::until(limit, || {
+        let namespace = &kubectl.target.namespace;
+        let claim = kubectl
+            .find::<Pvc>(&kubectl.target.get_claim(name))?
+            .ok_or_else(|| Fail::new(Exit::Failed, format!("the claim {name} in {namespace} is gone")))?;
+        if claim.status.phase == "Bound" {
+            return Ok(Some("bound"));
+        }
+        let class = claim.spec.storage_class_name.unwrap_or_default();
+        let waits = *waits_for_pod.get_or_insert_with(|| {
+            // Whoever may not read it waits.
+            let class = kubectl.json::<Class>(&kubectl.target.get_storage_class(&class)).ok();
+            class.and_then(|class| class.volume_binding_mode).as_deref() == Some("WaitForFirstConsumer")
+        });
+        Ok(waits.then_some("bound as soon as a pod mounts it"))
+    })?;
+    bound.map(str::to_string).ok_or_else(|| {
+        let (limit, namespace) = (humantime::format_duration(limit), &kubectl.target.namespace);
+        Fail::new(Exit::Failed, format!("the claim {name} was not bound within {limit}"))
+            .remedy(format!("see kubectl describe pvc {name} -n {namespace}"))
+    })
+}
