@@ -330,13 +330,16 @@ impl Plain {
         self.0.contains_key(name)
     }
 
-    /// The argument that names an object.
+    /// The argument that is a name. That of an object, which no flag stands before, may have its kind before it, as `-o name`
+    /// prints it.
     fn name(&self, argument: &str, v: &mut Values<'_>) -> Option<String> {
         let word = self.word(argument)?;
-        if let Err(accepted) = name::check_name(&word) {
+        let is_object = argument.bytes().all(|byte| byte.is_ascii_uppercase());
+        let name = word.rsplit('/').next().filter(|_| is_object).unwrap_or(&word);
+        if let Err(accepted) = name::check_name(name) {
             v.errors.push(format!("{argument} is '{word}'; accepted: {accepted}"));
         }
-        Some(word)
+        Some(name.to_string())
     }
 }
 

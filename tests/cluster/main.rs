@@ -8,6 +8,7 @@ mod kit;
 mod objects;
 mod prune;
 mod rebind;
+mod recovery;
 mod restore;
 mod runs;
 mod verify;

@@ -1,0 +1,62 @@
+//! The runbook, docs/recovery.md, run from top to bottom as it stands there.
+
+use std::process::Command;
+
+use crate::kit::*;
+
+/// What the runbook's hidden steps may use: the database's rows, statements, the workload without its claim, the contents of
+/// the namespace that are backups.
+const HELPERS: &str = r#"
+psql() { kubectl -n "$1" exec -i deploy/app-base -c postgres -- sh -c 'PGPASSWORD=$POSTGRES_PASSWORD exec psql -h 127.0.0.1 -U "$POSTGRES_USER" -d "$POSTGRES_DB" -XAtq -v ON_ERROR_STOP=1'; }
+sql() { printf '%s' "$1" | psql shop; }
+rows() { printf %s "SELECT count(*), md5(string_agg(c::text, '|' ORDER BY id)) FROM customers c; SELECT count(*), sum(cents) FROM orders" | psql "${1:-shop}"; }
+deploy() {
+  kubectl -n "$1" apply -f "$demo"
+  kubectl -n "$1" rollout status deployment/app-base --timeout=180s
+}
+contents() {
+  kubectl get volumesnapshotcontents --sort-by=.metadata.creationTimestamp \
+    -o jsonpath='{range .items[?(@.spec.volumeSnapshotRef.namespace=="shop")]}{.metadata.name}{" "}{.metadata.labels.backup-ns\.sh/type}{"\n"}{end}' |
+    sed -n 's/ adhoc$//p'
+}
+"#;
+
+/// The runbook as one script: its visible blocks and its hidden steps, each announced by its line.
+fn script(runbook: &str) -> String {
+    let (mut script, mut inside) = (String::new(), false);
+    for (number, line) in runbook.lines().enumerate() {
+        match line {
+            "```sh" | "<!-- sh" => {
+                script.push_str(&format!("echo '== line {}' >&2\n", number + 1));
+                inside = true;
+            }
+            "```" | "-->" => inside = false,
+            _ if inside => script.push_str(&format!("{line}\n")),
+            _ => {}
+        }
+    }
+    script
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn the_runbook_works_as_it_is_written() {
+    let runbook = std::fs::read_to_string(root().join("docs/recovery.md")).unwrap();
+    let tenant = Tenant::demo("runbook");
+    let staging = Tenant { namespace: format!("{}-staging", tenant.namespace) };
+    let scratch = tempfile::tempdir().unwrap();
+    let script = format!("set -eu\n{HELPERS}\n{}", script(&runbook));
+    // Namespaces of its own, whatever the cluster has; file names keep theirs.
+    let script = script.replace("shop.sql.gz", "download.sql.gz").replace("shop", &tenant.namespace);
+    let script = script.replace("staging", &staging.namespace);
+    let bin = std::path::Path::new(env!("CARGO_BIN_EXE_backup-ns")).parent().unwrap();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let mut command = Command::new("sh");
+    command.arg("-c").arg(&script).current_dir(scratch.path()).env("PATH", path);
+    command.env("scratch", scratch.path()).env("demo", root().join("kind/demo/postgres.yaml"));
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    let end: Vec<&str> = said.lines().rev().take(40).collect();
+    assert!(output.status.success(), "{}", end.into_iter().rev().collect::<Vec<_>>().join("\n"));
+    assert_eq!(said.matches("== line").count(), runbook.matches("```sh").count() + runbook.matches("<!-- sh").count());
+}
