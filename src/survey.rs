@@ -11,13 +11,13 @@ use crate::kubectl::{self, Kubectl, Refusal};
 use crate::process::ProcessError;
 use crate::report::Step;
 
-/// What was read, and from where.
+/// What was read, and from where. Of each snapshot `T` is kept, and nothing else.
 #[derive(Debug)]
-pub struct Survey {
+pub struct Survey<T = Seen> {
     /// The namespaces; none for the whole cluster at once.
     scope: Option<Vec<String>>,
     /// The snapshots.
-    pub snapshots: Vec<Seen>,
+    pub snapshots: Vec<T>,
     /// The namespaces that may not be read.
     pub skipped: Vec<Skipped>,
 }
@@ -52,13 +52,13 @@ impl From<Pvc> for Sources {
     }
 }
 
-impl Survey {
+impl<T: From<Snapshot>> Survey<T> {
     /// Reads what any of `selectors` selects: in `named`, or wherever the caller may. Who may not read the cluster at once
     /// reads namespace by namespace, and who may not list those either reads the one that is the context's.
     ///
     /// # Errors
     /// The API does not answer, or nothing at all may be read.
-    pub fn of(kubectl: &Kubectl, named: Option<&str>, selectors: &[&str], step: &Step) -> Result<Survey, Fail> {
+    pub fn of(kubectl: &Kubectl, named: Option<&str>, selectors: &[&str], step: &Step) -> Result<Survey<T>, Fail> {
         let mut survey =
             Survey { scope: named.map(|name| vec![name.into()]), snapshots: Vec::new(), skipped: Vec::new() };
         let refused = match survey.read(kubectl, selectors, step) {
@@ -92,6 +92,36 @@ impl Survey {
         Ok(survey)
     }
 
+    fn skip(&mut self, namespace: String, error: &ProcessError) {
+        let reason = error.said().lines().last().unwrap_or_default().to_string();
+        tracing::warn!(namespace, "it may not be read, skipping it: {reason}");
+        self.skipped.push(Skipped { namespace, reason });
+    }
+
+    fn places(&self) -> Vec<Option<&str>> {
+        match &self.scope {
+            None => vec![None],
+            Some(names) => names.iter().map(|name| Some(name.as_str())).collect(),
+        }
+    }
+
+    /// Adds what `selectors` select in the scope; all of it or nothing.
+    fn read(&mut self, kubectl: &Kubectl, selectors: &[&str], step: &Step) -> Result<(), ProcessError> {
+        let mut read = Vec::new();
+        for namespace in self.places() {
+            for selector in selectors {
+                let page = |next: &str| kubectl.target.snapshot_page(namespace, selector, next);
+                let so_far = self.snapshots.len() + read.len();
+                let told = |number: usize| step.progress(&format!("{} snapshots", so_far + number));
+                read.extend(kubectl.pages::<Snapshot, T>(page, told)?);
+            }
+        }
+        self.snapshots.extend(read);
+        Ok(())
+    }
+}
+
+impl Survey {
     /// The snapshots, by namespace and name, that a volume is still to be made from. A namespace of several whose claims
     /// may not be read is skipped altogether.
     ///
@@ -116,33 +146,5 @@ impl Survey {
             }
         }
         Ok(all)
-    }
-
-    fn skip(&mut self, namespace: String, error: &ProcessError) {
-        let reason = error.said().lines().last().unwrap_or_default().to_string();
-        tracing::warn!(namespace, "it may not be read, skipping it: {reason}");
-        self.skipped.push(Skipped { namespace, reason });
-    }
-
-    fn places(&self) -> Vec<Option<&str>> {
-        match &self.scope {
-            None => vec![None],
-            Some(names) => names.iter().map(|name| Some(name.as_str())).collect(),
-        }
-    }
-
-    /// Adds what `selectors` select in the scope; all of it or nothing.
-    fn read(&mut self, kubectl: &Kubectl, selectors: &[&str], step: &Step) -> Result<(), ProcessError> {
-        let mut read = Vec::new();
-        for namespace in self.places() {
-            for selector in selectors {
-                let page = |next: &str| kubectl.target.snapshot_page(namespace, selector, next);
-                let so_far = self.snapshots.len() + read.len();
-                let told = |number: usize| step.progress(&format!("{} snapshots", so_far + number));
-                read.extend(kubectl.pages::<Snapshot, Seen>(page, told)?);
-            }
-        }
-        self.snapshots.extend(read);
-        Ok(())
     }
 }

@@ -1,9 +1,91 @@
-//! Not built yet.
+//! `list`: the snapshots of a namespace, or of all, oldest first.
 
-use crate::config::{Global, List};
+use crate::cmd::now;
+use crate::cmd::show::{show, table};
+use crate::config::{Global, List, Output};
+use crate::core::escape::Secrets;
+use crate::core::listing::{self, Row};
 use crate::exit::{Exit, Fail};
-use crate::report::Reporter;
+use crate::kubectl::{self, Kubectl, Refusal};
+use crate::report::{self, Reporter};
+use crate::survey::Survey;
 
-pub fn run(_global: &Global, _list: &List, _reporter: &Reporter) -> Result<(), Fail> {
-    Err(Fail::new(Exit::Failed, "not built yet"))
+/// Lists snapshots, those of others among them.
+///
+/// # Errors
+/// They cannot be read, or the namespace is not there.
+pub fn run(global: &Global, list: &List, reporter: &Reporter) -> Result<(), Fail> {
+    let kubectl = Kubectl::connect(&global.asked, Secrets::default(), global.retry_timeout)?;
+    let named = Some(kubectl.target.namespace.as_str()).filter(|_| !list.all_namespaces);
+    let mut rows = reporter.step("read", |step| {
+        let survey: Survey<Row> = Survey::of(&kubectl, named, &[""], step)?;
+        let what = format!("{} snapshots", survey.snapshots.len());
+        Ok((survey.snapshots, what))
+    })?;
+    if let Some(name) = named.filter(|_| rows.is_empty()) {
+        check_namespace(&kubectl, name)?;
+    }
+    let read = rows.len();
+    rows.retain(|row| row.is_meant(list.pvc.as_deref(), &list.kinds));
+    listing::sort(&mut rows);
+    show(reporter, global.output, &rows, || text(&rows, global.output, list.all_namespaces))?;
+    if rows.is_empty() {
+        let place = named.map_or("any namespace that may be read".into(), |name| format!("namespace {name}"));
+        match read {
+            0 => tracing::warn!("no snapshots in {place}"),
+            _ => tracing::warn!("none of the {read} snapshots in {place} is of that kind"),
+        }
+    }
+    Ok(())
+}
+
+/// A list of nothing is what the API answers for a namespace that is not there, too. Who may not ask is not told.
+fn check_namespace(kubectl: &Kubectl, name: &str) -> Result<(), Fail> {
+    match kubectl.once(kubectl.target.get_namespace(name), "", |_| Ok(())) {
+        Err(error) if kubectl::refusal(&error) == Refusal::NotFound => {
+            Err(Fail::new(Exit::Precondition, format!("there is no namespace '{name}'"))
+                .remedy("name another with -n; kubectl get namespaces shows them, and list -A all snapshots"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn text(rows: &[Row], output: Output, all_namespaces: bool) -> String {
+    if output == Output::Name {
+        return rows.iter().map(|row| format!("volumesnapshot.snapshot.storage.k8s.io/{}\n", row.name)).collect();
+    }
+    let now = now();
+    let wide = output == Output::Wide;
+    let mut head = vec!["NAME", "PVC", "TYPE", "SLOTS", "DELETE-AFTER", "READY", "AGE", "SIZE", "VERIFIED"];
+    if all_namespaces {
+        head.insert(0, "NAMESPACE");
+    }
+    if wide {
+        head.extend(["DUMP", "CONTENT", "RETAIN", "ERROR"]);
+    }
+    let cells = |row: &Row| {
+        let or_none = |text: &Option<String>| text.clone().unwrap_or_default();
+        let mut cells = if all_namespaces { vec![row.namespace.clone()] } else { Vec::new() };
+        cells.extend([
+            row.name.clone(),
+            or_none(&row.pvc),
+            or_none(&row.kind),
+            row.held(),
+            or_none(&row.delete_after),
+            row.stands().into(),
+            listing::age(now - row.made()),
+            or_none(&row.restore_size),
+            or_none(&row.verified),
+        ]);
+        if wide {
+            let dumps: Vec<String> = row.dumps.iter().map(|(_, proof)| report::bytes(proof.bytes)).collect();
+            let days = row.retain_days.as_deref().map(|days| format!("={days}")).unwrap_or_default();
+            let retain = row.retain.as_deref().map(|retain| format!("{retain}{days}")).unwrap_or_default();
+            // What speaks against one that is ready outweighs the error of an attempt before.
+            let error = row.distrusted.as_ref().or(row.error.as_ref()).cloned().unwrap_or_default();
+            cells.extend([dumps.join(" + "), or_none(&row.content), retain, error]);
+        }
+        cells
+    };
+    table(&head, rows.iter().map(cells))
 }

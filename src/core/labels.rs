@@ -40,6 +40,8 @@ pub const RESTORED_FROM: &str = "backup-ns.sh/restored-from";
 pub const RESTORING: &str = "backup-ns.sh/restoring";
 /// Annotation of a VolumeSnapshotContent: its stored data is that of another snapshot, `NAMESPACE/NAME`, and never goes with it.
 pub const CLONE_OF: &str = "backup-ns.sh/clone-of";
+/// The day, `YYYY-MM-DD`, of the last restore test that found the backup good.
+pub const VERIFIED: &str = "backup-ns.sh/verified";
 /// Finalizer: a deletion of ours has begun and is not through with the stored data, see [`crate::delete`].
 pub const SWEEP: &str = "backup-ns.sh/sweep";
 /// The run that made the snapshot: given, or the Job's, else of its own. Those of several claims share it, a retry finds its own

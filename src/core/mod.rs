@@ -8,6 +8,7 @@ pub mod engine;
 pub mod escape;
 pub mod history;
 pub mod labels;
+pub mod listing;
 pub mod look;
 pub mod manifest;
 pub mod name;

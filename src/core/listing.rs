@@ -1,0 +1,313 @@
+//! Snapshots as they are listed: what is kept of each, in which order, and which are meant. Must not know how a list is
+//! printed.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Serialize, Serializer};
+
+use crate::core::engine::Engine;
+use crate::core::labels;
+use crate::core::observed::Snapshot;
+use crate::core::proof::Proof;
+use crate::core::slot::SlotKind;
+
+/// One snapshot, without what no list shows: tens of thousands are held at once.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Row {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// The claim it was cut from; of one that was bound to stored data by hand, the label's word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pvc: Option<String>,
+    /// The `type` label; none on somebody else's.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// The values of its slot labels, in the order of [`SlotKind::ALL`].
+    #[serde(serialize_with = "by_kind")]
+    pub slots: [Option<String>; 3],
+    /// The `retain` label.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retain: Option<String>,
+    /// The `retain-days` label.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retain_days: Option<String>,
+    /// The `delete-after` label.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delete_after: Option<String>,
+    /// The `verified` label.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verified: Option<String>,
+    /// Whether volumes can be made from it.
+    pub ready: bool,
+    /// Why it must not be taken for a backup, although it may be ready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub distrusted: Option<String>,
+    /// Whether somebody deleted it already.
+    pub deleting: bool,
+    /// When the object was made.
+    pub created: DateTime<Utc>,
+    /// The moment for which it stands, once it is cut.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cut: Option<DateTime<Utc>>,
+    /// The smallest volume it can be restored to, a quantity such as `1Gi`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restore_size: Option<String>,
+    /// The VolumeSnapshotContent that holds its data.
+    #[serde(rename = "volumeSnapshotContent", skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
+    /// What went wrong last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// The proofs of the dumps that it holds.
+    #[serde(serialize_with = "by_engine")]
+    pub dumps: Box<[(Engine, Proof)]>,
+}
+
+fn by_kind<S: Serializer>(slots: &[Option<String>; 3], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_map(SlotKind::ALL.into_iter().zip(slots).filter_map(|(kind, slot)| Some((kind, slot.as_ref()?))))
+}
+
+fn by_engine<S: Serializer>(dumps: &[(Engine, Proof)], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_map(dumps.iter().map(|(engine, proof)| (engine, proof)))
+}
+
+/// The proofs on a snapshot; one that cannot be read is none.
+pub fn proofs(annotations: &BTreeMap<String, String>) -> Box<[(Engine, Proof)]> {
+    let read = |engine: Engine| Some((engine, serde_json::from_str(annotations.get(engine.annotation())?).ok()?));
+    Engine::ALL.into_iter().filter_map(read).collect()
+}
+
+impl From<Snapshot> for Row {
+    fn from(snapshot: Snapshot) -> Row {
+        let Snapshot { metadata: mut meta, spec, status } = snapshot;
+        let dumps = proofs(&meta.annotations);
+        let mut label = |key: &str| meta.labels.remove(key).filter(|value| !value.is_empty());
+        let noted = label(labels::PVC);
+        Row {
+            pvc: spec.source.persistent_volume_claim_name.or(noted),
+            kind: label(labels::TYPE),
+            slots: SlotKind::ALL.map(|kind| label(labels::of_slot(kind))),
+            retain: label(labels::RETAIN),
+            retain_days: label(labels::RETAIN_DAYS),
+            delete_after: label(labels::DELETE_AFTER),
+            verified: label(labels::VERIFIED),
+            ready: status.ready_to_use == Some(true),
+            distrusted: meta.annotations.remove(labels::DISTRUSTED),
+            deleting: meta.deletion_timestamp.is_some(),
+            created: meta.creation_timestamp,
+            cut: status.creation_time,
+            restore_size: status.restore_size,
+            content: status.bound_volume_snapshot_content_name,
+            error: status.error.map(|error| error.message.unwrap_or_else(|| "no reason given".into())),
+            dumps,
+            namespace: meta.namespace,
+            name: meta.name,
+        }
+    }
+}
+
+impl Row {
+    /// The moment for which it stands: when it was cut, and before that when the object was made.
+    pub fn made(&self) -> DateTime<Utc> {
+        self.cut.unwrap_or(self.created)
+    }
+
+    /// Whether it is of the claim and of any of the kinds; without either every one is.
+    pub fn is_meant(&self, pvc: Option<&str>, kinds: &[&str]) -> bool {
+        let of_kind = |kind: &&str| {
+            let slots = SlotKind::ALL.into_iter().zip(&self.slots);
+            self.kind.as_deref() == Some(kind)
+                || slots.into_iter().any(|(of, slot)| slot.is_some() && of.to_string() == **kind)
+        };
+        // Only where nothing but the label tells the claim, its name may be shortened.
+        let is_of = |pvc: &str| self.pvc.as_deref().is_some_and(|own| own == pvc || own == labels::pvc_value(pvc));
+        pvc.is_none_or(is_of) && (kinds.is_empty() || kinds.iter().any(of_kind))
+    }
+
+    /// Where it stands, in a word: `true`, `false`, `failed`, `distrusted` or `deleting`.
+    pub fn stands(&self) -> &'static str {
+        match self {
+            Row { deleting: true, .. } => "deleting",
+            Row { ready: true, distrusted: Some(_), .. } => "distrusted",
+            Row { ready: true, .. } => "true",
+            Row { error: Some(_), .. } => "failed",
+            _ => "false",
+        }
+    }
+
+    /// The values of its slots, with commas in between.
+    pub fn held(&self) -> String {
+        Vec::from_iter(self.slots.iter().flatten().map(String::as_str)).join(",")
+    }
+}
+
+/// Sorts by namespace, oldest first.
+pub fn sort(rows: &mut [Row]) {
+    rows.sort_by(|a, b| (&a.namespace, a.made(), &a.name).cmp(&(&b.namespace, b.made(), &b.name)));
+}
+
+/// A time that has passed, as kubectl writes it: `5m`, `3h12m`, `12d`
+/// (k8s.io/apimachinery/pkg/util/duration, `HumanDuration`).
+pub fn age(time: TimeDelta) -> String {
+    let two = |number: i64, unit: char, rest: i64, smaller: char| match rest {
+        0 => format!("{number}{unit}"),
+        _ => format!("{number}{unit}{rest}{smaller}"),
+    };
+    let (seconds, minutes, hours, days) =
+        (time.num_seconds().max(0), time.num_minutes(), time.num_hours(), time.num_days());
+    match () {
+        () if seconds < 120 => format!("{seconds}s"),
+        () if minutes < 10 => two(minutes, 'm', seconds % 60, 's'),
+        () if minutes < 180 => format!("{minutes}m"),
+        () if hours < 8 => two(hours, 'h', minutes % 60, 'm'),
+        () if hours < 48 => format!("{hours}h"),
+        () if hours < 192 => two(days, 'd', hours % 24, 'h'),
+        () if days < 365 * 2 => format!("{days}d"),
+        () if days < 365 * 8 => two(days / 365, 'y', days % 365, 'd'),
+        () => format!("{}y", days / 365),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn row(more: Value) -> Row {
+        let mut object = json!({
+            "metadata": {"namespace": "shop", "name": "a", "creationTimestamp": "2026-11-22T02:00:00Z"},
+            "spec": {"source": {"persistentVolumeClaimName": "data"}},
+        });
+        for (key, value) in more.as_object().unwrap() {
+            match object.get_mut(key).and_then(Value::as_object_mut) {
+                Some(there) => there.extend(value.as_object().unwrap().clone()),
+                None => object[key] = value.clone(),
+            }
+        }
+        serde_json::from_value::<Snapshot>(object).unwrap().into()
+    }
+
+    #[test]
+    fn an_object_becomes_a_row_with_exact_values() {
+        let proof = json!({
+            "tool": "pg_dump", "database": "app", "bytes": 1234, "sha256": "e3", "began": "2026-11-22T01:58:00Z",
+            "ended": "2026-11-22T01:59:00Z", "file": "/d", "pathInVolume": "d", "pod": "p", "container": "c",
+        });
+        let row = row(json!({
+            "metadata": {
+                "labels": {
+                    "backup-ns.sh/type": "cronjob", "backup-ns.sh/daily": "2026-11-22", "backup-ns.sh/monthly": "2026-11",
+                    "backup-ns.sh/retain": "daily_weekly_monthly", "backup-ns.sh/verified": "2026-11-23", "app": "x",
+                },
+                "annotations": {"backup-ns.sh/dump-postgres": proof.to_string(), "backup-ns.sh/dump-mysql": "no JSON"},
+            },
+            "status": {
+                "readyToUse": true, "creationTime": "2026-11-22T02:00:01Z", "restoreSize": "1Gi",
+                "boundVolumeSnapshotContentName": "c",
+            },
+        }));
+        let expected = json!({
+            "namespace": "shop", "name": "a", "pvc": "data", "type": "cronjob",
+            "slots": {"daily": "2026-11-22", "monthly": "2026-11"}, "retain": "daily_weekly_monthly",
+            "verified": "2026-11-23", "ready": true, "deleting": false, "created": "2026-11-22T02:00:00Z",
+            "cut": "2026-11-22T02:00:01Z", "restoreSize": "1Gi", "volumeSnapshotContent": "c",
+            "dumps": {"postgres": proof},
+        });
+        assert_eq!(serde_json::to_value(&row).unwrap(), expected);
+        assert_eq!(row.held(), "2026-11-22,2026-11");
+    }
+
+    #[test]
+    fn where_it_stands_is_a_word() {
+        let distrusted = json!({"annotations": {"backup-ns.sh/distrusted": "why"}});
+        let deleting = json!({"deletionTimestamp": "2026-11-22T03:00:00Z"});
+        for (more, word) in [
+            (json!({}), "false"),
+            (json!({"status": {"readyToUse": true, "error": {"message": "before"}}}), "true"),
+            (json!({"status": {"readyToUse": false, "error": {"message": "no"}}}), "failed"),
+            (json!({"status": {"error": {}}}), "failed"),
+            (json!({"status": {"readyToUse": true}, "metadata": distrusted}), "distrusted"),
+            (json!({"status": {"readyToUse": true}, "metadata": deleting}), "deleting"),
+        ] {
+            assert_eq!(row(more.clone()).stands(), word, "{more}");
+        }
+    }
+
+    #[test]
+    fn kinds_are_any_of_them_and_the_claim_besides() {
+        let labels = |labels: Value| row(json!({"metadata": {"labels": labels}}));
+        let weekly = labels(json!({"backup-ns.sh/type": "cronjob", "backup-ns.sh/weekly": "2026-w47"}));
+        let foreign = labels(json!({"app": "x"}));
+        for (pvc, kinds, both) in [
+            (None, &[][..], (true, true)),
+            (Some("data"), &[], (true, true)),
+            (Some("logs"), &[], (false, false)),
+            (None, &["weekly"], (true, false)),
+            (None, &["daily"], (false, false)),
+            (None, &["daily", "cronjob"], (true, false)),
+            (None, &["adhoc"], (false, false)),
+            (Some("logs"), &["weekly"], (false, false)),
+        ] {
+            assert_eq!((weekly.is_meant(pvc, kinds), foreign.is_meant(pvc, kinds)), both, "{pvc:?} {kinds:?}");
+        }
+        // Bound by hand: only the label tells the claim, and shortens a long name.
+        let long = "p".repeat(100);
+        let bound = row(json!({
+            "metadata": {"labels": {"backup-ns.sh/pvc": labels::pvc_value(&long)}},
+            "spec": {"source": {"persistentVolumeClaimName": null}},
+        }));
+        assert!(bound.is_meant(Some(&long), &[]) && !bound.is_meant(Some("data"), &[]));
+    }
+
+    #[test]
+    fn the_oldest_comes_first_within_its_namespace() {
+        let at = |namespace: &str, name: &str, created: &str, cut: Option<&str>| {
+            row(json!({
+                "metadata": {"namespace": namespace, "name": name, "creationTimestamp": created},
+                "status": {"creationTime": cut},
+            }))
+        };
+        let mut rows = [
+            at("shop", "c", "2026-11-22T02:00:00Z", None),
+            at("shop", "b", "2026-11-22T02:00:00Z", None),
+            // Bound again later to data of before.
+            at("shop", "d", "2026-11-23T02:00:00Z", Some("2026-11-20T02:00:00Z")),
+            at("bank", "z", "2026-11-24T02:00:00Z", None),
+        ];
+        sort(&mut rows);
+        assert_eq!(rows.each_ref().map(|row| row.name.as_str()), ["z", "d", "b", "c"]);
+    }
+
+    #[test]
+    fn ages_are_kubectls() {
+        const MINUTE: i64 = 60;
+        const HOUR: i64 = 60 * MINUTE;
+        const DAY: i64 = 24 * HOUR;
+        for (seconds, text) in [
+            (-5, "0s"),
+            (0, "0s"),
+            (119, "119s"),
+            (120, "2m"),
+            (9 * MINUTE + 59, "9m59s"),
+            (10 * MINUTE + 5, "10m"),
+            (179 * MINUTE, "179m"),
+            (3 * HOUR, "3h"),
+            (7 * HOUR + 59 * MINUTE, "7h59m"),
+            (8 * HOUR + 59 * MINUTE, "8h"),
+            (47 * HOUR, "47h"),
+            (48 * HOUR, "2d"),
+            (7 * DAY + 23 * HOUR, "7d23h"),
+            (8 * DAY, "8d"),
+            (729 * DAY, "729d"),
+            (730 * DAY, "2y"),
+            (800 * DAY, "2y70d"),
+            (8 * 365 * DAY + DAY, "8y"),
+        ] {
+            assert_eq!(age(TimeDelta::seconds(seconds)), text);
+        }
+    }
+}
