@@ -18,6 +18,7 @@ pub mod pod;
 pub mod proof;
 pub mod quantity;
 pub mod restore;
+pub mod removal;
 pub mod retention;
 pub mod slot;
 pub mod sweep;

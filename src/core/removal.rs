@@ -1,0 +1,144 @@
+//! Whether a snapshot that a person names may go: what speaks against it, and what goes with it. Must not know who asks.
+
+use std::collections::BTreeSet;
+
+use crate::core::history::{FLOOR, Group, Moment, Seen};
+use crate::core::labels;
+use crate::core::observed::{Item, List, Snapshot};
+
+/// A namespace as a removal looks at it.
+#[derive(Debug, Default)]
+pub struct Scene {
+    /// Its snapshots, those of others among them.
+    pub snapshots: Vec<Snapshot>,
+    /// The claims that are still to be made from a snapshot, with its namespace and name.
+    pub users: Vec<(String, (String, String))>,
+}
+
+impl From<List> for Scene {
+    fn from(list: List) -> Scene {
+        let mut scene = Scene::default();
+        for item in list.items {
+            match item {
+                Item::VolumeSnapshot(snapshot) => scene.snapshots.push(*snapshot),
+                Item::PersistentVolumeClaim(pvc) => {
+                    let sources: BTreeSet<(String, String)> = pvc.sources().collect();
+                    scene.users.extend(sources.into_iter().map(|source| (pvc.metadata.name.clone(), source)));
+                }
+                _ => {}
+            }
+        }
+        scene
+    }
+}
+
+impl Scene {
+    /// What speaks against deleting `snapshot`, a phrase each. It stays, first, when it is what retention would leave of
+    /// its PVC, be it among all snapshots or among those that retention knows: nobody else's snapshot makes up for ours.
+    pub fn objections(&self, snapshot: &Snapshot, moment: &Moment) -> Vec<String> {
+        let labels = |snapshot: &&Snapshot| {
+            let labels = &snapshot.metadata.labels;
+            labels.contains_key(labels::RETAIN) || labels.contains_key(labels::DELETE_AFTER)
+        };
+        let seen = |wanted: &dyn Fn(&&Snapshot) -> bool| -> Vec<Seen> {
+            self.snapshots.iter().filter(wanted).cloned().map(Seen::from).collect()
+        };
+        let name = &snapshot.metadata.name;
+        let stays = |snapshots: &[Seen]| {
+            Group::all(snapshots, moment).iter().find_map(|group| {
+                let at = group.floor.iter().position(|at| group.snapshots[*at].name == *name)?;
+                Some(match at {
+                    _ if group.snapshots[0].pvc.is_empty() => {
+                        "it is ready, and nothing tells which PVC it is of".into()
+                    }
+                    0 => format!("it is the {FLOOR}"),
+                    // The newest ready one is marked as not to be trusted.
+                    _ => "it is the newest of its PVC that is a backup".into(),
+                })
+            })
+        };
+        let mut objections: Vec<String> =
+            stays(&seen(&|_| true)).or_else(|| stays(&seen(&labels))).into_iter().collect();
+        let of = (&snapshot.metadata.namespace, name);
+        let users = self.users.iter().filter(|(_, (namespace, source))| (namespace, source) == of);
+        let claims: Vec<&str> = users.map(|(claim, _)| claim.as_str()).collect();
+        if !claims.is_empty() {
+            objections.push(format!("a volume is still being made from it, for the PVC {}", claims.join(", ")));
+        }
+        objections
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::history::testing::moment;
+    use serde_json::{Value, json};
+
+    fn shot(name: &str, day: u8, more: Value) -> Value {
+        let made = format!("2026-11-{day:02}T02:00:00Z");
+        let mut object = json!({
+            "kind": "VolumeSnapshot",
+            "metadata": {
+                "namespace": "shop", "name": name, "creationTimestamp": made, "labels": {"backup-ns.sh/retain": "days"},
+            },
+            "spec": {"source": {"persistentVolumeClaimName": "data"}},
+            "status": {"creationTime": made, "readyToUse": true},
+        });
+        for (key, value) in more.as_object().unwrap() {
+            for (field, value) in value.as_object().unwrap() {
+                object[key][field] = value.clone();
+            }
+        }
+        object
+    }
+
+    fn claim(name: &str, phase: &str, source: &str) -> Value {
+        let source = json!({"kind": "VolumeSnapshot", "name": source});
+        json!({
+            "kind": "PersistentVolumeClaim", "metadata": {"namespace": "shop", "name": name},
+            "spec": {"dataSource": source, "dataSourceRef": source}, "status": {"phase": phase},
+        })
+    }
+
+    /// What speaks against each of them, in their order.
+    fn against(items: &[Value]) -> Vec<String> {
+        let scene = Scene::from(serde_json::from_value::<List>(json!({"items": items})).unwrap());
+        let told = |snapshot: &Snapshot| scene.objections(snapshot, &moment("2026-11-22T12:00")).join("; ");
+        scene.snapshots.iter().map(told).collect()
+    }
+
+    const NEWEST: &str = "it is the newest ready snapshot of its PVC";
+
+    #[test]
+    fn the_newest_ready_one_stays_and_the_newest_backup() {
+        let nothing = json!({});
+        assert_eq!(against(&[shot("a", 20, nothing.clone()), shot("b", 21, nothing.clone())]), ["", NEWEST]);
+        let distrusted = json!({"metadata": {"annotations": {"backup-ns.sh/distrusted": "why"}}});
+        let backup = "it is the newest of its PVC that is a backup";
+        assert_eq!(against(&[shot("a", 20, nothing.clone()), shot("b", 21, distrusted)]), [backup, NEWEST]);
+        let unready = json!({"status": {"readyToUse": false}});
+        assert_eq!(against(&[shot("a", 20, nothing.clone()), shot("b", 21, unready)]), [NEWEST, ""]);
+        let other = json!({"spec": {"source": {"persistentVolumeClaimName": "logs"}}});
+        assert_eq!(against(&[shot("a", 20, nothing), shot("b", 21, other)]), [NEWEST, NEWEST]);
+        let bound = json!({"spec": {"source": {"volumeSnapshotContentName": "c"}}});
+        assert_eq!(against(&[shot("a", 20, bound)]), ["it is ready, and nothing tells which PVC it is of"]);
+    }
+
+    #[test]
+    fn somebody_elses_snapshot_does_not_make_up_for_ours() {
+        let foreign = json!({"metadata": {"labels": {"app": "x"}}});
+        let both = [shot("a", 20, json!({})), shot("b", 21, foreign.clone())];
+        assert_eq!(against(&both), [NEWEST, NEWEST]);
+        assert_eq!(against(&[shot("a", 20, foreign), shot("b", 21, json!({}))]), ["", NEWEST]);
+    }
+
+    #[test]
+    fn what_a_volume_is_made_from_stays() {
+        let both = [shot("a", 20, json!({})), shot("b", 21, json!({}))];
+        let with = |claims: &[Value]| against(&[&both[..], claims].concat());
+        let used = "a volume is still being made from it, for the PVC look, more";
+        assert_eq!(with(&[claim("look", "Pending", "a"), claim("more", "Pending", "a")]), [used, NEWEST]);
+        assert_eq!(with(&[claim("look", "Bound", "a"), claim("more", "Pending", "c")]), ["", NEWEST]);
+    }
+}
