@@ -1,9 +1,12 @@
 //! From flags and environment to one typed configuration, with every error at once. The only module that reads the
 //! environment. Must not know the cluster.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
+
+use serde::Serialize;
 
 use crate::core::engine::Engine;
 use crate::core::labels;
@@ -18,8 +21,10 @@ use crate::lock::Locks;
 use crate::report::LogFormat;
 use crate::settings::{self, Setting};
 
+mod effective;
 mod recover;
 
+pub use effective::*;
 pub use recover::*;
 
 /// What every command is told.
@@ -192,7 +197,8 @@ impl DbValue {
 }
 
 /// Where a value comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Origin {
     /// A flag on the command line.
     Flag,
@@ -209,6 +215,8 @@ pub type Get<'a> = dyn Fn(&'static Setting) -> Result<Option<(String, Origin)>, 
 pub struct Values<'a> {
     get: &'a Get<'a>,
     errors: Vec<String>,
+    /// Who wants to hear of the errors besides whoever asked for the values.
+    heard: Option<&'a RefCell<Vec<String>>>,
 }
 
 /// The environment, read here and nowhere else. A variable that is empty is not set.
@@ -228,7 +236,7 @@ pub fn environment(var: &str) -> Result<Option<String>, String> {
 impl<'a> Values<'a> {
     /// Reads through `get`.
     pub fn new(get: &'a Get<'a>) -> Values<'a> {
-        Values { get, errors: Vec::new() }
+        Values { get, errors: Vec::new(), heard: None }
     }
 
     fn find(var: &str) -> &'static Setting {
@@ -304,6 +312,9 @@ impl<'a> Values<'a> {
     /// # Errors
     /// There are any.
     fn finish(self) -> Result<(), Fail> {
+        if let Some(heard) = self.heard {
+            heard.borrow_mut().extend(self.errors.iter().cloned());
+        }
         if self.errors.is_empty() {
             return Ok(());
         }

@@ -1,0 +1,188 @@
+//! Every setting as it takes effect, with what is wrong with it, whichever command it is for.
+
+use std::cell::RefCell;
+
+use serde::Serialize;
+
+use super::{DbValue, Get, Origin, Output, Outputs, Plain, Values, create, global, restore, retain, sweep, verify};
+use crate::core::escape::MASK;
+use crate::exit::Fail;
+use crate::settings::{self, Setting};
+
+/// Of `env`.
+const EFFECTIVE: Outputs =
+    &[("table", Output::Text), ("wide", Output::Wide), ("json", Output::Json), ("yaml", Output::Yaml)];
+
+/// One setting as it takes effect.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Effective {
+    /// The environment variable.
+    pub variable: &'static str,
+    /// The flag, without its dashes.
+    pub flag: &'static str,
+    /// Its value, masked where it is a secret; empty where there is none.
+    pub value: String,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// What is wrong with it; empty for nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<String>,
+}
+
+/// Every setting once, in the order of the tables, as what was set and what not makes it.
+#[derive(Debug)]
+pub struct Settings {
+    /// How they are printed.
+    pub output: Output,
+    /// The settings.
+    pub all: Vec<Effective>,
+    /// The failure that every command would end with which reads what is wrong, if anything is.
+    pub verdict: Result<(), Fail>,
+}
+
+/// The configuration of `env`.
+///
+/// # Errors
+/// The command line itself is wrong, which no value of a setting is.
+pub fn effective(plain: &Plain, values: Values<'_>) -> Result<Settings, Fail> {
+    let nothing = |_: &'static Setting| Ok(None);
+    let output = output(plain, Values::new(&nothing))?;
+    let faults = faults(values.get);
+    let all = settings::each().map(|setting| {
+        let (text, origin) = match (values.get)(setting) {
+            Ok(Some(set)) => set,
+            Ok(None) => (setting.default.to_string(), Origin::Default),
+            // A text that cannot be read; the fault says so.
+            Err(_) => (String::new(), Origin::Environment),
+        };
+        let faults = faults.iter().filter(|fault| is_about(fault, setting)).cloned().collect();
+        Effective { variable: setting.var, flag: setting.flag, value: shown(setting, text), origin, faults }
+    });
+    let all = all.collect();
+    let verdict = Values { errors: faults, ..values }.finish();
+    Ok(Settings { output, all, verdict })
+}
+
+fn output(plain: &Plain, mut words: Values<'_>) -> Result<Output, Fail> {
+    let output = global(plain, EFFECTIVE, &mut words).output;
+    // A system without a named time zone is a fault of TZ, and told there.
+    words.errors.retain(|error| !error.starts_with("TZ "));
+    words.finish()?;
+    Ok(output)
+}
+
+/// What the commands have to say against what is set, each fault once.
+fn faults(get: &Get<'_>) -> Vec<String> {
+    // That no database is chosen is the matter of a backup alone: pruning needs none.
+    let get = |setting: &'static Setting| match (setting.var, get(setting)) {
+        ("BAK_DB_SKIP", Ok(None)) => Ok(Some(("true".into(), Origin::Default))),
+        (_, found) => found,
+    };
+    let (heard, plain) = (RefCell::new(Vec::new()), Plain::default());
+    let values = || Values { get: &get, errors: Vec::new(), heard: Some(&heard) };
+    // What they make of it is not wanted here; what they find wrong is heard.
+    let _ = create(&plain, values());
+    let _ = retain(&plain, values());
+    let _ = sweep(&plain, values());
+    let _ = restore(&plain, values());
+    let _ = verify(&plain, values());
+    let mut faults: Vec<String> = Vec::new();
+    for fault in heard.into_inner() {
+        if !faults.contains(&fault) {
+            faults.push(fault);
+        }
+    }
+    faults
+}
+
+/// Whether a fault begins with the name of this setting.
+fn is_about(fault: &str, setting: &Setting) -> bool {
+    let rest = fault.strip_prefix(setting.var);
+    rest.is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_'))
+}
+
+/// The text as it may be shown: that a password is a variable of the container gives nothing away.
+fn shown(setting: &Setting, text: String) -> String {
+    let password = setting.var.ends_with("_PASSWORD");
+    let reference = password && matches!(DbValue::parse(&text), DbValue::Variable(_));
+    if setting.is_secret() && !text.is_empty() && !reference { MASK.into() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exit::Exit;
+
+    fn of(set: &'static [(&str, &str)]) -> Settings {
+        let get = move |setting: &'static Setting| {
+            let found = set.iter().chain(&[("TZ", "UTC")]).find(|(var, _)| *var == setting.var);
+            Ok(found.map(|(_, value)| (value.to_string(), Origin::Environment)))
+        };
+        effective(&Plain::default(), Values::new(&get)).unwrap()
+    }
+
+    fn find(settings: &Settings, var: &str) -> Effective {
+        settings.all.iter().find(|setting| setting.variable == var).unwrap().clone()
+    }
+
+    #[test]
+    fn every_setting_stands_once_with_its_origin() {
+        let settings = of(&[("BAK_PVC_NAME", "logs")]);
+        assert_eq!(settings.verdict, Ok(()));
+        let vars: std::collections::BTreeSet<_> = settings.all.iter().map(|setting| setting.variable).collect();
+        assert_eq!((vars.len(), settings.all.len()), (settings::each().count(), settings::each().count()));
+        let pvc = find(&settings, "BAK_PVC_NAME");
+        assert_eq!((pvc.value.as_str(), pvc.origin), ("logs", Origin::Environment));
+        let days = find(&settings, "BAK_LABEL_VS_RETAIN_DAYS");
+        assert_eq!((days.value.as_str(), days.origin), ("30", Origin::Default));
+    }
+
+    #[test]
+    fn secrets_are_masked_and_references_are_none() {
+        let settings = of(&[
+            ("BAK_DB_POSTGRES_PASSWORD", "hunter2"),
+            ("BAK_DB_MYSQL_PASSWORD", "${SECRET}"),
+            ("BAK_HOOK_PRE", "curl -H hunter2"),
+            ("BAK_DB_POSTGRES_USER", "app"),
+        ]);
+        assert_eq!(find(&settings, "BAK_DB_POSTGRES_PASSWORD").value, MASK);
+        assert_eq!(find(&settings, "BAK_DB_MYSQL_PASSWORD").value, "${SECRET}");
+        assert_eq!(find(&settings, "BAK_HOOK_PRE").value, MASK);
+        assert_eq!(find(&settings, "BAK_HOOK_POST").value, "");
+        assert_eq!(find(&settings, "BAK_DB_POSTGRES_USER").value, "app");
+        assert_eq!(find(&of(&[]), "BAK_DB_POSTGRES_PASSWORD").value, "${POSTGRES_PASSWORD}");
+        // No shell would take these for the name of a variable, and so they are texts.
+        assert_eq!(find(&of(&[("BAK_DB_MYSQL_PASSWORD", "${hunter 2}")]), "BAK_DB_MYSQL_PASSWORD").value, MASK);
+    }
+
+    #[test]
+    fn faults_of_every_command_stand_with_their_setting() {
+        let settings = of(&[
+            ("BAK_VS_WAIT_UNTIL_READY", "perhaps"),
+            ("BAK_VS_WAIT_UNTIL_READY_TIMEOUT", "soon"),
+            ("BAK_DELETE_INTERVAL", "5"),
+            ("BAK_VERIFY_TIMEOUT", "x"),
+            ("BAK_RESTORE_TIMEOUT", "y"),
+            ("RETAIN_LAST_DAILY", "-1"),
+        ]);
+        let faulty = settings.all.iter().filter(|setting| !setting.faults.is_empty());
+        let faulty: Vec<_> = faulty.map(|setting| (setting.variable, setting.faults.len())).collect();
+        let expected = [
+            "BAK_VS_WAIT_UNTIL_READY",
+            "BAK_VS_WAIT_UNTIL_READY_TIMEOUT",
+            "RETAIN_LAST_DAILY",
+            "BAK_DELETE_INTERVAL",
+            "BAK_RESTORE_TIMEOUT",
+            "BAK_VERIFY_TIMEOUT",
+        ];
+        assert_eq!(faulty, expected.map(|var| (var, 1)));
+        let fail = settings.verdict.unwrap_err();
+        assert!(fail.exit == Exit::Usage && fail.what.contains("wrong in 6 places"), "{}", fail.what);
+
+        // Values that do not fit each other.
+        let none = of(&[("RETAIN_LAST_DAILY", "0"), ("RETAIN_LAST_WEEKLY", "0"), ("RETAIN_LAST_MONTHLY", "0")]);
+        assert!(find(&none, "RETAIN_LAST_DAILY").faults[0].contains("all 0"));
+        let name = of(&[("BAK_DB_POSTGRES_PORT", "0")]);
+        assert_eq!(find(&name, "BAK_DB_POSTGRES").faults.len(), 0);
+    }
+}
