@@ -26,6 +26,8 @@ pub enum Exit {
     Snapshot,
     /// Ended by the signal with this number.
     Signal(i32),
+    /// As another program ended whose work this was: with its status.
+    As(u8),
 }
 
 impl Exit {
@@ -40,6 +42,7 @@ impl Exit {
             Exit::Lock => 5,
             Exit::Dump => 6,
             Exit::Snapshot => 7,
+            Exit::As(code) => code,
             Exit::Signal(n) => 128u8.saturating_add(u8::try_from(n).unwrap_or(127)),
         }
     }

@@ -67,6 +67,7 @@ fn stdout() -> io::Stdout {
 #[derive(Debug, Clone, Copy)]
 pub struct Reporter {
     live: bool,
+    json: bool,
 }
 
 /// The step that is at work.
@@ -98,7 +99,7 @@ impl Reporter {
         } else {
             log.with_ansi(false).init();
         }
-        Reporter { live }
+        Reporter { live, json: format == LogFormat::Json }
     }
 
     /// Does one step: says that it began, what came of it in a line, and how long it took.
@@ -143,6 +144,16 @@ impl Reporter {
     pub fn ask(&self, question: &str) {
         // There is nowhere left to say that nobody reads.
         let _ = write!(stderr(), "{question}");
+    }
+
+    /// Passes on a line of another program's log, as it is where lines need not be JSON.
+    pub fn pass_on(&self, from: &str, line: &str) {
+        if self.json {
+            tracing::info!(from, "{line}");
+        } else {
+            // There is nowhere left to say that nobody reads.
+            let _ = Stderr.write(format!("{line}\n").as_bytes());
+        }
     }
 
     /// Says how the program failed and what to do about it.

@@ -1,9 +1,349 @@
-//! Not built yet.
+//! `adhoc`: runs the namespace's backup CronJob once, now, and follows it. The Job is the cluster's: it goes on whatever
+//! becomes of this program.
 
+use std::collections::BTreeSet;
+use std::io;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::cmd::show::show;
 use crate::config::{Adhoc, Global};
+use crate::core::escape::Secrets;
+use crate::core::job::{self, Stage, Try};
+use crate::core::plan::{self, Step};
 use crate::exit::{Exit, Fail};
-use crate::report::Reporter;
+use crate::kubectl::{self, Kubectl, Refusal};
+use crate::process::{self, Ending, Lines, ProcessError};
+use crate::report::{self, Reporter};
 
-pub fn run(_global: &Global, _adhoc: &Adhoc, _reporter: &Reporter) -> Result<(), Fail> {
-    Err(Fail::new(Exit::Failed, "not built yet"))
+/// How often a Job is looked at whose container does not run: something is about to happen.
+const SOON: Duration = Duration::from_secs(1);
+
+/// How often one is looked at whose container runs. The end of its log is noticed at once.
+const LATER: Duration = Duration::from_secs(5);
+
+/// How soon one is looked at whose log ended.
+const AFTER_LOG: Duration = Duration::from_millis(500);
+
+/// After how long a Job without any pod is a matter to look at.
+const NO_POD: Duration = Duration::from_secs(20);
+
+/// How often a log is asked for that cannot be had, before the Job is followed without it.
+const LOG_TRIES: usize = 10;
+
+/// A list of which the objects stay JSON.
+#[derive(Deserialize)]
+struct Objects {
+    items: Vec<Value>,
+}
+
+/// What `adhoc` says at its end.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Followed<'a> {
+    namespace: &'a str,
+    cron_job: &'a str,
+    job: &'a str,
+    container: &'a str,
+    /// The pod of the last try; null where none was seen.
+    pod: Option<&'a str>,
+    /// The status of the backup's container in the last try; null where nothing told.
+    exit_code: Option<i64>,
+    /// Whether the Job is complete.
+    complete: bool,
+}
+
+/// Makes a Job from the CronJob, and ends as it ends.
+///
+/// # Errors
+/// There is no such CronJob, the Job cannot be made, it failed, or a signal came, which leaves it at work.
+pub fn run(global: &Global, config: &Adhoc, reporter: &Reporter) -> Result<(), Fail> {
+    let kubectl = Kubectl::connect(&global.asked, Secrets::default(), global.retry_timeout)?;
+    let target = &kubectl.target;
+    let cronjob = reporter.step("observe", |_| {
+        let list: Objects = kubectl.json(&target.list_cronjobs()).map_err(|error| kubectl::fail(&error))?;
+        let cronjob = job::choose(&list.items, config.cronjob.as_deref()).map_err(|why| {
+            Fail::new(Exit::Precondition, format!("the namespace '{}' {why}", target.namespace))
+                .remedy("name the CronJob: backup-ns adhoc CRONJOB, or another namespace with -n")
+        })?;
+        let what = format!("CronJob {}, container {}", job::name(cronjob), job::container(cronjob));
+        Ok((cronjob.clone(), what))
+    })?;
+    let rand: String = (0..6).map(|_| fastrand::lowercase()).collect();
+    let name = job::job_name(job::name(&cronjob), &rand);
+    let manifest = job::manifest(&cronjob, &target.namespace, &name);
+    if global.dry_run {
+        let create = Step::new(format!("Create the Job {name}")).kubectl(&target.create_job()).manifest(manifest);
+        let steps = [create, Step::new("Follow it, and end with the exit code of its container")];
+        let told = json!({"dryRun": true, "namespace": target.namespace, "job": name, "steps": steps});
+        return show(reporter, global.output, &told, || {
+            format!(
+                "Dry run: nothing was changed. A Job of the CronJob {}:\n{}",
+                job::name(&cronjob),
+                plan::text(&steps)
+            )
+        });
+    }
+    let made = reporter.step("job", |_| Ok((create(&kubectl, &name, &manifest)?, name.clone())))?;
+    let container = job::container(&cronjob);
+    let mut follow = Follow {
+        kubectl: &kubectl,
+        reporter,
+        name: &name,
+        uid: job::uid(&made),
+        container,
+        began: Instant::now(),
+        told: String::new(),
+        warned: BTreeSet::new(),
+        last: None,
+        heard: BTreeSet::new(),
+        log: None,
+    };
+    let outcome = reporter.step("follow", |step| {
+        let outcome = follow.to_the_end(step)?;
+        let what = if outcome.is_ok() { "complete" } else { "failed" };
+        Ok((outcome, format!("{name} {what}")))
+    })?;
+    let last = follow.last.as_ref();
+    let told = Followed {
+        namespace: &target.namespace,
+        cron_job: job::name(&cronjob),
+        job: &name,
+        container,
+        pod: last.map(|one| one.pod.as_str()),
+        exit_code: last.and_then(|one| one.code),
+        complete: outcome.is_ok(),
+    };
+    show(reporter, global.output, &told, || told.text())?;
+    outcome.map_err(|why| {
+        // A status of 0 of a Job that failed is not what it failed of.
+        let code = told.exit_code.and_then(|code| u8::try_from(code).ok()).filter(|code| *code != 0);
+        let said = code.map_or("an unknown exit code".into(), |code| format!("exit code {code}"));
+        Fail::new(code.map_or(Exit::Failed, Exit::As), format!("the Job {name} failed with {said} ({why})"))
+            .remedy(format!("its log stands above; see also kubectl describe job {name} -n {}", target.namespace))
+    })
+}
+
+impl Followed<'_> {
+    fn text(&self) -> String {
+        let code = self.exit_code.map(|code| format!(", exit code {code}")).unwrap_or_default();
+        let end = if self.complete { "is complete" } else { "failed" };
+        format!("Job {} of the CronJob {} in {} {end}{code}\n", self.job, self.cron_job, self.namespace)
+    }
+}
+
+/// Creates the Job. A request that got no answer is made again under the same name, and finds what the first one made.
+fn create(kubectl: &Kubectl, name: &str, manifest: &Value) -> Result<Value, Fail> {
+    let text = manifest.to_string();
+    let mut calls = 0;
+    let made = kubectl.patiently(|| {
+        calls += 1;
+        let parse = |stdout: &mut dyn io::BufRead| serde_json::from_reader(stdout).map_err(io::Error::from);
+        kubectl.once::<Value>(kubectl.target.create_job(), &text, parse)
+    });
+    let made = made.or_else(|error| match kubectl::refusal(&error) {
+        Refusal::AlreadyExists if calls > 1 => kubectl.json(&kubectl.target.get_job(name)),
+        _ => Err(error),
+    });
+    let made = made.map_err(|error| {
+        let fail = kubectl::fail(&error);
+        let see =
+            format!("see whether it is there all the same: kubectl get job {name} -n {}", kubectl.target.namespace);
+        if fail.remedy.is_empty() { fail.remedy(see) } else { fail }
+    })?;
+    if job::name(&made) != name || job::uid(&made).is_empty() {
+        return Err(Fail::new(Exit::Failed, format!("kubectl ended well but did not say that it made the Job {name}"))
+            .remedy(format!("see whether it is there: kubectl get job {name} -n {}", kubectl.target.namespace)));
+    }
+    Ok(made)
+}
+
+/// A Job that is followed.
+struct Follow<'a> {
+    kubectl: &'a Kubectl,
+    reporter: &'a Reporter,
+    name: &'a str,
+    uid: &'a str,
+    container: &'a str,
+    began: Instant,
+    /// Where it stands, as it was told last.
+    told: String,
+    /// What was warned of; each thing once.
+    warned: BTreeSet<String>,
+    /// The last try that was seen. The Job may have deleted its pod since.
+    last: Option<Try>,
+    /// The tries, by pod and restarts, whose log was passed on to its end.
+    heard: BTreeSet<(String, u64)>,
+    /// The log that is passed on.
+    log: Option<Log>,
+}
+
+/// The log of one try.
+struct Log {
+    of: (String, u64),
+    /// The stream, while there is one.
+    lines: Option<Lines>,
+    /// Whether the stream began when the container had ended, and so holds all of it.
+    whole: bool,
+    /// How many lines of this stream came, and how many were passed on before it.
+    at: usize,
+    passed_on: usize,
+    /// How often it could not be had.
+    failed: usize,
+}
+
+impl Follow<'_> {
+    /// Follows the Job until it is complete, or failed for the reason that is returned.
+    fn to_the_end(&mut self, step: &report::Step) -> Result<Result<(), String>, Fail> {
+        loop {
+            let list = self.kubectl.json(&self.kubectl.target.job_pods(self.uid));
+            let list: Objects = list.map_err(|error| self.leave(&error))?;
+            let tries = job::tries(&list.items, self.container);
+            self.tell(&tries, step);
+            self.choose_log(&tries);
+            let runs = tries.last().is_some_and(|last| last.stage == Stage::Running);
+            if let Some(last) = tries.into_iter().next_back() {
+                self.last = Some(last);
+            }
+            if self.log.is_some() {
+                self.pass_on(if runs { LATER } else { SOON })?;
+                continue;
+            }
+            // Only when everything is said does it matter how it ended.
+            let job: Value = match self.kubectl.json(&self.kubectl.target.get_job(self.name)) {
+                Err(error) if kubectl::refusal(&error) == Refusal::NotFound => return Ok(self.gone()),
+                answer => answer.map_err(|error| self.leave(&error))?,
+            };
+            match job::ended(&job) {
+                _ if job::uid(&job) != self.uid => return Ok(self.gone()),
+                Some(outcome) => return Ok(outcome),
+                None => process::sleep(SOON),
+            }
+            if let Some(fail) = kubectl::interrupted() {
+                return Err(self.goes_on(fail));
+            }
+        }
+    }
+
+    /// A Job that is gone may have been cleaned up the moment it ended.
+    fn gone(&self) -> Result<(), String> {
+        match &self.last {
+            Some(Try { stage: Stage::Ended, code: Some(0), .. }) => Ok(()),
+            _ => Err("it is gone: somebody deleted it, or its history is cleaned up at once".into()),
+        }
+    }
+
+    /// Says where it stands, and warns once of what does not pass by itself.
+    fn tell(&mut self, tries: &[Try], step: &report::Step) {
+        let (text, stuck) = match tries.last() {
+            None => ("no pod yet".to_string(), self.began.elapsed() > NO_POD),
+            Some(Try { pod, stage, .. }) => match stage {
+                Stage::Waiting { why, stuck } => (format!("{pod} {why}"), *stuck),
+                Stage::Running => (format!("{pod} runs"), false),
+                Stage::Ended => (format!("{pod} ended"), false),
+            },
+        };
+        step.progress(&text);
+        if stuck && self.warned.insert(text.clone()) {
+            let describe = format!("kubectl describe job,pod -n {}", self.kubectl.target.namespace);
+            tracing::warn!("the Job {} does not start: {text}; see {describe}", self.name);
+        } else if text != self.told {
+            tracing::info!(job = self.name, "{text}");
+        }
+        self.told = text;
+    }
+
+    /// Takes up the log of the first try whose log was not heard to its end.
+    fn choose_log(&mut self, tries: &[Try]) {
+        let key = |one: &Try| (one.pod.clone(), one.restarts);
+        if let Some(log) = &self.log {
+            // A container that was started again, or a pod that is gone, has no such log any more.
+            if !tries.iter().any(|one| key(one) == log.of) {
+                self.heard.insert(log.of.clone());
+                self.log = None;
+            }
+        }
+        let started = |one: &&Try| one.stage == Stage::Running || one.stage == Stage::Ended && one.code.is_some();
+        let next = tries.iter().filter(started).find(|one| !self.heard.contains(&key(one)));
+        let Some(next) = next else { return };
+        let log = self.log.get_or_insert_with(|| Log {
+            of: key(next),
+            lines: None,
+            whole: false,
+            at: 0,
+            passed_on: 0,
+            failed: 0,
+        });
+        if log.lines.is_none() {
+            log.whole = next.stage == Stage::Ended;
+            log.at = 0;
+            match self.kubectl.start(self.kubectl.target.logs(&next.pod, self.container)) {
+                Ok(running) => log.lines = Some(Lines::of(running)),
+                Err(error) => tracing::warn!("the log of {} cannot be read: {error}", next.pod),
+            }
+        }
+    }
+
+    /// Passes the log on, until its stream ends or `time` is up.
+    fn pass_on(&mut self, time: Duration) -> Result<(), Fail> {
+        let end = Instant::now() + time;
+        let Some(log) = &mut self.log else { return Ok(()) };
+        let error = loop {
+            let left = end.saturating_duration_since(Instant::now());
+            match log.lines.as_mut().map(|lines| lines.next(left)) {
+                Some(Ok(Some(line))) => {
+                    log.at += 1;
+                    if log.at > log.passed_on {
+                        self.reporter.pass_on(&log.of.0, &line);
+                        log.passed_on = log.at;
+                    }
+                    if left.is_zero() {
+                        return Ok(());
+                    }
+                }
+                Some(Ok(None)) => return Ok(()),
+                Some(Err(error)) => break Some(error),
+                None => break None,
+            }
+        };
+        log.lines = None;
+        let heard = match error {
+            Some(error) if matches!(error.ending, Ending::Signal(_) | Ending::OutOfTime(_)) => {
+                return Err(self.leave(&error));
+            }
+            Some(ProcessError { ending: Ending::Early, .. }) => log.whole,
+            error => {
+                log.failed += 1;
+                let given_up = log.failed >= LOG_TRIES;
+                if let Some(error) = error.filter(|_| given_up) {
+                    tracing::warn!("the Job is followed without the rest of its log, which cannot be read: {error}");
+                }
+                given_up
+            }
+        };
+        if heard {
+            self.heard.insert(log.of.clone());
+            self.log = None;
+        } else {
+            // The container's end shows in its pod a moment later than in its log.
+            process::sleep(AFTER_LOG);
+        }
+        Ok(())
+    }
+
+    /// A failure to look at the Job, which is none of the Job.
+    fn leave(&self, error: &ProcessError) -> Fail {
+        self.goes_on(kubectl::fail(error))
+    }
+
+    fn goes_on(&self, fail: Fail) -> Fail {
+        let (name, namespace, container) = (self.name, &self.kubectl.target.namespace, self.container);
+        let what = format!("{}; the Job {name} goes on ({})", fail.what, self.told);
+        let first = if fail.remedy.is_empty() { String::new() } else { format!("{}; ", fail.remedy) };
+        Fail::new(fail.exit, what).remedy(format!(
+            "{first}follow it with kubectl logs -f -n {namespace} job/{name} -c {container}, or end it with kubectl delete job {name} -n {namespace}"
+        ))
+    }
 }

@@ -7,6 +7,7 @@ pub mod claim;
 pub mod engine;
 pub mod escape;
 pub mod history;
+pub mod job;
 pub mod labels;
 pub mod listing;
 pub mod look;

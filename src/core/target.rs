@@ -29,6 +29,9 @@ const SNAPSHOTS: &str = "volumesnapshots.snapshot.storage.k8s.io";
 const CONTENTS: &str = "volumesnapshotcontents.snapshot.storage.k8s.io";
 const CONTENT_PATH: &str = "/apis/snapshot.storage.k8s.io/v1/volumesnapshotcontents";
 
+/// The label by which a Job knows its pods.
+const JOB_UID: &str = "batch.kubernetes.io/controller-uid";
+
 const PRINT_NAME: &str = r#"-o=jsonpath={.metadata.namespace}/{.metadata.name}{"\n"}"#;
 
 /// A change of one label of many objects.
@@ -292,6 +295,37 @@ impl Target {
         self.call(self.request_timeout, &["delete", "--raw", &format!("{CONTENT_PATH}/{name}"), "-f", "-"])
     }
 
+    fn jobs(&self, rest: &str) -> String {
+        format!("/apis/batch/v1/namespaces/{}/{rest}", self.namespace)
+    }
+
+    /// Lists the namespace's CronJobs.
+    pub fn list_cronjobs(&self) -> Vec<String> {
+        self.call(self.request_timeout, &["get", "--raw", &self.jobs("cronjobs")])
+    }
+
+    /// Creates the Job whose manifest comes on stdin.
+    pub fn create_job(&self) -> Vec<String> {
+        self.call(self.request_timeout, &["create", "--raw", &self.jobs("jobs"), "-f", "-"])
+    }
+
+    /// Reads one Job.
+    pub fn get_job(&self, name: &str) -> Vec<String> {
+        self.call(self.request_timeout, &["get", "--raw", &self.jobs(&format!("jobs/{name}"))])
+    }
+
+    /// Lists the pods of the Job with this uid.
+    pub fn job_pods(&self, uid: &str) -> Vec<String> {
+        let selector = escape::query(&format!("{JOB_UID}={uid}"));
+        let path = format!("/api/v1/namespaces/{}/pods?labelSelector={selector}", self.namespace);
+        self.call(self.request_timeout, &["get", "--raw", &path])
+    }
+
+    /// Streams the log of a container from its beginning, until the container ends.
+    pub fn logs(&self, pod: &str, container: &str) -> Vec<String> {
+        self.call(Duration::ZERO, &["logs", "-f", "-n", &self.namespace, pod, "-c", container])
+    }
+
     /// Streams the changes of one snapshot, from the version `since` on or from its state now.
     pub fn watch_snapshot(&self, name: &str, since: Option<&str>, limit: Duration) -> Vec<String> {
         let seconds = limit.as_secs().max(1);
@@ -321,6 +355,11 @@ mod tests {
             target.delete_snapshot("s"),
             target.history(),
             target.snapshot_page(Some("shop"), "a,!b", ""),
+            target.list_cronjobs(),
+            target.create_job(),
+            target.get_job("j"),
+            target.job_pods("u"),
+            target.logs("p", "c"),
         ];
         for call in calls {
             assert_eq!(call[0], "--context=prod");

@@ -1,0 +1,383 @@
+//! The CronJob that makes backups, a Job made from it, and how that Job fares. Objects are JSON here, because a Job is its
+//! template as it stands, with whatever Kubernetes puts into one. Must not know how a Job is followed.
+
+use serde_json::{Value, json};
+
+/// The name of this program, wherever an image or a command holds it; as a plugin of kubectl it is `kubectl-backup_ns`.
+const PROGRAM: [&str; 2] = ["backup-ns", "backup_ns"];
+
+/// The commands of this program that make no backup, and those of the older one.
+const OTHERS: [&str; 24] = [
+    "adhoc",
+    "controller",
+    "delete",
+    "doctor",
+    "env",
+    "list",
+    "locks",
+    "mark-and-delete",
+    "markAndDelete",
+    "mysql",
+    "postgres",
+    "rebind-vsc",
+    "rebindVsc",
+    "restore",
+    "retain",
+    "status",
+    "sync-metadata-to-vsc",
+    "syncMetadataToVsc",
+    "verify",
+    "completion",
+    "man",
+    "help",
+    "mark-and-delete.sh",
+    "retain.sh",
+];
+
+/// The variable that says what made a snapshot.
+const TYPE_VARIABLE: &str = "BAK_LABEL_VS_TYPE";
+
+/// The longest name of a Job: its pods carry it as a label
+/// (<https://kubernetes.io/docs/concepts/workloads/controllers/job/#writing-a-job-spec>).
+const LONGEST_NAME: usize = 63;
+
+/// A text at a JSON pointer; empty where there is none.
+fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
+    object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn list<'a>(object: &'a Value, pointer: &str) -> &'a [Value] {
+    object.pointer(pointer).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+}
+
+const CONTAINERS: &str = "/spec/jobTemplate/spec/template/spec/containers";
+
+/// The name of an object.
+pub fn name(object: &Value) -> &str {
+    text(object, "/metadata/name")
+}
+
+/// The uid of an object.
+pub fn uid(object: &Value) -> &str {
+    text(object, "/metadata/uid")
+}
+
+/// Whether a container runs `backup-ns create`: its image or command is this program's, and it is not told to do
+/// something else.
+fn makes_backups(container: &Value) -> bool {
+    let words = || ["/command", "/args"].into_iter().flat_map(|part| list(container, part)).filter_map(Value::as_str);
+    let is_ours = |text: &str| PROGRAM.iter().any(|program| text.contains(program));
+    if !is_ours(text(container, "/image")) && !words().any(is_ours) {
+        return false;
+    }
+    // A word may be a whole script.
+    let told = |wanted: &dyn Fn(&str) -> bool| {
+        words().flat_map(str::split_whitespace).any(|word| wanted(word.rsplit('/').next().unwrap_or_default()))
+    };
+    told(&|word| word == "create") || !told(&|word| OTHERS.contains(&word))
+}
+
+/// The container of a CronJob that makes the backup; where none can be told for it, the first.
+fn backup_container(cronjob: &Value) -> usize {
+    list(cronjob, CONTAINERS).iter().position(makes_backups).unwrap_or(0)
+}
+
+/// The name of the container that makes the backup.
+pub fn container(cronjob: &Value) -> &str {
+    list(cronjob, CONTAINERS).get(backup_container(cronjob)).map_or("", |container| text(container, "/name"))
+}
+
+/// The CronJob that is meant: the one of the name, else the only one that runs `backup-ns create`.
+///
+/// # Errors
+/// There is none, or several: what there is, a sentence without its beginning.
+pub fn choose<'a>(cronjobs: &'a [Value], named: Option<&str>) -> Result<&'a Value, String> {
+    let names = |of: &[&Value]| Vec::from_iter(of.iter().map(|cronjob| name(cronjob))).join(", ");
+    let all: Vec<&Value> = cronjobs.iter().collect();
+    let there = || if all.is_empty() { "it has none".into() } else { format!("it has {}", names(&all)) };
+    if let Some(named) = named {
+        let found = cronjobs.iter().find(|cronjob| name(cronjob) == named);
+        return found.ok_or_else(|| format!("has no CronJob '{named}' ({})", there()));
+    }
+    let makes = |cronjob: &&Value| list(cronjob, CONTAINERS).iter().any(makes_backups);
+    match cronjobs.iter().filter(makes).collect::<Vec<_>>()[..] {
+        [one] => Ok(one),
+        [] => Err(format!("has no CronJob that runs backup-ns create ({})", there())),
+        ref several => Err(format!("has {} CronJobs that run backup-ns create: {}", several.len(), names(several))),
+    }
+}
+
+/// The name of a Job of a CronJob: `NAME-adhoc-RAND`, the first part cut where that is too long.
+pub fn job_name(cronjob: &str, rand: &str) -> String {
+    let end = format!("-adhoc-{rand}");
+    let begin: String = cronjob.chars().take(LONGEST_NAME.saturating_sub(end.len())).collect();
+    format!("{}{end}", begin.trim_end_matches(['-', '.']))
+}
+
+/// The Job that a CronJob makes now, as `kubectl create job --from` makes it, with snapshots of the type `adhoc`.
+pub fn manifest(cronjob: &Value, namespace: &str, job: &str) -> Value {
+    let template = &cronjob["spec"]["jobTemplate"];
+    let mut annotations = template["metadata"]["annotations"].as_object().cloned().unwrap_or_default();
+    annotations.insert("cronjob.kubernetes.io/instantiate".into(), json!("manual"));
+    let mut spec = template["spec"].clone();
+    let containers = spec.pointer_mut("/template/spec/containers").and_then(Value::as_array_mut);
+    if let Some(container) = containers.and_then(|all| all.get_mut(backup_container(cronjob))) {
+        let others = list(container, "/env").iter().filter(|entry| text(entry, "/name") != TYPE_VARIABLE).cloned();
+        let env: Vec<Value> = others.chain([json!({"name": TYPE_VARIABLE, "value": "adhoc"})]).collect();
+        container["env"] = json!(env);
+    }
+    let mut metadata = json!({
+        "name": job, "namespace": namespace, "annotations": annotations,
+        // Without blockOwnerDeletion, which would take a right on the CronJob's finalizers.
+        "ownerReferences": [{
+            "apiVersion": "batch/v1", "kind": "CronJob", "name": name(cronjob), "uid": uid(cronjob), "controller": true,
+        }],
+    });
+    if let Some(labels) = template["metadata"]["labels"].as_object() {
+        metadata["labels"] = json!(labels);
+    }
+    json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec})
+}
+
+/// Where the backup's container of a pod stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stage {
+    /// It was not started yet, for this reason. `stuck` when that is none that passes by itself as a rule.
+    Waiting {
+        /// The reason.
+        why: String,
+        /// Whether somebody should look at it.
+        stuck: bool,
+    },
+    /// It runs.
+    Running,
+    /// It ended.
+    Ended,
+}
+
+/// A try of a Job: one run of the backup's container in a pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Try {
+    /// The pod.
+    pub pod: String,
+    /// How often the container was started again there.
+    pub restarts: u64,
+    /// Where it stands.
+    pub stage: Stage,
+    /// The status that it ended with, or that the one before it ended with which it was started again for.
+    pub code: Option<i64>,
+}
+
+/// The tries of a Job by its pods as they are now, the oldest first.
+pub fn tries(pods: &[Value], container: &str) -> Vec<Try> {
+    let mut pods: Vec<&Value> = pods.iter().collect();
+    pods.sort_by_key(|pod| (text(pod, "/metadata/creationTimestamp"), name(pod)));
+    let one = |pod: &&Value| {
+        let status = list(pod, "/status/containerStatuses").iter().find(|status| text(status, "/name") == container);
+        let restarts = status.and_then(|status| status["restartCount"].as_u64()).unwrap_or(0);
+        let of = |state: &str| status.and_then(|status| status.pointer(&format!("/{state}/terminated/exitCode")));
+        let code = of("state").or_else(|| of("lastState")).and_then(Value::as_i64);
+        Try { pod: name(pod).into(), restarts, stage: stage(pod, status), code }
+    };
+    pods.iter().map(one).collect()
+}
+
+fn stage(pod: &Value, status: Option<&Value>) -> Stage {
+    let state = |which: &str| status.and_then(|status| status["state"].get(which)).filter(|state| state.is_object());
+    let phase = text(pod, "/status/phase");
+    let ended = ["Succeeded", "Failed"].contains(&phase);
+    if state("terminated").is_some() || ended {
+        return Stage::Ended;
+    }
+    if state("running").is_some() {
+        return Stage::Running;
+    }
+    let said = |of: &Value| match (text(of, "/reason"), text(of, "/message")) {
+        (reason, "") => reason.to_string(),
+        (reason, message) => format!("{reason}: {message}"),
+    };
+    let is_scheduled = |condition: &&Value| text(condition, "/type") == "PodScheduled";
+    let scheduled = list(pod, "/status/conditions").iter().find(is_scheduled);
+    match (scheduled.filter(|scheduled| text(scheduled, "/status") == "False"), state("waiting")) {
+        (Some(not), _) => Stage::Waiting { why: said(not), stuck: true },
+        (None, Some(waiting)) => {
+            let passes = ["", "ContainerCreating", "PodInitializing"].contains(&text(waiting, "/reason"));
+            Stage::Waiting { why: said(waiting), stuck: !passes }
+        }
+        (None, None) => Stage::Waiting { why: "waiting for a node".into(), stuck: false },
+    }
+}
+
+/// How a Job ended; none while it is at work. What went wrong, where it failed.
+pub fn ended(job: &Value) -> Option<Result<(), String>> {
+    let condition = |kind: &str| {
+        let wanted = |condition: &&Value| text(condition, "/type") == kind && text(condition, "/status") == "True";
+        list(job, "/status/conditions").iter().find(wanted)
+    };
+    match (condition("Complete"), condition("Failed")) {
+        (Some(_), _) => Some(Ok(())),
+        (None, Some(failed)) => Some(Err(format!("{}: {}", text(failed, "/reason"), text(failed, "/message")))),
+        (None, None) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cronjob(name: &str, containers: Value) -> Value {
+        let metadata = json!({"labels": {"team": "shop"}, "annotations": {"note": "x"}});
+        json!({
+            "metadata": {"name": name, "uid": "u-1"},
+            "spec": {"suspend": true, "jobTemplate": {
+                "metadata": metadata,
+                "spec": {"backoffLimit": 2, "template": {"spec": {"restartPolicy": "Never", "containers": containers}}},
+            }},
+        })
+    }
+
+    #[test]
+    fn what_makes_backups_is_told_from_what_does_not() {
+        for (container, makes) in [
+            (json!({"image": "registry/backup-ns:1", "args": ["create", "--db-postgres"]}), true),
+            (json!({"image": "registry/backup-ns:1"}), true),
+            (json!({"image": "x", "command": ["/usr/bin/backup-ns", "-n", "shop", "create"]}), true),
+            (json!({"image": "x", "command": ["sh", "-c", "env A=b backup-ns create && echo done"]}), true),
+            (json!({"image": "x", "command": ["kubectl", "backup_ns", "create"]}), true),
+            (json!({"image": "registry/backup-ns:1", "args": ["retain"]}), false),
+            (json!({"image": "registry/backup-ns:1", "command": ["/app/mark-and-delete.sh"]}), false),
+            (json!({"image": "x", "command": ["backup-ns"], "args": ["-v", "mark-and-delete"]}), false),
+            (json!({"image": "postgres", "args": ["create"]}), false),
+            (json!({}), false),
+        ] {
+            assert_eq!(makes_backups(&container), makes, "{container}");
+        }
+    }
+
+    #[test]
+    fn every_other_command_is_known_here() {
+        for command in crate::cli::command().get_subcommands() {
+            for name in [command.get_name()].into_iter().chain(command.get_all_aliases()) {
+                assert!(name == "create" || OTHERS.contains(&name), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_only_one_that_makes_backups_is_chosen() {
+        let ours = |name: &str| cronjob(name, json!([{"name": "b", "image": "backup-ns", "args": ["create"]}]));
+        let prunes = cronjob("retain", json!([{"name": "b", "image": "backup-ns", "args": ["retain"]}]));
+        let other = cronjob("mail", json!([{"name": "b", "image": "mail"}]));
+        let all = [prunes.clone(), ours("backup"), other.clone()];
+        assert_eq!(name(choose(&all, None).unwrap()), "backup");
+        assert_eq!(name(choose(&all, Some("mail")).unwrap()), "mail");
+        for (cronjobs, named, said) in [
+            (&all[..], Some("nope"), "has no CronJob 'nope' (it has retain, backup, mail)"),
+            (&[prunes, other], None, "has no CronJob that runs backup-ns create (it has retain, mail)"),
+            (&[], None, "has no CronJob that runs backup-ns create (it has none)"),
+            (&[ours("a"), ours("b")], None, "has 2 CronJobs that run backup-ns create: a, b"),
+        ] {
+            assert_eq!(choose(cronjobs, named).unwrap_err(), said);
+        }
+    }
+
+    #[test]
+    fn a_job_is_the_template_with_another_type() {
+        let containers = json!([
+            {"name": "proxy", "image": "proxy", "env": [{"name": "BAK_LABEL_VS_TYPE", "value": "kept"}]},
+            {
+                "name": "backup", "image": "backup-ns", "envFrom": [{"secretRef": {"name": "s"}}],
+                "env": [
+                    {"name": "BAK_LABEL_VS_TYPE", "valueFrom": {"fieldRef": {"fieldPath": "x"}}},
+                    {"name": "BAK_DB_POSTGRES", "value": "true"},
+                ],
+            },
+        ]);
+        let cronjob = cronjob("backup", containers);
+        assert_eq!(container(&cronjob), "backup");
+        let job = manifest(&cronjob, "shop", "backup-adhoc-abcdef");
+        assert_eq!(
+            job["metadata"],
+            json!({
+                "name": "backup-adhoc-abcdef", "namespace": "shop", "labels": {"team": "shop"},
+                "annotations": {"note": "x", "cronjob.kubernetes.io/instantiate": "manual"},
+                "ownerReferences": [
+                    {"apiVersion": "batch/v1", "kind": "CronJob", "name": "backup", "uid": "u-1", "controller": true},
+                ],
+            })
+        );
+        let mut expected = cronjob["spec"]["jobTemplate"]["spec"].clone();
+        expected["template"]["spec"]["containers"][1]["env"] =
+            json!([{"name": "BAK_DB_POSTGRES", "value": "true"}, {"name": "BAK_LABEL_VS_TYPE", "value": "adhoc"}]);
+        assert_eq!(job["spec"], expected);
+        assert_eq!((&job["kind"], &job["apiVersion"]), (&json!("Job"), &json!("batch/v1")));
+    }
+
+    #[test]
+    fn a_name_is_never_too_long() {
+        assert_eq!(job_name("backup", "abcdef"), "backup-adhoc-abcdef");
+        let long = job_name(&format!("{}-{}", "a".repeat(49), "b".repeat(9)), "abcdef");
+        assert_eq!(long, format!("{}-adhoc-abcdef", "a".repeat(49)));
+        assert!(job_name(&"a".repeat(80), "abcdef").len() == LONGEST_NAME);
+    }
+
+    #[test]
+    fn where_a_try_stands() {
+        let with = |status: Value| {
+            let pod = json!({"metadata": {"name": "p"}, "status": status});
+            let Try { stage, code, .. } = tries(&[pod], "backup").remove(0);
+            (stage, code)
+        };
+        let state =
+            |state: Value| json!({"containerStatuses": [{"name": "other"}, {"name": "backup", "state": state}]});
+        let again = json!({"containerStatuses": [{"name": "backup", "lastState": {"terminated": {"exitCode": 7}},
+            "state": {"waiting": {"reason": "CrashLoopBackOff"}}}]});
+        let waiting = |why: &str, stuck| Stage::Waiting { why: why.into(), stuck };
+        let scheduling = |status: &str| json!({"type": "PodScheduled", "status": status, "reason": "Unschedulable", "message": "0/1"});
+        for (status, stage, code) in [
+            (json!({}), waiting("waiting for a node", false), None),
+            (json!({"conditions": [scheduling("False")]}), waiting("Unschedulable: 0/1", true), None),
+            (state(json!({"waiting": {"reason": "ContainerCreating"}})), waiting("ContainerCreating", false), None),
+            (
+                state(json!({"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}})),
+                waiting("ImagePullBackOff: no such image", true),
+                None,
+            ),
+            (state(json!({"running": {"startedAt": "x"}})), Stage::Running, None),
+            (state(json!({"terminated": {"exitCode": 6}})), Stage::Ended, Some(6)),
+            (again, waiting("CrashLoopBackOff", true), Some(7)),
+            // Evicted before it was started.
+            (json!({"phase": "Failed"}), Stage::Ended, None),
+        ] {
+            assert_eq!(with(status.clone()), (stage, code), "{status}");
+        }
+    }
+
+    #[test]
+    fn tries_come_in_their_order_and_know_their_restarts() {
+        let pod = |name: &str, created: &str, restarts: u64| {
+            json!({
+                "metadata": {"name": name, "creationTimestamp": created},
+                "status": {"containerStatuses": [{"name": "backup", "restartCount": restarts, "state": {"running": {}}}]},
+            })
+        };
+        let pods = [pod("b", "2026-11-22T02:00:10Z", 0), pod("c", "2026-11-22T02:00:00Z", 2)];
+        let order: Vec<_> = tries(&pods, "backup").into_iter().map(|one| (one.pod, one.restarts)).collect();
+        assert_eq!(order, [("c".to_string(), 2), ("b".to_string(), 0)]);
+    }
+
+    #[test]
+    fn a_job_ends_complete_or_failed() {
+        let job = |kind: &str, status: &str| {
+            let condition =
+                json!({"type": kind, "status": status, "reason": "BackoffLimitExceeded", "message": "too often"});
+            ended(&json!({"status": {"conditions": [condition]}}))
+        };
+        assert_eq!(ended(&json!({})), None);
+        assert_eq!(job("Complete", "True"), Some(Ok(())));
+        assert_eq!(job("Failed", "True"), Some(Err("BackoffLimitExceeded: too often".into())));
+        for (kind, status) in [("Failed", "False"), ("FailureTarget", "True"), ("Suspended", "True")] {
+            assert_eq!(job(kind, status), None, "{kind}");
+        }
+    }
+}
