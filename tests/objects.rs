@@ -1,0 +1,181 @@
+//! `list`, `env` and `delete` against the fake kubectl: how many processes they take, what they never touch, what they
+//! say.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+
+mod support;
+
+use serde_json::{Value, json};
+use support::fake_api::{CLAIMS, CONTENTS, SNAPSHOTS, content_of};
+use support::{ALWAYS, FORBIDDEN, Fault, ONCE, Outcome, REFUSED, Scenario};
+
+const NOT_THERE: &str = "Error from server (NotFound): namespaces \"shop\" not found";
+
+/// A ready snapshot of the claim `data`, made in this minute of the day.
+fn shot(namespace: &str, name: &str, minute: usize, labels: Value) -> Value {
+    let made = format!("2026-01-02T{:02}:{:02}:00Z", minute / 60, minute % 60);
+    json!({
+        "kind": "VolumeSnapshot", "metadata": {"namespace": namespace, "name": name, "creationTimestamp": made, "labels": labels},
+        "spec": {"source": {"persistentVolumeClaimName": "data"}},
+        "status": {"readyToUse": true, "creationTime": made, "restoreSize": "1Gi"},
+    })
+}
+
+/// A cluster with these snapshots, and no patience.
+fn with(args: &[&str], shots: impl IntoIterator<Item = Value>) -> Scenario {
+    let scenario = Scenario::cluster(args).env("BAK_RETRY_TIMEOUT", "1s");
+    scenario.api().cut(shots.into_iter().map(|shot| (shot, "Retain")));
+    scenario
+}
+
+fn ours() -> Value {
+    json!({"backup-ns.sh/retain": "days", "backup-ns.sh/type": "cronjob"})
+}
+
+#[track_caller]
+fn names(outcome: &Outcome) -> Vec<String> {
+    let rows: Value = serde_json::from_str(&outcome.stdout).unwrap_or_else(|error| panic!("{error}: {outcome}"));
+    let name = |row: &Value| format!("{}/{}", row["namespace"].as_str().unwrap(), row["name"].as_str().unwrap());
+    rows.as_array().unwrap().iter().map(name).collect()
+}
+
+#[test]
+fn a_list_takes_a_process_for_a_page() {
+    let scenario = with(&["list", "-o", "json"], (0..1201).map(|n| shot("shop", &format!("s{n:04}"), n, ours())));
+    let outcome = scenario.run().exits(0).calls("config page page page");
+    assert_eq!(names(&outcome), Vec::from_iter((0..1201).map(|n| format!("shop/s{n:04}"))));
+}
+
+#[test]
+fn everywhere_is_wherever_one_may_read() {
+    let places = ["bank", "shop", "zoo"];
+    let all =
+        || with(&["list", "-A", "-o", "json"], places.map(|place| shot(place, "a", 1, ours()))).namespaces(&places);
+    let scenario = all();
+    assert_eq!(names(&scenario.run().exits(0).calls("config page")), ["bank/a", "shop/a", "zoo/a"]);
+    // Not the cluster at once, and not each namespace.
+    let scenario = all().fault("page", ONCE, Fault::Refuse(FORBIDDEN)).fault_about(
+        "page",
+        "/bank/",
+        ALWAYS,
+        Fault::Refuse(FORBIDDEN),
+    );
+    let outcome = scenario.run().exits(0).says(&["namespace=\"bank\"", "skipping it"]);
+    assert_eq!(names(&outcome), ["shop/a", "zoo/a"]);
+    // Not even which there are: the one at hand.
+    let scenario =
+        all().fault("page", ONCE, Fault::Refuse(FORBIDDEN)).fault("namespaces", ALWAYS, Fault::Refuse(FORBIDDEN));
+    assert_eq!(names(&scenario.run().exits(0).says(&["reading shop alone"])), ["shop/a"]);
+    let scenario = all().fault("page", ALWAYS, Fault::Refuse(FORBIDDEN));
+    scenario.run().exits(4).says(&["forbidden"]);
+}
+
+#[test]
+fn nothing_is_told_from_nowhere_and_from_not_knowing() {
+    let empty = |format: &str| with(&["list", "-o", format], []);
+    let scenario = empty("table");
+    let outcome = scenario.run().exits(0).says(&["no snapshots in namespace shop"]);
+    assert_eq!(outcome.stdout.lines().count(), 1, "{outcome}");
+    let scenario = empty("json");
+    assert_eq!(scenario.run().exits(0).stdout, "[]\n");
+    let scenario = empty("json").fault_about("observe", "/api/v1/namespaces/shop", ALWAYS, Fault::Refuse(NOT_THERE));
+    let outcome = scenario.run().exits(4).says(&["there is no namespace 'shop'", "remedy="]);
+    assert!(outcome.stdout.is_empty(), "{outcome}");
+    // Whoever may not ask is not told, and an API that is away is no empty list.
+    let scenario = empty("json").fault("observe", ALWAYS, Fault::Refuse(FORBIDDEN));
+    scenario.run().exits(0).says(&["no snapshots in namespace shop"]);
+    let scenario = empty("json").fault("page", ALWAYS, Fault::Refuse(REFUSED));
+    assert!(scenario.run().exits(1).says(&["out of reach"]).stdout.is_empty());
+    let scenario = with(&["list", "--pvc=logs"], [shot("shop", "a", 1, ours())]);
+    scenario.run().exits(0).says(&["none of the 1 snapshots in namespace shop"]);
+}
+
+#[test]
+fn the_configuration_is_shown_without_a_call_and_without_secrets() {
+    for format in ["table", "wide", "json", "yaml"] {
+        let scenario = Scenario::new()
+            .args(&["env", "-o", format, "--pvc-name=logs"])
+            .env("BAK_DB_POSTGRES_PASSWORD", "hunter2")
+            .env("BAK_DB_MYSQL_PASSWORD", "${SECRET}")
+            .env("BAK_HOOK_PRE", "curl -H hunter2")
+            .env("RETAIN_LAST_DAILY", "9");
+        let outcome = scenario.run().exits(0).calls("").prints(&["BAK_PVC_NAME", "****", "${SECRET}"]);
+        assert!(!format!("{outcome}").contains("hunter2"), "{outcome}");
+        if format == "json" {
+            let all: Value = serde_json::from_str(&outcome.stdout).unwrap();
+            let find = |var: &str| all.as_array().unwrap().iter().find(|one| one["variable"] == var).unwrap().clone();
+            let one = |var: &str| [find(var)["value"].clone(), find(var)["origin"].clone()];
+            assert_eq!(one("BAK_PVC_NAME"), ["logs", "flag"]);
+            assert_eq!(one("RETAIN_LAST_DAILY"), ["9", "environment"]);
+            assert_eq!(one("RETAIN_LAST_WEEKLY"), ["4", "default"]);
+        }
+    }
+}
+
+#[test]
+fn what_does_not_parse_is_shown_and_is_a_usage_error() {
+    let scenario = Scenario::new()
+        .args(&["env", "-o", "json"])
+        .env("BAK_VERIFY_TIMEOUT", "soon")
+        .env("BAK_DELETE_INTERVAL", "5")
+        .env("BAK_HOOK_ON_ERROR", "x");
+    let outcome = scenario.run().exits(2).calls("").says(&["wrong in 3 places", "BAK_VERIFY_TIMEOUT is 'soon'"]);
+    let all: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    let wrong = |one: &&Value| one["faults"].is_array();
+    let wrong: Vec<&str> =
+        all.as_array().unwrap().iter().filter(wrong).map(|one| one["variable"].as_str().unwrap()).collect();
+    assert_eq!(wrong, ["BAK_HOOK_ON_ERROR", "BAK_DELETE_INTERVAL", "BAK_VERIFY_TIMEOUT"]);
+}
+
+fn deletion(args: &[&str]) -> Scenario {
+    let shots = [shot("shop", "old", 1, ours()), shot("shop", "new", 2, ours())];
+    with(&[&["delete"], args].concat(), shots)
+}
+
+fn is_there(scenario: &Scenario, name: &str) -> bool {
+    scenario.api().get(SNAPSHOTS, &format!("shop/{name}")).is_ok()
+}
+
+#[test]
+fn a_deletion_takes_its_data_along() {
+    let scenario = deletion(&["old", "--yes"]);
+    let whole = "config history getContent patch delete patchContent deleteContent get patch";
+    scenario.run().exits(0).calls(whole).prints(&["VolumeSnapshot old in shop is deleted"]);
+    let stored = |name: &str| scenario.api().get(CONTENTS, &content_of(&format!("shop/{name}"))).is_ok();
+    assert!(!is_there(&scenario, "old") && !stored("old") && is_there(&scenario, "new") && stored("new"));
+}
+
+#[test]
+fn what_is_refused_is_not_touched() {
+    for (args, code, said) in [
+        (&["new", "--yes"][..], 4, "it is the newest ready snapshot of its PVC"),
+        (&["gone", "--yes"], 4, "has no VolumeSnapshot 'gone' (it has new, old)"),
+        (&["old"], 2, "Nobody can be asked"),
+        (&["new", "--force"], 2, "Mind that it is the newest ready snapshot of its PVC."),
+        (&["old", "--dry-run"], 0, ""),
+    ] {
+        let scenario = deletion(args);
+        scenario.run().exits(code).calls("config history").says(&[said]);
+        assert!(is_there(&scenario, "old") && is_there(&scenario, "new"), "{args:?}");
+    }
+    let scenario = deletion(&["old", "--yes"]);
+    scenario.api().put(
+        CLAIMS,
+        json!({
+            "kind": "PersistentVolumeClaim", "metadata": {"namespace": "shop", "name": "look"},
+            "spec": {"dataSource": {"kind": "VolumeSnapshot", "name": "old"}}, "status": {"phase": "Pending"},
+        }),
+    );
+    scenario.run().exits(4).calls("config history").says(&["for the PVC look", "--force"]);
+    let scenario = deletion(&["new", "--yes", "--force", "-o", "json"]);
+    let outcome = scenario.run().exits(0);
+    assert_eq!(serde_json::from_str::<Value>(&outcome.stdout).unwrap()["volumeSnapshot"], "new");
+    assert!(!is_there(&scenario, "new"));
+}
+
+#[test]
+fn one_that_changes_meanwhile_stays() {
+    let kept = r#"{"metadata": {"labels": {"keep": "yes"}}}"#;
+    let scenario = deletion(&["old", "--yes"]).fault("patch", ONCE, Fault::Change("shop/old", kept));
+    scenario.run().exits(1).says(&["old stays: it changed since it was judged", "remedy="]);
+    assert!(is_there(&scenario, "old"));
+}
