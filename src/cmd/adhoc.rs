@@ -17,6 +17,7 @@ use crate::exit::{Exit, Fail};
 use crate::kubectl::{self, Kubectl, Refusal};
 use crate::process::{self, Ending, Lines, ProcessError};
 use crate::report::{self, Reporter};
+use crate::settings;
 
 /// How often a Job is looked at whose container does not run: something is about to happen.
 const SOON: Duration = Duration::from_secs(1);
@@ -27,8 +28,8 @@ const LATER: Duration = Duration::from_secs(5);
 /// How soon one is looked at whose log ended.
 const AFTER_LOG: Duration = Duration::from_millis(500);
 
-/// After how long a Job without any pod is a matter to look at.
-const NO_POD: Duration = Duration::from_secs(20);
+/// After how long a wait for a pod or its container is a matter to look at, whatever it is for.
+const LONG: Duration = Duration::from_secs(60);
 
 /// How often a log is asked for that cannot be had, before the Job is followed without it.
 const LOG_TRIES: usize = 10;
@@ -75,7 +76,8 @@ pub fn run(global: &Global, config: &Adhoc, reporter: &Reporter) -> Result<(), F
     let name = job::job_name(job::name(&cronjob), &rand);
     let manifest = job::manifest(&cronjob, &target.namespace, &name);
     if global.dry_run {
-        let create = Step::new(format!("Create the Job {name}")).kubectl(&target.create_job()).manifest(manifest);
+        let shown = job::masked(&manifest, is_secret);
+        let create = Step::new(format!("Create the Job {name}")).kubectl(&target.create_job()).manifest(shown);
         let steps = [create, Step::new("Follow it, and end with the exit code of its container")];
         let told = json!({"dryRun": true, "namespace": target.namespace, "job": name, "steps": steps});
         return show(reporter, global.output, &told, || {
@@ -94,15 +96,15 @@ pub fn run(global: &Global, config: &Adhoc, reporter: &Reporter) -> Result<(), F
         name: &name,
         uid: job::uid(&made),
         container,
-        began: Instant::now(),
         told: String::new(),
+        since: Instant::now(),
         warned: BTreeSet::new(),
         last: None,
         heard: BTreeSet::new(),
         log: None,
     };
     let outcome = reporter.step("follow", |step| {
-        let outcome = follow.to_the_end(step)?;
+        let outcome = follow.until_it_ends(step)?;
         let what = if outcome.is_ok() { "complete" } else { "failed" };
         Ok((outcome, format!("{name} {what}")))
     })?;
@@ -122,8 +124,13 @@ pub fn run(global: &Global, config: &Adhoc, reporter: &Reporter) -> Result<(), F
         let code = told.exit_code.and_then(|code| u8::try_from(code).ok()).filter(|code| *code != 0);
         let said = code.map_or("an unknown exit code".into(), |code| format!("exit code {code}"));
         Fail::new(code.map_or(Exit::Failed, Exit::As), format!("the Job {name} failed with {said} ({why})"))
-            .remedy(format!("its log stands above; see also kubectl describe job {name} -n {}", target.namespace))
+            .remedy(format!("see its log above, and kubectl describe job {name} -n {}", target.namespace))
     })
+}
+
+/// Whether the variable of this name is shown to nobody.
+fn is_secret(variable: &str) -> bool {
+    settings::each().any(|setting| setting.var == variable && setting.is_secret())
 }
 
 impl Followed<'_> {
@@ -167,9 +174,9 @@ struct Follow<'a> {
     name: &'a str,
     uid: &'a str,
     container: &'a str,
-    began: Instant,
-    /// Where it stands, as it was told last.
+    /// Where it stands, as it was told last, and since when.
     told: String,
+    since: Instant,
     /// What was warned of; each thing once.
     warned: BTreeSet<String>,
     /// The last try that was seen. The Job may have deleted its pod since.
@@ -196,7 +203,7 @@ struct Log {
 
 impl Follow<'_> {
     /// Follows the Job until it is complete, or failed for the reason that is returned.
-    fn to_the_end(&mut self, step: &report::Step) -> Result<Result<(), String>, Fail> {
+    fn until_it_ends(&mut self, step: &report::Step) -> Result<Result<(), String>, Fail> {
         loop {
             let list = self.kubectl.json(&self.kubectl.target.job_pods(self.uid));
             let list: Objects = list.map_err(|error| self.leave(&error))?;
@@ -237,22 +244,26 @@ impl Follow<'_> {
 
     /// Says where it stands, and warns once of what does not pass by itself.
     fn tell(&mut self, tries: &[Try], step: &report::Step) {
-        let (text, stuck) = match tries.last() {
-            None => ("no pod yet".to_string(), self.began.elapsed() > NO_POD),
+        let (text, waits) = match tries.last() {
+            None => ("there is no pod yet".to_string(), Some(false)),
             Some(Try { pod, stage, .. }) => match stage {
-                Stage::Waiting { why, stuck } => (format!("{pod} {why}"), *stuck),
-                Stage::Running => (format!("{pod} runs"), false),
-                Stage::Ended => (format!("{pod} ended"), false),
+                Stage::Waiting { why, stuck } => (format!("{pod} waits: {why}"), Some(*stuck)),
+                Stage::Running => (format!("{pod} runs"), None),
+                Stage::Ended => (format!("{pod} ended"), None),
             },
         };
         step.progress(&text);
-        if stuck && self.warned.insert(text.clone()) {
-            let describe = format!("kubectl describe job,pod -n {}", self.kubectl.target.namespace);
-            tracing::warn!("the Job {} does not start: {text}; see {describe}", self.name);
-        } else if text != self.told {
+        if text != self.told {
             tracing::info!(job = self.name, "{text}");
+            self.told = text;
+            self.since = Instant::now();
         }
-        self.told = text;
+        // The reason stays while its words may change.
+        let reason = self.told.splitn(3, ':').take(2).collect();
+        if waits.is_some_and(|stuck| stuck || self.since.elapsed() > LONG) && self.warned.insert(reason) {
+            let describe = format!("kubectl describe job,pod -n {}", self.kubectl.target.namespace);
+            tracing::warn!("the Job {} does not start: {}; see {describe}", self.name, self.told);
+        }
     }
 
     /// Takes up the log of the first try whose log was not heard to its end.
@@ -265,7 +276,8 @@ impl Follow<'_> {
                 self.log = None;
             }
         }
-        let started = |one: &&Try| one.stage == Stage::Running || one.stage == Stage::Ended && one.code.is_some();
+        // One that is to be started again after it failed has a log, too.
+        let started = |one: &&Try| one.stage == Stage::Running || one.code.is_some();
         let next = tries.iter().filter(started).find(|one| !self.heard.contains(&key(one)));
         let Some(next) = next else { return };
         let log = self.log.get_or_insert_with(|| Log {
@@ -277,7 +289,7 @@ impl Follow<'_> {
             failed: 0,
         });
         if log.lines.is_none() {
-            log.whole = next.stage == Stage::Ended;
+            log.whole = next.stage != Stage::Running;
             log.at = 0;
             match self.kubectl.start(self.kubectl.target.logs(&next.pod, self.container)) {
                 Ok(running) => log.lines = Some(Lines::of(running)),
@@ -316,7 +328,8 @@ impl Follow<'_> {
             Some(ProcessError { ending: Ending::Early, .. }) => log.whole,
             error => {
                 log.failed += 1;
-                let given_up = log.failed >= LOG_TRIES;
+                let forbidden = |error: &ProcessError| kubectl::refusal(error) == Refusal::Forbidden;
+                let given_up = log.failed >= LOG_TRIES || error.as_ref().is_some_and(forbidden);
                 if let Some(error) = error.filter(|_| given_up) {
                     tracing::warn!("the Job is followed without the rest of its log, which cannot be read: {error}");
                 }

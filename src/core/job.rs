@@ -3,6 +3,8 @@
 
 use serde_json::{Value, json};
 
+use crate::core::escape::MASK;
+
 /// The name of this program, wherever an image or a command holds it; as a plugin of kubectl it is `kubectl-backup_ns`.
 const PROGRAM: [&str; 2] = ["backup-ns", "backup_ns"];
 
@@ -137,6 +139,18 @@ pub fn manifest(cronjob: &Value, namespace: &str, job: &str) -> Value {
         metadata["labels"] = json!(labels);
     }
     json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec})
+}
+
+/// A manifest as it may be shown: what containers are told in secret variables is masked.
+pub fn masked(manifest: &Value, is_secret: impl Fn(&str) -> bool) -> Value {
+    let mut manifest = manifest.clone();
+    let containers = manifest.pointer_mut("/spec/template/spec/containers").and_then(Value::as_array_mut);
+    let env =
+        containers.into_iter().flatten().filter_map(|container| container.get_mut("env")?.as_array_mut()).flatten();
+    for entry in env.filter(|entry| entry["value"].is_string() && is_secret(text(entry, "/name"))) {
+        entry["value"] = json!(MASK);
+    }
+    manifest
 }
 
 /// Where the backup's container of a pod stands.
@@ -311,6 +325,20 @@ mod tests {
             json!([{"name": "BAK_DB_POSTGRES", "value": "true"}, {"name": "BAK_LABEL_VS_TYPE", "value": "adhoc"}]);
         assert_eq!(job["spec"], expected);
         assert_eq!((&job["kind"], &job["apiVersion"]), (&json!("Job"), &json!("batch/v1")));
+    }
+
+    #[test]
+    fn secrets_are_masked_and_their_references_are_none() {
+        let env = json!([
+            {"name": "P", "value": "hunter2"}, {"name": "P", "valueFrom": {"secretKeyRef": {"name": "s", "key": "p"}}},
+            {"name": "Q", "value": "shown"},
+        ]);
+        let job =
+            manifest(&cronjob("backup", json!([{"name": "b", "image": "x", "env": env}, {"name": "c"}])), "shop", "j");
+        let shown = masked(&job, |name| name == "P");
+        let mut expected = job;
+        expected["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"] = json!("****");
+        assert_eq!(shown, expected);
     }
 
     #[test]
