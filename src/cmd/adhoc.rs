@@ -19,10 +19,10 @@ use crate::process::{self, Ending, Lines, ProcessError};
 use crate::report::{self, Reporter};
 use crate::settings;
 
-/// How often a Job is looked at whose container does not run: something is about to happen.
+/// How often a Job is looked at that has no log to pass on: something is about to happen.
 const SOON: Duration = Duration::from_secs(1);
 
-/// How often one is looked at whose container runs. The end of its log is noticed at once.
+/// How often one is looked at whose log is passed on. The log's end is noticed at once.
 const LATER: Duration = Duration::from_secs(5);
 
 /// How soon one is looked at whose log ended.
@@ -192,7 +192,8 @@ struct Log {
     of: (String, u64),
     /// The stream, while there is one.
     lines: Option<Lines>,
-    /// Whether the stream began when the container had ended, and so holds all of it.
+    /// Whether the container has ended, and whether it had when the stream began, which then holds all of the log.
+    ended: bool,
     whole: bool,
     /// How many lines of this stream came, and how many were passed on before it.
     at: usize,
@@ -210,12 +211,11 @@ impl Follow<'_> {
             let tries = job::tries(&list.items, self.container);
             self.tell(&tries, step);
             self.choose_log(&tries);
-            let runs = tries.last().is_some_and(|last| last.stage == Stage::Running);
             if let Some(last) = tries.into_iter().next_back() {
                 self.last = Some(last);
             }
             if self.log.is_some() {
-                self.pass_on(if runs { LATER } else { SOON })?;
+                self.pass_on()?;
                 continue;
             }
             // Only when everything is said does it matter how it ended.
@@ -245,6 +245,7 @@ impl Follow<'_> {
     /// Says where it stands, and warns once of what does not pass by itself.
     fn tell(&mut self, tries: &[Try], step: &report::Step) {
         let (text, waits) = match tries.last() {
+            None if self.last.is_some() => ("its pods are gone".to_string(), None),
             None => ("there is no pod yet".to_string(), Some(false)),
             Some(Try { pod, stage, .. }) => match stage {
                 Stage::Waiting { why, stuck } => (format!("{pod} waits: {why}"), Some(*stuck)),
@@ -283,13 +284,15 @@ impl Follow<'_> {
         let log = self.log.get_or_insert_with(|| Log {
             of: key(next),
             lines: None,
+            ended: false,
             whole: false,
             at: 0,
             passed_on: 0,
             failed: 0,
         });
+        log.ended = next.stage != Stage::Running;
         if log.lines.is_none() {
-            log.whole = next.stage != Stage::Running;
+            log.whole = log.ended;
             log.at = 0;
             match self.kubectl.start(self.kubectl.target.logs(&next.pod, self.container)) {
                 Ok(running) => log.lines = Some(Lines::of(running)),
@@ -298,10 +301,11 @@ impl Follow<'_> {
         }
     }
 
-    /// Passes the log on, until its stream ends or `time` is up.
-    fn pass_on(&mut self, time: Duration) -> Result<(), Fail> {
-        let end = Instant::now() + time;
+    /// Passes the log on, until its stream ends or it is time for a look.
+    fn pass_on(&mut self) -> Result<(), Fail> {
+        let end = Instant::now() + LATER;
         let Some(log) = &mut self.log else { return Ok(()) };
+        let before = log.at;
         let error = loop {
             let left = end.saturating_duration_since(Instant::now());
             match log.lines.as_mut().map(|lines| lines.next(left)) {
@@ -315,6 +319,8 @@ impl Follow<'_> {
                         return Ok(());
                     }
                 }
+                // The log of a container that ended is there, and one that nothing comes of is not at the other end.
+                Some(Ok(None)) if log.ended && log.at == before => break None,
                 Some(Ok(None)) => return Ok(()),
                 Some(Err(error)) => break Some(error),
                 None => break None,
@@ -330,7 +336,8 @@ impl Follow<'_> {
                 log.failed += 1;
                 let forbidden = |error: &ProcessError| kubectl::refusal(error) == Refusal::Forbidden;
                 let given_up = log.failed >= LOG_TRIES || error.as_ref().is_some_and(forbidden);
-                if let Some(error) = error.filter(|_| given_up) {
+                if given_up {
+                    let error = error.map_or("nothing comes".into(), |error| error.to_string());
                     tracing::warn!("the Job is followed without the rest of its log, which cannot be read: {error}");
                 }
                 given_up

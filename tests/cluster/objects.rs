@@ -221,9 +221,11 @@ fn the_backup_cronjob_runs_now_and_its_log_and_exit_code_are_ours() {
         cronjob["spec"]["jobTemplate"]["spec"]["backoffLimit"] = json!(1);
     });
     adhoc(&[]).done().assert(4, &["has 2 CronJobs that run backup-ns create: backup, failing"]);
-    let failed = adhoc(&["failing"]).done();
+    let failed = adhoc(&["failing", "--log-format=json"]).done();
     failed.assert(4, &["failed with exit code 4", "BackoffLimitExceeded"]);
     assert_eq!(failed.stderr.matches("has no PVC 'nope'").count(), 2, "{}", failed.stderr);
+    let is_json = |line: &str| serde_json::from_str::<Value>(line).is_ok_and(|line| line.is_object());
+    assert!(failed.stderr.lines().all(is_json), "{}", failed.stderr);
     let told: Value = serde_json::from_str(&failed.stdout).unwrap();
     assert_eq!((&told["exitCode"], &told["complete"]), (&json!(4), &json!(false)));
 }
