@@ -41,7 +41,7 @@ pub fn run(global: &Global, list: &List, reporter: &Reporter) -> Result<(), Fail
 
 /// A list of nothing is what the API answers for a namespace that is not there, too. Who may not ask is not told.
 fn check_namespace(kubectl: &Kubectl, name: &str) -> Result<(), Fail> {
-    match kubectl.once(kubectl.target.get_namespace(name), "", |_| Ok(())) {
+    match kubectl.once(kubectl.in_namespace(name).target.get_namespace(), "", |_| Ok(())) {
         Err(error) if kubectl::refusal(&error) == Refusal::NotFound => {
             Err(Fail::new(Exit::Precondition, format!("there is no namespace '{name}'"))
                 .remedy("name another with -n; kubectl get namespaces shows them, and list -A all snapshots"))

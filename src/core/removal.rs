@@ -59,6 +59,9 @@ impl Scene {
         };
         let mut objections: Vec<String> =
             stays(&seen(&|_| true)).or_else(|| stays(&seen(&labels))).into_iter().collect();
+        if snapshot.metadata.annotations.contains_key(labels::RESTORING) {
+            objections.push("an in-place restore from it was begun and is not done".into());
+        }
         let of = (&snapshot.metadata.namespace, name);
         let users = self.users.iter().filter(|(_, (namespace, source))| (namespace, source) == of);
         let claims: Vec<&str> = users.map(|(claim, _)| claim.as_str()).collect();
@@ -140,5 +143,12 @@ mod tests {
         let used = "a volume is still being made from it, for the PVC look, more";
         assert_eq!(with(&[claim("look", "Pending", "a"), claim("more", "Pending", "a")]), [used, NEWEST]);
         assert_eq!(with(&[claim("look", "Bound", "a"), claim("more", "Pending", "c")]), ["", NEWEST]);
+    }
+
+    #[test]
+    fn what_is_being_restored_in_place_stays() {
+        let begun = json!({"metadata": {"annotations": {"backup-ns.sh/restoring": "{}"}}});
+        let objections = against(&[shot("a", 20, begun), shot("b", 21, json!({}))]);
+        assert_eq!(objections, ["an in-place restore from it was begun and is not done", NEWEST]);
     }
 }

@@ -244,11 +244,6 @@ impl Target {
         self.page("/api/v1", None, "namespaces", "", next)
     }
 
-    /// Reads one namespace.
-    pub fn get_namespace(&self, name: &str) -> Vec<String> {
-        self.call(self.request_timeout, &["get", "--raw", &format!("/api/v1/namespaces/{name}")])
-    }
-
     fn page(&self, api: &str, namespace: Option<&str>, kind: &str, selector: &str, next: &str) -> Vec<String> {
         let namespace = namespace.map(|name| format!("/namespaces/{name}")).unwrap_or_default();
         let next = if next.is_empty() { String::new() } else { format!("&continue={}", escape::query(next)) };
