@@ -1,5 +1,4 @@
-//! Changes labels of many snapshots with one kubectl for each distinct change, and tells those that were refused apart.
-//! Must not know why labels are changed.
+//! Changes many objects with one kubectl, and tells those that were refused apart. Must not know why they are changed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -11,10 +10,10 @@ use crate::exit::Fail;
 use crate::kubectl::{self, Kubectl, Refusal};
 use crate::process::{self, Ending, Lines, ProcessError};
 
-/// An object, by namespace and name.
+/// An object, by namespace, which may be empty, and name.
 pub type Name = (String, String);
 
-/// Why a snapshot did not get its change.
+/// Why an object did not get its change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refused {
     /// It is not there any more, or it was changed the other way meanwhile: there is nothing to do for it now.
@@ -29,11 +28,33 @@ pub enum Refused {
 /// many are done.
 ///
 /// # Errors
-/// kubectl cannot be run, or a signal came: nobody knows then how far it got, but doing it again does no harm.
+/// As [`each`].
 pub fn relabel(
     kubectl: &Kubectl,
     change: &Relabel,
     objects: &[Name],
+    progress: impl FnMut(usize),
+) -> Result<BTreeMap<Name, Refused>, Fail> {
+    let object = |(namespace, name): &Name| {
+        json!({
+            "apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshot",
+            "metadata": {"namespace": namespace, "name": name},
+        })
+        .to_string()
+    };
+    each(kubectl, &kubectl.target.relabel(change), objects, object, progress)
+}
+
+/// Makes a call for `objects`, of each of which `text` is what is sent, and again for those whose refusal was a passing one.
+/// Those that it did not get through with are returned, with the reason; `progress` is told how many are done.
+///
+/// # Errors
+/// kubectl cannot be run, or a signal came: nobody knows then how far it got, but doing it again does no harm.
+pub fn each(
+    kubectl: &Kubectl,
+    call: &[String],
+    objects: &[Name],
+    text: impl Fn(&Name) -> String,
     mut progress: impl FnMut(usize),
 ) -> Result<BTreeMap<Name, Refused>, Fail> {
     let mut waiting: BTreeSet<Name> = objects.iter().cloned().collect();
@@ -41,7 +62,8 @@ pub fn relabel(
     let mut deadline = Instant::now() + kubectl.patience;
     while !waiting.is_empty() {
         let before = waiting.len();
-        let Some(error) = attempt(kubectl, change, &mut waiting, |left| progress(objects.len() - left))? else { break };
+        let attempt = attempt(kubectl, call, &text, &mut waiting, |left| progress(objects.len() - left))?;
+        let Some(error) = attempt else { break };
         let said = sort_out(&error, &mut waiting, &mut refused);
         let passing = !matches!(error.ending, Ending::Status(_))
             || said.lines().any(|line| Refusal::of(line) == Refusal::Passing);
@@ -53,7 +75,7 @@ pub fn relabel(
             let why = if passing { Refused::Unreached(words) } else { judge(&words) };
             refused.extend(std::mem::take(&mut waiting).into_iter().map(|name| (name, why.clone())));
         } else if !waiting.is_empty() {
-            tracing::warn!("{} of {} labels are not changed yet, asking again: {words}", waiting.len(), objects.len());
+            tracing::warn!("{} of {} changes are not made yet, asking again: {words}", waiting.len(), objects.len());
             process::sleep(Duration::from_secs(1).min(deadline.saturating_duration_since(Instant::now())));
         }
     }
@@ -63,22 +85,19 @@ pub fn relabel(
 /// One kubectl for all that wait; whom it is through with waits no longer. What it ended with, if anybody still does.
 fn attempt(
     kubectl: &Kubectl,
-    change: &Relabel,
+    call: &[String],
+    text: impl Fn(&Name) -> String,
     waiting: &mut BTreeSet<Name>,
     mut progress: impl FnMut(usize),
 ) -> Result<Option<ProcessError>, Fail> {
     // Object by object, because tens of thousands of them as values take their room.
     let mut list = String::from(r#"{"apiVersion":"v1","kind":"List","items":["#);
-    for (number, (namespace, name)) in waiting.iter().enumerate() {
-        let object = json!({
-            "apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshot",
-            "metadata": {"namespace": namespace, "name": name},
-        });
+    for (number, name) in waiting.iter().enumerate() {
         list.push_str(if number == 0 { "" } else { "," });
-        list.push_str(&object.to_string());
+        list.push_str(&text(name));
     }
     list.push_str("]}");
-    let running = kubectl.start(kubectl.target.relabel(change)).map_err(|error| kubectl::fail(&error))?;
+    let running = kubectl.start(call.to_vec()).map_err(|error| kubectl::fail(&error))?;
     running.feed(list);
     let mut lines = Lines::of(running);
     // Each object is a request or two: silence for longer than they may take is no work.
