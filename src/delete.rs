@@ -165,7 +165,10 @@ fn snapshot_by(kubectl: &Kubectl, args: &[String], name: &str) -> Result<Snapsho
 }
 
 /// Makes a call that answers with the object of this name; anything else is no answer, and decides nothing.
-fn object<T: DeserializeOwned + Send>(
+///
+/// # Errors
+/// The call failed, or was answered with something else.
+pub fn object<T: DeserializeOwned + Send>(
     kubectl: &Kubectl,
     args: &[String],
     name: &str,

@@ -1,9 +1,221 @@
-//! Not built yet.
+//! `sync-metadata-to-vsc`: copies what VolumeSnapshots say to their contents, so that stored data can be told apart when the
+//! namespace is gone.
 
-use crate::config::Global;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::cmd::prune::Outcome;
+use crate::cmd::show::print;
+use crate::config::{Global, Output};
+use crate::core::escape::Secrets;
+use crate::core::mirror::{Bound, Sources};
+use crate::core::observed::List;
 use crate::exit::{Exit, Fail};
-use crate::report::Reporter;
+use crate::kubectl::{self, Kubectl, Refusal};
+use crate::relabel::{self, Name, Refused};
+use crate::report::{Reporter, Step};
+use crate::survey::{Skipped, Survey};
 
-pub fn run(_global: &Global, _reporter: &Reporter) -> Result<(), Fail> {
-    Err(Fail::new(Exit::Failed, "not built yet"))
+/// Mirrors, page by page of the contents.
+///
+/// # Errors
+/// As the exit codes say; a change that failed does not keep the others from being made.
+pub fn run(global: &Global, reporter: &Reporter) -> Result<(), Fail> {
+    let kubectl = Kubectl::connect(&global.asked, Secrets::default(), global.retry_timeout)?;
+    let (sources, skipped) = reporter.step("read", |step| {
+        // All of them: what lost its last label must lose it on the content, too.
+        let survey: Survey<Bound> = Survey::of(&kubectl, global.asked.namespace.as_deref(), &[""], step)?;
+        let sources: Sources = survey.snapshots.into_iter().collect();
+        let what = format!("{} snapshots that are bound", sources.len());
+        Ok(((sources, survey.skipped), what))
+    })?;
+    let mut account = Account {
+        command: "sync-metadata-to-vsc",
+        dry_run: global.dry_run,
+        skipped,
+        summary: Summary { snapshots: sources.len(), ..Summary::default() },
+        ..Account::default()
+    };
+    let mirrored = reporter.step("mirror", |step| {
+        mirror(&kubectl, &sources, &mut account, step)?;
+        Ok(((), format!("{} contents, {} to be changed", account.summary.read, account.contents.len())))
+    });
+    // What was done is told even if the rest could not be read.
+    account.close(reporter, global.output, mirrored)
+}
+
+/// Reads the contents page by page and changes those of a page at once, each in the very version that was read. A list
+/// that changes too fast is begun again: what is done needs nothing any more.
+fn mirror(kubectl: &Kubectl, sources: &Sources, account: &mut Account, step: &Step) -> Result<(), Fail> {
+    let (mut next, mut tries) = (String::new(), 5);
+    loop {
+        let page: List<Value> = match kubectl.json(&kubectl.target.content_page(&next)) {
+            Ok(page) => page,
+            Err(error) if kubectl::refusal(&error) == Refusal::Expired && tries > 0 => {
+                tracing::warn!("the list changed too fast to be read to its end, beginning again");
+                tries -= 1;
+                account.summary.read = 0;
+                next.clear();
+                continue;
+            }
+            Err(error) => return Err(kubectl::fail(&error)),
+        };
+        account.summary.read += page.items.len();
+        let mut changed: BTreeMap<Name, Value> = BTreeMap::new();
+        for mut content in page.items {
+            let Some((source, change)) = sources.change(&content) else { continue };
+            let name = content["metadata"]["name"].as_str().unwrap_or_default().to_string();
+            change.apply(&mut content);
+            let entry = Entry {
+                namespace: source.namespace.clone(),
+                snapshot: source.name.clone(),
+                changes: change.words(),
+                outcome: Outcome::Planned,
+            };
+            account.contents.insert(name.clone(), entry);
+            changed.insert((String::new(), name), content);
+        }
+        if !account.dry_run {
+            write(kubectl, changed, account)?;
+        }
+        step.progress(&format!("{} contents, {} to be changed", account.summary.read, account.contents.len()));
+        next = page.metadata.next;
+        if next.is_empty() {
+            return Ok(());
+        }
+    }
+}
+
+/// Writes the contents of a page with one kubectl.
+fn write(kubectl: &Kubectl, mut changed: BTreeMap<Name, Value>, account: &mut Account) -> Result<(), Fail> {
+    for content in changed.values_mut() {
+        // Not every list says in each item what it is.
+        content["apiVersion"] = json!("snapshot.storage.k8s.io/v1");
+        content["kind"] = json!("VolumeSnapshotContent");
+    }
+    let names: Vec<Name> = changed.keys().cloned().collect();
+    let text = |name: &Name| changed[name].to_string();
+    let refused = relabel::each(kubectl, &kubectl.target.replace(), &names, text, |_| ())?;
+    for name in names {
+        let Some(entry) = account.contents.get_mut(&name.1) else { continue };
+        entry.outcome = match refused.get(&name) {
+            None => Outcome::Done { note: String::new() },
+            Some(Refused::Overtaken(note)) => Outcome::Left { note: format!("{note}; the next run looks again") },
+            Some(Refused::Failed(error) | Refused::Unreached(error)) => Outcome::Failed { error: error.clone() },
+        };
+    }
+    Ok(())
+}
+
+/// Everything that a run has to say.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Account {
+    command: &'static str,
+    dry_run: bool,
+    /// What is changed, by the content's name.
+    contents: BTreeMap<String, Entry>,
+    /// The namespaces that may not be read.
+    skipped: Vec<Skipped>,
+    summary: Summary,
+}
+
+/// A content that is changed, and what came of it.
+#[derive(Debug, Serialize)]
+struct Entry {
+    namespace: String,
+    snapshot: String,
+    /// As [`crate::core::mirror::Change::words`]: the values of tens of thousands of annotations take their room.
+    changes: Vec<String>,
+    #[serde(flatten)]
+    outcome: Outcome,
+}
+
+/// Numbers.
+#[derive(Debug, Default, Serialize)]
+struct Summary {
+    /// VolumeSnapshots that are bound to a content.
+    snapshots: usize,
+    /// Contents that were read.
+    read: usize,
+    /// To be changed, by the plan.
+    planned: usize,
+    /// Changed.
+    done: usize,
+    /// Not changed, because they are not what was read any more.
+    left: usize,
+    /// Not changed, because it failed.
+    failed: usize,
+}
+
+impl Account {
+    /// Prints it and says how the run ended.
+    fn close(mut self, reporter: &Reporter, output: Output, mirrored: Result<(), Fail>) -> Result<(), Fail> {
+        let count =
+            |wanted: fn(&Outcome) -> bool| self.contents.values().filter(|entry| wanted(&entry.outcome)).count();
+        self.summary = Summary {
+            planned: self.contents.len(),
+            done: count(|outcome| matches!(outcome, Outcome::Done { .. })),
+            left: count(|outcome| matches!(outcome, Outcome::Left { .. })),
+            failed: count(|outcome| matches!(outcome, Outcome::Failed { .. })),
+            ..self.summary
+        };
+        let text = match output {
+            Output::Json => format!("{}\n", serde_json::to_string(&self).unwrap_or_default()),
+            _ => self.text(),
+        };
+        print(reporter, &text)?;
+        mirrored?;
+        self.failed()
+    }
+
+    fn text(&self) -> String {
+        let mut text = String::new();
+        for (content, Entry { namespace, snapshot, changes, outcome }) in &self.contents {
+            let end = match outcome {
+                Outcome::Planned if !self.dry_run => ": broken off".into(),
+                Outcome::Planned | Outcome::Done { .. } => String::new(),
+                Outcome::Left { note } => format!(": left, {note}"),
+                Outcome::Failed { error } => format!(": FAILED, {error}"),
+            };
+            let line = format!("{content}  {namespace}/{snapshot}  {}{end}", changes.join(" ")).replace('\n', " ");
+            let _ = writeln!(text, "{line}");
+        }
+        for Skipped { namespace, reason } in &self.skipped {
+            let _ = writeln!(text, "{namespace}  skipped  ({reason})");
+        }
+        let Summary { snapshots, read, planned, done, left, failed } = self.summary;
+        let _ = write!(text, "{}: {snapshots} bound snapshots and {read} contents read, ", self.command);
+        let _ = match self.dry_run {
+            true => write!(text, "{planned} contents would be changed; dry run, nothing was changed"),
+            false => write!(text, "{done} contents changed, {left} left, {failed} failed"),
+        };
+        if !self.skipped.is_empty() {
+            let _ = write!(text, ", {} namespaces skipped", self.skipped.len());
+        }
+        text.push('\n');
+        text
+    }
+
+    fn failed(&self) -> Result<(), Fail> {
+        let Summary { planned, done, left, failed, .. } = self.summary;
+        if failed == 0 {
+            return Ok(());
+        }
+        let failures = self.contents.iter().filter_map(|(content, entry)| match &entry.outcome {
+            Outcome::Failed { error } => Some(format!("{content}: {error}")),
+            _ => None,
+        });
+        let mut first: Vec<String> = failures.take(5).collect();
+        if failed > first.len() {
+            first.push(format!("and {} more, see the list above", failed - first.len()));
+        }
+        // Nothing done at all is a failure, not a part.
+        let exit = if done + left == 0 { Exit::Failed } else { Exit::Partly };
+        let what = format!("{failed} of {planned} changes failed:\n  {}", first.join("\n  "));
+        Err(Fail::new(exit, what).remedy("mend what the messages name and run it again: what is done stays done"))
+    }
 }

@@ -31,6 +31,8 @@ pub const DUMP_POSTGRES: &str = "backup-ns.sh/dump-postgres";
 pub const DUMP_MYSQL: &str = "backup-ns.sh/dump-mysql";
 /// Annotation: what the claim is like, JSON, see [`crate::core::claim::ClaimTemplate`].
 pub const CLAIM: &str = "backup-ns.sh/claim";
+/// Annotation of a VolumeSnapshotContent: the one, by name, whose place it takes.
+pub const REBOUND_FROM: &str = "backup-ns.sh/rebound-from";
 /// Annotation: why the snapshot must not be taken for a backup, although it is ready.
 pub const DISTRUSTED: &str = "backup-ns.sh/distrusted";
 /// Annotation of a claim: the snapshot that it was made from, `NAMESPACE/NAME`.
@@ -47,6 +49,12 @@ pub const SWEEP: &str = "backup-ns.sh/sweep";
 /// The run that made the snapshot: given, or the Job's, else of its own. Those of several claims share it, a retry finds its own
 /// by it, and it tells our own object from another's of the same name.
 pub const RUN: &str = "backup-ns.sh/run";
+
+/// Whether a label or annotation says of a snapshot what its content is to say, too. A restore that is at work is the
+/// snapshot's alone, and some are the content's own.
+pub fn is_mirrored(key: &str) -> bool {
+    key.starts_with(PREFIX) && ![CLONE_OF, REBOUND_FROM, RESTORING].contains(&key)
+}
 
 /// The longest label value that Kubernetes takes, in bytes
 /// (<https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set>).

@@ -12,6 +12,7 @@ pub mod labels;
 pub mod listing;
 pub mod look;
 pub mod manifest;
+pub mod mirror;
 pub mod name;
 pub mod observed;
 pub mod plan;

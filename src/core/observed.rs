@@ -448,6 +448,8 @@ pub struct SnapshotSpec {
 pub struct SnapshotSource {
     /// The claim it was cut from; absent on one that was bound to stored data by hand.
     pub persistent_volume_claim_name: Option<String>,
+    /// The VolumeSnapshotContent that it was bound to by hand; absent on one that was cut.
+    pub volume_snapshot_content_name: Option<String>,
 }
 
 /// `status` of a [`Snapshot`].
@@ -522,7 +524,8 @@ pub struct Content {
 impl Content {
     /// The storage's own name of the data; none as long as it is not cut.
     pub fn handle(&self) -> Option<&str> {
-        self.status.snapshot_handle.as_deref().or(self.spec.source.snapshot_handle.as_deref())
+        let named = self.status.snapshot_handle.as_deref().or(self.spec.source.snapshot_handle.as_deref());
+        named.filter(|handle| !handle.is_empty())
     }
 
     /// Whether its data is that of another content, and stays whatever becomes of this one.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::core::claim::ClaimTemplate;
 use crate::core::engine::Engine;
 use crate::core::labels;
-use crate::core::observed::{Content, CronJob, Item, Pod, PodSpec, Pvc, Readiness, Snapshot, SnapshotSource, Workload};
+use crate::core::observed::{Content, CronJob, Item, Pod, PodSpec, Pvc, Readiness, Snapshot, Workload};
 use crate::core::pod::ExecKind;
 use crate::core::quantity;
 use crate::core::slot;
@@ -399,8 +399,8 @@ pub fn journal(snapshot: &Snapshot) -> Option<Journal> {
 
 /// The claim that a snapshot is of, by its source or by what was noted.
 pub fn of_claim(snapshot: &Snapshot) -> Option<String> {
-    let SnapshotSource { persistent_volume_claim_name: source } = &snapshot.spec.source;
-    source.clone().or_else(|| ClaimTemplate::noted(&snapshot.metadata.annotations).map(|noted| noted.name))
+    let source = snapshot.spec.source.persistent_volume_claim_name.clone();
+    source.or_else(|| ClaimTemplate::noted(&snapshot.metadata.annotations).map(|noted| noted.name))
 }
 
 fn mounts(spec: &PodSpec, claim: &str) -> bool {

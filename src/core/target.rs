@@ -27,6 +27,7 @@ pub const BOOT: &str = include_str!("../container/boot.sh");
 
 const SNAPSHOTS: &str = "volumesnapshots.snapshot.storage.k8s.io";
 const CONTENTS: &str = "volumesnapshotcontents.snapshot.storage.k8s.io";
+const SNAPSHOT_API: &str = "/apis/snapshot.storage.k8s.io/v1";
 const CONTENT_PATH: &str = "/apis/snapshot.storage.k8s.io/v1/volumesnapshotcontents";
 
 /// The label by which a Job knows its pods.
@@ -163,6 +164,11 @@ impl Target {
         self.call(self.request_timeout, &["create", "--raw", &self.snapshots(""), "-f", "-"])
     }
 
+    /// Asks whether the snapshot whose manifest comes on stdin could be created; creates none.
+    pub fn try_snapshot(&self) -> Vec<String> {
+        self.call(self.request_timeout, &["create", "--raw", &self.snapshots("?dryRun=All"), "-f", "-"])
+    }
+
     /// Changes one snapshot by a merge patch.
     pub fn patch_snapshot(&self, name: &str, patch: &Value) -> Vec<String> {
         let patch = patch.to_string();
@@ -231,7 +237,7 @@ impl Target {
     /// said.
     pub fn snapshot_page(&self, namespace: Option<&str>, selector: &str, next: &str) -> Vec<String> {
         let selector = format!("&labelSelector={}", escape::query(selector));
-        self.page("/apis/snapshot.storage.k8s.io/v1", namespace, "volumesnapshots", &selector, next)
+        self.page(SNAPSHOT_API, namespace, "volumesnapshots", &selector, next)
     }
 
     /// Reads one page of the claims, likewise.
@@ -269,14 +275,31 @@ impl Target {
         self.call(self.request_timeout, &[&change, kind].concat())
     }
 
+    /// Reads one VolumeSnapshotClass.
+    pub fn get_class(&self, name: &str) -> Vec<String> {
+        self.call(self.request_timeout, &["get", "--raw", &format!("{SNAPSHOT_API}/volumesnapshotclasses/{name}")])
+    }
+
     /// Reads one VolumeSnapshotContent.
     pub fn get_content(&self, name: &str) -> Vec<String> {
         self.call(self.request_timeout, &["get", "--raw", &format!("{CONTENT_PATH}/{name}")])
     }
 
+    /// Reads one page of the VolumeSnapshotContents.
+    pub fn content_page(&self, next: &str) -> Vec<String> {
+        self.page(SNAPSHOT_API, None, "volumesnapshotcontents", "", next)
+    }
+
     /// Creates the VolumeSnapshotContent whose manifest comes on stdin.
     pub fn create_content(&self) -> Vec<String> {
         self.call(self.request_timeout, &["create", "--raw", CONTENT_PATH, "-f", "-"])
+    }
+
+    /// Puts every object in the list on stdin in the place of the one that it was, in the version that it was, and prints
+    /// `NAMESPACE/NAME` of each that it is through with. It creates none.
+    pub fn replace(&self) -> Vec<String> {
+        // What was just read needs no check against the schema.
+        self.call(self.request_timeout, &["replace", "--validate=false", "-f", "-", PRINT_NAME])
     }
 
     /// Changes one VolumeSnapshotContent by a JSON patch.

@@ -139,12 +139,10 @@ impl Api {
         let old = self.get(kind, key)?;
         let mut new = old.clone();
         merge(&mut new, patch);
-        let (Kind { plural, group, .. }, name) = (kind, name(key));
+        let name = name(key);
         let meta = |object: &Value, field: &str| object["metadata"][field].clone();
         if meta(&new, "resourceVersion") != meta(&old, "resourceVersion") {
-            return Err(format!(
-                "Error from server (Conflict): Operation cannot be fulfilled on {plural}{group} \"{name}\": the object has been modified; please apply your changes to the latest version and try again"
-            ));
+            return Err(modified(kind, name));
         }
         let (finalizers, before) = (finalizers(&new), finalizers(&old));
         let more = finalizers.iter().find(|finalizer| !before.contains(finalizer));
@@ -155,6 +153,18 @@ impl Api {
             ));
         }
         Ok(if new == old { old } else { self.store(kind, new) })
+    }
+
+    /// Puts an object in the place of the one that it was, if that is still in its version. Its status is not touched.
+    pub fn replace(&self, kind: Kind, key: &str, object: &Value) -> Answer {
+        let _lock = self.lock();
+        let old = self.get(kind, key)?;
+        if object["metadata"]["resourceVersion"] != old["metadata"]["resourceVersion"] {
+            return Err(modified(kind, name(key)));
+        }
+        let mut new = object.clone();
+        new["status"] = old["status"].clone();
+        Ok(self.store(kind, new))
     }
 
     /// A JSON patch (RFC 6902) of `test` and `replace`.
@@ -317,6 +327,12 @@ pub fn content_of(key: &str) -> String {
 
 fn name(key: &str) -> &str {
     key.rsplit('/').next().unwrap()
+}
+
+fn modified(Kind { plural, group, .. }: Kind, name: &str) -> String {
+    format!(
+        "Error from server (Conflict): Operation cannot be fulfilled on {plural}{group} \"{name}\": the object has been modified; please apply your changes to the latest version and try again"
+    )
 }
 
 fn finalizers(object: &Value) -> Vec<String> {

@@ -54,8 +54,9 @@ fn main() {
     let api = Api::of(&call.dir);
     for change in faults.iter().filter_map(|fault| fault.get("change")) {
         let (key, patch) = (change["key"].as_str().unwrap(), serde_json::from_str(change["patch"].as_str().unwrap()));
+        let kind = if key.contains('/') { SNAPSHOTS } else { CONTENTS };
         // It may be gone already.
-        let _ = api.as_ref().unwrap().merge(SNAPSHOTS, key, &patch.unwrap());
+        let _ = api.as_ref().unwrap().merge(kind, key, &patch.unwrap());
     }
     if first("hang").is_some() {
         call.hold(Duration::MAX);
@@ -96,6 +97,8 @@ fn kind(args: &[String], script: &str) -> &'static str {
         _ if has("config") => "config",
         // A change of many, whichever way.
         _ if has("label") || has("patch") && has("-f") => "label",
+        _ if has("replace") => "replace",
+        _ if has("get") && path.contains("/volumesnapshotcontents?limit=") => "contents",
         _ if has("patch") && content => "patchContent",
         _ if has("patch") => "patch",
         _ if has("delete") && content => "deleteContent",
@@ -244,6 +247,7 @@ impl Call {
         }
         let answer = match self.kind {
             "page" => Ok(self.page(api, SNAPSHOTS)),
+            "contents" => Ok(self.page(api, CONTENTS)),
             "claims" => Ok(self.page(api, CLAIMS)),
             "namespaces" => Ok(self.page(api, NAMESPACES)),
             "get" => api.get(SNAPSHOTS, &self.key()),
@@ -253,7 +257,7 @@ impl Call {
             "patchContent" => api.patch(CONTENTS, &self.key(), &self.patch()),
             "delete" => api.delete(SNAPSHOTS, &self.key(), &conditions(&input)),
             "deleteContent" => api.delete(CONTENTS, &self.key(), &conditions(&input)),
-            "label" => self.label(api, &input, faults),
+            "label" | "replace" => self.label(api, &input, faults),
             _ => self.end(64, "the fake kubectl does not know this call"),
         };
         if faults.iter().any(|fault| fault.get("kill").is_some()) {
@@ -314,7 +318,7 @@ impl Call {
         json!({"kind": "List", "items": of(SNAPSHOTS).chain(of(CLAIMS)).collect::<Vec<_>>()})
     }
 
-    /// Does as `kubectl label -f -` and `kubectl patch -f -` do: one object after the other, whatever becomes of those
+    /// Does as `kubectl label -f -`, `kubectl patch -f -` and `kubectl replace -f -` do: one object after the other, whatever becomes of those
     /// before, and all refusals at the end.
     fn label(&self, api: &Api, input: &str, faults: &[Value]) -> Answer {
         let list: Value = serde_json::from_str(input).unwrap();
@@ -334,11 +338,15 @@ impl Call {
                 Some((None, _)) => self.hold(Duration::MAX),
                 None => {}
             }
-            let word = |field: &str| item["metadata"][field].as_str().unwrap();
+            let word = |field: &str| item["metadata"][field].as_str().unwrap_or_default();
             let key = format!("{}/{}", word("namespace"), word("name"));
             let forbidden = forbids.iter().any(|forbidden| key.contains(forbidden.as_str().unwrap()));
             let outcome = match &patch {
                 _ if forbidden => Err(forbidden_words(&key)),
+                _ if self.kind == "replace" => api
+                    .replace(CONTENTS, word("name"), item)
+                    .map(drop)
+                    .map_err(|words| words.replacen("): ", "): error when replacing \"STDIN\": ", 1)),
                 Some(patch) => api.merge(SNAPSHOTS, &key, patch).map(drop),
                 None => given(api, &key, self.args.last().unwrap()),
             };

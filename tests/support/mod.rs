@@ -64,7 +64,7 @@ pub enum Fault {
     Hang,
     /// Before it is done, this line of shell runs in the scenario's directory.
     Run(&'static str),
-    /// Before it is done, somebody changes the VolumeSnapshot with this key by this merge patch.
+    /// Before it is done, somebody changes the VolumeSnapshot with this key, or the content, by this merge patch.
     Change(&'static str, &'static str),
     /// It is done, and then kills who made it.
     Kill,

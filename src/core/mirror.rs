@@ -1,0 +1,244 @@
+//! What a VolumeSnapshotContent says of its VolumeSnapshot, so that stored data can be told apart when that is gone. Decides
+//! what is to be changed; must not know how it is sent.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use crate::core::labels;
+use crate::core::observed::Snapshot;
+
+/// A bound VolumeSnapshot, with what its content is to say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    uid: String,
+    content: String,
+    labels: BTreeMap<String, String>,
+    annotations: BTreeMap<String, String>,
+}
+
+/// Of a VolumeSnapshot what is mirrored; none where there is nothing to mirror it on, or where it is going: what the content
+/// says is then the last that is known.
+#[derive(Debug)]
+pub struct Bound(Option<Source>);
+
+impl From<Snapshot> for Bound {
+    fn from(snapshot: Snapshot) -> Bound {
+        let meta = snapshot.metadata;
+        let content = snapshot.status.bound_volume_snapshot_content_name;
+        let content = content.filter(|name| !name.is_empty() && meta.deletion_timestamp.is_none());
+        let ours =
+            |all: BTreeMap<String, String>| all.into_iter().filter(|(key, _)| labels::is_mirrored(key)).collect();
+        Bound(content.map(|content| Source {
+            namespace: meta.namespace,
+            name: meta.name,
+            uid: meta.uid,
+            content,
+            labels: ours(meta.labels),
+            annotations: ours(meta.annotations),
+        }))
+    }
+}
+
+/// VolumeSnapshots by their uid.
+#[derive(Debug, Default)]
+pub struct Sources(BTreeMap<String, Source>);
+
+/// What a content is to say differently, key by key; none for a key that goes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Change {
+    /// Labels.
+    pub labels: BTreeMap<String, Option<String>>,
+    /// Annotations.
+    pub annotations: BTreeMap<String, Option<String>>,
+}
+
+impl FromIterator<Bound> for Sources {
+    fn from_iter<I: IntoIterator<Item = Bound>>(all: I) -> Sources {
+        Sources(all.into_iter().filter_map(|bound| Some((bound.0.as_ref()?.uid.clone(), bound.0?))).collect())
+    }
+}
+
+impl Sources {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// What `content`, an object as it was read, is to say differently, and of which VolumeSnapshot; none if it says it
+    /// already, if it is going, or if it and its VolumeSnapshot do not name each other.
+    pub fn change(&self, content: &Value) -> Option<(&Source, Change)> {
+        let meta = &content["metadata"];
+        let source = self.0.get(content["spec"]["volumeSnapshotRef"]["uid"].as_str()?)?;
+        if meta["name"] != source.content.as_str() || !meta["deletionTimestamp"].is_null() {
+            return None;
+        }
+        let change = Change {
+            labels: difference(&meta["labels"], &source.labels),
+            annotations: difference(&meta["annotations"], &source.annotations),
+        };
+        (change != Change::default()).then_some((source, change))
+    }
+}
+
+/// What makes the mirrored keys of `old` those of `new`.
+fn difference(old: &Value, new: &BTreeMap<String, String>) -> BTreeMap<String, Option<String>> {
+    let set = new.iter().filter(|(key, value)| old[key.as_str()] != value.as_str());
+    let set = set.map(|(key, value)| (key.clone(), Some(value.clone())));
+    let taken = old.as_object().into_iter().flat_map(Map::keys);
+    let taken = taken.filter(|key| labels::is_mirrored(key) && !new.contains_key(*key)).map(|key| (key.clone(), None));
+    set.chain(taken).collect()
+}
+
+impl Change {
+    /// Makes the change on an object; nothing else of it is touched.
+    pub fn apply(&self, content: &mut Value) {
+        for (field, changes) in [("labels", &self.labels), ("annotations", &self.annotations)] {
+            if changes.is_empty() {
+                continue;
+            }
+            let all = &mut content["metadata"][field];
+            if !all.is_object() {
+                *all = json!({});
+            }
+            for (key, value) in changes {
+                match (value, all.as_object_mut()) {
+                    (Some(value), _) => all[key] = json!(value),
+                    (None, Some(all)) => drop(all.remove(key)),
+                    (None, None) => {}
+                }
+            }
+        }
+    }
+
+    /// In words: labels with their values, annotations by their keys alone, as `+type=adhoc`, `-delete-after`, `+claim`.
+    pub fn words(&self) -> Vec<String> {
+        let short = |key: &String| key.trim_start_matches(labels::PREFIX).to_string();
+        let labels = self.labels.iter().map(|(key, value)| match value {
+            Some(value) => format!("+{}={value}", short(key)),
+            None => format!("-{}", short(key)),
+        });
+        let annotations = self.annotations.iter().map(|(key, value)| match value {
+            Some(_) => format!("+{}", short(key)),
+            None => format!("-{}", short(key)),
+        });
+        labels.chain(annotations).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn snapshot(change: &Value) -> Snapshot {
+        let mut snapshot = json!({
+            "metadata": {
+                "namespace": "shop", "name": "data-1", "uid": "u1",
+                "labels": {"backup-ns.sh/type": "adhoc", "team": "x"},
+                "annotations": {"backup-ns.sh/claim": "{}", "note": "y"},
+            },
+            "status": {"boundVolumeSnapshotContentName": "c1"},
+        });
+        for (pointer, value) in change.as_object().unwrap() {
+            let (parent, key) = pointer.rsplit_once('/').unwrap();
+            snapshot.pointer_mut(parent).unwrap()[key] = value.clone();
+        }
+        serde_json::from_value(snapshot).unwrap()
+    }
+
+    fn content() -> Value {
+        json!({
+            "metadata": {
+                "name": "c1", "resourceVersion": "7",
+                "labels": {"backup-ns.sh/delete-after": "2026-01-01", "snapshot.storage.kubernetes.io/managed-by": "node"},
+                "annotations": {
+                    "backup-ns.sh/clone-of": "shop/old", "backup-ns.sh/rebound-from": "c0", "backup-ns.sh/claim": "old",
+                    "backup-ns.sh/of-the-older-tool": "1", "note": "z",
+                },
+            },
+            "spec": {"volumeSnapshotRef": {"uid": "u1"}, "unknown": [1]},
+            "status": {"readyToUse": true},
+        })
+    }
+
+    fn sources(snapshot: Snapshot) -> Sources {
+        [Bound::from(snapshot)].into_iter().collect()
+    }
+
+    #[test]
+    fn ours_is_added_changed_and_taken_away_and_nothing_else_is_touched() {
+        let sources = sources(snapshot(&json!({})));
+        let mut object = content();
+        let (source, change) = sources.change(&object).unwrap();
+        assert_eq!((source.namespace.as_str(), source.name.as_str()), ("shop", "data-1"));
+        assert_eq!(change.words(), ["-delete-after", "+type=adhoc", "+claim", "-of-the-older-tool"]);
+        change.apply(&mut object);
+        let mut expected = content();
+        expected["metadata"]["labels"] =
+            json!({"backup-ns.sh/type": "adhoc", "snapshot.storage.kubernetes.io/managed-by": "node"});
+        expected["metadata"]["annotations"] = json!({
+            "backup-ns.sh/clone-of": "shop/old", "backup-ns.sh/rebound-from": "c0", "backup-ns.sh/claim": "{}", "note": "z",
+        });
+        assert_eq!(object, expected);
+        assert_eq!(sources.change(&object), None, "a second time there is nothing to do");
+    }
+
+    #[test]
+    fn a_content_without_metadata_of_its_own_gets_it() {
+        let mut object = json!({"metadata": {"name": "c1"}, "spec": {"volumeSnapshotRef": {"uid": "u1"}}});
+        let sources = sources(snapshot(&json!({})));
+        sources.change(&object).unwrap().1.apply(&mut object);
+        assert_eq!(object["metadata"]["labels"], json!({"backup-ns.sh/type": "adhoc"}));
+        assert_eq!(object["metadata"]["annotations"], json!({"backup-ns.sh/claim": "{}"}));
+    }
+
+    #[test]
+    fn what_only_contents_say_is_not_taken_from_a_snapshot() {
+        let sources = sources(snapshot(&json!({"/metadata/annotations": {"backup-ns.sh/clone-of": "another/one"}})));
+        let (_, change) = sources.change(&content()).unwrap();
+        assert!(!change.annotations.contains_key(labels::CLONE_OF), "{change:?}");
+    }
+
+    #[test]
+    fn who_does_not_name_each_other_is_left_alone() {
+        for change in [
+            json!({"/metadata/deletionTimestamp": "2026-11-22T12:00:00Z"}),
+            json!({"/status/boundVolumeSnapshotContentName": "c2"}),
+            json!({"/status/boundVolumeSnapshotContentName": null}),
+            json!({"/metadata/uid": "u2"}),
+        ] {
+            assert_eq!(sources(snapshot(&change)).change(&content()), None, "{change}");
+        }
+        let mut going = content();
+        going["metadata"]["deletionTimestamp"] = json!("2026-11-22T12:00:00Z");
+        assert_eq!(sources(snapshot(&json!({}))).change(&going), None);
+        assert_eq!(sources(snapshot(&json!({}))).change(&json!({})), None);
+    }
+
+    proptest! {
+        #[test]
+        fn once_changed_both_say_the_same(
+            old in prop::collection::btree_map("(backup-ns.sh/)?[a-c]", "[xy]", 0..5),
+            new in prop::collection::btree_map("(backup-ns.sh/)?[a-c]", "[xy]", 0..5),
+        ) {
+            let mut object = content();
+            object["metadata"]["labels"] = json!(old);
+            let sources = sources(snapshot(&json!({"/metadata/labels": new})));
+            if let Some((_, change)) = sources.change(&object) {
+                change.apply(&mut object);
+            }
+            let after: BTreeMap<String, String> = serde_json::from_value(object["metadata"]["labels"].clone()).unwrap();
+            let split = |all: &BTreeMap<String, String>, ours: bool| -> BTreeMap<String, String> {
+                all.clone().into_iter().filter(|(key, _)| key.starts_with(labels::PREFIX) == ours).collect()
+            };
+            prop_assert_eq!(split(&after, true), split(&new, true));
+            prop_assert_eq!(split(&after, false), split(&old, false));
+        }
+    }
+}
