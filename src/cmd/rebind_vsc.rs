@@ -1,9 +1,367 @@
-//! Not built yet.
+//! `rebind-vsc`: a VolumeSnapshot again for stored data whose VolumeSnapshot, or whole namespace, is gone.
+//!
+//! What is done is done in an order that may leak, but loses nothing, and that another call goes on with: the old content is
+//! told to keep its data, a new content and a VolumeSnapshot are made for the same data, and once they are ready the old
+//! content goes, as an object alone. Two contents for one piece of data must not stay: whoever deleted the one with its
+//! data would empty the other.
 
-use crate::config::{Global, Rebind};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::cmd::now;
+use crate::cmd::show::show;
+use crate::config::{Global, Rebind as Config};
+use crate::core::escape::Secrets;
+use crate::core::labels;
+use crate::core::observed::{Content, Meta, Readiness, Snapshot};
+use crate::core::plan::{self, Step as Planned};
+use crate::core::rebind::{self, No, Pair, Rebind};
+use crate::core::target::delete_options;
+use crate::delete::object;
 use crate::exit::{Exit, Fail};
+use crate::kubectl::{self, Kubectl, Refusal};
+use crate::process::ProcessError;
 use crate::report::Reporter;
+use crate::watch::Watch;
 
-pub fn run(_global: &Global, _rebind: &Rebind, _reporter: &Reporter) -> Result<(), Fail> {
-    Err(Fail::new(Exit::Failed, "not built yet"))
+/// How often a change is tried again that loses to other changes of the same object.
+const TRIES: usize = 5;
+
+/// Rebinds one content.
+///
+/// # Errors
+/// As the exit codes say; whatever happens, the data stays, and the same call again goes on.
+pub fn run(global: &Global, config: &Config, reporter: &Reporter) -> Result<(), Fail> {
+    let kubectl = Kubectl::connect(&global.asked, Secrets::default(), global.retry_timeout)?;
+    let Some(old) = content(&kubectl, &config.content)? else {
+        let done = reporter.step("look", |_| {
+            let done = rebound(&kubectl, &config.content)?;
+            Ok((done, "an earlier call was through with it".into()))
+        })?;
+        return told(global, reporter, &config.content, &done, &[]);
+    };
+    let reference = &old.spec.volume_snapshot_ref;
+    let namespace = global.asked.namespace.as_ref().unwrap_or(&reference.namespace);
+    let work = Work {
+        kubectl: kubectl.in_namespace(namespace),
+        rebind: Rebind {
+            old: &old,
+            namespace,
+            name: config.name.as_ref().unwrap_or(&reference.name),
+            classless: is_classless(&kubectl, &old)?,
+        },
+    };
+    let pair = reporter.step("look", |_| {
+        let pair = work.look(global)?;
+        Ok((pair, format!("{} of {}/{}, bound to nothing", old.metadata.name, reference.namespace, reference.name)))
+    })?;
+    let mut notes = Vec::new();
+    if let Some(date) = &pair.dropped {
+        notes.push(format!("{}={date} is not taken along: it would be swept in the next night", labels::DELETE_AFTER));
+    }
+    if !old.metadata.labels.keys().any(|key| labels::is_mirrored(key)) {
+        notes.push(
+            "the old content says nothing of its snapshot, so that the new one has no labels; nothing prunes it".into(),
+        );
+    }
+    if work.rebind.classless && old.spec.volume_snapshot_class_name.is_some() {
+        notes.push("the VolumeSnapshotClass that it was cut by is gone, and not named any more".into());
+    }
+    notes.iter().for_each(|note| tracing::warn!("{note}"));
+    if global.dry_run {
+        let steps = work.steps(&pair, config.ready_timeout);
+        return show(reporter, global.output, &json!({"dryRun": true, "steps": steps, "notes": notes}), || {
+            plan::text(&steps)
+        });
+    }
+    let made = work.make(&pair, config, reporter)?;
+    told(global, reporter, &config.content, &made, &notes)
+}
+
+/// What came of it.
+fn told(global: &Global, reporter: &Reporter, old: &str, made: &Snapshot, notes: &[String]) -> Result<(), Fail> {
+    let Meta { namespace, name, .. } = &made.metadata;
+    let content = made.status.bound_volume_snapshot_content_name.as_deref().unwrap_or_default();
+    let next = format!("backup-ns restore {name} -n {namespace}");
+    let value = json!({
+        "namespace": namespace, "volumeSnapshot": name, "volumeSnapshotContent": content, "reboundFrom": old,
+        "notes": notes, "next": next,
+    });
+    show(reporter, global.output, &value, || {
+        format!("{namespace}/{name} is ready, bound to {content} in the place of {old}\nnext: {next}\n")
+    })
+}
+
+/// The VolumeSnapshot that an earlier call made from the content `name`, which is gone.
+fn rebound(kubectl: &Kubectl, name: &str) -> Result<Snapshot, Fail> {
+    let page = |next: &str| kubectl.target.content_page(next);
+    let found: Vec<Rebound> = match kubectl.pages::<Content, Rebound>(page, |_| ()) {
+        // Whoever may not list them is told what is known: that there is none of this name.
+        Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => Vec::new(),
+        found => found.map_err(|error| kubectl::fail(&error))?,
+    };
+    let is_it =
+        |content: &Content| content.metadata.annotations.get(labels::REBOUND_FROM).is_some_and(|from| from == name);
+    let Some(content) = found.into_iter().filter_map(|found| found.0).find(is_it) else {
+        return Err(Fail::new(Exit::Precondition, format!("there is no VolumeSnapshotContent {name}"))
+            .remedy(format!("see which there are: kubectl get volumesnapshotcontents -l {}", labels::PVC)));
+    };
+    let reference = &content.spec.volume_snapshot_ref;
+    let bound = snapshot(&kubectl.in_namespace(&reference.namespace), &reference.name)?;
+    bound.filter(|bound| bound.metadata.uid == reference.uid).ok_or_else(|| {
+        let new = &content.metadata.name;
+        Fail::new(Exit::Precondition, format!("{name} was rebound as {new}, whose VolumeSnapshot is gone again"))
+            .remedy(format!("backup-ns rebind-vsc {new}"))
+    })
+}
+
+/// A content that took the place of another.
+struct Rebound(Option<Content>);
+
+impl From<Content> for Rebound {
+    fn from(content: Content) -> Rebound {
+        Rebound(Some(content).filter(|content| content.metadata.annotations.contains_key(labels::REBOUND_FROM)))
+    }
+}
+
+/// Whether the VolumeSnapshotClass of a content is not there. Who may not look takes it to be there.
+fn is_classless(kubectl: &Kubectl, content: &Content) -> Result<bool, Fail> {
+    let Some(class) = &content.spec.volume_snapshot_class_name else { return Ok(true) };
+    match kubectl.json::<Value>(&kubectl.target.get_class(class)) {
+        Err(error) if kubectl::refusal(&error) == Refusal::NotFound => Ok(true),
+        Err(error) if kubectl::refusal(&error) != Refusal::Forbidden => Err(kubectl::fail(&error)),
+        _ => Ok(false),
+    }
+}
+
+fn content(kubectl: &Kubectl, name: &str) -> Result<Option<Content>, Fail> {
+    found(object(kubectl, &kubectl.target.get_content(name), name, |content: &Content| &content.metadata))
+}
+
+fn snapshot(kubectl: &Kubectl, name: &str) -> Result<Option<Snapshot>, Fail> {
+    found(object(kubectl, &kubectl.target.get_snapshot(name), name, |snapshot: &Snapshot| &snapshot.metadata))
+}
+
+/// What is not there is none.
+fn found<T>(answer: Result<T, ProcessError>) -> Result<Option<T>, Fail> {
+    match answer {
+        Ok(object) => Ok(Some(object)),
+        Err(error) if kubectl::refusal(&error) == Refusal::NotFound => Ok(None),
+        Err(error) => Err(kubectl::fail(&error)),
+    }
+}
+
+fn not((what, remedy): No) -> Fail {
+    Fail::new(Exit::Precondition, what).remedy(remedy)
+}
+
+/// What one run goes by.
+struct Work<'a> {
+    /// For the namespace of the new VolumeSnapshot.
+    kubectl: Kubectl,
+    rebind: Rebind<'a>,
+}
+
+impl Work<'_> {
+    /// Looks whether it can be done, and with what.
+    fn look(&self, global: &Global) -> Result<Pair, Fail> {
+        let Rebind { old, namespace, name, .. } = self.rebind;
+        let reference = &old.spec.volume_snapshot_ref;
+        let bound = snapshot(&self.kubectl.in_namespace(&reference.namespace), &reference.name)?;
+        rebind::judge_old(old, bound.as_ref()).map_err(not)?;
+        let today = global.zone.local(now()).date_naive();
+        let pair = self.rebind.pair(today).ok_or_else(|| Fail::new(Exit::Precondition, "nothing is stored"))?;
+        let taken = self.taken()?;
+        if let Some(found) = content(&self.kubectl, &rebind::new_name(old))? {
+            self.rebind.judge_content(&found, taken.as_ref()).map_err(not)?;
+        }
+        if taken.is_none() {
+            // Whether the namespace is there, and whether this may be made in it.
+            let target = &self.kubectl.target;
+            match self.kubectl.act(&target.try_snapshot(), &pair.snapshot.to_string()) {
+                Err(error)
+                    if error.said().contains("namespaces \"") && kubectl::refusal(&error) == Refusal::NotFound =>
+                {
+                    let what = format!("the namespace {namespace} is not there");
+                    let remedy = format!("kubectl create namespace {namespace}, or name another one with -n");
+                    return Err(Fail::new(Exit::Precondition, what).remedy(remedy));
+                }
+                Err(error) if kubectl::refusal(&error) == Refusal::AlreadyExists => {
+                    let what = format!("somebody else made {namespace}/{name} meanwhile");
+                    return Err(Fail::new(Exit::Precondition, what).remedy("run this again"));
+                }
+                // Somebody else's admission cannot be asked beforehand; it is asked when it is done.
+                Err(error) if error.said().contains("does not support dry run") => {}
+                answer => answer.map_err(|error| kubectl::fail(&error))?,
+            }
+        }
+        Ok(pair)
+    }
+
+    /// The VolumeSnapshot that has the name of the new one and is it; none if the name is free.
+    fn taken(&self) -> Result<Option<Snapshot>, Fail> {
+        let taken = snapshot(&self.kubectl, self.rebind.name)?;
+        if let Some(taken) = &taken {
+            self.rebind.judge_snapshot(taken).map_err(not)?;
+        }
+        Ok(taken)
+    }
+
+    /// The steps, with the very calls.
+    fn steps(&self, pair: &Pair, limit: Duration) -> Vec<Planned> {
+        let (target, old) = (&self.kubectl.target, self.rebind.old);
+        let (meta, name) = (&old.metadata, &old.metadata.name);
+        let mut steps = Vec::new();
+        if old.spec.deletion_policy != "Retain" {
+            let patch = target.patch_content(name, &rebind::retain_patch(meta));
+            steps.push(Planned::new(format!("Have the VolumeSnapshotContent {name} keep its data")).kubectl(&patch));
+        }
+        let content = Planned::new(format!("Create the VolumeSnapshotContent {}", rebind::new_name(old)));
+        steps.push(content.kubectl(&target.create_content()).manifest(pair.content.clone()));
+        let snapshot = Planned::new(format!("Create the VolumeSnapshot {}/{}", target.namespace, self.rebind.name));
+        steps.push(snapshot.kubectl(&target.create_snapshot()).manifest(pair.snapshot.clone()));
+        let wait = format!("Wait until it is ready, up to {}", humantime::format_duration(limit));
+        steps.push(Planned::new(wait).kubectl(&target.watch_snapshot(self.rebind.name, None, limit)));
+        let mut last = Planned::new(format!("Delete the VolumeSnapshotContent {name}; the data stays"));
+        if let Some(patch) = rebind::orphan_patch(meta) {
+            last = last.kubectl(&target.patch_content(name, &patch));
+        }
+        steps.push(last.kubectl(&target.delete_content(name)));
+        steps
+    }
+
+    /// Does it, or what an earlier call left of it; the new VolumeSnapshot.
+    fn make(&self, pair: &Pair, config: &Config, reporter: &Reporter) -> Result<Snapshot, Fail> {
+        let old = self.rebind.old;
+        let new = rebind::new_name(old);
+        reporter.step("keep", |_| Ok(((), self.keep()?)))?;
+        reporter.step("content", |_| {
+            self.create(&self.kubectl.target.create_content(), &pair.content)?;
+            // A call that was answered is no proof that this is what is there.
+            let made = content(&self.kubectl, &new)?.ok_or_else(|| self.lost("VolumeSnapshotContent", &new))?;
+            self.rebind.judge_content(&made, self.taken()?.as_ref()).map_err(not)?;
+            Ok(((), format!("{new}, for {}", old.handle().unwrap_or_default())))
+        })?;
+        let made = reporter.step("snapshot", |_| {
+            self.create(&self.kubectl.target.create_snapshot(), &pair.snapshot)?;
+            let made = self.taken()?.ok_or_else(|| self.lost("VolumeSnapshot", self.rebind.name))?;
+            Ok((made, format!("{}/{}", self.rebind.namespace, self.rebind.name)))
+        })?;
+        let made = reporter.step("ready", |step| {
+            let mut watch = Watch::of(&self.kubectl, made, config.ready_timeout);
+            watch.until("ready", step, |readiness| *readiness == Readiness::Ready).map_err(|fail| self.stays(fail))?;
+            let made = watch.snapshot;
+            self.check(&made, &new)?;
+            Ok((made, format!("bound to {new}")))
+        })?;
+        reporter.step("release", |_| Ok(((), self.release()?)))?;
+        Ok(made)
+    }
+
+    /// Has the old content keep its data.
+    fn keep(&self) -> Result<String, Fail> {
+        let name = &self.rebind.old.metadata.name;
+        for _ in 0..TRIES {
+            let Some(now) = self.old_now()? else {
+                let what = format!("somebody deleted the VolumeSnapshotContent {name} meanwhile");
+                return Err(Fail::new(Exit::Failed, what).remedy("run this again: it tells what there is now"));
+            };
+            if now.spec.deletion_policy == "Retain" {
+                return Ok(format!("{name} keeps its data"));
+            }
+            rebind::judge_old(&now, None).map_err(not)?;
+            self.patch(&now, &rebind::retain_patch(&now.metadata))?;
+        }
+        Err(self.unsettled())
+    }
+
+    /// Deletes the old content, and nothing but the object.
+    fn release(&self) -> Result<String, Fail> {
+        let name = &self.rebind.old.metadata.name;
+        for _ in 0..TRIES {
+            let Some(now) = self.old_now()? else { return Ok(format!("{name} is gone")) };
+            let meta = &now.metadata;
+            if now.spec.deletion_policy != "Retain" {
+                return Err(self.unsettled());
+            }
+            if let Some(patch) = rebind::orphan_patch(meta) {
+                self.patch(&now, &patch)?;
+                continue;
+            }
+            if meta.deletion_timestamp.is_some() {
+                return Ok(format!("{name} is deleted, its data stays"));
+            }
+            let conditions = json!({"uid": meta.uid, "resourceVersion": meta.resource_version});
+            match self.kubectl.act(&self.kubectl.target.delete_content(name), &delete_options(&conditions)) {
+                Ok(()) => return Ok(format!("{name} is deleted, its data stays")),
+                // Somebody changed it, or a first request was heard: a fresh look tells.
+                Err(error) if matches!(kubectl::refusal(&error), Refusal::Conflict | Refusal::NotFound) => {}
+                Err(error) => return Err(self.stays(kubectl::fail(&error))),
+            }
+        }
+        Err(self.unsettled())
+    }
+
+    /// The old content as it is now; none if it is gone.
+    fn old_now(&self) -> Result<Option<Content>, Fail> {
+        let old = self.rebind.old;
+        let now = content(&self.kubectl, &old.metadata.name)?.filter(|now| now.metadata.uid == old.metadata.uid);
+        match now {
+            Some(now) if now.spec.volume_snapshot_ref.uid != old.spec.volume_snapshot_ref.uid => Err(self.unsettled()),
+            now => Ok(now),
+        }
+    }
+
+    /// Patches the old content in this very version. One that was changed meanwhile is looked at again.
+    fn patch(&self, now: &Content, patch: &Value) -> Result<(), Fail> {
+        let Err(error) = self.kubectl.act(&self.kubectl.target.patch_content(&now.metadata.name, patch), "") else {
+            return Ok(());
+        };
+        let overtaken =
+            self.old_now()?.is_none_or(|later| later.metadata.resource_version != now.metadata.resource_version);
+        if overtaken { Ok(()) } else { Err(self.stays(kubectl::fail(&error))) }
+    }
+
+    /// Creates an object; one that is there already, from an earlier call or an earlier request of this one, is looked at by
+    /// the caller.
+    fn create(&self, args: &[String], manifest: &Value) -> Result<(), Fail> {
+        match self.kubectl.act(args, &manifest.to_string()) {
+            Err(error) if kubectl::refusal(&error) == Refusal::AlreadyExists => Ok(()),
+            answer => answer.map_err(|error| self.stays(kubectl::fail(&error))),
+        }
+    }
+
+    /// Whether the new VolumeSnapshot and the new content are each other's.
+    fn check(&self, made: &Snapshot, new: &str) -> Result<(), Fail> {
+        let bound = content(&self.kubectl, new)?.ok_or_else(|| self.lost("VolumeSnapshotContent", new))?;
+        let (is, wanted) = (bound.spec.volume_snapshot_ref.uid.as_str(), made.metadata.uid.as_str());
+        if is != wanted || made.status.bound_volume_snapshot_content_name.as_deref() != Some(new) {
+            let what = format!("{} is ready, but not bound to {new}", made.metadata.name);
+            return Err(self.stays(Fail::new(Exit::Snapshot, what)));
+        }
+        self.rebind.judge_content(&bound, Some(made)).map_err(not)
+    }
+
+    fn lost(&self, kind: &str, name: &str) -> Fail {
+        self.stays(Fail::new(Exit::Snapshot, format!("the {kind} {name} was made and is not there")))
+    }
+
+    fn unsettled(&self) -> Fail {
+        let what = format!("somebody else is changing the VolumeSnapshotContent {}", self.rebind.old.metadata.name);
+        self.stays(Fail::new(Exit::Failed, what))
+    }
+
+    /// A failure on the way: what is safe, and what to do.
+    fn stays(&self, fail: Fail) -> Fail {
+        let old = &self.rebind.old.metadata.name;
+        let see = format!("see kubectl describe volumesnapshotcontent {}", rebind::new_name(self.rebind.old));
+        match fail.exit {
+            // What is missing has its own remedy.
+            Exit::Precondition => fail,
+            _ => fail.remedy(format!(
+                "the stored data is untouched, and {old} still names it; {see}, then run this again: it goes on"
+            )),
+        }
+    }
 }

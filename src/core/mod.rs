@@ -19,6 +19,7 @@ pub mod plan;
 pub mod pod;
 pub mod proof;
 pub mod quantity;
+pub mod rebind;
 pub mod removal;
 pub mod restore;
 pub mod retention;

@@ -1,1 +1,369 @@
-//! Stored data whose VolumeSnapshot or namespace is gone.
+//! `sync-metadata-to-vsc` and `rebind-vsc`: stored data is told apart, and brought back, when its VolumeSnapshot or its whole
+//! namespace is gone.
+
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::{Value, json};
+
+use crate::kit::*;
+
+/// A driver that is not there.
+const AWAY: &str = "away.backup-ns.sh";
+
+/// The stored data of a test's snapshot; whatever contents name it go with the test, and the data with them.
+struct Stored(String);
+
+impl Stored {
+    /// That of the snapshot that has this content.
+    fn of(content: &str) -> Stored {
+        let handle = handle(&content_object(content));
+        assert!(!handle.is_empty(), "{content}");
+        Stored(handle)
+    }
+
+    /// The contents that name it.
+    fn contents(&self) -> Vec<Value> {
+        let list: Value = serde_json::from_str(&kubectl(&["get", "volumesnapshotcontents", "-o", "json"])).unwrap();
+        let ours = |content: &&Value| handle(content) == self.0;
+        list["items"].as_array().unwrap().iter().filter(ours).cloned().collect()
+    }
+}
+
+impl Drop for Stored {
+    fn drop(&mut self) {
+        for content in self.contents() {
+            let name = content["metadata"]["name"].as_str().unwrap();
+            let going = json!({
+                "metadata": {"annotations": {"snapshot.storage.kubernetes.io/volumesnapshot-being-deleted": "yes"}},
+                "spec": {"deletionPolicy": "Delete"},
+            });
+            if content["spec"]["driver"] == AWAY {
+                // Nobody lets it go.
+                kubectl_with(&["delete", "volumesnapshotcontent", name, "--wait=false"], "");
+                let patch = r#"{"metadata":{"finalizers":null}}"#;
+                kubectl_with(&["patch", "volumesnapshotcontent", name, "--type=merge", "-p", patch], "");
+                continue;
+            }
+            kubectl_with(&["patch", "volumesnapshotcontent", name, "--type=merge", "-p", &going.to_string()], "");
+            // The snapshot controller makes a living snapshot a content again.
+            let of = |field: &str| content["spec"]["volumeSnapshotRef"][field].as_str().unwrap();
+            kubectl_with(&["delete", "volumesnapshot", of("name"), "-n", of("namespace")], "");
+            kubectl_with(&["delete", "volumesnapshotcontent", name, "--wait=false"], "");
+        }
+    }
+}
+
+fn handle(content: &Value) -> String {
+    let handles = [&content["status"]["snapshotHandle"], &content["spec"]["source"]["snapshotHandle"]];
+    handles.into_iter().find_map(Value::as_str).unwrap_or_default().to_string()
+}
+
+fn content_object(name: &str) -> Value {
+    serde_json::from_str(&kubectl(&["get", "volumesnapshotcontent", name, "-o", "json"])).unwrap()
+}
+
+/// A snapshot that is ready, with its content mirrored.
+fn mirrored(tenant: &Tenant, name: &str, labels: &Value) -> (String, Stored) {
+    tenant.snapshot(name, labels);
+    let content = tenant.content(name);
+    let stored = Stored::of(&content);
+    sync(tenant, &[]);
+    (content, stored)
+}
+
+/// Mirrors; the account.
+fn sync(tenant: &Tenant, args: &[&str]) -> Value {
+    let done = tenant.run(&[&["sync-metadata-to-vsc"], args].concat(), |_| ()).done();
+    done.assert(0, &[]);
+    serde_json::from_str(&done.stdout).unwrap()
+}
+
+/// Rebinds; the result.
+fn rebind(tenant: &Tenant, content: &str, args: &[&str]) -> Value {
+    let done = tenant.run(&[&["rebind-vsc", content], args].concat(), |_| ()).done();
+    done.assert(0, &[]);
+    serde_json::from_str(&done.stdout).unwrap()
+}
+
+/// Deletes a VolumeSnapshot as somebody may, behind the back of backup-ns.
+fn lose(tenant: &Tenant, snapshot: &str) {
+    tenant.kubectl(&["delete", "volumesnapshot", snapshot]);
+}
+
+/// Exactly one content names the data, and keeps it; the VolumeSnapshot that it is bound to is ready.
+fn assert_one(tenant: &Tenant, stored: &Stored, snapshot: &str) -> Value {
+    let contents = until("one content is left", 30, || Some(stored.contents()).filter(|contents| contents.len() == 1));
+    let object = tenant.get(&["volumesnapshot", snapshot]);
+    assert_eq!(contents[0]["spec"]["volumeSnapshotRef"]["uid"], object["metadata"]["uid"]);
+    assert_eq!(contents[0]["spec"]["deletionPolicy"], "Retain");
+    assert_eq!(object["status"]["readyToUse"], true);
+    assert_eq!(object["status"]["boundVolumeSnapshotContentName"], contents[0]["metadata"]["name"]);
+    object
+}
+
+/// A volume made from the snapshot holds what the tenant's volume held.
+fn assert_restores(tenant: &Tenant, snapshot: &str) {
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "reader"},
+        "spec": {
+            "restartPolicy": "Never",
+            "containers": [{
+                "name": "reader", "image": "postgres:15", "imagePullPolicy": "IfNotPresent",
+                "command": ["grep", "-qx", "kept", "/data/kept"], "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+            }],
+            "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "restored"}}],
+        },
+    });
+    let items = json!([tenant.claim("restored", "256Mi", Some(snapshot)), pod]);
+    apply(&tenant.namespace, &json!({"apiVersion": "v1", "kind": "List", "items": items}));
+    tenant.kubectl(&["wait", "pod/reader", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=120s"]);
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn a_content_says_what_its_snapshot_says_and_no_more() {
+    let tenant = Tenant::volume("mirror");
+    tenant.snapshot("a", &json!({"backup-ns.sh/delete-after": "2026-01-01", "team": "x"}));
+    let content = tenant.content("a");
+    let _stored = Stored::of(&content);
+    tenant.kubectl(&["annotate", "volumesnapshot", "a", "backup-ns.sh/claim={}"]);
+    // What the older tool left, what somebody else notes, and what contents alone say.
+    kubectl(&["label", "volumesnapshotcontent", &content, "backup-ns.sh/weekly=w01", "team=y"]);
+    kubectl(&["annotate", "volumesnapshotcontent", &content, "backup-ns.sh/clone-of=shop/b"]);
+
+    let before = content_object(&content);
+    let dry = sync(&tenant, &["--dry-run"]);
+    assert_eq!(dry["summary"]["planned"], 1);
+    assert_eq!(content_object(&content), before, "a dry run changes nothing");
+    let account = sync(&tenant, &[]);
+    assert_eq!(account["summary"]["done"], 1, "{account}");
+    assert_eq!(account["contents"][&content]["changes"], dry["contents"][&content]["changes"]);
+    let after = content_object(&content);
+    let labels = json!({
+        "backup-ns.sh/type": "adhoc", "backup-ns.sh/pvc": "data", "backup-ns.sh/delete-after": "2026-01-01", "team": "y",
+    });
+    assert_eq!(after["metadata"]["labels"], labels);
+    let annotations = json!({"backup-ns.sh/claim": "{}", "backup-ns.sh/clone-of": "shop/b"});
+    assert_eq!(after["metadata"]["annotations"], annotations);
+    assert_eq!((&after["spec"], &after["status"]), (&before["spec"], &before["status"]));
+
+    tenant.kubectl(&["label", "volumesnapshot", "a", "backup-ns.sh/delete-after-"]);
+    sync(&tenant, &[]);
+    let unmarked = content_object(&content);
+    assert_eq!(unmarked["metadata"]["labels"]["backup-ns.sh/delete-after"], Value::Null);
+    // Nothing more to do: no write, no new version. This is the old name of the command.
+    let done = tenant.run(&["controller", "syncMetadataToVsc"], |_| ()).done();
+    done.assert(0, &[]);
+    assert_eq!(content_object(&content), unmarked);
+
+    lose(&tenant, "a");
+    sync(&tenant, &[]);
+    assert_eq!(
+        content_object(&content)["metadata"]["labels"],
+        unmarked["metadata"]["labels"],
+        "what is known last stays"
+    );
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn a_lost_snapshot_comes_back_with_what_was_known_of_it() {
+    let tenant = Tenant::volume("rebind");
+    let labels =
+        json!({"backup-ns.sh/retain": "days", "backup-ns.sh/run": "r1", "backup-ns.sh/delete-after": "2026-01-01"});
+    let (content, stored) = mirrored(&tenant, "a", &labels);
+    tenant.run(&["rebind-vsc", &content], |_| ()).done().assert(4, &["bound to", "backup-ns restore a"]);
+    assert_eq!(stored.contents().len(), 1, "nothing was made");
+    lose(&tenant, "a");
+
+    let before = content_object(&content);
+    let dry = rebind(&tenant, &content, &["--dry-run"]);
+    assert_eq!(dry["steps"].as_array().unwrap().len(), 4, "{dry}");
+    assert_eq!((tenant.snapshots(), stored.contents()), (vec![], vec![before]), "a dry run changes nothing");
+
+    let result = rebind(&tenant, &content, &[]);
+    assert_eq!(result["volumeSnapshot"], "a");
+    assert_eq!(result["next"], format!("backup-ns restore a -n {}", tenant.namespace));
+    assert!(result["notes"][0].as_str().unwrap().contains("2026-01-01 is not taken along"), "{result}");
+    let object = assert_one(&tenant, &stored, "a");
+    let expected = json!({
+        "backup-ns.sh/type": "adhoc", "backup-ns.sh/pvc": "data", "backup-ns.sh/retain": "days", "backup-ns.sh/run": "r1",
+    });
+    assert_eq!(object["metadata"]["labels"], expected);
+    assert_restores(&tenant, "a");
+    // A second call finds that all is done, and says the same.
+    assert_eq!(rebind(&tenant, &content, &[])["volumeSnapshotContent"], result["volumeSnapshotContent"]);
+    assert_one(&tenant, &stored, "a");
+
+    // What is rebound can be lost, and be rebound, again; the name may be another one's by now.
+    lose(&tenant, "a");
+    tenant.snapshot("a", &json!({}));
+    let _another = Stored::of(&tenant.content("a"));
+    let content = result["volumeSnapshotContent"].as_str().unwrap();
+    tenant.run(&["rebind-vsc", content], |_| ()).done().assert(4, &["another VolumeSnapshot", "--name"]);
+    rebind(&tenant, content, &["--name", "b"]);
+    assert_one(&tenant, &stored, "b");
+    tenant.run(&["rebind-vsc", "no-such"], |_| ()).done().assert(4, &["no VolumeSnapshotContent no-such"]);
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn a_namespace_that_was_deleted_gets_its_data_back() {
+    let tenant = Tenant::volume("gone");
+    // Under Delete the content would go along: somebody sets it to Retain, and back again before it is looked for.
+    let (content, stored) = mirrored(&tenant, "a", &json!({"backup-ns.sh/daily": "2026-01-01"}));
+    kubectl(&["delete", "namespace", &tenant.namespace]);
+    let policy = r#"{"spec":{"deletionPolicy":"Delete"}}"#;
+    kubectl(&["patch", "volumesnapshotcontent", &content, "--type=merge", "-p", policy]);
+    let without_namespace = |command: &mut std::process::Command| {
+        let args: Vec<_> = command.get_args().map(std::ffi::OsStr::to_os_string).collect();
+        let program = command.get_program().to_os_string();
+        let at = args.iter().position(|arg| arg == "-n").unwrap();
+        let rest: Vec<_> = args[..at].iter().chain(&args[at + 2..]).cloned().collect();
+        *command = std::process::Command::new(program);
+        command.args(rest);
+    };
+    let missing = tenant.run(&["rebind-vsc", &content], without_namespace).done();
+    missing.assert(4, &["is not there", &format!("kubectl create namespace {}", tenant.namespace)]);
+    assert_eq!(stored.contents().len(), 1, "nothing was made");
+    kubectl(&["create", "namespace", &tenant.namespace]);
+    let done = tenant.run(&["rebind-vsc", &content], without_namespace).done();
+    done.assert(0, &[]);
+    let object = assert_one(&tenant, &stored, "a");
+    assert_eq!(object["metadata"]["labels"]["backup-ns.sh/daily"], "2026-01-01");
+    assert_restores(&tenant, "a");
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn a_rebind_that_is_killed_at_any_step_is_gone_on_with() {
+    let tenant = Tenant::volume("kill");
+    let (mut content, stored) = mirrored(&tenant, "a", &json!({"backup-ns.sh/clone": "x"}));
+    // After each step, and before each answer of the API that changes something.
+    for step in [
+        "step=\"look\"",
+        "step=\"keep\"",
+        "step=\"content\"",
+        "step=\"snapshot\"",
+        "step=\"ready\"",
+        "step=\"release\"",
+    ] {
+        lose(&tenant, "a");
+        // The one before has gone; each step has something to do.
+        let policy = r#"{"spec":{"deletionPolicy":"Delete"}}"#;
+        kubectl(&["patch", "volumesnapshotcontent", &content, "--type=merge", "-p", policy]);
+        let mut killed = tenant.run(&["rebind-vsc", &content], |_| ());
+        killed.until_says(step);
+        killed.signal("KILL");
+        killed.done();
+        let result = rebind(&tenant, &content, &[]);
+        assert_one(&tenant, &stored, "a");
+        content = result["volumeSnapshotContent"].as_str().unwrap().to_string();
+    }
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn an_answer_that_is_lost_on_the_way_harms_no_rebind() {
+    let tenant = Tenant::volume("lost");
+    let (mut content, stored) = mirrored(&tenant, "a", &json!({}));
+    let (_, real) = programs();
+    for call in ["patch volumesnapshotcontents", "v1/volumesnapshotcontents -f", "/volumesnapshots -f", "delete --raw"]
+    {
+        lose(&tenant, "a");
+        let policy = r#"{"spec":{"deletionPolicy":"Delete"}}"#;
+        kubectl(&["patch", "volumesnapshotcontent", &content, "--type=merge", "-p", policy]);
+        // The first call of this kind is heard, but its answer never comes, and its caller is killed.
+        let bin = tempfile::tempdir().unwrap();
+        let deaf = format!(
+            "#!/bin/sh\ncase \"$*\" in *'{call}'*) {1} \"$@\" >{0}/answer; : >{0}/there; exec sleep 60 ;; esac\nexec {1} \"$@\"\n",
+            bin.path().display(),
+            real.display()
+        );
+        std::fs::write(bin.path().join("kubectl"), deaf).unwrap();
+        std::fs::set_permissions(bin.path().join("kubectl"), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let killed = tenant.run(&["rebind-vsc", &content], |command| {
+            command.env("PATH", format!("{}:{}", bin.path().display(), std::env::var("PATH").unwrap()));
+        });
+        until(call, 60, || bin.path().join("there").exists().then_some(()));
+        killed.signal("KILL");
+        killed.done();
+        let result = rebind(&tenant, &content, &[]);
+        assert_one(&tenant, &stored, "a");
+        content = result["volumeSnapshotContent"].as_str().unwrap().to_string();
+    }
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn a_content_that_was_carried_into_a_cluster_without_its_snapshot_and_class_is_rebound() {
+    let tenant = Tenant::volume("carried");
+    let (content, stored) = mirrored(&tenant, "a", &json!({}));
+    lose(&tenant, "a");
+    // As it comes out of a file: bound to what never was here, by a class that is not here. Without the controller's word
+    // that its snapshot is gone, its finalizer would hold it for ever.
+    let old = content_object(&content);
+    let mut carried = json!({
+        "apiVersion": old["apiVersion"], "kind": old["kind"], "spec": old["spec"],
+        "metadata": {
+            "name": format!("carried-{}", tenant.namespace), "labels": old["metadata"]["labels"],
+            "annotations": {"backup-ns.sh/clone-of": "shop/b"},
+            "finalizers": ["snapshot.storage.kubernetes.io/volumesnapshotcontent-bound-protection"],
+        },
+    });
+    carried["spec"]["source"] = json!({"snapshotHandle": handle(&old)});
+    carried["spec"]["volumeSnapshotClassName"] = json!("no-such-class");
+    carried["spec"]["volumeSnapshotRef"]["uid"] = json!("00000000-0000-0000-0000-000000000000");
+    kubectl(&["delete", "volumesnapshotcontent", &content]);
+    apply("default", &carried);
+    // Into another namespace than it was of.
+    let into = Tenant::empty("into");
+    let result = rebind(&into, carried["metadata"]["name"].as_str().unwrap(), &[]);
+    assert_eq!((&result["namespace"], tenant.snapshots()), (&json!(into.namespace), vec![]));
+    assert_one(&into, &stored, "a");
+    let new = content_object(result["volumeSnapshotContent"].as_str().unwrap());
+    assert_eq!(new["metadata"]["annotations"]["backup-ns.sh/clone-of"], "shop/b", "a clone stays one");
+    assert_eq!(new["spec"].get("volumeSnapshotClassName"), None);
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn what_cannot_be_brought_back_now_stays_as_it_is() {
+    let tenant = Tenant::empty("away");
+    let name = format!("away-{}", tenant.namespace);
+    let stored = Stored(format!("handle-{}", tenant.namespace));
+    let content = json!({
+        "apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshotContent", "metadata": {"name": name},
+        "spec": {
+            "deletionPolicy": "Retain", "driver": AWAY, "source": {"snapshotHandle": stored.0},
+            "volumeSnapshotRef": {"namespace": tenant.namespace, "name": "a"},
+        },
+    });
+    apply("default", &content);
+    let old = content_object(&name);
+    let args = ["rebind-vsc", name.as_str(), "--vs-wait-until-ready-timeout=2s"];
+    // Twice: the second call goes on with what the first one made.
+    for _ in 0..2 {
+        let done = tenant.run(&args, |_| ()).done();
+        done.assert(7, &["was not ready within 2s", "the stored data is untouched", "run this again"]);
+        assert_eq!(content_object(&name)["metadata"]["uid"], old["metadata"]["uid"]);
+        assert_eq!((stored.contents().len(), tenant.snapshots()), (2, vec!["a".to_string()]));
+        assert!(stored.contents().iter().all(|content| content["spec"]["deletionPolicy"] == "Retain"));
+    }
+    // Another name than that of the call before would make a third.
+    let other = tenant.run(&[&args[..], &["--name", "b"]].concat(), |_| ()).done();
+    other.assert(4, &["an earlier call began to rebind it as", "--name a"]);
+
+    // Made to be cut from a volume that is not there: nothing is stored.
+    let empty = format!("empty-{}", tenant.namespace);
+    let mut never_cut = content;
+    never_cut["metadata"]["name"] = json!(empty);
+    never_cut["spec"]["source"] = json!({"volumeHandle": "no-such-volume"});
+    apply("default", &never_cut);
+    tenant.run(&["rebind-vsc", &empty], |_| ()).done().assert(4, &["nothing was ever stored"]);
+    kubectl(&["delete", "volumesnapshotcontent", &empty, "--wait=false"]);
+    kubectl_with(
+        &["patch", "volumesnapshotcontent", &empty, "--type=merge", "-p", r#"{"metadata":{"finalizers":null}}"#],
+        "",
+    );
+}
