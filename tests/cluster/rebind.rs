@@ -2,6 +2,7 @@
 //! namespace is gone.
 
 use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 
 use serde_json::{Value, json};
 
@@ -119,6 +120,28 @@ fn assert_restores(tenant: &Tenant, snapshot: &str) {
     tenant.kubectl(&["wait", "pod/reader", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=120s"]);
 }
 
+/// A kubectl that does something of its own at certain calls.
+struct Fake(tempfile::TempDir);
+
+impl Fake {
+    /// At a call with these words it runs `script` first, in a directory of its own; there `kubectl` is the real one.
+    fn new(call: &str, script: &str) -> Fake {
+        let dir = tempfile::tempdir().unwrap();
+        let (at, real) = (dir.path().display(), programs().1);
+        let real = real.display();
+        let text = format!(
+            "#!/bin/sh\nkubectl() {{ {real} \"$@\"; }}\ncase \"$*\" in *'{call}'*) cd {at}; {script} ;; esac\nexec {real} \"$@\"\n"
+        );
+        std::fs::write(dir.path().join("kubectl"), text).unwrap();
+        std::fs::set_permissions(dir.path().join("kubectl"), std::fs::Permissions::from_mode(0o755)).unwrap();
+        Fake(dir)
+    }
+
+    fn stand_in(&self, command: &mut Command) {
+        command.env("PATH", format!("{}:{}", self.0.path().display(), std::env::var("PATH").unwrap()));
+    }
+}
+
 #[test]
 #[ignore = "needs a cluster: make test"]
 fn a_content_says_what_its_snapshot_says_and_no_more() {
@@ -215,12 +238,12 @@ fn a_namespace_that_was_deleted_gets_its_data_back() {
     kubectl(&["delete", "namespace", &tenant.namespace]);
     let policy = r#"{"spec":{"deletionPolicy":"Delete"}}"#;
     kubectl(&["patch", "volumesnapshotcontent", &content, "--type=merge", "-p", policy]);
-    let without_namespace = |command: &mut std::process::Command| {
+    let without_namespace = |command: &mut Command| {
         let args: Vec<_> = command.get_args().map(std::ffi::OsStr::to_os_string).collect();
         let program = command.get_program().to_os_string();
         let at = args.iter().position(|arg| arg == "-n").unwrap();
         let rest: Vec<_> = args[..at].iter().chain(&args[at + 2..]).cloned().collect();
-        *command = std::process::Command::new(program);
+        *command = Command::new(program);
         command.args(rest);
     };
     let missing = tenant.run(&["rebind-vsc", &content], without_namespace).done();
@@ -267,25 +290,15 @@ fn a_rebind_that_is_killed_at_any_step_is_gone_on_with() {
 fn an_answer_that_is_lost_on_the_way_harms_no_rebind() {
     let tenant = Tenant::volume("lost");
     let (mut content, stored) = mirrored(&tenant, "a", &json!({}));
-    let (_, real) = programs();
     for call in ["patch volumesnapshotcontents", "v1/volumesnapshotcontents -f", "/volumesnapshots -f", "delete --raw"]
     {
         lose(&tenant, "a");
         let policy = r#"{"spec":{"deletionPolicy":"Delete"}}"#;
         kubectl(&["patch", "volumesnapshotcontent", &content, "--type=merge", "-p", policy]);
         // The first call of this kind is heard, but its answer never comes, and its caller is killed.
-        let bin = tempfile::tempdir().unwrap();
-        let deaf = format!(
-            "#!/bin/sh\ncase \"$*\" in *'{call}'*) {1} \"$@\" >{0}/answer; : >{0}/there; exec sleep 60 ;; esac\nexec {1} \"$@\"\n",
-            bin.path().display(),
-            real.display()
-        );
-        std::fs::write(bin.path().join("kubectl"), deaf).unwrap();
-        std::fs::set_permissions(bin.path().join("kubectl"), std::fs::Permissions::from_mode(0o755)).unwrap();
-        let killed = tenant.run(&["rebind-vsc", &content], |command| {
-            command.env("PATH", format!("{}:{}", bin.path().display(), std::env::var("PATH").unwrap()));
-        });
-        until(call, 60, || bin.path().join("there").exists().then_some(()));
+        let fake = Fake::new(call, "kubectl \"$@\" >answer; : >there; exec sleep 60");
+        let killed = tenant.run(&["rebind-vsc", &content], |command| fake.stand_in(command));
+        until(call, 60, || fake.0.path().join("there").exists().then_some(()));
         killed.signal("KILL");
         killed.done();
         let result = rebind(&tenant, &content, &[]);
@@ -366,4 +379,30 @@ fn what_cannot_be_brought_back_now_stays_as_it_is() {
         &["patch", "volumesnapshotcontent", &empty, "--type=merge", "-p", r#"{"metadata":{"finalizers":null}}"#],
         "",
     );
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn a_content_that_somebody_changes_in_the_last_moment_does_not_take_the_data_along() {
+    let tenant = Tenant::volume("race");
+    let (content, stored) = mirrored(&tenant, "a", &json!({}));
+    lose(&tenant, "a");
+    // Right before the old content is deleted, somebody has its deletion delete the data.
+    let policy = |policy: &str| {
+        format!(
+            r#"kubectl patch volumesnapshotcontent {content} --type=merge -p '{{"spec":{{"deletionPolicy":"{policy}"}}}}'"#
+        )
+    };
+    let fake = Fake::new("delete --raw", &format!("{} >&2", policy("Delete")));
+    let done = tenant.run(&["rebind-vsc", &content], |command| fake.stand_in(command)).done();
+    done.assert(1, &["somebody else is changing", "run this again"]);
+    assert_eq!(content_object(&content)["metadata"]["deletionTimestamp"], Value::Null);
+    assert_eq!(stored.contents().len(), 2);
+    // A change that does not matter is no reason to give up.
+    let fake =
+        Fake::new("delete --raw", &format!("[ -e there ] || kubectl label volumesnapshotcontent {content} x=y >there"));
+    tenant.run(&["rebind-vsc", &content], |command| fake.stand_in(command)).done().assert(0, &[]);
+    assert!(fake.0.path().join("there").exists());
+    assert_one(&tenant, &stored, "a");
+    assert_restores(&tenant, "a");
 }
