@@ -213,7 +213,8 @@ fn by_hand(engine: Engine) -> Command {
                  of the dump.",
             )
             .alias("downloadDump")
-            .arg(position("FILE", "where to [default: the dump file's own name, here]")),
+            .arg(position("FILE", "where to, a file or a directory [default: the dump file's own name, here]"))
+            .arg(switch("force", "replace FILE even if it is another")),
             piece("shell", "Open the database's own client", "In the database's container, with its credentials. Ends with its exit code."),
             piece("info", "Show version, sizes, biggest tables, and the age of the dump", "Nothing is changed."),
         ])

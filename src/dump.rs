@@ -25,7 +25,7 @@ const ANSWER: Duration = Duration::from_secs(45);
 pub struct Rules<'a> {
     /// The PVC on which the dump must lie.
     pub pvc: &'a str,
-    /// How full the volume may not be, in percent.
+    /// How full the volume may not be, in percent; more than 100 where no room is needed.
     pub threshold_percent: u8,
     /// How long to wait for another backup of the same dump file.
     pub busy_timeout: Duration,
@@ -75,19 +75,8 @@ impl<'a> Dump<'a> {
         rules: Rules<'a>,
     ) -> Result<Dump<'a>, Fail> {
         reporter.step("check", |_| {
-            let (mut session, look) = kubectl
-                .patiently(|| start(kubectl, database, &chosen, rules))
-                .map_err(|error| session::fail(&error, Exit::Precondition, session::UNTOUCHED))?;
-            let file = &database.dump_file;
-            let site =
-                look::assess(&look, &chosen.mounts, rules.pvc, file, rules.threshold_percent).map_err(|problems| {
-                    let (whats, remedies): (Vec<String>, Vec<String>) = problems.into_iter().unzip();
-                    let remedies: Vec<String> = remedies.into_iter().filter(|remedy| !remedy.is_empty()).collect();
-                    let said = session.last_words();
-                    let said = if said.is_empty() { said } else { format!(" (the container says: {said})") };
-                    Fail::new(Exit::Precondition, format!("pod {}: {}{said}", chosen.pod, whats.join("; ")))
-                        .remedy(remedies.join("; "))
-                })?;
+            let script = container::dump(database.engine);
+            let (session, look, site) = enter(kubectl, database, &chosen, rules, script)?;
             let free = report::bytes(site.available_bytes);
             let Look { tool, compressor, database: name, .. } = &look;
             if !look.unsteady.is_empty() {
@@ -199,24 +188,20 @@ impl<'a> Dump<'a> {
         })
     }
 
-    /// Lets go of the dump once its `snapshot` is cut. That the file was still the one that was proven is answered by the
+    /// Lets go of the dump once it is in a snapshot, or is to be in none. That the file was still the one that was proven is answered by the
     /// session under its lock; if its stream was cut meanwhile, the file itself tells.
     ///
     /// # Errors
-    /// It was replaced: the snapshot does not hold what was proven.
-    pub fn release(mut self, made: &Made, snapshot: &str) -> Result<(), Fail> {
+    /// It was replaced: a snapshot does not hold what was proven. `then` is what to do about that.
+    pub fn release(mut self, made: &Made, then: &str) -> Result<(), Fail> {
         self.session.tell(&format!("release {} {}", made.claim.inode, made.claim.bytes.unwrap_or_default()));
         match self.session.until("unchanged", ANSWER, |_, _| ()) {
             Ok(answer) if answer == "yes" => Ok(()),
-            Ok(_) => {
-                Err(Fail::new(Exit::Snapshot, "the dump was replaced by somebody else while the snapshot was cut")
-                    .remedy(format!("find out who else writes this file; do not trust VolumeSnapshot {snapshot}")))
-            }
+            Ok(_) => Err(Fail::new(Exit::Snapshot, "the dump was replaced by somebody else in spite of its lock")
+                .remedy(format!("find out who else writes this file; {then}"))),
             Err(error) if matches!(error.ending, Ending::Signal(_)) => Err(kubectl::fail(&error)),
             Err(error) => {
-                tracing::warn!(
-                    "the session was cut off before the snapshot was cut, looking at the dump again: {error}"
-                );
+                tracing::warn!("the session was cut off before it was to end, looking at the dump again: {error}");
                 self.look_again(made).map(|_| ()).map_err(|fail| Fail {
                     exit: if fail.exit == Exit::Dump { Exit::Snapshot } else { fail.exit },
                     ..fail
@@ -226,28 +211,61 @@ impl<'a> Dump<'a> {
     }
 }
 
+/// Starts a session that runs `script` and judges what it finds; nothing is changed yet.
+///
+/// # Errors
+/// Anything that the work of the session needs is missing: all of it at once.
+pub fn enter(
+    kubectl: &Kubectl,
+    database: &Database,
+    chosen: &Chosen,
+    rules: Rules<'_>,
+    script: &str,
+) -> Result<(Session, Look, Site), Fail> {
+    let (mut session, look) = kubectl
+        .patiently(|| start(kubectl, database, chosen, rules, script))
+        .map_err(|error| session::fail(&error, Exit::Precondition, session::UNTOUCHED))?;
+    let site = look::assess(&look, &chosen.mounts, rules.pvc, &database.dump_file, rules.threshold_percent);
+    let site = site.map_err(|problems| {
+        let (whats, remedies): (Vec<String>, Vec<String>) = problems.into_iter().unzip();
+        let remedies: Vec<String> = remedies.into_iter().filter(|remedy| !remedy.is_empty()).collect();
+        let said = session.last_words();
+        let said = if said.is_empty() { said } else { format!(" (the container says: {said})") };
+        Fail::new(Exit::Precondition, format!("pod {}: {}{said}", chosen.pod, whats.join("; ")))
+            .remedy(remedies.join("; "))
+    })?;
+    Ok((session, look, site))
+}
+
 fn start(
     kubectl: &Kubectl,
     database: &Database,
     chosen: &Chosen,
     rules: Rules<'_>,
+    script: &str,
 ) -> Result<(Session, Look), ProcessError> {
     let run = rules.nonce.get(..8).unwrap_or(rules.nonce);
     let limit = rules.dump_timeout.map_or(0, |limit| limit.as_secs().max(1));
     let mut values = vec![database.dump_file.clone(), format!("{} run {run}", rules.holder), limit.to_string()];
     values.push(chosen.mounts.len().to_string());
     values.extend(chosen.mounts.iter().map(|mount| mount.mount_path.clone()));
-    values.extend([database.host.clone(), database.port.to_string()]);
-    values.extend([&database.user, &database.password, &database.database].map(DbValue::spec));
-    values.extend(database.charset.clone());
-    let script = container::session(database.engine);
+    values.extend(connection(database));
     let mut session = Session::start(kubectl, chosen, script, rules.nonce, &values)?;
     let mut look = Look::default();
     session.until("looked", ANSWER, |key, value| look.note(key, value))?;
     Ok((session, look))
 }
 
-fn busy(holder: &str, waited: Duration) -> Fail {
+/// What a client connects with, as the container's scripts take it.
+pub fn connection(database: &Database) -> Vec<String> {
+    let mut values = vec![database.host.clone(), database.port.to_string()];
+    values.extend([&database.user, &database.password, &database.database].map(DbValue::spec));
+    values.extend(database.charset.clone());
+    values
+}
+
+/// Somebody else holds the lock beside the dump file.
+pub fn busy(holder: &str, waited: Duration) -> Fail {
     let not_done = if waited.is_zero() {
         String::new()
     } else {

@@ -170,6 +170,11 @@ impl Kubectl {
         self.job(args).start()
     }
 
+    /// Makes a call in the place of this program; returns only if that cannot be.
+    pub fn replace(&self, args: Vec<String>) -> ProcessError {
+        self.job(args).replace()
+    }
+
     /// Makes a call once.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! Reads a namespace once and finds in it what a backup works on: the claims, the pod of each database, the pods to
-//! flush, and the snapshots of an earlier try of the same run. Must not know what is done there.
+//! flush, and the snapshots of an earlier try of the same run; or the one place of one database. Must not know what is done
+//! there.
 
 use std::collections::BTreeSet;
 
@@ -28,43 +29,85 @@ pub struct Observed {
     pub earlier: Vec<Snapshot>,
 }
 
+/// Where one database and its dump are.
+#[derive(Debug)]
+pub struct Place {
+    /// The claim that holds the dump.
+    pub claim: Pvc,
+    /// The pod and container of the database.
+    pub chosen: Chosen,
+    /// The namespace's snapshots, where they were asked for.
+    pub snapshots: Vec<Snapshot>,
+}
+
+/// Finds the place of one database, as a backup would. Returns a line about it, too.
+///
+/// # Errors
+/// As [`observe`].
+pub fn place(kubectl: &Kubectl, database: &Database, pvc: &str, snapshots: bool) -> Result<(Place, String), Fail> {
+    let seen = Seen::of(kubectl, std::slice::from_ref(database), snapshots)?;
+    let namespace = &kubectl.target.namespace;
+    let claim = find_claim(namespace, pvc, &seen.claims)?.clone();
+    let chosen = seen.choose(namespace, database, pvc)?;
+    let what = format!("PVC {pvc} in {namespace}, pod {}", chosen.pod);
+    Ok((Place { claim, chosen, snapshots: seen.snapshots }, what))
+}
+
+/// What a namespace holds.
+#[derive(Debug, Default)]
+struct Seen {
+    claims: Vec<Pvc>,
+    pods: Vec<Pod>,
+    snapshots: Vec<Snapshot>,
+    workloads: Vec<(ExecKind, Workload)>,
+}
+
+impl Seen {
+    fn of(kubectl: &Kubectl, databases: &[Database], snapshots: bool) -> Result<Seen, Fail> {
+        let kinds = databases.iter().filter_map(|database| database.resource.kind.resource());
+        let kinds: Vec<&str> = kinds.collect::<BTreeSet<_>>().into_iter().collect();
+        let call = kubectl.target.observe(snapshots, &kinds);
+        let list: List = kubectl.json(&call).map_err(|error| kubectl::fail(&error))?;
+        let mut seen = Seen::default();
+        for item in list.items {
+            match item {
+                Item::PersistentVolumeClaim(claim) => seen.claims.push(claim),
+                Item::Pod(pod) => seen.pods.push(pod),
+                Item::VolumeSnapshot(snapshot) => seen.snapshots.push(*snapshot),
+                Item::Deployment(found) => seen.workloads.push((ExecKind::Deployment, found)),
+                Item::StatefulSet(found) => seen.workloads.push((ExecKind::StatefulSet, found)),
+                Item::DaemonSet(found) => seen.workloads.push((ExecKind::DaemonSet, found)),
+                Item::CronJob(_) | Item::Other => {}
+            }
+        }
+        Ok(seen)
+    }
+
+    /// The pod of a database whose dump lies on `holder`.
+    fn choose(&self, namespace: &str, database: &Database, holder: &str) -> Result<Chosen, Fail> {
+        let ExecResource { kind, name } = &database.resource;
+        let workload = self.workloads.iter().find(|(of, found)| of == kind && found.metadata.name == *name);
+        let workload = workload.map(|(_, workload)| workload);
+        pod::choose(&database.resource, &database.container, holder, workload, &self.pods)
+            .map_err(|why| no_pod(namespace, database, why))
+    }
+}
+
 /// Reads the namespace. `own_pod` is the pod that this program runs in. Returns a line about it, too.
 ///
 /// # Errors
 /// A claim is not there or not bound, or there is no pod to dump in.
 pub fn observe(kubectl: &Kubectl, config: &Create, own_pod: Option<&str>) -> Result<(Observed, String), Fail> {
-    let kinds = config.databases.iter().filter_map(|database| database.resource.kind.resource());
-    let kinds: Vec<&str> = kinds.collect::<BTreeSet<_>>().into_iter().collect();
-    let list: List = kubectl.json(&kubectl.target.observe(&kinds)).map_err(|error| kubectl::fail(&error))?;
+    let seen = Seen::of(kubectl, &config.databases, true)?;
     let namespace = &kubectl.target.namespace;
-    let mut claims: Vec<Pvc> = Vec::new();
-    let mut pods: Vec<Pod> = Vec::new();
-    let mut snapshots: Vec<Snapshot> = Vec::new();
-    let mut workloads: Vec<(ExecKind, Workload)> = Vec::new();
-    for item in list.items {
-        match item {
-            Item::PersistentVolumeClaim(claim) => claims.push(claim),
-            Item::Pod(pod) => pods.push(pod),
-            Item::VolumeSnapshot(snapshot) => snapshots.push(*snapshot),
-            Item::Deployment(found) => workloads.push((ExecKind::Deployment, found)),
-            Item::StatefulSet(found) => workloads.push((ExecKind::StatefulSet, found)),
-            Item::DaemonSet(found) => workloads.push((ExecKind::DaemonSet, found)),
-            Item::CronJob(_) | Item::Other => {}
-        }
-    }
-    let templates = config.pvcs.iter().map(|pvc| find_claim(namespace, pvc, &claims).map(ClaimTemplate::of));
+    let templates = config.pvcs.iter().map(|pvc| find_claim(namespace, pvc, &seen.claims).map(ClaimTemplate::of));
     let templates: Vec<ClaimTemplate> = templates.collect::<Result<_, _>>()?;
     let holder = config.pvcs.first().map(String::as_str).unwrap_or_default();
-    let choose = |database: &Database| {
-        let ExecResource { kind, name } = &database.resource;
-        let workload = workloads.iter().find(|(of, found)| of == kind && found.metadata.name == *name);
-        let workload = workload.map(|(_, workload)| workload);
-        pod::choose(&database.resource, &database.container, holder, workload, &pods)
-            .map_err(|why| no_pod(namespace, database, why))
-    };
+    let choose = |database: &Database| seen.choose(namespace, database, holder);
     let chosen: Vec<Chosen> = config.databases.iter().map(choose).collect::<Result<_, _>>()?;
+    let Seen { pods, snapshots, .. } = &seen;
     let without_dump = config.pvcs.iter().skip(usize::from(!config.databases.is_empty()));
-    let mounters: Vec<Chosen> = without_dump.flat_map(|pvc| pod::mounters(pvc, &pods)).collect();
+    let mounters: Vec<Chosen> = without_dump.flat_map(|pvc| pod::mounters(pvc, pods)).collect();
     let own = pods.iter().find(|pod| Some(pod.metadata.name.as_str()) == own_pod);
     let (run_id, before) = match (&config.run_id, own.and_then(|pod| Some((pod.job()?, pod.begun()?)))) {
         (Some(given), _) => (Some(given.clone()), None),
@@ -72,7 +115,7 @@ pub fn observe(kubectl: &Kubectl, config: &Create, own_pod: Option<&str>) -> Res
         (None, Some((job, begun))) => (Some(job), Some(begun)),
         (None, None) => (None, None),
     };
-    let earlier = run_id.as_deref().map(|id| earlier(&config.pvcs, id, before, &snapshots)).unwrap_or_default();
+    let earlier = run_id.as_deref().map(|id| earlier(&config.pvcs, id, before, snapshots)).unwrap_or_default();
 
     let names: BTreeSet<&str> = chosen.iter().chain(&mounters).map(|chosen| chosen.pod.as_str()).collect();
     let by = Vec::from_iter(names).join(", ");

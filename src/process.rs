@@ -216,6 +216,14 @@ impl Job<'_> {
         outcome.map_err(|ending| running.error(ending))
     }
 
+    /// Puts it in the place of this program: its streams, its terminal and its status are this one's from here on.
+    pub fn replace(&self) -> ProcessError {
+        #[expect(clippy::disallowed_methods, reason = "the one place")]
+        let error = Command::new(self.program).args(&self.args).exec();
+        let ending = if error.kind() == io::ErrorKind::NotFound { Ending::NotFound } else { Ending::Io(error) };
+        ProcessError { command: self.shown(), ending, stderr: String::new(), secrets: self.secrets.clone() }
+    }
+
     /// Starts it with all three streams in hand.
     ///
     /// # Errors

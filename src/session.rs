@@ -144,9 +144,7 @@ pub const UNTOUCHED: &str = "the last good dump is untouched";
 pub fn fail(error: &ProcessError, exit: Exit, state: &str) -> Fail {
     let fail = kubectl::fail(error).during(exit);
     if fail.remedy.is_empty() {
-        fail.remedy(format!(
-            "look at the pod's events and the container's restarts, then run the backup again; {state}"
-        ))
+        fail.remedy(format!("look at the pod's events and the container's restarts, then run it again; {state}"))
     } else {
         fail
     }

@@ -135,8 +135,8 @@ impl<'a> Run<'a> {
         self.await_cut(&mut watches)?;
         let hooked = hooks.after();
         // From here on others may replace the dumps.
-        let name = &self.cut.names[0];
-        let released: Vec<_> = dumps.into_iter().zip(&made).map(|(dump, made)| dump.release(made, name)).collect();
+        let then = format!("do not trust VolumeSnapshot {}", self.cut.names[0]);
+        let released: Vec<_> = dumps.into_iter().zip(&made).map(|(dump, made)| dump.release(made, &then)).collect();
         released.into_iter().collect::<Result<Vec<()>, Fail>>().map_err(|fail| {
             let holder: Vec<Snapshot> = watches.iter().take(1).map(|watch| watch.snapshot.clone()).collect();
             self.cut.distrust(&holder, fail)
@@ -405,7 +405,7 @@ impl Summary<'_> {
 }
 
 /// What the container's script runs, for people to read.
-fn command(dump: &Dump<'_>) -> String {
+pub(super) fn command(dump: &Dump<'_>) -> String {
     let database = dump.database;
     let shown = |value: &DbValue| match value {
         DbValue::Literal(text) => escape::word(text),

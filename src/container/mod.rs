@@ -11,12 +11,49 @@ macro_rules! script {
 }
 
 /// A backup's session with a database of this kind.
-pub const fn session(engine: Engine) -> &'static str {
+pub const fn dump(engine: Engine) -> &'static str {
     match engine {
-        Engine::Postgres => script!("common.sh", "postgres.sh", "session.sh"),
-        Engine::MySql => script!("common.sh", "mysql.sh", "session.sh"),
+        Engine::Postgres => script!("common.sh", "postgres.sh", "session.sh", "dump.sh", "loop.sh"),
+        Engine::MySql => script!("common.sh", "mysql.sh", "session.sh", "dump.sh", "loop.sh"),
     }
 }
+
+/// A session that loads a dump into a database of this kind.
+pub const fn load(engine: Engine) -> &'static str {
+    match engine {
+        Engine::Postgres => {
+            script!("common.sh", "postgres.sh", "postgres-load.sh", "session.sh", "load.sh", "loop.sh")
+        }
+        Engine::MySql => script!("common.sh", "mysql.sh", "mysql-load.sh", "session.sh", "load.sh", "loop.sh"),
+    }
+}
+
+/// What a dump file of this kind is.
+pub const fn read(engine: Engine) -> &'static str {
+    match engine {
+        Engine::Postgres => script!("common.sh", "postgres.sh", "read.sh"),
+        Engine::MySql => script!("common.sh", "mysql.sh", "read.sh"),
+    }
+}
+
+/// What a database of this kind is like.
+pub const fn info(engine: Engine) -> &'static str {
+    match engine {
+        Engine::Postgres => script!("common.sh", "postgres.sh", "postgres-info.sh", "info.sh"),
+        Engine::MySql => script!("common.sh", "mysql.sh", "mysql-info.sh", "info.sh"),
+    }
+}
+
+/// A client of a database of this kind for a person; for `sh -c` itself, as stdin is the person's.
+pub const fn shell(engine: Engine) -> &'static str {
+    match engine {
+        Engine::Postgres => script!("common.sh", "postgres.sh", "shell.sh"),
+        Engine::MySql => script!("common.sh", "mysql.sh", "shell.sh"),
+    }
+}
+
+/// A password that waits for such a client.
+pub const HOLD: &str = script!("common.sh", "hold.sh");
 
 /// What a user wants run before and after.
 pub const HOOK: &str = script!("common.sh", "hook.sh");

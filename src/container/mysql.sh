@@ -84,3 +84,6 @@ db_complete() {
   case ${1%"$nl$last"} in *' */;'"$nl") return 0 ;; esac
   return 1
 }
+
+# db_shell: the client, for a person.
+db_shell() { with_options "$CLIENT" --default-character-set="$CHARSET" -- "$DATABASE"; }

@@ -2,6 +2,7 @@
 # libpq through its environment, so that nothing of them stands in an argument list and no name is taken for options.
 
 DB_TOOLS='pg_dump psql'
+CLIENT=psql
 
 # db_take: the connection's parameters from stdin, with the defaults of the official image.
 db_take() {
@@ -38,3 +39,6 @@ db_complete() {
   case $end in *"$nl--$nl-- PostgreSQL database dump complete$nl--") return 0 ;; esac
   return 1
 }
+
+# db_shell: the client, for a person.
+db_shell() { exec psql; }

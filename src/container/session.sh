@@ -1,6 +1,6 @@
-# One backup's session in the container: looks round, and when told to, dumps beside the old file, proves, flushes,
-# renames, and holds the lock until told that the snapshot is cut. It lives as long as its stdin: when that ends, or
-# brings no heartbeat for a minute, or this shell is killed, the dump ends and its temporary file goes.
+# A session in the container: looks round, and when told to, does its work under the lock beside the dump file. What the work
+# is, stands in dump.sh or load.sh, and loop.sh hears what is told. It lives as long as its stdin: when that ends, or
+# brings no heartbeat for a minute, or this shell is killed, the work ends and its temporary files go.
 
 take && NONCE=$VALUE
 take && FILE=$VALUE
@@ -23,7 +23,7 @@ own=$FILE.backup-ns-$NONCE
 lock=$FILE.backup-ns.lock
 beat=$FILE.backup-ns.beat
 
-# ticker: a sign of life every second, with the size of the dump so far. It ends the session when nobody reads that
+# ticker: a sign of life every second, with how far the work is. It ends the session when nobody reads that
 # or when no heartbeat came in for a minute: a kubelet that dies may leave stdin open for ever. And it tidies up after a
 # main shell that was killed, as containerd does at once when an exec over SPDY is cut off. While this session holds
 # the lock, the sign is also left beside it, for those who cannot see this process.
@@ -32,8 +32,8 @@ ticker() {
   signs=0 unheard=0 dumped_for=0
   while sleep 1 >/dev/null 2>&1; do
     main_lives || orphaned
-    size=$(bytes "$own.dump" 2>/dev/null) || size=0
-    say beat "${size:-0}" 2>/dev/null || kill -TERM "$main"
+    far=$(progress 2>/dev/null) || far=0
+    say beat "${far:-0}" 2>/dev/null || kill -TERM "$main"
     signs=$((signs + 1)) unheard=$((unheard + 1))
     if [ -e "$own.held" ]; then echo "$NONCE $signs" >"$beat"; fi
     if [ -e "$own.dump" ]; then
@@ -46,19 +46,19 @@ ticker() {
 
 main_lives() { [ "$(started "$main")" = "$main_started" ]; }
 
-# end_dump: ends the worker, of which the ticker knows only what it wrote down.
-end_dump() {
-  if { read -r dumper dumper_started <"$own.pid"; } 2>/dev/null; then end TERM "$dumper" "$dumper_started"; fi
+# end_work: ends the worker, of which the ticker knows only what it wrote down.
+end_work() {
+  if { read -r working working_started <"$own.pid"; } 2>/dev/null; then end TERM "$working" "$working_started"; fi
 }
 
 too_long() {
   say lost "the dump took longer than $LIMIT s"
-  end_dump
+  end_work
 }
 
 orphaned() {
   end TERM "$worker" "$worker_started"
-  end_dump
+  end_work
   sleep 1 >/dev/null 2>&1
   tidy
   exit 0
@@ -77,6 +77,7 @@ stop() {
   # shellcheck disable=SC2086 # process ids
   kill -TERM $children 2>/dev/null
   wait
+  undo
   rm -f "$own".*
   exit 0
 }
@@ -97,7 +98,7 @@ look_round() {
   trap stop TERM
   missing=
   # shellcheck disable=SC2086 # a list of words
-  for tool in $DB_TOOLS gzip sha256sum printenv readlink mkfifo cat chmod chown cut date df ln ls mv rm sleep sync tail tr wc; do
+  for tool in $DB_TOOLS $MORE_TOOLS gzip sha256sum printenv readlink mkfifo cat chmod chown cut date df ln ls mv rm sleep sync tail tr wc; do
     command -v "$tool" >/dev/null || missing="$missing $tool"
   done
   say missing "${missing# }"
@@ -195,18 +196,20 @@ sweep() {
   done
 }
 
-# lost WHY: the end of a dump that does not count.
+# lost WHY: the end of work that does not count.
 lost() {
   # shellcheck disable=SC2086 # process ids
   kill -TERM $children 2>/dev/null
   wait
+  undo
   rm -f "$own.dump"
   say lost "$1"
   exit 0
 }
 
-# dump: all of it, in a shell of its own, which a TERM ends together with its children.
-dump() {
+# begin: the first thing that work does, in a shell of its own, which a TERM ends together with its children: takes the
+# lock.
+begin() {
   children=
   waited=$!
   trap stop TERM
@@ -217,67 +220,6 @@ dump() {
   lock || lost "the lock beside the dump file cannot be written"
   sweep
   say locked yes
-  say began "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
-  mkfifo "$own.fifo" || lost "a named pipe cannot be made beside the dump file"
-  "$compressor" -c <"$own.fifo" >"$own.dump" &
-  packing=$! children=$!
-  db_dump >"$own.fifo" &
-  dumping=$! children="$children $!"
-  await "$packing"
-  packed=$status
-  await "$dumping"
-  dumped=$status
-  children=
-  [ "$dumped" -eq 0 ] || [ "$packed" -ne 0 ] || lost "the dump tool ended with status $dumped"
-  [ "$packed" -eq 0 ] || lost "${compressor##*/} ended with status $packed"
-  say ended "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
-
-  # gzip's status stands behind the text it unpacked; the last lines of both are looked at.
-  sha256sum <"$own.dump" >"$own.sum" &
-  summing=$! children=$!
-  {
-    gzip -dc <"$own.dump"
-    printf '\n%s' "$?"
-  } | tail -c 500 >"$own.tail" &
-  testing=$! children="$children $!"
-  await "$summing" || lost "the dump cannot be read back"
-  await "$testing" || lost "the dump cannot be read back"
-  children=
-  tail=$(tr -d '\000' <"$own.tail")
-  [ "${tail##*"$nl"}" = 0 ] || lost "the compressed file does not test whole"
-  tail=${tail%"${nl}0"}
-  db_complete "$(stripped "$tail")" || lost "the dump does not end as a complete one does"
-  read -r sum _ <"$own.sum"
-  size=$(bytes "$own.dump")
-  number=$(inode "$own.dump")
-
-  # Who owns the directory, the server as a rule, reads the dump as well: backups of the data directory copy it.
-  # shellcheck disable=SC2012 # numbers, not names
-  ls -lnd . | {
-    read -r _ _ user group _
-    chown "$user:$group" "$own.dump" 2>/dev/null
-  }
-  chmod 640 "$own.dump" || lost "the dump's mode cannot be set"
-  rm -f "$own.sum" "$own.tail"
-
-  flush || lost "the dump cannot be flushed to its disk"
-  mine || lost "the lock was lost to: ${line:-nobody}"
-  main_lives || lost "the session ended"
-  mv -f "$own.dump" "$FILE" || lost "the dump cannot be renamed to $FILE"
-  : >"$own.renamed" || lost "the dump was renamed to $FILE, but nothing more can be written beside it"
-  flush || lost "the dump was renamed to $FILE, but its directory cannot be flushed to its disk"
-  say bytes "$size"
-  say sha256 "$sum"
-  say inode "$number"
-  say identity "$me"
-  say proven yes
-}
-
-# unchanged INODE BYTES: whether the file is still the one that was proven, under our lock, and nobody wrote into it.
-# shellcheck disable=SC3013 # -nt is POSIX since 2024; dash, busybox ash and bash have it
-unchanged() {
-  mine && [ "$(inode "$FILE")" = "$1" ] && [ "$(bytes "$FILE")" = "$2" ] && [ -e "$own.renamed" ] &&
-    ! [ "$FILE" -nt "$own.renamed" ]
 }
 
 # finish: the end of the main shell. It may be killed at any moment of it, so the ticker, which tidies up after it then,
@@ -293,36 +235,3 @@ finish() {
   say end yes
   exit 0
 }
-
-there=
-if cd -P -- "${FILE%/*}/" 2>/dev/null; then there=yes; fi
-compressor=$(command -v pigz || command -v gzip)
-asked=
-# From here on $! is set.
-: &
-wait
-look_round &
-worker=$!
-worker_started=$(started "$worker")
-ticker &
-ticking=$!
-ticking_started=$(started "$ticking")
-trap finish TERM HUP INT
-while IFS=' ' read -r command inode bytes <&3; do
-  case $command in
-  beat) end USR1 "$ticking" "$ticking_started" ;;
-  dump)
-    if [ -z "$asked" ]; then
-      asked=yes
-      dump &
-      worker=$!
-      worker_started=$(started "$worker")
-    fi
-    ;;
-  release)
-    if unchanged "$inode" "$bytes"; then say unchanged yes; else say unchanged no; fi
-    break
-    ;;
-  esac
-done
-finish

@@ -75,7 +75,7 @@ pub struct Site {
     pub available_bytes: u64,
 }
 
-/// Judges the report: every problem at once, each as `(what, remedy)`.
+/// Judges the report: every problem at once, each as `(what, remedy)`. Work that needs no room has a threshold of more than 100.
 ///
 /// # Errors
 /// The problems, at least one.
@@ -141,8 +141,9 @@ pub fn assess(
                 "free space, enlarge the PVC, or raise BAK_THRESHOLD_SPACE_USED_PERCENTAGE",
             );
         }
-        // The next dump is taken to be a tenth larger than the last one.
-        if let Some(old) = look.old_bytes
+        // The next dump is taken to be a tenth larger than the last one. What bears a full volume makes none.
+        if threshold_percent <= 100
+            && let Some(old) = look.old_bytes
             && available_bytes < old.saturating_add(old / 10)
         {
             problem(
@@ -200,7 +201,7 @@ fn unescape(field: &str) -> String {
 
 /// Used percent and available bytes from a line of `df -P -k`: the device may hold spaces, so the numbers are found
 /// by the first `NN%` that follows three of them.
-fn parse_df(line: &str) -> Option<(u8, u64)> {
+pub fn parse_df(line: &str) -> Option<(u8, u64)> {
     let words: Vec<&str> = line.split_whitespace().collect();
     let at = (3..words.len()).find(|&i| {
         words[i].strip_suffix('%').is_some_and(|n| n.parse::<u8>().is_ok())

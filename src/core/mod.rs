@@ -18,6 +18,7 @@ pub mod observed;
 pub mod plan;
 pub mod pod;
 pub mod proof;
+pub mod proven;
 pub mod quantity;
 pub mod rebind;
 pub mod removal;

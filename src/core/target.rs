@@ -133,10 +133,11 @@ impl Target {
         self.call(Duration::ZERO, &["config", "view", "-o", "json"])
     }
 
-    /// Reads all that a backup is decided on, in one process: claims, pods, snapshots, and these kinds of workload.
-    pub fn observe(&self, workloads: &[&str]) -> Vec<String> {
-        let mut kinds = format!("persistentvolumeclaims,pods,{SNAPSHOTS}");
-        for workload in workloads {
+    /// Reads all that is decided on before a database is touched, in one process: claims, pods, these kinds of workload, and
+    /// snapshots where they matter.
+    pub fn observe(&self, snapshots: bool, workloads: &[&str]) -> Vec<String> {
+        let mut kinds = "persistentvolumeclaims,pods".to_string();
+        for workload in snapshots.then_some(&SNAPSHOTS).into_iter().chain(workloads) {
             kinds.push(',');
             kinds.push_str(workload);
         }
@@ -147,6 +148,27 @@ impl Target {
     pub fn exec(&self, pod: &str, container: &str) -> Vec<String> {
         let rest = ["exec", "-i", "-q", "-n", &self.namespace, pod, "-c", container, "--", "sh", "-c", BOOT];
         self.call(Duration::ZERO, &rest)
+    }
+
+    /// Writes a file of a container to stdout as it is, behind its first `from` bytes.
+    pub fn stream(&self, pod: &str, container: &str, file: &str, from: u64) -> Vec<String> {
+        let from = format!("+{}", from + 1);
+        let rest = ["exec", "-q", "-n", &self.namespace, pod, "-c", container, "--", "tail", "-c", &from, "--", file];
+        self.call(Duration::ZERO, &rest)
+    }
+
+    /// Hands stdin, and with `terminal` the whole terminal, to a script in a container; it finds `words` as `$1` and so on.
+    pub fn hand_over(&self, pod: &str, container: &str, terminal: bool, script: &str, words: &[&str]) -> Vec<String> {
+        let streams = if terminal { "-it" } else { "-i" };
+        let rest = ["exec", streams, "-q", "-n", &self.namespace, pod, "-c", container, "--", "sh", "-c", script, "sh"];
+        self.call(Duration::ZERO, &[&rest, words].concat())
+    }
+
+    /// Changes one claim by a merge patch.
+    pub fn patch_claim(&self, name: &str, patch: &Value) -> Vec<String> {
+        let patch = patch.to_string();
+        let rest = ["patch", "persistentvolumeclaims", name, "-n", &self.namespace, "--type=merge", "-o", "json", "-p"];
+        self.call(self.request_timeout, &[&rest[..], &[&patch]].concat())
     }
 
     /// Lists the namespace's snapshots.
@@ -364,8 +386,11 @@ mod tests {
     fn every_call_names_its_context_and_namespace() {
         let target = Target { context: Some("prod".into()), namespace: "shop".into(), ..Target::default() };
         let calls = [
-            target.observe(&["deployments.apps"]),
+            target.observe(true, &["deployments.apps"]),
             target.exec("p", "c"),
+            target.stream("p", "c", "/f", 0),
+            target.hand_over("p", "c", true, "exit", &[]),
+            target.patch_claim("data", &json!({})),
             target.list_snapshots(),
             target.get_snapshot("s"),
             target.create_snapshot(),

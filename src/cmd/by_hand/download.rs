@@ -1,0 +1,188 @@
+//! `postgres|mysql download-dump`: the dump file on this machine, whole or not at all.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use serde::Serialize;
+
+use super::Hand;
+use crate::cmd::show::show;
+use crate::core::plan::Step;
+use crate::core::proven::Proven;
+use crate::download::{self, Brought, Part, Remote};
+use crate::dump_file::{DumpFile, Test};
+use crate::exit::{Exit, Fail};
+use crate::observe::Place;
+use crate::report;
+
+/// How often to begin anew when the file in the pod is another than the one that was looked at.
+const ANEW: u32 = 3;
+
+/// Downloads it.
+///
+/// # Errors
+/// There is no dump, FILE is another file, or the transfer broke off; the same call goes on then.
+pub fn run(hand: &Hand<'_>) -> Result<(), Fail> {
+    let began = Instant::now();
+    let path = &hand.config.database.dump_file;
+    let target = target(hand.config.file.as_deref(), path);
+    let place = hand.place(true)?;
+    let mut left = ANEW;
+    loop {
+        let (file, proven) = hand.look(&place, Test::Hash)?.ok_or_else(|| {
+            Fail::new(Exit::Precondition, format!("there is no dump {path} in pod {}", place.chosen.pod))
+                .remedy(format!("make one with backup-ns {} dump", hand.config.database.engine.command()))
+        })?;
+        if proven.is_none() {
+            tracing::warn!(
+                "this dump is not proven: neither PVC {} nor any of its snapshots has a proof of it",
+                hand.config.pvc
+            );
+        }
+        let there = there(&target, &file, hand.config.force)?;
+        if hand.global.dry_run {
+            return show_plan(hand, &place, &target, &file, there);
+        }
+        let resumed_from = if there { None } else { Some(fetch(hand, &place, &target, &file)?) };
+        let resumed_from = match resumed_from {
+            Some(Err(fail)) => {
+                left -= 1;
+                if left == 0 {
+                    return Err(fail);
+                }
+                tracing::warn!("looking at the dump again: {}", fail.what);
+                continue;
+            }
+            Some(Ok(resumed_from)) => Some(resumed_from),
+            None => None,
+        };
+        return tell(hand, &place, &target, &file, proven.as_ref(), resumed_from, began);
+    }
+}
+
+/// Where it goes: the file that was named, or under the dump's own name in the directory that was named, or here.
+fn target(file: Option<&Path>, dump: &str) -> PathBuf {
+    let base = dump.rsplit('/').next().unwrap_or(dump);
+    match file {
+        Some(file) if fs::metadata(file).is_ok_and(|meta| meta.is_dir()) => file.join(base),
+        Some(file) => file.into(),
+        None => base.into(),
+    }
+}
+
+/// Whether the very file is there already.
+fn there(target: &Path, file: &DumpFile, force: bool) -> Result<bool, Fail> {
+    if fs::symlink_metadata(target).is_err() {
+        return Ok(false);
+    }
+    if fs::metadata(target).is_ok_and(|meta| meta.is_file()) && download::sha256(target)?.as_ref() == Some(&file.sha256)
+    {
+        return Ok(true);
+    }
+    if force {
+        return Ok(false);
+    }
+    let what = format!("{} is there, and is not the dump with SHA-256 {}", target.display(), file.sha256);
+    Err(Fail::new(Exit::Failed, what).remedy("name another FILE, or say --force to replace it; nothing was changed"))
+}
+
+/// Brings it; from which byte on, or why the file should be looked at again.
+fn fetch(hand: &Hand<'_>, place: &Place, target: &Path, file: &DumpFile) -> Result<Result<u64, Fail>, Fail> {
+    hand.reporter.step("download", |step| {
+        let mut part = Part::open(target, &file.sha256)?;
+        let resumed_from = part.resumed_from;
+        let remote = Remote {
+            chosen: &place.chosen,
+            path: &hand.config.database.dump_file,
+            bytes: file.bytes,
+            sha256: &file.sha256,
+        };
+        match part.bring(&hand.kubectl, remote, step)? {
+            Brought::Otherwise(fail) => Ok((Err(fail), "not done".into())),
+            Brought::Whole => {
+                part.finish()?;
+                let from = if resumed_from == 0 { String::new() } else { format!(" from byte {resumed_from} on") };
+                let what = format!("{} to {}{from}", report::bytes(file.bytes), target.display());
+                Ok((Ok(resumed_from), what))
+            }
+        }
+    })
+}
+
+fn tell(
+    hand: &Hand<'_>,
+    place: &Place,
+    target: &Path,
+    file: &DumpFile,
+    proven: Option<&Proven>,
+    resumed_from: Option<u64>,
+    began: Instant,
+) -> Result<(), Fail> {
+    let done = Done {
+        namespace: &hand.kubectl.target.namespace,
+        pod: &place.chosen.pod,
+        file: target.display().to_string(),
+        bytes: file.bytes,
+        sha256: &file.sha256,
+        transferred: resumed_from.map_or(0, |from| file.bytes - from),
+        resumed_from,
+        proven_by: proven.map(|proven| proven.by.as_str()),
+        seconds: report::rounded(began.elapsed()),
+    };
+    show(hand.reporter, hand.global.output, &done, || {
+        let was = if done.resumed_from.is_none() { "was there already" } else { "is downloaded" };
+        let proven = done.proven_by.map_or("NOT proven".into(), |by| format!("proven by {by}"));
+        format!("{} {was}: {} bytes, SHA-256 {}, {proven}\n", done.file, done.bytes, done.sha256)
+    })
+}
+
+fn show_plan(hand: &Hand<'_>, place: &Place, target: &Path, file: &DumpFile, there: bool) -> Result<(), Fail> {
+    let chosen = &place.chosen;
+    let from = &hand.config.database.dump_file;
+    let target = target.display();
+    let steps = if there {
+        vec![Step::new(format!("Nothing: {target} is the dump already"))]
+    } else {
+        vec![
+            Step::new(format!("Bring {} from pod {}", report::bytes(file.bytes), chosen.pod))
+                .kubectl(&hand.kubectl.target.stream(&chosen.pod, &chosen.container, from, 0)),
+            Step::new(format!("Compare its SHA-256 with {}, flush it, rename it to {target}", file.sha256)),
+        ]
+    };
+    hand.show_plan("Download of the dump", &steps)
+}
+
+/// What it says at its end.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Done<'a> {
+    namespace: &'a str,
+    pod: &'a str,
+    /// On this machine.
+    file: String,
+    bytes: u64,
+    sha256: &'a str,
+    /// How many bytes this call brought.
+    transferred: u64,
+    /// How many an earlier call had brought; none where the file was there.
+    resumed_from: Option<u64>,
+    /// Where its proof stands; none where it is not proven.
+    proven_by: Option<&'a str>,
+    seconds: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_gets_the_dumps_own_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = "/var/lib/postgresql/data/dump.sql.gz";
+        assert_eq!(target(None, path), PathBuf::from("dump.sql.gz"));
+        assert_eq!(target(Some(dir.path()), path), dir.path().join("dump.sql.gz"));
+        let named = dir.path().join("mine.gz");
+        assert_eq!(target(Some(&named), path), named);
+    }
+}

@@ -1,0 +1,116 @@
+//! `postgres|mysql dump`: the dump of `create` without a snapshot. The proof is noted on the claim, so that a restore by hand
+//! knows the file.
+
+use std::io;
+use std::time::Instant;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::Hand;
+use crate::cmd::create;
+use crate::cmd::show::show;
+use crate::core::observed::Pvc;
+use crate::core::plan::Step;
+use crate::core::proof::Proof;
+use crate::dump::Dump;
+use crate::exit::{Exit, Fail};
+use crate::kubectl::{self, Refusal};
+use crate::report;
+
+/// Dumps, and notes the proof.
+///
+/// # Errors
+/// As those of `create` up to its snapshot, or the proof cannot be noted for another reason than a missing right.
+pub fn run(hand: &Hand<'_>) -> Result<(), Fail> {
+    let began = Instant::now();
+    let place = hand.place(false)?;
+    let database = &hand.config.database;
+    let mut dump = Dump::prepare(&hand.kubectl, hand.reporter, database, place.chosen.clone(), hand.rules())?;
+    if hand.global.dry_run {
+        return show_plan(hand, &dump, &place.claim);
+    }
+    let made = dump.make()?;
+    let proof = dump.look_again(&made)?;
+    let noted = note(hand, &place.claim, &proof)?;
+    dump.release(&made, "do not trust it").map_err(|fail| match fail.exit {
+        Exit::Snapshot => Fail { exit: Exit::Dump, ..fail },
+        _ => fail,
+    })?;
+    let done = Done {
+        namespace: &hand.kubectl.target.namespace,
+        pvc: &hand.config.pvc,
+        proof: &proof,
+        noted,
+        dump_seconds: report::rounded(made.took),
+        seconds: report::rounded(began.elapsed()),
+    };
+    show(hand.reporter, hand.global.output, &done, || {
+        let Proof { database, pod, file, bytes, sha256, tool, .. } = &proof;
+        format!(
+            "Dump of {database} in pod {pod} is done in {:.1}s\n  dump      {file}, {bytes} bytes, SHA-256 {sha256}\n  tool      {tool}\n",
+            done.seconds
+        )
+    })
+}
+
+/// The change of the claim that notes the proof, if it is still the same claim.
+fn patch(hand: &Hand<'_>, claim: &Pvc, proof: &str) -> Value {
+    let key = hand.config.database.engine.annotation();
+    json!({"metadata": {"uid": claim.metadata.uid, "annotations": {key: proof}}})
+}
+
+/// Notes the proof on the claim. Who may not change claims has a dump all the same; returns whether it is noted.
+fn note(hand: &Hand<'_>, claim: &Pvc, proof: &Proof) -> Result<bool, Fail> {
+    hand.reporter.step("note", |_| {
+        let patch = patch(hand, claim, &json!(proof).to_string());
+        let call = hand.kubectl.target.patch_claim(&claim.metadata.name, &patch);
+        let read = |stdout: &mut dyn io::BufRead| serde_json::from_reader(stdout).map_err(io::Error::from);
+        match hand.kubectl.patiently(|| hand.kubectl.once::<Pvc>(call.clone(), "", read)) {
+            Ok(_) => Ok((true, format!("the proof, on PVC {}", claim.metadata.name))),
+            Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => {
+                tracing::warn!(
+                    "the proof cannot be noted on the PVC: a restore by hand will find none for this file. {}",
+                    error.said()
+                );
+                Ok((false, "nothing: the right to patch PVCs is missing".into()))
+            }
+            Err(error) => {
+                let fail = kubectl::fail(&error).during(Exit::Failed);
+                let remedy = format!("{}; the dump is whole and in place, but its proof is not noted", fail.remedy);
+                Err(fail.remedy(remedy.trim_start_matches("; ").to_string()))
+            }
+        }
+    })
+}
+
+fn show_plan(hand: &Hand<'_>, dump: &Dump<'_>, claim: &Pvc) -> Result<(), Fail> {
+    let target = &hand.kubectl.target;
+    let exec = target.exec(&dump.chosen.pod, &dump.chosen.container);
+    let at = format!("pod {}, container {}", dump.chosen.pod, dump.chosen.container);
+    let file = &dump.database.dump_file;
+    let steps = [
+        Step::new(format!("In {at}: check tools, database, path and space (done just now)")).kubectl(&exec),
+        Step::new(format!("Dump into a temporary file, prove it, flush it, rename it to {file}"))
+            .command(create::command(dump)),
+        Step::new("Look at the file again through another stream, and flush its file system").kubectl(&exec),
+        Step::new("Note the proof on the PVC")
+            .kubectl(&target.patch_claim(&claim.metadata.name, &patch(hand, claim, "<the proof>"))),
+    ];
+    hand.show_plan("Dump", &steps)
+}
+
+/// What it says at its end.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Done<'a> {
+    namespace: &'a str,
+    pvc: &'a str,
+    proof: &'a Proof,
+    /// Whether the proof stands on the claim.
+    noted: bool,
+    /// How long the dump tool and the compressor took.
+    dump_seconds: f64,
+    /// How long all of it took.
+    seconds: f64,
+}

@@ -1,0 +1,121 @@
+//! `postgres` and `mysql`: the pieces of a backup by hand, on the pod that `create` would choose. What all of them begin with.
+
+mod download;
+mod dump;
+mod info;
+mod restore;
+mod shell;
+
+use chrono::{DateTime, Utc};
+use serde_json::json;
+
+use crate::cmd::show::show;
+use crate::config::{ByHand, DbValue, Global};
+use crate::core::escape::Secrets;
+use crate::core::plan::{self, Step};
+use crate::core::proven::{self, Proven};
+use crate::dump::Rules;
+use crate::dump_file::{self, DumpFile, Test};
+use crate::exit::Fail;
+use crate::kubectl::Kubectl;
+use crate::observe::{self, Place};
+use crate::report::{self, Reporter};
+
+/// Does one piece.
+///
+/// # Errors
+/// As the exit codes say.
+pub fn run(piece: &str, global: &Global, config: &ByHand, reporter: &Reporter) -> Result<(), Fail> {
+    let secrets = match &config.database.password {
+        DbValue::Literal(text) => Secrets::new([text.clone()]),
+        DbValue::Variable(_) => Secrets::default(),
+    };
+    let kubectl = Kubectl::connect(&global.asked, secrets, global.retry_timeout)?;
+    let nonce = format!("{:032x}", fastrand::u128(..));
+    let hand = Hand { global, config, reporter, kubectl, nonce };
+    match piece {
+        "dump" => dump::run(&hand),
+        "restore" => restore::run(&hand),
+        "download-dump" => download::run(&hand),
+        "shell" => shell::run(&hand),
+        _ => info::run(&hand),
+    }
+}
+
+/// What every piece goes by.
+struct Hand<'a> {
+    global: &'a Global,
+    config: &'a ByHand,
+    reporter: &'a Reporter,
+    kubectl: Kubectl,
+    /// Marks every line of this run's reports.
+    nonce: String,
+}
+
+impl Hand<'_> {
+    /// Finds the claim and the pod; the snapshots, too, where a proof is looked up.
+    fn place(&self, snapshots: bool) -> Result<Place, Fail> {
+        let ByHand { database, pvc, .. } = self.config;
+        self.reporter.step("observe", |_| observe::place(&self.kubectl, database, pvc, snapshots))
+    }
+
+    fn rules(&self) -> Rules<'_> {
+        Rules {
+            pvc: &self.config.pvc,
+            threshold_percent: self.config.threshold_percent,
+            busy_timeout: self.config.busy_timeout,
+            dump_timeout: self.config.dump_timeout,
+            holder: &self.global.holder,
+            nonce: &self.nonce,
+        }
+    }
+
+    /// Looks at the dump file, if there is one, and for its proof.
+    fn look(&self, place: &Place, test: Test) -> Result<Option<(DumpFile, Option<Proven>)>, Fail> {
+        let ByHand { database, .. } = self.config;
+        self.reporter.step("look", |_| {
+            let found = dump_file::look(&self.kubectl, &place.chosen, database, &self.nonce, test)?;
+            let Some(file) = found else { return Ok((None, format!("there is no {}", database.dump_file))) };
+            let proven = proven::find(database.engine, &place.claim, &place.snapshots, file.bytes, &file.sha256);
+            let by = proven.as_ref().map_or("not proven".into(), |proven| format!("proven by {}", proven.by));
+            let what = format!("{}, {}, {by}", database.dump_file, report::bytes(file.bytes));
+            Ok((Some((file, proven)), what))
+        })
+    }
+
+    /// Prints the plan of a dry run.
+    fn show_plan(&self, what: &str, steps: &[Step]) -> Result<(), Fail> {
+        let ByHand { pvc, .. } = self.config;
+        let namespace = &self.kubectl.target.namespace;
+        let told = json!({"dryRun": true, "namespace": namespace, "pvc": pvc, "steps": steps});
+        show(self.reporter, self.global.output, &told, || {
+            format!("Dry run: nothing was changed. {what} of PVC {pvc} in {namespace}:\n{}", plan::text(steps))
+        })
+    }
+}
+
+/// How long ago something was, for people: to the minute.
+fn ago(then: DateTime<Utc>, now: DateTime<Utc>) -> String {
+    let minutes = (now - then).num_minutes();
+    match minutes {
+        i64::MIN..=0 => "less than a minute ago".into(),
+        1..=119 => format!("{minutes} min ago"),
+        120..=2879 => format!("{} h ago", minutes / 60),
+        _ => format!("{} days ago", minutes / 1440),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::TimeDelta;
+
+    #[test]
+    fn ages_are_rounded_down() {
+        let now = DateTime::<Utc>::UNIX_EPOCH;
+        let before = |minutes: i64| ago(now - TimeDelta::minutes(minutes), now);
+        assert_eq!([before(-1), before(0)], ["less than a minute ago"; 2]);
+        assert_eq!([before(1), before(119), before(120)], ["1 min ago", "119 min ago", "2 h ago"]);
+        assert_eq!([before(2879), before(2880)], ["47 h ago", "2 days ago"]);
+    }
+}

@@ -1,0 +1,180 @@
+//! `postgres|mysql restore`: loads the dump file into its database, if somebody has proven it and somebody says yes.
+
+use std::time::Instant;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use super::{Hand, ago};
+use crate::ask;
+use crate::cmd::now;
+use crate::cmd::show::show;
+use crate::config::ByHand;
+use crate::core::engine::Engine;
+use crate::core::plan::Step;
+use crate::core::proven::Proven;
+use crate::dump::Rules;
+use crate::dump_file::{DumpFile, Test};
+use crate::exit::{Exit, Fail};
+use crate::load::{Load, Trial};
+use crate::observe::Place;
+use crate::report;
+
+/// How much room a dump may take that is loaded beside the database, for each byte of its text: indexes and logs come on top.
+const ROOM: u64 = 2;
+
+/// Loads the dump.
+///
+/// # Errors
+/// There is no proven dump, the answer is no, or the load failed: what became of the database is said.
+pub fn run(hand: &Hand<'_>) -> Result<(), Fail> {
+    let began = Instant::now();
+    let ByHand { database, force, .. } = hand.config;
+    let place = hand.place(true)?;
+    let tries = database.engine == Engine::MySql;
+    let found = hand.look(&place, if tries { Test::Count } else { Test::Whole })?;
+    let (file, proven) = believe(hand, &place, found)?;
+    let rules = Rules { threshold_percent: u8::MAX, dump_timeout: None, ..hand.rules() };
+    let (load, free) = Load::prepare(&hand.kubectl, hand.reporter, database, &place.chosen, rules)?;
+    let trial = match file.plain {
+        Some(plain) if tries && plain.saturating_mul(ROOM) > free => {
+            let what = format!(
+                "there is no room to try the dump first: it unpacks to {}, {} are free",
+                report::bytes(plain),
+                report::bytes(free)
+            );
+            if !force {
+                return Err(Fail::new(Exit::Precondition, what).remedy(
+                    "enlarge the PVC, or say --force to load without a trial, which cannot be undone; nothing was loaded",
+                ));
+            }
+            tracing::warn!("{what}");
+            Trial::Not
+        }
+        _ if *force => Trial::May,
+        _ => Trial::Must,
+    };
+    if hand.global.dry_run {
+        return show_plan(hand, &place, &load.look.database, trial);
+    }
+    ask::confirm(hand.reporter, &question(hand, &place, &load.look.database, &proven), *force, "--force")?;
+    let target = load.look.database.clone();
+    let tried = load.make(file.bytes, &file.sha256, trial)?;
+    let done = Done {
+        namespace: &hand.kubectl.target.namespace,
+        pod: &place.chosen.pod,
+        database: &target,
+        file: &database.dump_file,
+        bytes: file.bytes,
+        sha256: &file.sha256,
+        proven_by: &proven.by,
+        dumped: &proven.proof.ended,
+        tried,
+        seconds: report::rounded(began.elapsed()),
+    };
+    show(hand.reporter, hand.global.output, &done, || {
+        format!(
+            "Database {target} in pod {} is as in the dump of {}, loaded in {:.1}s\n",
+            done.pod, done.dumped, done.seconds
+        )
+    })
+}
+
+/// The file, if it is whole and its very bytes are proven.
+fn believe(
+    hand: &Hand<'_>,
+    place: &Place,
+    found: Option<(DumpFile, Option<Proven>)>,
+) -> Result<(DumpFile, Proven), Fail> {
+    let ByHand { database, pvc, .. } = hand.config;
+    let (path, pod) = (&database.dump_file, &place.chosen.pod);
+    let refuse = |what: String| {
+        Fail::new(Exit::Dump, what).remedy(format!(
+            "restore a snapshot with backup-ns restore, see backup-ns list --pvc {pvc}; nothing was loaded"
+        ))
+    };
+    let (file, proven) = found.ok_or_else(|| refuse(format!("there is no dump {path} in pod {pod}")))?;
+    if let Some(why) = &file.broken {
+        return Err(refuse(format!("the dump {path} in pod {pod} is broken: {why}")));
+    }
+    let proven = proven.ok_or_else(|| {
+        refuse(format!(
+            "the dump {path} in pod {pod} is not proven: neither PVC {pvc} nor any of its snapshots has a proof of {} bytes with SHA-256 {}",
+            file.bytes, file.sha256
+        ))
+    })?;
+    Ok((file, proven))
+}
+
+/// What becomes of the database on an error.
+fn on_error(engine: Engine) -> &'static str {
+    match engine {
+        Engine::Postgres => "If the load fails, the database stays as it is now: all of it is one transaction.",
+        Engine::MySql => {
+            "It is loaded into a schema of its own first, which changes nothing if it fails; if the load after that fails, \
+             MySQL cannot undo it."
+        }
+    }
+}
+
+fn question(hand: &Hand<'_>, place: &Place, name: &str, Proven { by, proof }: &Proven) -> String {
+    let engine = hand.config.database.engine;
+    let ended = DateTime::parse_from_rfc3339(&proof.ended).map(|time| time.to_utc());
+    let age = ended.map_or("at an unknown time".into(), |time: DateTime<Utc>| ago(time, now()));
+    let of = if proof.database == name { String::new() } else { format!(" of ANOTHER database, {},", proof.database) };
+    format!(
+        "The {engine} database {name} in pod {}, namespace {}, is overwritten by the dump{of} made {age} ({}, {}, {}, proven by {by}). {}",
+        place.chosen.pod,
+        hand.kubectl.target.namespace,
+        proof.ended,
+        report::bytes(proof.bytes),
+        proof.tool,
+        on_error(engine)
+    )
+}
+
+fn show_plan(hand: &Hand<'_>, place: &Place, name: &str, trial: Trial) -> Result<(), Fail> {
+    let ByHand { database, .. } = hand.config;
+    let chosen = &place.chosen;
+    let exec = hand.kubectl.target.exec(&chosen.pod, &chosen.container);
+    let load = match (database.engine, trial) {
+        (Engine::Postgres, _) => {
+            format!("Load it into the database {name} in one transaction, under the dump file's lock")
+        }
+        (Engine::MySql, Trial::Not) => format!("Load it into the schema {name}, under the dump file's lock"),
+        (Engine::MySql, _) => {
+            format!(
+                "Load it into a schema of its own, drop that, and load it into the schema {name}, under the dump file's lock"
+            )
+        }
+    };
+    let steps = [
+        Step::new(format!(
+            "In pod {}: look whether {} is whole and proven (done just now)",
+            chosen.pod, database.dump_file
+        ))
+        .kubectl(&exec),
+        Step::new(format!("{load}. {}", on_error(database.engine))).kubectl(&exec),
+    ];
+    hand.show_plan("Restore", &steps)
+}
+
+/// What it says at its end.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Done<'a> {
+    namespace: &'a str,
+    pod: &'a str,
+    /// What was overwritten.
+    database: &'a str,
+    file: &'a str,
+    bytes: u64,
+    sha256: &'a str,
+    /// Where the proof stands.
+    proven_by: &'a str,
+    /// When the dump ended.
+    dumped: &'a str,
+    /// Whether it was loaded into a schema of its own first.
+    tried: bool,
+    seconds: f64,
+}

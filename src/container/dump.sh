@@ -1,0 +1,76 @@
+# A dump, as the work of a session: beside the old file, proven, flushed, renamed. The lock stays until told that the
+# snapshot is cut.
+
+MORE_TOOLS=
+
+# progress: the size of the dump so far.
+progress() { bytes "$own.dump"; }
+
+# undo: nothing but files, which go anyway.
+undo() { :; }
+
+# work: all of it.
+work() {
+  begin
+  say began "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
+  mkfifo "$own.fifo" || lost "a named pipe cannot be made beside the dump file"
+  "$compressor" -c <"$own.fifo" >"$own.dump" &
+  packing=$! children=$!
+  db_dump >"$own.fifo" &
+  dumping=$! children="$children $!"
+  await "$packing"
+  packed=$status
+  await "$dumping"
+  dumped=$status
+  children=
+  [ "$dumped" -eq 0 ] || [ "$packed" -ne 0 ] || lost "the dump tool ended with status $dumped"
+  [ "$packed" -eq 0 ] || lost "${compressor##*/} ended with status $packed"
+  say ended "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
+
+  # gzip's status stands behind the text it unpacked; the last lines of both are looked at.
+  sha256sum <"$own.dump" >"$own.sum" &
+  summing=$! children=$!
+  {
+    gzip -dc <"$own.dump"
+    printf '\n%s' "$?"
+  } | tail -c 500 >"$own.tail" &
+  testing=$! children="$children $!"
+  await "$summing" || lost "the dump cannot be read back"
+  await "$testing" || lost "the dump cannot be read back"
+  children=
+  tail=$(tr -d '\000' <"$own.tail")
+  [ "${tail##*"$nl"}" = 0 ] || lost "the compressed file does not test whole"
+  tail=${tail%"${nl}0"}
+  db_complete "$(stripped "$tail")" || lost "the dump does not end as a complete one does"
+  read -r sum _ <"$own.sum"
+  size=$(bytes "$own.dump")
+  number=$(inode "$own.dump")
+
+  # Who owns the directory, the server as a rule, reads the dump as well: backups of the data directory copy it.
+  # shellcheck disable=SC2012 # numbers, not names
+  ls -lnd . | {
+    read -r _ _ user group _
+    chown "$user:$group" "$own.dump" 2>/dev/null
+  }
+  chmod 640 "$own.dump" || lost "the dump's mode cannot be set"
+  rm -f "$own.sum" "$own.tail"
+
+  flush || lost "the dump cannot be flushed to its disk"
+  mine || lost "the lock was lost to: ${line:-nobody}"
+  main_lives || lost "the session ended"
+  mv -f "$own.dump" "$FILE" || lost "the dump cannot be renamed to $FILE"
+  : >"$own.renamed" || lost "the dump was renamed to $FILE, but nothing more can be written beside it"
+  flush || lost "the dump was renamed to $FILE, but its directory cannot be flushed to its disk"
+  say bytes "$size"
+  say sha256 "$sum"
+  say inode "$number"
+  say identity "$me"
+  say proven yes
+}
+
+# unchanged INODE BYTES: whether the file is still the one that was proven, under our lock, and nobody wrote into it.
+# shellcheck disable=SC3013 # -nt is POSIX since 2024; dash, busybox ash and bash have it
+unchanged() {
+  mine && [ "$(inode "$FILE")" = "$1" ] && [ "$(bytes "$FILE")" = "$2" ] && [ -e "$own.renamed" ] &&
+    ! [ "$FILE" -nt "$own.renamed" ]
+}

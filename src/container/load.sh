@@ -1,0 +1,81 @@
+# The load of the dump file into its database, as the work of a session. The lock keeps backups from replacing the file
+# meanwhile, and from dumping what is loaded by half.
+
+MORE_TOOLS='awk'
+
+# progress: how much of the dump file was read.
+# shellcheck disable=SC2034 # the first word is the field's name
+progress() {
+  read -r reader <"$own.reader" && read -r field far <"/proc/$reader/fdinfo/0" && echo "$far"
+}
+
+# unchanged: nothing is held on to.
+unchanged() { false; }
+
+# pour FILTER: the dump through FILTER into db_client, between what db_first and db_last print. What comes last, the word that
+# nothing is missing among it, goes only behind a stream that was read to its end. Fails with the reason in $why.
+pour() {
+  rm -f "$own.in" "$own.text" "$own.out"
+  mkfifo "$own.in" "$own.text" || lost "a named pipe cannot be made beside the dump file"
+  # Opened for both at first, so that neither end waits for the other.
+  exec 6<>"$own.in"
+  exec 5>"$own.in"
+  exec 7<"$own.in"
+  exec 6>&-
+  db_client <&7 >"$own.out" 4<&- 5>&- 7<&- &
+  client=$! children=$!
+  exec 7<&-
+  db_first >&5 2>/dev/null
+  # The open file is read from its beginning, whatever was renamed to its name.
+  gzip -dc </proc/self/fd/4 >"$own.text" 5>&- &
+  unpacking=$! children="$children $!"
+  echo "$unpacking" >"$own.reader"
+  "$1" <"$own.text" >&5 4<&- 5>&- &
+  filtering=$! children="$children $!"
+  await "$unpacking"
+  unpacked=$status
+  await "$filtering"
+  filtered=$status
+  rm -f "$own.reader"
+  ended=
+  if [ "$unpacked" = 0 ] && [ "$filtered" = 0 ]; then
+    ended=yes
+    [ -z "${unsure-}" ] || say state "$unsure"
+    db_last >&5 2>/dev/null
+  else
+    # It must not take the end of a broken stream for the end of the dump.
+    kill -TERM "$client" 2>/dev/null
+  fi
+  exec 5>&-
+  await "$client"
+  poured=$status
+  children=
+  why=
+  if [ -z "$ended" ]; then
+    # A client that ended by itself broke the stream.
+    case $poured in
+    0 | 143) why="the dump could not be read to its end: gzip ended with status $unpacked, awk with $filtered" ;;
+    *) why="${CLIENT##*/} ended with status $poured" ;;
+    esac
+  elif [ "$poured" != 0 ]; then
+    why="${CLIENT##*/} ended with status $poured"
+  elif [ "$(cat "$own.out")" != "$NONCE" ]; then
+    why="${CLIENT##*/} ended with status 0, but did not come to the end of the dump"
+  fi
+  [ -z "$why" ]
+}
+
+# work: all of it. $sum is that of the file that was looked at before.
+work() {
+  begin
+  { [ -f "$FILE" ] && [ -r "$FILE" ]; } || lost "the dump file cannot be read"
+  exec 4<"$FILE"
+  sha256sum <&4 >"$own.sum" &
+  summing=$! children=$!
+  await "$summing" || lost "the dump file cannot be read"
+  children=
+  read -r now _ <"$own.sum"
+  [ "$now" = "$sum" ] || lost "the dump file was replaced meanwhile"
+  db_load
+  say loaded yes
+}

@@ -1,0 +1,11 @@
+# MySQL's and MariaDB's part of what is told of a database.
+
+# db_info: what the database is like, a line each: `size`, `tables`, and of the ten biggest tables bytes, rows and name.
+db_info() {
+  say version "$(ask 'SELECT version()')"
+  size='coalesce(data_length, 0) + coalesce(index_length, 0)'
+  tables="FROM information_schema.tables WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE'"
+  say size "$(ask "SELECT coalesce(sum($size), 0) $tables")"
+  say tables "$(ask "SELECT count(*) $tables")"
+  ask "SELECT concat($size, ' ', coalesce(table_rows, 0), ' ', table_name) $tables ORDER BY $size DESC, table_name LIMIT 10"
+}

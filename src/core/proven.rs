@@ -1,0 +1,109 @@
+//! Which proof a dump file has: the one of its very bytes, on the claim that holds it, or on a snapshot of that claim. Must
+//! not know how the file was looked at.
+
+use crate::core::engine::Engine;
+use crate::core::labels;
+use crate::core::observed::{Meta, Pvc, Snapshot};
+use crate::core::proof::Proof;
+
+/// A proof, and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proven {
+    /// Such as `VolumeSnapshot data-1`.
+    pub by: String,
+    /// The proof.
+    pub proof: Proof,
+}
+
+/// The proof of a file of this size and SHA-256, on the claim itself first, then on the newest snapshot; none where nobody
+/// has proven these bytes. Whoever made the claim from a snapshot has that one's proof, too. Snapshots that are not to
+/// be trusted prove nothing.
+pub fn find(engine: Engine, claim: &Pvc, snapshots: &[Snapshot], bytes: u64, sha256: &str) -> Option<Proven> {
+    let named = |sources: &Snapshot| {
+        let spec = &claim.spec;
+        [&spec.data_source, &spec.data_source_ref].into_iter().flatten().any(|source| {
+            let here = source.namespace.as_ref().is_none_or(|namespace| *namespace == claim.metadata.namespace);
+            here && source.kind == "VolumeSnapshot" && source.name == sources.metadata.name
+        })
+    };
+    let mut of_it: Vec<&Snapshot> = snapshots
+        .iter()
+        .filter(|snapshot| snapshot.is_of(&claim.metadata.name) || named(snapshot))
+        .filter(|snapshot| !snapshot.metadata.annotations.contains_key(labels::DISTRUSTED))
+        .collect();
+    of_it.sort_by_key(|snapshot| std::cmp::Reverse(snapshot.metadata.creation_timestamp));
+    let on_claim = std::iter::once(("PersistentVolumeClaim", &claim.metadata));
+    let on_snapshots = of_it.into_iter().map(|snapshot| ("VolumeSnapshot", &snapshot.metadata));
+    on_claim.chain(on_snapshots).find_map(|(kind, meta)| {
+        let proof = noted(engine, meta)?;
+        let same = proof.bytes == bytes && proof.sha256 == sha256;
+        same.then(|| Proven { by: format!("{kind} {}", meta.name), proof })
+    })
+}
+
+fn noted(engine: Engine, meta: &Meta) -> Option<Proof> {
+    serde_json::from_str(meta.annotations.get(engine.annotation())?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn proof(sha256: &str) -> Value {
+        json!({
+            "tool": "pg_dump", "database": "app", "bytes": 20, "sha256": sha256, "began": "", "ended": "", "file": "/d",
+            "pathInVolume": "d", "pod": "p", "container": "c",
+        })
+    }
+
+    fn noting(sha256: &str) -> Value {
+        json!({"backup-ns.sh/dump-postgres": proof(sha256).to_string()})
+    }
+
+    fn snapshot(name: &str, pvc: &str, annotations: &Value) -> Snapshot {
+        serde_json::from_value(json!({
+            "metadata": {"name": name, "annotations": annotations, "creationTimestamp": "2026-11-22T12:00:00Z"},
+            "spec": {"source": {"persistentVolumeClaimName": pvc}},
+        }))
+        .unwrap()
+    }
+
+    fn claim(annotations: &Value, source: Option<&str>) -> Pvc {
+        let mut claim =
+            json!({"metadata": {"name": "data", "namespace": "shop", "annotations": annotations}, "spec": {}});
+        if let Some(name) = source {
+            claim["spec"]["dataSource"] = json!({"kind": "VolumeSnapshot", "name": name});
+        }
+        serde_json::from_value(claim).unwrap()
+    }
+
+    fn by(claim: &Pvc, snapshots: &[Snapshot]) -> Option<String> {
+        find(Engine::Postgres, claim, snapshots, 20, "aa").map(|proven| proven.by)
+    }
+
+    #[test]
+    fn a_proof_counts_where_the_file_can_have_come_from() {
+        let none = json!({});
+        let bare = claim(&none, None);
+        assert_eq!(by(&claim(&noting("aa"), None), &[]).as_deref(), Some("PersistentVolumeClaim data"));
+        assert_eq!(by(&bare, &[snapshot("s", "data", &noting("aa"))]).as_deref(), Some("VolumeSnapshot s"));
+        let elsewhere = [snapshot("s", "other", &noting("aa"))];
+        assert_eq!(by(&bare, &elsewhere), None, "a snapshot of another claim");
+        assert_eq!(by(&claim(&none, Some("s")), &elsewhere).as_deref(), Some("VolumeSnapshot s"), "made from it");
+        assert_eq!(by(&claim(&none, Some("t")), &elsewhere), None);
+    }
+
+    #[test]
+    fn other_bytes_are_not_proven() {
+        let bare = claim(&json!({}), None);
+        assert_eq!(by(&claim(&noting("bb"), None), &[snapshot("s", "data", &noting("cc"))]), None);
+        assert_eq!(find(Engine::Postgres, &claim(&noting("aa"), None), &[], 21, "aa"), None, "the size differs");
+        assert_eq!(find(Engine::MySql, &claim(&noting("aa"), None), &[], 20, "aa"), None, "of the other database");
+        let mut distrusted = noting("aa");
+        distrusted["backup-ns.sh/distrusted"] = json!("why");
+        assert_eq!(by(&bare, &[snapshot("s", "data", &distrusted)]), None);
+        let broken = json!({"backup-ns.sh/dump-postgres": "no JSON"});
+        assert_eq!(by(&claim(&broken, None), &[]), None);
+    }
+}

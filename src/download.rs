@@ -1,0 +1,301 @@
+//! Brings a file of a container to this machine: piece by piece, until its size and SHA-256 are right. Must not know what the
+//! file holds.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use sha2::{Digest, Sha256};
+
+use crate::core::pod::Chosen;
+use crate::exit::{Exit, Fail};
+use crate::kubectl::{self, Kubectl};
+use crate::process::{self, Ending, ProcessError};
+use crate::report::{self, Step};
+
+/// How long a stream may be silent.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// How many streams in a row may bring nothing.
+const FRUITLESS: u32 = 5;
+
+/// How much is read at once.
+const CHUNK: usize = 128 << 10;
+
+/// What is to be brought.
+#[derive(Debug, Clone, Copy)]
+pub struct Remote<'a> {
+    /// Where it lies.
+    pub chosen: &'a Chosen,
+    /// Its path there.
+    pub path: &'a str,
+    /// Its size.
+    pub bytes: u64,
+    /// Its SHA-256, 64 hexadecimal digits.
+    pub sha256: &'a str,
+}
+
+/// A file on its way: `FILE.<beginning of its SHA-256>.part`, beside the FILE that it will be. Nobody else works on it.
+pub struct Part {
+    file: File,
+    path: PathBuf,
+    target: PathBuf,
+    /// How much of it an earlier call had brought.
+    pub resumed_from: u64,
+}
+
+/// What came of bringing it.
+#[derive(Debug)]
+pub enum Brought {
+    /// All of it, and it is the same.
+    Whole,
+    /// Nothing more comes, or what came is another file: the one that was meant may be gone.
+    Otherwise(Fail),
+}
+
+/// Something on this machine that cannot be done.
+fn local(what: &str, path: &Path, error: &io::Error) -> Fail {
+    let remedy = match error.kind() {
+        io::ErrorKind::StorageFull => "free space there, or name another FILE; the same call goes on where it stopped",
+        _ => "name another FILE, or mend what the message says",
+    };
+    Fail::new(Exit::Failed, format!("{} cannot be {what}: {error}", path.display())).remedy(remedy)
+}
+
+/// SHA-256 of a file of this machine; none if there is none.
+///
+/// # Errors
+/// It cannot be read.
+pub fn sha256(path: &Path) -> Result<Option<String>, Fail> {
+    match File::open(path) {
+        Ok(file) => hash(file).map(Some).map_err(|error| local("read", path, &error)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(local("read", path, &error)),
+    }
+}
+
+fn hash(mut file: File) -> io::Result<String> {
+    let mut hasher = Sha256::new();
+    let mut chunk = vec![0; CHUNK];
+    loop {
+        match file.read(&mut chunk)? {
+            0 => break,
+            read => hasher.update(&chunk[..read]),
+        }
+    }
+    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+impl Part {
+    /// Opens the part of a file that is to become `target`, with what is there of it. Parts of other files that were to become
+    /// it go.
+    ///
+    /// # Errors
+    /// It cannot be written, or another call is at work on it.
+    pub fn open(target: &Path, sha256: &str) -> Result<Part, Fail> {
+        let begin = sha256.get(..16).unwrap_or(sha256);
+        let mut name = target.file_name().unwrap_or_default().to_os_string();
+        let base = name.to_string_lossy().into_owned();
+        name.push(format!(".{begin}.part"));
+        let path = target.with_file_name(name);
+        // Nothing is written through a link, or into something that is no file.
+        if let Ok(meta) = fs::symlink_metadata(&path)
+            && !meta.is_file()
+        {
+            let what = format!("{} is no regular file", path.display());
+            return Err(Fail::new(Exit::Failed, what).remedy("remove it, or name another FILE"));
+        }
+        let mut options = OpenOptions::new();
+        // A dump is for nobody else to read.
+        let file = options.create(true).append(true).read(true).mode(0o600).open(&path);
+        let file = file.map_err(|error| local("written", &path, &error))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let what = format!("another download is at work on {}", path.display());
+                return Err(Fail::new(Exit::Lock, what).remedy("wait for it to end, or name another FILE"));
+            }
+            Err(TryLockError::Error(error)) => return Err(local("locked", &path, &error)),
+        }
+        let directory = directory(target);
+        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let middle = name.strip_prefix(&format!("{base}.")).and_then(|rest| rest.strip_suffix(".part"));
+            let is_part = middle.is_some_and(|hash| hash.len() == 16 && hash.bytes().all(|b| b.is_ascii_hexdigit()));
+            if is_part && entry.path() != path {
+                tracing::info!("removing {name}, a part of a dump that is not there any more");
+                // What cannot be removed is in nobody's way.
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+        let resumed_from = file.metadata().map_err(|error| local("read", &path, &error))?.len();
+        Ok(Part { file, path, target: target.into(), resumed_from })
+    }
+
+    /// Brings what is missing. A stream that breaks is begun again where it broke, as long as anything comes.
+    ///
+    /// # Errors
+    /// It cannot be written, or a signal came; what has come stays.
+    pub fn bring(&mut self, kubectl: &Kubectl, remote: Remote<'_>, step: &Step) -> Result<Brought, Fail> {
+        let mut fruitless = 0;
+        let mut have = self.resumed_from;
+        while have < remote.bytes {
+            let before = have;
+            let broke = self.stream(kubectl, remote, &mut have, step)?;
+            if have == remote.bytes {
+                break;
+            }
+            fruitless = if have > before { 0 } else { fruitless + 1 };
+            if let Some(fail) = kubectl::interrupted() {
+                return Err(self.kept(fail));
+            }
+            let why = broke.map_or("it ended early".into(), |error| error.to_string());
+            if fruitless == FRUITLESS {
+                let what = format!("only {have} of {} bytes came: {why}", remote.bytes);
+                return Ok(Brought::Otherwise(self.kept(Fail::new(Exit::Failed, what))));
+            }
+            tracing::warn!("the stream broke at {have} of {} bytes, going on there: {why}", remote.bytes);
+            process::sleep(Duration::from_millis(500) * (1 << fruitless));
+        }
+        step.progress("compares SHA-256");
+        let got = sha256(&self.path)?.unwrap_or_default();
+        if have == remote.bytes && got == remote.sha256 {
+            return Ok(Brought::Whole);
+        }
+        let what = format!(
+            "what came has {have} bytes and SHA-256 {got}, the file in the pod {} bytes and {}",
+            remote.bytes, remote.sha256
+        );
+        // There is no telling which of it is good.
+        self.file.set_len(0).map_err(|error| local("emptied", &self.path, &error))?;
+        self.resumed_from = 0;
+        Ok(Brought::Otherwise(Fail::new(Exit::Failed, what).remedy("run it again")))
+    }
+
+    /// One stream from `have` on; how it ended, if not well.
+    fn stream(
+        &mut self,
+        kubectl: &Kubectl,
+        remote: Remote<'_>,
+        have: &mut u64,
+        step: &Step,
+    ) -> Result<Option<ProcessError>, Fail> {
+        let Remote { chosen, path, bytes, .. } = remote;
+        let call = kubectl.target.stream(&chosen.pod, &chosen.container, path, *have);
+        let mut running = match kubectl.start(call) {
+            Ok(running) => running,
+            Err(error) => return Ok(Some(error)),
+        };
+        running.close();
+        let stdout = running.stdout.take();
+        // A few chunks ahead, so that a slow disk holds up the stream and not the memory.
+        let (send, chunks) = mpsc::sync_channel::<Vec<u8>>(8);
+        thread::spawn(move || {
+            let Some(mut stdout) = stdout else { return };
+            let mut chunk = vec![0; CHUNK];
+            while let Ok(read @ 1..) = stdout.read(&mut chunk) {
+                if send.send(chunk[..read].to_vec()).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut heard = Instant::now();
+        let ending = loop {
+            match chunks.recv_timeout(Duration::from_millis(50)) {
+                Ok(chunk) => {
+                    heard = Instant::now();
+                    let room = usize::try_from(bytes - *have).unwrap_or(usize::MAX);
+                    let chunk = &chunk[..chunk.len().min(room)];
+                    self.file.write_all(chunk).map_err(|error| local("written", &self.path, &error))?;
+                    *have += chunk.len() as u64;
+                    step.progress(&format!("{} of {}", report::bytes(*have), report::bytes(bytes)));
+                    if *have == bytes {
+                        break None;
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => break running.wait(Duration::from_secs(5)).err(),
+                Err(RecvTimeoutError::Timeout) if heard.elapsed() > SILENCE => break Some(Ending::TimeOut(SILENCE)),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            if let Some(ending) = process::hurried() {
+                break Some(ending);
+            }
+        };
+        let error = ending.map(|ending| running.error(ending));
+        running.kill();
+        Ok(error)
+    }
+
+    /// A failure after which the same call goes on.
+    fn kept(&self, fail: Fail) -> Fail {
+        fail.remedy(format!("run it again: it goes on where it stopped, with {}", self.path.display()))
+    }
+
+    /// Gives the file its name, once it is on the disk.
+    ///
+    /// # Errors
+    /// It cannot be.
+    pub fn finish(self) -> Result<(), Fail> {
+        let Part { file, path, target, .. } = self;
+        file.sync_all().map_err(|error| local("flushed", &path, &error))?;
+        fs::rename(&path, &target).map_err(|error| local("renamed", &path, &error))?;
+        let directory = directory(&target);
+        File::open(directory)
+            .and_then(|directory| directory.sync_all())
+            .map_err(|error| local("flushed", directory, &error))
+    }
+}
+
+/// The directory of a file, which may be the current one.
+fn directory(file: &Path) -> &Path {
+    file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_is_gone_on_with_and_those_of_other_files_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("dump.sql.gz");
+        let (one, other) = ("a".repeat(64), "b".repeat(64));
+        let mut part = Part::open(&target, &one).unwrap();
+        part.file.write_all(b"abc").unwrap();
+        let busy = Part::open(&target, &one).map(|_| ()).unwrap_err();
+        assert_eq!(busy.exit, Exit::Lock);
+        drop(part);
+        assert_eq!(Part::open(&target, &one).unwrap().resumed_from, 3);
+        fs::write(dir.path().join("dump.sql.gz.notes.part"), "mine").unwrap();
+        assert_eq!(Part::open(&target, &other).unwrap().resumed_from, 0);
+        let mut names: Vec<_> = fs::read_dir(dir.path()).unwrap().flatten().map(|entry| entry.file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["dump.sql.gz.bbbbbbbbbbbbbbbb.part", "dump.sql.gz.notes.part"]);
+    }
+
+    #[test]
+    fn a_part_that_is_a_link_is_not_written_through() {
+        let dir = tempfile::tempdir().unwrap();
+        let elsewhere = dir.path().join("elsewhere");
+        fs::write(&elsewhere, "kept").unwrap();
+        let link = dir.path().join(format!("d.{}.part", "a".repeat(16)));
+        std::os::unix::fs::symlink(&elsewhere, link).unwrap();
+        assert!(Part::open(&dir.path().join("d"), &"a".repeat(64)).is_err());
+        assert_eq!(fs::read_to_string(&elsewhere).unwrap(), "kept");
+    }
+
+    #[test]
+    fn a_hash_is_that_of_the_bytes() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("f");
+        assert_eq!(sha256(&file).unwrap(), None);
+        fs::write(&file, "abc").unwrap();
+        // FIPS 180-2, appendix B.1.
+        let known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(sha256(&file).unwrap().as_deref(), Some(known));
+    }
+}

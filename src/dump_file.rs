@@ -1,0 +1,81 @@
+//! Looks at a dump file that is there, by a session of its own, and touches nothing. Must not know what for.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use crate::config::Database;
+use crate::container;
+use crate::core::pod::Chosen;
+use crate::exit::{Exit, Fail};
+use crate::kubectl::Kubectl;
+use crate::session::{self, Session};
+
+/// How close to look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Test {
+    /// Size, age and hash.
+    Hash,
+    /// Whether it is whole, too.
+    Whole,
+    /// And how much it holds.
+    Count,
+}
+
+/// What a dump file is.
+#[derive(Debug, Clone, Default)]
+pub struct DumpFile {
+    /// Size in bytes.
+    pub bytes: u64,
+    /// SHA-256, 64 hexadecimal digits.
+    pub sha256: String,
+    /// When it was last written to.
+    pub modified: Option<DateTime<Utc>>,
+    /// Why it is not whole, if it was tested and is not.
+    pub broken: Option<String>,
+    /// How many bytes it unpacks to, if they were counted.
+    pub plain: Option<u64>,
+}
+
+/// Looks at the dump file of a database; none if there is none.
+///
+/// # Errors
+/// It cannot be looked at.
+pub fn look(
+    kubectl: &Kubectl,
+    chosen: &Chosen,
+    database: &Database,
+    nonce: &str,
+    test: Test,
+) -> Result<Option<DumpFile>, Fail> {
+    let how = match test {
+        Test::Hash => "",
+        Test::Whole => "whole",
+        Test::Count => "count",
+    };
+    let values = [database.dump_file.clone(), how.to_string()];
+    let look = || {
+        let mut session = Session::start(kubectl, chosen, container::read(database.engine), nonce, &values)?;
+        let (mut file, mut absent) = (DumpFile::default(), false);
+        session.until("end", Duration::MAX, |key, value| match key {
+            "bytes" => file.bytes = value.trim().parse().unwrap_or_default(),
+            "sha256" => file.sha256 = value.into(),
+            "modified" => file.modified = DateTime::parse_from_rfc3339(value).ok().map(|time| time.to_utc()),
+            "broken" => file.broken = Some(value.into()),
+            "plain" => file.plain = value.trim().parse().ok(),
+            "absent" => absent = true,
+            _ => {}
+        })?;
+        Ok((!absent).then_some(file))
+    };
+    let file = kubectl
+        .patiently(look)
+        .map_err(|error| session::fail(&error, Exit::Failed, "the dump file was only looked at"))?;
+    match file {
+        Some(file) if file.sha256.len() != 64 => {
+            Err(Fail::new(Exit::Failed, format!("{} cannot be read in pod {}", database.dump_file, chosen.pod))
+                .remedy("look at the pod's events, and at the file and its volume there"))
+        }
+        file => Ok(file),
+    }
+}

@@ -1,0 +1,143 @@
+//! One load of a dump file into its database: drives a session and judges what it says. Knows what a load is, not whether
+//! one should be made.
+
+use std::time::{Duration, Instant};
+
+use crate::config::Database;
+use crate::container;
+use crate::core::look::Look;
+use crate::core::pod::Chosen;
+use crate::dump::{self, Rules};
+use crate::exit::{Exit, Fail};
+use crate::kubectl::Kubectl;
+use crate::process::ProcessError;
+use crate::report::{self, Reporter};
+use crate::session::{self, Session};
+
+/// How long to listen before looking up.
+const SOON: Duration = Duration::from_secs(1);
+
+/// Whether a dump that cannot be undone is tried first, in a schema of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trial {
+    /// It must be.
+    Must,
+    /// It is, where the user may make a schema.
+    May,
+    /// It is not.
+    Not,
+}
+
+impl Trial {
+    fn word(self) -> &'static str {
+        match self {
+            Trial::Must => "try",
+            Trial::May => "any",
+            Trial::Not => "not",
+        }
+    }
+}
+
+/// A load whose container was looked at and found fit.
+pub struct Load<'a> {
+    reporter: &'a Reporter,
+    rules: Rules<'a>,
+    /// What the container said of itself.
+    pub look: Look,
+    session: Session,
+}
+
+impl<'a> Load<'a> {
+    /// Starts the session and judges what it finds; nothing is changed yet.
+    ///
+    /// # Errors
+    /// Anything that a load needs is missing: all of it at once.
+    pub fn prepare(
+        kubectl: &'a Kubectl,
+        reporter: &'a Reporter,
+        database: &'a Database,
+        chosen: &Chosen,
+        rules: Rules<'a>,
+    ) -> Result<(Load<'a>, u64), Fail> {
+        reporter.step("check", |_| {
+            let script = container::load(database.engine);
+            let (session, look, site) = dump::enter(kubectl, database, chosen, rules, script)?;
+            let free = report::bytes(site.available_bytes);
+            let what = format!("{}, database {}, {free} free", look.tool, look.database);
+            Ok(((Load { reporter, rules, look, session }, site.available_bytes), what))
+        })
+    }
+
+    /// Loads the file that has this size and SHA-256. Returns whether it was tried first.
+    ///
+    /// # Errors
+    /// It is another file by now, or it could not be loaded: what became of the database is said.
+    pub fn make(mut self, bytes: u64, sha256: &str, trial: Trial) -> Result<bool, Fail> {
+        let Load { reporter, session, rules, .. } = &mut self;
+        reporter.step("load", |step| {
+            // The inode says nothing that the hash does not.
+            session.tell(&format!("load - {bytes} {sha256} {}", trial.word()));
+            let asked = Instant::now();
+            let mut state = "nothing was loaded, the database is as it was".to_string();
+            let (mut tried, mut untried) = (false, String::new());
+            let mut phase = "";
+            loop {
+                let line = session.next(SOON).map_err(|error| broken(&error, &state))?;
+                let Some(line) = line else { continue };
+                match line.key.as_str() {
+                    "busy" if asked.elapsed() >= rules.busy_timeout => {
+                        return Err(dump::busy(&line.value, rules.busy_timeout));
+                    }
+                    "busy" => step.progress(&format!("waits for {}", line.value)),
+                    "doubted" => step.progress(&format!("looks whether {} still lives", line.value)),
+                    "state" => state = line.value,
+                    "phase" => phase = if line.value == "trial" { "trial: " } else { "" },
+                    "tried" => tried = true,
+                    "untried" => {
+                        tracing::warn!("the dump is not tried first: {}", line.value);
+                        untried = line.value;
+                    }
+                    "beat" => {
+                        if let Ok(far @ 1..) = line.value.trim().parse::<u64>() {
+                            step.progress(&format!("{phase}{} of {}", report::bytes(far), report::bytes(bytes)));
+                        }
+                    }
+                    "lost" => return Err(lost(&line.value, &untried, &state, trial, &session.last_words())),
+                    "loaded" => break,
+                    _ => {}
+                }
+            }
+            let first = if tried { ", tried in a schema of its own first" } else { "" };
+            Ok((tried, format!("{} loaded{first}", report::bytes(bytes))))
+        })
+    }
+}
+
+/// A session that broke off, with what became of the database.
+fn broken(error: &ProcessError, state: &str) -> Fail {
+    let fail = session::fail(error, Exit::Failed, state);
+    match fail.exit {
+        Exit::Signal(_) => fail.remedy(format!("run it again; {state}")),
+        _ if fail.remedy.contains(state) => fail,
+        _ => {
+            let remedy = format!("{}; {state}", fail.remedy);
+            fail.remedy(remedy)
+        }
+    }
+}
+
+/// A load that failed, with what became of the database.
+fn lost(why: &str, untried: &str, state: &str, trial: Trial, said: &str) -> Fail {
+    let said = if said.is_empty() { String::new() } else { format!(": {said}") };
+    if !untried.is_empty() && trial == Trial::Must {
+        return Fail::new(Exit::Precondition, format!("{why}, because {untried}{said}")).remedy(format!(
+            "give the user the right to create schemas, or say --force to load without a trial, which cannot be undone; {state}"
+        ));
+    }
+    if why.contains("replaced meanwhile") {
+        return Fail::new(Exit::Dump, why).remedy(format!("look what it is now, and run it again; {state}"));
+    }
+    Fail::new(Exit::Failed, format!("{why}{said}")).remedy(format!(
+        "correct what the message names and run it again: the dump file is proven and still there; {state}"
+    ))
+}
