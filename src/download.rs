@@ -126,7 +126,7 @@ impl Part {
             let name = entry.file_name().to_string_lossy().into_owned();
             let middle = name.strip_prefix(&format!("{base}.")).and_then(|rest| rest.strip_suffix(".part"));
             let is_part = middle.is_some_and(|hash| hash.len() == 16 && hash.bytes().all(|b| b.is_ascii_hexdigit()));
-            if is_part && entry.path() != path {
+            if is_part && path.file_name() != Some(&entry.file_name()) {
                 tracing::info!("removing {name}, a part of a dump that is not there any more");
                 // What cannot be removed is in nobody's way.
                 let _ = fs::remove_file(entry.path());

@@ -1,1 +1,377 @@
 //! The pieces of a backup by hand.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::TABLES;
+use crate::kit::*;
+
+const PROOF: &str = "backup-ns.sh/dump-postgres";
+
+/// A command that must succeed; its result.
+fn told(tenant: &Tenant, args: &[&str]) -> Value {
+    let done = tenant.run(args, |_| ()).done();
+    assert!(done.status.success(), "{args:?}: {}", done.stderr);
+    serde_json::from_str(&done.stdout).unwrap()
+}
+
+/// Runs it with something on stdin.
+fn fed(tenant: &Tenant, args: &[&str], input: &str, env: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_backup-ns"));
+    command.args(["-n", &tenant.namespace]).args(args).envs(env.iter().copied());
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+/// Runs it on a terminal, where `input` is typed; its status and what the terminal shows.
+fn typed(tenant: &Tenant, args: &str, input: &str) -> (Option<i32>, String) {
+    let line = format!("{} -n {} {args}", env!("CARGO_BIN_EXE_backup-ns"), tenant.namespace);
+    let mut command = Command::new("script");
+    command.args(["-qec", &line, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().expect("script, of util-linux");
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(input.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    drop(stdin);
+    (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Replaces the dump by what a filter makes of it, and notes a proof of that on the claim if it is to be `proven`.
+fn tamper(tenant: &Tenant, container: &str, file: &str, annotation: &str, filter: &str, proven: bool) {
+    let script =
+        format!("{{ {filter}; }} <{file} >{file}.new && mv {file}.new {file} && wc -c <{file} && sha256sum <{file}");
+    let said = tenant.kubectl(&["exec", "deploy/app-base", "-c", container, "--", "sh", "-c", &script]);
+    if proven {
+        let claim = tenant.get(&["pvc", "data"]);
+        let mut proof: Value =
+            serde_json::from_str(claim["metadata"]["annotations"][annotation].as_str().unwrap()).unwrap();
+        let words: Vec<&str> = said.split_whitespace().collect();
+        proof["bytes"] = json!(words[0].parse::<u64>().unwrap());
+        proof["sha256"] = json!(words[1]);
+        tenant.kubectl(&["annotate", "--overwrite", "pvc", "data", &format!("{annotation}={proof}")]);
+    }
+}
+
+/// What processes and files of backup-ns are left in the database's container; waits for it to be nothing.
+fn assert_nothing_left(tenant: &Tenant) {
+    let left = || {
+        tenant.sh(
+            "pgrep -lf '[p]sql --no-psqlrc|[g]zip -|[a]wk '; ls -d /var/lib/postgresql/data/*backup-ns* 2>/dev/null",
+        )
+    };
+    until("nothing is left in the container", 15, || left().is_empty().then_some(()));
+    tenant.assert_unharmed();
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn a_dump_by_hand_brings_postgresql_back_and_a_bad_one_leaves_it_as_it_is() {
+    let tenant = Tenant::demo("hand-pg");
+    let restore = |args: &[&str]| tenant.run(&[&["postgres", "restore"], args].concat(), |_| ()).done();
+    restore(&["--force"]).assert(6, &["there is no dump"]);
+    let summary = told(&tenant, &["postgres", "dump"]);
+    let proof = &summary["proof"];
+    assert_eq!((summary["noted"].as_bool(), proof["sha256"].as_str().unwrap()), (Some(true), tenant.sum().as_str()));
+    let noted = tenant.get(&["pvc", "data"])["metadata"]["annotations"][PROOF].clone();
+    assert_eq!(&serde_json::from_str::<Value>(noted.as_str().unwrap()).unwrap(), proof);
+    assert_eq!(tenant.snapshots().len(), 0);
+
+    let answers = || TABLES.map(|question| tenant.sql(question));
+    let good = answers();
+    tenant.sql("DROP TABLE orders CASCADE; DELETE FROM customers; SELECT lo_unlink(424242); CREATE TABLE more (n int)");
+    restore(&[]).assert(2, &["overwritten", "as it is now", "Nobody can be asked", "--force"]);
+    let dry = told(&tenant, &["postgres", "restore", "--dry-run"]);
+    assert_eq!(dry["dryRun"], true);
+    assert_eq!(tenant.sql("SELECT count(*) FROM customers"), "0", "nothing was loaded");
+    let done = told(&tenant, &["postgres", "restore", "--force"]);
+    assert_eq!(done["sha256"], proof["sha256"]);
+    assert_eq!(answers(), good);
+    assert_eq!(tenant.sql("SELECT count(*) FROM more"), "0", "what is not in the dump stays");
+
+    // A load that fails behind the large objects, which pg_dump puts into a transaction of their own.
+    tenant.sql("DELETE FROM orders WHERE id % 2 = 0; SELECT lo_put(424242, 7, 'changed')");
+    let changed = answers();
+    let tamper = |filter: &str, proven| tamper(&tenant, "postgres", DUMP, PROOF, filter, proven);
+    tamper("gzip -dc | sed 's/ADD CONSTRAINT orders_pkey PRIMARY KEY (id)/ADD PRIMARY KEY (nope)/' | gzip -c", true);
+    restore(&["--force"]).assert(1, &["nope", "the database is as it was"]);
+    assert_eq!(answers(), changed);
+    assert_nothing_left(&tenant);
+    // Bytes that nobody has proven, and proven ones that are no whole dump.
+    tamper("gzip -dc | sed 's/Customer 7/Customer 8/' | gzip -c", false);
+    restore(&["--force"]).assert(6, &["is not proven"]);
+    tamper("gzip -dc | head -n -9 | gzip -c", true);
+    restore(&["--force"]).assert(6, &["does not end as a complete dump"]);
+    tamper("head -c 9999", true);
+    restore(&["--force"]).assert(6, &["does not test whole"]);
+    assert_eq!(answers(), changed);
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn a_restore_that_is_ended_leaves_the_database_as_it_was() {
+    let tenant = Tenant::small("hand-end", 256, |_| ());
+    let snapshot = tenant.backup(&[]);
+    // The proof on a snapshot of the claim is as good as one on the claim.
+    let info = told(&tenant, &["postgres", "info"]);
+    let by = format!("VolumeSnapshot {}", snapshot["volumeSnapshot"].as_str().unwrap());
+    assert_eq!(info["dump"]["provenBy"], json!(by));
+    tenant.sql("INSERT INTO gate VALUES (-1)");
+    for signal in ["TERM", "KILL"] {
+        let gate = tenant.gate();
+        let restore = tenant.run(&["postgres", "restore", "--force"], |_| ());
+        let waits =
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'backup-ns' AND wait_event_type = 'Lock'";
+        until("the load waits for the table", 30, || (tenant.sql(waits) == "1").then_some(()));
+        // Neither may a backup replace the dump meanwhile, nor dump what is loaded by half.
+        tenant.create(&[]).done().assert(5, &["another backup"]);
+        restore.signal(signal);
+        let done = restore.done();
+        if signal == "TERM" {
+            done.assert(143, &["the database is as it was"]);
+        }
+        assert_nothing_left(&tenant);
+        let open = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'backup-ns'";
+        until("the server ends it, too", 15, || (tenant.sql(open) == "0").then_some(()));
+        drop(gate);
+        assert_eq!(tenant.sql("SELECT count(*), min(n) FROM gate"), "1001|-1", "{signal}");
+    }
+    told(&tenant, &["postgres", "restore", "--force"]);
+    assert_eq!(tenant.sql("SELECT count(*), min(n) FROM gate"), "1000|1");
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn a_dump_by_hand_brings_mariadb_back_and_a_bad_one_is_not_tried_on_the_real_schema() {
+    let tenant = Tenant::of("hand-my", "mariadb.yaml");
+    let ask = |statement: &str| {
+        let output = fed(&tenant, &["mysql", "shell"], statement, &[]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    // What runs by itself must not run in the schema that the dump is tried in.
+    ask("CREATE TABLE ran (n int); SET GLOBAL event_scheduler = ON;
+         CREATE EVENT e ON SCHEDULE EVERY 1 SECOND STARTS '2000-01-01' DISABLE DO INSERT INTO app.ran VALUES (1);");
+    told(&tenant, &["mysql", "dump"]);
+    let answers =
+        || ask("CHECKSUM TABLE customers, orders, files EXTENDED; SELECT count(*), sum(cents), spent_by(7) FROM spent");
+    let good = answers();
+    ask("DROP TABLE orders; DELETE FROM files; UPDATE customers SET name = 'x'");
+    let (status, shown) = typed(&tenant, "mysql restore", "n\n");
+    assert_eq!(status, Some(1), "{shown}");
+    assert!(shown.contains("MySQL cannot undo it") && shown.contains("nothing was changed"), "{shown}");
+    let done = told(&tenant, &["mysql", "restore", "--force"]);
+    assert_eq!(done["tried"], true);
+    assert_eq!(answers(), good);
+
+    ask("DELETE FROM files");
+    let changed = answers();
+    // Whoever may not make a schema cannot try.
+    let limited = "mysql restore --db-mysql-user='${MARIADB_USER}' --db-mysql-password='${MARIADB_PASSWORD}'";
+    let (status, shown) = typed(&tenant, limited, "y\n");
+    assert_eq!(status, Some(4), "{shown}");
+    assert!(shown.contains("cannot be tried first") && shown.contains("--force"), "{shown}");
+    let (file, annotation) = ("/var/lib/mysql/dump.sql.gz", "backup-ns.sh/dump-mysql");
+    // It fails after all tables were loaded.
+    tamper(&tenant, "mysql", file, annotation, "gzip -dc | sed 's/FUNCTION `spent_by`/NONSENSE/' | gzip -c", true);
+    let done = tenant.run(&["mysql", "restore", "--force"], |_| ()).done();
+    done.assert(1, &["NONSENSE", "the trial", "the database is as it was"]);
+    assert_eq!(answers(), changed);
+    assert!(!ask("SHOW DATABASES").contains("backup_ns"));
+    let info = told(&tenant, &["mysql", "info"]);
+    assert!(info["database"]["version"].as_str().unwrap().contains("MariaDB"), "{info}");
+    assert_eq!(info["database"]["biggest"][0]["name"], "orders");
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn a_dump_without_the_right_to_change_claims_says_what_is_missing() {
+    let tenant = Tenant::small("hand-right", 256, |_| ());
+    let rules = json!([
+        {"apiGroups": [""], "resources": ["persistentvolumeclaims", "pods"], "verbs": ["get", "list"]},
+        {"apiGroups": [""], "resources": ["pods/exec"], "verbs": ["create", "get"]},
+        {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "list"]},
+    ]);
+    let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "hand"}, "rules": rules});
+    apply(&tenant.namespace, &role);
+    tenant.kubectl(&["create", "rolebinding", "hand", "--role=hand", "--user=somebody"]);
+    let mut config: Value =
+        serde_json::from_str(&kubectl(&["config", "view", "--raw", "--minify", "-o", "json"])).unwrap();
+    config["users"][0]["user"]["as"] = json!("somebody");
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("config");
+    fs::write(&file, config.to_string()).unwrap();
+    let done = tenant.run(&["postgres", "dump"], |command| _ = command.env("KUBECONFIG", &file)).done();
+    done.assert(0, &["cannot be noted", "cannot patch"]);
+    assert_eq!(serde_json::from_str::<Value>(&done.stdout).unwrap()["noted"], false);
+    tenant.run(&["postgres", "restore", "--force"], |_| ()).done().assert(6, &["is not proven"]);
+    // Nor is any of it needed for a shell.
+    let output = fed(&tenant, &["postgres", "shell"], "SELECT 40 + 2", &[("KUBECONFIG", file.to_str().unwrap())]);
+    assert!(String::from_utf8_lossy(&output.stdout).contains("42"), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn a_shell_is_the_databases_own_client() {
+    let tenant = Tenant::small("hand-shell", 256, |_| ());
+    let output = fed(&tenant, &["postgres", "shell"], "SELECT 'a' || count(*) FROM gate", &[]);
+    assert!(String::from_utf8_lossy(&output.stdout).contains("a1000"));
+    assert_eq!(output.status.code(), Some(0));
+    let output = fed(&tenant, &["postgres", "shell"], "\\set ON_ERROR_STOP 1\nnonsense;", &[]);
+    assert_eq!(output.status.code(), Some(3), "the client's own status");
+    let (status, shown) = typed(&tenant, "postgres shell", "\\! test -t 0 && echo it-is-$((40 + 2))\n\\q\n");
+    assert_eq!(status, Some(0), "{shown}");
+    assert!(shown.contains("it-is-42"), "{shown}");
+
+    // A literal password reaches the client, and stands in no argument list meanwhile.
+    let literal = [("BAK_DB_POSTGRES_PASSWORD", "hunter2 '$HOME")];
+    let lines = std::thread::scope(|scope| {
+        let client = scope.spawn(|| fed(&tenant, &["postgres", "shell"], "SELECT 'b' || pg_sleep(3)", &literal));
+        let sleeps =
+            "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(3)%' AND pid <> pg_backend_pid()";
+        until("the client asks", 30, || (tenant.sql(sleeps) == "1").then_some(()));
+        let lines = command_lines();
+        let output = client.join().unwrap();
+        assert!(String::from_utf8_lossy(&output.stdout).contains('b'), "{}", String::from_utf8_lossy(&output.stderr));
+        lines
+    });
+    assert!(lines.contains(&format!("-n {} app-base", tenant.namespace)) && !lines.contains("hunter2 '$HOME"));
+    assert_eq!(
+        tenant.sh("ls -d /dev/shm/backup-ns* /tmp/backup-ns* /tmp/tmp.* 2>/dev/null"),
+        "",
+        "the password is gone"
+    );
+    let output = fed(&tenant, &["postgres", "shell"], "SELECT 1", &[("BAK_DB_POSTGRES_PASSWORD", "wrong")]);
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn info_tells_of_the_database_its_dump_and_its_volume() {
+    let tenant = Tenant::small("hand-info", 256, |_| ());
+    tenant.sql("CREATE TABLE \"odd name\" AS SELECT repeat('x', 1000) t FROM generate_series(1, 3000); ANALYZE");
+    let info = told(&tenant, &["postgres", "info"]);
+    let database = &info["database"];
+    assert!(database["version"].as_str().unwrap().starts_with("15."), "{info}");
+    assert_eq!((database["name"].as_str(), database["tables"].as_u64()), (Some("app"), Some(2)));
+    assert_eq!(database["biggest"][0]["name"], "public.odd name");
+    assert_eq!(database["biggest"][0]["rows"], 3000);
+    assert!(database["biggest"][0]["bytes"].as_u64().unwrap() > 3_000_000);
+    assert!(database["bytes"].as_u64() > database["biggest"][0]["bytes"].as_u64());
+    assert_eq!((&info["dump"], info["pod"].as_str().unwrap()), (&Value::Null, tenant.pod().as_str()));
+    assert!((1..=100).contains(&info["volume"]["usedPercent"].as_u64().unwrap()));
+
+    told(&tenant, &["postgres", "dump"]);
+    let info = told(&tenant, &["postgres", "info"]);
+    assert_eq!(info["dump"]["sha256"].as_str().unwrap(), tenant.sum());
+    assert_eq!(info["dump"]["provenBy"], "PersistentVolumeClaim data");
+    tenant.sh(&format!("gzip -dc {DUMP} | gzip -1 -c >{DUMP}.new && mv {DUMP}.new {DUMP}"));
+    // A database that does not answer does not hide the dump.
+    let done = tenant.run(&["postgres", "info", "--db-postgres-user=nobody"], |_| ()).done();
+    done.assert(4, &["does not answer", "nobody"]);
+    let info: Value = serde_json::from_str(&done.stdout).unwrap();
+    assert_eq!((&info["database"], &info["dump"]["provenBy"]), (&Value::Null, &Value::Null));
+}
+
+/// A kubectl that does `instead` with the stream of a file, and everything else as ever. `$real` is the real one.
+fn kubectl_that(dir: &Path, instead: &str) -> String {
+    let (_, real) = programs();
+    let script = format!(
+        "#!/bin/sh\nreal='{}'\ncase \" $* \" in *' -- tail -c '*)\n{instead}\n;; esac\nexec \"$real\" \"$@\"\n",
+        real.display()
+    );
+    let file = dir.join("kubectl");
+    fs::write(&file, script).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+    format!("{}:{}", dir.display(), std::env::var("PATH").unwrap())
+}
+
+/// A number below `limit` that differs from run to run.
+fn random(limit: u64) -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    std::collections::hash_map::RandomState::new().build_hasher().finish() % limit
+}
+
+fn sum(file: &Path) -> String {
+    let output = Command::new("sha256sum").arg(file).output().unwrap();
+    String::from_utf8_lossy(&output.stdout).split(' ').next().unwrap().to_string()
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn a_download_that_is_cut_anywhere_is_gone_on_with() {
+    let tenant = Tenant::small("hand-load", 256, |_| ());
+    tenant.sql("CREATE TABLE noise AS SELECT md5(n::text) FROM generate_series(1, 60000) n");
+    let size = told(&tenant, &["postgres", "dump"])["proof"]["bytes"].as_u64().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let bin = dir.path().join("bin");
+    fs::create_dir(&bin).unwrap();
+    let here = dir.path().join("here");
+    fs::create_dir(&here).unwrap();
+    let file = here.join("dump.sql.gz");
+    let there = |name: &str| here.join(name).to_str().unwrap().to_string();
+    let download = |path: &str, args: &[&str]| {
+        let args = [&["postgres", "download-dump"], args].concat();
+        tenant.run(&args, |command| _ = command.env("PATH", path).current_dir(&here))
+    };
+    let left = || {
+        let mut names: Vec<String> =
+            fs::read_dir(&here).unwrap().flatten().map(|entry| entry.file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+
+    // Cut twice at any byte; the same call goes on, once with a status that says that all is well.
+    let (one, two) = (1 + random(size / 2), 1 + random(size / 3));
+    let log = dir.path().join("log");
+    let cut = format!(
+        "echo \"$*\" >>'{0}'\ncase $(wc -l <'{0}') in 1) \"$real\" \"$@\" | head -c {one}; exit 0 ;; 2) \"$real\" \"$@\" | head -c {two}; exit 1 ;; esac",
+        log.display()
+    );
+    let done = download(&kubectl_that(&bin, &cut), &[]).done();
+    done.assert(0, &["going on there"]);
+    assert_eq!((sum(&file), left()), (tenant.sum(), vec!["dump.sql.gz".to_string()]), "cut at {one}, then at {two}");
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let streams = fs::read_to_string(&log).unwrap();
+    assert!(streams.lines().nth(1).unwrap().contains(&format!("tail -c +{} ", one + 1)), "{streams}");
+    // What is there is not brought again, and what is something else is not replaced unless that is meant.
+    let usual = std::env::var("PATH").unwrap();
+    let again: Value = serde_json::from_str(&download(&usual, &[]).done().stdout).unwrap();
+    assert_eq!((&again["transferred"], &again["resumedFrom"]), (&json!(0), &Value::Null));
+    fs::write(&file, "mine").unwrap();
+    download(&usual, &[]).done().assert(1, &["is not the dump", "--force"]);
+    assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
+    download(&usual, &["--force"]).done().assert(0, &[]);
+    assert_eq!(sum(&file), tenant.sum());
+
+    // Cut, and the call with it; the next call goes on.
+    let part = format!("{}.{}.part", there("other.gz"), &tenant.sum()[..16]);
+    let held = format!("\"$real\" \"$@\" | {{ head -c {one}; exec sleep 60; }}; exit 0");
+    let holding = download(&kubectl_that(&bin, &held), &[&there("other.gz")]);
+    let come = || fs::metadata(&part).map(|meta| meta.len()).unwrap_or_default();
+    until("the part has come", 30, || (come() == one).then_some(()));
+    download(&usual, &[&there("other.gz")]).done().assert(5, &["another download"]);
+    holding.signal("TERM");
+    holding.done().assert(143, &[]);
+    let done = download(&usual, &[&there("other.gz")]).done();
+    done.assert(0, &[]);
+    let told_of: Value = serde_json::from_str(&done.stdout).unwrap();
+    assert_eq!((told_of["resumedFrom"].as_u64(), sum(Path::new(&there("other.gz")))), (Some(one), tenant.sum()));
+
+    // A part of a dump that was replaced meanwhile is of no use; nor is one whose bytes are others.
+    let part = format!("{}.{}.part", there("third.gz"), &tenant.sum()[..16]);
+    fs::write(&part, "the beginning of another file").unwrap();
+    let done = download(&usual, &[&there("third.gz")]).done();
+    done.assert(0, &["looking at the dump again"]);
+    assert_eq!(sum(Path::new(&there("third.gz"))), tenant.sum());
+    fs::write(format!("{}.{}.part", there("fourth.gz"), "0".repeat(16)), "old").unwrap();
+    tenant.sh(&format!("gzip -dc {DUMP} | gzip -1 -c >{DUMP}.new && mv {DUMP}.new {DUMP}"));
+    download(&usual, &[&there("fourth.gz")]).done().assert(0, &["this dump is not proven"]);
+    assert_eq!(sum(Path::new(&there("fourth.gz"))), tenant.sum());
+    assert_eq!(left(), ["dump.sql.gz", "fourth.gz", "other.gz", "third.gz"]);
+}
