@@ -179,6 +179,11 @@ impl Session {
 
     /// A session with the database of this script and these values behind the nonce.
     fn of(shell: &[&str], engine: &str, values: &[&str], env: &[(&str, &str)]) -> Session {
+        Session::running(shell, &format!("{engine}{SESSION}"), values, env)
+    }
+
+    /// A session of these parts, likewise.
+    fn running(shell: &[&str], parts: &str, values: &[&str], env: &[(&str, &str)]) -> Session {
         let nonce = format!("nonce{}", fastrand_like());
         let mut command = Command::new(shell[0]);
         command.args(&shell[1..]).args(["-c", BOOT]).env_clear().env("PATH", std::env::var("PATH").unwrap());
@@ -187,7 +192,7 @@ impl Session {
         let mut stdin = child.stdin.take().unwrap();
         let values = std::iter::once(nonce.as_str()).chain(values.iter().copied());
         let values: String = values.map(|value| escaped(value) + "\n").collect();
-        stdin.write_all(format!("{COMMON}{engine}{SESSION}{END}{values}").as_bytes()).unwrap();
+        stdin.write_all(format!("{COMMON}{parts}{END}{values}").as_bytes()).unwrap();
         let (send, lines) = channel();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         std::thread::spawn(move || stdout.lines().map_while(Result::ok).for_each(|line| drop(send.send(line))));
@@ -219,6 +224,17 @@ impl Session {
         self.until(&["looked"]);
         self.tell("dump");
         self.until(&["proven", "lost", "busy"])
+    }
+
+    /// Loads the file with this hash; how it went, and what it said to stderr.
+    fn load(&mut self, sum: &str, how: &str) -> (String, String) {
+        self.until(&["looked"]);
+        assert_eq!((self.seen["missing"].as_str(), self.seen["answers"].as_str()), ("", "yes"));
+        self.tell(&format!("load - 0 {sum} {how}"));
+        let outcome = self.until(&["loaded", "lost"]).0;
+        let said = self.last_words();
+        assert!(self.child.wait().unwrap().success());
+        (outcome, said)
     }
 
     fn close(&mut self) {
@@ -626,6 +642,232 @@ fn a_dump_of_mariadb_is_made_proven_and_can_be_loaded_under_every_shell() {
         unnamed.until(&["looked"]);
         assert!(!unnamed.seen.contains_key("answers"), "{shell:?}");
         unnamed.close();
+    }
+}
+
+/// Rewrites a dump as a filter makes it.
+fn filtered(file: &Path, filter: &str) {
+    let script = format!("{{ {filter}; }} <\"$1\" >\"$1.new\" && mv \"$1.new\" \"$1\"");
+    ok(Command::new("sh").args(["-c", &script, "sh"]).arg(file));
+}
+
+#[test]
+#[ignore = "needs PostgreSQL on this machine: make test"]
+fn a_load_is_all_or_nothing_under_every_shell() {
+    let server = Server::start();
+    // Texts that look like what pg_dump itself writes around large objects.
+    server.sql(
+        DATABASE,
+        "CREATE TABLE u (v text);
+         INSERT INTO u VALUES ('BEGIN;'), ('COMMIT;'), ('SELECT pg_catalog.lo_open(1)'), ('SELECT pg_catalog.lo_close(0);');
+         COMMENT ON LARGE OBJECT 4711 IS E'x\\n\\nCOPY public.u (v) FROM stdin;\\nBEGIN;\\nx';
+         CREATE FUNCTION f() RETURNS text LANGUAGE sql AS E'SELECT ''\\nBEGIN;\\n\\nSELECT 1;\\nCOMMIT;\\n''';
+         CREATE PROCEDURE p() LANGUAGE sql BEGIN ATOMIC SELECT 1; END",
+    );
+    let questions = [
+        "SELECT count(*), md5(string_agg(v, ',' ORDER BY id)) FROM t",
+        "SELECT string_agg(v, ',' ORDER BY v) FROM u",
+        "SELECT md5(lo_get(4711)), obj_description(4711, 'pg_largeobject')",
+        "SELECT f()",
+    ];
+    for shell in SHELLS {
+        let folder = server.folder(&format!("a {} folder", shell[0]));
+        let file = folder.join("dump.sql.gz");
+        let password = format!("={PASSWORD}");
+        let database = format!("={DATABASE}");
+        let mut session = Session::start(shell, &server, &file, "=app", &password, &database, &[]);
+        assert_eq!(session.dump().0, "proven", "{shell:?}");
+        session.close();
+        session.until(&["end"]);
+        let answers = || questions.map(|question| server.sql(DATABASE, question));
+        let good = answers();
+        let port = server.port.to_string();
+        let values =
+            [file.to_str().unwrap(), "someone", "0", "1", "/", "127.0.0.1", &port, "=app", &password, &database];
+        let load = |sum: &str| {
+            let mut session = Session::running(shell, &format!("{POSTGRES}{POSTGRES_LOAD}{LOAD}"), &values, &[]);
+            let (outcome, said) = session.load(sum, "try");
+            assert!(left_in(&folder).is_empty(), "{:?}", left_in(&folder));
+            let state = session.seen.get("state").cloned().unwrap_or_default();
+            (outcome, format!("{said} {}", session.seen.get("lost").cloned().unwrap_or_default()), state)
+        };
+        server.sql(DATABASE, "DELETE FROM t; DROP TABLE u; SELECT lo_unlink(4711); DROP FUNCTION f()");
+        let (outcome, said, _) = load(&sha256(&file));
+        assert_eq!(outcome, "loaded", "{shell:?} {said}");
+        assert_eq!(answers(), good, "{shell:?}");
+
+        server.sql(DATABASE, "DELETE FROM t WHERE id > 9; SELECT lo_put(4711, 0, 'changed'); DELETE FROM u");
+        let changed = answers();
+        // Another file than the one that was looked at; one that fails at its end; one that ends too early; one whose own
+        // end of a transaction is not seen.
+        let whole = fs::read(&file).unwrap();
+        for (filter, why) in [
+            ("cat", "replaced meanwhile"),
+            ("gzip -dc | sed 's/PRIMARY KEY (id)/PRIMARY KEY (nope)/' | gzip -c", "nope"),
+            ("head -c 100000", "could not be read to its end"),
+            ("gzip -dc | sed 's/; Type: BLOBS; /; Type: OTHERS; /' | gzip -c", "backup_ns_gate"),
+        ] {
+            fs::write(&file, &whole).unwrap();
+            filtered(&file, filter);
+            let sum = if filter == "cat" { "0".repeat(64) } else { sha256(&file) };
+            let (outcome, said, state) = load(&sum);
+            assert_eq!((outcome.as_str(), answers()), ("lost", changed.clone()), "{shell:?} {filter}: {said}");
+            assert!(said.contains(why), "{shell:?} {why}: {said}");
+            assert!(state.is_empty() || state.contains("as it was:"), "{state}");
+        }
+        fs::write(&file, &whole).unwrap();
+        assert_eq!(load(&sha256(&file)).0, "loaded");
+        assert_eq!(answers(), good);
+    }
+}
+
+#[test]
+#[ignore = "needs MariaDB on this machine: make test"]
+fn a_load_into_mariadb_is_tried_first_under_every_shell() {
+    let server = Maria::start();
+    server.sql("", "CREATE USER 'limited'@'%' IDENTIFIED BY 'x'; GRANT SELECT ON *.* TO 'limited'@'%'");
+    for shell in SHELLS {
+        let folder = server.dir.path().join(format!("the {} folder", shell[0]));
+        fs::create_dir_all(&folder).unwrap();
+        let file = folder.join("dump.sql.gz");
+        let (user, password, database) = (format!("={USER}"), format!("={PASSWORD}"), format!("={MARIA_DATABASE}"));
+        let mut session = server.session(shell, &file, [&user, &password, &database], &[]);
+        assert_eq!(session.dump().0, "proven", "{shell:?}");
+        session.close();
+        session.until(&["end"]);
+        let answers = || {
+            [
+                "SELECT count(*), md5(group_concat(hex(v), hex(b) ORDER BY id)) FROM t",
+                "SELECT group_concat(event_name) FROM information_schema.events WHERE event_schema = DATABASE()",
+                "SELECT count(*) FROM information_schema.routines WHERE routine_schema = DATABASE()",
+            ]
+            .map(|question| server.sql(MARIA_DATABASE, question))
+        };
+        let good = answers();
+        let port = server.port.to_string();
+        let load = |user: &str, password: &str, how: &str| {
+            let path = file.to_str().unwrap();
+            let values = [path, "someone", "0", "1", "/", "127.0.0.1", &port, user, password, &database, "utf8mb4"];
+            let mut session = Session::running(shell, &format!("{MYSQL}{MYSQL_LOAD}{LOAD}"), &values, &[]);
+            let (outcome, said) = session.load(&sha256(&file), how);
+            assert!(left_in(&folder).is_empty(), "{:?}", left_in(&folder));
+            assert_eq!(server.sql("", "SHOW DATABASES LIKE 'backup%'"), "", "{shell:?} {said}");
+            (outcome, said, session.seen.clone())
+        };
+        // What a session that was killed had left goes.
+        fs::write(folder.join("dump.sql.gz.backup-ns.scratch"), "backup_ns_old\n").unwrap();
+        server.sql("", "CREATE DATABASE backup_ns_old");
+        server.sql(MARIA_DATABASE, "DELETE FROM t; DROP PROCEDURE p; DROP EVENT e");
+        let (outcome, said, seen) = load(&user, &password, "try");
+        assert_eq!(outcome, "loaded", "{shell:?} {said}");
+        assert_eq!(answers(), good, "{shell:?}");
+        assert_eq!(seen.get("tried").map(String::as_str), Some("yes"));
+
+        server.sql(MARIA_DATABASE, "DELETE FROM t WHERE id > 9");
+        let changed = answers();
+        // Who may make no schema cannot try; a trial that fails is all that happens.
+        let (outcome, _, seen) = load("=limited", "=x", "try");
+        assert_eq!((outcome.as_str(), answers()), ("lost", changed.clone()), "{shell:?}");
+        assert!(seen.contains_key("untried"));
+        let whole = fs::read(&file).unwrap();
+        for filter in ["gzip -dc | sed 's/PROCEDURE `p`/NONSENSE/' | gzip -c", "head -c 100000"] {
+            filtered(&file, filter);
+            let (outcome, said, seen) = load(&user, &password, "try");
+            assert_eq!((outcome.as_str(), answers()), ("lost", changed.clone()), "{shell:?} {filter}");
+            assert!(seen["lost"].contains("trial"), "{seen:?} {said}");
+            fs::write(&file, &whole).unwrap();
+        }
+        assert_eq!(load(&user, &password, "not").0, "loaded");
+        assert_eq!(answers(), good);
+    }
+}
+
+#[test]
+#[ignore = "needs MariaDB on this machine: make test"]
+fn a_trial_that_is_ended_leaves_no_schema() {
+    let server = Maria::start();
+    for shell in SHELLS {
+        for ending in ["close", "kill"] {
+            let folder = server.dir.path().join(format!("{}-{ending}", shell[0]));
+            fs::create_dir_all(&folder).unwrap();
+            let file = folder.join("dump.sql.gz");
+            let (user, password, database) = (format!("={USER}"), format!("={PASSWORD}"), format!("={MARIA_DATABASE}"));
+            let mut session = server.session(shell, &file, [&user, &password, &database], &[]);
+            assert_eq!(session.dump().0, "proven", "{shell:?}");
+            session.close();
+            session.until(&["end"]);
+            // A statement that takes its time stands at the end of the dump.
+            filtered(&file, "gzip -dc | { cat; echo 'SELECT sleep(30);'; } | gzip -c");
+            let port = server.port.to_string();
+            let path = file.to_str().unwrap();
+            let values = [path, "someone", "0", "1", "/", "127.0.0.1", &port, &user, &password, &database, "utf8mb4"];
+            let mut session = Session::running(shell, &format!("{MYSQL}{MYSQL_LOAD}{LOAD}"), &values, &[]);
+            session.until(&["looked"]);
+            session.tell(&format!("load - 0 {} try", sha256(&file)));
+            session.until(&["phase"]);
+            let schemas = || server.sql("", "SHOW DATABASES LIKE 'backup%'");
+            let sleeps = "SELECT count(*) FROM information_schema.processlist WHERE info LIKE 'SELECT sleep(30)%'";
+            until("the trial is at its end", 20, || server.sql("", sleeps) == "1");
+            assert!(!schemas().is_empty());
+            match ending {
+                "close" => session.close(),
+                _ => drop(ok(Command::new("kill").args(["-KILL", &session.child.id().to_string()]))),
+            }
+            until("nothing is left", 40, || schemas().is_empty() && left_in(&folder).is_empty());
+            session.child.wait().unwrap();
+        }
+    }
+}
+
+#[test]
+fn events_alone_are_left_out_of_a_trial() {
+    let dump = "INSERT INTO t VALUES\n(1,'/*!50106 CREATE*/ x');\nDELIMITER ;;\n\
+                /*!50106 CREATE*/ /*!50117 DEFINER=a*/ /*!50106 EVENT e ON SCHEDULE EVERY 1 DAY DO BEGIN\n SELECT 1;\nEND */ ;;\n\
+                kept ;;\n/*!50106 CREATE*/ /*!50106 EVENT f DO SELECT 1 */ ;;\nDELIMITER ;\nkept;\n";
+    for shell in SHELLS {
+        let script = format!("{COMMON}{MYSQL_LOAD}\nwithout_events");
+        let mut command = Command::new(shell[0]);
+        command.args(&shell[1..]).args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("dash, busybox and bash on this machine (make init)");
+        child.stdin.take().unwrap().write_all(dump.as_bytes()).unwrap();
+        let kept = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
+        let wanted = "INSERT INTO t VALUES\n(1,'/*!50106 CREATE*/ x');\nDELIMITER ;;\nkept ;;\nDELIMITER ;\nkept;\n";
+        assert_eq!(kept, wanted, "{shell:?}");
+    }
+}
+
+#[test]
+fn a_file_is_looked_at_without_being_touched() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a dump.gz");
+    let whole = "x\n\n--\n-- PostgreSQL database dump complete\n--\n";
+    for shell in SHELLS {
+        let look = |test: &str| {
+            let mut command = Command::new(shell[0]);
+            command.args(&shell[1..]).args(["-c", BOOT]).stdin(Stdio::piped()).stdout(Stdio::piped());
+            let mut child =
+                command.stderr(Stdio::null()).spawn().expect("dash, busybox and bash on this machine (make init)");
+            let values: String = ["n1", file.to_str().unwrap(), test].map(|value| escaped(value) + "\n").concat();
+            child.stdin.take().unwrap().write_all(format!("{COMMON}{POSTGRES}{READ}{END}{values}").as_bytes()).unwrap();
+            String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
+        };
+        let _ = fs::remove_file(&file);
+        assert_eq!(look("count"), "n1 absent yes\nn1 end yes\n", "{shell:?}");
+        let pack = |text: &str| {
+            fs::write(&file, text).unwrap();
+            filtered(&file, "gzip -c");
+        };
+        pack(whole);
+        let said = look("count");
+        assert!(!said.contains("broken") && said.contains(&format!("n1 plain {}\n", whole.len())), "{shell:?} {said}");
+        assert!(said.contains(&format!("n1 sha256 {}\n", sha256(&file))), "{shell:?} {said}");
+        assert!(said.contains("n1 modified 20"), "{shell:?} {said}");
+        let bytes = fs::read(&file).unwrap();
+        fs::write(&file, &bytes[..bytes.len() - 4]).unwrap();
+        assert!(look("whole").contains("n1 broken it does not test whole\n"), "{shell:?}");
+        assert!(!look("").contains("broken"), "{shell:?}");
+        pack("x\n");
+        assert!(look("whole").contains("n1 broken it does not end as"), "{shell:?}");
     }
 }
 
