@@ -820,19 +820,33 @@ fn a_trial_that_is_ended_leaves_no_schema() {
 }
 
 #[test]
-fn events_alone_are_left_out_of_a_trial() {
-    let dump = "INSERT INTO t VALUES\n(1,'/*!50106 CREATE*/ x');\nDELIMITER ;;\n\
+fn of_a_dump_only_what_must_not_happen_is_left_out() {
+    let dump = "SET @@SESSION.SQL_LOG_BIN= 0;\n\
+                SET @@GLOBAL.GTID_PURGED=/*!80000 '+'*/ '3E11FA47-71CA-11E1-9E33-C80AA9429562:1-5,\n\
+                4E11FA47-71CA-11E1-9E33-C80AA9429562:1-3';\n\
+                INSERT INTO t VALUES\n(1,'/*!50106 CREATE*/ x');\nDELIMITER ;;\n\
                 /*!50106 CREATE*/ /*!50117 DEFINER=a*/ /*!50106 EVENT e ON SCHEDULE EVERY 1 DAY DO BEGIN\n SELECT 1;\nEND */ ;;\n\
-                kept ;;\n/*!50106 CREATE*/ /*!50106 EVENT f DO SELECT 1 */ ;;\nDELIMITER ;\nkept;\n";
+                CREATE PROCEDURE p()\nSET @@SESSION.SQL_LOG_BIN= 0;\n;;\n\
+                /*!50106 CREATE*/ /*!50106 EVENT f DO SELECT 1 */ ;;\nDELIMITER ;\nkept;\n\
+                SET @@GLOBAL.GTID_PURGED='3E11FA47-71CA-11E1-9E33-C80AA9429562:1-5';\nkept;\n";
+    let data = "INSERT INTO t VALUES\n(1,'/*!50106 CREATE*/ x');\nDELIMITER ;;\n";
+    let event = "/*!50106 CREATE*/ /*!50117 DEFINER=a*/ /*!50106 EVENT e ON SCHEDULE EVERY 1 DAY DO BEGIN\n SELECT 1;\nEND */ ;;\n";
+    let procedure = "CREATE PROCEDURE p()\nSET @@SESSION.SQL_LOG_BIN= 0;\n;;\n";
+    let other = "/*!50106 CREATE*/ /*!50106 EVENT f DO SELECT 1 */ ;;\n";
+    let rest = "DELIMITER ;\nkept;\nkept;\n";
     for shell in SHELLS {
-        let script = format!("{COMMON}{MYSQL_LOAD}\nwithout_events");
-        let mut command = Command::new(shell[0]);
-        command.args(&shell[1..]).args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().expect("dash, busybox and bash on this machine (make init)");
-        child.stdin.take().unwrap().write_all(dump.as_bytes()).unwrap();
-        let kept = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
-        let wanted = "INSERT INTO t VALUES\n(1,'/*!50106 CREATE*/ x');\nDELIMITER ;;\nkept ;;\nDELIMITER ;\nkept;\n";
-        assert_eq!(kept, wanted, "{shell:?}");
+        for (filter, wanted) in [
+            ("without_events", [data, procedure, rest].concat()),
+            ("without_log", [data, event, procedure, other, rest].concat()),
+        ] {
+            let script = format!("{COMMON}{MYSQL_LOAD}\n{filter}");
+            let mut command = Command::new(shell[0]);
+            command.args(&shell[1..]).args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped());
+            let mut child = command.spawn().expect("dash, busybox and bash on this machine (make init)");
+            child.stdin.take().unwrap().write_all(dump.as_bytes()).unwrap();
+            let kept = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
+            assert_eq!(kept, wanted, "{shell:?} {filter}");
+        }
     }
 }
 

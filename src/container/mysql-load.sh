@@ -18,7 +18,7 @@ db_load() {
   say state 'MySQL cannot undo: tables up to the one that failed are as in the dump, that one may be empty or hold some of its rows, the others are as they were'
   say phase load
   INTO=$DATABASE quietly=
-  pour cat_all || lost "$why"
+  pour without_log || lost "$why"
 }
 
 # try: loads the dump into the scratch schema. Events would run there, so they stay out.
@@ -60,14 +60,22 @@ db_client() {
 
 db_first() { :; }
 db_last() { printf '%s\n' "SELECT '$NONCE';"; }
-cat_all() { exec cat; }
 
-# without_events: a statement that makes an event goes from its beginning to its delimiter.
-without_events() {
-  exec awk '
+# without_events, without_log: the dump without what must not happen. A statement that makes an event goes from its beginning to
+# its delimiter, in a trial. Always goes what mysqldump writes for a new replica: which transactions it has, which this server
+# knows better, and that its own log hears nothing, whose replicas want to follow.
+without_events() { without 1; }
+without_log() { without 0; }
+without() {
+  exec awk -v trial="$1" '
     skipping { if (substr($0, length($0) - length(end) + 1) == end) skipping = 0; next }
+    BEGIN { end = ";" }
     $1 == "DELIMITER" { end = $2 }
-    /^\/\*!50106 CREATE\*\/ / { if (substr($0, length($0) - length(end) + 1) != end) skipping = 1; next }
+    (trial && /^\/\*!50106 CREATE\*\/ /) || (end == ";" && /^SET @@GLOBAL.GTID_PURGED *=/) {
+      if (substr($0, length($0) - length(end) + 1) != end) skipping = 1
+      next
+    }
+    end == ";" && /^SET @@SESSION.SQL_LOG_BIN *= *0;$/ { next }
     { print }
   '
 }
