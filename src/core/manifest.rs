@@ -63,7 +63,8 @@ pub struct SlotChoice {
 }
 
 /// Decides the slots of a new snapshot of `pvc`: each of this day, week and month that no ready snapshot of the same
-/// PVC holds yet. One that is pending counts as a holder while it is younger than `patience`; a failed one never does.
+/// PVC holds yet. One that is pending counts as a holder while it is younger than `patience`; a failed or distrusted one
+/// never does.
 pub fn choose_slots(
     pvc: &str,
     snapshots: &[Snapshot],
@@ -86,6 +87,7 @@ pub fn choose_slots(
                 let label = snapshot.metadata.labels.get(labels::of_slot(kind));
                 snapshot.is_of(pvc)
                     && snapshot.metadata.deletion_timestamp.is_none()
+                    && !snapshot.metadata.annotations.contains_key(labels::DISTRUSTED)
                     && label.is_some_and(|label| kind.same(label, made, &value, zone))
                     && counts(snapshot)
             };
@@ -209,6 +211,9 @@ mod tests {
         let mut deleted = seen("data", DAY, json!({"readyToUse": true}));
         deleted.metadata.deletion_timestamp = Some(now());
         assert_eq!(taken(&deleted, HOUR), []);
+        let mut bad = seen("data", DAY, json!({"readyToUse": true}));
+        bad.metadata.annotations.insert(labels::DISTRUSTED.into(), "verify: it cannot be loaded".into());
+        assert_eq!(taken(&bad, HOUR), []);
     }
 
     fn request(retain: Retain) -> Request<'static> {
