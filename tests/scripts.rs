@@ -34,6 +34,10 @@ const HOLD: &str = include_str!("../src/container/hold.sh");
 const SHELL: &str = include_str!("../src/container/shell.sh");
 const FLUSH: &str = include_str!("../src/container/flush.sh");
 const HOOK: &str = include_str!("../src/container/hook.sh");
+const LOAD_POSTGRES: &str = include_str!("../src/container/load_postgres.sh");
+const LOAD_MYSQL: &str = include_str!("../src/container/load_mysql.sh");
+const VERIFY: &str = include_str!("../src/container/verify.sh");
+const KEEP: &str = include_str!("../src/container/keep.sh");
 const SECOND: &str = include_str!("../src/container/second.sh");
 const END: &str = "#end-of-script\n";
 
@@ -1090,6 +1094,170 @@ fn an_end_is_believed_only_if_it_is_one() {
     }
 }
 
+/// A restore test on this machine: `file`, which holds a dump of `database`, as its own proof says; the lines of the report.
+fn verify(shell: &[&str], awk: &[&str], engine: &str, file: &Path, database: &str, query: &str) -> Vec<String> {
+    let dir = tempfile::Builder::new().prefix("backup-ns-").tempdir().unwrap();
+    let (scratch, tools) = (dir.path().join("scratch"), dir.path().join("tools"));
+    fs::create_dir_all(&scratch).unwrap();
+    fs::create_dir_all(&tools).unwrap();
+    fs::write(tools.join("awk"), format!("#!/bin/sh\nexec {} \"$@\"\n", awk.join(" "))).unwrap();
+    ok(Command::new("chmod").args(["-R", "a+rwx"]).arg(dir.path()));
+    let (volume, name) = (file.parent().unwrap().to_str().unwrap(), file.file_name().unwrap().to_str().unwrap());
+    let (bytes, sum) = (fs::metadata(file).unwrap().len().to_string(), sha256(file));
+    let values = ["n1", volume, scratch.to_str().unwrap(), name, &bytes, &sum, database, query, ""];
+    let values: String = values.map(|value| escaped(value) + "\n").concat();
+    let mut command = Command::new(shell[0]);
+    command.args(&shell[1..]).args(["-c", BOOT]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command.env("PATH", format!("{}:{}", tools.display(), std::env::var("PATH").unwrap()));
+    let mut child = command.spawn().expect("dash, busybox and bash on this machine (make init)");
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(format!("{COMMON}{engine}{VERIFY}{END}{values}").as_bytes()).unwrap();
+    let mut said = Vec::new();
+    for line in BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok) {
+        let line = line.strip_prefix("n1 ").unwrap().to_string();
+        let key = line.split(' ').next().unwrap().to_string();
+        if !["beat", "step", "server"].contains(&key.as_str()) {
+            said.push(line);
+        }
+        if ["end", "bad", "lost"].contains(&key.as_str()) {
+            break;
+        }
+    }
+    drop(stdin);
+    child.wait().unwrap();
+    // What keeps the pod sees that it is over.
+    let keep = Command::new(shell[0]).args(&shell[1..]).args(["-c", KEEP, "keep"]).arg(&scratch).status();
+    assert!(keep.unwrap().success());
+    said
+}
+
+const AWKS: [&[&str]; 3] = [&["mawk"], &["busybox", "awk"], &["gawk"]];
+
+#[test]
+#[ignore = "needs PostgreSQL on this machine: make test"]
+fn a_dump_of_postgres_is_verified_under_every_shell() {
+    let server = Server::start();
+    // No tablespace is made in one call with something else.
+    let place = ["-c", "SET allow_in_place_tablespaces = on", "-c", "CREATE TABLESPACE \"else \"\"where\" LOCATION ''"];
+    ok(Command::new("psql")
+        .envs([("PGHOST", "127.0.0.1"), ("PGUSER", "app"), ("PGPASSWORD", PASSWORD), ("PGDATABASE", "postgres")])
+        .env("PGPORT", server.port.to_string())
+        .arg("-Xq")
+        .args(place));
+    server.sql(
+        DATABASE,
+        r#"CREATE ROLE "Odd; ""Role"; CREATE ROLE reader; CREATE SCHEMA "s.""t";
+        CREATE TABLE "s.""t"."a ""b"" (c) 'd' $1 %d" (t text);
+        INSERT INTO "s.""t"."a ""b"" (c) 'd' $1 %d" VALUES (E'COPY x (a) FROM stdin;\n\\.\n'), (NULL), ('\.');
+        ALTER TABLE t OWNER TO "Odd; ""Role"; GRANT SELECT ON t TO reader;
+        ALTER DEFAULT PRIVILEGES FOR ROLE "Odd; ""Role" GRANT SELECT ON TABLES TO reader;
+        CREATE POLICY p ON t TO reader, "Odd; ""Role" USING (id > 0);
+        CREATE TABLE elsewhere (n int) TABLESPACE "else ""where";
+        CREATE FUNCTION f() RETURNS text LANGUAGE sql AS $$ SELECT $x$
+COPY a FROM stdin;
+GRANT x TO y;
+$x$ $$"#,
+    );
+    let folder = server.folder("dumps");
+    let whole = folder.join("whole.gz");
+    let dump = "pg_dump --format=plain --clean --if-exists | gzip >\"$1\"";
+    ok(Command::new("sh")
+        .args(["-c", dump, "sh"])
+        .arg(&whole)
+        .envs([("PGHOST", "127.0.0.1"), ("PGUSER", "app"), ("PGPASSWORD", PASSWORD), ("PGDATABASE", DATABASE)])
+        .env("PGPORT", server.port.to_string()));
+    let engine = format!("{POSTGRES}{LOAD_POSTGRES}");
+    let changed = |name: &str, script: &str| {
+        let file = folder.join(name);
+        let script = format!("gzip -dc \"$1\" | {script} | gzip >\"$2\"");
+        ok(Command::new("sh").args(["-c", &script, "sh"]).args([&whole, &file]));
+        file
+    };
+    let cut = changed("cut.gz", "head -n 100");
+    let fewer = changed("fewer.gz", r"sed '/^COPY public.t /,$ s/^\\\.$/&\nDELETE FROM public.t WHERE id = 7;/'");
+    let broken = changed("broken.gz", r"sed 's/^COPY public.t /SELECT 1\/0;\n&/'");
+    let cases = [
+        (&cut, "the dump does not end as a complete one does"),
+        (&fewer, "a table does not hold the rows of the dump: public.t"),
+        (&broken, "the dump cannot be loaded"),
+    ];
+    for ((shell, awk), (file, why)) in SHELLS.into_iter().zip(AWKS).zip(cases) {
+        let query = "SELECT count(*) = 20001 AND current_database() LIKE '--odd%' FROM t";
+        let found = verify(shell, awk, &engine, &whole, DATABASE, query);
+        assert_eq!(found, ["tables 3", "rows 20004", "query yes", "end good"], "{shell:?}");
+        assert_eq!(verify(shell, awk, &engine, file, DATABASE, ""), [format!("bad {why}")], "{shell:?}");
+    }
+    let last = verify(SHELLS[0], AWKS[0], &engine, &whole, DATABASE, "SELECT 'true', 1").pop();
+    assert_eq!(last.as_deref(), Some("bad the query did not return true"));
+}
+
+#[test]
+#[ignore = "needs MariaDB on this machine: make test"]
+fn a_dump_of_mariadb_is_verified_under_every_shell() {
+    let server = Maria::start();
+    server.sql(
+        MARIA_DATABASE,
+        r#"CREATE TABLE nasty (id int PRIMARY KEY, a text, b int AS (id + 1), `c ) VALUES (` text);
+        INSERT INTO nasty (id, a, `c ) VALUES (`) VALUES (1, 'a''b(c)\\', ');'), (2, '\\''(', NULL), (3, ''',\n(4,''x''),;\n(', '\\\\''),('),
+            (5, 'INSERT INTO `x` VALUES (1);\n-- Dump completed', '\\\''), (6, '\0\r\n\Z', ');\n'), (7, '"(`)`;', ';');
+        CREATE TABLE `no``thing (` (n int);
+        CREATE TRIGGER odd AFTER INSERT ON nasty FOR EACH ROW
+INSERT INTO `no``thing (` VALUES
+(99)"#,
+    );
+    let folder = server.dir.path().join("dumps");
+    fs::create_dir_all(&folder).unwrap();
+    let socket = format!("--socket={}", server.dir.path().join("socket").display());
+    let dump = "file=$1; shift; mariadb-dump --no-defaults --user=root --single-transaction --routines --events --triggers \
+        --hex-blob \"$@\" | gzip >\"$file\"";
+    let engine = format!("{MYSQL}{LOAD_MYSQL}");
+    // As recent versions write rows, each on its line, and each as a statement; then as older ones do, many on a line.
+    let [many, single] =
+        [("many.gz", "--extended-insert"), ("single.gz", "--skip-extended-insert")].map(|(name, how)| {
+            let file = folder.join(name);
+            ok(Command::new("sh").args(["-c", dump, "sh"]).arg(&file).args([&socket, how, "--", MARIA_DATABASE]));
+            file
+        });
+    let joined = folder.join("joined.gz");
+    let join = r#"gzip -dc "$1" | awk '
+        /^DELIMITER ;;$/ { body = 1 }
+        /^DELIMITER ;$/ { body = 0 }
+        !body && /^INSERT INTO .* VALUES$/ { printf "%s ", $0; rows = 1; next }
+        rows { printf "%s", $0; if (/;$/) { print ""; rows = 0 }; next }
+        { print }' | gzip >"$2""#;
+    ok(Command::new("sh").args(["-c", join, "sh"]).args([&many, &joined]));
+    for (shell, awk) in SHELLS.into_iter().zip(AWKS) {
+        let verify =
+            |file: &Path, database: &str| verify(shell, awk, &engine, file, database, "SELECT count(*) = 6 FROM nasty");
+        for file in [&many, &single, &joined] {
+            let found = verify(file, MARIA_DATABASE);
+            assert_eq!(found, ["tables 4", "rows 20008", "query yes", "end good"], "{shell:?} {file:?}");
+        }
+        let other = format!("bad the dump is of the database '{MARIA_DATABASE}', the proof is of 'other'");
+        assert_eq!(verify(&many, "other"), [other], "{shell:?}");
+    }
+}
+
+#[test]
+fn what_keeps_the_pod_ends_a_minute_after_the_last_sign_of_life() {
+    for shell in [&["dash"][..], &["bash"]] {
+        let dir = tempfile::tempdir().unwrap();
+        let at = dir.path().display();
+        // Seconds that pass at once; in the first hundred of them there are signs of life.
+        let sleep = format!(
+            "#!/bin/sh\nread -r n <'{at}/n'\necho $((n + 1)) >'{at}/n'\n[ $n -ge 100 ] || echo $n >'{at}/beat'\n"
+        );
+        fs::write(dir.path().join("sleep"), sleep).unwrap();
+        fs::write(dir.path().join("n"), "0\n").unwrap();
+        ok(Command::new("chmod").arg("+x").arg(dir.path().join("sleep")));
+        let path = format!("{}:{}", at, std::env::var("PATH").unwrap());
+        let mut keep = Command::new(shell[0]);
+        keep.args(&shell[1..]).args(["-c", KEEP, "keep"]).arg(dir.path()).env("PATH", path);
+        ok(&mut keep);
+        assert_eq!(fs::read_to_string(dir.path().join("n")).unwrap(), "160\n", "{shell:?}");
+    }
+}
+
 #[test]
 fn a_script_that_is_cut_off_runs_nothing() {
     for shell in SHELLS {
@@ -1119,6 +1287,9 @@ fn every_script_passes_shellcheck() {
         ("mysql-info", format!("{COMMON}{MYSQL}{MYSQL_INFO}{INFO}")),
         ("hold", format!("{COMMON}{HOLD}")),
         ("shell", format!("{COMMON}{POSTGRES}{SHELL}")),
+        ("verify", format!("{COMMON}{POSTGRES}{LOAD_POSTGRES}{VERIFY}")),
+        ("mysql-verify", format!("{COMMON}{MYSQL}{LOAD_MYSQL}{VERIFY}")),
+        ("keep", KEEP.to_string()),
     ];
     for (name, text) in parts {
         let file = whole.path().join(name);

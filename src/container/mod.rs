@@ -61,5 +61,13 @@ pub const HOOK: &str = script!("common.sh", "hook.sh");
 /// The flush of a volume whose snapshot holds no dump.
 pub const FLUSH: &str = script!("common.sh", "flush.sh");
 
+/// A restore test of a database of this kind.
+pub const fn verify(engine: Engine) -> &'static str {
+    match engine {
+        Engine::Postgres => script!("common.sh", "postgres.sh", "load_postgres.sh", "verify.sh"),
+        Engine::MySql => script!("common.sh", "mysql.sh", "load_mysql.sh", "verify.sh"),
+    }
+}
+
 /// The second look at a dump file.
 pub const SECOND_LOOK: &str = script!("common.sh", "second.sh");
