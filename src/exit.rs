@@ -24,6 +24,8 @@ pub enum Exit {
     Dump,
     /// The VolumeSnapshot failed or was not ready in time.
     Snapshot,
+    /// A backup that was put to the test turned out bad.
+    Bad,
     /// Ended by the signal with this number.
     Signal(i32),
     /// As another program ended whose work this was: with its status.
@@ -43,6 +45,7 @@ impl Exit {
             Exit::Dump => 6,
             Exit::Snapshot => 7,
             Exit::As(code) => code,
+            Exit::Bad => 8,
             Exit::Signal(n) => 128u8.saturating_add(u8::try_from(n).unwrap_or(127)),
         }
     }
@@ -112,7 +115,7 @@ mod tests {
     #[test]
     fn help_names_every_code() {
         use Exit::*;
-        for exit in [Done, Failed, Usage, Partly, Precondition, Lock, Dump, Snapshot] {
+        for exit in [Done, Failed, Usage, Partly, Precondition, Lock, Dump, Snapshot, Bad] {
             assert!(HELP.contains(&format!("\n  {} ", exit.code())), "{exit:?}");
         }
         assert_eq!(Exit::Signal(15).code(), 143);

@@ -42,20 +42,24 @@ pub const RESTORED_FROM: &str = "backup-ns.sh/restored-from";
 pub const RESTORING: &str = "backup-ns.sh/restoring";
 /// Annotation of a VolumeSnapshotContent: its stored data is that of another snapshot, `NAMESPACE/NAME`, and never goes with it.
 pub const CLONE_OF: &str = "backup-ns.sh/clone-of";
-/// The day, `YYYY-MM-DD`, of the last restore test that found the backup good.
-pub const VERIFIED: &str = "backup-ns.sh/verified";
 /// Finalizer: a deletion of ours has begun and is not through with the stored data, see [`crate::delete`].
 pub const SWEEP: &str = "backup-ns.sh/sweep";
 /// The run that made the snapshot: given, or the Job's, else of its own. Those of several claims share it, a retry finds its own
 /// by it, and it tells our own object from another's of the same name.
 pub const RUN: &str = "backup-ns.sh/run";
 
+/// The day, `YYYY-MM-DD`, on which a restore test found it good last.
+pub const VERIFIED: &str = "backup-ns.sh/verified";
+/// Annotation: what the last restore test found, JSON, see [`crate::core::verify::stamp`].
+pub const VERIFICATION: &str = "backup-ns.sh/verification";
+/// On all that a restore test makes for itself: its Job.
+pub const VERIFY: &str = "backup-ns.sh/verify";
+
 /// Whether a label or annotation says of a snapshot what its content is to say, too. A restore that is at work is the
 /// snapshot's alone, and some are the content's own.
 pub fn is_mirrored(key: &str) -> bool {
     key.starts_with(PREFIX) && ![CLONE_OF, REBOUND_FROM, RESTORING].contains(&key)
 }
-
 /// The longest label value that Kubernetes takes, in bytes
 /// (<https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set>).
 const LONGEST_VALUE: usize = 63;

@@ -27,4 +27,5 @@ pub mod retention;
 pub mod slot;
 pub mod sweep;
 pub mod target;
+pub mod verify;
 pub mod zone;

@@ -366,6 +366,43 @@ impl Target {
         self.call(Duration::ZERO, &["logs", "-f", "-n", &self.namespace, pod, "-c", container])
     }
 
+    /// Deletes one Job, under the conditions that come on stdin as DeleteOptions.
+    pub fn delete_job(&self, name: &str) -> Vec<String> {
+        self.call(self.request_timeout, &["delete", "--raw", &self.jobs(&format!("jobs/{name}")), "-f", "-"])
+    }
+
+    /// Creates the NetworkPolicy whose manifest comes on stdin.
+    pub fn create_network_policy(&self) -> Vec<String> {
+        let path = format!("/apis/networking.k8s.io/v1/namespaces/{}/networkpolicies", self.namespace);
+        self.call(self.request_timeout, &["create", "--raw", &path, "-f", "-"])
+    }
+
+    /// Reads the Jobs, pods and claims that `selector` selects, in one process.
+    pub fn trial(&self, selector: &str) -> Vec<String> {
+        let kinds = "jobs.batch,pods,persistentvolumeclaims";
+        self.call(self.request_timeout, &["get", kinds, "-n", &self.namespace, "-l", selector, "-o", "json"])
+    }
+
+    /// Reads the namespace's warnings.
+    pub fn warnings(&self) -> Vec<String> {
+        let path = format!("/api/v1/namespaces/{}/events?fieldSelector=type%3DWarning", self.namespace);
+        self.call(self.request_timeout, &["get", "--raw", &path])
+    }
+
+    /// Reads one PersistentVolume.
+    pub fn get_volume(&self, name: &str) -> Vec<String> {
+        self.call(self.request_timeout, &["get", "--raw", &format!("/api/v1/persistentvolumes/{name}")])
+    }
+
+    /// Changes one PersistentVolume by a merge patch.
+    pub fn patch_volume(&self, name: &str, patch: &Value) -> Vec<String> {
+        let patch = patch.to_string();
+        self.call(
+            self.request_timeout,
+            &["patch", "persistentvolumes", name, "--type=merge", "-o", "name", "-p", &patch],
+        )
+    }
+
     /// Streams the changes of one snapshot, from the version `since` on or from its state now.
     pub fn watch_snapshot(&self, name: &str, since: Option<&str>, limit: Duration) -> Vec<String> {
         let seconds = limit.as_secs().max(1);

@@ -1,0 +1,605 @@
+//! What a restore test is made of and what it leaves behind: which snapshot and dumps, the Job that everything hangs on, and
+//! the stamp. Decides and composes; must not know how it is carried out.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::core::claim::ClaimTemplate;
+use crate::core::engine::Engine;
+use crate::core::labels;
+use crate::core::observed::{Meta, Readiness, Snapshot};
+use crate::core::proof::Proof;
+use crate::core::zone::Zone;
+
+/// Where the volume is mounted in the pod.
+pub const VOLUME: &str = "/backup-ns/volume";
+/// Where the scratch server has its room.
+pub const SCRATCH: &str = "/backup-ns/scratch";
+/// The pod's only container.
+pub const CONTAINER: &str = "verify";
+/// What its process 1 runs.
+const KEEP: &str = include_str!("../container/keep.sh");
+/// How long a Job that is done stays, in seconds, where nobody deletes it: time to look at it, no more.
+const STAYS: u32 = 10;
+/// How a reason begins that a restore test gives for [`labels::DISTRUSTED`]; it is the only one that a later test may take off.
+const OURS: &str = "verify: ";
+
+/// Why there is no snapshot to test.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoSnapshot {
+    /// None of that name.
+    Missing,
+    /// It is there, and not ready: why.
+    NotReady(String),
+    /// No ready one of the claim.
+    NoneReady,
+}
+
+/// Finds the snapshot: the one that is named, else the newest ready one of `pvc`.
+///
+/// # Errors
+/// See [`NoSnapshot`].
+pub fn choose<'a>(snapshots: &'a [Snapshot], named: Option<&str>, pvc: &str) -> Result<&'a Snapshot, NoSnapshot> {
+    let Some(name) = named else {
+        let ready = |snapshot: &&Snapshot| {
+            snapshot.is_of(pvc)
+                && snapshot.metadata.deletion_timestamp.is_none()
+                && snapshot.readiness() == Readiness::Ready
+        };
+        let made = |snapshot: &&Snapshot| {
+            let meta = &snapshot.metadata;
+            (snapshot.status.creation_time.unwrap_or(meta.creation_timestamp), meta.creation_timestamp)
+        };
+        return snapshots.iter().filter(ready).max_by_key(made).ok_or(NoSnapshot::NoneReady);
+    };
+    let found = snapshots.iter().find(|snapshot| snapshot.metadata.name == name).ok_or(NoSnapshot::Missing)?;
+    match found.readiness() {
+        _ if found.metadata.deletion_timestamp.is_some() => Err(NoSnapshot::NotReady("it is being deleted".into())),
+        Readiness::Ready => Ok(found),
+        Readiness::Failed(message) => Err(NoSnapshot::NotReady(message)),
+        Readiness::Pending | Readiness::Cut => Err(NoSnapshot::NotReady("it is still being made".into())),
+    }
+}
+
+/// The dumps that a snapshot is proven to hold.
+///
+/// # Errors
+/// A proof that cannot be read, by its annotation.
+pub fn proofs(snapshot: &Snapshot) -> Result<Vec<(Engine, Proof)>, &'static str> {
+    let annotations = &snapshot.metadata.annotations;
+    let noted = Engine::ALL.into_iter().filter_map(|engine| Some((engine, annotations.get(engine.annotation())?)));
+    noted
+        .map(|(engine, text)| match serde_json::from_str(text) {
+            Ok(proof) => Ok((engine, proof)),
+            Err(_) => Err(engine.annotation()),
+        })
+        .collect()
+}
+
+/// The kind of database that an image is of, by its name.
+pub fn engine_of(image: &str) -> Engine {
+    let any = |words: &[&str]| words.iter().any(|word| image.contains(word));
+    if any(&["mysql", "maria", "percona"]) { Engine::MySql } else { Engine::Postgres }
+}
+
+/// What a pod of the database's own lends to one that tests its backup.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Lent {
+    /// The image of its container.
+    pub image: Option<String>,
+    /// Fields of the pod's `spec`.
+    pod: Map<String, Value>,
+    /// The container's `securityContext`.
+    security: Option<Value>,
+}
+
+/// Looks for the pod in which the dump was made, or its successor: one that mounts the claim `pvc` in a container of the
+/// same name. Without a proof, any container that mounts it. There may be none.
+pub fn lent(pods: &[Value], proof: Option<&Proof>, pvc: &str) -> Lent {
+    let named = |container: &&Value| proof.is_none_or(|proof| container["name"] == proof.container.as_str());
+    let empty = Vec::new();
+    let list = |value: &Value| value.as_array().unwrap_or(&empty).clone();
+    let mounts = |pod: &Value, container: &Value| {
+        let of_claim: BTreeSet<String> = list(&pod["spec"]["volumes"])
+            .iter()
+            .filter(|volume| volume["persistentVolumeClaim"]["claimName"] == pvc)
+            .filter_map(|volume| Some(volume["name"].as_str()?.to_string()))
+            .collect();
+        list(&container["volumeMounts"])
+            .iter()
+            .any(|mount| mount["name"].as_str().is_some_and(|n| of_claim.contains(n)))
+    };
+    let mut candidates = Vec::new();
+    for pod in pods {
+        let made_in = proof.is_some_and(|proof| pod["metadata"]["name"] == proof.pod.as_str());
+        let containers = list(&pod["spec"]["containers"]);
+        if let Some(container) = containers.iter().find(|c| named(c) && (made_in || mounts(pod, c))) {
+            candidates.push((!made_in, pod, container.clone()));
+        }
+    }
+    let Some((_, pod, container)) = candidates.into_iter().min_by_key(|(other, ..)| *other) else {
+        return Lent::default();
+    };
+    let fields = ["imagePullSecrets", "securityContext", "nodeSelector", "tolerations"];
+    let pod =
+        fields.into_iter().filter_map(|field| Some((field.to_string(), pod["spec"].get(field)?.clone()))).collect();
+    Lent {
+        image: container["image"].as_str().map(str::to_string),
+        pod,
+        security: container.get("securityContext").cloned(),
+    }
+}
+
+/// The volume that a test needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Volume {
+    class: Option<String>,
+    access_modes: Vec<String>,
+    storage: String,
+}
+
+/// What the volume of a snapshot must be like: as its claim is, and at least as big as its data.
+///
+/// # Errors
+/// Why there can be none.
+pub fn volume(snapshot: &Snapshot, claim: Option<ClaimTemplate>) -> Result<Volume, String> {
+    let claim = claim.unwrap_or_default();
+    if claim.volume_mode.as_deref() == Some("Block") {
+        return Err("it is of a raw block device, in which no file can be looked at".into());
+    }
+    let sizes = [Some(claim.storage), snapshot.status.restore_size.clone()].into_iter().flatten();
+    let storage = sizes.filter(|size| quantity(size) > 0.0).max_by(|a, b| quantity(a).total_cmp(&quantity(b)));
+    let storage = storage.ok_or("nothing tells how big its volume must be")?;
+    let modes = if claim.access_modes.is_empty() { vec!["ReadWriteOnce".into()] } else { claim.access_modes };
+    Ok(Volume { class: claim.storage_class_name, access_modes: modes, storage })
+}
+
+/// A quantity of Kubernetes as a number; one that is none is nothing
+/// (<https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/>).
+fn quantity(text: &str) -> f64 {
+    let end = text.find(|c: char| !c.is_ascii_digit() && !".+-".contains(c)).unwrap_or(text.len());
+    let (number, suffix) = text.split_at(end);
+    let factor = match suffix {
+        "" => 1.0,
+        "m" => 1e-3,
+        "k" => 1e3,
+        "M" => 1e6,
+        "G" => 1e9,
+        "T" => 1e12,
+        "P" => 1e15,
+        "E" => 1e18,
+        "Ki" => 1024.0,
+        "Mi" => 1024f64.powi(2),
+        "Gi" => 1024f64.powi(3),
+        "Ti" => 1024f64.powi(4),
+        "Pi" => 1024f64.powi(5),
+        "Ei" => 1024f64.powi(6),
+        exponent => return format!("{number}{exponent}").parse().unwrap_or(0.0),
+    };
+    number.parse::<f64>().map_or(0.0, |number| number * factor)
+}
+
+/// The name of a Job for a snapshot. It is a label's value, too.
+pub fn job_name(snapshot: &str, rand: &str) -> String {
+    let end = format!("-verify-{rand}");
+    let begin: String = snapshot.replace('.', "-").chars().take(63usize.saturating_sub(end.len())).collect();
+    format!("{}{end}", begin.trim_end_matches('-'))
+}
+
+/// Everything that a Job is made from.
+#[derive(Debug, Clone)]
+pub struct Request<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The namespace.
+    pub namespace: &'a str,
+    /// The snapshot that is tested.
+    pub snapshot: &'a str,
+    /// The volume that is made from it.
+    pub volume: &'a Volume,
+    /// The image that the server is in.
+    pub image: &'a str,
+    /// What the database's pod lends.
+    pub lent: &'a Lent,
+    /// How long it may run, in seconds.
+    pub seconds: u64,
+}
+
+/// The Job that everything hangs on: the pod belongs to it, the claim to the pod. Whoever is killed, its end is the end of
+/// all of them.
+pub fn job(request: &Request<'_>) -> Value {
+    let labels = json!({labels::VERIFY: request.name});
+    let mut claim = json!({
+        "accessModes": request.volume.access_modes,
+        "resources": {"requests": {"storage": request.volume.storage}},
+        "dataSource": {"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": request.snapshot},
+    });
+    if let Some(class) = &request.volume.class {
+        claim["storageClassName"] = json!(class);
+    }
+    let mut container = json!({
+        "name": CONTAINER,
+        "image": request.image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["sh", "-c", KEEP, "keep", SCRATCH],
+        "volumeMounts": [
+            {"name": "volume", "mountPath": VOLUME},
+            {"name": "scratch", "mountPath": SCRATCH},
+        ],
+    });
+    if let Some(security) = &request.lent.security {
+        container["securityContext"] = security.clone();
+    }
+    let mut spec = json!({
+        "restartPolicy": "Never",
+        "terminationGracePeriodSeconds": 1,
+        "automountServiceAccountToken": false,
+        "enableServiceLinks": false,
+        "containers": [container],
+        "volumes": [
+            {"name": "volume", "ephemeral": {"volumeClaimTemplate": {"metadata": {"labels": labels}, "spec": claim}}},
+            {"name": "scratch", "emptyDir": {}},
+        ],
+    });
+    for (field, value) in &request.lent.pod {
+        spec[field] = value.clone();
+    }
+    json!({
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": request.name, "namespace": request.namespace, "labels": labels},
+        "spec": {
+            "backoffLimit": 0,
+            "activeDeadlineSeconds": request.seconds,
+            "ttlSecondsAfterFinished": STAYS,
+            "template": {"metadata": {"labels": labels}, "spec": spec},
+        },
+    })
+}
+
+/// Nothing reaches the pod, and it reaches nothing. Goes with its Job.
+pub fn network_policy(job: &str, namespace: &str, uid: &str) -> Value {
+    json!({
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {
+            "name": job,
+            "namespace": namespace,
+            "labels": {labels::VERIFY: job},
+            "ownerReferences": [{"apiVersion": "batch/v1", "kind": "Job", "name": job, "uid": uid}],
+        },
+        "spec": {"podSelector": {"matchLabels": {labels::VERIFY: job}}, "policyTypes": ["Ingress", "Egress"]},
+    })
+}
+
+/// What selects all that belongs to a Job.
+pub fn selector(job: &str) -> String {
+    format!("{}={job}", labels::VERIFY)
+}
+
+/// What keeps a pod from running.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// What it is, a sentence.
+    pub what: String,
+    /// Whether the volume cannot be made from the snapshot.
+    pub storage: bool,
+    /// Whether it is hopeless, unless it passes within a minute.
+    pub lasting: bool,
+}
+
+/// Where the pod of a Job stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stand {
+    /// A session can begin in the pod of this name.
+    Runs(String),
+    /// Not yet.
+    Waits(Option<Trouble>),
+    /// It ended before its time: why.
+    Over(String),
+}
+
+/// Judges by what belongs to the Job, and by the warnings about that, newest last. Of what came about nevertheless an old
+/// warning says nothing.
+pub fn stand(objects: &[Value], events: &[Value]) -> Stand {
+    let find = |kind: &str| objects.iter().find(|object| object["kind"] == kind);
+    let pod = find("Pod");
+    let bound = find("PersistentVolumeClaim").is_some_and(|claim| claim["status"]["phase"] == "Bound");
+    let word = |value: &Value| value.as_str().unwrap_or_default().to_string();
+    let warning = events.iter().rev().find_map(|event| {
+        let reason = word(&event["reason"]);
+        let what = format!("{reason}: {}", word(&event["message"]));
+        let storage = reason == "ProvisioningFailed";
+        // A driver that takes its time is asked again and again.
+        let slow = ["DeadlineExceeded", "Aborted"].iter().any(|word| what.contains(word));
+        let lasting = (storage && !slow) || reason == "FailedCreate";
+        let overtaken = (storage && bound) || (reason == "FailedCreate" && pod.is_some());
+        let known = ["ProvisioningFailed", "FailedCreate", "FailedScheduling", "FailedMount", "FailedAttachVolume"];
+        (known.contains(&reason.as_str()) && !overtaken).then_some(Trouble { what, storage, lasting })
+    });
+    let Some(pod) = pod else { return Stand::Waits(warning) };
+    let status = &pod["status"];
+    let container = &status["containerStatuses"][0]["state"];
+    match word(&status["phase"]).as_str() {
+        "Running" if !container["running"].is_null() => Stand::Runs(word(&pod["metadata"]["name"])),
+        phase @ ("Succeeded" | "Failed") => {
+            let why = [&status["reason"], &status["message"], &container["terminated"]["reason"]];
+            let why: Vec<String> = why.into_iter().map(word).filter(|word| !word.is_empty()).collect();
+            Stand::Over(format!("its pod is {phase}: {}", why.join(", ")))
+        }
+        _ => {
+            let waiting = &container["waiting"];
+            let reason = word(&waiting["reason"]);
+            // Anything but these needs somebody to change something.
+            if ["", "ContainerCreating", "PodInitializing"].contains(&reason.as_str()) {
+                return Stand::Waits(warning);
+            }
+            let what = format!("{reason}: {}", word(&waiting["message"]));
+            Stand::Waits(Some(Trouble { what, storage: false, lasting: true }))
+        }
+    }
+}
+
+/// What a test found out about one dump, or about the data directory.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Facts {
+    /// The server's version, as it names itself.
+    pub server: String,
+    /// The image that it is in.
+    pub image: String,
+    /// The database, where a dump was tested.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
+    /// The dump's bytes, compressed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// How many tables were compared.
+    pub tables: u64,
+    /// How many rows they have in all.
+    pub rows: u64,
+    /// Whether the query was asked, and true.
+    pub query: bool,
+    /// Whether the server ran on the data directory, which was read.
+    pub physical: bool,
+}
+
+impl Facts {
+    /// Takes a line of the report.
+    pub fn note(&mut self, key: &str, value: &str) {
+        match key {
+            "server" => self.server = value.into(),
+            "tables" => self.tables = value.trim().parse().unwrap_or(0),
+            "rows" => self.rows = value.trim().parse().unwrap_or(0),
+            "query" => self.query = true,
+            "physical" => self.physical = true,
+            _ => {}
+        }
+    }
+}
+
+/// What came of a test.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Everything that was looked at was as it should be.
+    Good(BTreeMap<Engine, Facts>),
+    /// The backup is bad: why.
+    Bad(String),
+}
+
+/// The merge patch that stamps a snapshot, for the very object and version that `meta` is.
+pub fn stamp(meta: &Meta, verdict: &Verdict, now: DateTime<Utc>, zone: Zone, seconds: u64) -> Value {
+    let at = zone.local(now).to_rfc3339();
+    let mut labels = Map::new();
+    let mut annotations = Map::new();
+    match verdict {
+        Verdict::Good(facts) => {
+            let dumps: Vec<&Facts> = facts.values().filter(|facts| facts.database.is_some()).collect();
+            let mut checked = Vec::new();
+            if !dumps.is_empty() {
+                checked.extend(["size", "sha256", "gzip", "end", "load", "rows"]);
+            }
+            checked.extend(facts.values().any(|facts| facts.query).then_some("query"));
+            checked.extend(facts.values().any(|facts| facts.physical).then_some("physical"));
+            let note = json!({
+                "verdict": "good", "at": at, "checked": checked, "seconds": seconds,
+                "tables": facts.values().map(|facts| facts.tables).sum::<u64>(),
+                "rows": facts.values().map(|facts| facts.rows).sum::<u64>(),
+                "sql": facts.values().any(|facts| facts.query),
+                "physical": facts.values().any(|facts| facts.physical),
+            });
+            labels.insert(labels::VERIFIED.into(), json!(zone.local(now).format("%Y-%m-%d").to_string()));
+            annotations.insert(labels::VERIFICATION.into(), json!(note.to_string()));
+            if meta.annotations.get(labels::DISTRUSTED).is_some_and(|why| why.starts_with(OURS)) {
+                annotations.insert(labels::DISTRUSTED.into(), Value::Null);
+            }
+        }
+        Verdict::Bad(why) => {
+            let note = json!({"verdict": "bad", "why": why, "at": at});
+            labels.insert(labels::VERIFIED.into(), Value::Null);
+            annotations.insert(labels::VERIFICATION.into(), json!(note.to_string()));
+            // Whoever distrusted it before had a reason of their own, which stays.
+            let others = meta.annotations.get(labels::DISTRUSTED).is_some_and(|why| !why.starts_with(OURS));
+            if !others {
+                annotations.insert(labels::DISTRUSTED.into(), json!(format!("{OURS}{why}")));
+            }
+        }
+    }
+    json!({"metadata": {
+        "uid": meta.uid, "resourceVersion": meta.resource_version, "labels": labels, "annotations": annotations,
+    }})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn snapshot(name: &str, second: u32, more: Value) -> Snapshot {
+        let mut object = json!({
+            "metadata": {"name": name, "uid": "u", "resourceVersion": "7", "creationTimestamp": "2026-11-22T12:00:00Z"},
+            "spec": {"source": {"persistentVolumeClaimName": "data"}},
+            "status": {"readyToUse": true, "creationTime": format!("2026-11-22T12:00:{second:02}Z"), "restoreSize": "2Gi"},
+        });
+        for (key, value) in more.as_object().unwrap() {
+            for (field, value) in value.as_object().unwrap() {
+                object[key][field] = value.clone();
+            }
+        }
+        serde_json::from_value(object).unwrap()
+    }
+
+    #[test]
+    fn the_newest_ready_one_of_the_claim_is_tested_or_the_one_that_is_named() {
+        let all = [
+            snapshot("old", 1, json!({})),
+            snapshot("new", 2, json!({})),
+            snapshot("other", 3, json!({"spec": {"source": {"persistentVolumeClaimName": "x"}}})),
+            snapshot("failed", 4, json!({"status": {"readyToUse": false, "error": {"message": "boom"}}})),
+            snapshot("going", 5, json!({"metadata": {"deletionTimestamp": "2026-11-22T12:01:00Z"}})),
+        ];
+        let name = |named, pvc| choose(&all, named, pvc).map(|snapshot| snapshot.metadata.name.as_str());
+        assert_eq!(name(None, "data"), Ok("new"));
+        assert_eq!(name(Some("old"), "data"), Ok("old"));
+        assert_eq!(name(Some("other"), "data"), Ok("other"));
+        assert_eq!(name(None, "none"), Err(NoSnapshot::NoneReady));
+        assert_eq!(name(Some("none"), "data"), Err(NoSnapshot::Missing));
+        assert_eq!(name(Some("failed"), "data"), Err(NoSnapshot::NotReady("boom".into())));
+        assert!(matches!(name(Some("going"), "data"), Err(NoSnapshot::NotReady(_))));
+    }
+
+    #[test]
+    fn the_volume_is_as_the_claim_and_as_big_as_the_data() {
+        let claim = |storage: &str| ClaimTemplate {
+            storage: storage.into(),
+            storage_class_name: Some("fast".into()),
+            access_modes: vec!["ReadWriteMany".into()],
+            ..ClaimTemplate::default()
+        };
+        let one = snapshot("a", 1, json!({}));
+        let size = |claim| volume(&one, claim).map(|volume| volume.storage);
+        assert_eq!(size(Some(claim("1Gi"))), Ok("2Gi".into()));
+        assert_eq!(size(Some(claim("3Gi"))), Ok("3Gi".into()));
+        assert_eq!(size(None), Ok("2Gi".into()));
+        let block = ClaimTemplate { volume_mode: Some("Block".into()), ..claim("1Gi") };
+        assert!(size(Some(block)).is_err());
+        let made = volume(&one, Some(claim("1Gi"))).unwrap();
+        assert_eq!((made.class.as_deref(), &made.access_modes[..]), (Some("fast"), &["ReadWriteMany".to_string()][..]));
+        let unknown = snapshot("a", 1, json!({"status": {"restoreSize": "0"}}));
+        assert!(volume(&unknown, None).is_err());
+    }
+
+    #[test]
+    fn quantities_are_compared_by_what_they_are() {
+        for (small, big) in [("1Gi", "1025Mi"), ("1G", "1Gi"), ("999k", "1M"), ("5e3", "6k"), ("", "1"), ("x", "1m")] {
+            assert!(quantity(small) < quantity(big), "{small} {big}");
+        }
+    }
+
+    #[test]
+    fn a_jobs_name_is_a_labels_value() {
+        assert_eq!(job_name("data-1", "abcdef"), "data-1-verify-abcdef");
+        let long = job_name(&format!("{}.{}", "a".repeat(48), "b".repeat(200)), "abcdef");
+        assert_eq!(long, format!("{}-verify-abcdef", "a".repeat(48)));
+        assert!(labels::check_value(&long).is_ok());
+    }
+
+    fn pod(name: &str, container: &str, claim: &str) -> Value {
+        json!({"metadata": {"name": name}, "spec": {
+            "imagePullSecrets": [{"name": "pull"}], "securityContext": {"fsGroup": 9}, "serviceAccountName": "app",
+            "containers": [{
+                "name": container, "image": "db:1", "securityContext": {"runAsUser": 9}, "env": [{"name": "A", "value": "secret"}],
+                "volumeMounts": [{"name": "v", "mountPath": "/x"}],
+            }],
+            "volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": claim}}],
+        }})
+    }
+
+    fn proof() -> Proof {
+        serde_json::from_value(json!({
+            "tool": "t", "database": "app", "bytes": 100, "sha256": "0", "began": "", "ended": "", "file": "/x/d.gz",
+            "pathInVolume": "d.gz", "pod": "db-1", "container": "db",
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn the_databases_pod_lends_its_rights_and_nothing_else() {
+        let pods = [pod("db-2", "db", "data"), pod("db-1", "db", "data"), pod("web", "web", "other")];
+        let found = lent(&pods, Some(&proof()), "data");
+        assert_eq!(found.image.as_deref(), Some("db:1"));
+        let volume = Volume { class: None, access_modes: vec!["ReadWriteOnce".into()], storage: "1Gi".into() };
+        let request = Request {
+            name: "j",
+            namespace: "shop",
+            snapshot: "s",
+            volume: &volume,
+            image: "db:1",
+            lent: &found,
+            seconds: 60,
+        };
+        let manifest = job(&request);
+        let spec = &manifest["spec"]["template"]["spec"];
+        assert_eq!(spec["imagePullSecrets"][0]["name"], "pull");
+        assert_eq!(spec["securityContext"]["fsGroup"], 9);
+        assert_eq!(spec["containers"][0]["securityContext"]["runAsUser"], 9);
+        assert_eq!(manifest["spec"]["activeDeadlineSeconds"], 60);
+        assert!(spec.get("serviceAccountName").is_none() && !manifest.to_string().contains("secret"), "{manifest}");
+        // A successor does, a stranger does not.
+        assert!(lent(&pods[..1], Some(&proof()), "data").image.is_some());
+        assert_eq!(lent(&pods[2..], Some(&proof()), "data"), Lent::default());
+        assert!(lent(&pods[2..], None, "other").image.is_some());
+    }
+
+    #[test]
+    fn what_keeps_the_pod_from_running_is_told() {
+        let pod = |phase: &str, state: Value| json!({"kind": "Pod", "metadata": {"name": "p"}, "status": {"phase": phase, "containerStatuses": [{"state": state}]}});
+        let event = |reason: &str, message: &str| json!({"reason": reason, "message": message});
+        assert_eq!(stand(&[], &[]), Stand::Waits(None));
+        assert_eq!(
+            stand(&[pod("Running", json!({"running": {}}))], &[event("FailedMount", "x")]),
+            Stand::Runs("p".into())
+        );
+        assert!(matches!(stand(&[pod("Failed", json!({}))], &[]), Stand::Over(_)));
+        let trouble = |pods: &[Value], events: &[Value]| match stand(pods, events) {
+            Stand::Waits(Some(trouble)) => (trouble.storage, trouble.lasting),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(trouble(&[pod("Pending", json!({"waiting": {"reason": "ErrImageNeverPull"}}))], &[]), (false, true));
+        let pending = [pod("Pending", json!({"waiting": {"reason": "ContainerCreating"}}))];
+        assert_eq!(trouble(&pending, &[event("ProvisioningFailed", "no such snapshot")]), (true, true));
+        assert_eq!(trouble(&pending, &[event("ProvisioningFailed", "code = DeadlineExceeded")]), (true, false));
+        assert_eq!(trouble(&pending, &[event("FailedScheduling", "0/1")]), (false, false));
+        assert_eq!(trouble(&[], &[event("FailedCreate", "forbidden")]), (false, true));
+        let bound = json!({"kind": "PersistentVolumeClaim", "status": {"phase": "Bound"}});
+        let objects = [pending[0].clone(), bound];
+        let passed = [event("FailedCreate", "quota"), event("ProvisioningFailed", "busy")];
+        assert_eq!(stand(&objects, &passed), Stand::Waits(None), "what came about nevertheless");
+    }
+
+    #[test]
+    fn a_stamp_says_what_was_found_and_takes_back_only_its_own_distrust() {
+        let now = DateTime::parse_from_rfc3339("2026-11-22T23:30:00Z").unwrap().to_utc();
+        let zone = Zone::parse("Europe/Vienna").unwrap();
+        let facts = Facts { database: Some("app".into()), tables: 2, rows: 9, ..Facts::default() };
+        let good = Verdict::Good(BTreeMap::from([(Engine::Postgres, facts)]));
+        let bad = Verdict::Bad("the dump file is not there".into());
+        let of = |verdict: &Verdict, distrusted: Option<&str>| {
+            let noted = distrusted.map(|why| json!({"annotations": {labels::DISTRUSTED: why}})).unwrap_or(json!({}));
+            stamp(&snapshot("a", 1, json!({"metadata": noted})).metadata, verdict, now, zone, 12)["metadata"].clone()
+        };
+        let stamped = of(&good, Some("verify: x"));
+        assert_eq!(stamped["labels"], json!({labels::VERIFIED: "2026-11-23"}));
+        assert_eq!(stamped["annotations"][labels::DISTRUSTED], Value::Null);
+        assert!(stamped["annotations"].as_object().unwrap().contains_key(labels::DISTRUSTED));
+        assert_eq!((&stamped["uid"], &stamped["resourceVersion"]), (&json!("u"), &json!("7")));
+        let note: Value = serde_json::from_str(stamped["annotations"][labels::VERIFICATION].as_str().unwrap()).unwrap();
+        assert_eq!((&note["verdict"], &note["rows"], &note["sql"]), (&json!("good"), &json!(9), &json!(false)));
+        assert!(!of(&good, Some("replaced"))["annotations"].as_object().unwrap().contains_key(labels::DISTRUSTED));
+        let stamped = of(&bad, None);
+        assert_eq!(stamped["labels"], json!({labels::VERIFIED: null}));
+        assert_eq!(stamped["annotations"][labels::DISTRUSTED], "verify: the dump file is not there");
+        assert!(!of(&bad, Some("replaced"))["annotations"].as_object().unwrap().contains_key(labels::DISTRUSTED));
+    }
+}
