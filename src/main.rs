@@ -26,6 +26,7 @@ mod report;
 mod session;
 mod settings;
 mod survey;
+mod trial;
 mod watch;
 
 use std::process::ExitCode;

@@ -1,9 +1,463 @@
-//! Not built yet.
+//! `verify`: a restore test of one snapshot. Its dump is checked and loaded into a scratch server in a pod of its own, and the
+//! snapshot is stamped with what came of it.
 
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::cmd::now;
+use crate::cmd::show::show;
 use crate::config::{Global, Verify};
+use crate::container;
+use crate::core::claim::ClaimTemplate;
+use crate::core::engine::Engine;
+use crate::core::escape::Secrets;
+use crate::core::observed::{List, Pvc, Snapshot};
+use crate::core::plan::{self, Step};
+use crate::core::proof::Proof;
+use crate::core::verify::{self, Facts, Lent, NoSnapshot, Request, Verdict, Volume};
 use crate::exit::{Exit, Fail};
-use crate::report::Reporter;
+use crate::kubectl::{self, Kubectl, Refusal};
+use crate::process;
+use crate::report::{self, Reporter};
+use crate::session::{Line, Session};
+use crate::trial::{self, Trial};
 
-pub fn run(_global: &Global, _verify: &Verify, _reporter: &Reporter) -> Result<(), Fail> {
-    Err(Fail::new(Exit::Failed, "not built yet"))
+/// How long to listen before looking up.
+const SOON: Duration = Duration::from_secs(1);
+
+/// Tests a snapshot.
+///
+/// # Errors
+/// As the exit codes say: [`Exit::Bad`] where the backup is bad, and nothing else says so.
+pub fn run(global: &Global, config: &Verify, reporter: &Reporter) -> Result<(), Fail> {
+    let began = Instant::now();
+    let kubectl = Kubectl::connect(&global.asked, Secrets::default(), global.retry_timeout)?;
+    let subject = reporter.step("observe", |_| {
+        let subject = observe(&kubectl, config)?;
+        let dumps: Vec<&str> =
+            subject.tests.iter().filter_map(|test| Some(test.proof.as_ref()?.database.as_str())).collect();
+        let what = format!("VolumeSnapshot {}, dumps of: {}", subject.snapshot.metadata.name, dumps.join(", "));
+        Ok((subject, what))
+    })?;
+    let run = Run { global, config, reporter, kubectl: &kubectl, subject, began };
+    if global.dry_run {
+        return run.show_plan();
+    }
+    run.verify()
+}
+
+/// What is tested.
+struct Subject {
+    snapshot: Snapshot,
+    volume: Volume,
+    tests: Vec<Test>,
+}
+
+/// One pod's worth of it.
+struct Test {
+    engine: Engine,
+    proof: Option<Proof>,
+    image: String,
+    lent: Lent,
+    job: String,
+}
+
+/// Reads the namespace once, and finds the snapshot and what a test of it needs.
+fn observe(kubectl: &Kubectl, config: &Verify) -> Result<Subject, Fail> {
+    let list: List<Value> = kubectl.json(&kubectl.target.observe(true, &[])).map_err(|error| kubectl::fail(&error))?;
+    let of_kind = |kind: &str| list.items.iter().filter(|item| item["kind"] == kind).cloned().collect::<Vec<Value>>();
+    let read = |item: Value| serde_json::from_value::<Snapshot>(item).ok();
+    let snapshots: Vec<Snapshot> = of_kind("VolumeSnapshot").into_iter().filter_map(read).collect();
+    let pods = of_kind("Pod");
+    let namespace = &kubectl.target.namespace;
+    let snapshot = verify::choose(&snapshots, config.snapshot.as_deref(), &config.pvc);
+    let snapshot = snapshot.map_err(|why| no_snapshot(config, namespace, why))?.clone();
+    let name = &snapshot.metadata.name;
+    let missing = |what: String| Fail::new(Exit::Precondition, format!("VolumeSnapshot {name}: {what}"));
+
+    let proofs = verify::proofs(&snapshot).map_err(|annotation| {
+        missing(format!("its annotation {annotation} cannot be read")).remedy("verify another snapshot, or correct it")
+    })?;
+    let claims =
+        of_kind("PersistentVolumeClaim").into_iter().filter_map(|item| serde_json::from_value::<Pvc>(item).ok());
+    let living = claims.into_iter().find(|claim| snapshot.is_of(&claim.metadata.name));
+    let template =
+        ClaimTemplate::noted(&snapshot.metadata.annotations).or_else(|| living.as_ref().map(ClaimTemplate::of));
+    // The claim's own name; a label may be a shortened one.
+    let pvc = snapshot.spec.source.persistent_volume_claim_name.clone();
+    let pvc = pvc.or_else(|| Some(template.as_ref()?.name.clone())).unwrap_or_else(|| config.pvc.clone());
+    let volume = verify::volume(&snapshot, template).map_err(|why| missing(why).remedy("verify another snapshot"))?;
+
+    let mut wanted: Vec<(Option<Engine>, Option<Proof>)> =
+        proofs.into_iter().map(|(engine, proof)| (Some(engine), Some(proof))).collect();
+    if wanted.is_empty() {
+        if !config.physical {
+            return Err(missing("it holds no proven dump".into()).remedy(
+                "say --verify-physical to have the server started on the data directory, or verify a snapshot of a backup with \
+                 a dump",
+            ));
+        }
+        wanted.push((None, None));
+    }
+    let test = |(engine, proof): (Option<Engine>, Option<Proof>)| {
+        let lent = verify::lent(&pods, proof.as_ref(), &pvc);
+        let noted = proof.as_ref().map(|proof| proof.image.clone()).filter(|image| !image.is_empty());
+        let image = config.image.clone().or(noted).or_else(|| lent.image.clone()).ok_or_else(|| {
+            missing("nothing tells which image its database ran in".into())
+                .remedy("name one with --verify-image (BAK_VERIFY_IMAGE)")
+        })?;
+        let rand: String = (0..6).map(|_| fastrand::lowercase()).collect();
+        let engine = engine.unwrap_or_else(|| verify::engine_of(&image));
+        Ok(Test { engine, proof, image, lent, job: verify::job_name(name, &rand) })
+    };
+    let tests = wanted.into_iter().map(test).collect::<Result<_, Fail>>()?;
+    Ok(Subject { snapshot, volume, tests })
+}
+
+fn no_snapshot(config: &Verify, namespace: &str, why: NoSnapshot) -> Fail {
+    let name = config.snapshot.clone().unwrap_or_default();
+    match why {
+        NoSnapshot::Missing => {
+            Fail::new(Exit::Precondition, format!("the namespace '{namespace}' has no VolumeSnapshot '{name}'"))
+                .remedy(format!("see backup-ns list -n {namespace}"))
+        }
+        NoSnapshot::NotReady(why) => {
+            Fail::new(Exit::Snapshot, format!("the VolumeSnapshot {name} is not ready: {why}"))
+                .remedy(format!("see kubectl describe volumesnapshot {name} -n {namespace}"))
+        }
+        NoSnapshot::NoneReady => {
+            let what = format!("the namespace '{namespace}' has no ready VolumeSnapshot of the PVC '{}'", config.pvc);
+            Fail::new(Exit::Precondition, what)
+                .remedy(format!("see backup-ns list -n {namespace}, and set BAK_PVC_NAME (--pvc-name)"))
+        }
+    }
+}
+
+/// What one run goes by.
+struct Run<'a> {
+    global: &'a Global,
+    config: &'a Verify,
+    reporter: &'a Reporter,
+    kubectl: &'a Kubectl,
+    subject: Subject,
+    began: Instant,
+}
+
+impl Run<'_> {
+    fn verify(&self) -> Result<(), Fail> {
+        let mut facts = BTreeMap::new();
+        let mut bad = None;
+        for test in &self.subject.tests {
+            let mut trial = Trial::of(self.kubectl, &test.job);
+            let outcome = self.test(test, &mut trial);
+            // It goes whatever came of it, a signal included.
+            process::unhurried(|| {
+                self.reporter.step("clear", |_| {
+                    trial.clear();
+                    Ok(((), format!("Job {} with its pod and volume", test.job)))
+                })
+            })?;
+            match outcome {
+                Ok(found) => drop(facts.insert(test.engine, found)),
+                Err(fail) if fail.exit == Exit::Bad => {
+                    bad = Some(fail);
+                    break;
+                }
+                Err(fail) => return Err(fail),
+            }
+        }
+        let verdict = match &bad {
+            Some(fail) => Verdict::Bad(fail.what.clone()),
+            None => Verdict::Good(facts),
+        };
+        let stamped = self.stamp(&verdict);
+        self.show(&verdict)?;
+        let Some(fail) = bad else { return stamped };
+        // That it is bad is what counts, stamped or not.
+        if let Err(error) = stamped {
+            tracing::warn!("the snapshot could not be stamped: {error}");
+        }
+        let name = &self.subject.snapshot.metadata.name;
+        let what = format!("the backup in VolumeSnapshot {name} is bad: {}", fail.what);
+        Err(Fail { what, ..fail })
+    }
+
+    fn end(&self) -> Instant {
+        self.began + self.config.timeout
+    }
+
+    fn job(&self, test: &Test) -> Value {
+        verify::job(&Request {
+            name: &test.job,
+            namespace: &self.kubectl.target.namespace,
+            snapshot: &self.subject.snapshot.metadata.name,
+            volume: &self.subject.volume,
+            image: &test.image,
+            lent: &test.lent,
+            // It ends by itself only where nobody is left to end it.
+            seconds: self.config.timeout.as_secs() + 30,
+        })
+    }
+
+    /// One pod: made, and heard to its verdict.
+    fn test(&self, test: &Test, trial: &mut Trial<'_>) -> Result<Facts, Fail> {
+        let chosen = self.reporter.step("volume", |step| {
+            let chosen = trial.begin(&self.job(test), &test.image, step, self.end())?;
+            let what = format!("made from the snapshot, mounted by pod {}, image {}", chosen.pod, chosen.image);
+            Ok((chosen, what))
+        })?;
+        let nonce = format!("{:032x}", fastrand::u128(..));
+        let word = |of: fn(&Proof) -> String| test.proof.as_ref().map(of).unwrap_or_default();
+        let values = [
+            verify::VOLUME.to_string(),
+            verify::SCRATCH.to_string(),
+            word(|proof| proof.path_in_volume.clone()),
+            word(|proof| proof.bytes.to_string()),
+            word(|proof| proof.sha256.clone()),
+            word(|proof| proof.database.clone()),
+            if test.proof.is_some() { self.config.sql.clone() } else { String::new() },
+            if self.config.physical { "yes".into() } else { String::new() },
+        ];
+        let script = container::verify(test.engine);
+        let mut facts = Facts {
+            image: test.image.clone(),
+            database: test.proof.as_ref().map(|proof| proof.database.clone()),
+            bytes: test.proof.as_ref().map(|proof| proof.bytes),
+            ..Facts::default()
+        };
+        let start = || {
+            let mut session = Session::start(self.kubectl, &chosen, script, &nonce, &values)?;
+            // A kubelet may not have heard of the pod yet.
+            let first = loop {
+                if let Some(line) = session.next(SOON)? {
+                    break line;
+                }
+            };
+            Ok((session, first))
+        };
+        let (mut session, mut line) =
+            self.kubectl.patiently(start).map_err(|error| broken(kubectl::fail(&error), trial))?;
+        loop {
+            line = match line.key.as_str() {
+                "step" => self.stage(&line.value, &mut session, &mut facts, trial)?,
+                "end" => return Ok(facts),
+                "bad" => return Err(self.bad(&line.value, &mut session)),
+                "lost" => return Err(lost(&line.value, &mut session)),
+                _ => {
+                    facts.note(&line.key, &line.value);
+                    self.next(&mut session, trial)?
+                }
+            };
+        }
+    }
+
+    /// One step of the session; the line with which the next one begins.
+    fn stage(&self, name: &str, session: &mut Session, facts: &mut Facts, trial: &Trial<'_>) -> Result<Line, Fail> {
+        // The words of verify.sh.
+        let name =
+            ["file", "read", "server", "load", "count", "query", "physical"].into_iter().find(|known| *known == name);
+        self.reporter.step(name.unwrap_or("verify"), |step| {
+            loop {
+                let line = self.next(session, trial)?;
+                match line.key.as_str() {
+                    "beat" => {
+                        let done = line.value.trim().parse::<u64>().ok().filter(|done| *done > 0);
+                        if let (Some(done), Some(all)) = (done, facts.bytes) {
+                            step.progress(&format!("{} of {}", report::bytes(done), report::bytes(all)));
+                        }
+                    }
+                    "bad" => return Err(self.bad(&line.value, session)),
+                    "lost" => return Err(lost(&line.value, session)),
+                    "step" | "end" => return Ok((line, said(name, facts))),
+                    key => facts.note(key, &line.value),
+                }
+            }
+        })
+    }
+
+    /// The next line of the session, as long as there is time.
+    fn next(&self, session: &mut Session, trial: &Trial<'_>) -> Result<Line, Fail> {
+        while Instant::now() < self.end() {
+            if let Some(line) = session.next(SOON).map_err(|error| broken(kubectl::fail(&error), trial))? {
+                return Ok(line);
+            }
+        }
+        let limit = humantime::format_duration(self.config.timeout);
+        Err(Fail::new(Exit::Failed, format!("not done within {limit}")).remedy(trial::LONGER))
+    }
+
+    fn bad(&self, why: &str, session: &mut Session) -> Fail {
+        let said = session.last_words();
+        if !said.is_empty() {
+            tracing::warn!("the container says: {said}");
+        }
+        let namespace = &self.kubectl.target.namespace;
+        Fail::new(Exit::Bad, why).remedy(format!(
+            "do not rely on this one: see backup-ns list -n {namespace} for others, verify the one before it, and make a new \
+             backup now with backup-ns create -n {namespace}"
+        ))
+    }
+
+    /// Stamps the very object that was tested, whatever else changes on it meanwhile.
+    fn stamp(&self, verdict: &Verdict) -> Result<(), Fail> {
+        self.reporter.step("stamp", |_| {
+            let (target, name) = (&self.kubectl.target, &self.subject.snapshot.metadata.name);
+            let mut meta = self.subject.snapshot.metadata.clone();
+            let at = now();
+            let seconds = self.began.elapsed().as_secs();
+            let refused = |error: &process::ProcessError| {
+                let fail = kubectl::fail(error);
+                let remedy = format!("{}; the test itself is done: {}", fail.remedy, in_words(verdict));
+                fail.remedy(remedy.trim_start_matches("; ").to_string())
+            };
+            let mut tries = 5;
+            loop {
+                let patch = verify::stamp(&meta, verdict, at, self.global.zone, seconds);
+                let call = target.patch_snapshot(name, &patch);
+                let patched = self.kubectl.json::<Snapshot>(&call);
+                match patched {
+                    Ok(_) => return Ok(((), in_words(verdict))),
+                    Err(error) if kubectl::refusal(&error) == Refusal::Conflict && tries > 0 => tries -= 1,
+                    Err(error) => return Err(refused(&error)),
+                }
+                let there: Snapshot = self.kubectl.json(&target.get_snapshot(name)).map_err(|error| refused(&error))?;
+                if there.metadata.uid != meta.uid {
+                    let what = format!("the VolumeSnapshot {name} is another one now; that which was tested is gone");
+                    return Err(Fail::new(Exit::Failed, what).remedy("verify the new one"));
+                }
+                meta = there.metadata;
+            }
+        })
+    }
+
+    fn show(&self, verdict: &Verdict) -> Result<(), Fail> {
+        let name = &self.subject.snapshot.metadata.name;
+        let seconds = report::rounded(self.began.elapsed());
+        let (word, why, dumps) = match verdict {
+            Verdict::Good(facts) => ("good", None, json!(facts)),
+            Verdict::Bad(why) => ("bad", Some(why), json!({})),
+        };
+        let mut value = json!({
+            "volumeSnapshot": name, "namespace": self.kubectl.target.namespace, "verdict": word, "databases": dumps,
+            "seconds": seconds,
+        });
+        if let Some(why) = why {
+            value["why"] = json!(why);
+        }
+        show(self.reporter, self.global.output, &value, || {
+            let mut text = format!("snapshot   {name} in {}\n", self.kubectl.target.namespace);
+            if let Verdict::Good(facts) = verdict {
+                for facts in facts.values() {
+                    text.push_str(&format!("server     {}\n", facts.server));
+                    if let (Some(database), Some(bytes)) = (&facts.database, facts.bytes) {
+                        let bytes = report::bytes(bytes);
+                        text.push_str(&format!(
+                            "dump       database {database}, {bytes}, as proven, whole and complete\n\
+                             loaded     {} tables with {} rows, as in the dump\n",
+                            facts.tables, facts.rows
+                        ));
+                    }
+                    if facts.query {
+                        text.push_str("query      true\n");
+                    }
+                    if facts.physical {
+                        text.push_str("physical   the server runs on the data directory, which was read\n");
+                    }
+                }
+            }
+            text.push_str(&format!("verdict    {}, after {seconds:.1}s\n", in_words(verdict)));
+            text
+        })
+    }
+
+    /// The plan: the very calls and the very Job that a run would make.
+    fn show_plan(&self) -> Result<(), Fail> {
+        let target = &self.kubectl.target;
+        let mut steps = Vec::new();
+        for test in &self.subject.tests {
+            let job = &test.job;
+            steps.push(
+                Step::new(format!(
+                    "Make the Job {job}, whose pod gets a volume made from the snapshot, and image {}",
+                    test.image
+                ))
+                .kubectl(&target.create_job())
+                .manifest(self.job(test)),
+            );
+            steps.push(
+                Step::new("Shut its pod off from the network")
+                    .kubectl(&target.create_network_policy())
+                    .manifest(verify::network_policy(job, &target.namespace, "the Job's")),
+            );
+            let mut what = Vec::new();
+            if let Some(proof) = &test.proof {
+                what.push(format!(
+                    "check {} by its proof, load it into a scratch server, count its rows",
+                    proof.path_in_volume
+                ));
+                what.extend((!self.config.sql.is_empty()).then_some("ask the query BAK_VERIFY_SQL".into()));
+            }
+            what.extend(
+                self.config.physical.then_some("start the server on the data directory and read all of it".into()),
+            );
+            steps.push(
+                Step::new(format!("In the pod: {}", what.join(", "))).kubectl(&target.exec("POD", verify::CONTAINER)),
+            );
+            steps.push(
+                Step::new("Delete the Job, and wait until its pod and volume are gone")
+                    .kubectl(&target.delete_job(job)),
+            );
+        }
+        let meta = &self.subject.snapshot.metadata;
+        let facts = self.subject.tests.iter().map(|test| (test.engine, Facts::default())).collect();
+        let stamp = verify::stamp(meta, &Verdict::Good(facts), now(), self.global.zone, 0);
+        steps.push(Step::new("Stamp the snapshot, if it is good").kubectl(&target.patch_snapshot(&meta.name, &stamp)));
+        show(self.reporter, self.global.output, &json!({"dryRun": true, "steps": steps}), || plan::text(&steps))
+    }
+}
+
+/// What a step found, in words.
+fn said(step: Option<&str>, facts: &Facts) -> String {
+    match step {
+        Some("file") => "size and SHA-256 are those of the proof".into(),
+        Some("read") => "the dump is whole and complete".into(),
+        Some("server") => facts.server.clone(),
+        Some("load") => "no error".into(),
+        Some("count") => format!("{} tables with {} rows, as in the dump", facts.tables, facts.rows),
+        Some("query") => "true".into(),
+        Some("physical") => "the server runs on the data directory, and all of it was read".into(),
+        _ => String::new(),
+    }
+}
+
+fn in_words(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Good(_) => "good".into(),
+        Verdict::Bad(why) => format!("bad: {why}"),
+    }
+}
+
+/// What kept the test from being made says nothing about the backup.
+fn lost(why: &str, session: &mut Session) -> Fail {
+    let said = session.last_words();
+    let said = if said.is_empty() { said } else { format!(": {said}") };
+    if why.starts_with("the image lacks") {
+        return Fail::new(Exit::Precondition, format!("{why}{said}"))
+            .remedy("name an image that has them with --verify-image (BAK_VERIFY_IMAGE); nothing was stamped");
+    }
+    Fail::new(Exit::Failed, format!("{why}{said}")).remedy(
+        "this is no verdict about the backup, and nothing was stamped: correct what the message names and run it again",
+    )
+}
+
+/// A session that broke off.
+fn broken(fail: Fail, trial: &Trial<'_>) -> Fail {
+    if let Exit::Signal(_) = fail.exit {
+        return fail.remedy("nothing was stamped");
+    }
+    let why = trial.ended().map(|why| format!(" ({why})")).unwrap_or_default();
+    let remedy = if fail.remedy.is_empty() { trial::AGAIN.to_string() } else { fail.remedy };
+    Fail { exit: fail.exit, what: format!("{}{why}", fail.what), remedy }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -391,7 +391,7 @@ pub enum Verdict {
 
 /// The merge patch that stamps a snapshot, for the very object and version that `meta` is.
 pub fn stamp(meta: &Meta, verdict: &Verdict, now: DateTime<Utc>, zone: Zone, seconds: u64) -> Value {
-    let at = zone.local(now).to_rfc3339();
+    let at = zone.local(now).to_rfc3339_opts(SecondsFormat::Secs, false);
     let mut labels = Map::new();
     let mut annotations = Map::new();
     match verdict {

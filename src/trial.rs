@@ -1,0 +1,235 @@
+//! A throwaway pod with a volume made from a snapshot: made, waited for, and gone again, whatever happens. Everything hangs
+//! on one Job, so that it goes by itself where this program is killed. Must not know what is done in the pod.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::core::observed::{List, Meta};
+use crate::core::pod::Chosen;
+use crate::core::verify::{self, Stand, Trouble};
+use crate::exit::{Exit, Fail};
+use crate::kubectl::{self, Kubectl, Refusal};
+use crate::process::{self, ProcessError};
+use crate::report::Step;
+
+/// How often the cluster is asked how far it is.
+const PAUSE: Duration = Duration::from_millis(500);
+/// How often it is asked for its warnings.
+const WARNINGS: Duration = Duration::from_secs(5);
+/// How long a trouble may last that does not pass by itself as a rule.
+const HOPELESS: Duration = Duration::from_secs(60);
+/// How long everything may take to go.
+const GONE: Duration = Duration::from_secs(90);
+
+/// A Job of ours.
+#[derive(Debug)]
+pub struct Trial<'a> {
+    kubectl: &'a Kubectl,
+    name: String,
+    namespace: String,
+    /// Empty as long as nobody said that it is there.
+    uid: String,
+}
+
+/// Any object, of which only `metadata` counts.
+#[derive(Deserialize)]
+struct Made {
+    metadata: Meta,
+}
+
+impl<'a> Trial<'a> {
+    /// A Job of this name, not made yet.
+    pub fn of(kubectl: &'a Kubectl, name: &str) -> Trial<'a> {
+        let namespace = kubectl.target.namespace.clone();
+        Trial { kubectl, name: name.into(), namespace, uid: String::new() }
+    }
+
+    /// Makes the Job and what shuts its pod off, and waits until the pod runs, but no longer than to `end`.
+    ///
+    /// # Errors
+    /// It does not run, with the reason.
+    pub fn begin(&mut self, manifest: &Value, image: &str, step: &Step, end: Instant) -> Result<Chosen, Fail> {
+        let kubectl = self.kubectl;
+        let made = create(kubectl, &kubectl.target.create_job(), manifest).or_else(|error| {
+            // The first request was heard, its answer was not: nobody else makes up this name.
+            if kubectl::refusal(&error) == Refusal::AlreadyExists {
+                kubectl.json(&kubectl.target.get_job(&self.name))
+            } else {
+                Err(error)
+            }
+        });
+        self.uid = made.map_err(|error| kubectl::fail(&error))?.metadata.uid;
+        let policy = verify::network_policy(&self.name, &self.namespace, &self.uid);
+        match create(kubectl, &kubectl.target.create_network_policy(), &policy) {
+            Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => {
+                tracing::warn!(
+                    "the pod is not shut off from the network, because no NetworkPolicy may be made: {}",
+                    error.said()
+                );
+            }
+            Err(error) if kubectl::refusal(&error) != Refusal::AlreadyExists => return Err(kubectl::fail(&error)),
+            _ => {}
+        }
+        let pod = self.running(step, end)?;
+        Ok(Chosen { pod, container: verify::CONTAINER.into(), image: image.into(), mounts: Vec::new() })
+    }
+
+    fn objects(&self) -> Result<Vec<Value>, ProcessError> {
+        let list: List<Value> = self.kubectl.json(&self.kubectl.target.trial(&verify::selector(&self.name)))?;
+        Ok(list.items)
+    }
+
+    /// The warnings about what is ours, oldest first. Who may not read them goes without.
+    fn warnings(&self) -> Vec<Value> {
+        let read = self.kubectl.json::<List<Value>>(&self.kubectl.target.warnings());
+        let mut events = read.map(|list| list.items).unwrap_or_default();
+        let ours =
+            |event: &Value| event["involvedObject"]["name"].as_str().is_some_and(|name| name.starts_with(&self.name));
+        events.retain(ours);
+        let time = |event: &Value| {
+            let times = [&event["lastTimestamp"], &event["eventTime"], &event["metadata"]["creationTimestamp"]];
+            times.into_iter().find_map(|time| time.as_str().map(str::to_string)).unwrap_or_default()
+        };
+        events.sort_by_key(time);
+        events
+    }
+
+    /// Waits until the pod runs; its name.
+    fn running(&self, step: &Step, end: Instant) -> Result<String, Fail> {
+        let mut warnings = Vec::new();
+        let mut asked = Instant::now();
+        let mut hopeless_since: Option<Instant> = None;
+        let mut told = BTreeSet::new();
+        loop {
+            let objects = self.objects().map_err(|error| kubectl::fail(&error))?;
+            let trouble = match verify::stand(&objects, &warnings) {
+                Stand::Runs(pod) => {
+                    self.not_retained(&objects);
+                    return Ok(pod);
+                }
+                Stand::Over(why) => return Err(Fail::new(Exit::Failed, why).remedy(AGAIN)),
+                Stand::Waits(trouble) => trouble,
+            };
+            if let Some(trouble) = &trouble {
+                step.progress(&trouble.what);
+                // The kubelet pulls, backs off and pulls again: each is told once.
+                if told.insert(trouble.what.clone()) {
+                    tracing::info!("the pod does not run yet: {}", trouble.what);
+                }
+            }
+            match &trouble {
+                Some(trouble) if trouble.lasting => {
+                    if hopeless_since.get_or_insert_with(Instant::now).elapsed() > HOPELESS {
+                        return Err(hopeless(trouble));
+                    }
+                }
+                _ => hopeless_since = None,
+            }
+            if Instant::now() >= end {
+                let not = "the pod did not run in time";
+                return Err(match &trouble {
+                    Some(trouble) if trouble.storage => hopeless(trouble),
+                    Some(trouble) => Fail::new(Exit::Failed, format!("{not}: {}", trouble.what)).remedy(LONGER),
+                    None => Fail::new(Exit::Failed, not).remedy(LONGER),
+                });
+            }
+            process::sleep(PAUSE);
+            if let Some(fail) = kubectl::interrupted() {
+                return Err(fail);
+            }
+            if asked.elapsed() > WARNINGS {
+                asked = Instant::now();
+                warnings = self.warnings();
+            }
+        }
+    }
+
+    /// A class may keep its volumes when their claims go. This one is to go, too, as far as we may say so.
+    fn not_retained(&self, objects: &[Value]) {
+        let target = &self.kubectl.target;
+        let claims = objects.iter().filter(|object| object["kind"] == "PersistentVolumeClaim");
+        for volume in claims.filter_map(|claim| claim["spec"]["volumeName"].as_str()) {
+            let Ok(found) = self.kubectl.json::<Value>(&target.get_volume(volume)) else {
+                tracing::debug!(volume, "whether it goes with its claim cannot be seen");
+                continue;
+            };
+            if found["spec"]["persistentVolumeReclaimPolicy"] != "Retain" {
+                continue;
+            }
+            let patch = json!({
+                "metadata": {"uid": found["metadata"]["uid"]}, "spec": {"persistentVolumeReclaimPolicy": "Delete"},
+            });
+            let patch = target.patch_volume(volume, &patch);
+            if let Err(error) = self.kubectl.patiently(|| self.kubectl.once(patch.clone(), "", |_| Ok(()))) {
+                tracing::warn!(volume, "its class keeps volumes, so delete it by hand when this is over: {error}");
+            }
+        }
+    }
+
+    /// Why the pod is not what it was; nothing where it is.
+    pub fn ended(&self) -> Option<String> {
+        match verify::stand(&self.objects().ok()?, &[]) {
+            Stand::Runs(_) => None,
+            Stand::Over(why) => Some(why),
+            Stand::Waits(_) => Some("its pod is gone".into()),
+        }
+    }
+
+    /// Deletes the Job and waits until everything of it is gone. What does not go in time is told of: it goes by itself.
+    pub fn clear(&self) {
+        let mut options = json!({"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"});
+        if !self.uid.is_empty() {
+            options["preconditions"] = json!({"uid": self.uid});
+        }
+        let call = self.kubectl.target.delete_job(&self.name);
+        let options = options.to_string();
+        let name = &self.name;
+        match self.kubectl.patiently(|| self.kubectl.once(call.clone(), &options, |_| Ok(()))) {
+            // Who may make none has none to delete.
+            Err(error) if self.uid.is_empty() && kubectl::refusal(&error) == Refusal::Forbidden => return,
+            Err(error) if kubectl::refusal(&error) != Refusal::NotFound => {
+                tracing::warn!(job = name, "it cannot be deleted, but ends and goes by itself: {error}");
+                return;
+            }
+            _ => {}
+        }
+        let end = Instant::now() + GONE;
+        loop {
+            match self.objects() {
+                Ok(objects) if objects.is_empty() => return,
+                Ok(_) if Instant::now() < end => {}
+                Ok(_) => return tracing::warn!(job = name, "what belongs to it goes, but is not gone yet"),
+                Err(error) => {
+                    return tracing::warn!(job = name, "it is deleted; whether all is gone cannot be seen: {error}");
+                }
+            }
+            process::sleep(PAUSE);
+        }
+    }
+}
+
+/// What to do where the surroundings failed.
+pub const AGAIN: &str = "nothing is said about the backup and nothing was stamped: run it again";
+/// What to do where time was up.
+pub const LONGER: &str =
+    "find out what takes so long, or raise BAK_VERIFY_TIMEOUT (--verify-timeout); nothing was stamped";
+
+fn hopeless(trouble: &Trouble) -> Fail {
+    if trouble.storage {
+        let what = format!("no volume can be made from the snapshot: {}", trouble.what);
+        return Fail::new(Exit::Snapshot, what).remedy("check the CSI driver and the stored data; nothing was stamped");
+    }
+    Fail::new(Exit::Precondition, format!("the pod cannot run: {}", trouble.what))
+        .remedy("correct what the message names, name another image with --verify-image perhaps; nothing was stamped")
+}
+
+fn create(kubectl: &Kubectl, call: &[String], manifest: &Value) -> Result<Made, ProcessError> {
+    let text = manifest.to_string();
+    kubectl.patiently(|| {
+        kubectl.once(call.to_vec(), &text, |stdout| serde_json::from_reader(stdout).map_err(io::Error::from))
+    })
+}
