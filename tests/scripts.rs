@@ -34,8 +34,8 @@ const HOLD: &str = include_str!("../src/container/hold.sh");
 const SHELL: &str = include_str!("../src/container/shell.sh");
 const FLUSH: &str = include_str!("../src/container/flush.sh");
 const HOOK: &str = include_str!("../src/container/hook.sh");
-const LOAD_POSTGRES: &str = include_str!("../src/container/load_postgres.sh");
-const LOAD_MYSQL: &str = include_str!("../src/container/load_mysql.sh");
+const POSTGRES_VERIFY: &str = include_str!("../src/container/postgres-verify.sh");
+const MYSQL_VERIFY: &str = include_str!("../src/container/mysql-verify.sh");
 const VERIFY: &str = include_str!("../src/container/verify.sh");
 const KEEP: &str = include_str!("../src/container/keep.sh");
 const SECOND: &str = include_str!("../src/container/second.sh");
@@ -1166,7 +1166,7 @@ $x$ $$"#,
         .arg(&whole)
         .envs([("PGHOST", "127.0.0.1"), ("PGUSER", "app"), ("PGPASSWORD", PASSWORD), ("PGDATABASE", DATABASE)])
         .env("PGPORT", server.port.to_string()));
-    let engine = format!("{POSTGRES}{LOAD_POSTGRES}");
+    let engine = format!("{POSTGRES}{POSTGRES_VERIFY}");
     let changed = |name: &str, script: &str| {
         let file = folder.join(name);
         let script = format!("gzip -dc \"$1\" | {script} | gzip >\"$2\"");
@@ -1210,7 +1210,7 @@ INSERT INTO `no``thing (` VALUES
     let socket = format!("--socket={}", server.dir.path().join("socket").display());
     let dump = "file=$1; shift; mariadb-dump --no-defaults --user=root --single-transaction --routines --events --triggers \
         --hex-blob \"$@\" | gzip >\"$file\"";
-    let engine = format!("{MYSQL}{LOAD_MYSQL}");
+    let engine = format!("{MYSQL}{MYSQL_VERIFY}");
     // As recent versions write rows, each on its line, and each as a statement; then as older ones do, many on a line.
     let [many, single] =
         [("many.gz", "--extended-insert"), ("single.gz", "--skip-extended-insert")].map(|(name, how)| {
@@ -1287,8 +1287,8 @@ fn every_script_passes_shellcheck() {
         ("mysql-info", format!("{COMMON}{MYSQL}{MYSQL_INFO}{INFO}")),
         ("hold", format!("{COMMON}{HOLD}")),
         ("shell", format!("{COMMON}{POSTGRES}{SHELL}")),
-        ("verify", format!("{COMMON}{POSTGRES}{LOAD_POSTGRES}{VERIFY}")),
-        ("mysql-verify", format!("{COMMON}{MYSQL}{LOAD_MYSQL}{VERIFY}")),
+        ("verify", format!("{COMMON}{POSTGRES}{POSTGRES_VERIFY}{VERIFY}")),
+        ("mysql-verify", format!("{COMMON}{MYSQL}{MYSQL_VERIFY}{VERIFY}")),
         ("keep", KEEP.to_string()),
     ];
     for (name, text) in parts {

@@ -4,6 +4,10 @@
 pub const PREFIX: &str = "backup-ns.sh/";
 /// What made the snapshot: `adhoc`, `cronjob` or a word of the user's.
 pub const TYPE: &str = "backup-ns.sh/type";
+/// The value of [`TYPE`] for what was there before a restore, and is no backup.
+pub const SAFETY: &str = "safety";
+/// The value of [`TYPE`] for what brings stored data into another namespace.
+pub const CLONE: &str = "clone";
 /// The PersistentVolumeClaim, see [`pvc_value`].
 pub const PVC: &str = "backup-ns.sh/pvc";
 /// A word of the user's, usually the pod that ran the backup.

@@ -99,7 +99,7 @@ pub fn clone(snapshot: &Snapshot, content: &Content, namespace: &str) -> Result<
     });
     let snapshot = json!({
         "apiVersion": api, "kind": "VolumeSnapshot",
-        "metadata": {"name": name, "namespace": namespace, "labels": {labels::TYPE: "clone"}, "annotations": of},
+        "metadata": {"name": name, "namespace": namespace, "labels": {labels::TYPE: labels::CLONE}, "annotations": of},
         "spec": {"source": {"volumeSnapshotContentName": content_name}},
     });
     Ok((content, snapshot))
@@ -439,7 +439,7 @@ impl Journal {
                 "name": self.safety,
                 "namespace": namespace,
                 "labels": {
-                    labels::TYPE: "safety",
+                    labels::TYPE: labels::SAFETY,
                     labels::PVC: labels::pvc_value(&self.claim.name),
                     labels::RETAIN: "days",
                     labels::RETAIN_DAYS: SAFETY_DAYS.to_string(),

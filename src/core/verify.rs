@@ -12,6 +12,7 @@ use crate::core::engine::Engine;
 use crate::core::labels;
 use crate::core::observed::{Meta, Readiness, Snapshot};
 use crate::core::proof::Proof;
+use crate::core::quantity;
 use crate::core::zone::Zone;
 
 /// Where the volume is mounted in the pod.
@@ -38,7 +39,7 @@ pub enum NoSnapshot {
     NoneReady,
 }
 
-/// Finds the snapshot: the one that is named, else the newest ready one of `pvc`.
+/// Finds the snapshot: the one that is named, else the newest ready one of `pvc` that was made to be a backup.
 ///
 /// # Errors
 /// See [`NoSnapshot`].
@@ -46,6 +47,7 @@ pub fn choose<'a>(snapshots: &'a [Snapshot], named: Option<&str>, pvc: &str) -> 
     let Some(name) = named else {
         let ready = |snapshot: &&Snapshot| {
             snapshot.is_of(pvc)
+                && snapshot.metadata.labels.get(labels::TYPE).is_none_or(|kind| kind != labels::SAFETY)
                 && snapshot.metadata.deletion_timestamp.is_none()
                 && snapshot.readiness() == Readiness::Ready
         };
@@ -150,36 +152,13 @@ pub fn volume(snapshot: &Snapshot, claim: Option<ClaimTemplate>) -> Result<Volum
     if claim.volume_mode.as_deref() == Some("Block") {
         return Err("it is of a raw block device, in which no file can be looked at".into());
     }
-    let sizes = [Some(claim.storage), snapshot.status.restore_size.clone()].into_iter().flatten();
-    let storage = sizes.filter(|size| quantity(size) > 0.0).max_by(|a, b| quantity(a).total_cmp(&quantity(b)));
-    let storage = storage.ok_or("nothing tells how big its volume must be")?;
+    let storage = quantity::bigger(&claim.storage, snapshot.status.restore_size.as_deref().unwrap_or_default());
+    if quantity::bytes(storage).is_none_or(|bytes| bytes == 0) {
+        return Err("nothing tells how big its volume must be".into());
+    }
+    let storage = storage.to_string();
     let modes = if claim.access_modes.is_empty() { vec!["ReadWriteOnce".into()] } else { claim.access_modes };
     Ok(Volume { class: claim.storage_class_name, access_modes: modes, storage })
-}
-
-/// A quantity of Kubernetes as a number; one that is none is nothing
-/// (<https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/>).
-fn quantity(text: &str) -> f64 {
-    let end = text.find(|c: char| !c.is_ascii_digit() && !".+-".contains(c)).unwrap_or(text.len());
-    let (number, suffix) = text.split_at(end);
-    let factor = match suffix {
-        "" => 1.0,
-        "m" => 1e-3,
-        "k" => 1e3,
-        "M" => 1e6,
-        "G" => 1e9,
-        "T" => 1e12,
-        "P" => 1e15,
-        "E" => 1e18,
-        "Ki" => 1024.0,
-        "Mi" => 1024f64.powi(2),
-        "Gi" => 1024f64.powi(3),
-        "Ti" => 1024f64.powi(4),
-        "Pi" => 1024f64.powi(5),
-        "Ei" => 1024f64.powi(6),
-        exponent => return format!("{number}{exponent}").parse().unwrap_or(0.0),
-    };
-    number.parse::<f64>().map_or(0.0, |number| number * factor)
 }
 
 /// The name of a Job for a snapshot. It is a label's value, too.
@@ -488,13 +467,6 @@ mod tests {
         assert_eq!((made.class.as_deref(), &made.access_modes[..]), (Some("fast"), &["ReadWriteMany".to_string()][..]));
         let unknown = snapshot("a", 1, json!({"status": {"restoreSize": "0"}}));
         assert!(volume(&unknown, None).is_err());
-    }
-
-    #[test]
-    fn quantities_are_compared_by_what_they_are() {
-        for (small, big) in [("1Gi", "1025Mi"), ("1G", "1Gi"), ("999k", "1M"), ("5e3", "6k"), ("", "1"), ("x", "1m")] {
-            assert!(quantity(small) < quantity(big), "{small} {big}");
-        }
     }
 
     #[test]
