@@ -437,6 +437,7 @@ mod tests {
             snapshot("other", 3, json!({"spec": {"source": {"persistentVolumeClaimName": "x"}}})),
             snapshot("failed", 4, json!({"status": {"readyToUse": false, "error": {"message": "boom"}}})),
             snapshot("going", 5, json!({"metadata": {"deletionTimestamp": "2026-11-22T12:01:00Z"}})),
+            snapshot("safe", 6, json!({"metadata": {"labels": {"backup-ns.sh/type": "safety"}}})),
         ];
         let name = |named, pvc| choose(&all, named, pvc).map(|snapshot| snapshot.metadata.name.as_str());
         assert_eq!(name(None, "data"), Ok("new"));
