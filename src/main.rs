@@ -31,7 +31,7 @@ mod watch;
 
 use std::process::ExitCode;
 
-use crate::config::{Plain, Values};
+use crate::config::{Global, Plain, Values};
 use crate::core::engine::Engine;
 use crate::exit::{Exit, Fail};
 use crate::report::Reporter;
@@ -64,65 +64,37 @@ fn main() -> ExitCode {
 /// Runs the command that was given.
 fn run(words: &[&str], plain: &Plain, values: Values<'_>, reporter: &Reporter) -> Result<(), Fail> {
     match words {
-        ["create"] => {
-            let (global, create) = config::create(plain, values)?;
-            begin(&global);
-            cmd::create::run(&global, &create, reporter)
-        }
-        ["adhoc"] => {
-            let (global, adhoc) = config::adhoc(plain, values)?;
-            begin(&global);
-            cmd::adhoc::run(&global, &adhoc, reporter)
-        }
-        ["retain"] => {
-            let (global, retention) = config::retain(plain, values)?;
-            begin(&global);
-            cmd::retain::run(&global, &retention, reporter)
-        }
-        ["mark-and-delete"] => {
-            let (global, sweep) = config::sweep(plain, values)?;
-            begin(&global);
-            cmd::mark_and_delete::run(&global, &sweep, reporter)
-        }
-        ["list"] => {
-            let (global, list) = config::list(plain, values)?;
-            begin(&global);
-            cmd::list::run(&global, &list, reporter)
-        }
-        ["restore"] => {
-            let (global, restore) = config::restore(plain, values)?;
-            begin(&global);
-            cmd::restore::run(&global, &restore, reporter)
-        }
-        ["verify"] => {
-            let (global, verify) = config::verify(plain, values)?;
-            begin(&global);
-            cmd::verify::run(&global, &verify, reporter)
-        }
-        ["rebind-vsc"] => {
-            let (global, rebind) = config::rebind(plain, values)?;
-            begin(&global);
-            cmd::rebind_vsc::run(&global, &rebind, reporter)
-        }
-        ["delete"] => {
-            let (global, delete) = config::delete(plain, values)?;
-            begin(&global);
-            cmd::delete::run(&global, &delete, reporter)
-        }
+        ["create"] => go(config::create(plain, values), cmd::create::run, reporter),
+        ["adhoc"] => go(config::adhoc(plain, values), cmd::adhoc::run, reporter),
+        ["retain"] => go(config::retain(plain, values), cmd::retain::run, reporter),
+        ["mark-and-delete"] => go(config::sweep(plain, values), cmd::mark_and_delete::run, reporter),
+        ["list"] => go(config::list(plain, values), cmd::list::run, reporter),
+        ["restore"] => go(config::restore(plain, values), cmd::restore::run, reporter),
+        ["verify"] => go(config::verify(plain, values), cmd::verify::run, reporter),
+        ["rebind-vsc"] => go(config::rebind(plain, values), cmd::rebind_vsc::run, reporter),
+        ["delete"] => go(config::delete(plain, values), cmd::delete::run, reporter),
         ["sync-metadata-to-vsc"] | ["controller", _] => {
-            let global = config::sync(plain, values)?;
-            begin(&global);
-            cmd::sync_metadata_to_vsc::run(&global, reporter)
+            go(config::sync(plain, values), cmd::sync_metadata_to_vsc::run, reporter)
         }
         ["env"] => cmd::env::run(plain, values, reporter),
         [engine, piece] => {
             let engine = if *engine == Engine::MySql.command() { Engine::MySql } else { Engine::Postgres };
-            let (global, by_hand) = config::by_hand(plain, values, engine)?;
-            begin(&global);
-            cmd::by_hand::run(piece, &global, &by_hand, reporter)
+            let run = |global: &_, by_hand: &_, reporter: &_| cmd::by_hand::run(piece, global, by_hand, reporter);
+            go(config::by_hand(plain, values, engine), run, reporter)
         }
         _ => Err(Fail::new(Exit::Usage, "no command was given").remedy("see backup-ns --help")),
     }
+}
+
+/// Runs a command with what it is told, once that is known to be sound.
+fn go<T>(
+    told: Result<(Global, T), Fail>,
+    run: impl Fn(&Global, &T, &Reporter) -> Result<(), Fail>,
+    reporter: &Reporter,
+) -> Result<(), Fail> {
+    let (global, told) = told?;
+    begin(&global);
+    run(&global, &told, reporter)
 }
 
 /// What holds for every command from here on.

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cmd::now;
 use crate::cmd::prune::{Account, Entry, Outcome};
-use crate::cmd::retain;
 use crate::config::{Global, Sweep};
 use crate::core::escape::Secrets;
 use crate::core::history::{Action, Moment, Seen, Verdict};
@@ -59,7 +58,7 @@ fn mark(kubectl: &Kubectl, account: &mut Account, reporter: &Reporter) -> Result
     }
     for (change, positions) in marks {
         reporter.step("mark", |step| {
-            let done = retain::make(kubectl, account, &change, &positions, step)?;
+            let done = account.relabel(kubectl, &change, &positions, step)?;
             Ok(((), format!("{change} on {done} of {} snapshots", positions.len())))
         })?;
     }

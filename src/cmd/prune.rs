@@ -1,5 +1,5 @@
-//! What `retain` and `mark-and-delete` say: each decision with its reason and what came of it, and a summary. Must not
-//! know how decisions are made or done.
+//! What `retain` and `mark-and-delete` share: their changes of labels, and their account, each decision with its reason and
+//! what came of it. Must not know how decisions are made.
 
 use std::fmt::Write;
 
@@ -8,8 +8,11 @@ use serde::Serialize;
 use crate::cmd::show::print;
 use crate::config::Output;
 use crate::core::history::{Action, Verdict};
+use crate::core::target::Relabel;
 use crate::exit::{Exit, Fail};
-use crate::report::Reporter;
+use crate::kubectl::Kubectl;
+use crate::relabel::{self, Name, Refused};
+use crate::report::{Reporter, Step};
 use crate::survey::Skipped;
 
 /// What came of a decision.
@@ -92,6 +95,39 @@ impl Account {
     pub fn to_do(&self, wanted: impl Fn(&Action) -> bool) -> Vec<usize> {
         let all = self.snapshots.iter().enumerate();
         all.filter(|(_, entry)| wanted(&entry.verdict.action)).map(|(at, _)| at).collect()
+    }
+
+    /// Makes one change to the snapshots at these positions; on how many.
+    ///
+    /// # Errors
+    /// As [`relabel::relabel`].
+    pub fn relabel(
+        &mut self,
+        kubectl: &Kubectl,
+        change: &Relabel,
+        positions: &[usize],
+        step: &Step,
+    ) -> Result<usize, Fail> {
+        let name = |at: &usize| -> Name {
+            let verdict = &self.snapshots[*at].verdict;
+            (verdict.namespace.clone(), verdict.name.clone())
+        };
+        let names: Vec<Name> = positions.iter().map(name).collect();
+        let refused = relabel::relabel(kubectl, change, &names, |done| step.count(done, positions.len()))?;
+        for (at, name) in positions.iter().zip(&names) {
+            let outcome = &mut self.snapshots[*at].outcome;
+            // What failed once has failed, whatever else succeeds.
+            match refused.get(name) {
+                _ if matches!(outcome, Outcome::Failed { .. }) => {}
+                None if matches!(outcome, Outcome::Left { .. }) => {}
+                None => *outcome = Outcome::Done { note: String::new() },
+                Some(Refused::Overtaken(note)) => *outcome = Outcome::Left { note: note.clone() },
+                Some(Refused::Failed(error) | Refused::Unreached(error)) => {
+                    *outcome = Outcome::Failed { error: error.clone() }
+                }
+            }
+        }
+        Ok(positions.len() - refused.len())
     }
 
     /// Prints it and says how the run ended. `read` is the number of snapshots that were read.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::cmd::now;
-use crate::cmd::prune::{Account, Outcome};
+use crate::cmd::prune::Account;
 use crate::config::{Global, Retention};
 use crate::core::escape::Secrets;
 use crate::core::history::{Action, Moment};
@@ -11,8 +11,7 @@ use crate::core::target::Relabel;
 use crate::core::{labels, retention};
 use crate::exit::Fail;
 use crate::kubectl::Kubectl;
-use crate::relabel::{self, Name, Refused};
-use crate::report::{Reporter, Step};
+use crate::report::Reporter;
 use crate::survey::Survey;
 
 /// Prunes slot labels.
@@ -54,42 +53,9 @@ fn label(kubectl: &Kubectl, account: &mut Account, reporter: &Reporter) -> Resul
     }
     for (change, positions) in changes {
         reporter.step("label", |step| {
-            let done = make(kubectl, account, &change, &positions, step)?;
+            let done = account.relabel(kubectl, &change, &positions, step)?;
             Ok(((), format!("{change} on {done} of {} snapshots", positions.len())))
         })?;
     }
     Ok(())
-}
-
-/// Makes one change to the snapshots at these positions; on how many.
-///
-/// # Errors
-/// As [`relabel::relabel`].
-pub(super) fn make(
-    kubectl: &Kubectl,
-    account: &mut Account,
-    change: &Relabel,
-    positions: &[usize],
-    step: &Step,
-) -> Result<usize, Fail> {
-    let name = |at: &usize| -> Name {
-        let verdict = &account.snapshots[*at].verdict;
-        (verdict.namespace.clone(), verdict.name.clone())
-    };
-    let names: Vec<Name> = positions.iter().map(name).collect();
-    let refused = relabel::relabel(kubectl, change, &names, |done| step.count(done, positions.len()))?;
-    for (at, name) in positions.iter().zip(&names) {
-        let outcome = &mut account.snapshots[*at].outcome;
-        // What failed once has failed, whatever else succeeds.
-        match refused.get(name) {
-            _ if matches!(outcome, Outcome::Failed { .. }) => {}
-            None if matches!(outcome, Outcome::Left { .. }) => {}
-            None => *outcome = Outcome::Done { note: String::new() },
-            Some(Refused::Overtaken(note)) => *outcome = Outcome::Left { note: note.clone() },
-            Some(Refused::Failed(error) | Refused::Unreached(error)) => {
-                *outcome = Outcome::Failed { error: error.clone() }
-            }
-        }
-    }
-    Ok(positions.len() - refused.len())
 }

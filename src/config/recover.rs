@@ -170,14 +170,18 @@ pub fn rebind(plain: &Plain, mut values: Values<'_>) -> Result<(Global, Rebind),
     Ok((global, rebind))
 }
 
+/// What `sync-metadata-to-vsc` is told: nothing of its own.
+#[derive(Debug, Clone)]
+pub struct Mirror;
+
 /// The configuration of `sync-metadata-to-vsc`.
 ///
 /// # Errors
 /// As [`list`].
-pub fn sync(plain: &Plain, mut values: Values<'_>) -> Result<Global, Fail> {
+pub fn sync(plain: &Plain, mut values: Values<'_>) -> Result<(Global, Mirror), Fail> {
     let global = global(plain, TOLD, &mut values);
     values.finish()?;
-    Ok(global)
+    Ok((global, Mirror))
 }
 
 /// What `adhoc` is told.
