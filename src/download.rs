@@ -3,7 +3,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
@@ -120,6 +120,12 @@ impl Part {
                 return Err(Fail::new(Exit::Lock, what).remedy("wait for it to end, or name another FILE"));
             }
             Err(TryLockError::Error(error)) => return Err(local("locked", &path, &error)),
+        }
+        // Whoever had it before may have renamed it just now: what is open then is the finished file, not a part.
+        let same = |meta: fs::Metadata, open: fs::Metadata| (meta.dev(), meta.ino()) == (open.dev(), open.ino());
+        if !fs::symlink_metadata(&path).and_then(|meta| Ok(same(meta, file.metadata()?))).unwrap_or(false) {
+            let what = format!("another download was just through with {}", target.display());
+            return Err(Fail::new(Exit::Lock, what).remedy("run it again"));
         }
         let directory = directory(target);
         for entry in fs::read_dir(directory).into_iter().flatten().flatten() {

@@ -29,6 +29,8 @@ pub struct InPlace<'a> {
     pub snapshot: Snapshot,
     /// What has to be remembered.
     pub journal: Journal,
+    /// The journal as it was found, where one was.
+    pub found: Option<Journal>,
     /// The class of the safety snapshot, where one was named.
     pub class: Option<&'a str>,
     /// How long a snapshot may take to become ready.
@@ -62,18 +64,20 @@ enum Stage {
 }
 
 impl InPlace<'_> {
-    /// Writes the journal, then does all that is still to be done.
+    /// Writes the journal, then does all that is still to be done. Where an earlier call had made the claim: when.
     ///
     /// # Errors
     /// Of any step; the failure says how things stand, and how to go on.
-    pub fn run(&mut self) -> Result<(), Fail> {
+    pub fn run(&mut self) -> Result<Option<DateTime<Utc>>, Fail> {
         let mut stage = Stage::Untouched;
         self.steps(&mut stage).map_err(|fail| self.explain(stage, fail))
     }
 
-    fn steps(&mut self, stage: &mut Stage) -> Result<(), Fail> {
+    fn steps(&mut self, stage: &mut Stage) -> Result<Option<DateTime<Utc>>, Fail> {
+        let begun = self.found.is_some();
         self.reporter.step("note", |_| {
             self.write_journal(true)?;
+            self.check_ground(begun)?;
             Ok(((), format!("on VolumeSnapshot {}", self.snapshot.metadata.name)))
         })?;
         *stage = Stage::Down;
@@ -82,13 +86,14 @@ impl InPlace<'_> {
             self.reporter.step("safety", |step| self.keep_what_is_there(step))?;
             *stage = Stage::Safe;
         }
-        self.reporter.step("replace", |step| self.replace(self.journal.back, step))?;
+        let earlier = self.reporter.step("replace", |step| self.replace(self.journal.back, step))?;
         *stage = Stage::Replaced;
         self.reporter.step("start", |step| self.start(step))?;
         self.reporter.step("done", |_| {
             self.write_journal(false)?;
             Ok(((), "nothing is left to do".into()))
-        })
+        })?;
+        Ok(earlier)
     }
 
     /// What a reader has to know at a failure: how things stand, what is safe, and what to type.
@@ -96,8 +101,10 @@ impl InPlace<'_> {
         let Journal { claim, safety, back, .. } = &self.journal;
         let (name, claim) = (&self.snapshot.metadata.name, &claim.name);
         let state = match (stage, back) {
-            (Stage::Untouched, _) => "nothing was changed".to_string(),
-            (Stage::Down, false) => format!("workloads may be down; the claim {claim} is as it was"),
+            (Stage::Untouched, _) => "this call changed nothing".to_string(),
+            (Stage::Down, false) => {
+                format!("workloads may be down; this call left the claim {claim} as it was")
+            }
             (Stage::Down, true) => {
                 format!("workloads may be down; VolumeSnapshot {safety}, if it was made, holds what was there")
             }
@@ -129,16 +136,14 @@ impl InPlace<'_> {
             if wanted == there.is_some() && there.as_ref().is_none_or(|there| *there == self.journal) {
                 return Ok(());
             }
-            if let Some(there) =
-                there.filter(|there| there.uid != self.journal.uid || there.safety != self.journal.safety)
-            {
-                let what = format!("somebody else began to restore {name} in place, to the claim {}", there.claim.name);
-                return Err(Fail::new(Exit::Precondition, what));
+            if there.is_some() && there != self.found && there.as_ref() != Some(&self.journal) {
+                return Err(self.overtaken());
             }
             let patch = Journal::patch(wanted.then_some(&self.journal), &self.snapshot);
             match self.kubectl.json::<Snapshot>(&target.patch_snapshot(&name, &patch)) {
                 Ok(snapshot) => {
                     self.snapshot = snapshot;
+                    self.found = wanted.then(|| self.journal.clone());
                     return Ok(());
                 }
                 Err(error) if kubectl::refusal(&error) == Refusal::Conflict && tries > 0 => {
@@ -149,6 +154,63 @@ impl InPlace<'_> {
                 Err(error) => return Err(kubectl::fail(&error)),
             }
         }
+    }
+
+    /// Whether there is anything to go on from: the old claim, or what was kept of it. Nothing is stopped otherwise.
+    fn check_ground(&mut self, begun: bool) -> Result<(), Fail> {
+        let target = &self.kubectl.target;
+        let is_old =
+            |claim: &Pvc| claim.metadata.uid == self.journal.uid && claim.metadata.deletion_timestamp.is_none();
+        if self.claim()?.as_ref().is_some_and(is_old)
+            || self.kubectl.find::<Snapshot>(&target.get_snapshot(&self.journal.safety))?.is_some()
+        {
+            return Ok(());
+        }
+        let (claim, safety) = (&self.journal.claim.name, &self.journal.safety);
+        let what =
+            format!("the claim {claim} is not the one any more that this restore began with, and there is no {safety}");
+        if !begun {
+            self.write_journal(false)?;
+            return Err(Fail::new(Exit::Precondition, what).remedy("look what there is now, then run it again"));
+        }
+        let (name, namespace) = (&self.snapshot.metadata.name, &target.namespace);
+        let were: Vec<String> =
+            self.journal.workloads.iter().map(|down| format!("{down} had {}", down.replicas)).collect();
+        Err(Fail::new(Exit::Precondition, what).remedy(format!(
+            "neither way goes on. By hand: if the claim is gone, backup-ns restore {name} -n {namespace}; scale the workloads up \
+             ({}); then take the note away: kubectl annotate volumesnapshot {name} -n {namespace} {}-",
+            were.join(", "),
+            crate::core::labels::RESTORING
+        )))
+    }
+
+    fn overtaken(&self) -> Fail {
+        let name = &self.snapshot.metadata.name;
+        let what = format!("somebody else began, changed or ended a restore of {name} in place meanwhile");
+        Fail::new(Exit::Precondition, what).remedy("wait until that call is through, then look")
+    }
+
+    /// Whether the journal is still this one: somebody else may have turned it round, or be through with it.
+    fn check_journal(&self) -> Result<(), Fail> {
+        let target = &self.kubectl.target;
+        let now = self.kubectl.json::<Snapshot>(&target.get_snapshot(&self.snapshot.metadata.name));
+        match restore::journal(&now.map_err(|error| kubectl::fail(&error))?) {
+            Some(now) if now == self.journal => Ok(()),
+            _ => Err(self.overtaken()),
+        }
+    }
+
+    /// Whether what is there is what the safety snapshot holds: whatever was brought up since it was cut has written.
+    fn check_quiet(&self) -> Result<(), Fail> {
+        let claim = &self.journal.claim.name;
+        let scene = observe(self.kubectl)?;
+        let pods: Vec<&str> = scene.mounters(claim).iter().map(|pod| pod.metadata.name.as_str()).collect();
+        if pods.is_empty() && self.journal.workloads.iter().all(|down| scene.is_down(down)) {
+            return Ok(());
+        }
+        let what = format!("somebody brought workloads up again; the claim {claim} is mounted by: {}", pods.join(", "));
+        Err(Fail::new(Exit::Precondition, what)
+            .remedy("pause what scales them; the next call makes a safety snapshot of its own"))
     }
 
     fn stop(&self, step: &Step) -> Result<((), String), Fail> {
@@ -252,22 +314,27 @@ impl InPlace<'_> {
 
     /// Puts the claim from the snapshot in the place of the old one; with `back` the one from the safety snapshot in the place
     /// of that, or nothing at all if the old one is still there.
-    fn replace(&self, back: bool, step: &Step) -> Result<((), String), Fail> {
+    fn replace(&self, back: bool, step: &Step) -> Result<(Option<DateTime<Utc>>, String), Fail> {
         let name = &self.journal.claim.name;
         let is_old = |claim: &Pvc| claim.metadata.uid == self.journal.uid;
         if back && self.claim()?.is_some_and(|claim| is_old(&claim) && claim.metadata.deletion_timestamp.is_none()) {
-            return Ok(((), format!("{name} is still the one that it was")));
+            return Ok((None, format!("{name} is still the one that it was")));
         }
         let from = self.source(if back { &self.journal.safety } else { &self.snapshot.metadata.name })?;
         let is_new = |claim: &Pvc| restore::is_from(claim, &from) && !is_old(claim);
-        loop {
-            match self.claim()? {
+        let mut ours = false;
+        let earlier = loop {
+            let claim = self.claim()?;
+            // After the claim was read: whoever turns the journal round later looks at the claim later still.
+            self.check_journal()?;
+            match claim {
                 Some(claim) if claim.metadata.deletion_timestamp.is_some() => self.await_gone(&claim, step)?,
-                Some(claim) if is_new(&claim) => break,
+                Some(claim) if is_new(&claim) => break Some(claim.metadata.creation_timestamp).filter(|_| !ours),
                 Some(claim) if is_old(&claim) || (back && restore::is_from(&claim, &self.snapshot)) => {
                     if !back {
                         self.source(&self.journal.safety)?;
                     }
+                    self.check_quiet()?;
                     let conditions = json!({"uid": claim.metadata.uid});
                     let call = self.kubectl.target.delete_claim(name);
                     match self.kubectl.act(&call, &delete_options(&conditions)) {
@@ -288,11 +355,12 @@ impl InPlace<'_> {
                     let target = &self.kubectl.target;
                     let manifest = self.journal.replacement(&target.namespace, &from);
                     self.create::<Pvc>(&target.create_claim(), &manifest, &target.get_claim(name))?;
+                    ours = true;
                 }
             }
-        }
+        };
         let bound = await_bound(self.kubectl, name, self.timeout, step)?;
-        Ok(((), format!("{name} is made from {}, {bound}", from.metadata.name)))
+        Ok((earlier, format!("{name} is made from {}, {bound}", from.metadata.name)))
     }
 
     fn await_gone(&self, claim: &Pvc, step: &Step) -> Result<(), Fail> {

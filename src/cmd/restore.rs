@@ -84,7 +84,7 @@ impl Run<'_> {
         if let Some((content, bridge)) = &planned.bridge {
             self.reporter.step("bridge", |_| self.bridge(&planned, content, bridge))?;
         }
-        self.reporter.step("claim", |_| self.claim(&planned, &snapshot))?;
+        let made = self.reporter.step("claim", |_| self.claim(&planned, &snapshot))?;
         let bound = match self.config.wait {
             true => Some(self.reporter.step("bound", |step| {
                 let word = in_place::await_bound(&planned.kubectl, &planned.name, self.config.timeout, step)?;
@@ -95,7 +95,7 @@ impl Run<'_> {
         if planned.bridge.is_some() && bound.as_deref() == Some("bound") {
             self.reporter.step("clean up", |_| self.take_bridge_away(&planned, &snapshot))?;
         }
-        self.summary(&planned, &snapshot, bound.as_deref())
+        self.summary(&planned, &snapshot, made, bound.as_deref())
     }
 
     /// The snapshot, ready.
@@ -209,15 +209,20 @@ impl Run<'_> {
         made.ok_or_else(|| Fail::new(Exit::Failed, format!("an old VolumeSnapshotContent {name} does not go")))
     }
 
-    fn claim(&self, planned: &Planned, snapshot: &Snapshot) -> Result<((), String), Fail> {
+    /// Creates the claim; whether it did, or found one that an earlier call made.
+    fn claim(&self, planned: &Planned, snapshot: &Snapshot) -> Result<(bool, String), Fail> {
         let (kubectl, name) = (&planned.kubectl, &planned.name);
         let namespace = &kubectl.target.namespace;
         match kubectl.create::<Pvc>(&kubectl.target.create_claim(), &planned.claim) {
-            Ok(_) => Ok(((), format!("{name} in {namespace}"))),
+            Ok(_) => Ok((true, format!("{name} in {namespace}"))),
             Err(error) if kubectl::refusal(&error) == Refusal::AlreadyExists => {
-                match kubectl.find(&kubectl.target.get_claim(name))? {
+                match kubectl.find::<Pvc>(&kubectl.target.get_claim(name))? {
+                    Some(there) if there.metadata.deletion_timestamp.is_some() => {
+                        Err(Fail::new(Exit::Precondition, format!("the PVC {name} in {namespace} is being deleted"))
+                            .remedy("wait until it is gone, or choose another name with --pvc"))
+                    }
                     Some(there) if restore::is_from(&there, snapshot) => {
-                        Ok(((), format!("{name} in {namespace} is there already")))
+                        Ok((false, format!("{name} in {namespace} is there already")))
                     }
                     _ => Err(Fail::new(Exit::Precondition, format!("{namespace} has another PVC {name} already"))
                         .remedy("choose another name with --pvc, or replace the claim itself with --in-place")),
@@ -246,11 +251,11 @@ impl Run<'_> {
         Ok(((), "what brought the data over is gone, the data is the source's".into()))
     }
 
-    fn summary(&self, planned: &Planned, snapshot: &Snapshot, bound: Option<&str>) -> Result<(), Fail> {
+    fn summary(&self, planned: &Planned, snapshot: &Snapshot, made: bool, bound: Option<&str>) -> Result<(), Fail> {
         let (namespace, name) = (&planned.kubectl.target.namespace, &planned.name);
         let told = json!({
             "namespace": namespace, "pvc": name, "volumeSnapshot": snapshot.metadata.name,
-            "clone": planned.bridge.is_some(), "bound": bound == Some("bound"),
+            "made": made, "clone": planned.bridge.is_some(), "bound": bound == Some("bound"),
             "seconds": report::rounded(self.began.elapsed()),
         });
         show(self.reporter, self.global.output, &told, || {
@@ -259,6 +264,12 @@ impl Run<'_> {
                 None => "is asked for; --wait would wait until it is bound".into(),
             };
             let mut text = format!("PVC {name} in {namespace}, made from {}, {state}\n", snapshot.metadata.name);
+            if !made {
+                text.push_str(&format!(
+                    "  It was there before this call, which made nothing; what was written to it since is in it. \
+                     A fresh one: --pvc with another name\n"
+                ));
+            }
             if planned.bridge.is_some() && bound != Some("bound") {
                 let this = format!(
                     "backup-ns restore {} -n {} --to-namespace {namespace} --pvc {name} --wait",
@@ -276,14 +287,26 @@ impl Run<'_> {
         let (config, kubectl) = (self.config, self.kubectl);
         let (name, namespace) = (&config.snapshot, &kubectl.target.namespace);
         let now = now();
-        let (snapshot, mut journal, begun) = self.reporter.step("observe", |_| {
+        let (snapshot, mut journal, found) = self.reporter.step("observe", |_| {
             let scene = in_place::observe(kubectl)?;
             let snapshot = scene.snapshot(name).ok_or_else(|| no_snapshot(namespace, name))?;
             let claim = restore::of_claim(snapshot).unwrap_or_default();
+            if let Some((what, remedy)) = scene.going(&claim) {
+                return Err(Fail::new(Exit::Precondition, what).remedy(remedy));
+            }
             let begun = scene.begun(&claim).map(|(of, journal)| (of.metadata.name.clone(), journal));
-            let (journal, begun) = match (begun, config.way) {
-                (Some((of, journal)), Way::RollBack) if of == *name => (journal, true),
-                (Some((of, journal)), _) if of == *name && !journal.back => (journal, true),
+            let (journal, found) = match (begun, config.way) {
+                (Some((of, journal)), Way::RollBack) if of == *name => (journal.clone(), Some(journal)),
+                (Some((of, found)), _) if of == *name && !found.back => {
+                    let mut journal = found.clone();
+                    let is_old =
+                        |there: &Pvc| there.metadata.uid == found.uid && there.metadata.deletion_timestamp.is_none();
+                    // What wrote to the old claim since the earlier call is in no safety snapshot of that one.
+                    if scene.claim(&claim).is_some_and(is_old) && scene.snapshot(&found.safety).is_some() {
+                        journal.safety = restore::safety_name(&claim, now, self.global.zone);
+                    }
+                    (journal, Some(found))
+                }
                 (Some((of, journal)), _) => {
                     let ways = if journal.back { "--rollback" } else { "--in-place, or take it back with --rollback" };
                     return Err(Fail::new(Exit::Precondition, format!("a restore of {of} to the claim {claim} was begun and is not done"))
@@ -299,17 +322,17 @@ impl Run<'_> {
                         let (whats, remedies): (Vec<String>, Vec<String>) = problems.into_iter().unzip();
                         Fail::new(Exit::Precondition, whats.join("; ")).remedy(remedies.join("; "))
                     })?;
-                    (journal, false)
+                    (journal, None)
                 }
             };
             let what = format!("claim {claim}, {} of {}", said(&journal), name);
-            Ok(((snapshot.clone(), journal, begun), what))
+            Ok(((snapshot.clone(), journal, found), what))
         })?;
         journal.back = config.way == Way::RollBack;
         if self.global.dry_run {
             return self.show_plan(&snapshot, &journal);
         }
-        let question = match (begun, journal.back) {
+        let question = match (found.is_some(), journal.back) {
             (_, true) => format!("The claim {} in {namespace} becomes what it was before.", journal.claim.name),
             (true, false) => {
                 format!("The restore of {name} to the claim {} in {namespace} goes on.", journal.claim.name)
@@ -326,6 +349,7 @@ impl Run<'_> {
             reporter: self.reporter,
             snapshot,
             journal,
+            found,
             class: config.class.as_deref(),
             ready_timeout: config.ready_timeout,
             timeout: config.timeout,
@@ -333,15 +357,22 @@ impl Run<'_> {
             zone: self.global.zone,
             command: self.command(name),
         };
-        work.run()?;
+        let earlier = work.run()?;
         let Journal { claim, safety, workloads, back, .. } = &work.journal;
         let told = json!({
             "namespace": namespace, "pvc": claim.name, "volumeSnapshot": name, "safety": safety, "rolledBack": back,
+            "madeEarlier": earlier,
             "workloads": workloads.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "seconds": report::rounded(self.began.elapsed()),
         });
         show(self.reporter, self.global.output, &told, || match back {
             true => format!("PVC {} in {namespace} is as it was before the restore\n", claim.name),
+            false if let Some(at) = earlier => format!(
+                "PVC {} in {namespace} was made from {name} at {at} by an earlier call, which this one brought to its end: what was \
+                 written to it since is in it\n  To restore it anew, say the same again; what was there before the earlier call is \
+                 kept in VolumeSnapshot {safety}\n",
+                claim.name,
+            ),
             false => format!(
                 "PVC {} in {namespace} is restored from {name} in {}\n  What was there is kept in VolumeSnapshot {safety}; back to it with: {} --in-place\n",
                 claim.name,

@@ -172,6 +172,12 @@ impl Run<'_> {
             Some(fail) => Verdict::Bad(fail.what.clone()),
             None => Verdict::Good(facts),
         };
+        if let Verdict::Good(facts) = &verdict {
+            for facts in facts.values().filter(|facts| facts.database.is_some() && facts.tables == 0) {
+                let database = facts.database.as_deref().unwrap_or_default();
+                tracing::warn!("the dump is good, but holds no table: is {database} the right database?");
+            }
+        }
         let stamped = self.stamp(&verdict);
         self.show(&verdict)?;
         let Some(fail) = bad else { return stamped };

@@ -528,9 +528,11 @@ impl Content {
         named.filter(|handle| !handle.is_empty())
     }
 
-    /// Whether its data is that of another content, and stays whatever becomes of this one.
+    /// Whether its data is that of another content, and stays whatever becomes of this one. Annotations get lost; the name that
+    /// a clone's content is given does not.
     pub fn is_clone(&self) -> bool {
-        self.metadata.annotations.contains_key(super::labels::CLONE_OF)
+        let named = self.metadata.name.starts_with("clone-") && self.spec.source.snapshot_handle.is_some();
+        named || self.metadata.annotations.contains_key(super::labels::CLONE_OF)
     }
 }
 

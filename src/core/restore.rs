@@ -278,10 +278,12 @@ impl Scene {
         match down.kind {
             Kind::CronJob => down.replicas == 0 || !self.is_down(down),
             Kind::Deployment | Kind::StatefulSet => self.workload(down).is_none_or(|found| {
-                found.spec.replicas.unwrap_or(1) == down.replicas
+                // What scales it may want another number by now.
+                let wanted = found.spec.replicas.unwrap_or(1);
+                (wanted > 0 || down.replicas == 0)
                     && found.status.observed_generation >= found.metadata.generation
-                    && found.status.ready_replicas >= down.replicas
-                    && found.status.updated_replicas >= down.replicas
+                    && found.status.ready_replicas >= wanted
+                    && found.status.updated_replicas >= wanted
             }),
         }
     }
@@ -291,6 +293,22 @@ impl Scene {
     pub fn begun(&self, claim: &str) -> Option<(&Snapshot, Journal)> {
         let journals = self.snapshots.iter().filter_map(|snapshot| Some((snapshot, journal(snapshot)?)));
         journals.into_iter().find(|(_, journal)| journal.claim.name == claim)
+    }
+
+    /// Why nothing that mounts the claim may be brought down, and what to do: it was deleted, and only its pods hold it.
+    pub fn going(&self, claim: &str) -> Option<(String, String)> {
+        let deleted = self.claim(claim).is_some_and(|claim| claim.metadata.deletion_timestamp.is_some());
+        (deleted && !self.mounters(claim).is_empty()).then(|| {
+            let patch = r#"'{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}'"#;
+            (
+                format!("somebody deleted the claim {claim}: it goes, with all it holds, as soon as no pod mounts it"),
+                format!(
+                    "leave its pods alone; have its volume stay first: kubectl patch pv $(kubectl get pvc {claim} \
+                     -o jsonpath='{{.spec.volumeName}}') -p {patch}; then scale them down, and run this again, or make the claim \
+                     anew with backup-ns restore"
+                ),
+            )
+        })
     }
 
     /// Plans an in-place restore of `snapshot` to the claim that it is of; `safety` is the name of the snapshot of what is
@@ -362,6 +380,12 @@ impl Scene {
                     continue;
                 }
             };
+            if let Some(by) = meta.annotations.get(labels::RESTORING) {
+                problem(
+                    format!("{}/{} is down for a restore of {by}, which is not done", kind.word(), meta.name),
+                    format!("finish that first: backup-ns restore {by} --in-place, or --rollback"),
+                );
+            }
             if spec.persistent_volume_claim_retention_policy.when_scaled == "Delete" {
                 let name = &meta.name;
                 problem(

@@ -74,7 +74,8 @@ pub fn run(hand: &Hand<'_>) -> Result<(), Fail> {
     };
     show(hand.reporter, hand.global.output, &done, || {
         format!(
-            "Database {target} in pod {} is as in the dump of {}, loaded in {:.1}s\n",
+            "All that is in the dump of {1} is in database {target} in pod {0} as it was, loaded in {2:.1}s; what was made since \
+             and is not in the dump stays\n",
             done.pod, done.dumped, done.seconds
         )
     })
