@@ -19,10 +19,13 @@ pub fn confirm(reporter: &Reporter, what: &str, yes: bool, flag: &str) -> Result
         return Ok(());
     }
     if !io::stdin().is_terminal() {
-        return Err(Fail::new(Exit::Usage, format!("{what} Nobody can be asked here: stdin is no terminal"))
+        let asked = format!(
+            "nothing was changed: nobody can be asked here, because stdin is no terminal. To be asked is: {what}"
+        );
+        return Err(Fail::new(Exit::Usage, asked)
             .remedy(format!("say {flag} if it is meant; --dry-run shows what would be done")));
     }
-    reporter.ask(&format!("{what} [y/N] "));
+    reporter.ask(&format!("{what}\nGo on? [y/N] "));
     // The answer is read aside, so that a signal is heard meanwhile.
     let (send, answer) = mpsc::channel();
     thread::spawn(move || {

@@ -107,11 +107,12 @@ fn recovery() -> [Command; 5] {
             "  # What there is to restore in the namespace shop
   backup-ns list -n shop
 
-  # The newest backup that a CronJob made of the claim `data`
-  backup-ns list -n shop --cronjob --pvc data -o name | tail -n 1",
+  # The newest good backup of the claim `data`
+  backup-ns list -n shop --pvc data --ready -o name | tail -n 1",
         )
         .arg(switch("all-namespaces", "in every namespace that you may see").short('A'))
         .arg(word("pvc", "PVC", "only of this claim"))
+        .arg(switch("ready", "only what is ready and not distrusted; the last line is what to restore"))
         .args(config::KINDS.map(|kind| {
             let help = match kind {
                 "adhoc" | "cronjob" => format!("only of the type {kind}"),
@@ -163,7 +164,7 @@ fn recovery() -> [Command; 5] {
             "Make a VolumeSnapshot for stored data whose VolumeSnapshot or namespace is gone",
             "From a VolumeSnapshotContent, in the namespace that it was of, which must be there, or in that of -n. The new \
              content takes the place of the old one; the stored data stays as it is.",
-            "  # Which stored data is left without a snapshot, and whose it was
+            "  # All stored data that says whose it is, left over or not
   kubectl get volumesnapshotcontents -l backup-ns.sh/pvc
 
   # Its snapshot again
@@ -190,7 +191,7 @@ fn by_hand(engine: Engine) -> Command {
     let name = engine.command();
     let piece = |piece: &'static str, about: &'static str, more: &str| {
         one(piece, about, more, &format!("  backup-ns {name} {piece} -n shop"))
-            .args(settings::by_hand(engine.setting()).map(flag))
+            .args(settings::by_hand(engine.setting(), piece).map(flag))
     };
     Command::new(name)
         .about(format!("The pieces of a backup of {engine} by hand: dump, restore, download-dump, shell, info"))
@@ -205,7 +206,8 @@ fn by_hand(engine: Engine) -> Command {
                 "Only a proven dump is loaded. The load stops at the first error; what becomes of the database then is said \
                  beforehand.",
             )
-            .arg(switch("force", "do not ask")),
+            .arg(switch("yes", "do not ask").short('y'))
+            .arg(switch("force", "do not ask, and load even what could not be tried first")),
             piece(
                 "download-dump",
                 "Copy the dump file to this machine",

@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
+use crate::core::labels;
 use crate::core::observed::{List, Pvc, Readiness, Snapshot};
 use crate::core::restore::{self, Down, Journal, Scene};
 use crate::core::target::delete_options;
@@ -180,7 +181,7 @@ impl InPlace<'_> {
             "neither way goes on. By hand: if the claim is gone, backup-ns restore {name} -n {namespace}; scale the workloads up \
              ({}); then take the note away: kubectl annotate volumesnapshot {name} -n {namespace} {}-",
             were.join(", "),
-            crate::core::labels::RESTORING
+            labels::RESTORING
         )))
     }
 
@@ -366,13 +367,25 @@ impl InPlace<'_> {
     fn await_gone(&self, claim: &Pvc, step: &Step) -> Result<(), Fail> {
         let name = &claim.metadata.name;
         step.progress(&format!("waits until {name} is gone"));
+        let mut held = Vec::new();
         let gone = kubectl::until(self.timeout, || {
-            Ok(self.claim()?.is_none_or(|now| now.metadata.uid != claim.metadata.uid).then_some(()))
+            let Some(now) = self.claim()?.filter(|now| now.metadata.uid == claim.metadata.uid) else {
+                return Ok(Some(()));
+            };
+            let by = now.metadata.finalizers;
+            if by != held {
+                tracing::info!("the claim {name} is held by {}, waiting", by.join(", "));
+                held = by;
+            }
+            Ok(None)
         })?;
         gone.ok_or_else(|| {
             let namespace = &self.kubectl.target.namespace;
-            Fail::new(Exit::Failed, format!("the claim {name} is not gone after {}", self.said_timeout()))
-                .remedy(format!("see kubectl describe pvc {name} -n {namespace}"))
+            Fail::new(
+                Exit::Failed,
+                format!("the claim {name} is not gone after {}, held by {}", self.said_timeout(), held.join(", ")),
+            )
+            .remedy(format!("see kubectl describe pvc {name} -n {namespace}"))
         })
     }
 

@@ -146,9 +146,18 @@ fn no_pod(namespace: &str, database: &Database, why: NoPod) -> Fail {
     match why {
         NoPod::NoWorkload => missing(format!("the namespace '{namespace}' has no {resource}"))
             .remedy(format!("set {}_EXEC_RESOURCE to what runs the database", engine.setting())),
+        NoPod::NoPods if resource.kind == ExecKind::Pod => {
+            missing(format!("the namespace '{namespace}' has no {resource}")).remedy(format!(
+                "set {}_EXEC_RESOURCE to what runs the database: deployment/NAME, statefulset/NAME or daemonset/NAME",
+                engine.setting()
+            ))
+        }
         NoPod::NoPods => missing(format!("{resource} has no pods")).remedy("scale it up, or name another resource"),
-        NoPod::NoneFits(why) => missing(format!("no pod of {resource} will do: {}", why.join("; ")))
-            .remedy("a dump is made in a ready pod that mounts the PVC in the container that is named"),
+        NoPod::NoneFits(why) => missing(format!("no pod of {resource} will do: {}", why.join("; "))).remedy(format!(
+            "a dump is made in a ready pod that mounts the PVC in the container that is named; set {0}_EXEC_CONTAINER, \
+                 {0}_EXEC_RESOURCE or BAK_PVC_NAME to yours",
+            engine.setting()
+        )),
     }
 }
 

@@ -63,7 +63,7 @@ const PVC_NAME: Setting = setting(
     "pvc-name",
     "PVC",
     "data",
-    "the PersistentVolumeClaim to snapshot; several with commas, of which the first holds the dump",
+    "the PersistentVolumeClaim that holds the dump; behind commas more that create snapshots with it",
 );
 
 const CLASS_NAME: Setting = setting(
@@ -160,11 +160,17 @@ pub fn each() -> impl Iterator<Item = &'static Setting> {
         .map(|(_, setting)| setting)
 }
 
-/// Settings of what is done by hand with a database whose settings begin with `engine`.
-pub fn by_hand(engine: &'static str) -> impl Iterator<Item = &'static Setting> {
-    let shared = ["BAK_PVC_NAME", "BAK_THRESHOLD_SPACE_USED_PERCENTAGE", "BAK_DUMP_TIMEOUT", "BAK_BUSY_TIMEOUT"];
+/// Settings of one of the pieces by hand, with a database whose settings begin with `engine`.
+pub fn by_hand(engine: &'static str, piece: &'static str) -> impl Iterator<Item = &'static Setting> {
+    let more: &[&str] = match piece {
+        "dump" => &["BAK_THRESHOLD_SPACE_USED_PERCENTAGE", "BAK_DUMP_TIMEOUT", "BAK_BUSY_TIMEOUT"],
+        "restore" => &["BAK_BUSY_TIMEOUT"],
+        _ => &[],
+    };
     let is_own = move |var: &str| var.strip_prefix(engine).is_some_and(|rest| rest.starts_with('_'));
-    CREATE.iter().filter(move |setting| is_own(setting.var) || shared.contains(&setting.var))
+    let is_meant = move |var: &str| var == "BAK_PVC_NAME" || more.contains(&var) || is_own(var);
+    let is_idle = move |var: &str| piece == "shell" && var.ends_with("_DUMP_FILE");
+    CREATE.iter().filter(move |setting| is_meant(setting.var) && !is_idle(setting.var))
 }
 
 /// Settings of `create`.

@@ -19,20 +19,23 @@ pub fn run(global: &Global, list: &List, reporter: &Reporter) -> Result<(), Fail
     let named = Some(kubectl.target.namespace.as_str()).filter(|_| !list.all_namespaces);
     let mut rows = reporter.step("read", |step| {
         let survey: Survey<Row> = Survey::of(&kubectl, named, &[""], step)?;
-        let what = format!("{} snapshots", survey.snapshots.len());
+        let what = match survey.snapshots.len() {
+            1 => "1 snapshot".to_string(),
+            number => format!("{number} snapshots"),
+        };
         Ok((survey.snapshots, what))
     })?;
     if let Some(name) = named.filter(|_| rows.is_empty()) {
         check_namespace(&kubectl, name)?;
     }
     let read = rows.len();
-    rows.retain(|row| row.is_meant(list.pvc.as_deref(), &list.kinds));
+    rows.retain(|row| row.is_meant(list.pvc.as_deref(), &list.kinds) && (!list.ready || row.is_good()));
     listing::sort(&mut rows);
     show(reporter, global.output, &rows, || text(&rows, global.output, list.all_namespaces))?;
     if rows.is_empty() {
         let place = named.map_or("any namespace that may be read".into(), |name| format!("namespace {name}"));
         match read {
-            0 => tracing::warn!("no snapshots in {place}"),
+            0 => tracing::warn!("no snapshots in {place}; backup-ns create makes one"),
             _ => tracing::warn!("none of the {read} snapshots in {place} is of that kind"),
         }
     }
@@ -78,7 +81,8 @@ fn text(rows: &[Row], output: Output, all_namespaces: bool) -> String {
             or_none(&row.verified),
         ]);
         if wide {
-            let dumps: Vec<String> = row.dumps.iter().map(|(_, proof)| report::bytes(proof.bytes)).collect();
+            let dumps = row.dumps.iter().filter(|_| row.cut.is_some());
+            let dumps: Vec<String> = dumps.map(|(_, proof)| report::bytes(proof.bytes)).collect();
             let days = row.retain_days.as_deref().map(|days| format!("={days}")).unwrap_or_default();
             let retain = row.retain.as_deref().map(|retain| format!("{retain}{days}")).unwrap_or_default();
             // What speaks against one that is ready outweighs the error of an attempt before.

@@ -9,7 +9,8 @@ use crate::cmd::now;
 use crate::cmd::show::{print, show};
 use crate::config::{Global, Output, Restore, Way};
 use crate::core::escape::{self, Secrets};
-use crate::core::observed::{Content, Item, List, Pvc, Readiness, Snapshot};
+use crate::core::labels;
+use crate::core::observed::{Content, Item, List, Meta, Pvc, Readiness, Snapshot};
 use crate::core::plan::{self, Step};
 use crate::core::restore::{self, Journal};
 use crate::core::target::delete_options;
@@ -66,6 +67,7 @@ impl Run<'_> {
             );
             Ok(((snapshot, planned), what))
         })?;
+        warn_of(&snapshot);
         if self.global.output == Output::Yaml {
             return self.print_manifests(&planned);
         }
@@ -135,9 +137,11 @@ impl Run<'_> {
         }
         let name = match &self.config.pvc {
             Some(name) => name.clone(),
-            // The same call again means the same claim.
-            None => match kubectl.find(&kubectl.target.get_claim(&template.name))? {
-                Some(there) if !restore::is_from(&there, snapshot) => snapshot.metadata.name.clone(),
+            // The same call again means the same claim, but one that is at work is nobody's copy.
+            None => match kubectl.find::<Pvc>(&kubectl.target.get_claim(&template.name))? {
+                Some(there) if there.status.phase == "Bound" || !restore::is_from(&there, snapshot) => {
+                    snapshot.metadata.name.clone()
+                }
                 _ => template.name.clone(),
             },
         };
@@ -174,10 +178,8 @@ impl Run<'_> {
             _ => Err(error),
         });
         let snapshot = snapshot.map_err(|error| kubectl::fail(&error))?;
-        let of = |annotations: &Value| annotations[crate::core::labels::CLONE_OF].as_str().map(str::to_string);
-        if snapshot.metadata.annotations.get(crate::core::labels::CLONE_OF).cloned()
-            != of(&bridge["metadata"]["annotations"])
-        {
+        let of = |annotations: &Value| annotations[labels::CLONE_OF].as_str().map(str::to_string);
+        if snapshot.metadata.annotations.get(labels::CLONE_OF).cloned() != of(&bridge["metadata"]["annotations"]) {
             let (name, namespace) = (&snapshot.metadata.name, &kubectl.target.namespace);
             return Err(Fail::new(
                 Exit::Precondition,
@@ -265,10 +267,10 @@ impl Run<'_> {
             };
             let mut text = format!("PVC {name} in {namespace}, made from {}, {state}\n", snapshot.metadata.name);
             if !made {
-                text.push_str(&format!(
-                    "  It was there before this call, which made nothing; what was written to it since is in it. \
-                     A fresh one: --pvc with another name\n"
-                ));
+                text.push_str(
+                    "  It was there before this call, which made nothing; what was written to it since is in it. A fresh one: \
+                     --pvc with another name\n",
+                );
             }
             if planned.bridge.is_some() && bound != Some("bound") {
                 let this = format!(
@@ -328,12 +330,16 @@ impl Run<'_> {
             let what = format!("claim {claim}, {} of {}", said(&journal), name);
             Ok(((snapshot.clone(), journal, found), what))
         })?;
+        warn_of(&snapshot);
         journal.back = config.way == Way::RollBack;
         if self.global.dry_run {
             return self.show_plan(&snapshot, &journal);
         }
         let question = match (found.is_some(), journal.back) {
-            (_, true) => format!("The claim {} in {namespace} becomes what it was before.", journal.claim.name),
+            (_, true) => format!(
+                "The claim {} in {namespace} becomes what it was before the restore of {name}; what was written to it since is lost.",
+                journal.claim.name
+            ),
             (true, false) => {
                 format!("The restore of {name} to the claim {} in {namespace} goes on.", journal.claim.name)
             }
@@ -474,6 +480,15 @@ impl Planned {
 fn said(journal: &Journal) -> String {
     let names: Vec<String> = journal.workloads.iter().map(ToString::to_string).collect();
     if names.is_empty() { "nothing".into() } else { names.join(", ") }
+}
+
+/// Says what speaks against a snapshot. One of what was there before a restore never was a backup, and is asked for as such.
+fn warn_of(snapshot: &Snapshot) {
+    let Meta { name, labels: all, annotations, .. } = &snapshot.metadata;
+    let is_safety = all.get(labels::TYPE).is_some_and(|kind| kind == labels::SAFETY);
+    if let Some(why) = annotations.get(labels::DISTRUSTED).filter(|_| !is_safety) {
+        tracing::warn!("VolumeSnapshot {name} is not to be trusted: {why}");
+    }
 }
 
 fn no_snapshot(namespace: &str, name: &str) -> Fail {

@@ -506,7 +506,7 @@ fn global(plain: &Plain, outputs: Outputs, v: &mut Values<'_>) -> Global {
     let output = outputs.iter().find(|(name, _)| word.as_deref().is_none_or(|word| word == *name));
     if output.is_none() {
         let words: Vec<&str> = outputs.iter().map(|(name, _)| *name).collect();
-        v.errors.push(format!("-o is '{}'; accepted: {}", word.unwrap_or_default(), words.join(" or ")));
+        v.errors.push(format!("-o is '{}'; accepted: {}", word.unwrap_or_default(), either(&words)));
     }
     let output = output.map_or(Output::Text, |(_, output)| *output);
     Global {
@@ -594,6 +594,14 @@ fn parse_bool(text: &str) -> Result<bool, String> {
         "true" | "yes" | "on" | "1" | "t" | "y" => Ok(true),
         "false" | "no" | "off" | "0" | "f" | "n" => Ok(false),
         _ => Err("true, yes, on or 1; false, no, off or 0".into()),
+    }
+}
+
+/// `a, b or c`.
+fn either(words: &[&str]) -> String {
+    match words {
+        [most @ .., last] if !most.is_empty() => format!("{} or {last}", most.join(", ")),
+        _ => words.concat(),
     }
 }
 

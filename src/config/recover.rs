@@ -27,6 +27,8 @@ pub struct List {
     pub all_namespaces: bool,
     /// Only snapshots of this claim.
     pub pvc: Option<String>,
+    /// Only those that are good to restore.
+    pub ready: bool,
     /// Only these kinds, any of them: `daily`, `weekly`, `monthly`, `adhoc`, `cronjob`; none for all.
     pub kinds: Vec<&'static str>,
 }
@@ -43,6 +45,7 @@ pub fn list(plain: &Plain, mut values: Values<'_>) -> Result<(Global, List), Fai
     let list = List {
         all_namespaces: plain.is("all-namespaces"),
         pvc: plain.name("pvc", &mut values),
+        ready: plain.is("ready"),
         kinds: KINDS.into_iter().filter(|kind| plain.is(kind)).collect(),
     };
     values.finish()?;
@@ -254,6 +257,8 @@ pub struct ByHand {
     /// The file that a download goes to, where one was named.
     pub file: Option<PathBuf>,
     /// Do not ask.
+    pub yes: bool,
+    /// Even what is better not done: a load that was not tried, a file that is replaced. Nobody is asked then either.
     pub force: bool,
 }
 
@@ -271,6 +276,7 @@ pub fn by_hand(plain: &Plain, mut values: Values<'_>, engine: Engine) -> Result<
         dump_timeout: Some(v.time("BAK_DUMP_TIMEOUT")).filter(|time| !time.is_zero()),
         busy_timeout: v.time("BAK_BUSY_TIMEOUT"),
         file: plain.word("FILE").map(PathBuf::from),
+        yes: plain.is("yes") || plain.is("force"),
         force: plain.is("force"),
     };
     values.finish()?;

@@ -116,6 +116,11 @@ impl Row {
         self.cut.unwrap_or(self.created)
     }
 
+    /// Whether it is ready, and nothing speaks against what is in it.
+    pub fn is_good(&self) -> bool {
+        self.ready && self.distrusted.is_none() && !self.deleting
+    }
+
     /// Whether it is of the claim and of any of the kinds; without either every one is.
     pub fn is_meant(&self, pvc: Option<&str>, kinds: &[&str]) -> bool {
         let of_kind = |kind: &&str| {
@@ -235,6 +240,16 @@ mod tests {
         ] {
             assert_eq!(row(more.clone()).stands(), word, "{more}");
         }
+    }
+
+    #[test]
+    fn good_is_what_is_ready_and_trusted() {
+        let good = |more: Value| row(more).is_good();
+        assert!(good(json!({"status": {"readyToUse": true}})));
+        assert!(!good(json!({"status": {"readyToUse": false}})));
+        let ready = json!({"readyToUse": true});
+        assert!(!good(json!({"status": ready, "metadata": {"annotations": {"backup-ns.sh/distrusted": "why"}}})));
+        assert!(!good(json!({"status": ready, "metadata": {"deletionTimestamp": "2026-11-22T12:00:00Z"}})));
     }
 
     #[test]

@@ -335,6 +335,21 @@ impl Scene {
             return Err(problems);
         };
         let workloads = self.to_bring_down(&source, &mut problem);
+        // The snapshot controller holds a claim as long as a snapshot is being made of it.
+        let unready = |other: &&Snapshot| {
+            other.spec.source.persistent_volume_claim_name.as_ref() == Some(&source)
+                && other.readiness() != Readiness::Ready
+                && other.metadata.name != *name
+        };
+        for other in self.snapshots.iter().filter(unready) {
+            let (other, namespace) = (&other.metadata.name, &other.metadata.namespace);
+            problem(
+                format!(
+                    "the VolumeSnapshot {other} of the claim is not ready, and as long as it is not the claim cannot go"
+                ),
+                format!("wait until it is, or delete it (backup-ns delete {other} -n {namespace})"),
+            );
+        }
         let Some(template) = template(snapshot, Some(claim)) else { return Err(problems) };
         // Those of Kubernetes are of the old volume, and so are ours.
         let of_the_volume = |key: &str| {

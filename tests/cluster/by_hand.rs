@@ -85,11 +85,11 @@ fn a_dump_by_hand_brings_postgresql_back_and_a_bad_one_leaves_it_as_it_is() {
     let answers = || TABLES.map(|question| tenant.sql(question));
     let good = answers();
     tenant.sql("DROP TABLE orders CASCADE; DELETE FROM customers; SELECT lo_unlink(424242); CREATE TABLE more (n int)");
-    restore(&[]).assert(2, &["overwritten", "as it is now", "Nobody can be asked", "--force"]);
+    restore(&[]).assert(2, &["overwritten", "as it is now", "nobody can be asked", "--yes"]);
     let dry = told(&tenant, &["postgres", "restore", "--dry-run"]);
     assert_eq!(dry["dryRun"], true);
     assert_eq!(tenant.sql("SELECT count(*) FROM customers"), "0", "nothing was loaded");
-    let done = told(&tenant, &["postgres", "restore", "--force"]);
+    let done = told(&tenant, &["postgres", "restore", "--yes"]);
     assert_eq!(done["sha256"], proof["sha256"]);
     assert_eq!(answers(), good);
     assert_eq!(tenant.sql("SELECT count(*) FROM more"), "0", "what is not in the dump stays");

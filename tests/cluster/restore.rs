@@ -137,7 +137,7 @@ fn a_table_dropped_comes_back_in_place_wherever_the_restore_was_killed() {
     let backup = tenant.backup(&[]);
     let snapshot = backup["volumeSnapshot"].as_str().unwrap();
 
-    tenant.run(&["restore", snapshot, "--in-place"], |_| ()).done().assert(2, &["Nobody can be asked", "--yes"]);
+    tenant.run(&["restore", snapshot, "--in-place"], |_| ()).done().assert(2, &["nobody can be asked", "--yes"]);
     let planned = tenant.run(&["restore", snapshot, "--in-place", "--dry-run"], |_| ()).done();
     assert!(
         planned.status.success() && planned.stdout.contains("Bring deployment/app-base down"),
@@ -194,6 +194,79 @@ fn a_restore_that_was_begun_is_taken_back_from_wherever_it_is() {
         assert_eq!(told["rolledBack"], true);
         assert_restored(&tenant, &rows);
     }
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn what_is_written_between_two_calls_is_kept_by_the_second() {
+    let tenant = Tenant::small("between", 256, |_| ());
+    let backup = tenant.backup(&[]);
+    let snapshot = backup["volumeSnapshot"].as_str().unwrap();
+    let rows = tenant.sql(ROWS);
+    let old = tenant.get(&["pvc", "data"])["metadata"]["uid"].clone();
+    let mut killed = tenant.run(&["restore", snapshot, "--in-place", "--yes"], |_| ());
+    killed.until_says("step=\"stop\"");
+    killed.signal("KILL");
+    killed.done();
+    // The call was about to make its safety snapshot; one is there when the next call comes.
+    let list = tenant.get(&["volumesnapshots"]).to_string();
+    let journal = list.split("\\\"safety\\\":\\\"").nth(1).unwrap().split('\\').next().unwrap().to_string();
+    if !tenant.snapshots().contains(&journal) {
+        tenant.snapshot(&journal, &json!({"backup-ns.sh/type": "safety"}));
+    }
+    assert_eq!(tenant.get(&["pvc", "data"])["metadata"]["uid"], old, "nothing is replaced yet");
+    // Somebody helps themselves, and the shop sells on.
+    tenant.kubectl(&["scale", "deployment/app-base", "--replicas=1"]);
+    tenant.await_ready();
+    tenant.sql("INSERT INTO gate VALUES (7000)");
+    let newer = tenant.sql(ROWS);
+    let told = restore(&tenant, &[snapshot, "--in-place", "--yes"]);
+    assert_restored(&tenant, &rows);
+    restore(&tenant, &[told["safety"].as_str().unwrap(), "--in-place", "--yes"]);
+    assert_restored(&tenant, &newer);
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn what_is_going_or_held_or_down_already_is_not_stopped_for() {
+    let tenant = Tenant::small("going", 256, |_| ());
+    tenant.snapshot("one", &json!({}));
+    let refused = |words: &[&str]| {
+        tenant.run(&["restore", "one", "--in-place", "--yes"], |_| ()).done().assert(4, words);
+        assert_eq!(tenant.get(&["deployment", "app-base"])["spec"]["replicas"], 1);
+        assert!(!tenant.get(&["volumesnapshots"]).to_string().contains("backup-ns.sh/restoring"));
+    };
+    // A snapshot that never comes about holds the claim for ever.
+    apply(
+        &tenant.namespace,
+        &json!({
+            "apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshot", "metadata": {"name": "never"},
+            "spec": {"source": {"persistentVolumeClaimName": "data"}, "volumeSnapshotClassName": "no-such-class"},
+        }),
+    );
+    refused(&["never of the claim is not ready", "backup-ns delete never"]);
+    tenant.kubectl(&["delete", "volumesnapshot", "never"]);
+    // Another restore keeps the workload down.
+    tenant.kubectl(&["annotate", "deployment", "app-base", "backup-ns.sh/restoring=other"]);
+    refused(&["is down for a restore of other"]);
+    tenant.kubectl(&["annotate", "deployment", "app-base", "backup-ns.sh/restoring-"]);
+    // Somebody deleted the claim: only its pod still holds it.
+    tenant.kubectl(&["delete", "pvc", "data", "--wait=false"]);
+    refused(&["somebody deleted the claim data", "persistentVolumeReclaimPolicy"]);
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn a_clone_whose_mark_was_lost_takes_no_data_along() {
+    let (tenant, staging) = (Tenant::volume("unmarked"), Tenant::empty("unmarked-to"));
+    tenant.snapshot("one", &json!({}));
+    restore(&tenant, &["one", "--to-namespace", &staging.namespace, "--pvc", "look"]);
+    let bridge = format!("clone-{}-{}", uid_of(&tenant.content("one")), staging.namespace);
+    kubectl(&["annotate", "volumesnapshotcontent", &bridge, "backup-ns.sh/clone-of-"]);
+    restore(&tenant, &["one", "--to-namespace", &staging.namespace, "--pvc", "look", "--wait"]);
+    assert_eq!(staging.snapshots(), [""; 0]);
+    assert_eq!(restore(&tenant, &["one", "--pvc", "after", "--wait"])["bound"], true);
+    assert_eq!(kept(&tenant.namespace, "after"), "kept", "the source is intact");
 }
 
 #[test]

@@ -29,7 +29,7 @@ const ROOM: u64 = 2;
 /// There is no proven dump, the answer is no, or the load failed: what became of the database is said.
 pub fn run(hand: &Hand<'_>) -> Result<(), Fail> {
     let began = Instant::now();
-    let ByHand { database, force, .. } = hand.config;
+    let ByHand { database, force, yes, .. } = hand.config;
     let place = hand.place(true)?;
     let tries = database.engine == Engine::MySql;
     let found = hand.look(&place, if tries { Test::Count } else { Test::Whole })?;
@@ -57,7 +57,7 @@ pub fn run(hand: &Hand<'_>) -> Result<(), Fail> {
     if hand.global.dry_run {
         return show_plan(hand, &place, &load.look.database, trial);
     }
-    ask::confirm(hand.reporter, &question(hand, &place, &load.look.database, &proven), *force, "--force")?;
+    ask::confirm(hand.reporter, &question(hand, &place, &load.look.database, &proven), *yes, "--yes")?;
     let target = load.look.database.clone();
     let tried = load.make(file.bytes, &file.sha256, trial)?;
     let done = Done {
