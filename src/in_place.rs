@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
+use crate::core::claim::ClaimTemplate;
 use crate::core::labels;
 use crate::core::observed::{List, Pvc, Readiness, Snapshot};
 use crate::core::restore::{self, Down, Journal, Scene};
@@ -420,6 +421,20 @@ impl InPlace<'_> {
 #[serde(rename_all = "camelCase")]
 struct Class {
     volume_binding_mode: Option<String>,
+}
+
+/// Whether a claim's StorageClass is there; whoever may not look goes on. Without it a claim is made and never bound.
+///
+/// # Errors
+/// It is not.
+pub fn check_class(kubectl: &Kubectl, claim: &ClaimTemplate) -> Result<(), Fail> {
+    let Some(class) = claim.storage_class_name.as_deref().filter(|class| !class.is_empty()) else { return Ok(()) };
+    match kubectl.find::<Class>(&kubectl.target.get_storage_class(class)) {
+        Ok(None) => Err(Fail::new(Exit::Precondition, format!("there is no StorageClass {class}"))
+            .remedy("see kubectl get storageclasses; --storage-class names another for a claim beside the old one")),
+        Err(fail) if fail.exit != Exit::Precondition => Err(fail),
+        _ => Ok(()),
+    }
 }
 
 /// Waits until a claim is bound, where that does not wait for a pod itself. Returns a word on it.

@@ -130,6 +130,7 @@ impl Run<'_> {
         if let Some(class) = &self.config.storage_class {
             template.storage_class_name = Some(class.clone());
         }
+        in_place::check_class(self.kubectl, &template)?;
         let elsewhere = self.config.to_namespace.as_ref().filter(|to| **to != self.kubectl.target.namespace);
         let kubectl = elsewhere.map_or_else(|| self.kubectl.clone(), |to| self.kubectl.in_namespace(to));
         if elsewhere.is_some() {
@@ -324,6 +325,7 @@ impl Run<'_> {
                         let (whats, remedies): (Vec<String>, Vec<String>) = problems.into_iter().unzip();
                         Fail::new(Exit::Precondition, whats.join("; ")).remedy(remedies.join("; "))
                     })?;
+                    in_place::check_class(kubectl, &journal.claim)?;
                     (journal, None)
                 }
             };

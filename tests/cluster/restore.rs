@@ -64,6 +64,8 @@ fn a_claim_beside_the_old_one_is_like_it_and_holds_the_data() {
     assert_eq!(restore(&tenant, &["one", "--wait"])["pvc"], "one");
     let taken = tenant.run(&["restore", "one", "--pvc", "data"], |_| ()).done();
     taken.assert(4, &["has another PVC data already", "--in-place"]);
+    let classless = tenant.run(&["restore", "one", "--pvc", "x", "--storage-class", "nope"], |_| ()).done();
+    classless.assert(4, &["there is no StorageClass nope", "--storage-class"]);
     tenant
         .run(&["restore", "nothing"], |_| ())
         .done()
