@@ -97,7 +97,13 @@ impl Watch<'_> {
 
     fn stays(&self, fail: Fail) -> Fail {
         let fail = fail.during(Exit::Snapshot);
-        let stays = format!("the VolumeSnapshot {} stays as it is", self.snapshot.metadata.name);
+        let (name, namespace) = (&self.snapshot.metadata.name, &self.kubectl.target.namespace);
+        let stays = match self.snapshot.status.creation_time {
+            Some(_) => format!("the VolumeSnapshot {name} stays as it is"),
+            None => format!(
+                "the VolumeSnapshot {name} was not cut when it was last seen; if it never is, backup-ns delete {name} -n {namespace}"
+            ),
+        };
         if fail.remedy.is_empty() { fail.remedy(stays) } else { fail }
     }
 

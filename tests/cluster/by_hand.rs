@@ -74,7 +74,7 @@ fn assert_nothing_left(tenant: &Tenant) {
 fn a_dump_by_hand_brings_postgresql_back_and_a_bad_one_leaves_it_as_it_is() {
     let tenant = Tenant::demo("hand-pg");
     let restore = |args: &[&str]| tenant.run(&[&["postgres", "restore"], args].concat(), |_| ()).done();
-    restore(&["--force"]).assert(6, &["there is no dump"]);
+    restore(&["--force"]).assert(4, &["there is no dump"]);
     let summary = told(&tenant, &["postgres", "dump"]);
     let proof = &summary["proof"];
     assert_eq!((summary["noted"].as_bool(), proof["sha256"].as_str().unwrap()), (Some(true), tenant.sum().as_str()));

@@ -94,7 +94,8 @@ fn believe(
             "restore a snapshot with backup-ns restore, see backup-ns list --pvc {pvc}; nothing was loaded"
         ))
     };
-    let (file, proven) = found.ok_or_else(|| refuse(format!("there is no dump {path} in pod {pod}")))?;
+    let (file, proven) = found
+        .ok_or_else(|| Fail { exit: Exit::Precondition, ..refuse(format!("there is no dump {path} in pod {pod}")) })?;
     if let Some(why) = &file.broken {
         return Err(refuse(format!("the dump {path} in pod {pod} is broken: {why}")));
     }
