@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use crate::core::claim::ClaimTemplate;
 use crate::core::labels;
 use crate::core::observed::{List, Pvc, Readiness, Snapshot};
-use crate::core::restore::{self, Down, Journal, Scene};
+use crate::core::restore::{self, Down, Journal};
+use crate::core::scene::Scene;
 use crate::core::target::delete_options;
 use crate::core::zone::Zone;
 use crate::exit::{Exit, Fail};
@@ -275,26 +276,16 @@ impl InPlace<'_> {
                 }
                 let of = &self.snapshot.metadata.name;
                 let manifest = self.journal.safety(of, namespace, self.class, self.now, self.zone);
-                self.create(&self.kubectl.target.create_snapshot(), &manifest, &self.kubectl.target.get_snapshot(name))?
+                self.kubectl.ensure(
+                    &self.kubectl.target.create_snapshot(),
+                    &manifest,
+                    &self.kubectl.target.get_snapshot(name),
+                )?
             }
         };
         let mut watch = Watch::of(self.kubectl, there, self.ready_timeout);
         watch.until("ready", step, |readiness| *readiness == Readiness::Ready)?;
         Ok(((), format!("{name} holds what was there")))
-    }
-
-    /// Creates an object; one that is there already is the answer.
-    fn create<T: serde::de::DeserializeOwned + Send>(
-        &self,
-        create: &[String],
-        manifest: &Value,
-        get: &[String],
-    ) -> Result<T, Fail> {
-        let created = self.kubectl.create(create, manifest).or_else(|error| match kubectl::refusal(&error) {
-            Refusal::AlreadyExists => self.kubectl.json(get),
-            _ => Err(error),
-        });
-        created.map_err(|error| kubectl::fail(&error))
     }
 
     fn claim(&self) -> Result<Option<Pvc>, Fail> {
@@ -356,7 +347,7 @@ impl InPlace<'_> {
                 None => {
                     let target = &self.kubectl.target;
                     let manifest = self.journal.replacement(&target.namespace, &from);
-                    self.create::<Pvc>(&target.create_claim(), &manifest, &target.get_claim(name))?;
+                    self.kubectl.ensure::<Pvc>(&target.create_claim(), &manifest, &target.get_claim(name))?;
                     ours = true;
                 }
             }

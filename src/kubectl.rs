@@ -221,6 +221,23 @@ impl Kubectl {
         self.patiently(|| self.once(args.to_vec(), &text, parse))
     }
 
+    /// Creates an object; one of its name that is there already is the answer.
+    ///
+    /// # Errors
+    /// It is not there, and cannot be created.
+    pub fn ensure<T: DeserializeOwned + Send>(
+        &self,
+        create: &[String],
+        manifest: &Value,
+        get: &[String],
+    ) -> Result<T, Fail> {
+        let created = self.create(create, manifest).or_else(|error| match refusal(&error) {
+            Refusal::AlreadyExists => self.json(get),
+            _ => Err(error),
+        });
+        created.map_err(|error| fail(&error))
+    }
+
     /// Makes a call of which only the end counts. A call that was answered late is made again: it must be such that the second
     /// time does no harm.
     ///

@@ -9,8 +9,9 @@ use chrono::{DateTime, Utc};
 use crate::config::{Create, Database};
 use crate::core::claim::ClaimTemplate;
 use crate::core::labels;
-use crate::core::observed::{Item, List, Pod, Pvc, Readiness, Snapshot, Workload};
+use crate::core::observed::{List, Pvc, Readiness, Snapshot};
 use crate::core::pod::{self, Chosen, ExecKind, ExecResource, NoPod};
+use crate::core::scene::Scene;
 use crate::exit::{Exit, Fail};
 use crate::kubectl::{self, Kubectl};
 
@@ -45,52 +46,30 @@ pub struct Place {
 /// # Errors
 /// As [`observe`].
 pub fn place(kubectl: &Kubectl, database: &Database, pvc: &str, snapshots: bool) -> Result<(Place, String), Fail> {
-    let seen = Seen::of(kubectl, std::slice::from_ref(database), snapshots)?;
+    let scene = read(kubectl, std::slice::from_ref(database), snapshots)?;
     let namespace = &kubectl.target.namespace;
-    let claim = find_claim(namespace, pvc, &seen.claims)?.clone();
-    let chosen = seen.choose(namespace, database, pvc)?;
+    let claim = find_claim(namespace, pvc, &scene.claims)?.clone();
+    let chosen = choose(&scene, namespace, database, pvc)?;
     let what = format!("PVC {pvc} in {namespace}, pod {}", chosen.pod);
-    Ok((Place { claim, chosen, snapshots: seen.snapshots }, what))
+    Ok((Place { claim, chosen, snapshots: scene.snapshots }, what))
 }
 
-/// What a namespace holds.
-#[derive(Debug, Default)]
-struct Seen {
-    claims: Vec<Pvc>,
-    pods: Vec<Pod>,
-    snapshots: Vec<Snapshot>,
-    workloads: Vec<(ExecKind, Workload)>,
+/// Reads what the choice of a pod for each of these databases needs, and the snapshots if they are wanted.
+fn read(kubectl: &Kubectl, databases: &[Database], snapshots: bool) -> Result<Scene, Fail> {
+    let kinds = databases.iter().filter_map(|database| database.resource.kind.resource());
+    let kinds: Vec<&str> = kinds.collect::<BTreeSet<_>>().into_iter().collect();
+    let call = kubectl.target.observe(snapshots, &kinds);
+    let list: List = kubectl.json(&call).map_err(|error| kubectl::fail(&error))?;
+    Ok(Scene::of(list.items))
 }
 
-impl Seen {
-    fn of(kubectl: &Kubectl, databases: &[Database], snapshots: bool) -> Result<Seen, Fail> {
-        let kinds = databases.iter().filter_map(|database| database.resource.kind.resource());
-        let kinds: Vec<&str> = kinds.collect::<BTreeSet<_>>().into_iter().collect();
-        let call = kubectl.target.observe(snapshots, &kinds);
-        let list: List = kubectl.json(&call).map_err(|error| kubectl::fail(&error))?;
-        let mut seen = Seen::default();
-        for item in list.items {
-            match item {
-                Item::PersistentVolumeClaim(claim) => seen.claims.push(claim),
-                Item::Pod(pod) => seen.pods.push(pod),
-                Item::VolumeSnapshot(snapshot) => seen.snapshots.push(*snapshot),
-                Item::Deployment(found) => seen.workloads.push((ExecKind::Deployment, found)),
-                Item::StatefulSet(found) => seen.workloads.push((ExecKind::StatefulSet, found)),
-                Item::DaemonSet(found) => seen.workloads.push((ExecKind::DaemonSet, found)),
-                Item::CronJob(_) | Item::Other => {}
-            }
-        }
-        Ok(seen)
-    }
-
-    /// The pod of a database whose dump lies on `holder`.
-    fn choose(&self, namespace: &str, database: &Database, holder: &str) -> Result<Chosen, Fail> {
-        let ExecResource { kind, name } = &database.resource;
-        let workload = self.workloads.iter().find(|(of, found)| of == kind && found.metadata.name == *name);
-        let workload = workload.map(|(_, workload)| workload);
-        pod::choose(&database.resource, &database.container, holder, workload, &self.pods)
-            .map_err(|why| no_pod(namespace, database, why))
-    }
+/// The pod of a database whose dump lies on `holder`.
+fn choose(scene: &Scene, namespace: &str, database: &Database, holder: &str) -> Result<Chosen, Fail> {
+    let ExecResource { kind, name } = &database.resource;
+    let workload = scene.workloads.iter().find(|(of, found)| of == kind && found.metadata.name == *name);
+    let workload = workload.map(|(_, workload)| workload);
+    pod::choose(&database.resource, &database.container, holder, workload, &scene.pods)
+        .map_err(|why| no_pod(namespace, database, why))
 }
 
 /// Reads the namespace. `own_pod` is the pod that this program runs in. Returns a line about it, too.
@@ -98,14 +77,14 @@ impl Seen {
 /// # Errors
 /// A claim is not there or not bound, or there is no pod to dump in.
 pub fn observe(kubectl: &Kubectl, config: &Create, own_pod: Option<&str>) -> Result<(Observed, String), Fail> {
-    let seen = Seen::of(kubectl, &config.databases, true)?;
+    let scene = read(kubectl, &config.databases, true)?;
     let namespace = &kubectl.target.namespace;
-    let templates = config.pvcs.iter().map(|pvc| find_claim(namespace, pvc, &seen.claims).map(ClaimTemplate::of));
+    let templates = config.pvcs.iter().map(|pvc| find_claim(namespace, pvc, &scene.claims).map(ClaimTemplate::of));
     let templates: Vec<ClaimTemplate> = templates.collect::<Result<_, _>>()?;
     let holder = config.pvcs.first().map(String::as_str).unwrap_or_default();
-    let choose = |database: &Database| seen.choose(namespace, database, holder);
+    let choose = |database: &Database| choose(&scene, namespace, database, holder);
     let chosen: Vec<Chosen> = config.databases.iter().map(choose).collect::<Result<_, _>>()?;
-    let Seen { pods, snapshots, .. } = &seen;
+    let Scene { pods, snapshots, .. } = &scene;
     let without_dump = config.pvcs.iter().skip(usize::from(!config.databases.is_empty()));
     let mounters: Vec<Chosen> = without_dump.flat_map(|pvc| pod::mounters(pvc, pods)).collect();
     let own = pods.iter().find(|pod| Some(pod.metadata.name.as_str()) == own_pod);
@@ -181,6 +160,7 @@ fn earlier(pvcs: &[String], id: &str, before: Option<DateTime<Utc>>, snapshots: 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::observed::Pod;
     use serde_json::{Value, json};
 
     fn made(name: &str, pvc: &str, run: &str, second: u32, more: Value) -> Snapshot {

@@ -173,12 +173,9 @@ impl Run<'_> {
         let kubectl = &planned.kubectl;
         let name = |object: &Value| object["metadata"]["name"].as_str().unwrap_or_default().to_string();
         self.make_content(kubectl, content, &name(content))?;
-        let call = kubectl.target.create_snapshot();
-        let snapshot = kubectl.create::<Snapshot>(&call, bridge).or_else(|error| match kubectl::refusal(&error) {
-            Refusal::AlreadyExists => kubectl.json(&kubectl.target.get_snapshot(&name(bridge))),
-            _ => Err(error),
-        });
-        let snapshot = snapshot.map_err(|error| kubectl::fail(&error))?;
+        let target = &kubectl.target;
+        let snapshot: Snapshot =
+            kubectl.ensure(&target.create_snapshot(), bridge, &target.get_snapshot(&name(bridge)))?;
         let of = |annotations: &Value| annotations[labels::CLONE_OF].as_str().map(str::to_string);
         if snapshot.metadata.annotations.get(labels::CLONE_OF).cloned() != of(&bridge["metadata"]["annotations"]) {
             let (name, namespace) = (&snapshot.metadata.name, &kubectl.target.namespace);

@@ -24,6 +24,7 @@ pub mod rebind;
 pub mod removal;
 pub mod restore;
 pub mod retention;
+pub mod scene;
 pub mod slot;
 pub mod sweep;
 pub mod target;

@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 use crate::core::claim::ClaimTemplate;
 use crate::core::engine::Engine;
 use crate::core::labels;
-use crate::core::observed::{Content, CronJob, Item, Pod, PodSpec, Pvc, Readiness, Snapshot, Workload};
+use crate::core::observed::{Content, Pod, PodSpec, Pvc, Readiness, Snapshot, Workload};
 use crate::core::pod::ExecKind;
 use crate::core::quantity;
+use crate::core::scene::Scene;
 use crate::core::slot;
 use crate::core::zone::Zone;
 
@@ -198,40 +199,7 @@ impl std::fmt::Display for Down {
     }
 }
 
-/// A namespace as an in-place restore sees it.
-#[derive(Debug, Clone, Default)]
-pub struct Scene {
-    /// The claims.
-    pub claims: Vec<Pvc>,
-    /// The pods.
-    pub pods: Vec<Pod>,
-    /// The snapshots.
-    pub snapshots: Vec<Snapshot>,
-    /// The Deployments, StatefulSets and DaemonSets.
-    pub workloads: Vec<(ExecKind, Workload)>,
-    /// The CronJobs.
-    pub cron_jobs: Vec<CronJob>,
-}
-
 impl Scene {
-    /// Sorts a mixed list.
-    pub fn of(items: Vec<Item>) -> Scene {
-        let mut scene = Scene::default();
-        for item in items {
-            match item {
-                Item::PersistentVolumeClaim(claim) => scene.claims.push(claim),
-                Item::Pod(pod) => scene.pods.push(pod),
-                Item::VolumeSnapshot(snapshot) => scene.snapshots.push(*snapshot),
-                Item::Deployment(found) => scene.workloads.push((ExecKind::Deployment, found)),
-                Item::StatefulSet(found) => scene.workloads.push((ExecKind::StatefulSet, found)),
-                Item::DaemonSet(found) => scene.workloads.push((ExecKind::DaemonSet, found)),
-                Item::CronJob(found) => scene.cron_jobs.push(found),
-                Item::Other => {}
-            }
-        }
-        scene
-    }
-
     /// The snapshot of this name.
     pub fn snapshot(&self, name: &str) -> Option<&Snapshot> {
         self.snapshots.iter().find(|snapshot| snapshot.metadata.name == name)

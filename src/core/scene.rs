@@ -1,0 +1,39 @@
+//! The objects of a namespace, sorted by their kind. Must not know what is looked for in them.
+
+use crate::core::observed::{CronJob, Item, Pod, Pvc, Snapshot, Workload};
+use crate::core::pod::ExecKind;
+
+/// What a namespace holds, as far as it was asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Scene {
+    /// The claims.
+    pub claims: Vec<Pvc>,
+    /// The pods.
+    pub pods: Vec<Pod>,
+    /// The snapshots.
+    pub snapshots: Vec<Snapshot>,
+    /// The Deployments, StatefulSets and DaemonSets.
+    pub workloads: Vec<(ExecKind, Workload)>,
+    /// The CronJobs.
+    pub cron_jobs: Vec<CronJob>,
+}
+
+impl Scene {
+    /// Sorts a mixed list.
+    pub fn of(items: Vec<Item>) -> Scene {
+        let mut scene = Scene::default();
+        for item in items {
+            match item {
+                Item::PersistentVolumeClaim(claim) => scene.claims.push(claim),
+                Item::Pod(pod) => scene.pods.push(pod),
+                Item::VolumeSnapshot(snapshot) => scene.snapshots.push(*snapshot),
+                Item::Deployment(found) => scene.workloads.push((ExecKind::Deployment, found)),
+                Item::StatefulSet(found) => scene.workloads.push((ExecKind::StatefulSet, found)),
+                Item::DaemonSet(found) => scene.workloads.push((ExecKind::DaemonSet, found)),
+                Item::CronJob(found) => scene.cron_jobs.push(found),
+                Item::Other => {}
+            }
+        }
+        scene
+    }
+}
