@@ -3,12 +3,13 @@
 # It chooses which kind of cluster this machine can have, and passes the command on.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-usage='usage: cluster.sh up | down | status | kubeconfig | env
+usage='usage: cluster.sh up | down | status | kubeconfig | env | load ARCHIVE
   up          a cluster that works, unless there is one; says how to point kubectl at it
   down        remove it, with everything in it
   status      what runs; exit code 0 when the cluster can be used
   kubeconfig  only the path of its kubeconfig
-  env         shell lines to eval: KUBECONFIG, and PATH where kubectl came with the cluster'
+  env         shell lines to eval: KUBECONFIG, and PATH where kubectl came with the cluster
+  load        the images of an archive, as docker save writes it, for pods of the cluster'
 
 die() {
 	echo "cluster: error: $*" >&2
@@ -49,20 +50,24 @@ given() {
 		;;
 	down) echo "cluster: $CLUSTER_KUBECONFIG is not ours to remove; left as it is" >&2 ;;
 	kubeconfig) echo "$CLUSTER_KUBECONFIG" ;;
+	load) die "no image can be loaded into the cluster of CLUSTER_KUBECONFIG; push $2 to a registry that it pulls from" ;;
 	env) echo "export KUBECONFIG='$CLUSTER_KUBECONFIG'" ;;
 	esac
 }
 
-case ${1-} in up | down | status | kubeconfig | env) ;; *) die "$usage" ;; esac
-[ "$#" = 1 ] || die "$usage"
+case ${1-} in
+up | down | status | kubeconfig | env) [ "$#" = 1 ] || die "$usage" ;;
+load) [ "$#" = 2 ] || die "$usage" ;;
+*) die "$usage" ;;
+esac
 kind=$(choose)
 case $kind in
-given) pass() { given "$1"; } ;;
-docker) pass() { "$here/docker.sh" "$1"; } ;;
-local) pass() { "$here/local/local.sh" "$1"; } ;;
+given) pass() { given "$@"; } ;;
+docker) pass() { "$here/docker.sh" "$@"; } ;;
+local) pass() { "$here/local/local.sh" "$@"; } ;;
 esac
 
-pass "$1"
+pass "$@"
 [ "$1" != up ] || {
 	echo
 	echo "# The cluster is up. To use it from this shell:"

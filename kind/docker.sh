@@ -65,5 +65,6 @@ down)
 status) status ;;
 kubeconfig) echo "$kubeconfig" ;;
 env) echo "export KUBECONFIG='$kubeconfig'" ;;
-*) die "usage: docker.sh up | down | status | kubeconfig | env" ;;
+load) kind load image-archive --name "$name" "$2" ;;
+*) die "usage: docker.sh up | down | status | kubeconfig | env | load ARCHIVE" ;;
 esac

@@ -18,11 +18,12 @@ die() {
 # shellcheck source=SCRIPTDIR/components.sh
 . "$here/components.sh"
 
-usage='usage: local.sh build | up | down | status | kubeconfig | env | stop COMPONENT | start COMPONENT | clean
+usage='usage: local.sh build | up | down | status | kubeconfig | env | load ARCHIVE | stop COMPONENT | start COMPONENT | clean
   build   compile the programs and make the images, once, into the cache (up does it too)
   up      a fresh cluster, unless one runs and is whole; whatever a crash left is cleared first
   down    end it and remove every trace but the cache
   status  what runs; exit code 0 when the cluster can be used
+  load    import the images of an archive
   stop    KILL one component; start it again with the same arguments by start (after the API server those that watch it
           start anew, too)
   clean   down, and remove the cache'
@@ -55,10 +56,13 @@ restart_watchers() {
 
 import_images() {
 	await containerd
-	for archive in "$BIN/pause.tar" "$IMAGES/images.tar"; do
-		"$BIN/ctr" --address "$CONTAINERD_SOCKET" --namespace k8s.io images import "$archive" >>"$LOG/import.log" 2>&1 ||
-			die "importing $archive failed: $(tail -n 3 "$LOG/import.log")"
-	done
+	import_image "$BIN/pause.tar"
+	import_image "$IMAGES/images.tar"
+}
+
+import_image() {
+	"$BIN/ctr" --address "$CONTAINERD_SOCKET" --namespace k8s.io images import "$1" >>"$LOG/import.log" 2>&1 ||
+		die "importing $1 failed: $(tail -n 3 "$LOG/import.log")"
 }
 
 up() {
@@ -137,6 +141,11 @@ status)
 	;;
 kubeconfig) echo "$KUBECONFIG_FILE" ;;
 env) environment ;;
+load)
+	[ "$#" = 2 ] || die "$usage"
+	running_programs
+	import_image "$2"
+	;;
 stop | start)
 	[ "$#" = 2 ] || die "$usage"
 	locked

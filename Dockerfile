@@ -1,0 +1,37 @@
+# The image that a CronJob runs: kubectl, backup-ns, and nothing that either does without. The base images are arguments, so
+# that a mirror can stand in for them:
+#   docker build --build-arg=KUBECTL_IMAGE=registry.example/kubectl:v1.36.3 .
+# Docker reads no variable of the stages below before it, so all three stand here.
+ARG RUST_IMAGE=rust:1.95-alpine
+ARG KUBECTL_IMAGE=registry.k8s.io/kubectl:v1.36.3
+# Certificates, time zones and a user without rights.
+ARG BASE_IMAGE=gcr.io/distroless/static-debian12:nonroot
+
+FROM ${RUST_IMAGE} AS build
+WORKDIR /build
+COPY Cargo.toml Cargo.lock ./
+COPY src src
+# A static binary, by musl on Alpine or by glibc on Debian: only a build for a named target links its build scripts as usual.
+RUN target=$(rustc --version --verbose | sed -n 's/^host: //p') \
+    && RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --locked --bin backup-ns --target "$target" \
+    && cp "target/$target/release/backup-ns" /backup-ns
+
+FROM ${KUBECTL_IMAGE} AS kubectl
+
+FROM ${BASE_IMAGE}
+ARG VERSION=dev
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="backup-ns" \
+      org.opencontainers.image.description="Application-consistent backups of a Kubernetes namespace" \
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.source="https://github.com/backup-ns/backup-ns" \
+      org.opencontainers.image.documentation="https://github.com/backup-ns/backup-ns#readme" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+COPY --from=kubectl /bin/kubectl /usr/local/bin/kubectl
+COPY --from=build /backup-ns /usr/local/bin/backup-ns
+ENV PATH=/usr/local/bin
+# Any other user will do as well: nothing is owned, nothing is written.
+USER 65532:65532
+ENTRYPOINT ["backup-ns"]
+CMD ["create"]
