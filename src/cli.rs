@@ -223,7 +223,7 @@ fn by_hand(engine: Engine) -> Command {
 }
 
 /// What keeps an installation in order.
-fn upkeep() -> [Command; 3] {
+fn upkeep() -> [Command; 4] {
     let sync = |name| {
         one(
             name,
@@ -236,6 +236,16 @@ fn upkeep() -> [Command; 3] {
     [
         sync("sync-metadata-to-vsc"),
         Command::new("controller").hide(true).subcommand_required(true).subcommand(sync("syncMetadataToVsc")),
+        one(
+            "locks",
+            "Let everyone on this node use its lock files",
+            "With --prepare the directory and its files are made where they are missing, and opened to every user of the node, so that \
+             backups need no rights of their own there. As root, once a node; a second time changes nothing.",
+            "  # Before a backup as any user, in a pod that mounts the node's directory there
+  backup-ns locks --prepare",
+        )
+        .arg(switch("prepare", "make them, and let everyone lock them").required(true))
+        .args(CREATE.iter().filter(|setting| ["BAK_FLOCK_COUNT", "BAK_FLOCK_DIR"].contains(&setting.var)).map(flag)),
         one(
             "env",
             "Show the effective configuration, and where each value comes from",

@@ -5,9 +5,9 @@
 //! others wait in the kernel behind it. Newcomers queue as well, so none overtakes. The kernel lets go of a lock
 //! the moment its holder dies.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread;
@@ -47,8 +47,8 @@ impl Locks {
     /// The directory or its files cannot be used, no lock in time (it says who holds them), or a signal.
     pub fn acquire(&self, holder: &str) -> Result<Held, Fail> {
         let began = Instant::now();
-        let metadata = std::fs::metadata(&self.dir);
-        if !metadata.as_ref().is_ok_and(std::fs::Metadata::is_dir) {
+        let metadata = fs::metadata(&self.dir);
+        if !metadata.as_ref().is_ok_and(fs::Metadata::is_dir) {
             let why = match metadata {
                 Ok(_) => "is no directory".to_string(),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => "does not exist".into(),
@@ -78,6 +78,36 @@ impl Locks {
             }
             process::sleep(PAUSE);
         }
+    }
+
+    /// Makes the directory and its files where they are missing, and lets every user of this node lock them: whoever owns
+    /// them, or root, does that once for those who may not write there.
+    ///
+    /// # Errors
+    /// One of them cannot be made, or is not this user's to open to others.
+    pub fn prepare(&self) -> Result<(), Fail> {
+        let failed = |path: &Path, error: io::Error| {
+            Fail::new(Exit::Precondition, format!("{} cannot be prepared: {error}", path.display()))
+                .remedy("run it as root, or as the owner of the directory, with CAP_DAC_OVERRIDE and CAP_FOWNER where it is a stranger's")
+        };
+        let dir = self.dir.as_path();
+        fs::DirBuilder::new().recursive(true).mode(0o755).create(dir).map_err(|error| failed(dir, error))?;
+        File::open(dir).and_then(|opened| permit(&opened, 0o555)).map_err(|error| failed(dir, error))?;
+        for number in 1..=self.count {
+            let path = self.dir.join(format!("{number}.lock"));
+            // Where others may write, a link could lead elsewhere.
+            let not_followed = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+            let mut options = OpenOptions::new();
+            options.read(true).write(true).truncate(false).custom_flags(not_followed);
+            // An existing file is opened without O_CREAT, which the kernel refuses for a stranger's file in a directory
+            // that everyone may write to (fs.protected_regular, <https://docs.kernel.org/admin-guide/sysctl/fs.html>).
+            let opened = options.open(&path).or_else(|error| match error.kind() {
+                io::ErrorKind::NotFound => options.create_new(true).mode(0o666).open(&path),
+                _ => Err(error),
+            });
+            opened.and_then(|file| permit(&file, 0o666)).map_err(|error| failed(&path, error))?;
+        }
+        Ok(())
     }
 
     /// Waits until this process is the head of the queue; none if that takes too long: then it may look once.
@@ -136,7 +166,7 @@ impl Locks {
     /// Who holds the files, as far as they say.
     fn holders(&self) -> String {
         let holder = |number: u32| {
-            let text = std::fs::read_to_string(self.dir.join(format!("{number}.lock"))).unwrap_or_default();
+            let text = fs::read_to_string(self.dir.join(format!("{number}.lock"))).unwrap_or_default();
             let said = text.lines().next().filter(|line| !line.trim().is_empty());
             format!("{number}.lock by {}", said.unwrap_or("someone who does not say"))
         };
@@ -166,6 +196,12 @@ impl Drop for Held {
     }
 }
 
+/// Gives everyone these rights, where somebody lacks one.
+fn permit(file: &File, rights: u32) -> io::Result<()> {
+    let mode = file.metadata()?.permissions().mode();
+    if mode & rights == rights { Ok(()) } else { file.set_permissions(Permissions::from_mode(mode & 0o7777 | rights)) }
+}
+
 fn unusable(path: &Path, error: &io::Error) -> Fail {
     Fail::new(Exit::Precondition, format!("the lock file {} cannot be used: {error}", path.display()))
         .remedy("let the user that runs backup-ns read it (and create it, where it does not exist)")
@@ -177,7 +213,13 @@ fn open(path: &Path) -> io::Result<File> {
         return File::open(path);
     }
     // Everyone on the node may lock them, whoever came first: the mode is what the umask leaves of this.
-    let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o666).open(path);
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).truncate(false).mode(0o666);
+    // First without O_CREAT, as in `prepare`.
+    let opened = options.open(path).or_else(|error| match error.kind() {
+        io::ErrorKind::NotFound => options.create(true).open(path),
+        _ => Err(error),
+    });
     match opened {
         Err(error)
             if error.kind() == io::ErrorKind::PermissionDenied || error.kind() == io::ErrorKind::ReadOnlyFilesystem =>
@@ -191,7 +233,7 @@ fn open(path: &Path) -> io::Result<File> {
 /// Whether the path still leads to the open file: one that was deleted or replaced locks nobody out.
 fn is_current(file: &File, path: &Path) -> io::Result<bool> {
     let held = file.metadata()?;
-    match std::fs::metadata(path) {
+    match fs::metadata(path) {
         Ok(named) => Ok((held.dev(), held.ino()) == (named.dev(), named.ino())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
@@ -266,7 +308,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("1.lock");
         let stale = try_lock(&path).unwrap().unwrap();
-        std::fs::remove_file(&path).unwrap();
+        fs::remove_file(&path).unwrap();
         assert!(!is_current(&stale, &path).unwrap());
         let held = locks(&dir, 1).acquire("new").unwrap();
         assert!(is_current(&held.file, &path).unwrap());
@@ -278,7 +320,7 @@ mod tests {
     fn what_is_held_is_never_a_deleted_file() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("1.lock");
-        let named = |file: &File| std::fs::metadata(&path).is_ok_and(|it| it.ino() == file.metadata().unwrap().ino());
+        let named = |file: &File| fs::metadata(&path).is_ok_and(|it| it.ino() == file.metadata().unwrap().ino());
         thread::scope(|scope| {
             let taker = scope.spawn(|| {
                 let held = (0..20_000).filter_map(|_| try_lock(&path).unwrap());
@@ -288,7 +330,7 @@ mod tests {
                 if let Ok(file) = File::open(&path)
                     && file.try_lock().is_ok()
                 {
-                    std::fs::remove_file(&path).unwrap();
+                    fs::remove_file(&path).unwrap();
                 }
             }
             assert_eq!(taker.join().unwrap(), 0);
@@ -342,6 +384,38 @@ mod tests {
             drop(other);
             assert_eq!(waiting.join().unwrap().unwrap(), path);
         });
+    }
+
+    #[test]
+    fn what_was_prepared_can_be_locked_by_everyone_and_is_prepared_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let locks = Locks { dir: dir.path().join("made/here"), ..locks(&dir, 3) };
+        let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o7777;
+        locks.prepare().unwrap();
+        assert_eq!(mode(&locks.dir), 0o755);
+        let files: Vec<PathBuf> = (1..=3).map(|number| locks.dir.join(format!("{number}.lock"))).collect();
+        let inodes: Vec<u64> = files.iter().map(|path| fs::metadata(path).unwrap().ino()).collect();
+        for path in &files {
+            assert_eq!(mode(path), 0o666, "{}", path.display());
+        }
+
+        // As the older tool left them; who holds one does not notice.
+        fs::set_permissions(&files[0], Permissions::from_mode(0o600)).unwrap();
+        fs::set_permissions(&locks.dir, Permissions::from_mode(0o1777)).unwrap();
+        let held = locks.acquire("us").unwrap();
+        locks.prepare().unwrap();
+        assert_eq!((mode(&files[0]), mode(&locks.dir)), (0o666, 0o1777));
+        assert_eq!(files.iter().map(|path| fs::metadata(path).unwrap().ino()).collect::<Vec<_>>(), inodes);
+        assert!(fs::read_to_string(&held.path).unwrap().starts_with("us"));
+
+        // A link leads to a file that is none of ours.
+        let strange = dir.path().join("strange");
+        fs::write(&strange, "").unwrap();
+        fs::set_permissions(&strange, Permissions::from_mode(0o600)).unwrap();
+        fs::remove_file(&files[2]).unwrap();
+        std::os::unix::fs::symlink(&strange, &files[2]).unwrap();
+        assert_eq!(locks.prepare().unwrap_err().exit, Exit::Precondition);
+        assert_eq!(mode(&strange), 0o600);
     }
 
     #[test]

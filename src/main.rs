@@ -76,6 +76,7 @@ fn run(words: &[&str], plain: &Plain, values: Values<'_>, reporter: &Reporter) -
         ["sync-metadata-to-vsc"] | ["controller", _] => {
             go(config::sync(plain, values), cmd::sync_metadata_to_vsc::run, reporter)
         }
+        ["locks"] => go(config::locks(plain, values), cmd::locks::run, reporter),
         ["env"] => cmd::env::run(plain, values, reporter),
         [engine, piece] => {
             let engine = if *engine == Engine::MySql.command() { Engine::MySql } else { Engine::Postgres };

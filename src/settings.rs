@@ -85,25 +85,41 @@ const READY_TIMEOUT: Setting = setting(
 const RETAIN_DRY_RUN: Setting =
     setting("RETAIN_DRY_RUN", "retain-dry-run", BOOL, "false", "the same as --dry-run, for pruning alone");
 
+const LAST_DAILY: Setting =
+    setting("RETAIN_LAST_DAILY", "retain-last-daily", "NUMBER", "7", "how many days keep their snapshot");
+
+const LAST_WEEKLY: Setting =
+    setting("RETAIN_LAST_WEEKLY", "retain-last-weekly", "NUMBER", "4", "how many ISO weeks keep their snapshot");
+
+const LAST_MONTHLY: Setting =
+    setting("RETAIN_LAST_MONTHLY", "retain-last-monthly", "NUMBER", "12", "how many months keep their snapshot");
+
+const ALLOW_EMPTY_POLICY: Setting = setting(
+    "BAK_ALLOW_EMPTY_POLICY",
+    "allow-empty-policy",
+    BOOL,
+    "false",
+    "allow 0 days, 0 weeks and 0 months, which keep nothing but the newest",
+);
+
 /// Settings of `retain`.
-pub const RETAIN: &[Setting] = &[
-    RETAIN_DRY_RUN,
-    setting("RETAIN_LAST_DAILY", "retain-last-daily", "NUMBER", "7", "how many days keep their snapshot"),
-    setting("RETAIN_LAST_WEEKLY", "retain-last-weekly", "NUMBER", "4", "how many ISO weeks keep their snapshot"),
-    setting("RETAIN_LAST_MONTHLY", "retain-last-monthly", "NUMBER", "12", "how many months keep their snapshot"),
-    setting(
-        "BAK_ALLOW_EMPTY_POLICY",
-        "allow-empty-policy",
-        BOOL,
-        "false",
-        "allow 0 days, 0 weeks and 0 months, which keep nothing but the newest",
-    ),
-    READY_TIMEOUT,
-];
+pub const RETAIN: &[Setting] =
+    &[RETAIN_DRY_RUN, LAST_DAILY, LAST_WEEKLY, LAST_MONTHLY, ALLOW_EMPTY_POLICY, READY_TIMEOUT];
 
 /// Settings of `mark-and-delete`.
 pub const SWEEP: &[Setting] = &[
     RETAIN_DRY_RUN,
+    setting(
+        "BAK_RETAIN_FIRST",
+        "retain-first",
+        BOOL,
+        "false",
+        "do first what retain does, by the policy of its settings",
+    ),
+    LAST_DAILY,
+    LAST_WEEKLY,
+    LAST_MONTHLY,
+    ALLOW_EMPTY_POLICY,
     setting(
         "BAK_DELETE_INTERVAL",
         "delete-interval",

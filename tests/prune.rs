@@ -317,6 +317,31 @@ fn a_dry_run_changes_nothing_and_says_what_a_run_then_does() {
     });
 }
 
+#[test]
+fn retain_goes_first_and_its_failure_keeps_nothing_from_being_done() {
+    let shots = || {
+        let held = |name, age| shot("a", name, age).slots("daily");
+        [held("new", 1), held("old", 2), shot("b", "new", 1).slots("daily"), shot("b", "old", 9).due()]
+    };
+    let args = ["mark-and-delete", "--retain-first", "--retain-last-daily=1", "--delete-interval=0s"];
+    let prune = || with(Scenario::cluster(&args), shots());
+    let scenario = prune();
+    // What lost its last label is marked by the same run.
+    let said = ["retain: 4 snapshots read, 1 changed", "a/old  mark ", "2 changed, 0 left, 0 failed"];
+    scenario.run().exits(0).prints(&said);
+    assert_eq!(label(&scenario, "a/old", "delete-after"), Some(day(0).to_string()));
+    gone(&scenario, "b/old");
+
+    let scenario = prune().fault("label", ALWAYS, Fault::Forbid("a/"));
+    scenario.run().exits(3).prints(&["1 changed, 0 left, 0 failed"]).says(&["going on", "1 of 1 changes failed"]);
+    whole(&scenario, "a/old");
+    gone(&scenario, "b/old");
+    // A signal ends all of it.
+    let scenario = prune().fault("page", ONCE, Fault::Hang);
+    scenario.start().until("page.1").signal("TERM").finish().exits(143).calls("config page");
+    whole(&scenario, "b/old");
+}
+
 // What is never touched.
 
 #[test]

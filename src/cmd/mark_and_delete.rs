@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cmd::now;
 use crate::cmd::prune::{Account, Entry, Outcome};
+use crate::cmd::retain;
 use crate::config::{Global, Sweep};
 use crate::core::escape::Secrets;
 use crate::core::history::{Action, Moment, Seen, Verdict};
@@ -17,11 +18,26 @@ use crate::process::{self, Ending, ProcessError};
 use crate::report::Reporter;
 use crate::survey::Survey;
 
-/// Marks, then sweeps.
+/// Marks, then sweeps; before, if that is wanted, takes off labels as `retain` does.
 ///
 /// # Errors
-/// As the exit codes say; a deletion that failed does not keep the others from being made, unless the API is gone.
+/// As the exit codes say; a deletion that failed does not keep the others from being made, unless the API is gone. What
+/// `retain` could not do keeps nothing here from being done, and is told in the end.
 pub fn run(global: &Global, config: &Sweep, reporter: &Reporter) -> Result<(), Fail> {
+    let retained = config.first.map_or(Ok(()), |first| retain::run(global, &first, reporter));
+    if let Err(fail) = &retained {
+        if kubectl::interrupted().is_some() {
+            return retained;
+        }
+        tracing::warn!("retain did not do all of it, going on with what is marked: {fail}");
+    }
+    match (retained, mark_and_delete(global, config, reporter)) {
+        (Err(first), Ok(())) => Err(Fail { exit: Exit::Partly, ..first }),
+        (_, swept) => swept,
+    }
+}
+
+fn mark_and_delete(global: &Global, config: &Sweep, reporter: &Reporter) -> Result<(), Fail> {
     let kubectl = Kubectl::connect(&global.asked, Secrets::default(), global.retry_timeout)?;
     let named = global.asked.namespace.as_deref();
     // Whoever marks a snapshot by hand need not have made it with this program.

@@ -7,6 +7,7 @@ pub mod create;
 pub mod delete;
 pub mod env;
 pub mod list;
+pub mod locks;
 pub mod mark_and_delete;
 mod prune;
 pub mod rebind_vsc;

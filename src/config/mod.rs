@@ -120,6 +120,8 @@ pub struct Retention {
 /// What `mark-and-delete` is told.
 #[derive(Debug, Clone, Copy)]
 pub struct Sweep {
+    /// What `retain` is to do before, if it is to.
+    pub first: Option<Retention>,
     /// The pause between two deletions.
     pub interval: Duration,
     /// How long a snapshot may take to become ready.
@@ -404,7 +406,7 @@ pub fn create(plain: &Plain, mut values: Values<'_>) -> Result<(Global, Create),
         },
         run_id: v.optional("BAK_RUN_ID", label),
         busy_timeout: v.time("BAK_BUSY_TIMEOUT"),
-        locks: locks(v),
+        locks: v.switch("BAK_FLOCK").then_some(lock_files(v)),
         set,
     };
     values.finish()?;
@@ -465,6 +467,13 @@ pub fn retain(plain: &Plain, mut values: Values<'_>) -> Result<(Global, Retentio
     let mut global = global(plain, TOLD, &mut values);
     let v = &mut values;
     global.dry_run |= v.switch("RETAIN_DRY_RUN");
+    let retention = retention(v, true);
+    values.finish()?;
+    Ok((global, retention))
+}
+
+/// The retention policy; whether it keeps anything matters only where it is `wanted`.
+fn retention(v: &mut Values<'_>, wanted: bool) -> Retention {
     let mut number = |var: &str| v.number(var, 0, 100_000) as usize;
     let policy = Policy {
         daily: number("RETAIN_LAST_DAILY"),
@@ -472,13 +481,13 @@ pub fn retain(plain: &Plain, mut values: Values<'_>) -> Result<(Global, Retentio
         monthly: number("RETAIN_LAST_MONTHLY"),
     };
     let patience = v.time("BAK_VS_WAIT_UNTIL_READY_TIMEOUT");
-    if !v.switch("BAK_ALLOW_EMPTY_POLICY") && policy.is_empty() && v.errors.is_empty() {
+    let allowed = v.switch("BAK_ALLOW_EMPTY_POLICY");
+    if wanted && !allowed && policy.is_empty() && v.errors.is_empty() {
         v.errors.push(
             "RETAIN_LAST_DAILY, RETAIN_LAST_WEEKLY and RETAIN_LAST_MONTHLY are all 0, which keeps nothing but the newest snapshot of each PVC; accepted: a number above 0 in one of them, or --allow-empty-policy".into(),
         );
     }
-    values.finish()?;
-    Ok((global, Retention { policy, patience }))
+    Retention { policy, patience }
 }
 
 /// The configuration of `mark-and-delete`.
@@ -489,7 +498,13 @@ pub fn sweep(plain: &Plain, mut values: Values<'_>) -> Result<(Global, Sweep), F
     let mut global = global(plain, TOLD, &mut values);
     let v = &mut values;
     global.dry_run |= v.switch("RETAIN_DRY_RUN");
-    let sweep = Sweep { interval: v.time("BAK_DELETE_INTERVAL"), patience: v.time("BAK_VS_WAIT_UNTIL_READY_TIMEOUT") };
+    let wanted = v.switch("BAK_RETAIN_FIRST");
+    let retention = retention(v, wanted);
+    let sweep = Sweep {
+        first: wanted.then_some(retention),
+        interval: v.time("BAK_DELETE_INTERVAL"),
+        patience: v.time("BAK_VS_WAIT_UNTIL_READY_TIMEOUT"),
+    };
     values.finish()?;
     Ok((global, sweep))
 }
@@ -566,17 +581,23 @@ fn holder() -> String {
     format!("{user}{host} (process {})", std::process::id())
 }
 
-fn locks(v: &mut Values<'_>) -> Option<Locks> {
-    let wanted = v.switch("BAK_FLOCK");
+/// The configuration of `locks`.
+///
+/// # Errors
+/// As [`create`].
+pub fn locks(plain: &Plain, mut values: Values<'_>) -> Result<(Global, Locks), Fail> {
+    let global = global(plain, TOLD, &mut values);
+    let locks = lock_files(&mut values);
+    values.finish()?;
+    Ok((global, locks))
+}
+
+fn lock_files(v: &mut Values<'_>) -> Locks {
     let count = v.optional("BAK_FLOCK_COUNT", |text| parse_number(text, 1, 10_000));
     let dir = v.text("BAK_FLOCK_DIR");
     let timeout = v.number("BAK_FLOCK_TIMEOUT_SEC", 0, 365 * 24 * 3600);
     let half = || (crate::lock::node_cpus().unwrap_or(2) / 2).max(1);
-    wanted.then(|| Locks {
-        dir: dir.into(),
-        count: count.unwrap_or_else(half),
-        timeout: Duration::from_secs(u64::from(timeout)),
-    })
+    Locks { dir: dir.into(), count: count.unwrap_or_else(half), timeout: Duration::from_secs(u64::from(timeout)) }
 }
 
 /// The settings that were set by somebody, without passwords.
@@ -677,9 +698,17 @@ mod tests {
         let (global, swept) = sweep(&Plain::default(), Values::new(&set(&[("RETAIN_DRY_RUN", "1")]))).unwrap();
         assert!(global.dry_run);
         assert_eq!(swept.interval, Duration::from_secs(5));
+        assert!(swept.first.is_none());
 
         const NONE: &[(&str, &str)] =
             &[("RETAIN_LAST_DAILY", "0"), ("RETAIN_LAST_WEEKLY", "0"), ("RETAIN_LAST_MONTHLY", "0")];
+        assert!(sweep(&Plain::default(), Values::new(&set(NONE))).unwrap().1.first.is_none());
+        let first = |setting: &'static Setting| match setting.var {
+            "BAK_RETAIN_FIRST" => Ok(Some(("true".into(), Origin::Flag))),
+            _ => set(NONE)(setting),
+        };
+        let fail = sweep(&Plain::default(), Values::new(&first)).unwrap_err();
+        assert!(fail.what.contains("--allow-empty-policy"), "{}", fail.what);
         let fail = retain(&Plain::default(), Values::new(&set(NONE))).unwrap_err();
         assert!(fail.exit == Exit::Usage && fail.what.contains("--allow-empty-policy"), "{}", fail.what);
         let allowed = |setting: &'static Setting| match setting.var {
@@ -694,6 +723,7 @@ mod tests {
             ("RETAIN_LAST_WEEKLY", "x"),
             ("RETAIN_LAST_MONTHLY", "1.5"),
             ("BAK_ALLOW_EMPTY_POLICY", "x"),
+            ("BAK_RETAIN_FIRST", "x"),
             ("BAK_DELETE_INTERVAL", "5"),
             ("BAK_VS_WAIT_UNTIL_READY_TIMEOUT", "soon"),
         ];
