@@ -1,0 +1,239 @@
+{{/* What several templates need: names, labels, settings, and the parts of a pod. */}}
+
+{{- define "backup-ns.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{/* Names of CronJobs have 52 characters at most; some get a word behind this. */}}
+{{- define "backup-ns.fullname" -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- $name = ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) -}}
+{{- default $name .Values.fullnameOverride | trunc 44 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "backup-ns.serviceAccountName" -}}
+{{- $otherwise := ternary (include "backup-ns.fullname" .) "default" .Values.serviceAccount.create -}}
+{{- default $otherwise .Values.serviceAccount.name }}
+{{- end }}
+
+{{- define "backup-ns.image" -}}
+{{- $tag := default .Chart.AppVersion .Values.image.tag -}}
+{{- with .Values.image.digest }}{{ $.Values.image.repository }}@{{ . }}{{ else }}{{ .Values.image.repository }}:{{ $tag }}{{ end }}
+{{- end }}
+
+{{/* Labels of an object: (list $ "component"). */}}
+{{- define "backup-ns.labels" -}}
+{{- $root := index . 0 -}}
+{{ include "backup-ns.selectorLabels" . }}
+app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ $root.Release.Service }}
+app.kubernetes.io/part-of: backup-ns
+helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "backup-ns.selectorLabels" -}}
+{{- $root := index . 0 -}}
+app.kubernetes.io/name: {{ include "backup-ns.name" $root }}
+app.kubernetes.io/instance: {{ $root.Release.Name }}
+app.kubernetes.io/component: {{ index . 1 }}
+{{- end }}
+
+{{/* A value as the text of a variable; whole numbers never as 1e+06. */}}
+{{- define "backup-ns.text" -}}
+{{- if kindIs "float64" . }}{{ printf "%.0f" . }}{{ else }}{{ toString . }}{{ end }}
+{{- end }}
+
+{{/* All variables of the ConfigMap. `config` key by key: vsClassName is BAK_VS_CLASS_NAME. */}}
+{{- define "backup-ns.variables" -}}
+{{- $all := dict -}}
+{{- range $key, $value := .Values.config -}}
+{{- if not (kindIs "invalid" $value) -}}
+{{- $_ := set $all (printf "BAK_%s" (snakecase $key | upper)) (include "backup-ns.text" $value) -}}
+{{- end -}}
+{{- end -}}
+{{- range $key, $value := .Values.envData -}}
+{{- $_ := set $all $key (include "backup-ns.text" $value) -}}
+{{- end -}}
+{{- toYaml $all }}
+{{- end }}
+
+{{/* The text of one variable, or what it is otherwise: (list $ "BAK_…" "otherwise"). */}}
+{{- define "backup-ns.variable" -}}
+{{- $text := get (include "backup-ns.variables" (index . 0) | fromYaml) (index . 1) -}}
+{{- default (index . 2) $text }}
+{{- end }}
+
+{{/* Whether a variable says yes: "true" or nothing. */}}
+{{- define "backup-ns.is" -}}
+{{- $text := include "backup-ns.variable" (list (index . 0) (index . 1) "false") | lower -}}
+{{- if has $text (list "true" "yes" "on" "1" "t" "y") }}true{{ end }}
+{{- end }}
+
+{{/* flock, lease or none, as the program decides it. */}}
+{{- define "backup-ns.lock" -}}
+{{- $otherwise := ternary "flock" "none" (eq (include "backup-ns.is" (list . "BAK_FLOCK")) "true") -}}
+{{- include "backup-ns.variable" (list . "BAK_LOCK" $otherwise) }}
+{{- end }}
+
+{{/* The seconds of a time such as 1h30m. */}}
+{{- define "backup-ns.seconds" -}}
+{{- $units := dict "s" 1 "sec" 1 "secs" 1 "second" 1 "seconds" 1 "m" 60 "min" 60 "mins" 60 "minute" 60 "minutes" 60 "h" 3600 "hr" 3600 "hrs" 3600 "hour" 3600 "hours" 3600 "d" 86400 "day" 86400 "days" 86400 -}}
+{{- $sum := 0 -}}
+{{- range regexFindAll "[0-9]+ *[a-z]+" . -1 -}}
+{{- $number := regexFind "[0-9]+" . | int -}}
+{{- $sum = add $sum (mul $number (get $units (regexFind "[a-z]+" .) | default 0)) -}}
+{{- end -}}
+{{- $sum }}
+{{- end }}
+
+{{/* How long a backup may take to the end of its last wait, in seconds. */}}
+{{- define "backup-ns.deadline" -}}
+{{- $wait := 0 -}}
+{{- if ne (include "backup-ns.lock" .) "none" -}}
+{{- $wait = include "backup-ns.variable" (list . "BAK_FLOCK_TIMEOUT_SEC" "3600") | int -}}
+{{- end -}}
+{{- $dump := include "backup-ns.seconds" (include "backup-ns.variable" (list . "BAK_DUMP_TIMEOUT" "0s")) | int -}}
+{{- $ready := include "backup-ns.seconds" (include "backup-ns.variable" (list . "BAK_VS_WAIT_UNTIL_READY_TIMEOUT" "15m")) | int -}}
+{{- $busy := include "backup-ns.seconds" (include "backup-ns.variable" (list . "BAK_BUSY_TIMEOUT" "0s")) | int -}}
+{{- $hook := include "backup-ns.seconds" (include "backup-ns.variable" (list . "BAK_HOOK_TIMEOUT" "1m")) | int -}}
+{{- $hooks := 0 -}}
+{{- range list "BAK_HOOK_PRE" "BAK_HOOK_POST" -}}
+{{- if include "backup-ns.variable" (list $ . "") }}{{ $hooks = add $hooks $hook }}{{ end -}}
+{{- end -}}
+{{- $least := add $wait $dump $ready $busy $hooks -}}
+{{- $given := .Values.activeDeadlineSeconds | default 0 | int -}}
+{{- if and $given (le $given (int $least)) -}}
+{{- fail (printf "activeDeadlineSeconds is %d, but the wait for a lock, the dump, the hooks and the wait for the snapshot may take %d seconds: raise it, leave it empty, or lower their timeouts" $given (int $least)) -}}
+{{- end -}}
+{{- $given | default (add $least (ternary 0 7200 (gt $dump 0)) 600) }}
+{{- end }}
+
+{{/* Of a pod whose containers write nothing but to /tmp. */}}
+{{- define "backup-ns.podSecurity" -}}
+securityContext:
+  {{- toYaml .Values.podSecurityContext | nindent 2 }}
+{{- with .Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* Where a pod may run. */}}
+{{- define "backup-ns.scheduling" -}}
+{{- $where := dict -}}
+{{- range $key := list "priorityClassName" "schedulerName" "nodeSelector" "tolerations" -}}
+{{- with get $.Values $key }}{{ $_ := set $where $key . }}{{ end -}}
+{{- end -}}
+{{- with $where }}{{ toYaml . }}{{ end }}
+{{- end }}
+
+{{/* What every container of the program has: image, rights, and a /tmp for kubectl's cache. */}}
+{{- define "backup-ns.container" -}}
+image: {{ include "backup-ns.image" . }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
+securityContext:
+  {{- toYaml .Values.securityContext | nindent 2 }}
+resources:
+  {{- toYaml .Values.resources | nindent 2 }}
+{{- end }}
+
+{{/* Variables of every container. */}}
+{{- define "backup-ns.env" -}}
+- {name: TZ, value: {{ .Values.timeZone | quote }}}
+- {name: HOME, value: /tmp}
+{{- end }}
+
+{{/* Variables of what works on this namespace, behind those. */}}
+{{- define "backup-ns.namespaceEnv" -}}
+{{ include "backup-ns.env" . }}
+- name: BAK_NAMESPACE
+  valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
+{{- end }}
+
+{{/* Variables of a backup, behind those. */}}
+{{- define "backup-ns.backupEnv" -}}
+{{ include "backup-ns.namespaceEnv" . }}
+- name: BAK_LABEL_VS_POD
+  valueFrom: {fieldRef: {fieldPath: metadata.name}}
+{{- if eq (include "backup-ns.lock" .) "lease" }}
+- name: BAK_LOCK_NODE
+  valueFrom: {fieldRef: {fieldPath: spec.nodeName}}
+{{- end }}
+{{- end }}
+
+{{- define "backup-ns.envFrom" -}}
+- configMapRef: {name: {{ include "backup-ns.fullname" . }}-env}
+{{- with .Values.existingSecret }}
+- secretRef: {name: {{ . }}}
+{{- end }}
+{{- end }}
+
+{{/* A CronJob of the cluster part: (dict "root" $ "component" "prune" "schedule" "…" "args" (list …) "env" (dict …)). */}}
+{{- define "backup-ns.clusterCronJob" -}}
+{{- $name := printf "%s-%s" (include "backup-ns.fullname" .root) .component -}}
+{{- $cluster := .root.Values.cluster -}}
+apiVersion: batch/v1
+kind: CronJob
+metadata:
+  name: {{ $name }}
+  namespace: {{ .root.Release.Namespace }}
+  labels:
+    {{- include "backup-ns.labels" (list .root .component) | nindent 4 }}
+spec:
+  schedule: {{ .schedule | quote }}
+  timeZone: {{ .root.Values.timeZone | quote }}
+  concurrencyPolicy: Forbid
+  startingDeadlineSeconds: {{ .root.Values.startingDeadlineSeconds }}
+  successfulJobsHistoryLimit: {{ $cluster.successfulJobsHistoryLimit }}
+  failedJobsHistoryLimit: {{ $cluster.failedJobsHistoryLimit }}
+  jobTemplate:
+    spec:
+      backoffLimit: {{ $cluster.backoffLimit }}
+      activeDeadlineSeconds: {{ $cluster.activeDeadlineSeconds }}
+      template:
+        metadata:
+          labels:
+            {{- include "backup-ns.labels" (list .root .component) | nindent 12 }}
+        spec:
+          serviceAccountName: {{ $name }}
+          restartPolicy: Never
+          {{- include "backup-ns.podSecurity" .root | nindent 10 }}
+          {{- with include "backup-ns.scheduling" .root }}{{ . | nindent 10 }}{{ end }}
+          containers:
+            - name: backup-ns
+              {{- include "backup-ns.container" .root | nindent 14 }}
+              args: {{ toJson .args }}
+              env:
+                {{- include "backup-ns.env" .root | nindent 16 }}
+                {{- range $key, $value := .env }}
+                - {name: {{ $key }}, value: {{ include "backup-ns.text" $value | quote }}}
+                {{- end }}
+              volumeMounts: [{name: tmp, mountPath: /tmp}]
+          volumes: [{name: tmp, emptyDir: {}}]
+{{- end }}
+
+{{/* A ServiceAccount of the cluster part with its ClusterRoles: (list $ "component" (list "suffix of a ClusterRole" …)). */}}
+{{- define "backup-ns.clusterAccount" -}}
+{{- $root := index . 0 -}}
+{{- $component := index . 1 -}}
+{{- $name := include "backup-ns.fullname" $root -}}
+apiVersion: v1
+kind: ServiceAccount
+metadata:
+  name: {{ $name }}-{{ $component }}
+  namespace: {{ $root.Release.Namespace }}
+  labels:
+    {{- include "backup-ns.labels" (list $root $component) | nindent 4 }}
+{{- range index . 2 }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata:
+  name: {{ $name }}-{{ . }}
+  labels:
+    {{- include "backup-ns.labels" (list $root $component) | nindent 4 }}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: {{ $name }}-{{ . }}}
+subjects:
+  - {kind: ServiceAccount, name: {{ $name }}-{{ $component }}, namespace: {{ $root.Release.Namespace }}}
+{{- end }}
+{{- end }}
