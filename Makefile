@@ -1,7 +1,7 @@
 # Every target in one line: make help
 
 .DEFAULT_GOAL := help
-.PHONY: help all init build info check test watch bench soak demo cluster-up cluster-down kind-cluster-init clean
+.PHONY: help all init build info check test watch bench soak demo image manifests cluster-up cluster-down kind-cluster-init clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do printf '  %-18s %s\n' "$$name" "$$what"; done
@@ -23,10 +23,11 @@ info: ## Show versions, the binary's size and the crates it is made of
 check: init ## The quick loop: format, lints, shell, unit and command line tests
 	@cargo fmt --check
 	@cargo clippy --locked --all-targets --quiet -- -D warnings
-	@shellcheck -x tests/*.sh $$(find kind -name '*.sh')
+	@shellcheck -x tests/*.sh charts/*.sh $$(find kind -name '*.sh')
 	@cargo test --locked
 
 test: check ## All tests, those on a real PostgreSQL and a real cluster too
+	@tests/artifacts.sh
 	@cargo test --locked --test scripts --test faults -- --ignored
 	@tests/cluster.sh
 
@@ -46,6 +47,12 @@ soak: build ## Ten minutes of random faults on the cluster: each success restore
 
 demo: build ## A cluster, a database, a backup, and the proof that the snapshot holds it (DB=mariadb for the other)
 	@kind/demo/demo.sh
+
+image: ## Build the container image and load it into the cluster
+	@kind/image.sh load
+
+manifests: ## Render the chart into plain YAML for kubectl apply: target/manifests (NAMESPACE, DB)
+	@charts/manifests.sh
 
 cluster-up: ## A cluster to run on: yours, kind's, or a local one without Docker
 	@kind/cluster.sh up

@@ -54,6 +54,10 @@ app.kubernetes.io/component: {{ index . 1 }}
 {{- range $key, $value := .Values.envData -}}
 {{- $_ := set $all $key (include "backup-ns.text" $value) -}}
 {{- end -}}
+{{- /* Who speaks of locks by the older variable means that. */}}
+{{- if and (hasKey .Values.envData "BAK_FLOCK") (not (hasKey .Values.envData "BAK_LOCK")) -}}
+{{- $_ := unset $all "BAK_LOCK" -}}
+{{- end -}}
 {{- toYaml $all }}
 {{- end }}
 

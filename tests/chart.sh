@@ -1,0 +1,64 @@
+#!/bin/sh
+# The chart: helm lint, what it renders for each tests/chart/*.values.yaml against the golden file beside it, that against
+# the API of every Kubernetes in tests/schemas, and what it must refuse. UPDATE=1 writes the golden files anew.
+set -eu
+cd "$(dirname "$0")/.."
+tools=$(tests/tools.sh)
+PATH=$tools:$PATH
+chart=charts/backup-ns
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+fail() {
+	echo "chart: error: $*" >&2
+	exit 1
+}
+
+versions=$(printf '%s\n' tests/schemas/v*.json | sed 's|.*/v||; s|\.json$||')
+cases=0
+for values in tests/chart/*.values.yaml; do
+	golden=${values%.values.yaml}.golden.yaml
+	helm lint --strict --quiet --values "$values" "$chart" || fail "helm lint refuses $values"
+	helm template backup-ns "$chart" --namespace shop --values "$values" >"$work/rendered" || fail "$values is not rendered"
+	[ "${UPDATE-}" != 1 ] || cp "$work/rendered" "$golden"
+	diff -u "$golden" "$work/rendered" || fail "$values: not what $golden says; if it should be, UPDATE=1 tests/chart.sh"
+	for version in $versions; do
+		kubeconform -strict -kubernetes-version "$version" \
+			-schema-location 'tests/schemas/{{ .NormalizedKubernetesVersion }}.json' "$work/rendered" ||
+			fail "Kubernetes $version would refuse what $values makes"
+	done
+	cases=$((cases + 1))
+done
+
+# refuses WORDS ARGUMENT...: with these arguments the chart says WORDS and renders nothing.
+refuses() {
+	words=$1
+	shift
+	! helm template backup-ns "$chart" --namespace shop "$@" >"$work/rendered" 2>"$work/said" ||
+		fail "the chart takes $*"
+	grep -qF -- "$words" "$work/said" || fail "for $* it says: $(cat "$work/said")"
+	cases=$((cases + 1))
+}
+refuses "'/config/dbPostgres': value must be true"
+refuses "'/config/dbSkip': value must be true" --set config.dbPostgres=false
+refuses "additional properties 'dbPostgress' not allowed" --set config.dbSkip=true,config.dbPostgress=true
+refuses "additional properties 'scheduel' not allowed" --set config.dbSkip=true --set-string 'scheduel=@daily'
+refuses "'/schedule'" --set config.dbSkip=true --set-string 'schedule=0 0 * *'
+refuses "'/config/lock'" --set config.dbSkip=true,config.lock=semaphore
+refuses "'/config/dbPostgresPassword'" --set config.dbPostgres=true,config.dbPostgresPassword=literal
+refuses "'/envData/BAK_DB_MYSQL_PASSWORD'" --set config.dbMysql=true,envData.BAK_DB_MYSQL_PASSWORD=literal
+refuses "'/config/flockCount'" --set config.dbSkip=true --set-string config.flockCount=many
+refuses 'activeDeadlineSeconds is 4500' --set config.dbSkip=true,activeDeadlineSeconds=4500
+refuses "'/roleBinding/roleRef'" --set config.dbSkip=true,roleBinding.roleRef.name=x
+
+# Plain YAML is what the chart renders, without a word of Helm's.
+files=$(charts/manifests.sh)
+for file in $files; do
+	! grep -iq helm "$file" || fail "$file speaks of Helm"
+	for version in $versions; do
+		kubeconform -strict -kubernetes-version "$version" \
+			-schema-location 'tests/schemas/{{ .NormalizedKubernetesVersion }}.json' "$file" ||
+			fail "Kubernetes $version would refuse $file"
+	done
+	cases=$((cases + 1))
+done
+echo "chart: $cases passed, 0 failed"
