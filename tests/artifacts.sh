@@ -1,5 +1,6 @@
 #!/bin/sh
 # What is shipped beside the program, held to what will read it.
+# shellcheck disable=SC2013 # lines of one word
 set -eu
 cd "$(dirname "$0")/.."
 tools=$(tests/tools.sh)
@@ -70,3 +71,45 @@ echo "$sums" | while read -r sum archive; do
 		fail "the krew manifest does not have $archive with its checksum"
 done
 ! echo "$sums" | sed 1d | $release krew v0.2.0 backup-ns/backup-ns >/dev/null 2>&1 || fail "a krew manifest was made without an archive"
+
+# Alerts and dashboard: sound, of metrics that `status` prints, with a runbook for each alert.
+files=charts/backup-ns/files
+promtool check rules --lint=all --lint-fatal $files/rules.yaml >/dev/null || fail "the alert rules are not sound"
+promtool test rules tests/rules.yaml >/dev/null || fail "an alert does not fire and clear as tests/rules.yaml says"
+metrics='
+backup_ns_scheduled
+backup_ns_claim_exists
+backup_ns_snapshots
+backup_ns_newest_ready
+backup_ns_last_success_timestamp_seconds
+backup_ns_last_success_age_seconds
+backup_ns_restore_size_bytes
+backup_ns_dump_bytes
+backup_ns_dump_duration_seconds
+backup_ns_last_verified_timestamp_seconds
+backup_ns_last_verified_age_seconds
+backup_ns_overdue_snapshots
+backup_ns_orphaned_contents
+backup_ns_status_timestamp_seconds'
+for file in $files/rules.yaml $files/dashboard.json tests/rules.yaml; do
+	for metric in $(grep -o 'backup_ns_[a-z_]*' "$file" | sort -u); do
+		echo "$metrics" | grep -qx "$metric" || fail "$file asks for $metric, which status does not print"
+	done
+done
+for anchor in $(sed -n 's/.*operations\.md#//p' $files/rules.yaml); do
+	grep '^## ' docs/operations.md | tr -d '# ' | tr '[:upper:]' '[:lower:]' | grep -qx "$anchor" || fail "docs/operations.md has no $anchor"
+done
+for alert in $(sed -n 's/.*alert: //p' $files/rules.yaml); do
+	grep -q "operations\.md#$(echo "$alert" | tr '[:upper:]' '[:lower:]')\$" $files/rules.yaml || fail "$alert has no runbook of its own"
+	grep -q "\`$alert\`" docs/monitoring.md || fail "docs/monitoring.md does not tell of $alert"
+	grep -q "alertname=\"$alert\"" tests/rules.yaml || fail "tests/rules.yaml does not try $alert"
+done
+expressions=$(jq -er '.panels[].targets[].expr' $files/dashboard.json) || fail "dashboard.json has a panel without a query"
+echo "$expressions" | while read -r expression; do
+	promtool promql format --experimental "$expression" >/dev/null || fail "dashboard.json: this is no PromQL: $expression"
+done
+
+# kube-state-metrics looks at the labels that the program sets.
+for label in $(grep -o 'backup-ns\.sh/[a-z-]*' $files/kube-state-metrics.yaml | sort -u); do
+	grep -q "\"$label\"" src/core/labels.rs || fail "kube-state-metrics.yaml reads the label $label, which nobody sets"
+done

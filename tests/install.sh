@@ -12,6 +12,7 @@ need hyperfine hyperfine
 need setpriv util-linux
 need pkill procps
 need curl curl
+need jq jq
 [ -n "$(ls -d /usr/lib/postgresql/*/bin/initdb 2>/dev/null)" ] || missing="$missing postgresql"
 PATH=$PATH:/usr/sbin
 need mariadbd mariadb-server
