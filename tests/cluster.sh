@@ -17,6 +17,10 @@ if ! kind/cluster.sh up; then
 fi
 environment=$(kind/cluster.sh env)
 eval "$environment"
+# What users install is tested as they install it: by Helm, with the image of the Dockerfile.
+tools=$(tests/tools.sh)
+PATH=$PATH:$tools
+kind/image.sh load >/dev/null
 # Some of them stop parts of the cluster, so they take turns.
 cargo test --locked --test cluster -- --ignored --test-threads=1
 # Last, because it takes the cluster down: that nothing of the local one is left then.

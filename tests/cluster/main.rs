@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 mod by_hand;
+mod chart;
 mod databases;
 mod kit;
 mod objects;

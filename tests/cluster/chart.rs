@@ -1,0 +1,332 @@
+//! What users install: the image, the chart and the plain manifests, on the real cluster. Each Job runs in the image of the
+//! Dockerfile, under the ServiceAccount that the chart gives it.
+
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+
+use crate::kit::*;
+
+/// The name of every release here.
+const RELEASE: &str = "backup-ns";
+
+fn run_helm(args: &[&str]) -> Output {
+    Command::new("helm").args(args).current_dir(root()).output().expect("helm in the PATH; tests/tools.sh has it")
+}
+
+fn helm(args: &[&str]) -> String {
+    let output = run_helm(args);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "helm {args:?}: {said}{}", String::from_utf8_lossy(&output.stdout));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// A release of the chart in a namespace, with these values. Tries are for users; a test wants to see the first.
+fn helm_release(verb: &str, namespace: &str, values: &[&str]) -> String {
+    let mut args = vec![verb, RELEASE, "charts/backup-ns", "-n", namespace, "--set", "backoffLimit=0"];
+    for value in values {
+        args.extend(["--set", value]);
+    }
+    helm(&args)
+}
+
+fn install(tenant: &Tenant, values: &[&str]) {
+    let notes = helm_release("install", &tenant.namespace, values);
+    assert!(notes.contains("helm test backup-ns"), "{notes}");
+}
+
+/// A Job of a CronJob, now: whether it succeeded, and what its containers said.
+fn job(namespace: &str, cronjob: &str, name: &str) -> (bool, String) {
+    start_job(namespace, cronjob, name);
+    await_job(namespace, name)
+}
+
+fn start_job(namespace: &str, cronjob: &str, name: &str) {
+    kubectl(&["-n", namespace, "create", "job", name, &format!("--from=cronjob/{cronjob}")]);
+}
+
+fn log(namespace: &str, job: &str) -> String {
+    let args = ["-n", namespace, "logs", &format!("job/{job}"), "--all-containers", "--tail=-1"];
+    let output = kubectl_with(&args, "");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn await_job(namespace: &str, name: &str) -> (bool, String) {
+    let succeeded = until("the Job ends", 180, || {
+        let job: Value = serde_json::from_str(&kubectl(&["-n", namespace, "get", "job", name, "-o", "json"])).unwrap();
+        let conditions = job["status"]["conditions"].as_array()?.clone();
+        let is = |kind: &str| conditions.iter().any(|it| it["type"] == kind && it["status"] == "True");
+        if is("Complete") { Some(true) } else { is("Failed").then_some(false) }
+    });
+    (succeeded, log(namespace, name))
+}
+
+fn must(outcome: (bool, String)) -> String {
+    assert!(outcome.0, "{}", outcome.1);
+    outcome.1
+}
+
+/// Takes the rules of a Role or ClusterRole away, one after the other, and lets `misses` say what is missing then.
+fn each_rule_is_needed(namespace: &str, kind: &str, name: &str, mut misses: impl FnMut(usize, &Value)) {
+    let whole: Value = serde_json::from_str(&kubectl(&["-n", namespace, "get", kind, name, "-o", "json"])).unwrap();
+    let set = |rules: &Vec<Value>| {
+        let patch = json!({"rules": rules}).to_string();
+        kubectl(&["-n", namespace, "patch", kind, name, "--type=merge", "-p", &patch]);
+    };
+    let rules = whole["rules"].as_array().unwrap();
+    assert!(!rules.is_empty());
+    for (number, rule) in rules.iter().enumerate() {
+        let mut less = rules.clone();
+        less.remove(number);
+        set(&less);
+        misses(number, rule);
+    }
+    set(rules);
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn the_chart_backs_up_a_postgresql_with_just_its_role() {
+    let tenant = Tenant::small("chart", 256, |_| ());
+    let namespace = tenant.namespace.as_str();
+    install(&tenant, &["config.dbPostgres=true"]);
+    let said = helm(&["test", RELEASE, "-n", namespace, "--logs"]);
+    assert!(said.contains("Phase:          Succeeded") && said.contains("Dry run: nothing was changed"), "{said}");
+    assert!(tenant.snapshots().is_empty());
+
+    let said = must(job(namespace, RELEASE, "nightly"));
+    assert!(said.contains("Prepared ") && said.contains("(ready)"), "{said}");
+    let made = tenant.get(&["volumesnapshots"])["items"][0].clone();
+    assert_eq!(made["status"]["readyToUse"], true);
+    let labels = &made["metadata"]["labels"];
+    assert_eq!(labels["backup-ns.sh/type"], "cronjob");
+    assert!(labels["backup-ns.sh/pod"].as_str().unwrap().starts_with("nightly-"), "{labels}");
+    tenant.assert_unharmed();
+    // As a user without rights, who writes nowhere.
+    let pod = tenant.get(&["pods", "-l", "job-name=nightly"])["items"][0].clone();
+    assert_eq!(pod["spec"]["containers"][0]["securityContext"]["readOnlyRootFilesystem"], true);
+    assert_eq!(pod["spec"]["securityContext"]["runAsNonRoot"], true);
+
+    // Each rule is needed: without any one of them the backup says which it misses.
+    each_rule_is_needed(namespace, "role", RELEASE, |number, rule| {
+        // Slots are what the snapshots are asked for.
+        let (succeeded, said) = job(namespace, RELEASE, &format!("less-{number}"));
+        assert!(!succeeded, "{rule}");
+        assert!(said.contains("forbidden") && said.contains("grant the verb"), "{rule}: {said}");
+    });
+
+    // What was made stays, whatever becomes of the release.
+    let before = tenant.snapshots();
+    helm_release("upgrade", namespace, &["config.dbPostgres=true", "schedule=5 5 * * *", "config.lock=none"]);
+    let cronjob = tenant.get(&["cronjob", RELEASE]);
+    assert_eq!(cronjob["spec"]["schedule"], "5 5 * * *");
+    must(job(namespace, RELEASE, "upgraded"));
+    assert_eq!(tenant.snapshots().len(), before.len() + 1);
+    let before = tenant.snapshots();
+    helm(&["uninstall", RELEASE, "-n", namespace, "--wait"]);
+    assert_eq!(tenant.snapshots(), before);
+    let left = tenant.kubectl(&["get", "cronjob,role,rolebinding,serviceaccount,configmap", "-o", "name"]);
+    assert!(!left.contains(RELEASE), "{left}");
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn the_chart_backs_up_a_mariadb_under_the_restricted_standard_as_any_user() {
+    let tenant = Tenant::of("chart-mariadb", "mariadb.yaml");
+    let namespace = tenant.namespace.as_str();
+    kubectl(&["label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted"]);
+    // A stranger's uid, as clusters give that choose one for each namespace.
+    let values = ["config.dbMysql=true", "config.lock=none", "podSecurityContext.runAsUser=1000720000"];
+    install(&tenant, &values);
+    helm(&["test", RELEASE, "-n", namespace]);
+    must(job(namespace, RELEASE, "nightly"));
+    assert_eq!(tenant.get(&["volumesnapshots"])["items"][0]["status"]["readyToUse"], true);
+
+    // Where the standard is enforced, a hostPath is refused, and the Job says so.
+    helm_release("upgrade", namespace, &["config.dbMysql=true"]);
+    start_job(namespace, RELEASE, "refused");
+    until("the pod is refused", 60, || {
+        let events = tenant.kubectl(&["get", "events", "--field-selector=involvedObject.name=refused"]);
+        events.contains("violates PodSecurity \"restricted").then_some(())
+    });
+}
+
+/// The chart's restore test, under its own Role. What the backup leaves out it goes without.
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn the_chart_verifies_what_it_made() {
+    let tenant = Tenant::small("chart-verify", 256, |_| ());
+    let namespace = tenant.namespace.as_str();
+    let sql = "verify.sql=SELECT count(*) = 1000 FROM gate";
+    install(&tenant, &["config.dbPostgres=true", "config.lock=none", "verify.enabled=true", sql]);
+    must(job(namespace, RELEASE, "nightly"));
+    must(job(namespace, "backup-ns-verify", "weekly"));
+    let verified = tenant.get(&["volumesnapshots"])["items"][0]["metadata"]["labels"]["backup-ns.sh/verified"].clone();
+    assert!(verified.is_string(), "{verified}");
+    each_rule_is_needed(namespace, "role", "backup-ns-verify", |number, rule| {
+        let (succeeded, said) = job(namespace, "backup-ns-verify", &format!("less-{number}"));
+        // Events and the NetworkPolicy are more than a verification needs, and it says what it went without.
+        let optional = ["events", "networkpolicies"].iter().any(|it| rule["resources"].to_string().contains(it));
+        assert_eq!(succeeded, optional, "{rule}: {said}");
+    });
+}
+
+/// A namespace with a snapshot that is due and the newest, which stays.
+fn due(name: &str) -> (Tenant, String) {
+    let tenant = Tenant::volume(name);
+    let slots = json!("daily_weekly_monthly");
+    tenant.snapshot("old", &json!({"backup-ns.sh/retain": slots, "backup-ns.sh/delete-after": "2026-01-01"}));
+    tenant.snapshot("lost", &json!({"backup-ns.sh/retain": slots, "backup-ns.sh/daily": "2026-01-01"}));
+    // Moments are compared by the second.
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    tenant.snapshot("newest", &json!({"backup-ns.sh/retain": slots, "backup-ns.sh/daily": "2026-01-02"}));
+    let content = tenant.content("old");
+    (tenant, content)
+}
+
+fn content(name: &str) -> Option<Value> {
+    let output = kubectl_with(&["get", "volumesnapshotcontent", name, "-o", "json"], "");
+    output.status.success().then(|| serde_json::from_slice(&output.stdout).unwrap())
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn the_pruner_prunes_the_cluster_under_its_roles() {
+    let pruner = Tenant::empty("chart-cluster");
+    let namespace = pruner.namespace.as_str();
+    let (tenant, old) = due("chart-prune");
+    // ClusterRoles have no namespace to tell them apart.
+    let name = format!("fullnameOverride={namespace}");
+    let values = |more: &'static str| {
+        let set = [&name, "backup.enabled=false", "cluster.enabled=true", "cluster.prune.lastDaily=1", more];
+        set.map(str::to_string)
+    };
+    let release = |verb: &str, more: &'static str| {
+        let values = values(more);
+        helm_release(verb, namespace, &values.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    let cronjob = format!("{namespace}-prune");
+    let notes = release("install", "cluster.prune.destroyContents=false");
+    assert!(notes.contains(&cronjob), "{notes}");
+
+    // Without the right to destroy, the snapshot goes and its data stays.
+    let said = must(job(namespace, &cronjob, "timid"));
+    assert_eq!(tenant.snapshots(), ["lost", "newest"], "{said}");
+    assert!(content(&old).is_some(), "{said}");
+    let lost = tenant.get(&["volumesnapshot", "lost"]);
+    assert!(lost["metadata"]["labels"]["backup-ns.sh/delete-after"].is_string(), "marked by the same run: {lost}");
+
+    // With it, both go.
+    release("upgrade", "cluster.prune.destroyContents=true");
+    let lost = tenant.content("lost");
+    let due = "backup-ns.sh/delete-after=2026-01-01";
+    tenant.kubectl(&["label", "volumesnapshot", "lost", due, "--overwrite"]);
+    each_rule_is_needed(namespace, "clusterrole", &cronjob, |number, rule| {
+        let (succeeded, said) = job(namespace, &cronjob, &format!("less-{number}"));
+        assert!(!succeeded && said.contains("forbidden"), "{rule}: {said}");
+    });
+    assert_eq!(tenant.snapshots(), ["lost", "newest"]);
+    let said = must(job(namespace, &cronjob, "able"));
+    assert_eq!(tenant.snapshots(), ["newest"], "{said}");
+    until("its content goes", 30, || content(&lost).is_none().then_some(()));
+
+    // The labels of what stays reach its content.
+    let sync = format!("{namespace}-sync");
+    each_rule_is_needed(namespace, "clusterrole", &sync, |number, rule| {
+        let (succeeded, said) = job(namespace, &sync, &format!("sync-less-{number}"));
+        assert!(!succeeded && said.contains("forbidden"), "{rule}: {said}");
+    });
+    must(job(namespace, &sync, "sync"));
+    let newest = content(&tenant.content("newest")).unwrap();
+    assert_eq!(newest["metadata"]["labels"]["backup-ns.sh/pvc"], "data");
+
+    helm(&["uninstall", RELEASE, "-n", namespace, "--wait"]);
+    assert_eq!(tenant.snapshots(), ["newest"]);
+    kubectl(&["delete", "volumesnapshotcontent", &old]);
+}
+
+/// Two namespaces on one node with one lock: the second waits until the first is through.
+fn turns_are_taken(name: &str, values: &[&str]) {
+    let [first, second] = ["a", "b"].map(|which| Tenant::small(&format!("{name}-{which}"), 256, |_| ()));
+    let values = [&["config.dbPostgres=true", "config.flockCount=1"], values].concat();
+    for tenant in [&first, &second] {
+        install(tenant, &values);
+    }
+    let gate = first.gate();
+    start_job(&first.namespace, RELEASE, "nightly");
+    first.await_dump();
+    start_job(&second.namespace, RELEASE, "nightly");
+    until("the second waits and says for whom", 60, || {
+        let said = log(&second.namespace, "nightly");
+        (said.contains("waiting for") && said.contains("nightly-")).then_some(())
+    });
+    assert!(second.snapshots().is_empty());
+    drop(gate);
+    must(await_job(&first.namespace, "nightly"));
+    must(await_job(&second.namespace, "nightly"));
+    assert_eq!((first.snapshots().len(), second.snapshots().len()), (1, 1));
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn two_namespaces_take_turns_by_the_lock_files_of_their_node() {
+    let directory = format!("lockHostPath=/tmp/backup-ns-test-locks-{:x}", std::process::id());
+    turns_are_taken("flock", &[&directory]);
+    if is_local() {
+        std::fs::remove_dir_all(directory.trim_start_matches("lockHostPath=")).unwrap();
+    }
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn two_namespaces_take_turns_by_leases() {
+    let locks = format!("t-leases-{:x}", std::process::id());
+    let cluster = Tenant::empty("lease-cluster");
+    let set = format!("cluster.locks.namespace={locks}");
+    let parts =
+        ["backup.enabled=false", "cluster.enabled=true", "cluster.prune.enabled=false", "cluster.sync.enabled=false"];
+    helm_release("install", &cluster.namespace, &[&parts[..], &["cluster.locks.enabled=true", &set]].concat());
+    turns_are_taken("lease", &["config.lock=lease", &format!("config.lockNamespace={locks}")]);
+    // Nobody holds one any more, and nobody waits.
+    let leases: Value = serde_json::from_str(&kubectl(&["-n", &locks, "get", "leases", "-o", "json"])).unwrap();
+    let all = leases["items"].as_array().unwrap();
+    assert_eq!(all.len(), 1, "{leases}");
+    assert!(all[0]["spec"]["holderIdentity"].as_str().unwrap_or_default().is_empty(), "{leases}");
+    helm(&["uninstall", RELEASE, "-n", &cluster.namespace]);
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn plain_manifests_do_what_the_chart_does() {
+    let tenant = Tenant::small("plain", 256, |_| ());
+    let mut render = Command::new(root().join("charts/manifests.sh"));
+    let output = render.env("NAMESPACE", &tenant.namespace).env("DB", "postgres").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    kubectl(&["apply", "-f", root().join("target/manifests/namespace.yaml").to_str().unwrap()]);
+    must(job(&tenant.namespace, RELEASE, "nightly"));
+    assert_eq!(tenant.get(&["volumesnapshots"])["items"][0]["status"]["readyToUse"], true);
+
+    // The cluster's part goes into a namespace that it brings along; here that of the test.
+    let cluster = root().join("target/manifests/cluster.yaml");
+    let cluster = std::fs::read_to_string(cluster).unwrap().replacen("---", "", 1);
+    let (_, cluster) = cluster.split_once("metadata: {name: backup-ns}").unwrap();
+    let (tenant, old) = due("plain-prune");
+    let cluster = cluster.replace("namespace: backup-ns", &format!("namespace: {}", tenant.namespace));
+    let cluster = cluster.replace("name: backup-ns-", &format!("name: {}-", tenant.namespace));
+    let applied = kubectl_with(&["apply", "-f", "-"], &cluster);
+    assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
+    must(job(&tenant.namespace, &format!("{}-prune", tenant.namespace), "prune"));
+    assert_eq!(tenant.snapshots(), ["lost", "newest"]);
+    assert!(content(&old).is_none());
+    let deleted = kubectl_with(&["delete", "-f", "-"], &cluster);
+    assert!(deleted.status.success(), "{}", String::from_utf8_lossy(&deleted.stderr));
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn the_image_is_kubectl_and_little_more() {
+    let archive = root().join("target/image/image.tar");
+    let (_, kubectl) = programs();
+    let [image, kubectl] = [archive, kubectl].map(|path| path.metadata().unwrap().len());
+    assert!(image > kubectl && image - kubectl <= 8_000_000, "kubectl and {} bytes", image - kubectl);
+}
