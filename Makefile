@@ -28,6 +28,7 @@ check: init ## The quick loop: format, lints, shell, unit and command line tests
 
 test: check ## All tests, those on a real PostgreSQL and a real cluster too
 	@tests/artifacts.sh
+	@tests/chart.sh
 	@cargo test --locked --test scripts --test faults -- --ignored
 	@tests/cluster.sh
 

@@ -20,7 +20,8 @@ eval "$environment"
 # What users install is tested as they install it: by Helm, with the image of the Dockerfile.
 tools=$(tests/tools.sh)
 PATH=$PATH:$tools
-kind/image.sh load >/dev/null
+kind/image.sh load >/dev/null ||
+	echo "cluster: the tests of what runs in pods will fail, unless the image is there already" >&2
 # Some of them stop parts of the cluster, so they take turns.
 cargo test --locked --test cluster -- --ignored --test-threads=1
 # Last, because it takes the cluster down: that nothing of the local one is left then.

@@ -280,7 +280,7 @@ fn info_tells_of_the_database_its_dump_and_its_volume() {
 
 /// A kubectl that does `instead` with the stream of a file, and everything else as ever. `$real` is the real one.
 fn kubectl_that(dir: &Path, instead: &str) -> String {
-    let (_, real) = programs();
+    let real = real_kubectl();
     let script = format!(
         "#!/bin/sh\nreal='{}'\ncase \" $* \" in *' -- tail -c '*)\n{instead}\n;; esac\nexec \"$real\" \"$@\"\n",
         real.display()

@@ -1,7 +1,7 @@
 //! What users install: the image, the chart and the plain manifests, on the real cluster. Each Job runs in the image of the
 //! Dockerfile, under the ServiceAccount that the chart gives it.
 
-use std::process::{Command, Output};
+use std::process::Command;
 
 use serde_json::{Value, json};
 
@@ -9,17 +9,6 @@ use crate::kit::*;
 
 /// The name of every release here.
 const RELEASE: &str = "backup-ns";
-
-fn run_helm(args: &[&str]) -> Output {
-    Command::new("helm").args(args).current_dir(root()).output().expect("helm in the PATH; tests/tools.sh has it")
-}
-
-fn helm(args: &[&str]) -> String {
-    let output = run_helm(args);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "helm {args:?}: {said}{}", String::from_utf8_lossy(&output.stdout));
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
 
 /// A release of the chart in a namespace, with these values. Tries are for users; a test wants to see the first.
 fn helm_release(verb: &str, namespace: &str, values: &[&str]) -> String {
@@ -326,7 +315,43 @@ fn plain_manifests_do_what_the_chart_does() {
 #[ignore = "needs a cluster: make test"]
 fn the_image_is_kubectl_and_little_more() {
     let archive = root().join("target/image/image.tar");
-    let (_, kubectl) = programs();
-    let [image, kubectl] = [archive, kubectl].map(|path| path.metadata().unwrap().len());
+    let [image, kubectl] = [archive, real_kubectl()].map(|path| path.metadata().unwrap().len());
     assert!(image > kubectl && image - kubectl <= 8_000_000, "kubectl and {} bytes", image - kubectl);
+}
+
+/// The blocks of README's section on it, as they are written, but for the namespace's name; then the night itself.
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn the_way_of_the_readme_from_nothing_to_a_nightly_backup() {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let (_, section) = readme.split_once("\n## Every night\n").unwrap();
+    let (section, _) = section.split_once("\n## ").unwrap();
+    let blocks: Vec<&str> = section.split("```sh\n").skip(1).map(|block| block.split("```").next().unwrap()).collect();
+    assert_eq!(blocks.len(), 2);
+    let tenant = Tenant { namespace: format!("t-nightly-{:x}", std::process::id()) };
+    let _cluster = Tenant { namespace: "backup-ns".into() };
+    let script = format!("set -eu\n{}", blocks.concat()).replace("shop", &tenant.namespace);
+    let bin = std::path::Path::new(env!("CARGO_BIN_EXE_backup-ns")).parent().unwrap();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let output = Command::new("sh").arg("-c").arg(&script).current_dir(root()).env("PATH", path).output().unwrap();
+    let [stdout, stderr] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    assert!(output.status.success(), "{stdout}{stderr}");
+    assert!(stdout.contains("adhoc") && stdout.contains("true"), "{stdout}");
+    assert_eq!(tenant.snapshots().len(), 1);
+
+    let cronjob = tenant.get(&["cronjob", RELEASE]);
+    assert_eq!((&cronjob["spec"]["schedule"], &cronjob["spec"]["suspend"]), (&json!("0 0 * * *"), &json!(false)));
+    tenant.kubectl(&["patch", "cronjob", RELEASE, "--type=merge", "-p", r#"{"spec": {"schedule": "* * * * *"}}"#]);
+    until("a night falls, and its backup is ready", 120, || {
+        let nightly = [
+            "get",
+            "volumesnapshots",
+            "-l",
+            "backup-ns.sh/type=cronjob",
+            "-o",
+            "jsonpath={.items[*].status.readyToUse}",
+        ];
+        tenant.kubectl(&nightly).contains("true").then_some(())
+    });
+    helm(&["uninstall", RELEASE, "-n", "backup-ns"]);
 }

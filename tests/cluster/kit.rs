@@ -471,9 +471,20 @@ impl Drop for Class {
     }
 }
 
-/// Where the built binary and kubectl lie, to be mounted into a pod.
-pub fn programs() -> (PathBuf, PathBuf) {
+/// The image of the Dockerfile, by the name that the chart has for it; `kind/image.sh load` makes it.
+pub const IMAGE: &str = concat!("ghcr.io/backup-ns/backup-ns:", env!("CARGO_PKG_VERSION"));
+
+/// The real kubectl.
+pub fn real_kubectl() -> PathBuf {
     let path = std::env::var("PATH").unwrap();
     let kubectl = path.split(':').map(|dir| Path::new(dir).join("kubectl")).find(|path| path.exists()).unwrap();
-    (PathBuf::from(env!("CARGO_BIN_EXE_backup-ns")), kubectl.canonicalize().unwrap())
+    kubectl.canonicalize().unwrap()
+}
+
+/// Runs Helm in the project's folder, which must succeed; its stdout.
+pub fn helm(args: &[&str]) -> String {
+    let output = Command::new("helm").args(args).current_dir(root()).output();
+    let output = output.expect("helm in the PATH; tests/tools.sh has it");
+    assert!(output.status.success(), "helm {args:?}: {}{}", text(&output.stderr), text(&output.stdout));
+    text(&output.stdout)
 }

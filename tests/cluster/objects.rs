@@ -1,6 +1,5 @@
 //! `list`, `delete` and `adhoc` on real snapshots, and a real CronJob.
 
-use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -132,12 +131,8 @@ fn what_a_person_names_goes_with_its_data_unless_it_is_the_last() {
     }
 }
 
-/// A suspended CronJob whose container runs this program with these arguments, as the account of the README.
+/// A suspended CronJob whose container runs this program with these arguments, as the chart's account.
 fn cronjob(tenant: &Tenant, name: &str, args: &[&str], change: impl Fn(&mut Value)) {
-    let (binary, kubectl) = programs();
-    let command = [&["/programs/backup-ns"], args].concat();
-    let mount = |name: &str, path: &str| json!({"name": name, "mountPath": path, "readOnly": true});
-    let file = |name: &str, path: &Path| json!({"name": name, "hostPath": {"path": path, "type": "File"}});
     let mut cronjob = json!({
         "apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": name},
         "spec": {"schedule": "0 3 * * *", "suspend": true, "jobTemplate": {
@@ -145,15 +140,11 @@ fn cronjob(tenant: &Tenant, name: &str, args: &[&str], change: impl Fn(&mut Valu
             "spec": {"backoffLimit": 0, "template": {"spec": {
                 "serviceAccountName": "backup-ns", "restartPolicy": "Never",
                 "containers": [{
-                    "name": "backup-ns", "image": "postgres:15", "imagePullPolicy": "IfNotPresent",
-                    "command": command,
+                    "name": "backup-ns", "image": IMAGE, "imagePullPolicy": "IfNotPresent", "args": args,
                     "env": [
                         {"name": "BAK_LABEL_VS_TYPE", "value": "cronjob"}, {"name": "BAK_DB_POSTGRES", "value": "true"},
-                        {"name": "PATH", "value": "/programs:/usr/bin:/bin"},
                     ],
-                    "volumeMounts": [mount("binary", "/programs/backup-ns"), mount("kubectl", "/programs/kubectl")],
                 }],
-                "volumes": [file("binary", &binary), file("kubectl", &kubectl)],
             }}},
         }},
     });
@@ -161,24 +152,18 @@ fn cronjob(tenant: &Tenant, name: &str, args: &[&str], change: impl Fn(&mut Valu
     apply(&tenant.namespace, &cronjob);
 }
 
-/// The account that makes backups, with the README's Role.
+/// The account that makes backups, with the chart's Role.
 fn account(tenant: &Tenant) {
-    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
-    let role = readme.split("```yaml\n").skip(1).find(|block| block.contains("kind: Role")).unwrap();
-    let role = role.split("```").next().unwrap();
-    let applied = kubectl_with(&["-n", &tenant.namespace, "apply", "-f", "-"], role);
+    let namespace = format!("--namespace={}", tenant.namespace);
+    let parts = ["--show-only=templates/serviceaccount.yaml", "--show-only=templates/role.yaml"];
+    let template = ["template", "backup-ns", "charts/backup-ns", "--set=config.dbPostgres=true", &namespace];
+    let applied = kubectl_with(&["apply", "-f", "-"], &helm(&[&template[..], &parts].concat()));
     assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
-    tenant.kubectl(&["create", "serviceaccount", "backup-ns"]);
-    let account = format!("--serviceaccount={}:backup-ns", tenant.namespace);
-    tenant.kubectl(&["create", "rolebinding", "backup-ns", "--role=backup-ns", &account]);
 }
 
 #[test]
 #[ignore = "needs a cluster: make test"]
 fn the_backup_cronjob_runs_now_and_its_log_and_exit_code_are_ours() {
-    if !is_local() {
-        return;
-    }
     let tenant = Tenant::small("adhoc", 256, |_| ());
     account(&tenant);
     let adhoc = |args: &[&str]| tenant.run(&[&["adhoc"], args].concat(), |_| ());

@@ -101,7 +101,7 @@ fn labels_marks_and_data_go_one_after_the_other() {
 #[ignore = "needs a cluster: make test"]
 fn a_pruner_that_is_killed_between_the_halves_of_a_deletion_is_finished_by_the_next() {
     let bin = tempfile::tempdir().unwrap();
-    let (_, real) = programs();
+    let real = real_kubectl();
     let stuck = format!(
         "#!/bin/sh\ncase \"$*\" in *' patch volumesnapshotcontents'*) : >{0}/there; exec sleep 60 ;; esac\nexec {1} \"$@\"\n",
         bin.path().display(),

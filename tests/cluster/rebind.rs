@@ -127,7 +127,7 @@ impl Fake {
     /// At a call with these words it runs `script` first, in a directory of its own; there `kubectl` is the real one.
     fn new(call: &str, script: &str) -> Fake {
         let dir = tempfile::tempdir().unwrap();
-        let (at, real) = (dir.path().display(), programs().1);
+        let (at, real) = (dir.path().display(), real_kubectl());
         let real = real.display();
         let text = format!(
             "#!/bin/sh\nkubectl() {{ {real} \"$@\"; }}\ncase \"$*\" in *'{call}'*) cd {at}; {script} ;; esac\nexec {real} \"$@\"\n"

@@ -106,27 +106,19 @@ fn a_run_that_is_tried_again_goes_on_with_its_snapshot() {
 #[test]
 #[ignore = "needs a cluster: make test"]
 fn a_job_that_is_retried_goes_on_with_the_snapshot_of_its_first_try() {
-    if !is_local() {
-        return;
-    }
     let tenant = Tenant::small("job", 256, |_| ());
     let slow = Class::new("job", &json!({"ready-after": "20s"}));
     let rights = ["create", "rolebinding", "all", "--clusterrole=cluster-admin"];
     tenant.kubectl(&[&rights[..], &[&format!("--serviceaccount={}:default", tenant.namespace)]].concat());
-    let (binary, kubectl) = programs();
-    let mount = |name: &str, path: &str| json!({"name": name, "mountPath": path, "readOnly": true});
-    let file = |name: &str, path: &std::path::Path| json!({"name": name, "hostPath": {"path": path, "type": "File"}});
     let job = json!({
         "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "backup"},
         "spec": {"backoffLimit": 3, "template": {"spec": {
             "restartPolicy": "Never",
             "containers": [{
-                "name": "backup-ns", "image": "postgres:15", "imagePullPolicy": "IfNotPresent",
-                "command": ["/programs/backup-ns", "create", "--db-postgres", "--vs-wait-until-ready-timeout=8s"],
-                "env": [{"name": "PATH", "value": "/programs:/usr/bin:/bin"}, {"name": "BAK_VS_CLASS_NAME", "value": slow.0}],
-                "volumeMounts": [mount("binary", "/programs/backup-ns"), mount("kubectl", "/programs/kubectl")],
+                "name": "backup-ns", "image": IMAGE, "imagePullPolicy": "IfNotPresent",
+                "args": ["create", "--db-postgres", "--vs-wait-until-ready-timeout=8s"],
+                "env": [{"name": "BAK_VS_CLASS_NAME", "value": slow.0}],
             }],
-            "volumes": [file("binary", &binary), file("kubectl", &kubectl)],
         }}},
     });
     apply(&tenant.namespace, &job);
