@@ -301,7 +301,7 @@ fn plain_manifests_do_what_the_chart_does() {
     let (_, cluster) = cluster.split_once("metadata: {name: backup-ns}").unwrap();
     let (tenant, old) = due("plain-prune");
     let cluster = cluster.replace("namespace: backup-ns", &format!("namespace: {}", tenant.namespace));
-    let cluster = cluster.replace("name: backup-ns-", &format!("name: {}-", tenant.namespace));
+    let cluster = cluster.replace("backup-ns-", &format!("{}-", tenant.namespace));
     let applied = kubectl_with(&["apply", "-f", "-"], &cluster);
     assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
     must(job(&tenant.namespace, &format!("{}-prune", tenant.namespace), "prune"));
