@@ -2,27 +2,92 @@
 //! mean is the configuration's.
 
 use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
 
-use clap::builder::StyledStr;
-use clap::{Arg, ArgAction, ArgMatches, Command, Id};
+use clap::builder::{PossibleValue, StringValueParser, StyledStr, TypedValueParser};
+use clap::{Arg, ArgAction, ArgMatches, Command, Id, ValueHint};
 
 use crate::config::{self, Origin, Plain};
 use crate::core::engine::Engine;
 use crate::exit;
 use crate::settings::{self, CREATE, GLOBAL, RESTORE, RETAIN, SWEEP, Setting, VERIFY};
 
+/// The name of the program as a plugin of kubectl, and that of the program which kubectl asks to complete it
+/// (<https://kubernetes.io/docs/tasks/extend-kubectl/kubectl-plugins/>).
+const PLUGIN: &str = "kubectl-backup_ns";
+const COMPLETES_PLUGIN: &str = "kubectl_complete-backup_ns";
+
+/// As what the program was called.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Called {
+    /// As itself, under whatever name.
+    Itself,
+    /// As a plugin of kubectl.
+    Plugin,
+    /// To complete the plugin's command line.
+    ToComplete,
+}
+
+/// As what the program was called, by the first word of its command line.
+pub fn called(program: Option<OsString>) -> Called {
+    let name = program.as_deref().map(Path::new).and_then(Path::file_name).and_then(OsStr::to_str);
+    match name {
+        Some(PLUGIN) => Called::Plugin,
+        Some(COMPLETES_PLUGIN) => Called::ToComplete,
+        _ => Called::Itself,
+    }
+}
+
 /// The whole command line.
 pub fn command() -> Command {
+    let controller = Command::new("controller")
+        .hide(true)
+        .subcommand_required(true)
+        .subcommand(sync("syncMetadataToVsc"))
+        .after_help(after("  backup-ns sync-metadata-to-vsc"));
+    shown().subcommand(controller)
+}
+
+/// The same as kubectl's plugin, which is called `kubectl backup-ns`.
+pub fn plugin() -> Command {
+    fn renamed(command: Command) -> Command {
+        let line = |line: &str| match line.trim_start().starts_with('#') {
+            true => line.to_string(),
+            false => line.replace("backup-ns ", "kubectl backup-ns "),
+        };
+        let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        let after: Vec<String> = after.lines().map(line).collect();
+        command.after_help(after.join("\n")).mut_subcommands(renamed)
+    }
+    renamed(command()).bin_name("kubectl backup-ns")
+}
+
+/// The command line without the names that are there for those alone who know them from the older tool.
+pub fn shown() -> Command {
     let global = [
         word("context", "NAME", "kubeconfig context [default: the current one]"),
         word("kubeconfig", "FILE", "kubeconfig file [default: as kubectl's]"),
-        word("output", "FORMAT", "text or json; for lists table, wide, json, yaml or name").short('o'),
+        word("output", "FORMAT", "text or json; for lists table, wide, json, yaml or name")
+            .short('o')
+            .value_parser(Words(config::outputs().into_iter().collect()))
+            .hide_possible_values(true),
         switch("verbose", "log every kubectl call").short('v'),
     ];
     Command::new("backup-ns")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Application-consistent backups of a Kubernetes namespace: dump, prove, flush, snapshot")
-        .after_help(exit::HELP)
+        .after_help(after(
+            "  # Back up the database of deployment/app-base in the namespace shop, volume `data`
+  backup-ns create -n shop --db-postgres
+
+  # What there is, and the proof that the newest can be restored
+  backup-ns list -n shop
+  backup-ns verify -n shop
+
+  # What each setting is, and where it comes from
+  backup-ns env",
+        ))
         .subcommand_required(true)
         .arg_required_else_help(true)
         .max_term_width(120)
@@ -31,14 +96,17 @@ pub fn command() -> Command {
         .subcommands(recovery())
         .subcommands(Engine::ALL.map(by_hand))
         .subcommands(upkeep())
+        .subcommands(comfort())
 }
 
 /// A command with what it does in a line, in full, and in examples.
 fn one(name: &'static str, about: &'static str, more: &str, examples: &str) -> Command {
-    Command::new(name)
-        .about(about)
-        .long_about(format!("{about}.\n\n{more}"))
-        .after_help(format!("Examples:\n{examples}\n\n{}", exit::HELP))
+    Command::new(name).about(about).long_about(format!("{about}.\n\n{more}")).after_help(after(examples))
+}
+
+/// What stands behind every help.
+fn after(examples: &str) -> String {
+    format!("Examples:\n{examples}\n\n{}", exit::HELP)
 }
 
 /// What makes and prunes backups.
@@ -189,22 +257,43 @@ fn recovery() -> [Command; 5] {
 /// The pieces of a backup by hand.
 fn by_hand(engine: Engine) -> Command {
     let name = engine.command();
-    let piece = |piece: &'static str, about: &'static str, more: &str| {
-        one(piece, about, more, &format!("  backup-ns {name} {piece} -n shop"))
+    let piece = |piece: &'static str, about: &'static str, more: &str, examples: &str| {
+        one(piece, about, more, &examples.replace("ENGINE", &format!("backup-ns {name}")))
             .args(settings::by_hand(engine.setting(), piece).map(flag))
     };
     Command::new(name)
         .about(format!("The pieces of a backup of {engine} by hand: dump, restore, download-dump, shell, info"))
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .after_help(exit::HELP)
+        .after_help(after(&format!(
+            "  # What is there, and how old the dump is
+  backup-ns {name} info -n shop
+
+  # A dump now, and a copy of it on this machine
+  backup-ns {name} dump -n shop
+  backup-ns {name} download-dump -n shop"
+        )))
         .subcommands([
-            piece("dump", "Dump into the dump file, and prove it", "As create does it, without a snapshot. The proof is noted on the claim."),
+            piece(
+                "dump",
+                "Dump into the dump file, and prove it",
+                "As create does it, without a snapshot. The proof is noted on the claim.",
+                "  # Before a migration that may go wrong
+  ENGINE dump -n shop
+
+  # What would be run in the container
+  ENGINE dump -n shop --dry-run",
+            ),
             piece(
                 "restore",
                 "Load the dump file into the database",
                 "Only a proven dump is loaded. The load stops at the first error; what becomes of the database then is said \
                  beforehand.",
+                "  # The dump that lies on the volume, into the database that runs
+  ENGINE restore -n shop
+
+  # In a script, where nobody answers
+  ENGINE restore -n shop --yes",
             )
             .arg(switch("yes", "do not ask").short('y'))
             .arg(switch("force", "do not ask, and load even what could not be tried first")),
@@ -213,29 +302,42 @@ fn by_hand(engine: Engine) -> Command {
                 "Copy the dump file to this machine",
                 "What was broken off is resumed by the same call. The file gets its name only when its size and SHA-256 are those \
                  of the dump.",
+                "  # Under its own name, into this directory
+  ENGINE download-dump -n shop
+
+  # As another file, and a look into it
+  ENGINE download-dump -n shop shop.sql.gz
+  gzip -dc shop.sql.gz | head",
             )
             .alias("downloadDump")
             .arg(position("FILE", "where to, a file or a directory [default: the dump file's own name, here]"))
             .arg(switch("force", "replace FILE even if it is another")),
-            piece("shell", "Open the database's own client", "In the database's container, with its credentials. Ends with its exit code."),
-            piece("info", "Show version, sizes, biggest tables, and the age of the dump", "Nothing is changed."),
+            piece(
+                "shell",
+                "Open the database's own client",
+                "In the database's container, with its credentials. Ends with its exit code.",
+                "  # Look round
+  ENGINE shell -n shop
+
+  # One statement
+  echo 'SELECT count(*) FROM orders;' | ENGINE shell -n shop",
+            ),
+            piece(
+                "info",
+                "Show version, sizes, biggest tables, and the age of the dump",
+                "Nothing is changed.",
+                "  ENGINE info -n shop
+
+  # For a script
+  ENGINE info -n shop -o json",
+            ),
         ])
 }
 
 /// What keeps an installation in order.
-fn upkeep() -> [Command; 4] {
-    let sync = |name| {
-        one(
-            name,
-            "Copy the labels and annotations of snapshots to their stored data",
-            "In every namespace that you may see, or in one with -n: all of ours, to the VolumeSnapshotContent, so that stored \
-             data can be told apart when the namespace is gone. What was taken away is taken away there, too.",
-            "  backup-ns sync-metadata-to-vsc",
-        )
-    };
+fn upkeep() -> [Command; 3] {
     [
         sync("sync-metadata-to-vsc"),
-        Command::new("controller").hide(true).subcommand_required(true).subcommand(sync("syncMetadataToVsc")),
         one(
             "locks",
             "Let everyone on this node use its lock files",
@@ -250,14 +352,101 @@ fn upkeep() -> [Command; 4] {
             "env",
             "Show the effective configuration, and where each value comes from",
             "Passwords and hooks are masked. Nothing is asked of the cluster.",
-            "  backup-ns env",
+            "  backup-ns env
+
+  # With the flag and the meaning of each
+  backup-ns env -o wide
+
+  # Whether a ConfigMap's values are sound
+  BAK_LABEL_VS_RETAIN=daily_weekly_monthly BAK_FLOCK=true backup-ns env",
         )
         .args(settings::each().filter(|setting| GLOBAL.iter().all(|global| global != *setting)).map(flag)),
     ]
 }
 
+fn sync(name: &'static str) -> Command {
+    one(
+        name,
+        "Copy the labels and annotations of snapshots to their stored data",
+        "In every namespace that you may see, or in one with -n: all of ours, to the VolumeSnapshotContent, so that stored \
+         data can be told apart when the namespace is gone. What was taken away is taken away there, too.",
+        "  backup-ns sync-metadata-to-vsc
+
+  # One namespace, without changing anything
+  backup-ns sync-metadata-to-vsc -n shop --dry-run",
+    )
+}
+
+/// What makes the program at home in a shell.
+fn comfort() -> [Command; 2] {
+    [
+        one(
+            "completion",
+            "Print the script that makes a shell complete commands, flags and values",
+            "The script completes `backup-ns`. To complete `kubectl backup-ns`, kubectl 1.26 and newer asks a program in the PATH \
+             that is named kubectl_complete-backup_ns; a link of that name to this program is one.",
+            "  # bash: put this into ~/.bashrc
+  source <(backup-ns completion bash)
+
+  # zsh: put this into ~/.zshrc, behind compinit
+  source <(backup-ns completion zsh)
+
+  # fish: once
+  backup-ns completion fish >~/.config/fish/completions/backup-ns.fish
+
+  # PowerShell: put this into $PROFILE
+  backup-ns completion powershell | Out-String | Invoke-Expression
+
+  # kubectl's plugin, in any shell that completes kubectl: once
+  ln -s \"$(command -v kubectl-backup_ns)\" ~/.local/bin/kubectl_complete-backup_ns",
+        )
+        .arg(position("SHELL", "the shell").required(true).value_parser(SHELLS)),
+        one(
+            "man",
+            "Print the manual page, or write the pages of all commands into a directory",
+            "They say what --help says.",
+            "  # Read it
+  backup-ns man | man -l -
+
+  # For good: man backup-ns-create
+  backup-ns man ~/.local/share/man/man1",
+        )
+        .arg(position("DIRECTORY", "where to; it is made if it is not there [default: only the main page, to stdout]")),
+    ]
+}
+
+/// The shells that can be completed in.
+pub const SHELLS: [&str; 4] = ["bash", "zsh", "fish", "powershell"];
+
+/// Any text, and the words that a shell may complete there; whether a text fits is the configuration's to say.
+#[derive(Clone)]
+struct Words(Vec<&'static str>);
+
+impl TypedValueParser for Words {
+    type Value = String;
+
+    fn parse_ref(&self, command: &Command, arg: Option<&Arg>, text: &OsStr) -> Result<String, clap::Error> {
+        StringValueParser::new().parse_ref(command, arg, text)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(self.0.iter().map(PossibleValue::new)))
+    }
+}
+
+/// What a shell completes where a value of this name is wanted, if no words are known.
+fn hint(value: &str) -> ValueHint {
+    match value {
+        "FILE" => ValueHint::FilePath,
+        "DIR" | "DIRECTORY" => ValueHint::DirPath,
+        "COMMAND" => ValueHint::CommandString,
+        // Else shells take what they do not know for a file.
+        _ => ValueHint::Other,
+    }
+}
+
 fn word(name: &'static str, value: &'static str, help: &'static str) -> Arg {
-    Arg::new(name).long(name).value_name(value).help(help)
+    Arg::new(name).long(name).value_name(value).value_hint(hint(value)).help(help)
 }
 
 fn switch(name: &'static str, help: impl Into<StyledStr>) -> Arg {
@@ -265,7 +454,7 @@ fn switch(name: &'static str, help: impl Into<StyledStr>) -> Arg {
 }
 
 fn position(name: &'static str, help: &'static str) -> Arg {
-    Arg::new(name).value_name(name).help(help)
+    Arg::new(name).value_name(name).value_hint(hint(name)).help(help)
 }
 
 fn flag(setting: &'static Setting) -> Arg {
@@ -275,10 +464,15 @@ fn flag(setting: &'static Setting) -> Arg {
         .value_name(setting.value)
         .help(format!("{}{default} [{}]", setting.help, setting.var));
     let arg = if setting.var == "BAK_NAMESPACE" { arg.short('n') } else { arg };
+    let arg = if setting.choices.is_empty() {
+        arg
+    } else {
+        arg.value_parser(Words(setting.choices.to_vec())).hide_possible_values(true)
+    };
     if setting.is_switch() {
         arg.num_args(0..=1).require_equals(true).default_missing_value("true")
     } else {
-        arg.allow_hyphen_values(true)
+        arg.allow_hyphen_values(true).value_hint(hint(setting.value))
     }
 }
 
@@ -321,6 +515,48 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         command().debug_assert();
+    }
+
+    /// Every command and all below it, hidden ones too.
+    fn walk(command: &Command) -> Vec<&Command> {
+        std::iter::once(command).chain(command.get_subcommands().flat_map(walk)).collect()
+    }
+
+    #[test]
+    fn every_help_has_examples_and_exit_codes() {
+        for (mut command, is_plugin) in [(command(), false), (plugin(), true)] {
+            command = command.disable_help_subcommand(true);
+            command.build();
+            let all = walk(&command);
+            assert!(all.len() > 25 && all.iter().any(|command| command.get_name() == "syncMetadataToVsc"));
+            for command in all {
+                let help = command.clone().render_long_help().to_string();
+                let (_, after) = help.split_once("\nExamples:\n").unwrap_or_else(|| panic!("no examples: {help}"));
+                let (examples, codes) = after.split_once("\n\nExit codes:\n").unwrap_or_else(|| panic!("{help}"));
+                assert_eq!(format!("Exit codes:\n{}", codes.trim_end()), exit::HELP);
+                let calls = examples.lines().filter(|line| !line.starts_with("  #") && line.contains("backup-ns "));
+                assert!(calls.clone().count() > 0, "{help}");
+                for call in calls {
+                    assert_eq!(call.contains("kubectl backup-ns "), is_plugin, "{call}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn it_is_kubectls_plugin_by_its_name_alone() {
+        for (name, expected) in [
+            ("backup-ns", Called::Itself),
+            ("/usr/local/bin/backup-ns", Called::Itself),
+            ("kubectl-backup_ns", Called::Plugin),
+            ("/root/.krew/bin/kubectl-backup_ns", Called::Plugin),
+            ("bin/kubectl_complete-backup_ns", Called::ToComplete),
+            ("kubectl-backup_ns/", Called::Plugin),
+            ("kubectl-backup_ns.old", Called::Itself),
+        ] {
+            assert_eq!(called(Some(name.into())), expected, "{name}");
+        }
+        assert_eq!(called(None), Called::Itself);
     }
 
     #[test]

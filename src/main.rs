@@ -19,6 +19,7 @@ mod in_place;
 mod kubectl;
 mod load;
 mod lock;
+mod manual;
 mod observe;
 mod process;
 mod relabel;
@@ -31,13 +32,19 @@ mod watch;
 
 use std::process::ExitCode;
 
+use crate::cli::Called;
 use crate::config::{Global, Plain, Values};
 use crate::core::engine::Engine;
 use crate::exit::{Exit, Fail};
-use crate::report::Reporter;
+use crate::report::{LogFormat, Reporter};
 
 fn main() -> ExitCode {
-    let matches = match cli::command().try_get_matches() {
+    let command = match cli::called(std::env::args_os().next()) {
+        Called::Itself => cli::command(),
+        Called::Plugin => cli::plugin(),
+        Called::ToComplete => return done(&Reporter::new(LogFormat::Plain, false), cmd::completion::answer),
+    };
+    let matches = match command.try_get_matches() {
         Ok(matches) => matches,
         Err(error) => {
             // Help and version are answers; everything else is a usage error.
@@ -49,10 +56,15 @@ fn main() -> ExitCode {
     let get = |setting: &'static settings::Setting| cli::value(matches, setting);
     let plain = cli::plain(matches);
     let reporter = Reporter::new(config::log_format(&get), plain.is("verbose"));
-    let outcome = process::listen()
-        .map_err(|error| Fail::new(Exit::Failed, format!("signals cannot be handled: {error}")))
-        .and_then(|()| run(&words, &plain, config::Values::new(&get), &reporter));
-    match outcome {
+    done(&reporter, |reporter| {
+        process::listen().map_err(|error| Fail::new(Exit::Failed, format!("signals cannot be handled: {error}")))?;
+        run(&words, &plain, config::Values::new(&get), reporter)
+    })
+}
+
+/// Does it, says how it failed, and how the program ends.
+fn done(reporter: &Reporter, it: impl FnOnce(&Reporter) -> Result<(), Fail>) -> ExitCode {
+    match it(reporter) {
         Ok(()) => ExitCode::from(Exit::Done.code()),
         Err(fail) => {
             reporter.failure(&fail);
@@ -78,6 +90,8 @@ fn run(words: &[&str], plain: &Plain, values: Values<'_>, reporter: &Reporter) -
         }
         ["locks"] => go(config::locks(plain, values), cmd::locks::run, reporter),
         ["env"] => cmd::env::run(plain, values, reporter),
+        ["completion"] => cmd::completion::run(plain, reporter),
+        ["man"] => cmd::man::run(plain, reporter),
         [engine, piece] => {
             let engine = if *engine == Engine::MySql.command() { Engine::MySql } else { Engine::Postgres };
             let run = |global: &_, by_hand: &_, reporter: &_| cmd::by_hand::run(piece, global, by_hand, reporter);

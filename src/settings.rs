@@ -14,9 +14,16 @@ pub struct Setting {
     pub value: &'static str,
     /// What it means.
     pub help: &'static str,
+    /// The words that it can be, for shells to complete; none where it can be anything.
+    pub choices: &'static [&'static str],
 }
 
 impl Setting {
+    const fn of(mut self, choices: &'static [&'static str]) -> Setting {
+        self.choices = choices;
+        self
+    }
+
     /// Whether its value is hidden wherever settings are shown.
     pub fn is_secret(&self) -> bool {
         self.var.ends_with("_PASSWORD") || self.var == "BAK_HOOK_PRE" || self.var == "BAK_HOOK_POST"
@@ -38,7 +45,7 @@ const fn setting(
     default: &'static str,
     help: &'static str,
 ) -> Setting {
-    Setting { var, flag, default, value, help }
+    Setting { var, flag, default, value, help, choices: &[] }
 }
 
 /// Settings of every command.
@@ -53,7 +60,8 @@ pub const GLOBAL: &[Setting] = &[
     setting("BAK_DRY_RUN", "dry-run", BOOL, "false", "print the plan, change nothing"),
     setting("BAK_REQUEST_TIMEOUT", "request-timeout", "TIME", "30s", "how long one request to the API may take"),
     setting("BAK_RETRY_TIMEOUT", "retry-timeout", "TIME", "45s", "how long an API that is away or busy is asked again"),
-    setting("BAK_LOG_FORMAT", "log-format", "FORMAT", "auto", "auto, live, plain or json; auto is live on a terminal"),
+    setting("BAK_LOG_FORMAT", "log-format", "FORMAT", "auto", "auto, live, plain or json; auto is live on a terminal")
+        .of(&["auto", "live", "plain", "json"]),
     setting("BAK_TIMEOUT", "timeout", "TIME", "0s", "how long all of it may take; 0s for as long as it takes"),
     setting("TZ", "tz", "ZONE", "", "time zone of every date, such as Europe/Vienna [default: the system's]"),
 ];
@@ -211,7 +219,8 @@ pub const CREATE: &[Setting] = &[
     READY_TIMEOUT,
     setting("BAK_LABEL_VS_TYPE", "label-vs-type", "LABEL", "adhoc", "value of the type label; a CronJob says cronjob"),
     setting("BAK_LABEL_VS_POD", "label-vs-pod", "LABEL", "", "value of the pod label [default: no label]"),
-    setting("BAK_LABEL_VS_RETAIN", "label-vs-retain", "POLICY", "days", "days or daily_weekly_monthly"),
+    setting("BAK_LABEL_VS_RETAIN", "label-vs-retain", "POLICY", "days", "days or daily_weekly_monthly")
+        .of(&["days", "daily_weekly_monthly"]),
     setting("BAK_LABEL_VS_RETAIN_DAYS", "label-vs-retain-days", "DAYS", "30", "with days: how many"),
     setting(
         "BAK_THRESHOLD_SPACE_USED_PERCENTAGE",
@@ -305,7 +314,8 @@ pub const CREATE: &[Setting] = &[
         "likewise once the snapshot is cut, and whatever else happens; must bear being run twice",
     ),
     setting("BAK_HOOK_TIMEOUT", "hook-timeout", "TIME", "1m", "how long each of them may take"),
-    setting("BAK_HOOK_ON_ERROR", "hook-on-error", "WHAT", "fail", "fail or continue, when one of them fails"),
+    setting("BAK_HOOK_ON_ERROR", "hook-on-error", "WHAT", "fail", "fail or continue, when one of them fails")
+        .of(&["fail", "continue"]),
     setting(
         "BAK_RUN_ID",
         "run-id",

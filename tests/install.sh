@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the tests need beside Rust, where it is missing: shells, shellcheck, PostgreSQL and MariaDB for scratch servers.
+# Installs what the tests need beside Rust, where it is missing: shells, man, shellcheck, PostgreSQL and MariaDB for scratch servers.
 set -eu
 
 missing=
@@ -13,6 +13,9 @@ need setpriv util-linux
 need pkill procps
 need curl curl
 need jq jq
+need zsh zsh
+need fish fish
+need man man-db
 [ -n "$(ls -d /usr/lib/postgresql/*/bin/initdb 2>/dev/null)" ] || missing="$missing postgresql"
 PATH=$PATH:/usr/sbin
 need mariadbd mariadb-server

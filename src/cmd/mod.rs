@@ -3,11 +3,13 @@
 
 pub mod adhoc;
 pub mod by_hand;
+pub mod completion;
 pub mod create;
 pub mod delete;
 pub mod env;
 pub mod list;
 pub mod locks;
+pub mod man;
 pub mod mark_and_delete;
 mod prune;
 pub mod rebind_vsc;

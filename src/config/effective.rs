@@ -10,7 +10,7 @@ use crate::exit::Fail;
 use crate::settings::{self, Setting};
 
 /// Of `env`.
-const EFFECTIVE: Outputs =
+pub(super) const EFFECTIVE: Outputs =
     &[("table", Output::Text), ("wide", Output::Wide), ("json", Output::Json), ("yaml", Output::Yaml)];
 
 /// One setting as it takes effect.

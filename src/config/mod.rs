@@ -2,7 +2,7 @@
 //! environment. Must not know the cluster.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
@@ -68,6 +68,12 @@ type Outputs = &'static [(&'static str, Output)];
 
 /// Of commands that tell what they did.
 const TOLD: Outputs = &[("text", Output::Text), ("json", Output::Json)];
+
+/// The words for `-o`, of all commands together.
+pub fn outputs() -> BTreeSet<&'static str> {
+    let all = [TOLD, recover::LISTED, recover::SHOWN, effective::EFFECTIVE];
+    all.into_iter().flatten().map(|(word, _)| *word).collect()
+}
 
 /// What `create` is told.
 #[derive(Debug, Clone)]
@@ -660,7 +666,7 @@ fn parse_dump_file(text: &str) -> Result<String, String> {
 
 fn parse_pvcs(text: &str) -> Result<Vec<String>, String> {
     let names: Vec<String> = text.split(',').map(|name| name.trim().to_string()).collect();
-    let distinct = names.iter().collect::<std::collections::BTreeSet<_>>().len() == names.len();
+    let distinct = names.iter().collect::<BTreeSet<_>>().len() == names.len();
     match names.iter().try_for_each(|name| name::check_name(name)) {
         Ok(()) if distinct => Ok(names),
         Ok(()) => Err("names of claims with commas in between, each once".into()),
@@ -739,6 +745,20 @@ mod tests {
             for setting in table {
                 let (_, value) = wrong.iter().find(|(var, _)| *var == setting.var).unwrap();
                 assert!(said.contains(&format!("{} is '{value}'; accepted: ", setting.var)), "{said}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_choice_of_a_setting_is_accepted() {
+        for setting in settings::each().filter(|setting| !setting.choices.is_empty()) {
+            assert!(setting.choices.contains(&setting.default), "{}", setting.var);
+            for choice in setting.choices {
+                let set =
+                    |other: &'static Setting| Ok((other == setting).then(|| (choice.to_string(), Origin::Environment)));
+                let all = effective(&Plain::default(), Values::new(&set)).unwrap().all;
+                let found = all.iter().find(|effective| effective.variable == setting.var).unwrap();
+                assert!(found.value == *choice && found.faults.is_empty(), "{found:?}");
             }
         }
     }

@@ -9,7 +9,7 @@ use crate::core::name;
 use crate::exit::Fail;
 
 /// Of commands that list.
-const LISTED: Outputs = &[
+pub(super) const LISTED: Outputs = &[
     ("table", Output::Text),
     ("wide", Output::Wide),
     ("json", Output::Json),
@@ -18,7 +18,7 @@ const LISTED: Outputs = &[
 ];
 
 /// Of commands that tell of one thing.
-const SHOWN: Outputs = &[("text", Output::Text), ("json", Output::Json), ("yaml", Output::Yaml)];
+pub(super) const SHOWN: Outputs = &[("text", Output::Text), ("json", Output::Json), ("yaml", Output::Yaml)];
 
 /// What `list` is told.
 #[derive(Debug, Clone)]

@@ -1,0 +1,266 @@
+//! The program at home in a shell: completion in real shells, the manual's pages, the name as kubectl's plugin.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "tests start processes, read the environment, fail by panicking"
+)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_backup-ns");
+
+/// Names of the older tool, which work but are shown nowhere.
+const OLDER: [&str; 4] = ["controller", "syncMetadataToVsc", "rebindVsc", "downloadDump"];
+
+const SHELLS: [&str; 4] = ["bash", "zsh", "fish", "powershell"];
+
+/// A home of its own, with programs in `bin` that come before all others.
+struct Home(TempDir);
+
+impl Home {
+    fn new() -> Home {
+        let home = Home(tempfile::tempdir().unwrap());
+        fs::create_dir(home.path("bin")).unwrap();
+        home.link("backup-ns")
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// The program under this name.
+    fn link(self, name: &str) -> Home {
+        symlink(PROGRAM, self.path("bin").join(name)).unwrap();
+        self
+    }
+
+    fn run(&self, words: &[&str]) -> Output {
+        let path = format!("{}:{}", self.path("bin").display(), std::env::var("PATH").unwrap());
+        let mut command = Command::new("env");
+        command.env_clear().env("PATH", path).env("HOME", self.0.path()).env("TERM", "dumb").args(words);
+        command.current_dir(self.0.path()).stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// What it prints, when it ends well and has nothing to complain of.
+    fn prints(&self, words: &[&str]) -> String {
+        let output = self.run(words);
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success() && stderr.is_empty(), "{words:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+fn words(text: &str) -> Vec<&str> {
+    text.split_whitespace().collect()
+}
+
+#[test]
+fn bash_completes() {
+    let home = Home::new();
+    // As bash does it when Tab is pressed behind the last of the words.
+    let complete = |line: &str| {
+        let script = r#"
+            set -u
+            compopt() { :; } # bash's own works only when a key was pressed
+            source <(backup-ns completion bash)
+            eval "$(complete -p backup-ns | sed 's/.* -F \([^ ]*\) .*/function=\1/')"
+            COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMPREPLY=()
+            "$function" backup-ns "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
+            printf '%s\n' "${COMPREPLY[@]}""#;
+        let line: Vec<&str> = line.split(' ').collect();
+        home.prints(&[&["bash", "--norc", "-c", script, "bash"], &line[..]].concat())
+    };
+    assert_eq!(words(&complete("backup-ns cre")), ["create"]);
+    assert_eq!(words(&complete("backup-ns create --hook-on")), ["--hook-on-error"]);
+    assert_eq!(words(&complete("backup-ns create --hook-on-error ")), ["fail", "continue"]);
+    assert_eq!(words(&complete("backup-ns postgres down")), ["download-dump"]);
+    assert_eq!(words(&complete("backup-ns list -n ")), [""; 0], "a namespace is no file");
+}
+
+#[test]
+fn fish_completes() {
+    let home = Home::new();
+    let complete = |line: &str| {
+        let script = "backup-ns completion fish | source; complete -C $argv[1]";
+        let candidates = home.prints(&["fish", "--no-config", "-c", script, line]);
+        candidates.lines().map(|line| line.split('\t').next().unwrap().to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(complete("backup-ns cre"), ["create"]);
+    assert_eq!(complete("backup-ns create --hook-on"), ["--hook-on-error"]);
+    assert_eq!(
+        BTreeSet::from_iter(complete("backup-ns create --hook-on-error ")),
+        ["continue", "fail"].map(String::from).into()
+    );
+    assert_eq!(complete("backup-ns postgres down"), ["download-dump"]);
+    assert_eq!(complete("backup-ns create --dry-run --hook-on"), ["--hook-on-error"], "a switch takes no word");
+}
+
+/// zsh completes only for somebody who presses keys, so this presses them; a program that notes its words stands for ours.
+#[test]
+fn zsh_completes() {
+    let home = Home::new();
+    fs::write(home.path("_backup-ns"), home.prints(&["backup-ns", "completion", "zsh"])).unwrap();
+    let noted = home.path("bin/backup-ns");
+    fs::remove_file(&noted).unwrap();
+    fs::write(
+        &noted,
+        "#!/bin/sh\nprintf '%s\\n' \"$@\" >\"$HOME/words.new\"\nmv \"$HOME/words.new\" \"$HOME/words\"\n",
+    )
+    .unwrap();
+    fs::set_permissions(&noted, fs::Permissions::from_mode(0o755)).unwrap();
+    let script = r#"
+        zmodload zsh/zpty || exit
+        zpty inner zsh -f -i
+        zpty -w inner 'autoload -Uz compinit; compinit -u -D; source ~/_backup-ns; PS1=rea; PS1=${PS1}dy'
+        zpty -r inner seen '*ready' || exit
+        zpty -w inner $'backup-ns cre\t--hook-on\tcont\t'
+        repeat 300 { [[ -e ~/words ]] && break; zpty -t inner && zpty -r inner seen; sleep 0.1 }
+        cat ~/words"#;
+    let words = home.prints(&["zsh", "-f", "-c", script]);
+    assert!(
+        ["create\n--hook-on-error=continue\n", "create\n--hook-on-error\ncontinue\n"].contains(&words.as_str()),
+        "{words}"
+    );
+}
+
+#[test]
+fn every_script_has_every_command_and_none_of_the_older_names() {
+    let home = Home::new();
+    for shell in SHELLS {
+        let script = home.prints(&["backup-ns", "completion", shell]);
+        for name in OLDER {
+            assert!(!script.contains(name), "{shell}: {name}");
+        }
+        for page in pages(&home) {
+            let command = page.trim_start_matches("backup-ns").trim_start_matches('-').trim_end_matches(".1");
+            let (group, command) = match command.split_once('-') {
+                Some((group @ ("postgres" | "mysql"), command)) => (format!("{group};"), command),
+                _ => (String::new(), command),
+            };
+            match shell {
+                _ if command.is_empty() => {}
+                "powershell" => {
+                    assert!(script.contains(&format!("'backup-ns;{group}{command}' {{")), "{shell}: {page}");
+                    assert!(
+                        script.contains(&format!("[CompletionResult]::new('{command}', '{command}'")),
+                        "{shell}: {page}"
+                    );
+                }
+                _ => assert!(script.contains(command), "{shell}: {page}"),
+            }
+        }
+        assert!(script.contains("daily_weekly_monthly"), "{shell} has no choices");
+    }
+    let output = home.run(&["backup-ns", "completion", "tcsh"]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("bash, zsh, fish, powershell"), "{output:?}");
+}
+
+/// A shell that starts must not fail over a setting that is meant for backups.
+#[test]
+fn completion_and_manual_look_at_no_setting() {
+    let home = Home::new();
+    for words in [&["completion", "bash"][..], &["man"]] {
+        let wrong = ["env", "BAK_DRY_RUN=perhaps", "BAK_LOG_FORMAT=x", "TZ=Mars/Olympus", "PATH=/nonexistent", PROGRAM];
+        assert!(!home.prints(&[&wrong[..], words].concat()).is_empty());
+    }
+}
+
+/// Writes the manual, and gives the names of its pages.
+fn pages(home: &Home) -> BTreeSet<String> {
+    let printed = home.prints(&["backup-ns", "man", "share/man/man1"]);
+    let listed: BTreeSet<String> = fs::read_dir(home.path("share/man/man1"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    let name = |line: &str| Path::new(line).file_name().unwrap().to_str().unwrap().to_string();
+    assert_eq!(printed.lines().map(name).collect::<BTreeSet<_>>(), listed);
+    listed
+}
+
+#[test]
+fn the_manual_has_a_page_for_every_command_and_troff_reads_it() {
+    let home = Home::new();
+    let pages = pages(&home);
+    assert!(pages.contains("backup-ns.1") && pages.contains("backup-ns-postgres-download-dump.1"), "{pages:?}");
+    for name in OLDER {
+        assert!(!pages.iter().any(|page| page.contains(name)), "{pages:?}");
+    }
+    for page in &pages {
+        let file = format!("share/man/man1/{page}");
+        let read = home.prints(&["LC_ALL=C.UTF-8", "MANROFFSEQ=", "man", "--warnings", "-l", &file]);
+        for section in ["NAME", "SYNOPSIS", "DESCRIPTION", "EXAMPLES", "EXIT STATUS"] {
+            assert_eq!(read.lines().filter(|line| *line == section).count(), 1, "{page}: {section}: {read}");
+        }
+        assert!(read.contains("\n       6      the dump failed or could not be proven\n"), "{page}: {read}");
+    }
+    let main = fs::read_to_string(home.path("share/man/man1/backup-ns.1")).unwrap();
+    assert_eq!(home.prints(&["backup-ns", "man"]), main);
+}
+
+#[test]
+fn a_manual_that_cannot_be_written_is_a_failure_with_its_remedy() {
+    let home = Home::new();
+    fs::write(home.path("file"), "").unwrap();
+    let output = home.run(&["backup-ns", "man", "file/man1"]);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && output.stdout.is_empty(), "{output:?}");
+    assert!(stderr.contains("file/man1 cannot be written to") && stderr.contains("remedy"), "{stderr}");
+}
+
+/// How the plugin is called: by kubectl where there is one, and in any case by its name alone.
+fn plugins() -> Vec<Vec<&'static str>> {
+    let has_kubectl = Command::new("kubectl").args(["version", "--client"]).output().is_ok();
+    let kubectl = has_kubectl.then(|| vec!["kubectl", "backup-ns"]);
+    kubectl.into_iter().chain([vec!["kubectl-backup_ns"]]).collect()
+}
+
+#[test]
+fn under_the_plugins_name_it_speaks_as_the_plugin() {
+    let home = Home::new().link("kubectl-backup_ns");
+    for plugin in plugins() {
+        let help = home.prints(&[&plugin[..], &["create", "--help"]].concat());
+        assert!(help.contains("Usage: kubectl backup-ns create [OPTIONS]"), "{help}");
+        assert!(help.contains("\n  kubectl backup-ns create -n shop --db-postgres --dry-run\n"), "{help}");
+        let output = home.run(&[&plugin[..], &["create", "--no-such-flag"]].concat());
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(2) && stderr.contains("Usage: kubectl backup-ns create"), "{output:?}");
+        // What it is named after, it is not called by: scripts and pages are the program's own.
+        assert_eq!(home.prints(&[&plugin[..], &["man"]].concat()), home.prints(&["backup-ns", "man"]));
+    }
+    let help = home.prints(&["backup-ns", "create", "--help"]);
+    assert!(help.contains("Usage: backup-ns create [OPTIONS]") && !help.contains("kubectl backup-ns"), "{help}");
+}
+
+#[test]
+fn kubectl_completes_the_plugin() {
+    let home = Home::new().link("kubectl-backup_ns").link("kubectl_complete-backup_ns");
+    fs::create_dir(home.path("etc")).unwrap();
+    let asks = plugins().into_iter().map(|plugin| match plugin[..] {
+        ["kubectl", name] => vec!["kubectl", "__complete", name],
+        _ => vec!["kubectl_complete-backup_ns"],
+    });
+    for ask in asks {
+        let complete = |words: &[&str]| {
+            let output = home.run(&[&ask[..], words].concat());
+            assert!(output.status.success(), "{output:?}");
+            let answer = String::from_utf8(output.stdout).unwrap();
+            answer.lines().map(|line| line.split('\t').next().unwrap().to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(complete(&["cre"]), ["create", ":4"]);
+        assert_eq!(complete(&["-n", "shop", "create", "--hook-on"]), ["--hook-on-error", ":4"]);
+        assert_eq!(complete(&["create", "--dry-run", "--hook-on-error", ""]), ["fail", "continue", ":4"]);
+        assert_eq!(complete(&["postgres", "down"]), ["download-dump", ":4"]);
+        assert_eq!(complete(&["list", "-n", ""]), [":4"]);
+        assert_eq!(complete(&["list", "--kubeconfig", "e"]), ["etc/", ":6"], "it goes on behind a directory");
+        assert_eq!(complete(&["rebindV"]), [":4"], "older names are not shown");
+        assert!(!complete(&[""]).iter().any(|word| word.starts_with('-')), "flags are for who begins one");
+    }
+}
