@@ -1,7 +1,7 @@
 # Every target in one line: make help
 
 .DEFAULT_GOAL := help
-.PHONY: help all init build info check test watch bench soak demo image manifests cluster-up cluster-down kind-cluster-init clean
+.PHONY: help all init build info check docs test watch bench soak demo image manifests cluster-up cluster-down kind-cluster-init clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do printf '  %-18s %s\n' "$$name" "$$what"; done
@@ -25,6 +25,9 @@ check: init ## The quick loop: format, lints, shell, unit and command line tests
 	@cargo clippy --locked --all-targets --quiet -- -D warnings
 	@shellcheck -x tests/*.sh charts/*.sh $$(find kind -name '*.sh')
 	@cargo test --locked
+
+docs: ## Write docs/reference.md anew from the definitions of the command line
+	@UPDATE_DOCS=1 cargo test --locked --quiet --bin backup-ns reference::
 
 test: check ## All tests, those on a real PostgreSQL and a real cluster too
 	@tests/artifacts.sh

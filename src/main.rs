@@ -22,6 +22,8 @@ mod lock;
 mod manual;
 mod observe;
 mod process;
+#[cfg(test)]
+mod reference;
 mod relabel;
 mod report;
 mod session;
