@@ -1,0 +1,304 @@
+//! The command blocks of the documents: each is run as it stands there, with the real program on a cluster that forbids
+//! everything, so that what cannot be understood is told from what cannot be done. docs/reference.md has the examples of
+//! every `--help`, so they are run too. tests/cluster/recovery.rs runs the runbook's blocks in earnest.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "tests start processes, read the environment, fail by panicking"
+)]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde::Deserialize;
+use tempfile::TempDir;
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// What stands before every block: variables that the text around it tells of, and what to do about a program that is not
+/// known here.
+const PRELUDE: &str = r#"
+set -u
+snapshot=data-2026-11-22-030000-abcdef content=snapcontent-1b0d8a4e
+source() { cat "$1" >/dev/null; } # it may be another shell's
+command_not_found_handle() { echo "unknown program: $*" >>"$DOCS/faults"; }
+"#;
+
+/// Our program, which notes how it ended. A word in capitals is what only the reader knows.
+const BACKUP_NS: &str = r#"
+for word; do
+  shift
+  case $word in SNAPSHOT) word=data-2026-11-22-030000-abcdef ;; esac
+  set -- "$@" "$word"
+done
+status=0
+PATH="$DOCS/refusing" "$PROGRAM" "$@" </dev/null >"$DOCS/stdout.$$" 2>"$DOCS/stderr.$$" || status=$?
+echo "$status $*" >>"$DOCS/calls"
+case $status in 2 | 101 | 127) echo "backup-ns $*: $(cat "$DOCS/stderr.$$")" >>"$DOCS/faults" ;; esac
+cat "$DOCS/stdout.$$"
+case " $* " in *' -o name '*) echo volumesnapshot.snapshot.storage.k8s.io/data-2026-11-22-030000-abcdef ;; esac
+"#;
+
+/// kubectl for the reader's own calls: our plugin, or the real one, if there is one, without a cluster. What it says of words
+/// that it does not know is a fault.
+const KUBECTL: &str = r#"
+case ${1-} in
+backup-ns) shift && exec backup-ns "$@" ;;
+krew | '') exit ;;
+esac
+[ -z "$KUBECTL" ] || "$KUBECTL" --server=http://127.0.0.1:1 "$@" 2>&1 </dev/null |
+  sed -n "s/.*unknown \(flag\|command\|shorthand\).*/kubectl $*: &/p" >>"$DOCS/faults"
+"#;
+
+/// make, which knows its targets.
+const MAKE: &str = r#"
+for word; do
+  case $word in
+  *=*) ;;
+  *) grep -q "^$word:" "$ROOT/Makefile" || echo "make: no target $word" >>"$DOCS/faults" ;;
+  esac
+done
+"#;
+
+/// A script of the repository, which must be there.
+const OURS: &str = r#"[ -x "$ROOT/${0#"$PWD/"}" ] || echo "no script $0" >>"$DOCS/faults""#;
+
+/// Programs that may do what they do; nothing but a directory of this test is in their reach by the blocks' words.
+const REAL: &str = "cat command cut date env grep gzip head ln man mkdir rm sed sh sleep sort tail tar test";
+
+/// Programs that would do too much, or are another shell's.
+const IDLE: &str = "Invoke-Expression Out-String crontab curl docker git helm kind";
+
+/// A block of a document.
+struct Block {
+    line: usize,
+    kind: String,
+    text: String,
+}
+
+/// The documents, by their paths from the root.
+fn documents() -> Vec<String> {
+    let docs = fs::read_dir(Path::new(ROOT).join("docs")).unwrap();
+    let mut names: Vec<String> = docs.map(|entry| format!("docs/{}", entry.unwrap().file_name().display())).collect();
+    names.retain(|name| name.ends_with(".md"));
+    names.extend(["README.md", "CONTRIBUTING.md", "kind/README.md"].map(String::from));
+    names.sort();
+    names
+}
+
+fn text(document: &str) -> String {
+    fs::read_to_string(Path::new(ROOT).join(document)).unwrap()
+}
+
+/// The blocks of a text; an error names the shape that is not known.
+fn blocks(text: &str) -> Result<Vec<Block>, String> {
+    let (mut blocks, mut open): (Vec<Block>, bool) = (Vec::new(), false);
+    for (number, line) in text.lines().enumerate() {
+        let number = number + 1;
+        match (line.strip_prefix("```"), open) {
+            (Some(""), true) => open = false,
+            (Some(kind @ ("sh" | "yaml" | "")), false) => {
+                blocks.push(Block { line: number, kind: kind.into(), text: String::new() });
+                open = true;
+            }
+            (Some(kind), _) => return Err(format!("line {number}: a block of the kind '{kind}'")),
+            (None, true) => blocks.last_mut().unwrap().text.push_str(&format!("{line}\n")),
+            (None, false) if line.trim_start().starts_with("```") || line.trim_start().starts_with("~~~") => {
+                return Err(format!("line {number}: a block that does not begin its line with ```"));
+            }
+            (None, false) if line.starts_with("    ") => return Err(format!("line {number}: a block by indentation")),
+            (None, false) => {}
+        }
+    }
+    if open { Err("a block that does not end".into()) } else { Ok(blocks) }
+}
+
+fn blocks_of(document: &str) -> Vec<Block> {
+    blocks(&text(document)).unwrap_or_else(|shape| panic!("{document}, {shape}"))
+}
+
+/// How often a block calls our program, as its words read.
+fn calls(block: &str) -> usize {
+    let count = |line: &str| {
+        let begins = |at: usize| {
+            let before = line[..at].trim_start();
+            let is_set = |word: &str| word.contains('=') && !word.starts_with('-');
+            before.split_whitespace().all(is_set)
+                || ["$(", "<(", "| ", "&& ", "kubectl "].iter().any(|lead| line[..at].ends_with(lead))
+        };
+        line.match_indices("backup-ns ").filter(|(at, _)| begins(*at)).count()
+    };
+    block.lines().filter(|line| !line.trim_start().starts_with('#')).map(count).sum()
+}
+
+/// Where blocks are run.
+struct Desk(TempDir);
+
+impl Desk {
+    fn new() -> Desk {
+        let desk = Desk(tempfile::tempdir().unwrap());
+        for folder in ["bin", "refusing", "home/.config/fish/completions", "home/.local/bin", "kind"] {
+            fs::create_dir_all(desk.path(folder)).unwrap();
+        }
+        desk.script("bin/backup-ns", BACKUP_NS);
+        desk.script("bin/kubectl", KUBECTL);
+        desk.script("bin/make", MAKE);
+        desk.script("kind/cluster.sh", OURS);
+        desk.script("refusing/kubectl", "echo 'Error from server (Forbidden): you may not' >&2; exit 1");
+        for name in REAL.split(' ') {
+            if let Some(real) = which(name) {
+                std::os::unix::fs::symlink(real, desk.path("bin").join(name)).unwrap();
+            }
+        }
+        for name in IDLE.split(' ') {
+            desk.script(&format!("bin/{name}"), "");
+        }
+        desk
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn script(&self, name: &str, text: &str) {
+        fs::write(self.path(name), format!("#!/bin/sh\n{text}")).unwrap();
+        fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    fn lines(&self, name: &str) -> Vec<String> {
+        fs::read_to_string(self.path(name)).unwrap_or_default().lines().map(String::from).collect()
+    }
+
+    /// Runs a block: what is wrong with it, and with how many calls of our program.
+    fn run(&self, block: &str) -> (Vec<String>, usize) {
+        for name in ["faults", "calls"] {
+            fs::write(self.path(name), "").unwrap();
+        }
+        let output = Command::new(which("bash").unwrap())
+            .args(["--norc", "-c", &format!("{PRELUDE}{block}\nexit 0")])
+            .env_clear()
+            .env("PATH", self.path("bin"))
+            .env("HOME", self.path("home"))
+            .env("DOCS", self.0.path())
+            .env("ROOT", ROOT)
+            .env("PROGRAM", env!("CARGO_BIN_EXE_backup-ns"))
+            .env("KUBECTL", which("kubectl").unwrap_or_default())
+            .current_dir(self.0.path())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let (mut faults, stderr) = (self.lines("faults"), String::from_utf8_lossy(&output.stderr));
+        let is_missing = |line: &str| line.contains("bash: line ") && line.ends_with("No such file or directory");
+        if !output.status.success() || stderr.lines().any(is_missing) {
+            faults.push(stderr.into_owned());
+        }
+        (faults, self.lines("calls").len())
+    }
+}
+
+fn which(name: &str) -> Option<PathBuf> {
+    std::env::split_paths(&std::env::var_os("PATH").unwrap()).map(|dir| dir.join(name)).find(|path| path.is_file())
+}
+
+#[test]
+fn every_command_of_the_documents_is_understood() {
+    let (desk, mut seen) = (Desk::new(), 0);
+    for document in documents() {
+        for block in blocks_of(&document).iter().filter(|block| block.kind == "sh") {
+            let (faults, called) = desk.run(&block.text);
+            assert!(faults.is_empty(), "{document}, line {}: {}", block.line, faults.join("\n"));
+            assert_eq!(called, calls(&block.text), "{document}, line {}: not every call was made", block.line);
+            seen += called;
+        }
+    }
+    assert!(seen > 70, "{seen} calls");
+}
+
+#[test]
+fn what_is_wrong_in_a_block_is_found() {
+    let desk = Desk::new();
+    for (block, fault) in [
+        ("backup-ns create --no-such-flag", "--no-such-flag"),
+        ("backup-ns list | backup-ns no-such-command", "no-such-command"),
+        ("x=$(backup-ns restore)", "<VS>"),
+        ("kubectl backup-ns verify --verify-timeout=soon", "soon"),
+        ("BAK_FLOCK=perhaps backup-ns env", "perhaps"),
+        ("make no-such-target", "no-such-target"),
+        ("true | no-such-program", "no-such-program"),
+        ("echo \"$no_such_variable\"", "no_such_variable"),
+        ("if true; then", "unexpected end"),
+        ("kind/no-such-script.sh up", "no-such-script"),
+    ] {
+        let (faults, _) = desk.run(block);
+        assert!(faults.join("\n").contains(fault), "{block}: {faults:?}");
+    }
+    if which("kubectl").is_some() {
+        let (faults, _) = desk.run("kubectl get pods --no-such-flag");
+        assert!(faults.join("\n").contains("--no-such-flag"), "{faults:?}");
+    }
+    assert_eq!(desk.run("backup-ns list -n shop | tail -n 1 && make test"), (vec![], 1));
+}
+
+#[test]
+fn a_block_of_an_unknown_shape_is_found() {
+    for shape in
+        ["```bash\nx\n```\n", "- x\n  ```sh\n  x\n  ```\n", "~~~\nx\n~~~\n", "    backup-ns list\n", "```sh\nx\n"]
+    {
+        assert!(blocks(shape).is_err(), "{shape}");
+    }
+    let found = blocks("text\n```sh\na\nb\n```\n\n```\nout\n```\n").unwrap_or_default();
+    let found: Vec<_> = found.iter().map(|block| (block.line, block.kind.as_str(), block.text.as_str())).collect();
+    assert_eq!(found, [(2, "sh", "a\nb\n"), (7, "", "out\n")]);
+}
+
+#[test]
+fn every_manifest_of_the_documents_is_one() {
+    let mut seen = 0;
+    for document in documents() {
+        for block in blocks_of(&document).iter().filter(|block| block.kind == "yaml") {
+            for part in serde_yaml_ng::Deserializer::from_str(&block.text) {
+                let value = serde_json::Value::deserialize(part)
+                    .unwrap_or_else(|why| panic!("{document}, line {}: {why}", block.line));
+                assert!(value.is_object(), "{document}, line {}: {value}", block.line);
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 0);
+}
+
+#[test]
+fn every_link_between_the_documents_leads_somewhere() {
+    let anchor = |heading: &str| {
+        let kept = heading.trim_start_matches('#').trim().to_lowercase();
+        kept.chars()
+            .filter(|c| c.is_alphanumeric() || " -_".contains(*c))
+            .map(|c| if c == ' ' { '-' } else { c })
+            .collect()
+    };
+    let mut seen = 0;
+    for document in documents() {
+        let text = text(&document);
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split_once(')').map(|(link, _)| link)) {
+            if link.contains("://") {
+                continue;
+            }
+            seen += 1;
+            let (path, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target = match path {
+                "" => Path::new(ROOT).join(&document),
+                path => Path::new(ROOT).join(&document).parent().unwrap().join(path),
+            };
+            assert!(target.exists(), "{document}: {link}");
+            if !heading.is_empty() {
+                let target = fs::read_to_string(target).unwrap();
+                let headings: Vec<String> = target.lines().filter(|line| line.starts_with('#')).map(anchor).collect();
+                assert!(headings.iter().any(|found| found == heading), "{document}: {link}");
+            }
+        }
+    }
+    assert!(seen > 20, "{seen} links");
+}
