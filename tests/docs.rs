@@ -1,6 +1,6 @@
 //! The command blocks of the documents: each is run as it stands there, with the real program on a cluster that forbids
 //! everything, so that what cannot be understood is told from what cannot be done. docs/reference.md has the examples of
-//! every `--help`, so they are run too. tests/cluster/recovery.rs runs the runbook's blocks in earnest.
+//! every `--help`, so they are run too. tests/cluster runs those of docs/recovery.md and docs/migration.md in earnest.
 #![allow(
     clippy::disallowed_methods,
     clippy::unwrap_used,
@@ -100,7 +100,7 @@ fn blocks(text: &str) -> Result<Vec<Block>, String> {
         let number = number + 1;
         match (line.strip_prefix("```"), open) {
             (Some(""), true) => open = false,
-            (Some(kind @ ("sh" | "yaml" | "")), false) => {
+            (Some(kind @ ("sh" | "yaml" | "json" | "")), false) => {
                 blocks.push(Block { line: number, kind: kind.into(), text: String::new() });
                 open = true;
             }
@@ -217,6 +217,20 @@ fn every_command_of_the_documents_is_understood() {
     assert!(seen > 70, "{seen} calls");
 }
 
+/// The reference has no chapters for commands that only hold others together.
+#[test]
+fn every_example_of_a_help_is_understood() {
+    let desk = Desk::new();
+    for words in [&["--help"][..], &["postgres", "--help"], &["mysql", "--help"], &["controller", "--help"]] {
+        let output = Command::new(env!("CARGO_BIN_EXE_backup-ns")).args(words).output().unwrap();
+        let help = String::from_utf8(output.stdout).unwrap();
+        let examples =
+            help.split_once("\nExamples:\n").and_then(|(_, rest)| rest.split_once("\n\nExit codes:")).unwrap().0;
+        let (faults, called) = desk.run(examples);
+        assert!(faults.is_empty() && called > 0 && called == calls(examples), "{words:?}: {called} calls, {faults:?}");
+    }
+}
+
 #[test]
 fn what_is_wrong_in_a_block_is_found() {
     let desk = Desk::new();
@@ -258,7 +272,8 @@ fn a_block_of_an_unknown_shape_is_found() {
 fn every_manifest_of_the_documents_is_one() {
     let mut seen = 0;
     for document in documents() {
-        for block in blocks_of(&document).iter().filter(|block| block.kind == "yaml") {
+        // JSON is YAML.
+        for block in blocks_of(&document).iter().filter(|block| ["yaml", "json"].contains(&block.kind.as_str())) {
             for part in serde_yaml_ng::Deserializer::from_str(&block.text) {
                 let value = serde_json::Value::deserialize(part)
                     .unwrap_or_else(|why| panic!("{document}, line {}: {why}", block.line));
