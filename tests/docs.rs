@@ -24,6 +24,7 @@ const PRELUDE: &str = r#"
 set -u
 snapshot=data-2026-11-22-030000-abcdef content=snapcontent-1b0d8a4e
 source() { cat "$1" >/dev/null; } # it may be another shell's
+cd() { :; } # what is there is the reader's
 command_not_found_handle() { echo "unknown program: $*" >>"$DOCS/faults"; }
 "#;
 
@@ -67,10 +68,10 @@ done
 const OURS: &str = r#"[ -x "$ROOT/${0#"$PWD/"}" ] || echo "no script $0" >>"$DOCS/faults""#;
 
 /// Programs that may do what they do; nothing but a directory of this test is in their reach by the blocks' words.
-const REAL: &str = "cat command cut date env grep gzip head ln man mkdir rm sed sh sleep sort tail tar test";
+const REAL: &str = "cat command cut date env grep gzip head ln man mkdir mv rm sed sh sleep sort tail tar test";
 
 /// Programs that would do too much, or are another shell's.
-const IDLE: &str = "Invoke-Expression Out-String crontab curl docker git helm kind";
+const IDLE: &str = "Invoke-Expression Out-String cosign curl docker helm sha256sum";
 
 /// A block of a document.
 struct Block {
@@ -283,6 +284,20 @@ fn every_manifest_of_the_documents_is_one() {
         }
     }
     assert!(seen > 0);
+}
+
+/// The one that is released together with them.
+#[test]
+fn every_image_of_the_documents_is_of_this_version() {
+    let mut seen = 0;
+    for document in documents() {
+        for rest in text(&document).split("ghcr.io/backup-ns/backup-ns:").skip(1) {
+            let tag: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '.').collect();
+            assert!([env!("CARGO_PKG_VERSION"), "X.Y.Z"].contains(&tag.as_str()), "{document}: {tag}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 2, "{seen} images");
 }
 
 #[test]

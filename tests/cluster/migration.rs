@@ -30,16 +30,6 @@ fn locks(namespace: &str) -> String {
     format!("/tmp/{namespace}-locks")
 }
 
-/// The image of this version, in the cluster.
-fn load_image() {
-    let name = format!("ghcr.io/backup-ns/backup-ns:{}", env!("CARGO_PKG_VERSION"));
-    let there = kubectl(&["get", "nodes", "-o", "jsonpath={.items[*].status.images[*].names}"]);
-    if !there.contains(&name) {
-        let output = Command::new(root().join("kind/image.sh")).arg("load").output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    }
-}
-
 fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> Value {
     json!({"apiGroups": [group], "resources": resources, "verbs": verbs})
 }
@@ -165,7 +155,6 @@ fn today(format: &str) -> String {
 #[test]
 #[ignore = "needs a cluster: make test"]
 fn the_switch_and_the_way_back_work_as_they_are_written() {
-    load_image();
     let page = std::fs::read_to_string(root().join("docs/migration.md")).unwrap();
     let tenant = Tenant::small("switch", 256, |_| ());
     let cluster = Tenant::empty("switch-cluster");
