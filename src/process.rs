@@ -4,6 +4,7 @@
 //! Children get a process group of their own, so that a Ctrl-C on the terminal reaches this program first and it ends
 //! them in order; every wait here notices a signal within a moment.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -61,25 +62,28 @@ pub fn signal() -> Option<i32> {
 /// When this program must be done, and how long that was given.
 static DEADLINE: OnceLock<(Instant, Duration)> = OnceLock::new();
 
-/// Whether nothing cuts a wait short for now, see [`unhurried`].
-static UNHURRIED: AtomicBool = AtomicBool::new(false);
+thread_local! {
+    /// Whether nothing cuts this thread's waits short for now, see [`unhurried`].
+    static UNHURRIED: Cell<bool> = const { Cell::new(false) };
+}
 
 /// From now on all that this program does may take so long; every wait ends then as it does with a signal.
 pub fn limit(time: Duration) {
     let _ = DEADLINE.set((Instant::now() + time, time));
 }
 
-/// Does what must be done even when time is up or a signal came; a second signal ends the program all the same.
+/// Does what must be done even when time is up or a signal came, on this thread alone: others go on as they would. A second
+/// signal ends the program all the same.
 pub fn unhurried<T>(work: impl FnOnce() -> T) -> T {
-    UNHURRIED.store(true, Ordering::SeqCst);
+    let before = UNHURRIED.replace(true);
     let value = work();
-    UNHURRIED.store(false, Ordering::SeqCst);
+    UNHURRIED.set(before);
     value
 }
 
-/// Why a wait must end now, if it must.
+/// Why a wait of this thread must end now, if it must.
 pub fn hurried() -> Option<Ending> {
-    if UNHURRIED.load(Ordering::SeqCst) {
+    if UNHURRIED.get() {
         return None;
     }
     let over = || DEADLINE.get().filter(|(end, _)| Instant::now() >= *end).map(|(_, time)| Ending::OutOfTime(*time));
@@ -485,6 +489,25 @@ mod tests {
     fn a_missing_program_is_told_apart() {
         let job = Job { program: "no-such-program-here", args: vec![], secrets: &Secrets::default() };
         assert!(matches!(job.start().map(|_| ()).unwrap_err().ending, Ending::NotFound));
+    }
+
+    #[test]
+    fn one_thread_that_is_unhurried_does_not_keep_others_from_hurrying() {
+        unhurried(|| {
+            assert!(UNHURRIED.get());
+            thread::scope(|scope| {
+                let other = scope.spawn(|| {
+                    assert!(!UNHURRIED.get());
+                    unhurried(|| unhurried(|| ()));
+                    UNHURRIED.get()
+                });
+                assert!(!other.join().unwrap());
+            });
+            // What is done in between takes nothing away either.
+            unhurried(|| ());
+            assert!(UNHURRIED.get());
+        });
+        assert!(!UNHURRIED.get());
     }
 
     #[test]
