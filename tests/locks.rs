@@ -1,7 +1,6 @@
 //! The node's lock files under pressure: many processes of the real binary, flock(1), other users, and files that are
-//! deleted underneath. The kubectl here only holds on: it writes down when it is first called, when its backup-ns holds
-//! a lock already, and when it is let go; then it fails. What happened is told by the order of these lines and by
-//! /proc/locks, never by a clock.
+//! deleted underneath. What happened is told by the log of the node's kubectl, see tests/support/node.rs, and by /proc/locks,
+//! never by a clock.
 #![allow(
     clippy::disallowed_methods,
     clippy::unwrap_used,
@@ -11,250 +10,20 @@
 
 mod support;
 
-use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fs::{self, File, Permissions};
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use support::node::{FAILED, Flock, NO_LOCK, Node, PRECONDITION, Run, flocks};
 use support::poll;
-use tempfile::TempDir;
 
 /// How many processes there are, and how many locks.
 const MANY: usize = 50;
 const LOCKS: usize = 3;
-
-/// Exit codes: kubectl fails here, so that this is the best that can be.
-const FAILED: i32 = 1;
-const PRECONDITION: i32 = 4;
-const NO_LOCK: i32 = 5;
-
-/// Its parent is who holds the lock. It ends with its parent and with the node, too.
-const KUBECTL: &str = r#"#!/bin/sh
-echo "start $PPID" >>"$NODE/log"
-while sleep 0.03; do
-    if [ ! -e "$NODE/log" ] || [ ! -e "/proc/$PPID" ]; then exit 1; fi
-    if [ -e "$NODE/go" ] || [ -e "$NODE/go.$PPID" ]; then break; fi
-done
-echo "end $PPID" >>"$NODE/log"
-echo 'there is no cluster here' >&2
-exit 1
-"#;
-
-/// A directory with the lock files, the kubectl and its log.
-struct Node {
-    temp: TempDir,
-}
-
-impl Node {
-    fn new() -> Node {
-        let node = Node { temp: tempfile::tempdir().unwrap() };
-        fs::create_dir(node.path("locks")).unwrap();
-        fs::write(node.path("log"), "").unwrap();
-        fs::write(node.path("kubectl"), KUBECTL).unwrap();
-        fs::set_permissions(node.path("kubectl"), Permissions::from_mode(0o755)).unwrap();
-        node
-    }
-
-    /// One that other users can use as well, with a program that they can run.
-    fn open_to_all() -> Node {
-        let node = Node::new();
-        fs::copy(env!("CARGO_BIN_EXE_backup-ns"), node.path("backup-ns")).unwrap();
-        fs::set_permissions(node.temp.path(), Permissions::from_mode(0o755)).unwrap();
-        fs::set_permissions(node.path("log"), Permissions::from_mode(0o666)).unwrap();
-        node
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.temp.path().join(name)
-    }
-
-    fn lock(&self, number: usize) -> PathBuf {
-        self.path(&format!("locks/{number}.lock"))
-    }
-
-    /// A program of this node, and nothing of the caller's environment.
-    fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(words[0]);
-        let system = std::env::var("PATH").unwrap();
-        command.args(&words[1..]).env_clear().env("NODE", self.temp.path());
-        command.env("PATH", format!("{}:{system}", self.temp.path().display()));
-        command
-    }
-
-    /// `create` with so many locks.
-    fn create(&self, locks: usize) -> Command {
-        self.create_as(&[env!("CARGO_BIN_EXE_backup-ns")], locks)
-    }
-
-    fn create_as(&self, words: &[&str], locks: usize) -> Command {
-        // Whoever runs the tests may ignore signals, as nohup(1) and a shell's background do; this does not.
-        let mut command = self.command(&[&["env", "--default-signal=HUP,INT,TERM"], words, &["create"]].concat());
-        command.env("BAK_DB_SKIP", "true").env("BAK_FLOCK", "true").env("BAK_FLOCK_DIR", self.path("locks"));
-        command.env("BAK_FLOCK_COUNT", locks.to_string());
-        command
-    }
-
-    fn start(&self, mut command: Command) -> Run<'_> {
-        let stderr = tempfile::NamedTempFile::new().unwrap();
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr.reopen().unwrap());
-        Run { node: self, child: command.spawn().unwrap(), stderr }
-    }
-
-    /// flock(1) on this file, which holds it as `create` would.
-    fn start_flock(&self, number: usize) -> Run<'_> {
-        self.start(self.command(&["flock", self.lock(number).to_str().unwrap(), "kubectl"]))
-    }
-
-    fn write(&self, line: &str) {
-        fs::OpenOptions::new().append(true).open(self.path("log")).unwrap().write_all(line.as_bytes()).unwrap();
-    }
-
-    fn log(&self) -> Vec<(String, u32)> {
-        let text = fs::read_to_string(self.path("log")).unwrap();
-        let entry = |line: &str| line.split_once(' ').map(|(what, pid)| (what.to_string(), pid.parse().unwrap()));
-        text.lines().filter_map(entry).collect()
-    }
-
-    /// Who got a lock, in the order in which they got it.
-    fn started(&self) -> Vec<u32> {
-        self.log().into_iter().filter(|(what, _)| what == "start").map(|(_, pid)| pid).collect()
-    }
-
-    /// Who holds one now; and never did more than so many.
-    #[track_caller]
-    fn holders(&self, most: usize) -> BTreeSet<u32> {
-        let mut holders = BTreeSet::new();
-        for (what, pid) in self.log() {
-            if what == "start" {
-                assert!(holders.insert(pid), "{pid} got two locks: {:?}", self.log());
-            } else {
-                holders.remove(&pid);
-            }
-            assert!(holders.len() <= most, "{} hold at once, not {most}: {:?}", holders.len(), self.log());
-        }
-        holders
-    }
-
-    /// What is in the directory.
-    fn files(&self) -> BTreeSet<String> {
-        let entries = fs::read_dir(self.path("locks")).unwrap();
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
-    }
-}
-
-/// A program at work.
-struct Run<'a> {
-    node: &'a Node,
-    child: Child,
-    stderr: tempfile::NamedTempFile,
-}
-
-impl Run<'_> {
-    fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
-    fn stderr(&self) -> String {
-        fs::read_to_string(self.stderr.path()).unwrap()
-    }
-
-    fn has_started(&self) -> bool {
-        self.node.started().contains(&self.pid())
-    }
-
-    #[must_use]
-    #[track_caller]
-    fn holds(self) -> Self {
-        poll("a process that holds a lock", || self.has_started());
-        self
-    }
-
-    /// Waits until it stands in the queue: the kernel knows it as one who waits for a lock, or, at the head, as
-    /// the holder of the directory.
-    #[must_use]
-    #[track_caller]
-    fn waits(self) -> Self {
-        poll("a process that waits for a lock", || !flocks(self.pid()).is_empty());
-        assert!(!self.has_started(), "it did not wait: {:?}", self.node.log());
-        self
-    }
-
-    /// Waits until this is the one lock that it has to do with.
-    #[track_caller]
-    fn comes_to(&self, lock: Flock) {
-        poll(&format!("a process that {lock:?}"), || flocks(self.pid()) == [lock]);
-    }
-
-    fn let_go(&self) {
-        fs::write(self.node.path(&format!("go.{}", self.pid())), "").unwrap();
-    }
-
-    /// Waits for its end: its status, or the signal that killed it, negative; and its stderr.
-    #[track_caller]
-    fn end(mut self) -> (i32, String) {
-        let child = RefCell::new(&mut self.child);
-        poll("the end of a process", || child.borrow_mut().try_wait().unwrap().is_some());
-        let status = self.child.wait().unwrap();
-        (status.code().unwrap_or_else(|| -status.signal().unwrap()), self.stderr())
-    }
-
-    /// Lets it go and waits for its end.
-    #[track_caller]
-    fn done(self) -> i32 {
-        self.let_go();
-        self.end().0
-    }
-
-    fn signal(&self, name: &str) {
-        let pid = self.pid().to_string();
-        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
-    }
-
-    /// Kills it, which its kubectl does not hear.
-    #[track_caller]
-    fn kill(mut self) {
-        self.node.write(&format!("end {}\n", self.pid()));
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
-impl Drop for Run<'_> {
-    /// A test that fails leaves nothing running.
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// A lock of flock(2) as the kernel tells it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Flock {
-    Holds(u64),
-    WaitsFor(u64),
-}
-
-/// What locks a process holds and waits for, by the inodes of the files. The kernel tells this in pieces, between which
-/// one may be missed.
-fn flocks(pid: u32) -> Vec<Flock> {
-    let text = fs::read_to_string("/proc/locks").unwrap();
-    let parse = |line: &str| {
-        let mut words: Vec<&str> = line.split_whitespace().skip(1).collect();
-        let waits = words.first() == Some(&"->");
-        words.drain(..usize::from(waits));
-        let [what, _, _, owner, file, ..] = words[..] else { return None };
-        let inode = file.rsplit(':').next()?.parse().ok()?;
-        let ours = what == "FLOCK" && owner == pid.to_string();
-        ours.then_some(if waits { Flock::WaitsFor(inode) } else { Flock::Holds(inode) })
-    };
-    text.lines().filter_map(parse).collect()
-}
 
 fn inode(path: PathBuf) -> u64 {
     fs::metadata(path).unwrap().ino()
@@ -346,7 +115,7 @@ fn one_who_gives_up_leaves_no_trace() {
 }
 
 /// Who holds the deleted file goes on; from then on the name stands for the new one. That a file is not taken when it is
-/// deleted between opening and locking is tried in src/lock.rs.
+/// deleted between opening and locking is tried in src/lock/flock.rs.
 #[test]
 fn a_file_that_was_deleted_or_replaced_locks_nobody_out_or_in() {
     let node = Node::new();

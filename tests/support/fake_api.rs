@@ -27,7 +27,8 @@ pub const CONTENTS: Kind =
     Kind { plural: "volumesnapshotcontents", group: SNAPSHOT_GROUP, kind: "VolumeSnapshotContent" };
 pub const CLAIMS: Kind = Kind { plural: "persistentvolumeclaims", group: "", kind: "PersistentVolumeClaim" };
 pub const NAMESPACES: Kind = Kind { plural: "namespaces", group: "", kind: "Namespace" };
-pub const KINDS: [Kind; 4] = [SNAPSHOTS, CONTENTS, CLAIMS, NAMESPACES];
+pub const LEASES: Kind = Kind { plural: "leases", group: ".coordination.k8s.io", kind: "Lease" };
+pub const KINDS: [Kind; 5] = [SNAPSHOTS, CONTENTS, CLAIMS, NAMESPACES, LEASES];
 
 /// The snapshot controller's own finalizer and its note for the driver's sidecar.
 const BOUND: &str = "snapshot.storage.kubernetes.io/volumesnapshot-bound-protection";
@@ -110,7 +111,10 @@ impl Api {
             let labels = &object["metadata"]["labels"];
             selector.split(',').filter(|word| !word.is_empty()).all(|word| match word.strip_prefix('!') {
                 Some(key) => labels[key].is_null(),
-                None => !labels[word].is_null(),
+                None => match word.split_once('=') {
+                    Some((key, value)) => labels[key] == value,
+                    None => !labels[word].is_null(),
+                },
             })
         });
         let items: Vec<(Value, String)> = chosen.by_ref().take(limit).collect();
@@ -131,6 +135,21 @@ impl Api {
     pub fn put(&self, kind: Kind, object: Value) {
         let _lock = self.lock();
         self.store(kind, object);
+    }
+
+    /// Creates an object in a namespace, which must be there.
+    pub fn create(&self, kind: Kind, namespace: &str, object: &Value) -> Answer {
+        let _lock = self.lock();
+        self.get(NAMESPACES, namespace)?;
+        let name = object["metadata"]["name"].as_str().unwrap();
+        if self.get(kind, &format!("{namespace}/{name}")).is_ok() {
+            let Kind { plural, group, .. } = kind;
+            return Err(format!("Error from server (AlreadyExists): {plural}{group} \"{name}\" already exists"));
+        }
+        let mut new = object.clone();
+        new["metadata"]["namespace"] = json!(namespace);
+        new["metadata"]["creationTimestamp"] = json!("2026-01-02T03:04:05Z");
+        Ok(self.store(kind, new))
     }
 
     /// A JSON merge patch (RFC 7396). A `resourceVersion` in it is a condition.
@@ -155,8 +174,12 @@ impl Api {
         Ok(if new == old { old } else { self.store(kind, new) })
     }
 
-    /// Puts an object in the place of the one that it was, if that is still in its version. Its status is not touched.
+    /// Puts an object in the place of the one that it was, if that is still in its version. Its status is not touched. A Lease
+    /// that is gone is made again.
     pub fn replace(&self, kind: Kind, key: &str, object: &Value) -> Answer {
+        if let (LEASES, Err(_)) = (kind, self.get(kind, key)) {
+            return self.create(kind, key.split_once('/').unwrap().0, object);
+        }
         let _lock = self.lock();
         let old = self.get(kind, key)?;
         if object["metadata"]["resourceVersion"] != old["metadata"]["resourceVersion"] {
@@ -164,6 +187,9 @@ impl Api {
         }
         let mut new = object.clone();
         new["status"] = old["status"].clone();
+        for field in ["namespace", "uid", "creationTimestamp"] {
+            new["metadata"][field] = old["metadata"][field].clone();
+        }
         Ok(self.store(kind, new))
     }
 

@@ -1,6 +1,6 @@
 //! A stand-in for kubectl: behaves like a sound cluster unless the scenario in `$FAKE_KUBECTL_DIR` chooses a fault for
 //! this call. What is executed in its only pod is executed by a shell of this machine, so that a session is a real one; a
-//! scenario that is about pruning has an API server instead, see `fake_api.rs`.
+//! scenario that is about pruning has an API server instead, see `fake_api.rs`. Leases have one of their own, beside either.
 //! Knows nothing of backups; `tests/support/mod.rs` writes the scenario and reads what is recorded beside it.
 #![allow(
     clippy::disallowed_methods,
@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 
 mod fake_api;
 
-use fake_api::{Answer, Api, CLAIMS, CONTENTS, Kind, NAMESPACES, SNAPSHOTS};
+use fake_api::{Answer, Api, CLAIMS, CONTENTS, Kind, LEASES, NAMESPACES, SNAPSHOTS};
 
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -51,7 +51,7 @@ fn main() {
     for script in faults.iter().filter_map(|fault| fault["run"].as_str()) {
         call.run(script);
     }
-    let api = Api::of(&call.dir);
+    let api = Api::of(&if call.kind.ends_with("Lease") { call.dir.join("leases") } else { call.dir.clone() });
     for change in faults.iter().filter_map(|fault| fault.get("change")) {
         let (key, patch) = (change["key"].as_str().unwrap(), serde_json::from_str(change["patch"].as_str().unwrap()));
         let kind = if key.contains('/') { SNAPSHOTS } else { CONTENTS };
@@ -89,7 +89,12 @@ fn kind(args: &[String], script: &str) -> &'static str {
     let has = |word: &str| args.iter().any(|arg| arg == word);
     let path = args.iter().find(|arg| arg.starts_with("/api")).map(String::as_str).unwrap_or_default();
     let content = args.iter().any(|arg| arg.contains(CONTENTS.plural));
+    let lease = path.contains("/leases");
     match path.rsplit_once("/volumesnapshots").map(|(_, rest)| rest) {
+        _ if lease && has("get") => "listLease",
+        _ if lease && has("create") => "createLease",
+        _ if lease && has("replace") => "replaceLease",
+        _ if lease && has("delete") => "deleteLease",
         _ if has("exec") && script.contains("db_dump") => "session",
         _ if has("exec") && script.contains("BEFORE") => "hook",
         _ if has("exec") && script.contains("MOUNTS") => "flush",
@@ -258,6 +263,10 @@ impl Call {
             "delete" => api.delete(SNAPSHOTS, &self.key(), &conditions(&input)),
             "deleteContent" => api.delete(CONTENTS, &self.key(), &conditions(&input)),
             "label" | "replace" => self.label(api, &input, faults),
+            "listLease" => Ok(self.page(api, LEASES)),
+            "createLease" => api.create(LEASES, self.namespace().unwrap(), &serde_json::from_str(&input).unwrap()),
+            "replaceLease" => api.replace(LEASES, &self.key(), &serde_json::from_str(&input).unwrap()),
+            "deleteLease" => api.delete(LEASES, &self.key(), &conditions(&input)),
             _ => self.end(64, "the fake kubectl does not know this call"),
         };
         if faults.iter().any(|fault| fault.get("kill").is_some()) {
@@ -296,13 +305,25 @@ impl Call {
         serde_json::from_str(self.args.last().unwrap()).unwrap()
     }
 
-    /// The page of a list that the path asks for.
+    /// The namespace that the path is about.
+    fn namespace(&self) -> Option<&str> {
+        let (_, rest) = self.path_of_url().unwrap().split_once("/namespaces/")?;
+        rest.split(['/', '?']).next()
+    }
+
+    /// The page of a list that the path asks for; all of it where it says nothing of pages.
     fn page(&self, api: &Api, kind: Kind) -> Value {
-        let (path, query) = self.path_of_url().unwrap().split_once('?').unwrap();
-        let namespace = path.split_once("/namespaces/").map(|(_, rest)| rest.split('/').next().unwrap());
+        let (_, query) = self.path_of_url().unwrap().split_once('?').unwrap();
+        let namespace = self.namespace();
         let asked = |key: &str| query.split('&').find_map(|pair| pair.strip_prefix(key)?.strip_prefix('='));
         let text = |key: &str| decoded(asked(key).unwrap_or_default());
-        api.page(kind, namespace, &text("labelSelector"), text("limit").parse().unwrap(), &text("continue"))
+        api.page(
+            kind,
+            namespace,
+            &text("labelSelector"),
+            text("limit").parse().unwrap_or(usize::MAX),
+            &text("continue"),
+        )
     }
 
     fn history(&self, api: &Api) -> Value {

@@ -24,6 +24,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 pub mod fake_api;
+pub mod node;
 
 use fake_api::{Api, NAMESPACES};
 
@@ -90,6 +91,16 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// As the fake kubectl reads it: of those calls of a kind of which an argument contains `about`.
+    fn for_calls(self, call: &str, about: &str, times: Times) -> Value {
+        let mut json = self.json();
+        json["call"] = json!(call);
+        json["about"] = json!(about);
+        json["from"] = json!(times.start());
+        json["to"] = json!(times.end());
+        json
+    }
+
     fn json(self) -> Value {
         match self {
             Fault::Refuse(stderr) => json!({"exit": 1, "stderr": stderr}),
@@ -361,12 +372,7 @@ impl Scenario {
 
     /// A fault of those calls among them of which an argument contains `about`.
     pub fn fault_about(mut self, call: &str, about: &str, times: Times, fault: Fault) -> Scenario {
-        let mut json = fault.json();
-        json["call"] = json!(call);
-        json["about"] = json!(about);
-        json["from"] = json!(times.start());
-        json["to"] = json!(times.end());
-        self.faults.push(json);
+        self.faults.push(fault.for_calls(call, about, times));
         self
     }
 
