@@ -331,9 +331,43 @@ pub const CREATE: &[Setting] = &[
         "how long to wait for another backup of the same dump file",
     ),
     setting("BAK_FLOCK", "flock", BOOL, "false", "take one of this node's locks first"),
-    setting("BAK_FLOCK_COUNT", "flock-count", "NUMBER", "", "how many locks there are [default: half the node's CPUs]"),
-    setting("BAK_FLOCK_DIR", "flock-dir", "DIR", "/mnt/host-backup-locks", "where they are"),
-    setting("BAK_FLOCK_TIMEOUT_SEC", "flock-timeout-sec", "SECONDS", "3600", "how long to wait for one"),
+    setting(
+        "BAK_FLOCK_COUNT",
+        "flock-count",
+        "NUMBER",
+        "",
+        "how many locks there are, files or Leases [default: half the node's CPUs]",
+    ),
+    setting("BAK_FLOCK_DIR", "flock-dir", "DIR", "/mnt/host-backup-locks", "where the files are"),
+    setting(
+        "BAK_FLOCK_TIMEOUT_SEC",
+        "flock-timeout-sec",
+        "SECONDS",
+        "3600",
+        "how long to wait for one, a file or a Lease",
+    ),
+    setting(
+        "BAK_LOCK",
+        "lock",
+        "KIND",
+        "",
+        "kind of the locks: flock (files), lease (Leases in the cluster) or none [default: flock with BAK_FLOCK, else none]",
+    ),
+    setting("BAK_LOCK_NAMESPACE", "lock-namespace", "NS", "backup-ns-locks", "where the Leases of all namespaces are"),
+    setting(
+        "BAK_LOCK_NODE",
+        "lock-node",
+        "NODE",
+        "",
+        "with Leases: the node whose locks they are; in a pod by the downward API, spec.nodeName",
+    ),
+    setting(
+        "BAK_LOCK_LEASE_DURATION",
+        "lock-lease-duration",
+        "TIME",
+        "60s",
+        "how long a Lease outlives a holder that was killed",
+    ),
 ];
 
 #[cfg(test)]

@@ -389,7 +389,7 @@ fn no_cell_is_empty_and_every_reason_is_given() {
 fn every_test_that_is_named_is_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut sources = String::new();
-    for folder in ["tests", "tests/cluster", "src", "src/config", "src/core"] {
+    for folder in ["tests", "tests/cluster", "src", "src/config", "src/core", "src/lock"] {
         for entry in std::fs::read_dir(root.join(folder)).unwrap() {
             let path = entry.unwrap().path();
             if path.extension().is_some_and(|ext| ext == "rs") {

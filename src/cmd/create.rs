@@ -38,10 +38,22 @@ const FLUSH_TIME: Duration = Duration::from_secs(300);
 /// As the exit codes say; whatever happens, the last good dump stays until a proven one replaces it.
 pub fn run(global: &Global, config: &Create, reporter: &Reporter) -> Result<(), Fail> {
     let began = Instant::now();
+    let secrets = Secrets::new(config.databases.iter().filter_map(|database| match &database.password {
+        DbValue::Literal(text) => Some(text.clone()),
+        DbValue::Variable(_) => None,
+    }));
+    let mut connected = None;
+    let mut connect = || match &connected {
+        Some(kubectl) => Ok(Kubectl::clone(kubectl)),
+        None => {
+            let kubectl = Kubectl::connect(&global.asked, secrets.clone(), global.retry_timeout)?;
+            Ok(connected.insert(kubectl).clone())
+        }
+    };
     let _lock = match &config.locks {
         Some(locks) if !global.dry_run => Some(reporter.step("lock", |_| {
-            let held = locks.acquire(&global.holder)?;
-            let what = format!("{} after {}", held.path.display(), report::seconds(held.waited));
+            let held = locks.acquire(&global.holder, &mut connect)?;
+            let what = format!("{} after {}", held.name, report::seconds(held.waited));
             Ok((held, what))
         })?),
         _ => None,
@@ -49,11 +61,7 @@ pub fn run(global: &Global, config: &Create, reporter: &Reporter) -> Result<(), 
     // The day, week and month that the backup stands for, however long its dump takes.
     let now = now();
     let names = names(config, global, now)?;
-    let secrets = Secrets::new(config.databases.iter().filter_map(|database| match &database.password {
-        DbValue::Literal(text) => Some(text.clone()),
-        DbValue::Variable(_) => None,
-    }));
-    let kubectl = Kubectl::connect(&global.asked, secrets, global.retry_timeout)?;
+    let kubectl = connect()?;
     // Marks every line that comes back from a container.
     let nonce = format!("{:032x}", fastrand::u128(..));
     let observed = reporter.step("observe", |_| observe(&kubectl, config, global.own_pod.as_deref()))?;
@@ -258,12 +266,7 @@ impl<'a> Run<'a> {
         let planned = self.cut.plan(&[])?;
         let mut steps = Vec::new();
         if let Some(locks) = &config.locks {
-            let waits = humantime::format_duration(locks.timeout);
-            steps.push(Step::new(format!(
-                "Take one of {} locks in {}, waiting up to {waits}",
-                locks.count,
-                locks.dir.display()
-            )));
+            steps.push(locks.step(target));
         }
         if !config.hooks.before.is_empty() {
             steps.push(Step::new("Run BAK_HOOK_PRE in the database's container, or where the volume is mounted"));

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::cmd::show::show;
 use crate::config::Global;
 use crate::exit::Fail;
-use crate::lock::Locks;
+use crate::lock::flock::Locks;
 use crate::report::Reporter;
 
 /// Makes them usable for everyone on this node.

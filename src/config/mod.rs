@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::core::engine::Engine;
 use crate::core::labels;
+use crate::core::lease::Slots;
 use crate::core::manifest::Retain;
 use crate::core::name::{self, Template};
 use crate::core::pod::ExecResource;
@@ -17,7 +18,7 @@ use crate::core::retention::Policy;
 use crate::core::target::Asked;
 use crate::core::zone::Zone;
 use crate::exit::{Exit, Fail};
-use crate::lock::Locks;
+use crate::lock::{Locks, flock, lease};
 use crate::report::LogFormat;
 use crate::settings::{self, Setting};
 
@@ -412,7 +413,7 @@ pub fn create(plain: &Plain, mut values: Values<'_>) -> Result<(Global, Create),
         },
         run_id: v.optional("BAK_RUN_ID", label),
         busy_timeout: v.time("BAK_BUSY_TIMEOUT"),
-        locks: v.switch("BAK_FLOCK").then_some(lock_files(v)),
+        locks: chosen_locks(v),
         set,
     };
     values.finish()?;
@@ -591,19 +592,61 @@ fn holder() -> String {
 ///
 /// # Errors
 /// As [`create`].
-pub fn locks(plain: &Plain, mut values: Values<'_>) -> Result<(Global, Locks), Fail> {
+pub fn locks(plain: &Plain, mut values: Values<'_>) -> Result<(Global, flock::Locks), Fail> {
     let global = global(plain, TOLD, &mut values);
     let locks = lock_files(&mut values);
     values.finish()?;
     Ok((global, locks))
 }
 
-fn lock_files(v: &mut Values<'_>) -> Locks {
+fn lock_files(v: &mut Values<'_>) -> flock::Locks {
     let count = v.optional("BAK_FLOCK_COUNT", |text| parse_number(text, 1, 10_000));
     let dir = v.text("BAK_FLOCK_DIR");
     let timeout = v.number("BAK_FLOCK_TIMEOUT_SEC", 0, 365 * 24 * 3600);
-    let half = || (crate::lock::node_cpus().unwrap_or(2) / 2).max(1);
-    Locks { dir: dir.into(), count: count.unwrap_or_else(half), timeout: Duration::from_secs(u64::from(timeout)) }
+    let half = || (flock::node_cpus().unwrap_or(2) / 2).max(1);
+    flock::Locks {
+        dir: dir.into(),
+        count: count.unwrap_or_else(half),
+        timeout: Duration::from_secs(u64::from(timeout)),
+    }
+}
+
+/// The kinds of lock.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Flock,
+    Lease,
+    None,
+}
+
+/// The locks of the kind that is chosen. What is set for the others is checked all the same.
+fn chosen_locks(v: &mut Values<'_>) -> Option<Locks> {
+    let name = |text: &str| name::check_name(text).map(|()| text.to_string());
+    let flock = v.switch("BAK_FLOCK");
+    let kind = v.optional("BAK_LOCK", |text| match text {
+        "flock" => Ok(Kind::Flock),
+        "lease" => Ok(Kind::Lease),
+        "none" => Ok(Kind::None),
+        _ => Err("flock, lease or none".into()),
+    });
+    let files = lock_files(v);
+    let namespace = v.parse("BAK_LOCK_NAMESPACE", name, String::new());
+    let node =
+        v.parse("BAK_LOCK_NODE", |text| if text.is_empty() { Ok(String::new()) } else { name(text) }, "?".into());
+    let duration = v.parse("BAK_LOCK_LEASE_DURATION", parse_lease_duration, Duration::ZERO);
+    if kind == Some(Kind::Lease) && node.is_empty() {
+        v.errors.push(
+            "BAK_LOCK_NODE (--lock-node) is not set; accepted with BAK_LOCK=lease: the name of the node, in a pod by the downward API (fieldRef spec.nodeName)".into(),
+        );
+    }
+    match kind.unwrap_or(if flock { Kind::Flock } else { Kind::None }) {
+        Kind::Flock => Some(Locks::Flock(files)),
+        Kind::Lease => {
+            let slots = Slots::new(&node, files.count, duration);
+            Some(Locks::Lease(lease::Locks { namespace, slots, timeout: files.timeout }))
+        }
+        Kind::None => None,
+    }
 }
 
 /// The settings that were set by somebody, without passwords.
@@ -638,6 +681,13 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 fn parse_duration(text: &str) -> Result<Duration, String> {
     let time = humantime::parse_duration(text).ok().filter(|time| *time <= LONGEST);
     time.ok_or_else(|| "a number with its unit, at most 365d, such as 90s, 15m or 1h30m".into())
+}
+
+/// Whole seconds, as a Lease says it, and enough of them to renew it in time.
+fn parse_lease_duration(text: &str) -> Result<Duration, String> {
+    let time =
+        parse_duration(text).ok().filter(|time| (3..=3600).contains(&time.as_secs()) && time.subsec_nanos() == 0);
+    time.ok_or_else(|| "whole seconds from 3s to 1h, such as 60s".into())
 }
 
 fn parse_number(text: &str, least: u32, most: u32) -> Result<u32, String> {
@@ -845,6 +895,10 @@ mod tests {
             ("BAK_FLOCK", "x"),
             ("BAK_FLOCK_COUNT", "0"),
             ("BAK_FLOCK_TIMEOUT_SEC", "-1"),
+            ("BAK_LOCK", "file"),
+            ("BAK_LOCK_NAMESPACE", "A"),
+            ("BAK_LOCK_NODE", "a b"),
+            ("BAK_LOCK_LEASE_DURATION", "2s"),
         ];
         let fail = with(&wrong).unwrap_err();
         for (var, value) in wrong {
@@ -915,9 +969,42 @@ mod tests {
     #[test]
     fn locks_default_to_half_the_cpus() {
         let (_, create) = with(&[("BAK_FLOCK", "yes")]).unwrap();
-        let locks = create.locks.unwrap();
+        let Some(Locks::Flock(locks)) = create.locks else { panic!("{:?}", create.locks) };
         assert!(locks.count >= 1);
         assert_eq!(locks.dir, Path::new("/mnt/host-backup-locks"));
         assert_eq!(locks.timeout, Duration::from_secs(3600));
+        let (_, create) = with(&[("BAK_LOCK", "lease"), ("BAK_LOCK_NODE", "n1")]).unwrap();
+        let slots = Slots::new("n1", locks.count, Duration::from_secs(60));
+        let leases = lease::Locks { namespace: "backup-ns-locks".into(), slots, timeout: locks.timeout };
+        assert_eq!(create.locks, Some(Locks::Lease(leases)));
+    }
+
+    #[test]
+    fn the_kind_of_lock_wins_over_the_old_switch() {
+        let kind = |set: &[(&str, &str)]| match with(&[set, &[("BAK_LOCK_NODE", "n1")]].concat()).unwrap().1.locks {
+            Some(Locks::Flock(_)) => "flock",
+            Some(Locks::Lease(_)) => "lease",
+            None => "none",
+        };
+        assert_eq!(kind(&[]), "none");
+        assert_eq!(kind(&[("BAK_FLOCK", "true")]), "flock");
+        for flock in ["true", "false"] {
+            for set in ["flock", "lease", "none"] {
+                assert_eq!(kind(&[("BAK_FLOCK", flock), ("BAK_LOCK", set)]), set);
+            }
+        }
+        let fail = with(&[("BAK_LOCK", "lease")]).unwrap_err();
+        assert_eq!(fail.exit, Exit::Usage);
+        assert!(
+            fail.what.contains("BAK_LOCK_NODE (--lock-node) is not set") && fail.what.contains("spec.nodeName"),
+            "{}",
+            fail.what
+        );
+        // What is wrong is said once.
+        let fail = with(&[("BAK_LOCK", "lease"), ("BAK_LOCK_NODE", "-")]).unwrap_err();
+        assert_eq!(fail.what.matches("BAK_LOCK_NODE").count(), 1, "{}", fail.what);
+        for wrong in ["2s", "3500ms", "2h"] {
+            assert!(with(&[("BAK_LOCK_LEASE_DURATION", wrong)]).is_err(), "{wrong}");
+        }
     }
 }

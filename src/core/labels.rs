@@ -59,6 +59,11 @@ pub const VERIFICATION: &str = "backup-ns.sh/verification";
 /// On all that a restore test makes for itself: its Job.
 pub const VERIFY: &str = "backup-ns.sh/verify";
 
+/// On a Lease that is a lock, or a place in the queue for one: the node, see [`name_value`].
+pub const LOCK_NODE: &str = "backup-ns.sh/lock-node";
+/// Annotation of a Lease that is a place in the queue: its number, lower ones first.
+pub const LOCK_TURN: &str = "backup-ns.sh/lock-turn";
+
 /// Whether a label or annotation says of a snapshot what its content is to say, too. A restore that is at work is the
 /// snapshot's alone, and some are the content's own.
 pub fn is_mirrored(key: &str) -> bool {
@@ -96,15 +101,20 @@ pub fn check_value(value: &str) -> Result<(), String> {
     }
 }
 
-/// The value of the `pvc` label. A PersistentVolumeClaim's name may be longer (253) than a label's value; the
-/// end of a longer one gives way to a hash, so that two long names stay two. What is decided about a
-/// PVC is decided by `spec.source`, never by this label, wherever that is known.
+/// The value of the `pvc` label, see [`name_value`]. What is decided about a PVC is decided by `spec.source`, never by this
+/// label, wherever that is known.
 pub fn pvc_value(pvc: &str) -> String {
-    if pvc.len() <= LONGEST_VALUE {
-        return pvc.to_string();
+    name_value(pvc)
+}
+
+/// An object's name as the value of a label. It may be longer (253) than a label's value; the end of a longer one gives way
+/// to a hash, so that two long names stay two.
+pub fn name_value(name: &str) -> String {
+    if name.len() <= LONGEST_VALUE {
+        return name.to_string();
     }
-    let keep: String = pvc.chars().take(LONGEST_VALUE - 17).collect();
-    format!("{}-{:016x}", keep.trim_end_matches(['-', '.']), fnv1a(pvc.as_bytes()))
+    let keep: String = name.chars().take(LONGEST_VALUE - 17).collect();
+    format!("{}-{:016x}", keep.trim_end_matches(['-', '.']), fnv1a(name.as_bytes()))
 }
 
 /// 64-bit FNV-1a (<http://www.isthe.com/chongo/tech/comp/fnv/>): stable over releases, which std's hashers are not.

@@ -9,6 +9,7 @@ pub mod escape;
 pub mod history;
 pub mod job;
 pub mod labels;
+pub mod lease;
 pub mod listing;
 pub mod look;
 pub mod manifest;

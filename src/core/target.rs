@@ -403,6 +403,31 @@ impl Target {
         )
     }
 
+    fn leases(&self, rest: &str) -> String {
+        format!("/apis/coordination.k8s.io/v1/namespaces/{}/leases{rest}", self.namespace)
+    }
+
+    /// Lists the Leases that `selector` selects.
+    pub fn list_leases(&self, selector: &str) -> Vec<String> {
+        let path = self.leases(&format!("?labelSelector={}", escape::query(selector)));
+        self.call(self.request_timeout, &["get", "--raw", &path])
+    }
+
+    /// Creates the Lease whose manifest comes on stdin.
+    pub fn create_lease(&self) -> Vec<String> {
+        self.call(self.request_timeout, &["create", "--raw", &self.leases(""), "-f", "-"])
+    }
+
+    /// Puts the Lease on stdin in the place of the one of its name, if that is still in the version that it says.
+    pub fn replace_lease(&self, name: &str) -> Vec<String> {
+        self.call(self.request_timeout, &["replace", "--raw", &self.leases(&format!("/{name}")), "-f", "-"])
+    }
+
+    /// Deletes one Lease, under the conditions that come on stdin as DeleteOptions.
+    pub fn delete_lease(&self, name: &str) -> Vec<String> {
+        self.call(self.request_timeout, &["delete", "--raw", &self.leases(&format!("/{name}")), "-f", "-"])
+    }
+
     /// Streams the changes of one snapshot, from the version `since` on or from its state now.
     pub fn watch_snapshot(&self, name: &str, since: Option<&str>, limit: Duration) -> Vec<String> {
         let seconds = limit.as_secs().max(1);
@@ -440,6 +465,10 @@ mod tests {
             target.get_job("j"),
             target.job_pods("u"),
             target.logs("p", "c"),
+            target.list_leases("a=b"),
+            target.create_lease(),
+            target.replace_lease("l"),
+            target.delete_lease("l"),
         ];
         for call in calls {
             assert_eq!(call[0], "--context=prod");

@@ -72,7 +72,7 @@ impl Locks {
             if !std::mem::replace(&mut told, true) {
                 tracing::info!("waiting for a lock, all {} are held: {}", self.count, self.holders());
             }
-            self.go_on()?;
+            super::go_on(|| self.holders())?;
             if Instant::now() >= deadline {
                 return Err(self.too_late());
             }
@@ -130,37 +130,15 @@ impl Locks {
         while Instant::now() < deadline {
             match receive.recv_timeout(PAUSE) {
                 Ok(turn) => return turn.map(Some).map_err(unusable),
-                Err(_) => self.go_on()?,
+                Err(_) => super::go_on(|| self.holders())?,
             }
         }
         Ok(None)
     }
 
-    /// No signal came, and the whole run has time left.
-    fn go_on(&self) -> Result<(), Fail> {
-        if let Some(signal) = process::signal() {
-            let what = format!("ended by signal {signal} while waiting for a lock");
-            return Err(Fail::new(Exit::Signal(signal), what));
-        }
-        if process::hurried().is_some() {
-            let what = format!("the time of the whole run is up, still waiting for a lock: {}", self.holders());
-            return Err(Fail::new(Exit::Lock, what)
-                .remedy("wait for the backups at work on this node, or raise BAK_TIMEOUT (--timeout)"));
-        }
-        Ok(())
-    }
-
     /// Time to wait is over.
     fn too_late(&self) -> Fail {
-        let what = format!(
-            "no lock within {}: all {} in {} are held: {}",
-            humantime::format_duration(self.timeout),
-            self.count,
-            self.dir.display(),
-            self.holders()
-        );
-        Fail::new(Exit::Lock, what)
-            .remedy("wait for the backups at work on this node, or raise BAK_FLOCK_TIMEOUT_SEC or BAK_FLOCK_COUNT")
+        super::too_late(self.timeout, &format!("all {} in {}", self.count, self.dir.display()), &self.holders())
     }
 
     /// Who holds the files, as far as they say.

@@ -1,0 +1,492 @@
+//! Leases (coordination.k8s.io/v1) as the locks of a node: who may take which, whose turn it is, when one has expired, and what is
+//! written. Decides and composes; must not know the clock, nor how Leases are read and written.
+//!
+//! A Lease for each lock says in `holderIdentity` who holds it. Who finds none free makes a further one, a ticket: its
+//! place in the queue. The first of the queue has the first free lock, the second the second, and a newcomer what is left.
+//! Tickets are numbered, each one higher than all that its owner saw; two that were drawn at once may have one number, and
+//! then the name decides, because nobody came first. Every change holds for the version that was judged, so that of two who want one lock
+//! one gets it.
+//!
+//! Clocks are not compared: a Lease has expired for those who watched it unchanged for as long as it says.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::core::labels;
+use crate::core::observed::Meta;
+
+/// How long a Lease lasts that does not say it, in seconds.
+const UNSAID: u32 = 60;
+
+/// A Lease, as far as it is read.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Lease {
+    /// Name, version and the rest.
+    pub metadata: Meta,
+    /// Who holds it, since when.
+    pub spec: Spec,
+}
+
+/// `spec` of a [`Lease`]. The times are for people, and passed on as they are.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Spec {
+    /// Who holds it; absent or empty for nobody.
+    pub holder_identity: Option<String>,
+    /// How long it lasts without being renewed.
+    pub lease_duration_seconds: Option<u32>,
+    /// Since when its holder has it.
+    pub acquire_time: Option<String>,
+    /// When its holder said last that he is there.
+    pub renew_time: Option<String>,
+    /// How often its holder changed.
+    pub lease_transitions: Option<u32>,
+}
+
+impl Lease {
+    fn name(&self) -> &str {
+        &self.metadata.name
+    }
+
+    /// Who holds it, if anybody.
+    pub fn holder(&self) -> Option<&str> {
+        self.spec.holder_identity.as_deref().filter(|holder| !holder.is_empty())
+    }
+
+    /// Its place in the queue. One whose number cannot be read is behind all that have one.
+    fn place(&self) -> (u64, &str) {
+        (self.turn().unwrap_or(u64::MAX), self.name())
+    }
+
+    fn turn(&self) -> Option<u64> {
+        self.metadata.annotations.get(labels::LOCK_TURN)?.parse().ok()
+    }
+
+    fn lasts(&self) -> Duration {
+        Duration::from_secs(self.spec.lease_duration_seconds.unwrap_or(UNSAID).into())
+    }
+}
+
+/// How long which version of each Lease has been watched.
+#[derive(Debug, Default)]
+pub struct Watched(BTreeMap<String, (String, Duration)>);
+
+impl Watched {
+    /// Notes what a list holds that was asked for at one time and answered at another, of any clock that never jumps; the names
+    /// of those that have expired. What was unchanged from one answer to the question of a later one was so for at least as long.
+    pub fn see(&mut self, leases: &[Lease], asked: Duration, answered: Duration) -> BTreeSet<String> {
+        let since = |lease: &Lease| match self.0.get(lease.name()) {
+            Some((version, since)) if *version == lease.metadata.resource_version => *since,
+            _ => answered,
+        };
+        let now: Vec<_> = leases.iter().map(|lease| (lease, since(lease))).collect();
+        let expired = now.iter().filter(|(lease, since)| asked.checked_sub(*since) >= Some(lease.lasts()));
+        let expired = expired.map(|(lease, _)| lease.name().to_string()).collect();
+        let entry = |(lease, since): (&Lease, Duration)| {
+            (lease.name().to_string(), (lease.metadata.resource_version.clone(), since))
+        };
+        self.0 = now.into_iter().map(entry).collect();
+        expired
+    }
+}
+
+/// The locks of a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slots {
+    /// The node as it stands in names and labels.
+    node: String,
+    /// How many there are.
+    pub count: u32,
+    /// How long one lasts without being renewed.
+    pub duration: Duration,
+}
+
+/// Somebody who wants one of them.
+#[derive(Debug, Clone)]
+pub struct Contender {
+    slots: Slots,
+    /// What no other has in its `holderIdentity`: letters.
+    nonce: String,
+    identity: String,
+}
+
+/// What to do about what was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Move<'a> {
+    /// A lock is held already: it was taken by a request whose answer was lost.
+    Hold(&'a str),
+    /// Take the lock with this number.
+    Take(u32),
+    /// It is others' turn.
+    Wait,
+}
+
+impl Slots {
+    /// So many locks of the node with this name, which may be longer than a label's value.
+    pub fn new(node: &str, count: u32, duration: Duration) -> Slots {
+        Slots { node: labels::name_value(node), count, duration }
+    }
+
+    /// Selects them and the tickets of those who wait for them.
+    pub fn selector(&self) -> String {
+        format!("{}={}", labels::LOCK_NODE, self.node)
+    }
+
+    /// The name of one of them.
+    pub fn name(&self, number: u32) -> String {
+        format!("backup-ns-{}-{number}", self.node)
+    }
+
+    /// The names of all of them.
+    pub fn range(&self) -> String {
+        let last = if self.count > 1 { format!(" to {}", self.count) } else { String::new() };
+        format!("{}{last}", self.name(1))
+    }
+
+    /// What the name of a ticket begins with. It ends with letters, and so is that of no lock of another node.
+    fn ticket_prefix(&self) -> String {
+        format!("backup-ns-{}-wait-", self.node)
+    }
+
+    /// Whether it is a place in the queue, and no lock.
+    pub fn is_ticket(&self, lease: &Lease) -> bool {
+        lease.name().starts_with(&self.ticket_prefix())
+    }
+
+    /// Who holds them, for people, each in a phrase.
+    pub fn holders(&self, leases: &[Lease]) -> Vec<String> {
+        let phrase = |lease: &Lease| {
+            let (holder, spec) = (lease.holder()?, &lease.spec);
+            let holder = holder.rsplit_once(' ').map_or(holder, |(holder, _)| holder);
+            let since = spec.acquire_time.as_ref().map(|time| format!(" since {time}")).unwrap_or_default();
+            Some(format!("{} by {holder}{since}", lease.name()))
+        };
+        leases.iter().filter(|lease| !self.is_ticket(lease)).filter_map(phrase).collect()
+    }
+
+    /// How many wait for one.
+    pub fn waiting(&self, leases: &[Lease]) -> usize {
+        leases.iter().filter(|lease| self.is_ticket(lease)).count()
+    }
+
+    /// The tickets among these.
+    pub fn tickets<'a>(&'a self, leases: &'a [Lease]) -> impl Iterator<Item = &'a Lease> {
+        leases.iter().filter(|lease| self.is_ticket(lease))
+    }
+}
+
+impl Contender {
+    /// Somebody with a name for people, and letters that nobody else has.
+    pub fn new(slots: &Slots, holder: &str, nonce: &str) -> Contender {
+        Contender { slots: slots.clone(), nonce: nonce.into(), identity: format!("{holder} {nonce}") }
+    }
+
+    /// The locks that it wants one of.
+    pub fn slots(&self) -> &Slots {
+        &self.slots
+    }
+
+    /// Whether this Lease is held by it, a lock or a ticket.
+    pub fn has(&self, lease: &Lease) -> bool {
+        lease.holder() == Some(&self.identity)
+    }
+
+    /// Its ticket, if that is there.
+    pub fn ticket<'a>(&'a self, leases: &'a [Lease]) -> Option<&'a Lease> {
+        self.slots.tickets(leases).find(|lease| self.has(lease))
+    }
+
+    /// What to do now. With `last` it looks for the last time: nobody goes away while a lock is free, whoever is before.
+    pub fn next<'a>(&self, leases: &'a [Lease], expired: &BTreeSet<String>, last: bool) -> Move<'a> {
+        let mut locks = leases.iter().filter(|lease| !self.slots.is_ticket(lease));
+        if let Some(lease) = locks.find(|lease| self.has(lease)) {
+            return Move::Hold(lease.name());
+        }
+        let taken = |lease: &&Lease| lease.holder().is_some() && !expired.contains(lease.name());
+        let taken: BTreeSet<&str> = leases.iter().filter(taken).map(Lease::name).collect();
+        let mut free = (1..=self.slots.count).filter(|number| !taken.contains(self.slots.name(*number).as_str()));
+        let ahead = if last { 0 } else { self.ahead(leases, expired) };
+        free.nth(ahead).map_or(Move::Wait, Move::Take)
+    }
+
+    /// How many are before it in the queue and still wait: one who has a lock has only not taken its ticket away yet.
+    fn ahead(&self, leases: &[Lease], expired: &BTreeSet<String>) -> usize {
+        let own = self.ticket(leases).map(Lease::place);
+        let locks = leases.iter().filter(|lease| !self.slots.is_ticket(lease));
+        let served: BTreeSet<&str> = locks.filter_map(Lease::holder).collect();
+        let waits = |ticket: &&Lease| {
+            let is_served = ticket.holder().is_some_and(|holder| served.contains(holder));
+            !self.has(ticket) && !is_served && !expired.contains(ticket.name())
+        };
+        let before = |ticket: &&Lease| own.is_none_or(|own| ticket.place() < own);
+        self.slots.tickets(leases).filter(waits).filter(before).count()
+    }
+
+    /// The manifest by which it takes a lock: a new Lease, or in the place of the old one.
+    pub fn taken(&self, number: u32, leases: &[Lease], now: DateTime<Utc>) -> Value {
+        let name = self.slots.name(number);
+        let old = leases.iter().find(|lease| lease.name() == name);
+        let transitions = old.map_or(0, |old| old.spec.lease_transitions.unwrap_or(0).saturating_add(1));
+        self.manifest(&name, old, Map::new(), &self.spec(transitions, now))
+    }
+
+    /// The manifest of its ticket, behind all that are there; or, with a turn that it had before, at that.
+    pub fn queued(&self, leases: &[Lease], turn: Option<u64>, now: DateTime<Utc>) -> (u64, Value) {
+        let last = self.slots.tickets(leases).filter_map(Lease::turn).max().unwrap_or(0);
+        let turn = turn.unwrap_or(last.saturating_add(1));
+        let name = format!("{}{}", self.slots.ticket_prefix(), self.nonce);
+        let annotations = Map::from_iter([(labels::LOCK_TURN.to_string(), json!(turn.to_string()))]);
+        (turn, self.manifest(&name, None, annotations, &self.spec(0, now)))
+    }
+
+    /// The manifest by which it says of a lock or a ticket that it is still there.
+    pub fn renewed(&self, lease: &Lease, now: DateTime<Utc>) -> Value {
+        let spec = Spec { renew_time: Some(time(now)), ..lease.spec.clone() };
+        self.manifest(lease.name(), Some(lease), Map::new(), &spec)
+    }
+
+    /// The manifest by which it lets go of a lock. The Lease stays, and with it the count of its holders.
+    pub fn released(&self, lease: &Lease, now: DateTime<Utc>) -> Value {
+        let nobody = Some(String::new());
+        let spec = Spec { holder_identity: nobody, renew_time: Some(time(now)), ..lease.spec.clone() };
+        self.manifest(lease.name(), Some(lease), Map::new(), &spec)
+    }
+
+    fn spec(&self, transitions: u32, now: DateTime<Utc>) -> Spec {
+        Spec {
+            holder_identity: Some(self.identity.clone()),
+            lease_duration_seconds: u32::try_from(self.slots.duration.as_secs()).ok(),
+            acquire_time: Some(time(now)),
+            renew_time: Some(time(now)),
+            lease_transitions: Some(transitions),
+        }
+    }
+
+    /// Labels and annotations that are there already stay.
+    fn manifest(&self, name: &str, old: Option<&Lease>, annotations: Map<String, Value>, spec: &Spec) -> Value {
+        let mut meta =
+            json!({"name": name, "labels": {labels::LOCK_NODE: self.slots.node}, "annotations": annotations});
+        if let Some(Meta { resource_version, labels, annotations, .. }) = old.map(|old| &old.metadata) {
+            meta["resourceVersion"] = json!(resource_version);
+            meta["labels"] = json!(labels);
+            meta["annotations"] = json!(annotations);
+        }
+        json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": meta, "spec": spec})
+    }
+}
+
+/// A `MicroTime`.
+fn time(now: DateTime<Utc>) -> String {
+    now.to_rfc3339_opts(SecondsFormat::Micros, true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::name;
+    use proptest::prelude::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn slots(count: u32) -> Slots {
+        Slots::new("n1", count, MINUTE)
+    }
+
+    fn contender(count: u32, nonce: &str) -> Contender {
+        Contender::new(&slots(count), "root@host (process 7)", nonce)
+    }
+
+    fn now() -> DateTime<Utc> {
+        DateTime::from_timestamp(1_800_000_000, 123_456_000).unwrap()
+    }
+
+    /// What the API makes of a manifest.
+    fn stored(manifest: Value, version: u32) -> Lease {
+        let mut lease: Lease = serde_json::from_value(manifest).unwrap();
+        lease.metadata.resource_version = version.to_string();
+        lease
+    }
+
+    fn held(number: u32, nonce: &str) -> Lease {
+        stored(contender(9, nonce).taken(number, &[], now()), 1)
+    }
+
+    fn free(number: u32) -> Lease {
+        let lease = held(number, "x");
+        stored(contender(9, "x").released(&lease, now()), 2)
+    }
+
+    fn ticket(turn: u64, nonce: &str) -> Lease {
+        stored(contender(9, nonce).queued(&[], Some(turn), now()).1, 1)
+    }
+
+    fn none() -> BTreeSet<String> {
+        BTreeSet::new()
+    }
+
+    fn these(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn the_first_lock_that_is_free_or_was_never_made_is_taken() {
+        let me = contender(2, "me");
+        assert_eq!(me.next(&[], &none(), false), Move::Take(1));
+        assert_eq!(me.next(&[held(1, "a")], &none(), false), Move::Take(2));
+        assert_eq!(me.next(&[held(1, "a"), free(2)], &none(), false), Move::Take(2));
+        assert_eq!(me.next(&[free(1), held(2, "a")], &none(), false), Move::Take(1));
+        assert_eq!(me.next(&[held(1, "a"), held(2, "b")], &none(), false), Move::Wait);
+        assert_eq!(me.next(&[held(1, "a"), held(2, "b")], &none(), true), Move::Wait);
+        // A lock that only others count is none of ours.
+        assert_eq!(me.next(&[held(1, "a"), held(2, "b"), free(3)], &none(), false), Move::Wait);
+    }
+
+    #[test]
+    fn a_lock_that_expired_is_free_and_one_of_ours_is_held() {
+        let me = contender(1, "me");
+        assert_eq!(me.next(&[held(1, "a")], &these(&["backup-ns-n1-1"]), false), Move::Take(1));
+        assert_eq!(me.next(&[held(1, "me")], &none(), false), Move::Hold("backup-ns-n1-1"));
+        // A ticket of ours is no lock.
+        assert_eq!(me.next(&[held(1, "a"), ticket(1, "me")], &none(), false), Move::Wait);
+    }
+
+    #[test]
+    fn only_as_many_of_the_queue_as_there_are_free_locks_go() {
+        let leases = [held(1, "a"), free(2), ticket(4, "y"), ticket(3, "z"), ticket(5, "w")];
+        let next = |nonce: &str, count| contender(count, nonce).next(&leases, &none(), false);
+        assert_eq!(
+            ["z", "y", "w", "new"].map(|nonce| next(nonce, 2)),
+            [Move::Take(2), Move::Wait, Move::Wait, Move::Wait]
+        );
+        // Each has one of its own to take, and a newcomer what is left.
+        assert_eq!(["z", "y", "w"].map(|nonce| next(nonce, 4)), [Move::Take(2), Move::Take(3), Move::Take(4)]);
+        assert_eq!((next("new", 4), next("new", 5)), (Move::Wait, Move::Take(5)));
+        // Whoever goes away takes what is free, whoever is before.
+        assert_eq!(contender(2, "w").next(&leases, &none(), true), Move::Take(2));
+    }
+
+    #[test]
+    fn who_does_not_wait_any_more_is_not_waited_for() {
+        let leases = [held(1, "z"), free(2), ticket(3, "z"), ticket(4, "y"), ticket(5, "w")];
+        let next = |nonce: &str, expired: &[&str]| contender(2, nonce).next(&leases, &these(expired), false);
+        // That z holds a lock shows that it only has not taken its ticket away.
+        assert_eq!((next("y", &[]), next("w", &[])), (Move::Take(2), Move::Wait));
+        assert_eq!(next("w", &["backup-ns-n1-wait-y"]), Move::Take(2));
+        // Own ticket's age does not matter to its owner.
+        assert_eq!(next("y", &["backup-ns-n1-wait-y"]), Move::Take(2));
+    }
+
+    #[test]
+    fn tickets_are_numbered_and_a_tie_is_broken_by_name() {
+        let me = contender(1, "me");
+        let turn = |leases: &[Lease], had| me.queued(leases, had, now()).0;
+        assert_eq!((turn(&[], None), turn(&[ticket(6, "a"), held(1, "b")], None)), (1, 7));
+        assert_eq!(turn(&[ticket(6, "a")], Some(2)), 2);
+        let mut unread = ticket(9, "c");
+        unread.metadata.annotations.clear();
+        assert_eq!(turn(&[ticket(6, "a"), unread.clone()], None), 7);
+        let leases = [free(1), ticket(6, "b"), ticket(6, "a"), unread];
+        let next = |nonce: &str| contender(1, nonce).next(&leases, &none(), false);
+        assert_eq!((next("a"), next("b"), next("c")), (Move::Take(1), Move::Wait, Move::Wait));
+    }
+
+    #[test]
+    fn a_lease_expires_for_those_who_watched_it_for_its_time() {
+        let at = Duration::from_secs;
+        let mut watched = Watched::default();
+        let lease = held(1, "a");
+        let name = these(&["backup-ns-n1-1"]);
+        // From the answer to the question, and no longer.
+        assert_eq!(watched.see(std::slice::from_ref(&lease), at(0), at(5)), none());
+        assert_eq!(watched.see(std::slice::from_ref(&lease), at(64), at(70)), none());
+        assert_eq!(watched.see(std::slice::from_ref(&lease), at(65), at(70)), name);
+        let renewed = stored(contender(1, "a").renewed(&lease, now()), 2);
+        assert_eq!(watched.see(std::slice::from_ref(&renewed), at(66), at(67)), none());
+        assert_eq!(watched.see(std::slice::from_ref(&renewed), at(126), at(126)), none());
+        assert_eq!(watched.see(std::slice::from_ref(&renewed), at(127), at(127)), name);
+        // One that was away in between begins anew, and each lasts as long as it says.
+        assert_eq!(watched.see(&[], at(128), at(128)), none());
+        let mut short = renewed;
+        short.spec.lease_duration_seconds = Some(3);
+        assert_eq!(watched.see(std::slice::from_ref(&short), at(129), at(129)), none());
+        assert_eq!(watched.see(std::slice::from_ref(&short), at(132), at(132)), name);
+    }
+
+    #[test]
+    fn manifests_are_those_of_kubernetes_own_leader_election() {
+        let me = contender(1, "me");
+        let first = me.taken(1, &[], now());
+        assert_eq!(
+            first,
+            json!({
+                "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+                "metadata": {"name": "backup-ns-n1-1", "labels": {"backup-ns.sh/lock-node": "n1"}, "annotations": {}},
+                "spec": {
+                    "holderIdentity": "root@host (process 7) me", "leaseDurationSeconds": 60, "leaseTransitions": 0,
+                    "acquireTime": "2027-01-15T08:00:00.123456Z", "renewTime": "2027-01-15T08:00:00.123456Z",
+                },
+            })
+        );
+        let later = now() + chrono::TimeDelta::seconds(20);
+        let mut lease = stored(first, 5);
+        lease.metadata.labels.insert("other".into(), "kept".into());
+        let renewed = me.renewed(&lease, later);
+        assert_eq!(renewed["metadata"]["resourceVersion"], "5");
+        assert_eq!(renewed["metadata"]["labels"]["other"], "kept");
+        assert_eq!(renewed["spec"]["acquireTime"], "2027-01-15T08:00:00.123456Z");
+        assert_eq!(renewed["spec"]["renewTime"], "2027-01-15T08:00:20.123456Z");
+        assert_eq!(renewed["spec"]["holderIdentity"], "root@host (process 7) me");
+        let released = stored(me.released(&lease, later), 6);
+        assert_eq!((released.holder(), released.spec.lease_transitions), (None, Some(0)));
+        let again = contender(1, "you").taken(1, &[released], later);
+        assert_eq!(again["metadata"]["resourceVersion"], "6");
+        assert_eq!(
+            (&again["spec"]["leaseTransitions"], &again["spec"]["acquireTime"]),
+            (&json!(1), &renewed["spec"]["renewTime"])
+        );
+    }
+
+    #[test]
+    fn holders_are_named_without_what_only_programs_read() {
+        let leases = [held(1, "a"), free(2), ticket(1, "b")];
+        let since = "since 2027-01-15T08:00:00.123456Z";
+        assert_eq!(slots(2).holders(&leases), [format!("backup-ns-n1-1 by root@host (process 7) {since}")]);
+        assert_eq!(slots(2).waiting(&leases), 1);
+    }
+
+    proptest! {
+        #[test]
+        fn names_and_labels_of_any_node_are_such(node in "[a-z0-9]([a-z0-9-]{0,120}[a-z0-9])?(\\.[a-z0-9]{1,60}){0,2}") {
+            let slots = Slots::new(&node, 1, MINUTE);
+            let ticket = Contender::new(&slots, "h", "abcdefghij").queued(&[], None, now()).1;
+            for name in [&slots.name(10_000), ticket["metadata"]["name"].as_str().unwrap()] {
+                prop_assert!(name::check_name(name).is_ok(), "{name}");
+            }
+            let label = ticket["metadata"]["labels"][labels::LOCK_NODE].as_str().unwrap();
+            prop_assert!(labels::check_value(label).is_ok(), "{label}");
+        }
+
+        /// However many of whatever the queue is made of: of those who look at the same Leases none wants what another wants,
+        /// and while one is free one goes.
+        #[test]
+        fn of_those_who_look_at_the_same_no_two_want_one(
+            count in 1u32..5, taken in proptest::collection::vec(any::<bool>(), 4), turns in proptest::collection::vec(0u64..4, 1..8)
+        ) {
+            let locks = (1..=4).zip(&taken).map(|(number, taken)| if *taken { held(number, "other") } else { free(number) });
+            let nonce = |nth: usize| format!("w{}", char::from(b'a' + nth as u8));
+            let tickets = turns.iter().enumerate().map(|(nth, turn)| ticket(*turn, &nonce(nth)));
+            let leases: Vec<Lease> = locks.chain(tickets).collect();
+            let moves = (0..turns.len()).map(|nth| contender(count, &nonce(nth)).next(&leases, &none(), false));
+            let wanted: Vec<u32> = moves.filter_map(|it| if let Move::Take(number) = it { Some(number) } else { None }).collect();
+            let free = taken.iter().take(count as usize).filter(|taken| !**taken).count();
+            prop_assert_eq!(wanted.len(), free.min(turns.len()));
+            prop_assert_eq!(wanted.iter().collect::<BTreeSet<_>>().len(), wanted.len());
+            prop_assert!(wanted.iter().all(|number| *number <= count && !taken[*number as usize - 1]));
+        }
+    }
+}
