@@ -20,6 +20,7 @@ use serde_json::Value;
 use support::{ALWAYS, BUSY, Event, FORBIDDEN, Fault, INTERNAL, NOT_FOUND, ONCE, REFUSED, Scenario, each, zone};
 
 const DOC: &str = include_str!("../docs/reliability.md");
+const LOCKS: &str = include_str!("../docs/locks.md");
 const STEPS: [&str; 9] = ["lock", "observe", "check", "hooks", "dump", "prove", "snapshot", "cut", "ready"];
 
 /// Lines of shell that wait until the session has ended: nothing else; with a word first, for the fault that cuts its
@@ -397,7 +398,7 @@ fn every_test_that_is_named_is_there() {
             }
         }
     }
-    let words = DOC.split('`').skip(1).step_by(2);
+    let words = [DOC, LOCKS].into_iter().flat_map(|text| text.split('`').skip(1).step_by(2));
     let test = |word: &&str| {
         word.contains('_') && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
     };

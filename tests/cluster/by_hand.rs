@@ -200,13 +200,9 @@ fn a_dump_without_the_right_to_change_claims_says_what_is_missing() {
     let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "hand"}, "rules": rules});
     apply(&tenant.namespace, &role);
     tenant.kubectl(&["create", "rolebinding", "hand", "--role=hand", "--user=somebody"]);
-    let mut config: Value =
-        serde_json::from_str(&kubectl(&["config", "view", "--raw", "--minify", "-o", "json"])).unwrap();
-    config["users"][0]["user"]["as"] = json!("somebody");
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("config");
-    fs::write(&file, config.to_string()).unwrap();
-    let done = tenant.run(&["postgres", "dump"], |command| _ = command.env("KUBECONFIG", &file)).done();
+    let file = kubeconfig_as("somebody");
+    let file = file.path();
+    let done = tenant.run(&["postgres", "dump"], |command| _ = command.env("KUBECONFIG", file)).done();
     done.assert(0, &["cannot be noted", "cannot patch"]);
     assert_eq!(serde_json::from_str::<Value>(&done.stdout).unwrap()["noted"], false);
     tenant.run(&["postgres", "restore", "--force"], |_| ()).done().assert(6, &["is not proven"]);

@@ -46,6 +46,16 @@ pub fn apply(namespace: &str, manifest: &Value) {
     assert!(output.status.success(), "apply: {}", text(&output.stderr));
 }
 
+/// A kubeconfig by which one is another user; it goes with the test.
+pub fn kubeconfig_as(user: &str) -> tempfile::NamedTempFile {
+    let mut config: Value =
+        serde_json::from_str(&kubectl(&["config", "view", "--raw", "--minify", "-o", "json"])).unwrap();
+    config["users"][0]["user"]["as"] = json!(user);
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(config.to_string().as_bytes()).unwrap();
+    file
+}
+
 /// The project's folder.
 pub fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

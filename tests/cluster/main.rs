@@ -6,6 +6,7 @@ mod by_hand;
 mod chart;
 mod databases;
 mod kit;
+mod locks;
 mod migration;
 mod objects;
 mod prune;
