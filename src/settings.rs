@@ -352,7 +352,8 @@ pub const CREATE: &[Setting] = &[
         "KIND",
         "",
         "kind of the locks: flock (files), lease (Leases in the cluster) or none [default: flock with BAK_FLOCK, else none]",
-    ),
+    )
+    .of(&["flock", "lease", "none"]),
     setting("BAK_LOCK_NAMESPACE", "lock-namespace", "NS", "backup-ns-locks", "where the Leases of all namespaces are"),
     setting(
         "BAK_LOCK_NODE",
@@ -389,5 +390,25 @@ mod tests {
                 assert!(ALL.iter().flat_map(|table| *table).filter(|s| s.var == setting.var).all(|s| s == setting));
             }
         }
+    }
+
+    /// The chart has a value for each setting of a backup, named by the same words, but for what it sets itself.
+    #[test]
+    fn the_chart_knows_the_same_settings() {
+        const OWN: [&str; 5] = ["BAK_NAMESPACE", "TZ", "BAK_LABEL_VS_POD", "BAK_LOCK_NODE", "BAK_RUN_ID"];
+        let schema = include_str!("../charts/backup-ns/values.schema.json");
+        let schema: serde_json::Value = serde_json::from_str(schema).unwrap();
+        let values: BTreeSet<String> =
+            schema["properties"]["config"]["properties"].as_object().unwrap().keys().cloned().collect();
+        let value = |setting: &Setting| {
+            let words = setting.var.trim_start_matches("BAK_").to_lowercase();
+            let title = |(at, word): (usize, &str)| match at {
+                0 => word.to_string(),
+                _ => format!("{}{}", word[..1].to_uppercase(), &word[1..]),
+            };
+            words.split('_').enumerate().map(title).collect::<String>()
+        };
+        let settings = GLOBAL.iter().chain(CREATE).filter(|setting| !OWN.contains(&setting.var));
+        assert_eq!(values, settings.map(value).collect());
     }
 }
