@@ -68,7 +68,7 @@ pub fn shown() -> Command {
     let global = [
         word("context", "NAME", "kubeconfig context [default: the current one]"),
         word("kubeconfig", "FILE", "kubeconfig file [default: as kubectl's]"),
-        word("output", "FORMAT", "text or json; for lists table, wide, json, yaml or name")
+        word("output", "FORMAT", "text or json; for lists table, wide, json, yaml or name; for status prometheus")
             .short('o')
             .value_parser(Words(config::outputs().into_iter().collect()))
             .hide_possible_values(true),
@@ -93,6 +93,7 @@ pub fn shown() -> Command {
         .max_term_width(120)
         .args(GLOBAL.iter().map(flag).chain(global).map(|arg| arg.global(true).help_heading("Global options")))
         .subcommands(backups())
+        .subcommands(watchers())
         .subcommands(recovery())
         .subcommands(Engine::ALL.map(by_hand))
         .subcommands(upkeep())
@@ -163,6 +164,33 @@ fn backups() -> [Command; 4] {
         )
         .args(SWEEP.iter().map(flag)),
     ]
+}
+
+/// What tells whether all is well.
+fn watchers() -> [Command; 1] {
+    [one(
+        "status",
+        "Show how well each claim is protected",
+        "A line for each claim: its newest good backup and how old that is, when one was last restored to test it, what makes \
+         backups of it, how many snapshots it has, and what somebody should know. Claims that nobody makes backups of have \
+         a line, too. Below stand stored data without a VolumeSnapshot, and snapshots that a sweep should have deleted days \
+         ago. What may not be read is warned of and left out, and ends with 3.",
+        "  # The namespace shop
+  backup-ns status -n shop
+
+  # All that you may see, with sizes and CronJobs
+  backup-ns status -A -o wide
+
+  # For Prometheus, by the textfile collector of the node exporter
+  backup-ns status -A -o prometheus >backup_ns.prom.new && mv backup_ns.prom.new backup_ns.prom",
+    )
+    .arg(switch("all-namespaces", "in every namespace that you may see").short('A'))
+    .args(ready_timeout())]
+}
+
+/// The setting that says when a snapshot counts as failed.
+fn ready_timeout() -> impl Iterator<Item = Arg> {
+    RESTORE.iter().filter(|setting| setting.var == "BAK_VS_WAIT_UNTIL_READY_TIMEOUT").map(flag)
 }
 
 /// What shows, checks and brings back backups.
@@ -241,7 +269,7 @@ fn recovery() -> [Command; 5] {
         .alias("rebindVsc")
         .arg(position("VSC", "the VolumeSnapshotContent").required(true))
         .arg(word("name", "NAME", "name of the new VolumeSnapshot [default: that of the old one]"))
-        .args(RESTORE.iter().filter(|setting| setting.var == "BAK_VS_WAIT_UNTIL_READY_TIMEOUT").map(flag)),
+        .args(ready_timeout()),
         one(
             "delete",
             "Delete one snapshot, with its stored data",

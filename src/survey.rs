@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::core::history::Seen;
 use crate::core::observed::{Meta, Pvc, Snapshot};
@@ -25,10 +26,17 @@ pub struct Survey<T = Seen> {
 /// A namespace that may not be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Skipped {
-    /// Its name.
+    /// Its name; empty for the whole cluster.
     pub namespace: String,
     /// What the API said.
     pub reason: String,
+}
+
+impl Skipped {
+    /// One that was refused.
+    pub fn of(namespace: &str, error: &ProcessError) -> Skipped {
+        Skipped { namespace: namespace.into(), reason: error.said().lines().last().unwrap_or_default().to_string() }
+    }
 }
 
 /// A namespace of which only the name counts.
@@ -93,9 +101,9 @@ impl<T: From<Snapshot>> Survey<T> {
     }
 
     fn skip(&mut self, namespace: String, error: &ProcessError) {
-        let reason = error.said().lines().last().unwrap_or_default().to_string();
-        tracing::warn!(namespace, "it may not be read, skipping it: {reason}");
-        self.skipped.push(Skipped { namespace, reason });
+        let skipped = Skipped::of(&namespace, error);
+        tracing::warn!(namespace, "it may not be read, skipping it: {}", skipped.reason);
+        self.skipped.push(skipped);
     }
 
     fn places(&self) -> Vec<Option<&str>> {
@@ -103,6 +111,33 @@ impl<T: From<Snapshot>> Survey<T> {
             None => vec![None],
             Some(names) => names.iter().map(|name| Some(name.as_str())).collect(),
         }
+    }
+
+    /// Whether the snapshots of this namespace were read.
+    pub fn covers(&self, namespace: &str) -> bool {
+        self.scope.as_ref().is_none_or(|names| names.iter().any(|name| name == namespace))
+    }
+
+    /// Reads another kind in the same places, as `page` asks for it, and where that is forbidden.
+    ///
+    /// # Errors
+    /// The API does not answer.
+    pub fn also<K: DeserializeOwned + Send, S: From<K>>(
+        &self,
+        kubectl: &Kubectl,
+        page: impl Fn(Option<&str>, &str) -> Vec<String>,
+    ) -> Result<(Vec<S>, Vec<Skipped>), Fail> {
+        let (mut all, mut skipped) = (Vec::new(), Vec::new());
+        for place in self.places() {
+            match kubectl.pages::<K, S>(|next| page(place, next), |_| ()) {
+                Ok(read) => all.extend(read),
+                Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => {
+                    skipped.push(Skipped::of(place.unwrap_or_default(), &error));
+                }
+                Err(error) => return Err(kubectl::fail(&error)),
+            }
+        }
+        Ok((all, skipped))
     }
 
     /// Adds what `selectors` select in the scope; all of it or nothing.

@@ -43,7 +43,7 @@ pub fn run(global: &Global, list: &List, reporter: &Reporter) -> Result<(), Fail
 }
 
 /// A list of nothing is what the API answers for a namespace that is not there, too. Who may not ask is not told.
-fn check_namespace(kubectl: &Kubectl, name: &str) -> Result<(), Fail> {
+pub(super) fn check_namespace(kubectl: &Kubectl, name: &str) -> Result<(), Fail> {
     match kubectl.once(kubectl.in_namespace(name).target.get_namespace(), "", |_| Ok(())) {
         Err(error) if kubectl::refusal(&error) == Refusal::NotFound => {
             Err(Fail::new(Exit::Precondition, format!("there is no namespace '{name}'"))

@@ -16,6 +16,7 @@ pub mod rebind_vsc;
 pub mod restore;
 pub mod retain;
 mod show;
+pub mod status;
 pub mod sync_metadata_to_vsc;
 pub mod verify;
 

@@ -152,8 +152,8 @@ impl Account {
             tracing::warn!(namespace, snapshot = name, "{reason}");
         }
         let text = match output {
-            Output::Text | Output::Wide | Output::Yaml | Output::Name => self.text(),
             Output::Json => format!("{}\n", serde_json::to_string(&self).unwrap_or_default()),
+            _ => self.text(),
         };
         print(reporter, &text)?;
         self.failed()

@@ -20,7 +20,7 @@ pub fn show<T: Serialize + ?Sized>(
     let text = match output {
         Output::Json => format!("{}\n", serde_json::to_string_pretty(value).unwrap_or_default()),
         Output::Yaml => serde_yaml_ng::to_string(value).unwrap_or_default(),
-        Output::Text | Output::Wide | Output::Name => text(),
+        Output::Text | Output::Wide | Output::Name | Output::Prometheus => text(),
     };
     print(reporter, &text)
 }

@@ -62,6 +62,8 @@ pub enum Output {
     Yaml,
     /// `KIND/NAME`, a line each, for other calls of kubectl.
     Name,
+    /// For Prometheus to scrape.
+    Prometheus,
 }
 
 /// The words for [`Output`] that a command takes.

@@ -20,6 +20,15 @@ pub(super) const LISTED: Outputs = &[
 /// Of commands that tell of one thing.
 pub(super) const SHOWN: Outputs = &[("text", Output::Text), ("json", Output::Json), ("yaml", Output::Yaml)];
 
+/// Of `status`.
+const SCRAPED: Outputs = &[
+    ("table", Output::Text),
+    ("wide", Output::Wide),
+    ("json", Output::Json),
+    ("yaml", Output::Yaml),
+    ("prometheus", Output::Prometheus),
+];
+
 /// What `list` is told.
 #[derive(Debug, Clone)]
 pub struct List {
@@ -50,6 +59,26 @@ pub fn list(plain: &Plain, mut values: Values<'_>) -> Result<(Global, List), Fai
     };
     values.finish()?;
     Ok((global, list))
+}
+
+/// What `status` is told.
+#[derive(Debug, Clone)]
+pub struct Status {
+    /// Whether all namespaces are meant.
+    pub all_namespaces: bool,
+    /// How long a snapshot may take to become ready.
+    pub patience: Duration,
+}
+
+/// The configuration of `status`.
+///
+/// # Errors
+/// As [`list`].
+pub fn status(plain: &Plain, mut values: Values<'_>) -> Result<(Global, Status), Fail> {
+    let global = global(plain, SCRAPED, &mut values);
+    let patience = values.time("BAK_VS_WAIT_UNTIL_READY_TIMEOUT");
+    values.finish()?;
+    Ok((global, Status { all_namespaces: plain.is("all-namespaces"), patience }))
 }
 
 /// What `delete` is told.

@@ -44,11 +44,11 @@ const TYPE_VARIABLE: &str = "BAK_LABEL_VS_TYPE";
 const LONGEST_NAME: usize = 63;
 
 /// A text at a JSON pointer; empty where there is none.
-fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
+pub(super) fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
     object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
-fn list<'a>(object: &'a Value, pointer: &str) -> &'a [Value] {
+pub(super) fn list<'a>(object: &'a Value, pointer: &str) -> &'a [Value] {
     object.pointer(pointer).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
@@ -79,6 +79,11 @@ fn makes_backups(container: &Value) -> bool {
     told(&|word| word == "create") || !told(&|word| OTHERS.contains(&word))
 }
 
+/// The container of a CronJob that runs `backup-ns create`, if one does.
+pub(super) fn maker(cronjob: &Value) -> Option<&Value> {
+    list(cronjob, CONTAINERS).iter().find(|container| makes_backups(container))
+}
+
 /// The container of a CronJob that makes the backup; where none can be told for it, the first.
 fn backup_container(cronjob: &Value) -> usize {
     list(cronjob, CONTAINERS).iter().position(makes_backups).unwrap_or(0)
@@ -101,7 +106,7 @@ pub fn choose<'a>(cronjobs: &'a [Value], named: Option<&str>) -> Result<&'a Valu
         let found = cronjobs.iter().find(|cronjob| name(cronjob) == named);
         return found.ok_or_else(|| format!("has no CronJob '{named}' ({})", there()));
     }
-    let makes = |cronjob: &&Value| list(cronjob, CONTAINERS).iter().any(makes_backups);
+    let makes = |cronjob: &&Value| maker(cronjob).is_some();
     match cronjobs.iter().filter(makes).collect::<Vec<_>>()[..] {
         [one] => Ok(one),
         [] => Err(format!("has no CronJob that runs backup-ns create ({})", there())),

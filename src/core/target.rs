@@ -344,6 +344,16 @@ impl Target {
         self.call(self.request_timeout, &["get", "--raw", &self.jobs("cronjobs")])
     }
 
+    /// Reads one page of the CronJobs, in one namespace or in all.
+    pub fn cronjob_page(&self, namespace: Option<&str>, next: &str) -> Vec<String> {
+        self.page("/apis/batch/v1", namespace, "cronjobs", "", next)
+    }
+
+    /// Reads the objects that the list on stdin names, wherever they are, in one process; those that are not there are left out.
+    pub fn get_named(&self) -> Vec<String> {
+        self.call(self.request_timeout, &["get", "-f", "-", "--ignore-not-found", "-o", "json"])
+    }
+
     /// Creates the Job whose manifest comes on stdin.
     pub fn create_job(&self) -> Vec<String> {
         self.call(self.request_timeout, &["create", "--raw", &self.jobs("jobs"), "-f", "-"])

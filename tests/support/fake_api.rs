@@ -28,7 +28,9 @@ pub const CONTENTS: Kind =
 pub const CLAIMS: Kind = Kind { plural: "persistentvolumeclaims", group: "", kind: "PersistentVolumeClaim" };
 pub const NAMESPACES: Kind = Kind { plural: "namespaces", group: "", kind: "Namespace" };
 pub const LEASES: Kind = Kind { plural: "leases", group: ".coordination.k8s.io", kind: "Lease" };
-pub const KINDS: [Kind; 5] = [SNAPSHOTS, CONTENTS, CLAIMS, NAMESPACES, LEASES];
+pub const CRONJOBS: Kind = Kind { plural: "cronjobs", group: ".batch", kind: "CronJob" };
+pub const CONFIG_MAPS: Kind = Kind { plural: "configmaps", group: "", kind: "ConfigMap" };
+pub const KINDS: [Kind; 7] = [SNAPSHOTS, CONTENTS, CLAIMS, NAMESPACES, LEASES, CRONJOBS, CONFIG_MAPS];
 
 /// The snapshot controller's own finalizer and its note for the driver's sidecar.
 const BOUND: &str = "snapshot.storage.kubernetes.io/volumesnapshot-bound-protection";

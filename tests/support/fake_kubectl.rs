@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 
 mod fake_api;
 
-use fake_api::{Answer, Api, CLAIMS, CONTENTS, Kind, LEASES, NAMESPACES, SNAPSHOTS};
+use fake_api::{Answer, Api, CLAIMS, CONFIG_MAPS, CONTENTS, CRONJOBS, Kind, LEASES, NAMESPACES, SNAPSHOTS};
 
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -111,6 +111,8 @@ fn kind(args: &[String], script: &str) -> &'static str {
         _ if has("get") && content => "getContent",
         _ if path.contains("/persistentvolumeclaims?limit=") => "claims",
         _ if path.contains("/namespaces?limit=") => "namespaces",
+        _ if path.contains("/cronjobs?limit=") => "cronjobs",
+        _ if has("get") && has("--ignore-not-found") => "named",
         Some("") if has("create") => "create",
         Some("") => "list",
         Some(rest) if rest.starts_with("?watch=1") => "watch",
@@ -162,6 +164,22 @@ fn forbidden_words(key: &str) -> String {
     format!(
         "Error from server (Forbidden): {plural}.{group} \"{name}\" is forbidden: User \"x\" cannot patch resource \"{plural}\" in API group \"{group}\" in the namespace \"{namespace}\""
     )
+}
+
+/// The ConfigMaps that a list names, as `kubectl get -f - --ignore-not-found` prints them: none as nothing, one as itself.
+fn named(api: &Api, input: &str) -> Value {
+    let list: Value = serde_json::from_str(input).unwrap();
+    let key = |item: &Value| {
+        let word = |field: &str| item["metadata"][field].as_str().unwrap().to_string();
+        format!("{}/{}", word("namespace"), word("name"))
+    };
+    let items = list["items"].as_array().unwrap().iter();
+    let mut found: Vec<Value> = items.filter_map(|item| api.get(CONFIG_MAPS, &key(item)).ok()).collect();
+    match found.len() {
+        0 => Value::Null,
+        1 => found.remove(0),
+        _ => json!({"kind": "List", "items": found}),
+    }
 }
 
 /// Gives one object a label, as `KEY=VALUE` says, but overwrites none.
@@ -255,6 +273,8 @@ impl Call {
             "contents" => Ok(self.page(api, CONTENTS)),
             "claims" => Ok(self.page(api, CLAIMS)),
             "namespaces" => Ok(self.page(api, NAMESPACES)),
+            "cronjobs" => Ok(self.page(api, CRONJOBS)),
+            "named" => Ok(named(api, &input)),
             "get" => api.get(SNAPSHOTS, &self.key()),
             "getContent" => api.get(CONTENTS, &self.key()),
             "history" => Ok(self.history(api)),

@@ -1,0 +1,223 @@
+//! `status`: how well each claim is protected, of a namespace or of all.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::cmd::list::check_namespace;
+use crate::cmd::now;
+use crate::cmd::show::{show, table};
+use crate::config::{Global, Output, Status};
+use crate::core::escape::Secrets;
+use crate::core::history::Moment;
+use crate::core::listing::age;
+use crate::core::metrics;
+use crate::core::observed::{Content, Meta, Pvc};
+use crate::core::schedule::{ConfigMaps, Maker, Schedule};
+use crate::core::status::{self, Backup, Claim, Orphan, Overdue, Protection, Read, Report, State, Stored, Unread};
+use crate::exit::{Exit, Fail};
+use crate::kubectl::{self, Kubectl, Refusal};
+use crate::process::ProcessError;
+use crate::report::{self, Reporter, Step};
+use crate::survey::{Skipped, Survey};
+
+/// How many ConfigMaps are read by one process.
+const MAPS: usize = 500;
+
+/// How many orphans and late snapshots are shown to people by name.
+const SHOWN: usize = 20;
+
+/// Shows how each claim is protected.
+///
+/// # Errors
+/// Nothing can be read, or not all of it: what was read is shown then.
+pub fn run(global: &Global, config: &Status, reporter: &Reporter) -> Result<(), Fail> {
+    let kubectl = Kubectl::connect(&global.asked, Secrets::default(), global.retry_timeout)?;
+    let named = Some(kubectl.target.namespace.as_str()).filter(|_| !config.all_namespaces);
+    let read = reporter.step("read", |step| {
+        let read = read(&kubectl, named, step)?;
+        let what = format!("{} snapshots, {} claims", read.snapshots.len(), read.claims.len());
+        Ok((read, what))
+    })?;
+    if let Some(name) = named.filter(|_| read.snapshots.is_empty() && read.claims.is_empty()) {
+        check_namespace(&kubectl, name)?;
+    }
+    let report = status::report(read, &Moment { now: now(), zone: global.zone, patience: config.patience });
+    show(reporter, global.output, &report, || match global.output {
+        Output::Prometheus => metrics::text(&report),
+        output => text(&report, output == Output::Wide, config.all_namespaces),
+    })?;
+    let unread: Vec<String> = report.unread.iter().map(said).collect();
+    if unread.is_empty() {
+        return Ok(());
+    }
+    Err(Fail::new(Exit::Partly, format!("not all could be read:\n  {}", unread.join("\n  ")))
+        .remedy("grant what the messages name (docs/operations.md has the rights of status); the rest stands above"))
+}
+
+/// Reads all that is judged, page by page, whole kinds at once.
+fn read(kubectl: &Kubectl, named: Option<&str>, step: &Step) -> Result<Read, Fail> {
+    let mut unread = Vec::new();
+    let mut note = |what: &'static str, skipped: Vec<Skipped>| {
+        unread.extend(skipped.into_iter().map(|Skipped { namespace, reason }| Unread { what, namespace, reason }));
+    };
+    // Before the snapshots: one that is made meanwhile is no orphan.
+    let contents = match kubectl.pages::<Content, Stored>(|next| kubectl.target.content_page(next), |_| ()) {
+        Ok(contents) => Some(contents),
+        Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => {
+            note("volumesnapshotcontents", vec![Skipped::of("", &error)]);
+            None
+        }
+        Err(error) => return Err(kubectl::fail(&error)),
+    };
+    // All of them: whoever took our labels off a snapshot did not make an orphan of its data.
+    let mut survey: Survey<Backup> = Survey::of(kubectl, named, &[""], step)?;
+    note("volumesnapshots", std::mem::take(&mut survey.skipped));
+    let (claims, skipped) = survey.also::<Pvc, Claim>(kubectl, |place, next| kubectl.target.claim_page(place, next))?;
+    note("persistentvolumeclaims", skipped);
+    let page = |place: Option<&str>, next: &str| kubectl.target.cronjob_page(place, next);
+    let (makers, skipped) = survey.also::<Value, Maker>(kubectl, page)?;
+    note("cronjobs", skipped);
+    let schedules: Vec<Schedule> = makers.into_iter().filter_map(|maker| maker.0).collect();
+    let config_maps = config_maps(kubectl, &schedules)?;
+    let covers = |namespace: &str| survey.covers(namespace);
+    let orphans = contents.map(|contents| status::orphans(contents, &survey.snapshots, covers));
+    Ok(Read { claims, schedules, config_maps, orphans, unread, snapshots: survey.snapshots })
+}
+
+/// A ConfigMap.
+#[derive(Deserialize)]
+struct ConfigMap {
+    metadata: Meta,
+    #[serde(default)]
+    data: BTreeMap<String, String>,
+}
+
+/// What the ConfigMaps hold that CronJobs are told by; none where any of them may not be read.
+fn config_maps(kubectl: &Kubectl, schedules: &[Schedule]) -> Result<Option<ConfigMaps>, Fail> {
+    let wanted: BTreeSet<(String, String)> = schedules.iter().flat_map(Schedule::config_maps).collect();
+    let mut maps = ConfigMaps::new();
+    for some in Vec::from_iter(wanted).chunks(MAPS) {
+        match named_maps(kubectl, some) {
+            Ok(found) => maps.extend(found),
+            Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => return Ok(None),
+            Err(error) => return Err(kubectl::fail(&error)),
+        }
+    }
+    Ok(Some(maps))
+}
+
+/// Reads these ConfigMaps in one process.
+fn named_maps(kubectl: &Kubectl, wanted: &[(String, String)]) -> Result<ConfigMaps, ProcessError> {
+    let name = |(namespace, name): &(String, String)| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": namespace, "name": name}});
+    let items: Vec<Value> = wanted.iter().map(name).collect();
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string();
+    let found = kubectl.patiently(|| {
+        kubectl.once(kubectl.target.get_named(), &list, |stdout| {
+            // One comes as itself, several as a list, none as nothing.
+            let mut text = String::new();
+            io::Read::read_to_string(stdout, &mut text)?;
+            if text.trim().is_empty() {
+                return Ok(Vec::new());
+            }
+            let mut object: Value = serde_json::from_str(&text)?;
+            match object["items"].take() {
+                Value::Null => Ok(vec![serde_json::from_value::<ConfigMap>(object)?]),
+                items => Ok(serde_json::from_value::<Vec<ConfigMap>>(items)?),
+            }
+        })
+    })?;
+    Ok(found.into_iter().map(|map| ((map.metadata.namespace, map.metadata.name), map.data)).collect())
+}
+
+/// What was not read, in words.
+fn said(unread: &Unread) -> String {
+    let Unread { what, namespace, reason } = unread;
+    let place = if namespace.is_empty() { "of the cluster".into() } else { format!("of {namespace}") };
+    format!("{what} {place}: {reason}")
+}
+
+fn text(report: &Report, wide: bool, all_namespaces: bool) -> String {
+    let mut head = vec!["PVC", "CLAIM", "SCHEDULED", "NEWEST-READY", "AGE", "VERIFIED", "SNAPSHOTS"];
+    if all_namespaces {
+        head.insert(0, "NAMESPACE");
+    }
+    if wide {
+        head.extend(["SIZE", "DUMP", "CRONJOBS", "LAST-RUN"]);
+    }
+    head.push("NOTES");
+    let mut text = table(&head, report.claims.iter().map(|claim| cells(claim, report, wide, all_namespaces)));
+    if let Some(orphans) = report.orphaned_contents.as_ref().filter(|orphans| !orphans.is_empty()) {
+        text.push_str(&format!("\nStored data without a VolumeSnapshot: {}\n", orphans.len()));
+        let row = |orphan: &Orphan| {
+            let policy = if orphan.clone { "a clone's" } else { orphan.deletion_policy.as_str() };
+            let snapshot = format!("{}/{}", orphan.namespace, orphan.volume_snapshot);
+            [orphan.name.clone(), snapshot, policy.into(), age(report.asked - orphan.created)].to_vec()
+        };
+        text.push_str(&table(&["CONTENT", "WAS", "POLICY", "AGE"], orphans.iter().take(SHOWN).map(row)));
+        text.push_str(&more(orphans.len()));
+        text.push_str("backup-ns rebind-vsc CONTENT brings one back; docs/operations.md says how to let one go\n");
+    }
+    if !report.overdue.is_empty() {
+        text.push_str(&format!("\nSnapshots that should be gone for days: {}\n", report.overdue.len()));
+        let row =
+            |one: &Overdue| [one.namespace.clone(), one.volume_snapshot.clone(), one.delete_after.clone()].to_vec();
+        let rows = report.overdue.iter().take(SHOWN).map(row);
+        text.push_str(&table(&["NAMESPACE", "SNAPSHOT", "DELETE-AFTER"], rows));
+        text.push_str(&more(report.overdue.len()));
+        text.push_str("see whether backup-ns mark-and-delete runs, and how it ends\n");
+    }
+    text
+}
+
+/// That not all of so many are shown.
+fn more(number: usize) -> String {
+    match number.saturating_sub(SHOWN) {
+        0 => String::new(),
+        left => format!("and {left} more, see -o json\n"),
+    }
+}
+
+fn cells(claim: &Protection, report: &Report, wide: bool, all_namespaces: bool) -> Vec<String> {
+    let known = |answer: Option<bool>, yes: &str, no: &str| match answer {
+        Some(true) => yes.to_string(),
+        Some(false) => no.to_string(),
+        None => "?".to_string(),
+    };
+    let seconds = |seconds: i64| age(chrono::TimeDelta::seconds(seconds));
+    let ready = claim.newest_ready.as_ref();
+    let counts = State::ALL.into_iter().filter(|state| claim.count(*state) > 0);
+    let counts: Vec<String> = counts.map(|state| format!("{} {}", claim.count(state), state.word())).collect();
+    let suspended = if claim.cron_jobs.is_empty() { "no" } else { "suspended" };
+    let mut cells = if all_namespaces { vec![claim.namespace.clone()] } else { Vec::new() };
+    cells.extend([
+        claim.pvc.clone(),
+        claim.phase.clone().unwrap_or_else(|| known(claim.exists, "", "missing")),
+        known(claim.scheduled, "yes", suspended),
+        ready.map(|ready| ready.name.clone()).unwrap_or_default(),
+        ready.map(|ready| seconds(ready.age_seconds)).unwrap_or_default(),
+        claim
+            .newest_verified
+            .as_ref()
+            .map(|verified| format!("{} ago", seconds(verified.age_seconds)))
+            .unwrap_or_default(),
+        counts.join(", "),
+    ]);
+    if wide {
+        let dumps = ready.into_iter().flat_map(|ready| ready.dumps.values());
+        let dumps: Vec<String> = dumps.map(|dump| report::bytes(dump.bytes)).collect();
+        let plans = claim.cron_jobs.iter();
+        let names: Vec<String> = plans.clone().map(|plan| format!("{} ({})", plan.name, plan.schedule)).collect();
+        let last = plans.filter_map(|plan| plan.last_schedule).max();
+        cells.extend([
+            ready.and_then(|ready| ready.restore_size.clone()).unwrap_or_default(),
+            dumps.join(" + "),
+            names.join(", "),
+            last.map(|last| format!("{} ago", age(report.asked - last))).unwrap_or_default(),
+        ]);
+    }
+    cells.push(claim.notes.join("; "));
+    cells
+}

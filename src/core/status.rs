@@ -1,0 +1,792 @@
+//! How well each claim is protected: its newest good backup, its newest tested one, what failed, what makes backups of it, and
+//! what lies around that nothing will ever clean up. Decides and explains; must not know how it is printed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::core::engine::Engine;
+use crate::core::history::{Action, Moment, Seen, date};
+use crate::core::labels;
+use crate::core::listing;
+use crate::core::observed::{Content, Pvc, Snapshot};
+use crate::core::schedule::{ConfigMaps, Schedule};
+use crate::core::sweep::sweep;
+
+/// How many days behind its last day a snapshot may still be there: the sweep of the next night takes it.
+const SWEEP_DAYS: i64 = 2;
+
+/// A VolumeSnapshot, without what nothing here needs: tens of thousands are held at once.
+#[derive(Debug, Clone)]
+pub struct Backup {
+    seen: Seen,
+    uid: String,
+    /// The claim's whole name, where that is known.
+    pvc: Option<String>,
+    /// Whether it is one of ours, and made to be a backup.
+    counts: bool,
+    /// Whether pruning looks at it.
+    pruned: bool,
+    restore_size: Option<String>,
+    dumps: Box<[(Engine, Dump)]>,
+    /// When a restore test found it good.
+    verified: Option<DateTime<Utc>>,
+}
+
+/// A dump that a snapshot holds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Dump {
+    /// Its size.
+    pub bytes: u64,
+    /// How long it took to make, in seconds; none where its proof does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<i64>,
+}
+
+fn time(text: &str) -> Option<DateTime<Utc>> {
+    Some(DateTime::parse_from_rfc3339(text).ok()?.to_utc())
+}
+
+impl From<Snapshot> for Backup {
+    fn from(snapshot: Snapshot) -> Backup {
+        let meta = &snapshot.metadata;
+        let kind = meta.labels.get(labels::TYPE).map(String::as_str);
+        let ours = meta.labels.keys().any(|key| key.starts_with(labels::PREFIX));
+        let note = meta.annotations.get(labels::VERIFICATION).and_then(|text| serde_json::from_str::<Value>(text).ok());
+        let good = note.filter(|note| note["verdict"] == "good");
+        let dumps = listing::proofs(&meta.annotations).into_iter().map(|(engine, proof)| {
+            let seconds =
+                time(&proof.began).zip(time(&proof.ended)).map(|(began, ended)| (ended - began).num_seconds());
+            (engine, Dump { bytes: proof.bytes, seconds })
+        });
+        Backup {
+            uid: meta.uid.clone(),
+            pvc: snapshot.spec.source.persistent_volume_claim_name.clone(),
+            counts: ours && ![Some(labels::SAFETY), Some(labels::CLONE)].contains(&kind),
+            pruned: meta.labels.contains_key(labels::RETAIN) || meta.labels.contains_key(labels::DELETE_AFTER),
+            restore_size: snapshot.status.restore_size.clone(),
+            dumps: dumps.collect(),
+            verified: good.and_then(|note| time(note["at"].as_str()?)),
+            seen: snapshot.into(),
+        }
+    }
+}
+
+/// Where a snapshot stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Volumes can be made from it, and nothing speaks against what is in it.
+    Ready,
+    /// Not ready, and young enough to become so.
+    Pending,
+    /// Not ready, with an error or for longer than one that succeeds takes.
+    Failed,
+    /// Whatever else it is, it must not be taken for a backup.
+    Distrusted,
+}
+
+impl State {
+    /// All of them.
+    pub const ALL: [State; 4] = [State::Ready, State::Pending, State::Failed, State::Distrusted];
+
+    /// The word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            State::Ready => "ready",
+            State::Pending => "pending",
+            State::Failed => "failed",
+            State::Distrusted => "distrusted",
+        }
+    }
+}
+
+impl Backup {
+    /// The newest last.
+    fn rank(&self) -> impl Ord + '_ {
+        (self.seen.made(), self.seen.created, &self.seen.name)
+    }
+
+    fn state(&self, moment: &Moment) -> State {
+        let patience = TimeDelta::from_std(moment.patience).unwrap_or(TimeDelta::MAX);
+        match &self.seen {
+            Seen { distrusted: true, .. } => State::Distrusted,
+            Seen { ready: true, .. } => State::Ready,
+            Seen { error: Some(_), .. } => State::Failed,
+            Seen { created, .. } if moment.now - *created >= patience => State::Failed,
+            _ => State::Pending,
+        }
+    }
+}
+
+/// A claim.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    namespace: String,
+    name: String,
+    phase: String,
+    /// The snapshots, by namespace and name, that its volume is still to be made from.
+    sources: Vec<(String, String)>,
+    /// Whether it is of a restore test, and goes with it.
+    passing: bool,
+}
+
+impl From<Pvc> for Claim {
+    fn from(claim: Pvc) -> Claim {
+        let sources = claim.sources().collect();
+        let meta = claim.metadata;
+        Claim {
+            passing: meta.labels.contains_key(labels::VERIFY),
+            namespace: meta.namespace,
+            name: meta.name,
+            phase: claim.status.phase,
+            sources,
+        }
+    }
+}
+
+/// A VolumeSnapshotContent that says to be of ours; none that does not, or that is going.
+#[derive(Debug, Clone)]
+pub struct Stored(Option<Orphan>, String);
+
+/// Stored data of ours whose VolumeSnapshot is gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Orphan {
+    /// The VolumeSnapshotContent.
+    pub name: String,
+    /// The namespace that its VolumeSnapshot was in.
+    pub namespace: String,
+    /// The VolumeSnapshot.
+    pub volume_snapshot: String,
+    /// Whether its data is another's, and stays whatever becomes of it.
+    pub clone: bool,
+    /// `Retain` or `Delete`.
+    pub deletion_policy: String,
+    /// When it was made.
+    pub created: DateTime<Utc>,
+}
+
+impl From<Content> for Stored {
+    fn from(content: Content) -> Stored {
+        let meta = &content.metadata;
+        let mut keys = meta.labels.keys().chain(meta.annotations.keys());
+        let ours = keys.any(|key| key.starts_with(labels::PREFIX)) || content.is_clone();
+        let clone = content.is_clone();
+        let reference = content.spec.volume_snapshot_ref;
+        let orphan = (ours && meta.deletion_timestamp.is_none()).then(|| Orphan {
+            name: meta.name.clone(),
+            namespace: reference.namespace,
+            volume_snapshot: reference.name,
+            clone,
+            deletion_policy: content.spec.deletion_policy,
+            created: meta.creation_timestamp,
+        });
+        Stored(orphan, reference.uid)
+    }
+}
+
+/// The contents of ours whose VolumeSnapshot is not among `snapshots`, of those namespaces whose snapshots were read. Contents
+/// must have been read before snapshots: one that is made meanwhile is no orphan then.
+pub fn orphans(contents: Vec<Stored>, snapshots: &[Backup], covers: impl Fn(&str) -> bool) -> Vec<Orphan> {
+    let uids: BTreeSet<&str> = snapshots.iter().map(|backup| backup.uid.as_str()).collect();
+    let names: BTreeSet<(&str, &str)> =
+        snapshots.iter().map(|backup| (backup.seen.namespace.as_str(), backup.seen.name.as_str())).collect();
+    let all = contents.into_iter().filter_map(|Stored(orphan, uid)| Some((orphan?, uid)));
+    let without = all.filter(|(orphan, uid)| match uid.as_str() {
+        // One that was made by hand and is not bound yet.
+        "" => !names.contains(&(orphan.namespace.as_str(), orphan.volume_snapshot.as_str())),
+        uid => !uids.contains(uid),
+    });
+    let mut orphans: Vec<Orphan> =
+        without.map(|(orphan, _)| orphan).filter(|orphan| covers(&orphan.namespace)).collect();
+    orphans
+        .sort_by(|a, b| (&a.namespace, &a.volume_snapshot, &a.name).cmp(&(&b.namespace, &b.volume_snapshot, &b.name)));
+    orphans
+}
+
+/// Something that could not be read, so that nothing is said of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Unread {
+    /// The kind, in the plural.
+    pub what: &'static str,
+    /// Where; empty for the whole cluster.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub namespace: String,
+    /// What the API said.
+    pub reason: String,
+}
+
+/// All that was read.
+#[derive(Debug, Default)]
+pub struct Read {
+    /// Every VolumeSnapshot.
+    pub snapshots: Vec<Backup>,
+    /// Every claim.
+    pub claims: Vec<Claim>,
+    /// The CronJobs that make backups.
+    pub schedules: Vec<Schedule>,
+    /// What their ConfigMaps hold; none where they may not be read.
+    pub config_maps: Option<ConfigMaps>,
+    /// The stored data without a snapshot; none where it may not be read.
+    pub orphans: Option<Vec<Orphan>>,
+    /// What could not be read.
+    pub unread: Vec<Unread>,
+}
+
+/// How all of it stands.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// When this was asked.
+    pub asked: DateTime<Utc>,
+    /// The claims, by namespace and name.
+    pub claims: Vec<Protection>,
+    /// Stored data of ours without a snapshot; none where that could not be read.
+    pub orphaned_contents: Option<Vec<Orphan>>,
+    /// Snapshots that a sweep should have deleted days ago.
+    pub overdue: Vec<Overdue>,
+    /// What could not be read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unread: Vec<Unread>,
+}
+
+/// A snapshot that a sweep should have deleted days ago.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Overdue {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub volume_snapshot: String,
+    /// Its last day, `YYYY-MM-DD`.
+    pub delete_after: String,
+}
+
+/// How one claim is protected.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Protection {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub pvc: String,
+    /// Whether it is there; none where that is not known.
+    pub exists: Option<bool>,
+    /// Its phase, such as `Bound`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phase: Option<String>,
+    /// Whether a CronJob that is not suspended makes backups of it; none where that is not known.
+    pub scheduled: Option<bool>,
+    /// The CronJobs that do, suspended or not.
+    pub cron_jobs: Vec<Planned>,
+    /// How many snapshots there are of each state.
+    pub snapshots: BTreeMap<State, usize>,
+    /// The last attempt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub newest: Option<Attempt>,
+    /// The newest good one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub newest_ready: Option<Ready>,
+    /// The newest that a restore test found good.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub newest_verified: Option<Verified>,
+    /// What somebody should know, in words.
+    pub notes: Vec<String>,
+}
+
+/// A CronJob that makes backups of a claim.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Planned {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// When it runs.
+    pub schedule: String,
+    /// Whether it makes no Jobs for now.
+    pub suspended: bool,
+    /// When it ran last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_schedule: Option<DateTime<Utc>>,
+    /// When it was successful last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_success: Option<DateTime<Utc>>,
+}
+
+/// The last attempt at a backup that left a snapshot.
+#[derive(Debug, Serialize)]
+pub struct Attempt {
+    /// The VolumeSnapshot.
+    pub name: String,
+    /// Where it stands.
+    pub state: State,
+    /// When it was made.
+    pub created: DateTime<Utc>,
+}
+
+/// A good backup.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ready {
+    /// The VolumeSnapshot.
+    pub name: String,
+    /// The moment for which it stands.
+    pub made: DateTime<Utc>,
+    /// How old it is, in seconds.
+    pub age_seconds: i64,
+    /// The smallest volume it can be restored to, a quantity.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restore_size: Option<String>,
+    /// The dumps in it.
+    pub dumps: BTreeMap<Engine, Dump>,
+}
+
+/// A backup that was restored and found good.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Verified {
+    /// The VolumeSnapshot.
+    pub name: String,
+    /// When that was.
+    pub at: DateTime<Utc>,
+    /// How long ago, in seconds.
+    pub age_seconds: i64,
+}
+
+impl Protection {
+    /// Whether anybody ever meant it to be backed up.
+    pub fn is_meant(&self) -> bool {
+        !self.cron_jobs.is_empty() || self.newest.is_some()
+    }
+
+    /// How many snapshots there are in a state.
+    pub fn count(&self, state: State) -> usize {
+        self.snapshots.get(&state).copied().unwrap_or(0)
+    }
+}
+
+/// A claim by its namespace and its name as [`labels::pvc_value`] shortens it.
+type Key = (String, String);
+
+fn key(namespace: &str, pvc: &str) -> Key {
+    (namespace.into(), labels::pvc_value(pvc))
+}
+
+/// Judges what was read.
+pub fn report(mut read: Read, moment: &Moment) -> Report {
+    let overdue = overdue(&read, moment);
+    let mut drafts: BTreeMap<Key, Draft<'_>> = BTreeMap::new();
+    for claim in read.claims.iter().filter(|claim| !claim.passing) {
+        drafts.entry(key(&claim.namespace, &claim.name)).or_default().claim = Some(claim);
+    }
+    // Where a CronJob does not say it in a way that can be read.
+    let mut unknown: BTreeSet<&str> = BTreeSet::new();
+    for schedule in &read.schedules {
+        match schedule.claims(read.config_maps.as_ref()) {
+            Ok(claims) => {
+                for (namespace, name) in claims {
+                    let draft = drafts.entry(key(&namespace, &name)).or_default();
+                    draft.schedules.push(schedule);
+                    draft.name.get_or_insert(name);
+                }
+            }
+            Err(reason) => {
+                unknown.insert(&schedule.namespace);
+                let reason = format!("of what the CronJob {} makes backups cannot be told: {reason}", schedule.name);
+                read.unread.push(Unread { what: "cronjobs", namespace: schedule.namespace.clone(), reason });
+            }
+        }
+    }
+    let is_backup = |backup: &&Backup| backup.counts && !backup.seen.deleting && !backup.seen.pvc.is_empty();
+    for backup in read.snapshots.iter().filter(is_backup) {
+        let draft = drafts.entry((backup.seen.namespace.clone(), backup.seen.pvc.clone())).or_default();
+        draft.backups.push(backup);
+        if let Some(name) = &backup.pvc {
+            draft.name.get_or_insert(name.clone());
+        }
+    }
+    let is_unread = |what: &str, namespace: &str| {
+        let about = |unread: &Unread| unread.namespace.is_empty() || unread.namespace == namespace;
+        read.unread.iter().any(|unread| unread.what == what && about(unread))
+    };
+    let judged = drafts.into_iter().map(|((namespace, short), draft)| {
+        let claims = !is_unread("persistentvolumeclaims", &namespace);
+        let schedules = !is_unread("cronjobs", &namespace) && !unknown.contains(namespace.as_str());
+        draft.judge(namespace, short, claims, schedules, moment)
+    });
+    let claims = judged.collect();
+    Report { asked: moment.now, claims, orphaned_contents: read.orphans, overdue, unread: read.unread }
+}
+
+/// The snapshots that a sweep should have deleted days ago.
+fn overdue(read: &Read, moment: &Moment) -> Vec<Overdue> {
+    let in_use = read.claims.iter().flat_map(|claim| claim.sources.iter().cloned()).collect();
+    let pruned: Vec<Seen> = read.snapshots.iter().filter(|one| one.pruned).map(|one| one.seen.clone()).collect();
+    let late = |seen: &Seen| {
+        let day = date(seen.delete_after.as_deref()?)?;
+        ((moment.today() - day).num_days() >= SWEEP_DAYS).then(|| day.to_string())
+    };
+    let late: BTreeMap<(&str, &str), String> =
+        pruned.iter().filter_map(|seen| Some(((seen.namespace.as_str(), seen.name.as_str()), late(seen)?))).collect();
+    let deleted = sweep(&pruned, &in_use, moment).into_iter().filter(|verdict| verdict.action == Action::Delete);
+    let mut overdue: Vec<Overdue> = deleted
+        .filter_map(|verdict| {
+            let delete_after = late.get(&(verdict.namespace.as_str(), verdict.name.as_str()))?.clone();
+            Some(Overdue { namespace: verdict.namespace, volume_snapshot: verdict.name, delete_after })
+        })
+        .collect();
+    overdue.sort();
+    overdue
+}
+
+/// What was found about one claim.
+#[derive(Default)]
+struct Draft<'a> {
+    claim: Option<&'a Claim>,
+    name: Option<String>,
+    schedules: Vec<&'a Schedule>,
+    backups: Vec<&'a Backup>,
+}
+
+impl Draft<'_> {
+    /// `claims` and `schedules` are whether all claims and CronJobs there were read.
+    fn judge(self, namespace: String, short: String, claims: bool, schedules: bool, moment: &Moment) -> Protection {
+        let Draft { claim, name, schedules: plans, backups } = self;
+        let mut snapshots: BTreeMap<State, usize> = State::ALL.map(|state| (state, 0)).into();
+        for backup in &backups {
+            *snapshots.entry(backup.state(moment)).or_default() += 1;
+        }
+        let newest_of = |wanted: &dyn Fn(&Backup) -> bool| {
+            backups.iter().filter(|backup| wanted(backup)).max_by(|a, b| a.rank().cmp(&b.rank()))
+        };
+        let is_ready = |backup: &Backup| backup.state(moment) == State::Ready;
+        let newest = newest_of(&|_| true);
+        let ready = newest_of(&is_ready);
+        let verified = newest_of(&|backup| is_ready(backup) && backup.verified.is_some());
+        let age = |then: DateTime<Utc>| (moment.now - then).num_seconds().max(0);
+        let scheduled = plans.iter().any(|schedule| !schedule.suspended);
+        let mut protection = Protection {
+            exists: claim.map(|_| true).or(claims.then_some(false)),
+            phase: claim.map(|claim| claim.phase.clone()),
+            pvc: claim.map(|claim| claim.name.clone()).or(name).unwrap_or(short),
+            scheduled: if scheduled { Some(true) } else { schedules.then_some(false) },
+            cron_jobs: plans.iter().map(|schedule| planned(schedule)).collect(),
+            snapshots,
+            newest: newest.map(|backup| Attempt {
+                name: backup.seen.name.clone(),
+                state: backup.state(moment),
+                created: backup.seen.created,
+            }),
+            newest_ready: ready.map(|backup| Ready {
+                name: backup.seen.name.clone(),
+                made: backup.seen.made(),
+                age_seconds: age(backup.seen.made()),
+                restore_size: backup.restore_size.clone(),
+                dumps: backup.dumps.iter().copied().collect(),
+            }),
+            newest_verified: verified.and_then(|backup| {
+                let at = backup.verified?;
+                Some(Verified { name: backup.seen.name.clone(), at, age_seconds: age(at) })
+            }),
+            namespace,
+            notes: Vec::new(),
+        };
+        let error = newest.and_then(|newest| newest.seen.error.as_deref());
+        let failed = plans.iter().find(|schedule| !schedule.suspended && schedule.failed());
+        protection.notes = notes(&protection, error, failed.copied(), moment);
+        protection
+    }
+}
+
+fn planned(schedule: &Schedule) -> Planned {
+    Planned {
+        namespace: schedule.namespace.clone(),
+        name: schedule.name.clone(),
+        schedule: schedule.cron.clone(),
+        suspended: schedule.suspended,
+        last_schedule: schedule.last,
+        last_success: schedule.succeeded,
+    }
+}
+
+/// What somebody should know about a claim; `failed` is a CronJob of it whose last run was none.
+fn notes(of: &Protection, error: Option<&str>, failed: Option<&Schedule>, moment: &Moment) -> Vec<String> {
+    let mut notes = Vec::new();
+    if of.exists == Some(false) {
+        notes.push("the claim is not there".to_string());
+    }
+    if !of.is_meant() {
+        // Whoever may not look for CronJobs does not know.
+        notes.extend((of.scheduled == Some(false)).then(|| "nobody makes backups of it".into()));
+        return notes;
+    }
+    if of.newest_ready.is_none() {
+        notes.push("there is no good backup".into());
+    }
+    if let Some(newest) = of.newest.as_ref().filter(|newest| newest.state != State::Ready) {
+        let why = match (newest.state, error) {
+            (State::Distrusted, _) => "must not be trusted".to_string(),
+            (State::Failed, Some(error)) => format!("failed: {error}"),
+            (State::Failed, None) => "never became ready".into(),
+            _ => "is not ready yet".into(),
+        };
+        notes.push(format!("the last attempt, {}, {why}", newest.name));
+    }
+    if let Some((schedule, last)) = failed.and_then(|schedule| Some((schedule, schedule.last?))) {
+        let ago = listing::age(moment.now - last);
+        notes.push(format!("the last run of CronJob {}, {ago} ago, failed", schedule.name));
+    }
+    match (&of.cron_jobs[..], of.scheduled) {
+        ([], Some(false)) => notes.push("no CronJob makes backups of it".into()),
+        ([.., last], Some(false)) => notes.push(format!("CronJob {} is suspended", last.name)),
+        _ => {}
+    }
+    notes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::history::testing::moment;
+    use crate::core::schedule::Maker;
+    use serde_json::json;
+
+    fn shot(namespace: &str, name: &str, made: &str, labels: Value, more: Value) -> Backup {
+        let mut all =
+            json!({"backup-ns.sh/type": "cronjob", "backup-ns.sh/pvc": "data", "backup-ns.sh/retain": "days"});
+        all.as_object_mut().unwrap().extend(labels.as_object().unwrap().clone());
+        all.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+        let mut object = json!({
+            "metadata": {
+                "namespace": namespace, "name": name, "uid": format!("uid-{name}"), "labels": all,
+                "creationTimestamp": format!("{made}:00Z"),
+            },
+            "spec": {"source": {"persistentVolumeClaimName": "data"}},
+            "status": {"readyToUse": true, "creationTime": format!("{made}:00Z"), "restoreSize": "1Gi"},
+        });
+        for (pointer, value) in more.as_object().unwrap() {
+            let (field, key) = pointer.split_once('.').unwrap();
+            object[field][key] = value.clone();
+        }
+        serde_json::from_value::<Snapshot>(object).unwrap().into()
+    }
+
+    fn claim(namespace: &str, name: &str) -> Claim {
+        let claim = json!({"metadata": {"namespace": namespace, "name": name}, "status": {"phase": "Bound"}});
+        serde_json::from_value::<Pvc>(claim).unwrap().into()
+    }
+
+    fn cronjob(namespace: &str, more: Value) -> Schedule {
+        let mut object = json!({
+            "metadata": {"namespace": namespace, "name": "backup"},
+            "spec": {"schedule": "0 3 * * *", "jobTemplate": {"spec": {"template": {"spec": {"containers": [
+                {"image": "backup-ns"},
+            ]}}}}},
+        });
+        for (pointer, value) in more.as_object().unwrap() {
+            let (field, key) = pointer.split_once('.').unwrap();
+            object[field][key] = value.clone();
+        }
+        Maker::from(object).0.unwrap()
+    }
+
+    fn judge(read: Read) -> Report {
+        report(read, &moment("2026-11-22T12:00"))
+    }
+
+    fn one(read: Read) -> Protection {
+        let mut report = judge(read);
+        assert_eq!(report.claims.len(), 1, "{report:?}");
+        report.claims.remove(0)
+    }
+
+    #[test]
+    fn a_claim_in_order_has_nothing_to_tell() {
+        let proof = json!({
+            "tool": "pg_dump", "database": "app", "bytes": 1234, "sha256": "e3", "began": "2026-11-22T01:58:00Z",
+            "ended": "2026-11-22T01:59:00Z", "file": "/d", "pathInVolume": "d", "pod": "p", "container": "c",
+        });
+        let good = json!({"verdict": "good", "at": "2026-11-22T13:00:00+02:00"});
+        let annotations =
+            json!({"backup-ns.sh/dump-postgres": proof.to_string(), "backup-ns.sh/verification": good.to_string()});
+        let read = Read {
+            snapshots: vec![
+                shot("shop", "old", "2026-11-21T02:00", json!({}), json!({})),
+                shot("shop", "new", "2026-11-22T02:00", json!({}), json!({"metadata.annotations": annotations})),
+            ],
+            claims: vec![claim("shop", "data")],
+            schedules: vec![cronjob("shop", json!({}))],
+            config_maps: Some(ConfigMaps::new()),
+            ..Read::default()
+        };
+        let told = serde_json::to_value(one(read)).unwrap();
+        let expected = json!({
+            "namespace": "shop", "pvc": "data", "exists": true, "phase": "Bound", "scheduled": true,
+            "cronJobs": [{"namespace": "shop", "name": "backup", "schedule": "0 3 * * *", "suspended": false}],
+            "snapshots": {"ready": 2, "pending": 0, "failed": 0, "distrusted": 0},
+            "newest": {"name": "new", "state": "ready", "created": "2026-11-22T02:00:00Z"},
+            "newestReady": {
+                "name": "new", "made": "2026-11-22T02:00:00Z", "ageSeconds": 36000, "restoreSize": "1Gi",
+                "dumps": {"postgres": {"bytes": 1234, "seconds": 60}},
+            },
+            "newestVerified": {"name": "new", "at": "2026-11-22T11:00:00Z", "ageSeconds": 3600},
+            "notes": [],
+        });
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn a_failed_night_is_told() {
+        let error =
+            json!({"status.readyToUse": false, "status.creationTime": null, "status.error": {"message": "full"}});
+        let read = |more: Value, cron: Value| Read {
+            snapshots: vec![
+                shot("shop", "good", "2026-11-21T02:00", json!({}), json!({})),
+                shot("shop", "night", "2026-11-22T11:55", json!({}), more),
+            ],
+            claims: vec![claim("shop", "data")],
+            schedules: vec![cronjob("shop", cron)],
+            config_maps: Some(ConfigMaps::new()),
+            ..Read::default()
+        };
+        let failed = one(read(error, json!({"status.lastScheduleTime": "2026-11-22T03:00:00Z"})));
+        assert_eq!((failed.count(State::Ready), failed.count(State::Failed)), (1, 1));
+        assert_eq!(failed.newest_ready.as_ref().unwrap().name, "good");
+        let notes = ["the last attempt, night, failed: full", "the last run of CronJob backup, 9h ago, failed"];
+        assert_eq!(failed.notes, notes);
+        let pending = json!({"status.readyToUse": false, "status.creationTime": null});
+        let waits = one(read(pending, json!({"spec.suspend": true})));
+        assert_eq!(waits.notes, ["the last attempt, night, is not ready yet", "CronJob backup is suspended"]);
+        assert_eq!((waits.scheduled, waits.count(State::Pending)), (Some(false), 1));
+        let distrusted = json!({"metadata.annotations": {"backup-ns.sh/distrusted": "why"}});
+        let bad = one(read(distrusted, json!({})));
+        assert_eq!(bad.notes, ["the last attempt, night, must not be trusted"]);
+        assert_eq!(bad.newest_ready.unwrap().name, "good");
+    }
+
+    #[test]
+    fn a_snapshot_that_is_slow_failed() {
+        let slow = json!({"status.readyToUse": false, "status.creationTime": null});
+        let snapshots = vec![shot("shop", "slow", "2026-11-22T11:40", json!({}), slow)];
+        let told = one(Read { snapshots, ..Read::default() });
+        assert_eq!(told.count(State::Failed), 1);
+        let notes = [
+            "the claim is not there",
+            "there is no good backup",
+            "the last attempt, slow, never became ready",
+            "no CronJob makes backups of it",
+        ];
+        assert_eq!(told.notes, notes);
+    }
+
+    #[test]
+    fn what_is_no_backup_does_not_count() {
+        let at = "2026-11-22T02:00";
+        let snapshots = vec![
+            shot("shop", "safety", at, json!({"backup-ns.sh/type": "safety"}), json!({})),
+            shot("shop", "clone", at, json!({"backup-ns.sh/type": "clone"}), json!({})),
+            shot("shop", "going", at, json!({}), json!({"metadata.deletionTimestamp": "2026-11-22T03:00:00Z"})),
+            shot(
+                "shop",
+                "foreign",
+                at,
+                json!({"backup-ns.sh/type": null, "backup-ns.sh/pvc": null, "backup-ns.sh/retain": null}),
+                json!({}),
+            ),
+        ];
+        let told = one(Read { snapshots, claims: vec![claim("shop", "data")], ..Read::default() });
+        assert!(told.newest.is_none() && !told.is_meant());
+        assert_eq!(told.notes, ["nobody makes backups of it"]);
+    }
+
+    #[test]
+    fn a_schedule_for_a_claim_that_is_not_there_is_told() {
+        let read = Read {
+            schedules: vec![cronjob("shop", json!({}))],
+            config_maps: Some(ConfigMaps::new()),
+            claims: vec![claim("bank", "data")],
+            ..Read::default()
+        };
+        let claims = judge(read).claims;
+        assert_eq!(claims.iter().map(|one| one.namespace.as_str()).collect::<Vec<_>>(), ["bank", "shop"]);
+        assert_eq!(claims[1].notes, ["the claim is not there", "there is no good backup"]);
+        assert_eq!((claims[1].scheduled, claims[0].scheduled), (Some(true), Some(false)));
+    }
+
+    #[test]
+    fn what_was_not_read_is_not_known() {
+        let unread = |what| Unread { what, namespace: "shop".into(), reason: "no".into() };
+        let read =
+            || Read { snapshots: vec![shot("shop", "a", "2026-11-22T02:00", json!({}), json!({}))], ..Read::default() };
+        let told = one(Read { unread: vec![unread("persistentvolumeclaims"), unread("cronjobs")], ..read() });
+        assert_eq!((told.exists, told.scheduled, told.notes.len()), (None, None, 0));
+        let elsewhere = Unread { namespace: "bank".into(), ..unread("cronjobs") };
+        assert_eq!(one(Read { unread: vec![elsewhere], ..read() }).scheduled, Some(false));
+        // A CronJob whose ConfigMap may not be read says nothing, and that is said.
+        let mut from = cronjob("shop", json!({}));
+        from = {
+            let mut object = json!({"metadata": {"namespace": "shop", "name": from.name}, "spec": {"jobTemplate": {"spec": {"template": {"spec": {
+                "containers": [{"image": "backup-ns", "envFrom": [{"configMapRef": {"name": "x"}}]}]}}}}}});
+            object["status"] = json!({});
+            Maker::from(object).0.unwrap()
+        };
+        let report = judge(Read { schedules: vec![from], ..read() });
+        assert_eq!(report.claims[0].scheduled, None);
+        assert!(report.unread[0].reason.contains("the ConfigMap x may not be read"), "{report:?}");
+    }
+
+    #[test]
+    fn overdue_is_what_a_sweep_would_delete_two_days_later() {
+        let due = |name: &str, date: &str| {
+            shot("shop", name, "2026-11-10T02:00", json!({"backup-ns.sh/delete-after": date}), json!({}))
+        };
+        let mut source = claim("shop", "look");
+        source.sources = vec![("shop".into(), "used".into())];
+        let snapshots = vec![
+            shot("shop", "new", "2026-11-22T02:00", json!({}), json!({})),
+            due("late", "2026-11-20"),
+            due("tonight", "2026-11-21"),
+            due("used", "2026-11-01"),
+            due("no-date", "soon"),
+            // The newest of its claim stays, whatever its date.
+            shot("bank", "only", "2026-11-10T02:00", json!({"backup-ns.sh/delete-after": "2026-11-11"}), json!({})),
+        ];
+        let report = judge(Read { snapshots, claims: vec![source], ..Read::default() });
+        let late =
+            Overdue { namespace: "shop".into(), volume_snapshot: "late".into(), delete_after: "2026-11-20".into() };
+        assert_eq!(report.overdue, [late]);
+    }
+
+    #[test]
+    fn stored_data_of_ours_without_a_snapshot_is_an_orphan() {
+        let content = |name: &str, uid: &str, labels: Value, more: Value| -> Stored {
+            let mut object = json!({
+                "metadata": {"name": name, "labels": labels, "creationTimestamp": "2026-11-22T02:00:00Z"},
+                "spec": {"deletionPolicy": "Retain", "volumeSnapshotRef": {"namespace": "shop", "name": "a", "uid": uid}},
+            });
+            for (key, value) in more.as_object().unwrap() {
+                object["metadata"][key] = value.clone();
+            }
+            serde_json::from_value::<Content>(object).unwrap().into()
+        };
+        let ours = || json!({"backup-ns.sh/pvc": "data"});
+        let all = || {
+            vec![
+                content("bound", "uid-a", ours(), json!({})),
+                content("lost", "uid-gone", ours(), json!({})),
+                content("foreign", "uid-gone", json!({}), json!({})),
+                content("going", "uid-gone", ours(), json!({"deletionTimestamp": "2026-11-22T03:00:00Z"})),
+                content("by-hand", "", ours(), json!({})),
+            ]
+        };
+        let snapshots = [shot("shop", "a", "2026-11-22T02:00", json!({}), json!({}))];
+        let names = |orphans: Vec<Orphan>| orphans.into_iter().map(|orphan| orphan.name).collect::<Vec<_>>();
+        assert_eq!(names(orphans(all(), &snapshots, |_| true)), ["lost"]);
+        assert_eq!(names(orphans(all(), &[], |_| true)), ["bound", "by-hand", "lost"]);
+        assert!(orphans(all(), &[], |namespace| namespace != "shop").is_empty());
+    }
+}

@@ -1,0 +1,264 @@
+//! `status` against the fake kubectl: how many processes it takes at a thousand namespaces, what it says where it may not read,
+//! and that Prometheus can read what it prints.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "tests fail by panicking and read the clock"
+)]
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{SecondsFormat, TimeDelta, Utc};
+use serde_json::{Value, json};
+use support::fake_api::{CLAIMS, CONFIG_MAPS, CONTENTS, CRONJOBS, SNAPSHOTS, content_of};
+use support::{ALWAYS, FORBIDDEN, Fault, ONCE, Outcome, REFUSED, Scenario};
+
+/// So many hours ago.
+fn ago(hours: i64) -> String {
+    (Utc::now() - TimeDelta::hours(hours)).to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// A ready snapshot of ours, of the claim `data`.
+fn shot(namespace: &str, name: &str, hours: i64) -> Value {
+    let labels = json!({"backup-ns.sh/retain": "days", "backup-ns.sh/pvc": "data", "backup-ns.sh/type": "cronjob"});
+    json!({
+        "kind": "VolumeSnapshot",
+        "metadata": {"namespace": namespace, "name": name, "creationTimestamp": ago(hours), "labels": labels},
+        "spec": {"source": {"persistentVolumeClaimName": "data"}},
+        "status": {"readyToUse": true, "creationTime": ago(hours), "restoreSize": "1Gi"},
+    })
+}
+
+fn claim(namespace: &str, name: &str) -> Value {
+    json!({"kind": "PersistentVolumeClaim", "metadata": {"namespace": namespace, "name": name}, "status": {"phase": "Bound"}})
+}
+
+/// A CronJob that is told of its claim by a ConfigMap.
+fn cronjob(namespace: &str, suspend: bool) -> Value {
+    let container = json!({"name": "b", "image": "x/backup-ns:1", "envFrom": [{"configMapRef": {"name": "backup"}}]});
+    json!({
+        "kind": "CronJob", "metadata": {"namespace": namespace, "name": "nightly"},
+        "spec": {"schedule": "0 3 * * *", "suspend": suspend,
+            "jobTemplate": {"spec": {"template": {"spec": {"containers": [container]}}}}},
+        "status": {"lastScheduleTime": ago(9), "lastSuccessfulTime": ago(9)},
+    })
+}
+
+fn config_map(namespace: &str, pvc: &str) -> Value {
+    json!({"kind": "ConfigMap", "metadata": {"namespace": namespace, "name": "backup"}, "data": {"BAK_PVC_NAME": pvc}})
+}
+
+/// `shop` as it should be, with a claim besides that nobody backs up.
+fn shop(args: &[&str]) -> Scenario {
+    let scenario = Scenario::cluster(&[&["status"], args].concat()).env("BAK_RETRY_TIMEOUT", "1s");
+    let api = scenario.api();
+    api.cut([(shot("shop", "old", 33), "Retain"), (shot("shop", "new", 9), "Retain")]);
+    for name in ["data", "cache"] {
+        api.put(CLAIMS, claim("shop", name));
+    }
+    api.put(CRONJOBS, cronjob("shop", false));
+    api.put(CONFIG_MAPS, config_map("shop", "data"));
+    scenario
+}
+
+#[track_caller]
+fn told(outcome: &Outcome) -> Value {
+    serde_json::from_str(&outcome.stdout).unwrap_or_else(|error| panic!("{error}: {outcome}"))
+}
+
+#[test]
+fn a_namespace_takes_a_process_for_a_kind() {
+    let scenario = shop(&["-o", "json"]);
+    let outcome = scenario.run().exits(0).calls("config contents page claims cronjobs named");
+    let told = told(&outcome);
+    let claims = told["claims"].as_array().unwrap();
+    assert_eq!(claims.iter().map(|claim| claim["pvc"].as_str().unwrap()).collect::<Vec<_>>(), ["cache", "data"]);
+    assert_eq!(claims[0]["notes"], json!(["nobody makes backups of it"]));
+    assert_eq!((&claims[1]["notes"], &claims[1]["scheduled"]), (&json!([]), &json!(true)));
+    assert_eq!(claims[1]["newestReady"]["name"], "new");
+    assert_eq!((&told["orphanedContents"], &told["overdue"]), (&json!([]), &json!([])));
+}
+
+#[test]
+fn a_thousand_namespaces_take_a_process_for_a_page() {
+    let scenario = Scenario::cluster(&["status", "-A", "-o", "prometheus"]);
+    let api = scenario.api();
+    let names: Vec<String> = (0..1000).map(|number| format!("ns-{number:04}")).collect();
+    api.cut(names.iter().map(|name| (shot(name, "night", 9), "Retain")));
+    for name in &names {
+        api.put(CLAIMS, claim(name, "data"));
+        api.put(CRONJOBS, cronjob(name, false));
+        api.put(CONFIG_MAPS, config_map(name, "data"));
+    }
+    let pages = ["contents", "page", "claims", "cronjobs", "named"].map(|kind| format!("{kind} {kind}"));
+    let outcome = scenario.run().exits(0).calls(&format!("config {}", pages.join(" ")));
+    assert_eq!(outcome.stdout.matches("\nbackup_ns_scheduled{").count(), 1000);
+}
+
+#[test]
+fn everything_that_is_wrong_is_told() {
+    let scenario = shop(&["-A", "-o", "json"]);
+    let api = scenario.api();
+    // A failed night.
+    let mut failed = shot("shop", "failed", 1);
+    failed["status"] = json!({"readyToUse": false, "error": {"message": "the disk is full"}});
+    let mut late = shot("shop", "late", 900);
+    late["metadata"]["labels"]["backup-ns.sh/delete-after"] = json!("2020-01-01");
+    api.cut([(failed, ""), (late, "Retain"), (shot("shop", "lost", 500), "Retain"), (shot("bank", "b", 9), "Retain")]);
+    // A CronJob of a claim that is not there.
+    api.put(CRONJOBS, cronjob("zoo", true));
+    api.put(CONFIG_MAPS, config_map("zoo", "gone"));
+    // An orphan: its data says whose it was.
+    let content = content_of("shop/lost");
+    let labels = json!([{"op": "replace", "path": "/metadata/annotations", "value": {"backup-ns.sh/claim": "{}"}}]);
+    api.patch(CONTENTS, &content, &labels).unwrap();
+    api.merge(SNAPSHOTS, "shop/lost", &json!({"metadata": {"finalizers": []}})).unwrap();
+    api.delete(SNAPSHOTS, "shop/lost", &json!({})).unwrap();
+
+    let outcome = scenario.run().exits(0);
+    let told = told(&outcome);
+    let find = |ns: &str, pvc: &str| {
+        let all = told["claims"].as_array().unwrap().iter();
+        all.clone().find(|claim| claim["namespace"] == ns && claim["pvc"] == pvc).unwrap_or_else(|| panic!("{told}"))
+    };
+    let data = find("shop", "data");
+    assert_eq!(data["snapshots"], json!({"ready": 3, "pending": 0, "failed": 1, "distrusted": 0}));
+    assert_eq!(data["newestReady"]["name"], "new");
+    assert_eq!(data["notes"], json!(["the last attempt, failed, failed: the disk is full"]));
+    assert_eq!(find("bank", "data")["notes"], json!(["the claim is not there", "no CronJob makes backups of it"]));
+    let gone = json!(["the claim is not there", "there is no good backup", "CronJob nightly is suspended"]);
+    assert_eq!(find("zoo", "gone")["notes"], gone);
+    assert_eq!(told["orphanedContents"][0]["name"], json!(content));
+    assert_eq!(told["overdue"], json!([{"namespace": "shop", "volumeSnapshot": "late", "deleteAfter": "2020-01-01"}]));
+
+    // People read the same.
+    let scenario = scenario.args(&["status", "-A", "-o", "wide"]);
+    let words =
+        ["the disk is full", "suspended", "missing", &content, "late", "mark-and-delete", "nightly (0 3 * * *)"];
+    let outcome = scenario.run().exits(0).prints(&words);
+    assert!(outcome.stdout.starts_with("NAMESPACE "), "{outcome}");
+}
+
+#[test]
+fn what_may_not_be_read_is_left_out_and_said() {
+    for (call, what, gone) in [
+        ("contents", "volumesnapshotcontents of the cluster", "backup_ns_orphaned_contents "),
+        ("claims", "persistentvolumeclaims of shop", "backup_ns_claim_exists{"),
+        ("cronjobs", "cronjobs of shop", "backup_ns_scheduled{"),
+        ("named", "the ConfigMap backup may not be read", "backup_ns_scheduled{"),
+    ] {
+        let scenario = shop(&["-o", "prometheus"]).fault(call, ALWAYS, Fault::Refuse(FORBIDDEN));
+        let outcome = scenario.run().exits(3).says(&["not all could be read", what, "remedy="]);
+        assert!(!outcome.stdout.contains(&format!("\n{gone}")), "{call}: {outcome}");
+        assert!(outcome.stdout.contains("\nbackup_ns_last_success_age_seconds{"), "{call}: {outcome}");
+    }
+    // Of several namespaces one.
+    let scenario = shop(&["-A", "-o", "json"])
+        .namespaces(&["bank", "shop"])
+        .fault("page", ONCE, Fault::Refuse(FORBIDDEN))
+        .fault_about("page", "/bank/", ALWAYS, Fault::Refuse(FORBIDDEN));
+    let outcome = scenario.run().exits(3).says(&["volumesnapshots of bank"]);
+    assert_eq!(told(&outcome)["claims"].as_array().unwrap().len(), 2);
+    // An API that is away is no status at all.
+    for call in ["contents", "page", "claims", "cronjobs", "named"] {
+        let scenario = shop(&[]).fault(call, ALWAYS, Fault::Refuse(REFUSED));
+        assert!(scenario.run().exits(1).stdout.is_empty(), "{call}");
+    }
+}
+
+#[test]
+fn a_namespace_that_is_not_there_is_said() {
+    const NOT_THERE: &str = "Error from server (NotFound): namespaces \"shop\" not found";
+    let scenario = Scenario::cluster(&["status"]).fault_about(
+        "observe",
+        "/api/v1/namespaces/shop",
+        ALWAYS,
+        Fault::Refuse(NOT_THERE),
+    );
+    scenario.run().exits(4).says(&["there is no namespace 'shop'"]);
+}
+
+/// A line of Prometheus' text format: name, labels, value.
+type Sample = (String, BTreeMap<String, String>, f64);
+
+/// Reads text format 0.0.4 as its specification says
+/// (<https://prometheus.io/docs/instrumenting/exposition_formats/>), and no other.
+fn parse(text: &str) -> Vec<Sample> {
+    let (mut samples, mut helped, mut typed) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
+    let mut last = String::new();
+    assert!(text.ends_with('\n'), "the last line ends");
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("# HELP ") {
+            let (name, _) = rest.split_once(' ').unwrap();
+            assert!(helped.insert(name.to_string()), "one HELP for each: {line}");
+        } else if let Some(rest) = line.strip_prefix("# TYPE ") {
+            assert_eq!(rest.split_once(' ').unwrap().1, "gauge");
+            assert!(typed.insert(rest.split_once(' ').unwrap().0.to_string()), "one TYPE for each: {line}");
+        } else {
+            let name: String = line.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+            assert!(typed.contains(&name) && helped.contains(&name), "no TYPE or HELP before {line}");
+            let known = samples.iter().any(|(other, ..): &Sample| *other == name);
+            assert!(!known || last == name, "the lines of {name} stand together");
+            let mut rest = line[name.len()..].chars().peekable();
+            let mut labels = BTreeMap::new();
+            if rest.next_if_eq(&'{').is_some() {
+                while rest.next_if_eq(&'}').is_none() {
+                    let mut key = String::new();
+                    while let Some(c) = rest.next_if(|c| *c != '=') {
+                        key.push(c);
+                    }
+                    assert_eq!((rest.next(), rest.next()), (Some('='), Some('"')), "{line}");
+                    let mut value = String::new();
+                    loop {
+                        match rest.next().unwrap() {
+                            '"' => break,
+                            '\\' => value.push(match rest.next() {
+                                Some('n') => '\n',
+                                Some(c @ ('\\' | '"')) => c,
+                                other => panic!("{other:?} in {line}"),
+                            }),
+                            c => value.push(c),
+                        }
+                    }
+                    assert!(labels.insert(key, value).is_none(), "{line}");
+                    rest.next_if_eq(&',');
+                }
+            }
+            assert_eq!(rest.next(), Some(' '), "{line}");
+            let value = rest.collect::<String>().parse().unwrap_or_else(|_| panic!("no number: {line}"));
+            let sample = (name.clone(), labels, value);
+            assert!(!samples.iter().any(|(n, l, _)| (n, l) == (&sample.0, &sample.1)), "twice: {line}");
+            samples.push(sample);
+            last = name;
+        }
+    }
+    samples
+}
+
+#[test]
+fn prometheus_can_read_the_metrics() {
+    let scenario = shop(&["-A", "-o", "prometheus"]);
+    let text = scenario.run().exits(0).stdout;
+    let samples = parse(&text);
+    let find = |name: &str, labels: &[(&str, &str)]| {
+        let labels: BTreeMap<String, String> = labels.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+        let found = samples.iter().find(|(n, l, _)| n == &format!("backup_ns_{name}") && *l == labels);
+        found.unwrap_or_else(|| panic!("no {name} {labels:?} in {text}")).2
+    };
+    let data = [("namespace", "shop"), ("pvc", "data")];
+    assert_eq!([find("scheduled", &data), find("claim_exists", &data), find("newest_ready", &data)], [1.0; 3]);
+    assert_eq!(find("snapshots", &[data[0], data[1], ("state", "ready")]), 2.0);
+    assert_eq!(find("snapshots", &[data[0], data[1], ("state", "distrusted")]), 0.0);
+    assert_eq!(find("restore_size_bytes", &data), f64::from(1 << 30));
+    assert_eq!(find("overdue_snapshots", &data[..1]), 0.0);
+    assert_eq!(find("orphaned_contents", &[]), 0.0);
+    let age = find("last_success_age_seconds", &data);
+    assert!((9.0 * 3600.0..10.0 * 3600.0).contains(&age), "{age}");
+    let sum = find("last_success_timestamp_seconds", &data) + age - find("status_timestamp_seconds", &[]);
+    assert_eq!(sum, 0.0);
+    // Nobody is woken for what nobody wanted to be backed up.
+    assert!(!text.contains("cache"), "{text}");
+}
