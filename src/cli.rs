@@ -167,8 +167,22 @@ fn backups() -> [Command; 4] {
 }
 
 /// What tells whether all is well.
-fn watchers() -> [Command; 1] {
-    [one(
+fn watchers() -> [Command; 2] {
+    let doctor = one(
+        "doctor",
+        "Check everything that a backup needs, without changing anything",
+        "Each check is a line: passed, failed with its remedy, or skipped with the reason. It takes the settings that create \
+         takes, looks at configuration, kubectl, rights, snapshot API, claim, class, pod, container, database, space and \
+         locks, and at what earlier backups and restores left. A check that fails does not keep the others from being made. \
+         Ends with 0 when nothing failed, else with 4.",
+        "  # Would a backup of the database in the namespace shop work?
+  backup-ns doctor -n shop --db-postgres
+
+  # Only what failed
+  backup-ns doctor -n shop --db-postgres -o json | jq '.checks[] | select(.outcome == \"failed\")'",
+    )
+    .args(CREATE.iter().map(flag));
+    let status = one(
         "status",
         "Show how well each claim is protected",
         "A line for each claim: its newest good backup and how old that is, when one was last restored to test it, what makes \
@@ -185,7 +199,8 @@ fn watchers() -> [Command; 1] {
   backup-ns status -A -o prometheus >backup_ns.prom.new && mv backup_ns.prom.new backup_ns.prom",
     )
     .arg(switch("all-namespaces", "in every namespace that you may see").short('A'))
-    .args(ready_timeout())]
+    .args(ready_timeout());
+    [doctor, status]
 }
 
 /// The setting that says when a snapshot counts as failed.

@@ -222,12 +222,10 @@ pub fn enter(
     rules: Rules<'_>,
     script: &str,
 ) -> Result<(Session, Look, Site), Fail> {
-    let (mut session, look) = kubectl
-        .patiently(|| start(kubectl, database, chosen, rules, script))
-        .map_err(|error| session::fail(&error, Exit::Precondition, session::UNTOUCHED))?;
+    let (mut session, look) = look_into(kubectl, database, chosen, rules, script)?;
     let site = look::assess(&look, &chosen.mounts, rules.pvc, &database.dump_file, rules.threshold_percent);
     let site = site.map_err(|problems| {
-        let (whats, remedies): (Vec<String>, Vec<String>) = problems.into_iter().unzip();
+        let (whats, remedies): (Vec<String>, Vec<String>) = problems.into_iter().map(|it| (it.what, it.remedy)).unzip();
         let remedies: Vec<String> = remedies.into_iter().filter(|remedy| !remedy.is_empty()).collect();
         let said = session.last_words();
         let said = if said.is_empty() { said } else { format!(" (the container says: {said})") };
@@ -235,6 +233,22 @@ pub fn enter(
             .remedy(remedies.join("; "))
     })?;
     Ok((session, look, site))
+}
+
+/// Starts a session that runs `script` and hears what it finds.
+///
+/// # Errors
+/// There is no such session, or it says nothing.
+pub fn look_into(
+    kubectl: &Kubectl,
+    database: &Database,
+    chosen: &Chosen,
+    rules: Rules<'_>,
+    script: &str,
+) -> Result<(Session, Look), Fail> {
+    kubectl
+        .patiently(|| start(kubectl, database, chosen, rules, script))
+        .map_err(|error| session::fail(&error, Exit::Precondition, session::UNTOUCHED))
 }
 
 fn start(

@@ -82,6 +82,7 @@ fn run(words: &[&str], plain: &Plain, values: Values<'_>, reporter: &Reporter) -
         ["adhoc"] => go(config::adhoc(plain, values), cmd::adhoc::run, reporter),
         ["retain"] => go(config::retain(plain, values), cmd::retain::run, reporter),
         ["mark-and-delete"] => go(config::sweep(plain, values), cmd::mark_and_delete::run, reporter),
+        ["doctor"] => go(config::doctor(plain, values), cmd::doctor::run, reporter),
         ["status"] => go(config::status(plain, values), cmd::status::run, reporter),
         ["list"] => go(config::list(plain, values), cmd::list::run, reporter),
         ["restore"] => go(config::restore(plain, values), cmd::restore::run, reporter),

@@ -64,7 +64,10 @@ fn read(kubectl: &Kubectl, databases: &[Database], snapshots: bool) -> Result<Sc
 }
 
 /// The pod of a database whose dump lies on `holder`.
-fn choose(scene: &Scene, namespace: &str, database: &Database, holder: &str) -> Result<Chosen, Fail> {
+///
+/// # Errors
+/// There is none, and why.
+pub fn choose(scene: &Scene, namespace: &str, database: &Database, holder: &str) -> Result<Chosen, Fail> {
     let ExecResource { kind, name } = &database.resource;
     let workload = scene.workloads.iter().find(|(of, found)| of == kind && found.metadata.name == *name);
     let workload = workload.map(|(_, workload)| workload);
@@ -103,7 +106,11 @@ pub fn observe(kubectl: &Kubectl, config: &Create, own_pod: Option<&str>) -> Res
     Ok((Observed { claims: templates, chosen, mounters, run_id, earlier }, what))
 }
 
-fn find_claim<'a>(namespace: &str, pvc: &str, claims: &'a [Pvc]) -> Result<&'a Pvc, Fail> {
+/// The claim of this name, which must be bound.
+///
+/// # Errors
+/// It is not there, or not bound.
+pub fn find_claim<'a>(namespace: &str, pvc: &str, claims: &'a [Pvc]) -> Result<&'a Pvc, Fail> {
     let missing = |what: String| Fail::new(Exit::Precondition, what);
     let Some(claim) = claims.iter().find(|claim| claim.metadata.name == pvc) else {
         let names: Vec<&str> = claims.iter().map(|claim| claim.metadata.name.as_str()).collect();

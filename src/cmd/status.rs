@@ -96,7 +96,7 @@ struct ConfigMap {
 }
 
 /// What the ConfigMaps hold that CronJobs are told by; none where any of them may not be read.
-fn config_maps(kubectl: &Kubectl, schedules: &[Schedule]) -> Result<Option<ConfigMaps>, Fail> {
+pub(super) fn config_maps(kubectl: &Kubectl, schedules: &[Schedule]) -> Result<Option<ConfigMaps>, Fail> {
     let wanted: BTreeSet<(String, String)> = schedules.iter().flat_map(Schedule::config_maps).collect();
     let mut maps = ConfigMaps::new();
     for some in Vec::from_iter(wanted).chunks(MAPS) {

@@ -72,7 +72,7 @@ fn output(plain: &Plain, mut words: Values<'_>) -> Result<Output, Fail> {
 }
 
 /// What the commands have to say against what is set, each fault once.
-fn faults(get: &Get<'_>) -> Vec<String> {
+pub(super) fn faults(get: &Get<'_>) -> Vec<String> {
     // That no database is chosen is the matter of a backup alone: pruning needs none.
     let get = |setting: &'static Setting| match (setting.var, get(setting)) {
         ("BAK_DB_SKIP", Ok(None)) => Ok(Some(("true".into(), Origin::Default))),

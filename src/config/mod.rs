@@ -74,7 +74,7 @@ const TOLD: Outputs = &[("text", Output::Text), ("json", Output::Json)];
 
 /// The words for `-o`, of all commands together.
 pub fn outputs() -> BTreeSet<&'static str> {
-    let all = [TOLD, recover::LISTED, recover::SHOWN, effective::EFFECTIVE];
+    let all = [TOLD, recover::LISTED, recover::SHOWN, recover::SCRAPED, effective::EFFECTIVE];
     all.into_iter().flatten().map(|(word, _)| *word).collect()
 }
 
@@ -370,8 +370,41 @@ impl Plain {
 /// # Errors
 /// Every setting that does not parse or does not fit the others, at once.
 pub fn create(plain: &Plain, mut values: Values<'_>) -> Result<(Global, Create), Fail> {
-    let global = global(plain, TOLD, &mut values);
-    let v = &mut values;
+    let told = backup(plain, &mut values);
+    values.finish()?;
+    Ok(told)
+}
+
+/// What `doctor` is told.
+#[derive(Debug, Clone)]
+pub struct Doctor {
+    /// What `create` would be told, as far as that can be read.
+    pub create: Create,
+    /// What every command has to say against what is set, each fault once.
+    pub faults: Vec<String>,
+}
+
+/// The configuration of `doctor`, for which a value that is wrong is something to tell.
+///
+/// # Errors
+/// The command line itself is wrong, which no value of a setting is.
+pub fn doctor(plain: &Plain, mut values: Values<'_>) -> Result<(Global, Doctor), Fail> {
+    let (global, create) = backup(plain, &mut values);
+    let (words, mut faults): (Vec<String>, Vec<String>) =
+        std::mem::take(&mut values.errors).into_iter().partition(|error| error.starts_with("-o "));
+    for fault in effective::faults(values.get) {
+        if !faults.contains(&fault) {
+            faults.push(fault);
+        }
+    }
+    values.errors = words;
+    values.finish()?;
+    Ok((global, Doctor { create, faults }))
+}
+
+/// What a backup is told; what is wrong with it stands in the values' errors.
+fn backup(plain: &Plain, v: &mut Values<'_>) -> (Global, Create) {
+    let global = global(plain, TOLD, v);
     let name = |text: &str| name::check_name(text).map(|()| text.to_string());
     let label = |text: &str| labels::check_value(text).map(|()| text.to_string());
 
@@ -418,8 +451,7 @@ pub fn create(plain: &Plain, mut values: Values<'_>) -> Result<(Global, Create),
         locks: chosen_locks(v),
         set,
     };
-    values.finish()?;
-    Ok((global, create))
+    (global, create)
 }
 
 /// The databases that are chosen. Those that are not are checked all the same.

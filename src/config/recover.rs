@@ -21,7 +21,7 @@ pub(super) const LISTED: Outputs = &[
 pub(super) const SHOWN: Outputs = &[("text", Output::Text), ("json", Output::Json), ("yaml", Output::Yaml)];
 
 /// Of `status`.
-const SCRAPED: Outputs = &[
+pub(super) const SCRAPED: Outputs = &[
     ("table", Output::Text),
     ("wide", Output::Wide),
     ("json", Output::Json),

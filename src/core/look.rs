@@ -75,7 +75,31 @@ pub struct Site {
     pub available_bytes: u64,
 }
 
-/// Judges the report: every problem at once, each as `(what, remedy)`. Work that needs no room has a threshold of more than 100.
+/// What a problem is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Aspect {
+    /// The programs in the container.
+    Tools,
+    /// The database and its credentials.
+    Database,
+    /// Where the dump goes.
+    Path,
+    /// The room for it.
+    Space,
+}
+
+/// Why no dump may start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// What it is about.
+    pub aspect: Aspect,
+    /// What is wrong.
+    pub what: String,
+    /// What to do about it; empty where nothing can be said.
+    pub remedy: String,
+}
+
+/// Judges the report: every problem at once. Work that needs no room has a threshold of more than 100.
 ///
 /// # Errors
 /// The problems, at least one.
@@ -85,25 +109,29 @@ pub fn assess(
     pvc: &str,
     file: &str,
     threshold_percent: u8,
-) -> Result<Site, Vec<(String, String)>> {
+) -> Result<Site, Vec<Problem>> {
     let mut problems = Vec::new();
-    let mut problem = |what: String, remedy: &str| problems.push((what, remedy.to_string()));
+    let mut problem =
+        |aspect, what: String, remedy: &str| problems.push(Problem { aspect, what, remedy: remedy.to_string() });
     let (directory, base) = file.rsplit_once('/').unwrap_or(("", file));
 
     if !look.missing.is_empty() {
         problem(
+            Aspect::Tools,
             format!("the container lacks: {}", look.missing),
             "name another container that has these tools, or add them to its image",
         );
     }
     if !look.answers && look.missing.is_empty() {
         problem(
+            Aspect::Database,
             "the database does not answer with these credentials".into(),
             "look at the message above; check the host, port, user, password and database settings",
         );
     }
     let path_in_volume = if look.directory.is_empty() {
         problem(
+            Aspect::Path,
             format!("the dump's directory {directory}/ does not exist in the container"),
             "set the dump file to a path on the PVC",
         );
@@ -115,6 +143,7 @@ pub fn assess(
             Err(instead) => {
                 let at: Vec<&str> = mounts.iter().map(|m| m.mount_path.as_str()).collect();
                 problem(
+                    Aspect::Path,
                     format!(
                         "the dump file {file} does not lie on the PVC '{pvc}' but on {instead}; the snapshot would not hold it"
                     ),
@@ -125,10 +154,11 @@ pub fn assess(
         }
     };
     if look.occupied {
-        problem(format!("{file} is a directory"), "set the dump file to the path of a file");
+        problem(Aspect::Path, format!("{file} is a directory"), "set the dump file to the path of a file");
     }
     if !look.directory.is_empty() && !look.writable {
         problem(
+            Aspect::Path,
             format!("nothing can be written in {}", look.directory),
             "check whether the volume is mounted read-only and which user the container runs as",
         );
@@ -137,6 +167,7 @@ pub fn assess(
     if let Some((used_percent, available_bytes)) = space {
         if used_percent >= threshold_percent {
             problem(
+                Aspect::Space,
                 format!("the volume is {used_percent} % full, the threshold is {threshold_percent} %"),
                 "free space, enlarge the PVC, or raise BAK_THRESHOLD_SPACE_USED_PERCENTAGE",
             );
@@ -147,6 +178,7 @@ pub fn assess(
             && available_bytes < old.saturating_add(old / 10)
         {
             problem(
+                Aspect::Space,
                 format!(
                     "there is no room for a second dump beside the first: {available_bytes} bytes are free, the last dump has {old}"
                 ),
@@ -154,7 +186,7 @@ pub fn assess(
             );
         }
     } else if !look.directory.is_empty() {
-        problem(format!("df says nothing that can be read: '{}'", look.df), "");
+        problem(Aspect::Space, format!("df says nothing that can be read: '{}'", look.df), "");
     }
 
     match space {
@@ -240,14 +272,14 @@ mod tests {
         }
     }
 
-    fn judge(look: &Look) -> Result<Site, Vec<(String, String)>> {
+    fn judge(look: &Look) -> Result<Site, Vec<Problem>> {
         assess(look, &[mounted(MOUNT, "")], "data", FILE, 90)
     }
 
     fn problems(change: impl Fn(&mut Look)) -> String {
         let mut look = sound();
         change(&mut look);
-        judge(&look).unwrap_err().into_iter().map(|(what, remedy)| format!("{what}; {remedy}\n")).collect()
+        judge(&look).unwrap_err().into_iter().map(|it| format!("{}; {}\n", it.what, it.remedy)).collect()
     }
 
     #[test]
@@ -269,7 +301,7 @@ mod tests {
         look.mountinfo.insert(1, "5 1 7:3 / /var/lib/postgresql rw - ext4 y rw".into());
         let on = [mounted("/var/lib/postgresql", "")];
         let said = assess(&look, &on, "data", FILE, 90).unwrap_err();
-        assert!(said[0].0.contains("does not lie on the PVC"), "{said:?}");
+        assert!(said[0].what.contains("does not lie on the PVC"), "{said:?}");
     }
 
     #[test]

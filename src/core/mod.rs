@@ -4,6 +4,7 @@
 //! argument, observations are arguments, and decisions come back together with their reasons.
 
 pub mod claim;
+pub mod doctor;
 pub mod engine;
 pub mod escape;
 pub mod history;

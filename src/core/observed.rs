@@ -94,6 +94,8 @@ pub struct Pvc {
 pub struct PvcSpec {
     /// The StorageClass; absent on one that was given none.
     pub storage_class_name: Option<String>,
+    /// The PersistentVolume, once it is bound.
+    pub volume_name: Option<String>,
     /// Such as `ReadWriteOnce`.
     pub access_modes: Vec<String>,
     /// `Filesystem` or `Block`.

@@ -297,6 +297,33 @@ impl Target {
         self.call(self.request_timeout, &[&change, kind].concat())
     }
 
+    /// Asks for the version of kubectl, and with `server` for that of the API server.
+    pub fn version(&self, server: bool) -> Vec<String> {
+        let client: &[&str] = if server { &[] } else { &["--client"] };
+        self.call(self.request_timeout, &[&["version", "-o", "json"], client].concat())
+    }
+
+    /// Asks each SelfSubjectAccessReview in the list on stdin; the answers are printed one after the other, and nothing is stored.
+    pub fn review(&self) -> Vec<String> {
+        self.call(self.request_timeout, &["create", "-f", "-", "-o", "json"])
+    }
+
+    /// Asks which kinds of snapshots the server knows in a `version`, or, without one, which versions.
+    pub fn snapshot_kinds(&self, version: &str) -> Vec<String> {
+        let path = format!("/apis/snapshot.storage.k8s.io{version}");
+        self.call(self.request_timeout, &["get", "--raw", &path])
+    }
+
+    /// Reads all the namespace's objects of these kinds, in one process.
+    pub fn get_all(&self, kinds: &[&str]) -> Vec<String> {
+        self.call(self.request_timeout, &["get", &kinds.join(","), "-n", &self.namespace, "-o", "json"])
+    }
+
+    /// Lists the VolumeSnapshotClasses.
+    pub fn list_classes(&self) -> Vec<String> {
+        self.call(self.request_timeout, &["get", "--raw", &format!("{SNAPSHOT_API}/volumesnapshotclasses")])
+    }
+
     /// Reads one VolumeSnapshotClass.
     pub fn get_class(&self, name: &str) -> Vec<String> {
         self.call(self.request_timeout, &["get", "--raw", &format!("{SNAPSHOT_API}/volumesnapshotclasses/{name}")])

@@ -24,6 +24,11 @@ impl Zone {
         name.parse().map(Zone).map_err(|_| format!("'{name}' is in no time zone database"))
     }
 
+    /// Its IANA name.
+    pub fn name(self) -> &'static str {
+        self.0.name()
+    }
+
     /// The instant as people in this zone read it.
     pub fn local(self, instant: DateTime<Utc>) -> DateTime<Tz> {
         instant.with_timezone(&self.0)

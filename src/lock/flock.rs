@@ -13,6 +13,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::fs::Access;
+
 use crate::exit::{Exit, Fail};
 use crate::process;
 
@@ -47,16 +49,7 @@ impl Locks {
     /// The directory or its files cannot be used, no lock in time (it says who holds them), or a signal.
     pub fn acquire(&self, holder: &str) -> Result<Held, Fail> {
         let began = Instant::now();
-        let metadata = fs::metadata(&self.dir);
-        if !metadata.as_ref().is_ok_and(fs::Metadata::is_dir) {
-            let why = match metadata {
-                Ok(_) => "is no directory".to_string(),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => "does not exist".into(),
-                Err(error) => format!("cannot be used: {error}"),
-            };
-            return Err(Fail::new(Exit::Precondition, format!("the lock directory {} {why}", self.dir.display()))
-                .remedy("mount the node's lock directory there, set BAK_FLOCK_DIR, or set BAK_FLOCK=false"));
-        }
+        self.directory()?;
         let deadline = began + self.timeout;
         let turn = self.queue(deadline)?;
         let mut told = turn.is_none();
@@ -108,6 +101,40 @@ impl Locks {
             opened.and_then(|file| permit(&file, 0o666)).map_err(|error| failed(&path, error))?;
         }
         Ok(())
+    }
+
+    /// Looks for the directory.
+    fn directory(&self) -> Result<(), Fail> {
+        let metadata = fs::metadata(&self.dir);
+        if metadata.as_ref().is_ok_and(fs::Metadata::is_dir) {
+            return Ok(());
+        }
+        let why = match metadata {
+            Ok(_) => "is no directory".to_string(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => "does not exist".into(),
+            Err(error) => format!("cannot be used: {error}"),
+        };
+        Err(Fail::new(Exit::Precondition, format!("the lock directory {} {why}", self.dir.display()))
+            .remedy("mount the node's lock directory there, set BAK_FLOCK_DIR, or set BAK_FLOCK=false"))
+    }
+
+    /// Whether the files can be locked, as far as that can be told without locking or making one. Returns a line about it.
+    ///
+    /// # Errors
+    /// The directory or one of the files cannot be used.
+    pub fn check(&self) -> Result<String, Fail> {
+        self.directory()?;
+        File::open(&self.dir).map_err(|error| unusable(&self.dir, &error))?;
+        let paths = (1..=self.count).map(|number| self.dir.join(format!("{number}.lock")));
+        let (there, missing): (Vec<PathBuf>, Vec<PathBuf>) = paths.partition(|path| path.exists());
+        for path in &there {
+            File::open(path).map_err(|error| unusable(path, &error))?;
+        }
+        if let Some(path) = missing.first() {
+            let write = Access::WRITE_OK | Access::EXEC_OK;
+            rustix::fs::access(&self.dir, write).map_err(|error| unusable(path, &error.into()))?;
+        }
+        Ok(format!("{} in {} can be used", self.count, self.dir.display()))
     }
 
     /// Waits until this process is the head of the queue; none if that takes too long: then it may look once.

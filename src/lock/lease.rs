@@ -75,6 +75,25 @@ impl Locks {
         }
     }
 
+    /// All of them that there are, and the tickets of those who wait.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub fn look(&self, kubectl: &Kubectl) -> Result<Vec<Lease>, Fail> {
+        let api = Api { kubectl: kubectl.in_namespace(&self.namespace), me: Contender::new(&self.slots, "", "") };
+        api.look().map_err(|error| api.fail(&error))
+    }
+
+    /// Whether they can be read. Returns a line about it.
+    ///
+    /// # Errors
+    /// They cannot.
+    pub fn check(&self, kubectl: &Kubectl) -> Result<String, Fail> {
+        let leases = self.look(kubectl)?;
+        let held = leases.iter().filter(|lease| !self.slots.is_ticket(lease) && lease.holder().is_some()).count();
+        Ok(format!("{} Leases, {}, in {}, {held} of them held", self.slots.count, self.slots.range(), self.namespace))
+    }
+
     /// What [`Locks::acquire`] does, as a step of a plan.
     pub fn step(&self, target: &Target) -> Step {
         let Locks { namespace, slots, timeout } = self;

@@ -186,6 +186,16 @@ impl Tenant {
         claim
     }
 
+    /// A kubeconfig for this namespace with the rights of one of its accounts.
+    pub fn kubeconfig(&self, account: &str) -> tempfile::NamedTempFile {
+        let mut config: Value = serde_json::from_str(&kubectl(&["config", "view", "--raw", "-o", "json"])).unwrap();
+        config["users"][0]["user"] = json!({"token": self.kubectl(&["create", "token", account])});
+        config["contexts"][0]["context"]["namespace"] = json!(self.namespace);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), config.to_string()).unwrap();
+        file
+    }
+
     pub fn await_ready(&self) {
         self.kubectl(&["rollout", "status", "deployment/app-base", "--timeout=180s"]);
     }
@@ -497,4 +507,34 @@ pub fn helm(args: &[&str]) -> String {
     let output = output.expect("helm in the PATH; tests/tools.sh has it");
     assert!(output.status.success(), "helm {args:?}: {}{}", text(&output.stderr), text(&output.stdout));
     text(&output.stdout)
+}
+
+/// A suspended CronJob whose container runs this program with these arguments, as the chart's account.
+pub fn cronjob(tenant: &Tenant, name: &str, args: &[&str], change: impl Fn(&mut Value)) {
+    let mut cronjob = json!({
+        "apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": name},
+        "spec": {"schedule": "0 3 * * *", "suspend": true, "jobTemplate": {
+            "metadata": {"labels": {"team": "shop"}},
+            "spec": {"backoffLimit": 0, "template": {"spec": {
+                "serviceAccountName": "backup-ns", "restartPolicy": "Never",
+                "containers": [{
+                    "name": "backup-ns", "image": IMAGE, "imagePullPolicy": "IfNotPresent", "args": args,
+                    "env": [
+                        {"name": "BAK_LABEL_VS_TYPE", "value": "cronjob"}, {"name": "BAK_DB_POSTGRES", "value": "true"},
+                    ],
+                }],
+            }}},
+        }},
+    });
+    change(&mut cronjob);
+    apply(&tenant.namespace, &cronjob);
+}
+
+/// The account that makes backups, with the chart's Role.
+pub fn account(tenant: &Tenant) {
+    let namespace = format!("--namespace={}", tenant.namespace);
+    let parts = ["--show-only=templates/serviceaccount.yaml", "--show-only=templates/role.yaml"];
+    let template = ["template", "backup-ns", "charts/backup-ns", "--set=config.dbPostgres=true", &namespace];
+    let applied = kubectl_with(&["apply", "-f", "-"], &helm(&[&template[..], &parts].concat()));
+    assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
 }

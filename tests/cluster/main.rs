@@ -14,6 +14,7 @@ mod rebind;
 mod recovery;
 mod restore;
 mod runs;
+mod status;
 mod verify;
 
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -131,36 +131,6 @@ fn what_a_person_names_goes_with_its_data_unless_it_is_the_last() {
     }
 }
 
-/// A suspended CronJob whose container runs this program with these arguments, as the chart's account.
-fn cronjob(tenant: &Tenant, name: &str, args: &[&str], change: impl Fn(&mut Value)) {
-    let mut cronjob = json!({
-        "apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": name},
-        "spec": {"schedule": "0 3 * * *", "suspend": true, "jobTemplate": {
-            "metadata": {"labels": {"team": "shop"}},
-            "spec": {"backoffLimit": 0, "template": {"spec": {
-                "serviceAccountName": "backup-ns", "restartPolicy": "Never",
-                "containers": [{
-                    "name": "backup-ns", "image": IMAGE, "imagePullPolicy": "IfNotPresent", "args": args,
-                    "env": [
-                        {"name": "BAK_LABEL_VS_TYPE", "value": "cronjob"}, {"name": "BAK_DB_POSTGRES", "value": "true"},
-                    ],
-                }],
-            }}},
-        }},
-    });
-    change(&mut cronjob);
-    apply(&tenant.namespace, &cronjob);
-}
-
-/// The account that makes backups, with the chart's Role.
-fn account(tenant: &Tenant) {
-    let namespace = format!("--namespace={}", tenant.namespace);
-    let parts = ["--show-only=templates/serviceaccount.yaml", "--show-only=templates/role.yaml"];
-    let template = ["template", "backup-ns", "charts/backup-ns", "--set=config.dbPostgres=true", &namespace];
-    let applied = kubectl_with(&["apply", "-f", "-"], &helm(&[&template[..], &parts].concat()));
-    assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
-}
-
 #[test]
 #[ignore = "needs a cluster: make test"]
 fn the_backup_cronjob_runs_now_and_its_log_and_exit_code_are_ours() {

@@ -243,11 +243,7 @@ fn a_role_in_one_namespace_is_enough_to_prune_it() {
     tenant.kubectl(&["create", "serviceaccount", "pruner"]);
     let account = format!("--serviceaccount={}:pruner", tenant.namespace);
     tenant.kubectl(&["create", "rolebinding", "pruner", &format!("--role={name}"), &account]);
-    let mut config: Value = serde_json::from_str(&kubectl(&["config", "view", "--raw", "-o", "json"])).unwrap();
-    config["users"][0]["user"] = json!({"token": tenant.kubectl(&["create", "token", "pruner"])});
-    config["contexts"][0]["context"]["namespace"] = json!(tenant.namespace);
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), config.to_string()).unwrap();
+    let file = tenant.kubeconfig("pruner");
     let with = |args: &[&str]| {
         // Without a namespace named: it finds out by itself that it may see one only.
         let mut command = Command::new("env");

@@ -1,0 +1,530 @@
+//! `doctor`: everything that a backup needs, looked at without changing anything, line by line.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+
+use crate::cmd::now;
+use crate::cmd::show::show;
+use crate::cmd::status::config_maps;
+use crate::config::{Create, DbValue, Doctor, Global};
+use crate::container;
+use crate::core::doctor::{self, Check, Driver, Granted, Outcome};
+use crate::core::escape::Secrets;
+use crate::core::history::Moment;
+use crate::core::look;
+use crate::core::observed::{Content, Item, List, Pvc};
+use crate::core::pod::{self, Chosen};
+use crate::core::scene::Scene;
+use crate::core::schedule::{Maker, Schedule};
+use crate::core::status::{self, Backup, Claim, Read, Report, Stored};
+use crate::dump::{self, Rules};
+use crate::exit::{Exit, Fail};
+use crate::kubectl::{self, Kubectl, Refusal};
+use crate::lock::Locks;
+use crate::observe::{choose, find_claim};
+use crate::process::Ending;
+use crate::report::{self, Reporter, Step};
+
+/// Looks at everything and says what it found.
+///
+/// # Errors
+/// A check failed, or a signal came; what was found is printed before.
+pub fn run(global: &Global, config: &Doctor, reporter: &Reporter) -> Result<(), Fail> {
+    let checks = doctor::configuration(&config.faults);
+    let mut exam = Exam { global, config: &config.create, now: now(), kubectl: None, checks };
+    if exam.checks.iter().all(|check| check.check != "time zone") {
+        let (zone, local) = (global.zone.name(), global.zone.local(exam.now).format("%Y-%m-%d %H:%M"));
+        exam.checks.push(Check::passed("time zone", format!("{zone}, where it is {local}")));
+    }
+    let namespace = reporter.step("look", |step| {
+        let namespace = exam.cluster(doctor::hindrance(&config.faults), step)?;
+        exam.locks()?;
+        Ok((namespace, format!("{} checks", exam.checks.len())))
+    })?;
+    if let Some(fail) = kubectl::interrupted() {
+        return Err(fail);
+    }
+    let count = |outcome| exam.checks.iter().filter(|check| check.outcome == outcome).count();
+    let [passed, failed, skipped] = [Outcome::Passed, Outcome::Failed, Outcome::Skipped].map(count);
+    let summary = json!({"passed": passed, "failed": failed, "skipped": skipped});
+    let told = json!({"namespace": namespace, "checks": exam.checks, "summary": summary});
+    show(reporter, global.output, &told, || {
+        format!("{}{passed} passed, {failed} failed, {skipped} skipped\n", text(&exam.checks))
+    })?;
+    if failed == 0 {
+        return Ok(());
+    }
+    Err(Fail::new(Exit::Precondition, format!("{failed} of {} checks failed", exam.checks.len()))
+        .remedy("each line that failed says what to do about it"))
+}
+
+fn text(checks: &[Check]) -> String {
+    let mut text = String::new();
+    for Check { check, outcome, what, remedy } in checks {
+        let word = match outcome {
+            Outcome::Passed => "passed",
+            Outcome::Failed => "FAILED",
+            Outcome::Skipped => "skipped",
+        };
+        let _ = writeln!(text, "{word:<8} {check:<17} {}", what.replace('\n', " "));
+        if !remedy.is_empty() {
+            let _ = writeln!(text, "{:26} remedy: {}", "", remedy.replace('\n', " "));
+        }
+    }
+    text
+}
+
+/// What has been found so far.
+struct Exam<'a> {
+    global: &'a Global,
+    config: &'a Create,
+    now: DateTime<Utc>,
+    /// Once the API answered.
+    kubectl: Option<Kubectl>,
+    checks: Vec<Check>,
+}
+
+/// The checks that need this namespace's objects, in their order.
+const IN_NAMESPACE: [&str; 9] =
+    ["claim", "class", "pod", "container", "schedule", "last backup", "stored data", "restores", "restore tests"];
+
+impl Exam<'_> {
+    fn skip(&mut self, checks: &[&'static str], why: &str) {
+        self.checks.extend(checks.iter().map(|check| Check::skipped(check, why)));
+    }
+
+    /// A failure as a line; a signal is none.
+    fn fail(&mut self, check: &'static str, fail: Fail, otherwise: &str) -> Result<(), Fail> {
+        if matches!(fail.exit, Exit::Signal(_)) {
+            return Err(fail);
+        }
+        let remedy = if fail.remedy.is_empty() { otherwise.to_string() } else { fail.remedy };
+        self.checks.push(Check::failed(check, fail.what, remedy));
+        Ok(())
+    }
+
+    /// Looks at all that is in the cluster; the namespace, if there is one. `hindrance` is a setting that is wrong and
+    /// without which nothing can be looked for.
+    fn cluster(&mut self, hindrance: Option<&String>, step: &Step) -> Result<Option<String>, Fail> {
+        let secrets = Secrets::new(self.config.databases.iter().filter_map(|database| match &database.password {
+            DbValue::Literal(text) => Some(text.clone()),
+            DbValue::Variable(_) => None,
+        }));
+        let Some((kubectl, minor)) = self.connect(secrets)? else {
+            self.skip(&["namespace", "rights", "snapshot API"], "the API cannot be asked");
+            self.skip(&IN_NAMESPACE, "the API cannot be asked");
+            return Ok(None);
+        };
+        let namespace = kubectl.target.namespace.clone();
+        self.kubectl = Some(kubectl.clone());
+        if let Some(fault) = hindrance {
+            self.snapshot_api(&kubectl)?;
+            let why = format!("correct this first: {}", fault.split(['\n', ';']).next().unwrap_or_default());
+            self.skip(&["namespace", "rights"], &why);
+            self.skip(&IN_NAMESPACE, &why);
+            return Ok(Some(namespace));
+        }
+        step.progress("rights");
+        let granted = self.rights(&kubectl, minor)?;
+        if !self.namespace(&kubectl, &granted)? {
+            self.snapshot_api(&kubectl)?;
+            self.skip(&IN_NAMESPACE, &format!("there is no namespace {namespace}"));
+            return Ok(Some(namespace));
+        }
+        let snapshots = self.snapshot_api(&kubectl)?;
+        step.progress("namespace");
+        let Some(seen) = self.observe(&kubectl, &granted, snapshots)? else {
+            return Ok(Some(namespace));
+        };
+        self.claims(&kubectl, &granted, &seen, snapshots)?;
+        step.progress("container");
+        self.pods(&kubectl, &granted, &seen)?;
+        self.history(&kubectl, &granted, &seen)?;
+        Ok(Some(namespace))
+    }
+
+    /// kubectl and the API, with the minor version of the server.
+    fn connect(&mut self, secrets: Secrets) -> Result<Option<(Kubectl, Option<u32>)>, Fail> {
+        const CONTEXT: &str = "check --context and --kubeconfig: kubectl config get-contexts";
+        let kubectl = match Kubectl::connect(&self.global.asked, secrets, self.global.retry_timeout) {
+            Ok(kubectl) => kubectl,
+            Err(fail) => {
+                self.fail("kubectl", fail, CONTEXT)?;
+                return Ok(None);
+            }
+        };
+        let ask = |args: Vec<String>| {
+            kubectl.once(args, "", |stdout| serde_json::from_reader::<_, Value>(stdout).map_err(std::io::Error::from))
+        };
+        let version =
+            |told: &Value, of: &str| told[of]["gitVersion"].as_str().unwrap_or("of no known version").to_string();
+        // Once: somebody sits and waits to be told that the API is away.
+        match ask(kubectl.target.version(true)) {
+            Ok(told) => {
+                self.checks.push(Check::passed("kubectl", version(&told, "clientVersion")));
+                self.checks.push(Check::passed("API", format!("answers, {}", version(&told, "serverVersion"))));
+                let minor = told["serverVersion"]["minor"].as_str().unwrap_or_default();
+                let minor = minor.trim_end_matches(|c: char| !c.is_ascii_digit()).parse().ok();
+                Ok(Some((kubectl, minor)))
+            }
+            Err(error) if matches!(error.ending, Ending::NotFound) => {
+                self.fail("kubectl", kubectl::fail(&error), "")?;
+                Ok(None)
+            }
+            Err(error) => {
+                match ask(kubectl.target.version(false)) {
+                    Ok(told) => self.checks.push(Check::passed("kubectl", version(&told, "clientVersion"))),
+                    Err(error) => self.fail("kubectl", kubectl::fail(&error), CONTEXT)?,
+                }
+                self.fail("API", kubectl::fail(&error), CONTEXT)?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Whether the namespace is there, as far as one may know.
+    fn namespace(&mut self, kubectl: &Kubectl, granted: &Granted) -> Result<bool, Fail> {
+        let name = &kubectl.target.namespace;
+        if !granted.may("get", "namespaces") {
+            self.skip(&["namespace"], "may not get namespaces");
+            return Ok(true);
+        }
+        match kubectl.json::<Value>(&kubectl.target.get_namespace()) {
+            Ok(namespace) if namespace["metadata"]["deletionTimestamp"].is_null() => {
+                self.checks.push(Check::passed("namespace", format!("{name} is there")));
+            }
+            Ok(_) => {
+                let remedy = "name another with -n (BAK_NAMESPACE)";
+                self.checks.push(Check::failed("namespace", format!("{name} is being deleted"), remedy));
+            }
+            Err(error) if kubectl::refusal(&error) == Refusal::NotFound => {
+                let remedy = "name another with -n (BAK_NAMESPACE); kubectl get namespaces shows them";
+                self.checks.push(Check::failed("namespace", format!("there is no namespace {name}"), remedy));
+                return Ok(false);
+            }
+            Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => {
+                self.skip(&["namespace"], "may not get namespaces");
+            }
+            Err(error) => self.fail("namespace", kubectl::fail(&error), "see kubectl get namespace")?,
+        }
+        Ok(true)
+    }
+
+    /// The resources of the workloads that run the databases.
+    fn workloads(&self) -> Vec<&'static str> {
+        let kinds = self.config.databases.iter().filter_map(|database| database.resource.kind.resource());
+        Vec::from_iter(kinds.collect::<BTreeSet<_>>())
+    }
+
+    /// What the caller may do, asked for in one process.
+    fn rights(&mut self, kubectl: &Kubectl, minor: Option<u32>) -> Result<Granted, Fail> {
+        let rights = doctor::rights(&self.workloads(), !self.config.databases.is_empty(), minor);
+        let items: Vec<Value> = rights.iter().map(|right| doctor::review(right, &kubectl.target.namespace)).collect();
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string();
+        let answers = kubectl.patiently(|| {
+            kubectl.once(kubectl.target.review(), &list, |stdout| {
+                let answers = serde_json::Deserializer::from_reader(stdout).into_iter::<Value>();
+                Ok(answers.collect::<Result<Vec<Value>, _>>()?)
+            })
+        });
+        match answers {
+            Ok(answers) => {
+                let granted = Granted::of(&answers);
+                self.checks.extend(granted.checks(&rights));
+                Ok(granted)
+            }
+            Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => {
+                self.skip(&["rights"], "may not ask what is allowed (create selfsubjectaccessreviews)");
+                Ok(Granted::default())
+            }
+            Err(error) => {
+                self.fail("rights", kubectl::fail(&error), "see kubectl auth can-i --list")?;
+                Ok(Granted::default())
+            }
+        }
+    }
+
+    /// Whether VolumeSnapshots can be asked for.
+    fn snapshot_api(&mut self, kubectl: &Kubectl) -> Result<bool, Fail> {
+        let find = |version: &str| match kubectl.json::<Value>(&kubectl.target.snapshot_kinds(version)) {
+            Ok(found) => Ok(Some(found)),
+            Err(error) if [Refusal::NotFound, Refusal::UnknownKind].contains(&kubectl::refusal(&error)) => Ok(None),
+            Err(error) => Err(kubectl::fail(&error)),
+        };
+        let judged = find("/v1").and_then(|kinds| match kinds {
+            Some(kinds) => Ok(doctor::snapshot_api(Some(&kinds), None)),
+            None => Ok(doctor::snapshot_api(None, find("")?.as_ref())),
+        });
+        match judged {
+            Ok(check) => {
+                let there = check.outcome == Outcome::Passed;
+                self.checks.push(check);
+                Ok(there)
+            }
+            Err(fail) => {
+                self.fail("snapshot API", fail, "see kubectl api-resources --api-group=snapshot.storage.k8s.io")?;
+                Ok(false)
+            }
+        }
+    }
+
+    /// Reads what may be read of the namespace, in one process.
+    fn observe(&mut self, kubectl: &Kubectl, granted: &Granted, snapshots: bool) -> Result<Option<Seen>, Fail> {
+        let mut kinds = vec!["persistentvolumeclaims", "pods", "cronjobs.batch", "jobs.batch"];
+        kinds.extend(self.workloads());
+        if snapshots {
+            kinds.push("volumesnapshots.snapshot.storage.k8s.io");
+        }
+        kinds.retain(|kind| granted.may("list", kind.split('.').next().unwrap_or_default()));
+        if kinds.is_empty() {
+            self.skip(&IN_NAMESPACE, "nothing in the namespace may be listed");
+            return Ok(None);
+        }
+        match kubectl.json::<List<Value>>(&kubectl.target.get_all(&kinds)) {
+            Ok(list) => Ok(Some(Seen::of(list.items, kinds))),
+            Err(error) => {
+                self.fail("claim", kubectl::fail(&error), "see kubectl get persistentvolumeclaims,pods")?;
+                self.skip(&IN_NAMESPACE[1..], "the namespace cannot be read");
+                Ok(None)
+            }
+        }
+    }
+
+    /// The claims, and the VolumeSnapshotClass of each of their drivers.
+    fn claims(&mut self, kubectl: &Kubectl, granted: &Granted, seen: &Seen, snapshots: bool) -> Result<(), Fail> {
+        if !seen.has("persistentvolumeclaims") {
+            self.skip(&["claim", "class"], "may not list persistentvolumeclaims");
+            return Ok(());
+        }
+        let namespace = &kubectl.target.namespace;
+        let mut drivers = BTreeSet::new();
+        for pvc in &self.config.pvcs {
+            let claim = match find_claim(namespace, pvc, &seen.scene.claims) {
+                Ok(claim) => claim,
+                Err(fail) => {
+                    self.fail("claim", fail, "")?;
+                    continue;
+                }
+            };
+            if claim.metadata.deletion_timestamp.is_some() {
+                let remedy = format!("see who deleted it: kubectl describe pvc {pvc} -n {namespace}");
+                self.checks.push(Check::failed("claim", format!("the PVC '{pvc}' is being deleted"), remedy));
+                continue;
+            }
+            match self.driver(kubectl, granted, claim)? {
+                Driver::Csi(driver) => {
+                    self.checks.push(Check::passed("claim", format!("{pvc} is bound, of the driver {driver}")));
+                    drivers.insert(driver);
+                }
+                Driver::Other(kind) => self.checks.push(Check::failed(
+                    "claim",
+                    format!("the volume of the PVC '{pvc}' has no CSI driver ({kind}), and so no snapshots"),
+                    "move the data to a claim whose StorageClass is of a CSI driver that can snapshot",
+                )),
+                Driver::Unknown => {
+                    self.checks.push(Check::passed("claim", format!("{pvc} is bound, its driver is not known")));
+                }
+            }
+        }
+        let why = match () {
+            () if !snapshots => "there is no snapshot API",
+            () if !granted.may("list", "volumesnapshotclasses") => "may not list volumesnapshotclasses",
+            () if drivers.is_empty() => "no driver is known",
+            () => "",
+        };
+        if !why.is_empty() {
+            self.skip(&["class"], why);
+            return Ok(());
+        }
+        match kubectl.json::<List<Value>>(&kubectl.target.list_classes()) {
+            Ok(classes) => {
+                let named = self.config.class.as_deref();
+                self.checks.extend(drivers.iter().flat_map(|driver| doctor::class(named, driver, &classes.items)));
+            }
+            Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => {
+                self.skip(&["class"], "may not list volumesnapshotclasses");
+            }
+            Err(error) => self.fail("class", kubectl::fail(&error), "see kubectl get volumesnapshotclasses")?,
+        }
+        Ok(())
+    }
+
+    /// The driver of a claim. Its volume is asked only where the claim does not say who made it.
+    fn driver(&mut self, kubectl: &Kubectl, granted: &Granted, claim: &Pvc) -> Result<Driver, Fail> {
+        let told = doctor::driver(claim, None);
+        let volume = claim.spec.volume_name.as_deref().unwrap_or_default();
+        if told != Driver::Unknown || volume.is_empty() || !granted.may("get", "persistentvolumes") {
+            return Ok(told);
+        }
+        match kubectl.json::<Value>(&kubectl.target.get_volume(volume)) {
+            Ok(volume) => Ok(doctor::driver(claim, Some(&volume))),
+            Err(error) if matches!(error.ending, Ending::Signal(_)) => Err(kubectl::fail(&error)),
+            Err(_) => Ok(told),
+        }
+    }
+
+    /// The pod of each database, and what its container says; or the pods that are flushed in.
+    fn pods(&mut self, kubectl: &Kubectl, granted: &Granted, seen: &Seen) -> Result<(), Fail> {
+        let missing = ["pods"].into_iter().chain(self.workloads()).find(|kind| !seen.has(kind));
+        if let Some(kind) = missing {
+            self.skip(&["pod", "container"], &format!("may not list {kind}"));
+            return Ok(());
+        }
+        let holder = self.config.pvcs.first().map(String::as_str).unwrap_or_default();
+        if self.config.databases.is_empty() {
+            let mounters = pod::mounters(holder, &seen.scene.pods);
+            let names: Vec<&str> = mounters.iter().map(|mounter| mounter.pod.as_str()).collect();
+            self.checks.push(match &names[..] {
+                [] => Check::passed("pod", format!("no running pod mounts {holder}: there is nothing to flush")),
+                names => Check::passed("pod", format!("{holder} is flushed in {}", names.join(", "))),
+            });
+            self.skip(&["container"], "no database is dumped (BAK_DB_SKIP)");
+            return Ok(());
+        }
+        for database in &self.config.databases {
+            let chosen = match choose(&seen.scene, &kubectl.target.namespace, database, holder) {
+                Ok(chosen) => chosen,
+                Err(fail) => {
+                    self.fail("pod", fail, "")?;
+                    self.skip(&["container"], &format!("there is no pod for {}", database.engine));
+                    continue;
+                }
+            };
+            let Chosen { pod, container, .. } = &chosen;
+            self.checks
+                .push(Check::passed("pod", format!("{pod} is ready, its container {container} mounts {holder}")));
+            if !granted.may("create", "pods/exec") {
+                self.skip(&["container"], "may not create pods/exec");
+                continue;
+            }
+            let rules = Rules {
+                pvc: holder,
+                threshold_percent: self.config.threshold_percent,
+                busy_timeout: self.config.busy_timeout,
+                dump_timeout: self.config.dump_timeout,
+                holder: &self.global.holder,
+                nonce: &format!("{:032x}", fastrand::u128(..)),
+            };
+            // The very session that a backup begins with; it ends before anything is made.
+            match dump::look_into(kubectl, database, &chosen, rules, container::dump(database.engine)) {
+                Ok((mut session, look)) => {
+                    let file = &database.dump_file;
+                    let judged = look::assess(&look, &chosen.mounts, holder, file, rules.threshold_percent);
+                    let free = judged.as_ref().map(|site| report::bytes(site.available_bytes)).unwrap_or_default();
+                    let judged = judged.as_ref().map_err(Vec::as_slice);
+                    let mut checks = doctor::container(&look, judged, rules.threshold_percent, &free);
+                    let said = if judged.is_err() { session.last_words() } else { String::new() };
+                    // What the client says names the reason.
+                    let database = checks.iter_mut().find(|it| it.check == "database" && it.outcome == Outcome::Failed);
+                    if let Some(check) = database.filter(|_| !said.is_empty()) {
+                        let said = kubectl.secrets.mask(&said);
+                        check.what = format!("{} (the container says: {said})", check.what);
+                    }
+                    self.checks.extend(checks);
+                }
+                Err(fail) => self.fail("container", fail, "see kubectl describe pod")?,
+            }
+        }
+        Ok(())
+    }
+
+    /// What earlier backups, restores and tests left, and what makes backups.
+    fn history(&mut self, kubectl: &Kubectl, granted: &Granted, seen: &Seen) -> Result<(), Fail> {
+        let (namespace, pvcs) = (&kubectl.target.namespace, &self.config.pvcs);
+        let maps = match granted.may("get", "configmaps") {
+            true => config_maps(kubectl, &seen.schedules)?,
+            false => None,
+        };
+        match seen.has("cronjobs.batch") {
+            true => {
+                let all = doctor::schedules(&seen.schedules, maps.as_ref(), namespace, pvcs, self.now);
+                self.checks.extend(all);
+            }
+            false => self.skip(&["schedule"], "may not list cronjobs"),
+        }
+        if seen.has("volumesnapshots.snapshot.storage.k8s.io") {
+            let report = self.report(kubectl, granted, seen)?;
+            self.checks.extend(doctor::history(&report, &seen.scene.snapshots, namespace, pvcs));
+            self.checks.push(doctor::orphans(&report));
+        } else {
+            self.skip(&["last backup", "stored data", "restores"], "may not list volumesnapshots, or there are none");
+        }
+        match seen.has("jobs.batch") {
+            true => self.checks.push(doctor::trials(&seen.jobs, namespace, self.now)),
+            false => self.skip(&["restore tests"], "may not list jobs"),
+        }
+        Ok(())
+    }
+
+    /// How the namespace's claims are protected, as `status` tells it.
+    fn report(&self, kubectl: &Kubectl, granted: &Granted, seen: &Seen) -> Result<Report, Fail> {
+        let contents = match granted.may("list", "volumesnapshotcontents") {
+            true => match kubectl.pages::<Content, Stored>(|next| kubectl.target.content_page(next), |_| ()) {
+                Ok(contents) => Some(contents),
+                Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => None,
+                Err(error) => return Err(kubectl::fail(&error)),
+            },
+            false => None,
+        };
+        let snapshots: Vec<Backup> = seen.scene.snapshots.iter().cloned().map(Backup::from).collect();
+        let covers = |namespace: &str| namespace == kubectl.target.namespace;
+        // The snapshots were read before: what was made meanwhile is no orphan.
+        let orphans = contents.map(|contents| {
+            let mut orphans = status::orphans(contents, &snapshots, covers);
+            orphans.retain(|orphan| orphan.created < self.now);
+            orphans
+        });
+        let claims = seen.scene.claims.iter().cloned().map(Claim::from).collect();
+        let read = Read { snapshots, claims, orphans, ..Read::default() };
+        let patience = self.config.ready_timeout;
+        Ok(status::report(read, &Moment { now: self.now, zone: self.global.zone, patience }))
+    }
+
+    /// The node's locks, where this is the node; Leases wherever it is.
+    fn locks(&mut self) -> Result<(), Fail> {
+        let checked = match (&self.config.locks, &self.kubectl) {
+            (None, _) => {
+                self.skip(&["locks"], "none is wanted (BAK_LOCK, BAK_FLOCK)");
+                return Ok(());
+            }
+            (Some(Locks::Flock(locks)), _) => locks.check(),
+            (Some(Locks::Lease(_)), None) => {
+                self.skip(&["locks"], "the API cannot be asked");
+                return Ok(());
+            }
+            (Some(Locks::Lease(locks)), Some(kubectl)) => locks.check(kubectl),
+        };
+        match checked {
+            Ok(what) => self.checks.push(Check::passed("locks", what)),
+            Err(fail) => self.fail("locks", fail, "see docs/locks.md")?,
+        }
+        Ok(())
+    }
+}
+
+/// What was read of the namespace.
+struct Seen {
+    /// The kinds that were read.
+    kinds: Vec<&'static str>,
+    scene: Scene,
+    schedules: Vec<Schedule>,
+    jobs: Vec<Value>,
+}
+
+impl Seen {
+    fn of(items: Vec<Value>, kinds: Vec<&'static str>) -> Seen {
+        let of_kind = |kind: &str| items.iter().filter(|item| item["kind"] == kind).cloned().collect::<Vec<_>>();
+        let schedules = of_kind("CronJob").into_iter().filter_map(|cronjob| Maker::from(cronjob).0).collect();
+        let jobs = of_kind("Job");
+        // What cannot be read as its kind is of no use to a backup either.
+        let objects = items.into_iter().filter_map(|item| serde_json::from_value::<Item>(item).ok());
+        Seen { kinds, schedules, jobs, scene: Scene::of(objects.collect()) }
+    }
+
+    fn has(&self, kind: &str) -> bool {
+        self.kinds.contains(&kind)
+    }
+}

@@ -1,0 +1,791 @@
+//! The lines of `doctor`: what a backup needs, looked at one by one, and what to do about what is missing. Judges what was
+//! found; must not know how it was looked for.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::core::job::{self, list, text};
+use crate::core::labels;
+use crate::core::listing::age;
+use crate::core::look::{Aspect, Look, Problem, Site};
+use crate::core::observed::{Pvc, Snapshot};
+use crate::core::schedule::{ConfigMaps, Schedule};
+use crate::core::status::{Report, State};
+
+/// How a check came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// It is as it should be.
+    Passed,
+    /// It is not.
+    Failed,
+    /// It was not looked at.
+    Skipped,
+}
+
+/// One line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// What was looked at.
+    pub check: &'static str,
+    /// How it came out.
+    pub outcome: Outcome,
+    /// What was found, or why it was skipped.
+    pub what: String,
+    /// What to do about one that failed.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub remedy: String,
+}
+
+impl Check {
+    /// All is well.
+    pub fn passed(check: &'static str, what: impl Into<String>) -> Check {
+        Check { check, outcome: Outcome::Passed, what: what.into(), remedy: String::new() }
+    }
+
+    /// Something is wrong.
+    pub fn failed(check: &'static str, what: impl Into<String>, remedy: impl Into<String>) -> Check {
+        Check { check, outcome: Outcome::Failed, what: what.into(), remedy: remedy.into() }
+    }
+
+    /// It was not looked at.
+    pub fn skipped(check: &'static str, why: impl Into<String>) -> Check {
+        Check { check, outcome: Outcome::Skipped, what: why.into(), remedy: String::new() }
+    }
+}
+
+/// The settings: each fault a line.
+pub fn configuration(faults: &[String]) -> Vec<Check> {
+    const REMEDY: &str = "correct it; backup-ns env shows every setting, and where it comes from";
+    let (zone, other): (Vec<&String>, Vec<&String>) = faults.iter().partition(|fault| is_about(fault, "TZ"));
+    let mut checks: Vec<Check> =
+        other.iter().map(|fault| Check::failed("configuration", fault.as_str(), REMEDY)).collect();
+    if checks.is_empty() {
+        checks.push(Check::passed("configuration", "every setting can be read"));
+    }
+    checks.extend(zone.iter().map(|fault| Check::failed("time zone", fault.as_str(), "set TZ (--tz) to an IANA name")));
+    checks
+}
+
+/// Whether a fault begins with the name of this variable.
+fn is_about(fault: &str, variable: &str) -> bool {
+    fault.strip_prefix(variable).is_some_and(|rest| rest.starts_with(' '))
+}
+
+/// The first fault that keeps a backup from being looked at in the cluster: of the namespace, the claim or the database.
+pub fn hindrance(faults: &[String]) -> Option<&String> {
+    let of = ["BAK_NAMESPACE", "BAK_PVC_NAME", "BAK_DB_", "no database is chosen"];
+    faults.iter().find(|fault| of.iter().any(|begin| fault.starts_with(begin)))
+}
+
+/// Something that somebody may do, or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Right {
+    /// The API group; empty for the core's.
+    pub group: &'static str,
+    /// The resource, in the plural, with a subresource behind a slash.
+    pub resource: &'static str,
+    /// The verb.
+    pub verb: &'static str,
+    /// Whether it is asked for in the whole cluster.
+    pub cluster: bool,
+    /// Whether a backup cannot be made without it.
+    pub needed: bool,
+}
+
+const SNAPSHOT_GROUP: &str = "snapshot.storage.k8s.io";
+
+/// What `create` does in a namespace, and what `doctor` would like to see besides. `workloads` are the resources that run
+/// databases, `exec` is whether anything is run in a container. `minor` is the minor version of the server.
+pub fn rights(workloads: &[&'static str], exec: bool, minor: Option<u32>) -> Vec<Right> {
+    let right = |group, resource, verb| Right { group, resource, verb, cluster: false, needed: true };
+    let mut all =
+        vec![right("", "persistentvolumeclaims", "list"), right("", "pods", "get"), right("", "pods", "list")];
+    if exec {
+        all.push(right("", "pods/exec", "create"));
+        // Until then a WebSocket is asked for with the verb of its HTTP request.
+        if minor.is_none_or(|minor| minor < 35) {
+            all.push(right("", "pods/exec", "get"));
+        }
+    }
+    let plain = |workload: &&'static str| workload.trim_end_matches(".apps");
+    all.extend(workloads.iter().map(|workload| right("apps", plain(workload), "list")));
+    let snapshots = ["create", "get", "list", "watch", "patch"];
+    all.extend(snapshots.map(|verb| right(SNAPSHOT_GROUP, "volumesnapshots", verb)));
+    let wish = |group, resource, verb, cluster| Right { group, resource, verb, cluster, needed: false };
+    all.extend([
+        wish("", "namespaces", "get", false),
+        wish("", "persistentvolumes", "get", true),
+        wish("", "configmaps", "get", false),
+        wish("", "events", "create", false),
+        wish("batch", "cronjobs", "list", false),
+        wish("batch", "jobs", "list", false),
+        wish(SNAPSHOT_GROUP, "volumesnapshotclasses", "list", true),
+        wish(SNAPSHOT_GROUP, "volumesnapshotcontents", "list", true),
+    ]);
+    all
+}
+
+/// The question whether the caller has a right; nothing is stored by asking.
+pub fn review(right: &Right, namespace: &str) -> Value {
+    let (resource, subresource) = right.resource.split_once('/').unwrap_or((right.resource, ""));
+    let mut attributes = json!({"group": right.group, "resource": resource, "verb": right.verb});
+    if !subresource.is_empty() {
+        attributes["subresource"] = json!(subresource);
+    }
+    if !right.cluster {
+        attributes["namespace"] = json!(namespace);
+    }
+    if right.resource == "namespaces" {
+        attributes["name"] = json!(namespace);
+    }
+    json!({
+        "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "metadata": {},
+        "spec": {"resourceAttributes": attributes},
+    })
+}
+
+/// What the caller may do, by resource and verb; none where that could not be asked.
+#[derive(Debug, Clone, Default)]
+pub struct Granted(Option<BTreeMap<(String, String), bool>>);
+
+impl Granted {
+    /// Reads the answers.
+    pub fn of(answers: &[Value]) -> Granted {
+        let read = |answer: &Value| {
+            let attribute = |name: &str| text(answer, &format!("/spec/resourceAttributes/{name}")).to_string();
+            let resource = match attribute("subresource") {
+                sub if sub.is_empty() => attribute("resource"),
+                sub => format!("{}/{sub}", attribute("resource")),
+            };
+            ((resource, attribute("verb")), answer["status"]["allowed"] == true)
+        };
+        Granted(Some(answers.iter().map(read).collect()))
+    }
+
+    /// Whether the caller may do that, as far as is known.
+    pub fn may(&self, verb: &str, resource: &str) -> bool {
+        let key = (resource.to_string(), verb.to_string());
+        self.0.as_ref().is_none_or(|all| all.get(&key).copied().unwrap_or(false))
+    }
+
+    /// A line for each resource that a backup needs.
+    pub fn checks(&self, rights: &[Right]) -> Vec<Check> {
+        let mut resources: Vec<(&str, &str)> = Vec::new();
+        for right in rights.iter().filter(|right| right.needed) {
+            if !resources.contains(&(right.group, right.resource)) {
+                resources.push((right.group, right.resource));
+            }
+        }
+        let check = |(group, resource): (&str, &str)| {
+            let verbs =
+                rights.iter().filter(|right| right.needed && right.resource == resource).map(|right| right.verb);
+            let (may, not): (Vec<&str>, Vec<&str>) = verbs.partition(|verb| self.may(verb, resource));
+            if not.is_empty() {
+                return Check::passed("rights", format!("may {} {resource}", may.join(", ")));
+            }
+            let (missing, list) = (format!("may not {} {resource}", not.join(", ")), not.join(", "));
+            let rule = format!("apiGroups: [\"{group}\"], resources: [{resource}], verbs: [{list}]");
+            Check::failed("rights", missing, format!("add to the Role: {rule}"))
+        };
+        resources.into_iter().map(check).collect()
+    }
+}
+
+/// The kinds of the snapshot API. `kinds` is what the server says of its version v1, none where it does not know that;
+/// `group` is what it says of the group then.
+pub fn snapshot_api(kinds: Option<&Value>, group: Option<&Value>) -> Check {
+    const INSTALL: &str =
+        "install the VolumeSnapshot CRDs and the snapshot controller (kubernetes-csi/external-snapshotter)";
+    let names = |of: &Value, pointer: &str, field: &str| -> Vec<String> {
+        list(of, pointer).iter().map(|one| text(one, field).to_string()).collect()
+    };
+    let Some(kinds) = kinds else {
+        let served = group.map(|group| names(group, "/versions", "/version")).unwrap_or_default();
+        let what = match &served[..] {
+            [] => "the cluster does not know VolumeSnapshots".to_string(),
+            served => format!("the cluster serves {SNAPSHOT_GROUP} in {}, not in v1", served.join(", ")),
+        };
+        return Check::failed("snapshot API", what, INSTALL);
+    };
+    let there = names(kinds, "/resources", "/name");
+    let wanted = ["volumesnapshots", "volumesnapshotcontents", "volumesnapshotclasses"];
+    let missing: Vec<&str> = wanted.into_iter().filter(|name| !there.iter().any(|other| other == name)).collect();
+    match &missing[..] {
+        [] => Check::passed("snapshot API", format!("{SNAPSHOT_GROUP}/v1 is served")),
+        missing => Check::failed("snapshot API", format!("the cluster does not know {}", missing.join(", ")), INSTALL),
+    }
+}
+
+/// What is known of the driver of a claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Driver {
+    /// This CSI driver.
+    Csi(String),
+    /// None that is CSI's.
+    Other(String),
+    /// Nothing.
+    Unknown,
+}
+
+/// The driver, by the claim's volume where that could be read, else by who made the volume.
+pub fn driver(claim: &Pvc, volume: Option<&Value>) -> Driver {
+    if let Some(volume) = volume {
+        let migrated = text(volume, "/metadata/annotations/pv.kubernetes.io~1migrated-to");
+        return match (text(volume, "/spec/csi/driver"), migrated) {
+            ("", "") => {
+                let spec = volume["spec"].as_object();
+                let kinds = ["nfs", "hostPath", "local", "iscsi", "fc", "rbd", "cephfs"];
+                let kind = kinds.into_iter().find(|kind| spec.is_some_and(|spec| spec.contains_key(*kind)));
+                Driver::Other(kind.unwrap_or("no CSI driver").into())
+            }
+            ("", migrated) => Driver::Csi(migrated.into()),
+            (driver, _) => Driver::Csi(driver.into()),
+        };
+    }
+    let keys = ["volume.kubernetes.io/storage-provisioner", "volume.beta.kubernetes.io/storage-provisioner"];
+    let named = keys.into_iter().find_map(|key| claim.metadata.annotations.get(key));
+    // What is built in has no name of that kind, and may be migrated to a driver that does not show here.
+    match named.filter(|name| !name.starts_with("kubernetes.io/")) {
+        Some(name) => Driver::Csi(name.clone()),
+        None => Driver::Unknown,
+    }
+}
+
+/// The VolumeSnapshotClass that a backup of a claim of `driver` is made with: the named one, else the default of the driver.
+pub fn class(named: Option<&str>, driver: &str, classes: &[Value]) -> Vec<Check> {
+    let names = |of: &[&Value]| Vec::from_iter(of.iter().map(|class| job::name(class))).join(", ");
+    let of_driver: Vec<&Value> = classes.iter().filter(|class| text(class, "/driver") == driver).collect();
+    let fitting = || match &of_driver[..] {
+        [] => format!("make a VolumeSnapshotClass for the driver {driver}"),
+        some => format!("set BAK_VS_CLASS_NAME (--vs-class-name) to one of the driver {driver}: {}", names(some)),
+    };
+    let is_default =
+        |class: &&&Value| class["metadata"]["annotations"]["snapshot.storage.kubernetes.io/is-default-class"] == "true";
+    let chosen = match named {
+        Some(name) => {
+            let Some(class) = classes.iter().find(|class| job::name(class) == name) else {
+                return vec![Check::failed("class", format!("there is no VolumeSnapshotClass '{name}'"), fitting())];
+            };
+            if text(class, "/driver") != driver {
+                let what = format!(
+                    "the VolumeSnapshotClass '{name}' is for the driver {}, the claim's is {driver}",
+                    text(class, "/driver")
+                );
+                return vec![Check::failed("class", what, fitting())];
+            }
+            class
+        }
+        None => match of_driver.iter().filter(is_default).copied().collect::<Vec<_>>()[..] {
+            [one] => one,
+            [] => {
+                let what = format!("no VolumeSnapshotClass is the default for the driver {driver}");
+                return vec![Check::failed("class", what, format!("{}, or mark it as the default", fitting()))];
+            }
+            ref several => {
+                let what = format!("several VolumeSnapshotClasses are the default for {driver}: {}", names(several));
+                return vec![Check::failed("class", what, "leave the annotation is-default-class on one of them")];
+            }
+        },
+    };
+    let name = job::name(chosen);
+    let how = if named.is_some() { "named" } else { "the default" };
+    let policy = match text(chosen, "/deletionPolicy") {
+        "Delete" => Check::failed(
+            "deletion policy",
+            format!(
+                "the class {name} says Delete: whoever deletes a VolumeSnapshot or the namespace deletes the stored data"
+            ),
+            format!(
+                "kubectl patch volumesnapshotclass {name} --type=merge -p '{{\"deletionPolicy\":\"Retain\"}}'; \
+                 VolumeSnapshotContents that are there keep their own"
+            ),
+        ),
+        other => Check::passed("deletion policy", format!("the class {name} says {other}")),
+    };
+    vec![Check::passed("class", format!("{name}, {how}, for the driver {driver}")), policy]
+}
+
+/// What the container said before a dump, aspect by aspect.
+pub fn container(look: &Look, judged: Result<&Site, &[Problem]>, threshold_percent: u8, free: &str) -> Vec<Check> {
+    let problems = judged.err().unwrap_or_default();
+    let line = |check, aspect, fine: &dyn Fn() -> Check| {
+        let of: Vec<&Problem> = problems.iter().filter(|problem| problem.aspect == aspect).collect();
+        if of.is_empty() {
+            return vec![fine()];
+        }
+        of.iter().map(|problem| Check::failed(check, problem.what.as_str(), problem.remedy.as_str())).collect()
+    };
+    let unknown = "a check before it failed";
+    let tools = || Check::passed("tools", format!("{}, {}", look.tool, look.compressor));
+    let database = || match look.missing.is_empty() {
+        true => Check::passed("database", format!("{} answers", look.database)),
+        false => Check::skipped("database", unknown),
+    };
+    let path = || match judged {
+        Ok(site) => Check::passed("path", format!("the dump is {} on the volume", site.path_in_volume)),
+        Err(_) => Check::passed("path", "the dump lies on the volume"),
+    };
+    let space = || match judged {
+        Ok(site) => Check::passed(
+            "space",
+            format!("the volume is {} % full, {free} free, the threshold is {threshold_percent} %", site.used_percent),
+        ),
+        Err(_) if look.directory.is_empty() => Check::skipped("space", unknown),
+        Err(_) => Check::passed("space", format!("below the threshold of {threshold_percent} %")),
+    };
+    let all = [
+        line("tools", Aspect::Tools, &tools),
+        line("database", Aspect::Database, &database),
+        line("path", Aspect::Path, &path),
+        line("space", Aspect::Space, &space),
+    ];
+    all.concat()
+}
+
+/// The CronJobs that make backups of `pvcs` in the namespace.
+pub fn schedules(
+    schedules: &[Schedule],
+    maps: Option<&ConfigMaps>,
+    namespace: &str,
+    pvcs: &[String],
+    now: DateTime<Utc>,
+) -> Vec<Check> {
+    let is_of = |schedule: &&Schedule| match schedule.claims(maps) {
+        Ok(claims) => claims.iter().any(|(of, name)| of == namespace && pvcs.contains(name)),
+        // One of which nothing can be told may be the one.
+        Err(_) => true,
+    };
+    let ours: Vec<&Schedule> = schedules.iter().filter(is_of).collect();
+    if ours.is_empty() {
+        let why = format!("no CronJob in {namespace} makes backups of {}", pvcs.join(", "));
+        return vec![Check::skipped("schedule", why)];
+    }
+    let judge = |schedule: &&Schedule| {
+        let name = &schedule.name;
+        if schedule.suspended {
+            let patch = format!("kubectl patch cronjob {name} -n {namespace} -p '{{\"spec\":{{\"suspend\":false}}}}'");
+            return Check::failed("schedule", format!("the CronJob {name} is suspended: it makes no backups"), patch);
+        }
+        match schedule.last.filter(|_| schedule.failed()) {
+            Some(last) => Check::failed(
+                "schedule",
+                format!("the last run of the CronJob {name}, {} ago, failed", age(now - last)),
+                format!(
+                    "kubectl get jobs -n {namespace} shows it; backup-ns adhoc {name} -n {namespace} runs it again and follows it"
+                ),
+            ),
+            None => Check::passed("schedule", format!("the CronJob {name} makes backups ({})", schedule.cron)),
+        }
+    };
+    ours.iter().map(judge).collect()
+}
+
+/// How many names a line holds.
+const NAMES: usize = 5;
+
+/// `a, b and 3 more`.
+fn names<'a>(all: impl Iterator<Item = &'a str>) -> String {
+    let all: Vec<&str> = all.collect();
+    let shown = all.iter().take(NAMES).copied().collect::<Vec<_>>().join(", ");
+    match all.len().saturating_sub(NAMES) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+/// What earlier backups and restores left in the namespace.
+pub fn history(report: &Report, snapshots: &[Snapshot], namespace: &str, pvcs: &[String]) -> Vec<Check> {
+    let mut checks = Vec::new();
+    for claim in report.claims.iter().filter(|claim| pvcs.contains(&claim.pvc)) {
+        let pvc = &claim.pvc;
+        let newest = claim.newest.as_ref();
+        checks.push(match (newest.map(|newest| (newest.state, &newest.name)), &claim.newest_ready) {
+            (None, _) => Check::skipped("last backup", format!("there is none of {pvc} yet")),
+            (Some((State::Ready, name)), Some(ready)) => {
+                let old = age(TimeDelta::seconds(ready.age_seconds));
+                Check::passed("last backup", format!("{name} of {pvc} is ready, {old} old"))
+            }
+            (Some((State::Pending, name)), _) => {
+                Check::skipped("last backup", format!("{name} of {pvc} is being made"))
+            }
+            (Some((state, name)), _) => Check::failed(
+                "last backup",
+                format!("{name} of {pvc} is {}", state.word()),
+                format!(
+                    "kubectl describe volumesnapshot {name} -n {namespace}; then make another with backup-ns create"
+                ),
+            ),
+        });
+    }
+    let failed: Vec<String> = report
+        .claims
+        .iter()
+        .filter(|claim| claim.count(State::Failed) > 0)
+        .map(|claim| format!("{} of {}", claim.count(State::Failed), claim.pvc))
+        .collect();
+    checks.push(match &failed[..] {
+        [] => Check::passed("failed snapshots", "there are none"),
+        some => Check::failed(
+            "failed snapshots",
+            format!("snapshots failed or never became ready: {}", some.join(", ")),
+            format!("backup-ns list -n {namespace} -o wide says why; backup-ns delete takes one away"),
+        ),
+    });
+    checks.push(match &report.overdue[..] {
+        [] => Check::passed("sweep", "no snapshot is there that should be gone for days"),
+        some => Check::failed(
+            "sweep",
+            format!(
+                "snapshots should be gone for days: {}",
+                names(some.iter().map(|one| one.volume_snapshot.as_str()))
+            ),
+            "see whether backup-ns mark-and-delete runs, and how it ends",
+        ),
+    });
+    let restoring = snapshots.iter().filter(|snapshot| snapshot.metadata.annotations.contains_key(labels::RESTORING));
+    let restoring: Vec<&str> = restoring.map(|snapshot| snapshot.metadata.name.as_str()).collect();
+    checks.push(match &restoring[..] {
+        [] => Check::passed("restores", "no in-place restore is unfinished"),
+        [first, ..] => Check::failed(
+            "restores",
+            format!("an in-place restore was begun and is not done: {}", names(restoring.iter().copied())),
+            format!(
+                "unless it is at work just now, go on with backup-ns restore {first} -n {namespace} --in-place, or take it back with --rollback"
+            ),
+        ),
+    });
+    checks
+}
+
+/// Stored data without a snapshot.
+pub fn orphans(report: &Report) -> Check {
+    match report.orphaned_contents.as_deref() {
+        None => Check::skipped("stored data", "may not list volumesnapshotcontents"),
+        Some([]) => Check::passed("stored data", "none is without its VolumeSnapshot"),
+        Some(some) => Check::failed(
+            "stored data",
+            format!(
+                "VolumeSnapshotContents without a VolumeSnapshot: {}",
+                names(some.iter().map(|one| one.name.as_str()))
+            ),
+            "backup-ns rebind-vsc NAME brings one back; docs/operations.md says how to let one go",
+        ),
+    }
+}
+
+/// Jobs of restore tests that outlived their time.
+pub fn trials(jobs: &[Value], namespace: &str, now: DateTime<Utc>) -> Check {
+    let is_late = |job: &&Value| {
+        let made = DateTime::parse_from_rfc3339(text(job, "/metadata/creationTimestamp"));
+        let limit = job["spec"]["activeDeadlineSeconds"].as_i64().unwrap_or(0);
+        // What is done goes by itself within seconds.
+        let slack = TimeDelta::minutes(5) + TimeDelta::try_seconds(limit).unwrap_or(TimeDelta::MAX / 2);
+        !job["metadata"]["labels"][labels::VERIFY].is_null() && made.is_ok_and(|made| now - made.to_utc() > slack)
+    };
+    let late: Vec<&str> = jobs.iter().filter(is_late).map(job::name).collect();
+    match &late[..] {
+        [] => Check::passed("restore tests", "none is left over"),
+        some => Check::failed(
+            "restore tests",
+            format!("Jobs of restore tests are left over: {}", names(some.iter().copied())),
+            format!("kubectl delete job {} -n {namespace}", some.join(" ")),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::history::testing::at;
+    use crate::core::schedule::Maker;
+    use crate::core::status::{Attempt, Orphan, Overdue, Protection, Ready};
+
+    #[track_caller]
+    fn is(check: &Check, outcome: Outcome, words: &str) {
+        assert!(check.outcome == outcome && check.what.contains(words), "expected {outcome:?} '{words}': {check:?}");
+        assert_eq!(check.outcome == Outcome::Failed, !check.remedy.is_empty(), "whoever fails has a remedy: {check:?}");
+    }
+
+    use Outcome::{Failed, Passed, Skipped};
+
+    #[test]
+    fn every_fault_of_the_configuration_is_a_line() {
+        let [one] = &configuration(&[])[..] else { panic!() };
+        is(one, Passed, "every setting");
+        let faults = ["BAK_DB_POSTGRES_PORT is '0'".to_string(), "TZ is 'Mars'; accepted: x".into()];
+        let [port, zone] = &configuration(&faults)[..] else { panic!() };
+        is(port, Failed, "BAK_DB_POSTGRES_PORT");
+        is(zone, Failed, "TZ is 'Mars'");
+        assert_eq!(zone.check, "time zone");
+        assert_eq!(hindrance(&faults), Some(&faults[0]));
+        assert_eq!(hindrance(&faults[1..]), None, "a wrong zone keeps nothing from being looked at");
+        assert!(hindrance(&["no database is chosen: set …".into()]).is_some());
+    }
+
+    fn answers(rights: &[Right], allowed: impl Fn(&Right) -> bool) -> Vec<Value> {
+        let answer = |right: &Right| {
+            let mut answer = review(right, "shop");
+            answer["status"] = json!({"allowed": allowed(right)});
+            answer
+        };
+        rights.iter().map(answer).collect()
+    }
+
+    #[test]
+    fn each_right_that_is_missing_is_named_with_its_rule() {
+        let rights = rights(&["statefulsets.apps"], true, Some(34));
+        let all = Granted::of(&answers(&rights, |_| true)).checks(&rights);
+        let may = [
+            "may list persistentvolumeclaims",
+            "may get, list pods",
+            "may create, get pods/exec",
+            "may list statefulsets",
+            "may create, get, list, watch, patch volumesnapshots",
+        ];
+        assert_eq!(all.iter().map(|check| check.what.as_str()).collect::<Vec<_>>(), may);
+        assert!(all.iter().all(|check| check.outcome == Passed));
+        for right in rights.iter().filter(|right| right.needed) {
+            let granted = Granted::of(&answers(&rights, |other| other != right));
+            let checks = granted.checks(&rights);
+            let failed: Vec<&Check> = checks.iter().filter(|check| check.outcome == Failed).collect();
+            let [one] = failed[..] else { panic!("{right:?}: {checks:?}") };
+            is(one, Failed, &format!("may not {} {}", right.verb, right.resource));
+            let rule =
+                format!("apiGroups: [\"{}\"], resources: [{}], verbs: [{}]", right.group, right.resource, right.verb);
+            assert!(one.remedy.contains(&rule), "{}", one.remedy);
+        }
+        // What is only looked at fails nothing.
+        let wishes = Granted::of(&answers(&rights, |right| right.needed));
+        assert!(wishes.checks(&rights).iter().all(|check| check.outcome == Passed));
+        assert!(!wishes.may("list", "volumesnapshotclasses") && wishes.may("list", "pods"));
+        assert!(Granted::default().may("list", "pods"), "where nobody could be asked, trying tells");
+    }
+
+    #[test]
+    fn exec_takes_what_the_server_asks_for() {
+        let verbs = |exec, minor| {
+            let rights = rights(&[], exec, minor).into_iter().filter(|right| right.resource == "pods/exec");
+            rights.map(|right| right.verb).collect::<Vec<_>>()
+        };
+        assert_eq!(verbs(true, Some(35)), ["create"]);
+        assert_eq!(verbs(true, None), ["create", "get"]);
+        assert!(verbs(false, None).is_empty());
+        let exec = rights(&[], true, None).into_iter().find(|right| right.resource == "pods/exec").unwrap();
+        let asked =
+            json!({"group": "", "resource": "pods", "subresource": "exec", "verb": "create", "namespace": "shop"});
+        assert_eq!(review(&exec, "shop")["spec"]["resourceAttributes"], asked);
+    }
+
+    #[test]
+    fn the_snapshot_api_must_be_there_in_its_version() {
+        let kinds =
+            |names: &[&str]| json!({"resources": names.iter().map(|name| json!({"name": name})).collect::<Vec<_>>()});
+        let whole =
+            kinds(&["volumesnapshots", "volumesnapshots/status", "volumesnapshotcontents", "volumesnapshotclasses"]);
+        is(&snapshot_api(Some(&whole), None), Passed, "v1");
+        is(
+            &snapshot_api(Some(&kinds(&["volumesnapshots"])), None),
+            Failed,
+            "volumesnapshotcontents, volumesnapshotclasses",
+        );
+        is(&snapshot_api(None, None), Failed, "does not know VolumeSnapshots");
+        is(&snapshot_api(None, Some(&json!({"versions": [{"version": "v1beta1"}]}))), Failed, "in v1beta1, not in v1");
+    }
+
+    #[test]
+    fn the_driver_is_the_volumes_or_its_makers() {
+        let claim = |annotations: Value| {
+            serde_json::from_value::<Pvc>(json!({"metadata": {"annotations": annotations}})).unwrap()
+        };
+        let by = |name: &str| claim(json!({"volume.kubernetes.io/storage-provisioner": name}));
+        assert_eq!(driver(&by("csi.example"), None), Driver::Csi("csi.example".into()));
+        assert_eq!(driver(&by("kubernetes.io/aws-ebs"), None), Driver::Unknown);
+        assert_eq!(driver(&claim(json!({})), None), Driver::Unknown);
+        let volume = json!({"spec": {"csi": {"driver": "csi.other"}}});
+        assert_eq!(driver(&by("csi.example"), Some(&volume)), Driver::Csi("csi.other".into()));
+        assert_eq!(driver(&claim(json!({})), Some(&json!({"spec": {"nfs": {}}}))), Driver::Other("nfs".into()));
+        let migrated =
+            json!({"metadata": {"annotations": {"pv.kubernetes.io/migrated-to": "ebs.csi.aws.com"}}, "spec": {}});
+        assert_eq!(driver(&claim(json!({})), Some(&migrated)), Driver::Csi("ebs.csi.aws.com".into()));
+    }
+
+    #[test]
+    fn the_class_must_be_one_and_of_the_driver() {
+        let class_of = |name: &str, driver: &str, policy: &str, default: bool| {
+            json!({
+                "metadata": {"name": name, "annotations": {"snapshot.storage.kubernetes.io/is-default-class": default.to_string()}},
+                "driver": driver, "deletionPolicy": policy,
+            })
+        };
+        let all = [
+            class_of("keep", "a", "Retain", true),
+            class_of("other", "a", "Retain", false),
+            class_of("drop", "a", "Delete", false),
+            class_of("b1", "b", "Retain", true),
+            class_of("b2", "b", "Retain", true),
+            class_of("c", "c", "Retain", false),
+        ];
+        let [chosen, policy] = &class(None, "a", &all)[..] else { panic!() };
+        is(chosen, Passed, "keep, the default, for the driver a");
+        is(policy, Passed, "Retain");
+        let [chosen, policy] = &class(Some("drop"), "a", &all)[..] else { panic!() };
+        is(chosen, Passed, "drop, named");
+        is(policy, Failed, "says Delete");
+        for (named, driver, what, remedy) in [
+            (Some("gone"), "a", "no VolumeSnapshotClass 'gone'", "keep, other, drop"),
+            (Some("c"), "a", "is for the driver c", "keep, other, drop"),
+            (None, "b", "several VolumeSnapshotClasses are the default for b: b1, b2", "one of them"),
+            (None, "c", "no VolumeSnapshotClass is the default", "c"),
+            (None, "d", "no VolumeSnapshotClass is the default", "make a VolumeSnapshotClass"),
+        ] {
+            let [one] = &class(named, driver, &all)[..] else { panic!("{named:?} {driver}") };
+            is(one, Failed, what);
+            assert!(one.remedy.contains(remedy), "{}", one.remedy);
+        }
+    }
+
+    #[test]
+    fn a_container_is_told_aspect_by_aspect() {
+        let look = Look {
+            tool: "pg_dump 17".into(),
+            compressor: "gzip".into(),
+            database: "app".into(),
+            directory: "/d".into(),
+            ..Look::default()
+        };
+        let site = Site { path_in_volume: "dump.sql.gz".into(), used_percent: 12, available_bytes: 1 };
+        let fine = container(&look, Ok(&site), 90, "1 KiB");
+        let words = ["pg_dump 17, gzip", "app answers", "dump.sql.gz", "12 % full, 1 KiB free"];
+        assert_eq!(fine.len(), words.len());
+        for (check, words) in fine.iter().zip(words) {
+            is(check, Passed, words);
+        }
+        let problem = |aspect, what: &str| Problem { aspect, what: what.into(), remedy: "do".into() };
+        let problems = [
+            problem(Aspect::Database, "it does not answer"),
+            problem(Aspect::Space, "full"),
+            problem(Aspect::Space, "no room"),
+        ];
+        let bad = container(&look, Err(&problems), 90, "");
+        let expected =
+            [("tools", Passed), ("database", Failed), ("path", Passed), ("space", Failed), ("space", Failed)];
+        assert_eq!(bad.iter().map(|check| (check.check, check.outcome)).collect::<Vec<_>>(), expected);
+        let blind = Look { missing: "psql".into(), directory: String::new(), ..look };
+        let problems = [problem(Aspect::Tools, "the container lacks: psql"), problem(Aspect::Path, "does not exist")];
+        let outcomes: Vec<_> = container(&blind, Err(&problems), 90, "").iter().map(|check| check.outcome).collect();
+        assert_eq!(outcomes, [Failed, Skipped, Failed, Skipped]);
+    }
+
+    #[test]
+    fn a_schedule_is_to_run_and_to_succeed() {
+        let cronjob = |spec: Value, status: Value| {
+            let mut object =
+                json!({"metadata": {"namespace": "shop", "name": "nightly"}, "spec": spec, "status": status});
+            object["spec"]["schedule"] = json!("0 3 * * *");
+            object["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"] = json!([{"image": "backup-ns"}]);
+            Maker::from(object).0.unwrap()
+        };
+        let now = at("2026-11-22T12:00");
+        let judge = |schedule: Schedule, pvc: &str| {
+            let checks = schedules(&[schedule], Some(&ConfigMaps::new()), "shop", &[pvc.to_string()], now);
+            assert_eq!(checks.len(), 1);
+            checks[0].clone()
+        };
+        let last = json!({"lastScheduleTime": "2026-11-22T03:00:00Z"});
+        is(&judge(cronjob(json!({}), json!({})), "data"), Passed, "0 3 * * *");
+        is(&judge(cronjob(json!({}), json!({})), "logs"), Skipped, "no CronJob in shop makes backups of logs");
+        is(&judge(cronjob(json!({"suspend": true}), json!({})), "data"), Failed, "suspended");
+        is(&judge(cronjob(json!({}), last), "data"), Failed, "the last run of the CronJob nightly, 9h ago, failed");
+    }
+
+    fn protection(pvc: &str, state: State) -> Protection {
+        let made = at("2026-11-22T02:00");
+        Protection {
+            namespace: "shop".into(),
+            pvc: pvc.into(),
+            exists: Some(true),
+            phase: None,
+            scheduled: Some(true),
+            cron_jobs: Vec::new(),
+            snapshots: [(state, 1)].into(),
+            newest: Some(Attempt { name: "night".into(), state, created: made }),
+            newest_ready: (state == State::Ready).then(|| Ready {
+                name: "night".into(),
+                made,
+                age_seconds: 36000,
+                restore_size: None,
+                dumps: BTreeMap::new(),
+            }),
+            newest_verified: None,
+            notes: Vec::new(),
+        }
+    }
+
+    fn report(claims: Vec<Protection>) -> Report {
+        Report {
+            asked: at("2026-11-22T12:00"),
+            claims,
+            orphaned_contents: Some(Vec::new()),
+            overdue: Vec::new(),
+            unread: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_earlier_runs_left_is_told() {
+        let pvcs = ["data".to_string()];
+        let judge = |report: &Report, snapshots: &[Snapshot]| history(report, snapshots, "shop", &pvcs);
+        let [last, failed, sweep, restores] = &judge(&report(vec![protection("data", State::Ready)]), &[])[..] else {
+            panic!()
+        };
+        is(last, Passed, "night of data is ready, 10h old");
+        for check in [failed, sweep, restores] {
+            assert_eq!(check.outcome, Passed, "{check:?}");
+        }
+        for (state, outcome) in [(State::Pending, Skipped), (State::Failed, Failed), (State::Distrusted, Failed)] {
+            is(&judge(&report(vec![protection("data", state)]), &[])[0], outcome, "night of data is");
+        }
+        let none = Protection { newest: None, newest_ready: None, ..protection("data", State::Ready) };
+        is(&judge(&report(vec![none]), &[])[0], Skipped, "none of data yet");
+        // Of another claim, and still somebody should know.
+        let [failed, ..] = &judge(&report(vec![protection("logs", State::Failed)]), &[])[..] else { panic!() };
+        is(failed, Failed, "1 of logs");
+        let late = |n: usize| Overdue {
+            namespace: "shop".into(),
+            volume_snapshot: format!("s{n}"),
+            delete_after: String::new(),
+        };
+        let mut all = report(Vec::new());
+        all.overdue = (0..7).map(late).collect();
+        is(&judge(&all, &[])[1], Failed, "s0, s1, s2, s3, s4 and 2 more");
+        let begun = json!({"metadata": {"name": "old", "annotations": {"backup-ns.sh/restoring": "{}"}}});
+        let begun: Snapshot = serde_json::from_value(begun).unwrap();
+        is(&judge(&report(Vec::new()), &[begun])[2], Failed, "not done: old");
+        is(&orphans(&report(Vec::new())), Passed, "none");
+        is(&orphans(&Report { orphaned_contents: None, ..report(Vec::new()) }), Skipped, "may not list");
+        let orphan = Orphan {
+            name: "snapcontent-1".into(),
+            namespace: "shop".into(),
+            volume_snapshot: "a".into(),
+            clone: false,
+            deletion_policy: "Retain".into(),
+            created: at("2026-11-22T02:00"),
+        };
+        is(&orphans(&Report { orphaned_contents: Some(vec![orphan]), ..report(Vec::new()) }), Failed, "snapcontent-1");
+    }
+
+    #[test]
+    fn a_restore_test_that_outlived_its_time_is_told() {
+        let job = |made: &str, labels: Value| json!({"metadata": {"name": "v", "creationTimestamp": made, "labels": labels}, "spec": {"activeDeadlineSeconds": 3600}});
+        let ours = json!({"backup-ns.sh/verify": "v"});
+        let now = at("2026-11-22T12:00");
+        is(&trials(&[job("2026-11-22T10:00:00Z", ours.clone())], "shop", now), Failed, "left over: v");
+        is(&trials(&[job("2026-11-22T11:30:00Z", ours)], "shop", now), Passed, "none");
+        is(&trials(&[job("2026-11-22T10:00:00Z", json!({"app": "x"}))], "shop", now), Passed, "none");
+    }
+}
