@@ -139,9 +139,13 @@ impl Exam<'_> {
         let Some(seen) = self.observe(&kubectl, &granted, snapshots)? else {
             return Ok(Some(namespace));
         };
-        self.claims(&kubectl, &granted, &seen, snapshots)?;
-        step.progress("container");
-        self.pods(&kubectl, &granted, &seen)?;
+        match self.claims(&kubectl, &granted, &seen, snapshots)? {
+            true => {
+                step.progress("container");
+                self.pods(&kubectl, &granted, &seen)?;
+            }
+            false => self.skip(&["pod", "container"], "there is no claim for the dump"),
+        }
         self.history(&kubectl, &granted, &seen)?;
         Ok(Some(namespace))
     }
@@ -293,12 +297,13 @@ impl Exam<'_> {
         }
     }
 
-    /// The claims, and the VolumeSnapshotClass of each of their drivers.
-    fn claims(&mut self, kubectl: &Kubectl, granted: &Granted, seen: &Seen, snapshots: bool) -> Result<(), Fail> {
+    /// The claims, and the VolumeSnapshotClass of each of their drivers. Whether a dump may have its claim.
+    fn claims(&mut self, kubectl: &Kubectl, granted: &Granted, seen: &Seen, snapshots: bool) -> Result<bool, Fail> {
         if !seen.has("persistentvolumeclaims") {
             self.skip(&["claim", "class"], "may not list persistentvolumeclaims");
-            return Ok(());
+            return Ok(true);
         }
+        let mut there = true;
         let namespace = &kubectl.target.namespace;
         let mut drivers = BTreeSet::new();
         for pvc in &self.config.pvcs {
@@ -306,6 +311,7 @@ impl Exam<'_> {
                 Ok(claim) => claim,
                 Err(fail) => {
                     self.fail("claim", fail, "")?;
+                    there &= self.config.pvcs.first() != Some(pvc);
                     continue;
                 }
             };
@@ -337,7 +343,7 @@ impl Exam<'_> {
         };
         if !why.is_empty() {
             self.skip(&["class"], why);
-            return Ok(());
+            return Ok(there);
         }
         match kubectl.json::<List<Value>>(&kubectl.target.list_classes()) {
             Ok(classes) => {
@@ -349,7 +355,7 @@ impl Exam<'_> {
             }
             Err(error) => self.fail("class", kubectl::fail(&error), "see kubectl get volumesnapshotclasses")?,
         }
-        Ok(())
+        Ok(there)
     }
 
     /// The driver of a claim. Its volume is asked only where the claim does not say who made it.

@@ -5,6 +5,7 @@
 mod by_hand;
 mod chart;
 mod databases;
+mod doctor;
 mod kit;
 mod locks;
 mod migration;

@@ -72,6 +72,22 @@ fn main() {
         "session" | "second" | "hook" | "flush" => call.exec(script, stdin, &faults),
         "config" => call.answer(&call.scenario["config"]),
         "observe" => call.answer(&json!({"kind": "List", "items": call.observed()})),
+        "version" => call.answer(&json!({
+            "clientVersion": {"gitVersion": "v1.36.3"}, "serverVersion": {"gitVersion": "v1.36.1", "minor": "36+"},
+        })),
+        "review" => call.review(stdin),
+        "kinds" => {
+            let names = ["volumesnapshots", "volumesnapshotcontents", "volumesnapshotclasses"];
+            call.answer(&json!({"resources": names.map(|name| json!({"name": name}))}));
+        }
+        "classes" => {
+            let default = json!({"snapshot.storage.kubernetes.io/is-default-class": "true"});
+            let class = json!({
+                "metadata": {"name": "csi", "annotations": default}, "driver": "csi.example", "deletionPolicy": "Retain",
+            });
+            call.answer(&json!({"items": [class]}));
+        }
+        "contents" => call.answer(&json!({"items": []})),
         "list" => call.answer(&json!({"kind": "VolumeSnapshotList", "items": call.snapshots()})),
         "get" => match call.snapshot() {
             Some(snapshot) => call.answer(&snapshot),
@@ -100,6 +116,10 @@ fn kind(args: &[String], script: &str) -> &'static str {
         _ if has("exec") && script.contains("MOUNTS") => "flush",
         _ if has("exec") => "second",
         _ if has("config") => "config",
+        _ if has("version") => "version",
+        _ if has("create") && has("-o") && has("json") && path.is_empty() => "review",
+        _ if path.ends_with("/volumesnapshotclasses") => "classes",
+        _ if path == "/apis/snapshot.storage.k8s.io" || path == "/apis/snapshot.storage.k8s.io/v1" => "kinds",
         // A change of many, whichever way.
         _ if has("label") || has("patch") && has("-f") => "label",
         _ if has("replace") => "replace",
@@ -440,6 +460,25 @@ impl Call {
         let new = self.file("new");
         fs::write(&new, snapshot.to_string()).unwrap();
         fs::rename(new, self.path(snapshot["metadata"]["name"].as_str().unwrap())).unwrap();
+    }
+
+    /// Grants what is asked for, but for what the scenario forbids by `RESOURCE VERB`.
+    fn review(&self, mut stdin: impl Read) {
+        let mut text = String::new();
+        stdin.read_to_string(&mut text).unwrap();
+        let list: Value = serde_json::from_str(&text).unwrap();
+        let forbidden = fs::read_to_string(self.dir.join("forbidden")).unwrap_or_default();
+        for mut review in list["items"].as_array().unwrap().iter().cloned() {
+            let attribute = |name: &str| review["spec"]["resourceAttributes"][name].as_str().unwrap_or_default();
+            let resource = match attribute("subresource") {
+                "" => attribute("resource").to_string(),
+                sub => format!("{}/{sub}", attribute("resource")),
+            };
+            let right = format!("{resource} {}", attribute("verb"));
+            review["status"] = json!({"allowed": !forbidden.lines().any(|line| line == right)});
+            say(&format!("{}\n", serde_json::to_string_pretty(&review).unwrap()));
+        }
+        self.end(0, "");
     }
 
     /// Creates the snapshot on stdin; `after` is an answer that hides that it was done.

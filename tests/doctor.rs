@@ -1,0 +1,181 @@
+//! `doctor` against the fake kubectl: how many processes it takes, that it changes nothing, and what it says of faults that a
+//! real cluster cannot be made to have.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+
+mod support;
+
+use serde_json::{Value, json};
+use support::{ALWAYS, FORBIDDEN, Fault, Outcome, REFUSED, Scenario};
+
+/// A sound cluster whose claim says its driver.
+fn doctor() -> Scenario {
+    let scenario = Scenario::new().args(&["doctor", "-o", "json"]).env("BAK_RETRY_TIMEOUT", "1s");
+    scenario.object("PersistentVolumeClaim", |claim| {
+        claim["metadata"]["annotations"] = json!({"volume.kubernetes.io/storage-provisioner": "csi.example"});
+    })
+}
+
+/// The lines with an outcome, as `CHECK: WHAT`.
+#[track_caller]
+fn lines(outcome: &Outcome, wanted: &str) -> Vec<String> {
+    let told: Value = serde_json::from_str(&outcome.stdout).unwrap_or_else(|error| panic!("{error}: {outcome}"));
+    let checks = told["checks"].as_array().unwrap().iter();
+    let failed = checks.clone().filter(|check| check["outcome"] == "failed");
+    assert_eq!(told["summary"]["failed"], json!(failed.clone().count()));
+    assert!(failed.clone().all(|check| !check["remedy"].as_str().unwrap().is_empty()), "no remedy: {outcome}");
+    let line = |check: &Value| format!("{}: {}", check["check"].as_str().unwrap(), check["what"].as_str().unwrap());
+    checks.filter(|check| check["outcome"] == wanted).map(line).collect()
+}
+
+/// It fails this check with these words, and no other.
+#[track_caller]
+fn fails(scenario: &Scenario, check: &str, words: &str) {
+    let outcome = scenario.run().exits(4).says(&["checks failed", "remedy="]);
+    let failed = lines(&outcome, "failed");
+    let [one] = &failed[..] else { panic!("{failed:?} of {outcome}") };
+    assert!(one.starts_with(&format!("{check}: ")) && one.contains(words), "{check} {words}: {one}");
+}
+
+const WHOLE: &str = "config version review observe kinds observe classes session contents";
+
+#[test]
+fn a_sound_namespace_passes_and_nothing_is_changed() {
+    let scenario = doctor();
+    let outcome = scenario.run().exits(0).calls(WHOLE).lost_nothing();
+    assert_eq!(lines(&outcome, "failed"), [""; 0]);
+    let skipped = lines(&outcome, "skipped");
+    let expected = ["schedule: no CronJob in shop", "last backup: there is none", "locks: none is wanted"];
+    assert_eq!(skipped.len(), expected.len(), "{skipped:?}");
+    for (line, words) in skipped.iter().zip(expected) {
+        assert!(line.starts_with(words), "{line}");
+    }
+    // People read the same.
+    let scenario = scenario.args(&["doctor"]);
+    let words = ["passed   class             csi, the default", "skipped  locks", " passed, 0 failed, 3 skipped\n"];
+    scenario.run().exits(0).prints(&words);
+}
+
+#[test]
+fn without_a_cluster_the_rest_is_skipped() {
+    let scenario = doctor().fault("version", 1..=1, Fault::Refuse(REFUSED));
+    let outcome = scenario.run().exits(4).calls("config version version");
+    assert!(lines(&outcome, "failed")[0].starts_with("API: "), "{outcome}");
+    assert!(lines(&outcome, "passed").iter().any(|line| line == "kubectl: v1.36.3"), "{outcome}");
+    let skipped = lines(&outcome, "skipped");
+    assert!(skipped.iter().any(|line| line == "pod: the API cannot be asked") && skipped.len() >= 12, "{skipped:?}");
+    // Nor without a context, nor without kubectl at all.
+    let nothing = doctor().config(json!({"current-context": "", "contexts": null}));
+    fails(&nothing, "kubectl", "no current context");
+    fails(&doctor().env("PATH", "/nonexistent"), "kubectl", "kubectl");
+    fails(&doctor().env("PATH", "/nonexistent").args_also(&["--context=a", "-n", "shop"]), "kubectl", "kubectl");
+}
+
+#[test]
+fn what_may_not_be_read_is_skipped_and_what_is_missing_fails() {
+    // What a Role for backups does not let one see.
+    let more = "namespaces get\nconfigmaps get\nevents create\ncronjobs list\njobs list\n\
+                volumesnapshotclasses list\nvolumesnapshotcontents list\n";
+    let scenario = doctor().file("forbidden", more);
+    let outcome = scenario.run().exits(0).calls("config version review kinds observe session");
+    let skipped = lines(&outcome, "skipped");
+    for line in [
+        "namespace: may not get namespaces",
+        "class: may not list volumesnapshotclasses",
+        "schedule: may not list cronjobs",
+        "stored data: may not list volumesnapshotcontents",
+        "restore tests: may not list jobs",
+    ] {
+        assert!(skipped.iter().any(|other| other == line), "{line}: {skipped:?}");
+    }
+    assert!(!outcome.argv("observe").contains("cronjobs"), "what may not be read is not asked for");
+
+    for (right, words, skips) in [
+        ("persistentvolumeclaims list", "may not list persistentvolumeclaims", "claim: may not list"),
+        ("pods list", "may not list pods", "pod: may not list pods"),
+        ("deployments list", "may not list deployments", "pod: may not list deployments.apps"),
+        ("pods/exec create", "may not create pods/exec", "container: may not create pods/exec"),
+        ("volumesnapshots list", "may not list volumesnapshots", "last backup: may not list"),
+        ("volumesnapshots patch", "may not patch volumesnapshots", ""),
+    ] {
+        let scenario = doctor().file("forbidden", right);
+        fails(&scenario, "rights", words);
+        let skipped = lines(&scenario.run(), "skipped");
+        assert!(skips.is_empty() || skipped.iter().any(|line| line.starts_with(skips)), "{right}: {skipped:?}");
+    }
+    // Where not even that may be asked, trying tells.
+    let scenario = doctor().fault("review", ALWAYS, Fault::Refuse(FORBIDDEN));
+    let outcome = scenario.run().exits(0).calls(WHOLE);
+    assert!(lines(&outcome, "skipped").iter().any(|line| line.starts_with("rights: may not ask")), "{outcome}");
+}
+
+#[test]
+fn a_cluster_without_snapshots_is_told() {
+    const NONE: &str = "Error from server (NotFound): the server could not find the requested resource";
+    let scenario = doctor().fault("kinds", ALWAYS, Fault::Refuse(NONE));
+    fails(&scenario, "snapshot API", "does not know VolumeSnapshots");
+    let outcome = scenario.run().exits(4);
+    assert!(!outcome.argv("observe").contains("volumesnapshots"), "{outcome}");
+    assert!(lines(&outcome, "skipped").iter().any(|line| line == "class: there is no snapshot API"), "{outcome}");
+    let scenario = doctor().fault("kinds", 1..=1, Fault::Refuse(NONE)).fault(
+        "kinds",
+        2..=2,
+        Fault::Print(r#"{"versions": [{"version": "v1beta1"}]}"#),
+    );
+    fails(&scenario, "snapshot API", "in v1beta1, not in v1");
+}
+
+#[test]
+fn wrong_settings_are_lines_and_words_of_the_command_line_are_not() {
+    let scenario = doctor().env("TZ", "Mars/Olympus");
+    fails(&scenario, "time zone", "Mars/Olympus");
+    assert_eq!(scenario.run().exits(4).count("session"), 1, "the rest is looked at");
+    // Of another command that reads the same settings.
+    fails(&doctor().env("RETAIN_LAST_DAILY", "-1"), "configuration", "RETAIN_LAST_DAILY");
+    let scenario = doctor().env("BAK_DB_POSTGRES_PORT", "0");
+    fails(&scenario, "configuration", "BAK_DB_POSTGRES_PORT");
+    let outcome = scenario.run().exits(4).calls("config version kinds");
+    let skipped = lines(&outcome, "skipped");
+    assert!(
+        skipped.iter().any(|line| line.starts_with("pod: correct this first: BAK_DB_POSTGRES_PORT")),
+        "{skipped:?}"
+    );
+    fails(&doctor().env("BAK_DB_POSTGRES", "false"), "configuration", "no database is chosen");
+    doctor().args(&["doctor", "-o", "xml"]).run().exits(2).calls("");
+}
+
+#[test]
+fn the_container_speaks_for_itself() {
+    fails(&doctor().without("sha256sum"), "tools", "sha256sum");
+    let refused = doctor()
+        .tool("psql", "echo 'FATAL: password hunter2 is wrong' >&2; exit 2")
+        .env("BAK_DB_POSTGRES_PASSWORD", "hunter2");
+    let outcome = refused.run().exits(4).lost_nothing();
+    let failed = lines(&outcome, "failed");
+    assert!(failed[0].contains("password **** is wrong") && failed.len() == 1, "{failed:?}");
+    assert!(!format!("{outcome}").contains("hunter2"), "{outcome}");
+    fails(&doctor().env("BAK_THRESHOLD_SPACE_USED_PERCENTAGE", "1"), "space", "the threshold is 1 %");
+    let cut = doctor().fault("session", ALWAYS, Fault::CutAfter("directory", 0));
+    fails(&cut, "container", "");
+}
+
+#[test]
+fn the_lock_directory_is_looked_at_and_not_written_to() {
+    let with = |name: &str| {
+        let scenario = doctor().env("BAK_FLOCK", "true").env("BAK_FLOCK_COUNT", "2");
+        let path = scenario.dir().join(name).display().to_string();
+        scenario.env("BAK_FLOCK_DIR", &path)
+    };
+    let scenario = with("locks");
+    let outcome = scenario.run().exits(0);
+    assert!(lines(&outcome, "passed").iter().any(|line| line.starts_with("locks: 2 in ")), "{outcome}");
+    assert_eq!(std::fs::read_dir(scenario.dir().join("locks")).unwrap().count(), 0);
+    fails(&with("nope"), "locks", "does not exist");
+    fails(&with("dump.text"), "locks", "is no directory");
+}
+
+#[test]
+fn a_signal_ends_it_at_once() {
+    let scenario = doctor().fault("session", ALWAYS, Fault::Hang);
+    let running = scenario.start().until("session.1");
+    running.signal("TERM").finish().exits(143).clean();
+}
