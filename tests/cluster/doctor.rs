@@ -171,7 +171,7 @@ fn each_planted_misconfiguration_is_found_and_none_on_a_sound_cluster() {
             let (_, checks, _) = patient.examine(&[DB], &[]);
             checks.iter().any(|check| check["outcome"] == "failed").then_some(())
         });
-        patient.finds(&rule, &[DB], &[], &["rights"], &format!("{resource}"));
+        patient.finds(&rule, &[DB], &[], &["rights"], resource);
     }
     patient.kubeconfig = None;
 

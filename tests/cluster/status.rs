@@ -13,8 +13,8 @@ fn status(tenant: &Tenant, args: &[&str], code: i32) -> Value {
 }
 
 fn find(told: &Value, pvc: &str) -> Value {
-    let all = told["claims"].as_array().unwrap().iter();
-    all.cloned().find(|claim| claim["pvc"] == pvc).unwrap_or_else(|| panic!("no {pvc}: {told}"))
+    let mut all = told["claims"].as_array().unwrap().iter();
+    all.find(|claim| claim["pvc"] == pvc).cloned().unwrap_or_else(|| panic!("no {pvc}: {told}"))
 }
 
 #[test]
