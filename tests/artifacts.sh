@@ -76,21 +76,7 @@ done
 files=charts/backup-ns/files
 promtool check rules --lint=all --lint-fatal $files/rules.yaml >/dev/null || fail "the alert rules are not sound"
 promtool test rules tests/rules.yaml >/dev/null || fail "an alert does not fire and clear as tests/rules.yaml says"
-metrics='
-backup_ns_scheduled
-backup_ns_claim_exists
-backup_ns_snapshots
-backup_ns_newest_ready
-backup_ns_last_success_timestamp_seconds
-backup_ns_last_success_age_seconds
-backup_ns_restore_size_bytes
-backup_ns_dump_bytes
-backup_ns_dump_duration_seconds
-backup_ns_last_verified_timestamp_seconds
-backup_ns_last_verified_age_seconds
-backup_ns_overdue_snapshots
-backup_ns_orphaned_contents
-backup_ns_status_timestamp_seconds'
+metrics=$(sed -n 's/.*text\.gauge("\([a-z_]*\)", .*/backup_ns_\1/p' src/core/metrics.rs)
 for file in $files/rules.yaml $files/dashboard.json tests/rules.yaml; do
 	for metric in $(grep -o 'backup_ns_[a-z_]*' "$file" | sort -u); do
 		echo "$metrics" | grep -qx "$metric" || fail "$file asks for $metric, which status does not print"
