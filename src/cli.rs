@@ -592,7 +592,7 @@ mod tests {
             ("backup-ns", Called::Itself),
             ("/usr/local/bin/backup-ns", Called::Itself),
             ("kubectl-backup_ns", Called::Plugin),
-            ("/root/.krew/bin/kubectl-backup_ns", Called::Plugin),
+            ("/opt/krew/bin/kubectl-backup_ns", Called::Plugin),
             ("bin/kubectl_complete-backup_ns", Called::ToComplete),
             ("kubectl-backup_ns/", Called::Plugin),
             ("kubectl-backup_ns.old", Called::Itself),
