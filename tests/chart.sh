@@ -13,6 +13,15 @@ fail() {
 	exit 1
 }
 
+# conforms FILE NAME: every Kubernetes would take these manifests.
+conforms() {
+	for version in $versions; do
+		kubeconform -strict -kubernetes-version "$version" \
+			-schema-location 'tests/schemas/{{ .NormalizedKubernetesVersion }}.json' "$1" ||
+			fail "Kubernetes $version would refuse $2"
+	done
+}
+
 versions=$(printf '%s\n' tests/schemas/v*.json | sed 's|.*/v||; s|\.json$||')
 cases=0
 for values in tests/chart/*.values.yaml; do
@@ -21,11 +30,7 @@ for values in tests/chart/*.values.yaml; do
 	helm template backup-ns "$chart" --namespace shop --values "$values" >"$work/rendered" || fail "$values is not rendered"
 	[ "${UPDATE-}" != 1 ] || cp "$work/rendered" "$golden"
 	diff -u "$golden" "$work/rendered" || fail "$values: not what $golden says; if it should be, UPDATE=1 tests/chart.sh"
-	for version in $versions; do
-		kubeconform -strict -kubernetes-version "$version" \
-			-schema-location 'tests/schemas/{{ .NormalizedKubernetesVersion }}.json' "$work/rendered" ||
-			fail "Kubernetes $version would refuse what $values makes"
-	done
+	conforms "$work/rendered" "what $values makes"
 	cases=$((cases + 1))
 done
 
@@ -54,11 +59,7 @@ refuses "'/roleBinding/roleRef'" --set config.dbSkip=true,roleBinding.roleRef.na
 files=$(charts/manifests.sh)
 for file in $files; do
 	! grep -iq helm "$file" || fail "$file speaks of Helm"
-	for version in $versions; do
-		kubeconform -strict -kubernetes-version "$version" \
-			-schema-location 'tests/schemas/{{ .NormalizedKubernetesVersion }}.json' "$file" ||
-			fail "Kubernetes $version would refuse $file"
-	done
+	conforms "$file" "$file"
 	cases=$((cases + 1))
 done
 echo "chart: $cases passed, 0 failed"
