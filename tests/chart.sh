@@ -27,10 +27,10 @@ cases=0
 for values in tests/chart/*.values.yaml; do
 	golden=${values%.values.yaml}.golden.yaml
 	helm lint --strict --quiet --values "$values" "$chart" || fail "helm lint refuses $values"
-	helm template backup-ns "$chart" --namespace shop --values "$values" >"$work/rendered" || fail "$values is not rendered"
-	[ "${UPDATE-}" != 1 ] || cp "$work/rendered" "$golden"
-	diff -u "$golden" "$work/rendered" || fail "$values: not what $golden says; if it should be, UPDATE=1 tests/chart.sh"
-	conforms "$work/rendered" "what $values makes"
+	helm template backup-ns "$chart" --namespace shop --values "$values" >"$work/rendered.yaml" || fail "$values is not rendered"
+	[ "${UPDATE-}" != 1 ] || cp "$work/rendered.yaml" "$golden"
+	diff -u "$golden" "$work/rendered.yaml" || fail "$values: not what $golden says; if it should be, UPDATE=1 tests/chart.sh"
+	conforms "$work/rendered.yaml" "what $values makes"
 	cases=$((cases + 1))
 done
 
@@ -38,7 +38,7 @@ done
 refuses() {
 	words=$1
 	shift
-	! helm template backup-ns "$chart" --namespace shop "$@" >"$work/rendered" 2>"$work/said" ||
+	! helm template backup-ns "$chart" --namespace shop "$@" >"$work/rendered.yaml" 2>"$work/said" ||
 		fail "the chart takes $*"
 	grep -qF -- "$words" "$work/said" || fail "for $* it says: $(cat "$work/said")"
 	cases=$((cases + 1))
