@@ -211,8 +211,8 @@ impl Kubectl {
         }
     }
 
-    /// Creates the object of a manifest, or replaces it, as the call says; what it is now. Where the first answer was lost, the second is that
-    /// it is there already, or in another version.
+    /// Creates the object of a manifest, or replaces it, as the call says; what it is now. Where the first answer was lost,
+    /// the second is that it is there already, or in another version.
     ///
     /// # Errors
     /// As [`Job::run`].

@@ -1,11 +1,11 @@
-//! Leases (coordination.k8s.io/v1) as the locks of a node: who may take which, whose turn it is, when one has expired, and what is
-//! written. Decides and composes; must not know the clock, nor how Leases are read and written.
+//! Leases (coordination.k8s.io/v1) as the locks of a node: who may take which, whose turn it is, when one has expired, and
+//! what is written. Decides and composes; must not know the clock, nor how Leases are read and written.
 //!
 //! A Lease for each lock says in `holderIdentity` who holds it. Who finds none free makes a further one, a ticket: its
 //! place in the queue. The first of the queue has the first free lock, the second the second, and a newcomer what is left.
 //! Tickets are numbered, each one higher than all that its owner saw; two that were drawn at once may have one number, and
-//! then the name decides, because nobody came first. Every change holds for the version that was judged, so that of two who want one lock
-//! one gets it.
+//! then the name decides, because nobody came first. Every change holds for the version that was judged, so that of two who
+//! want one lock one gets it.
 //!
 //! Clocks are not compared: a Lease has expired for those who watched it unchanged for as long as it says.
 
@@ -21,6 +21,10 @@ use crate::core::observed::Meta;
 
 /// How long a Lease lasts that does not say it, in seconds.
 const UNSAID: u32 = 60;
+
+/// For how long somebody may look away and still have watched, however short a Lease lasts: more than a pause between two
+/// looks.
+const LOOK_AWAY: Duration = Duration::from_secs(10);
 
 /// A Lease, as far as it is read.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -74,14 +78,24 @@ impl Lease {
 
 /// How long which version of each Lease has been watched.
 #[derive(Debug, Default)]
-pub struct Watched(BTreeMap<String, (String, Duration)>);
+pub struct Watched {
+    /// Version and since when, by name.
+    seen: BTreeMap<String, (String, Duration)>,
+    /// When the last look was answered.
+    answered: Duration,
+}
 
 impl Watched {
-    /// Notes what a list holds that was asked for at one time and answered at another, of any clock that never jumps; the names
-    /// of those that have expired. What was unchanged from one answer to the question of a later one was so for at least as long.
+    /// Notes what a list holds that was asked for at one time and answered at another, of any clock that never jumps; the
+    /// names of those that have expired. What was unchanged from one answer to the question of a later one was so for at
+    /// least as long.
+    ///
+    /// Who did not look for long begins anew: while the API was away nobody could renew anything either.
     pub fn see(&mut self, leases: &[Lease], asked: Duration, answered: Duration) -> BTreeSet<String> {
-        let since = |lease: &Lease| match self.0.get(lease.name()) {
-            Some((version, since)) if *version == lease.metadata.resource_version => *since,
+        let gap = answered.saturating_sub(self.answered);
+        let looked_on = |lease: &Lease| gap <= LOOK_AWAY.max(lease.lasts() / 2);
+        let since = |lease: &Lease| match self.seen.get(lease.name()) {
+            Some((version, since)) if *version == lease.metadata.resource_version && looked_on(lease) => *since,
             _ => answered,
         };
         let now: Vec<_> = leases.iter().map(|lease| (lease, since(lease))).collect();
@@ -90,7 +104,7 @@ impl Watched {
         let entry = |(lease, since): (&Lease, Duration)| {
             (lease.name().to_string(), (lease.metadata.resource_version.clone(), since))
         };
-        self.0 = now.into_iter().map(entry).collect();
+        *self = Watched { seen: now.into_iter().map(entry).collect(), answered };
         expired
     }
 }
@@ -399,22 +413,28 @@ mod tests {
     fn a_lease_expires_for_those_who_watched_it_for_its_time() {
         let at = Duration::from_secs;
         let mut watched = Watched::default();
+        let mut see = |lease: &Lease, asked, answered| {
+            let expired = watched.see(std::slice::from_ref(lease), at(asked), at(answered));
+            assert!(expired.is_empty() || expired == these(&["backup-ns-n1-1"]));
+            !expired.is_empty()
+        };
         let lease = held(1, "a");
-        let name = these(&["backup-ns-n1-1"]);
-        // From the answer to the question, and no longer.
-        assert_eq!(watched.see(std::slice::from_ref(&lease), at(0), at(5)), none());
-        assert_eq!(watched.see(std::slice::from_ref(&lease), at(64), at(70)), none());
-        assert_eq!(watched.see(std::slice::from_ref(&lease), at(65), at(70)), name);
+        // From the answer to the question, and no sooner.
+        assert!(!see(&lease, 0, 5) && !see(&lease, 30, 31) && !see(&lease, 60, 61) && !see(&lease, 64, 70));
+        assert!(see(&lease, 65, 70));
         let renewed = stored(contender(1, "a").renewed(&lease, now()), 2);
-        assert_eq!(watched.see(std::slice::from_ref(&renewed), at(66), at(67)), none());
-        assert_eq!(watched.see(std::slice::from_ref(&renewed), at(126), at(126)), none());
-        assert_eq!(watched.see(std::slice::from_ref(&renewed), at(127), at(127)), name);
-        // One that was away in between begins anew, and each lasts as long as it says.
-        assert_eq!(watched.see(&[], at(128), at(128)), none());
-        let mut short = renewed;
-        short.spec.lease_duration_seconds = Some(3);
-        assert_eq!(watched.see(std::slice::from_ref(&short), at(129), at(129)), none());
-        assert_eq!(watched.see(std::slice::from_ref(&short), at(132), at(132)), name);
+        assert!(!see(&renewed, 75, 80) && !see(&renewed, 109, 110) && !see(&renewed, 139, 139));
+        assert!(see(&renewed, 140, 140));
+        // Each lasts as long as it says.
+        let mut short = held(1, "b");
+        short.spec.lease_duration_seconds = Some(4);
+        short.metadata.resource_version = "3".into();
+        assert!(!see(&short, 150, 150) && !see(&short, 152, 152) && see(&short, 154, 154));
+        // Whoever did not look meanwhile saw nothing, and one that was away begins anew.
+        assert!(!see(&lease, 200, 200) && !see(&lease, 229, 230) && !see(&lease, 231, 261) && !see(&lease, 290, 291));
+        assert!(see(&lease, 321, 321));
+        assert_eq!(watched.see(&[], at(322), at(322)), none());
+        assert_eq!(watched.see(std::slice::from_ref(&lease), at(323), at(323)), none());
     }
 
     #[test]
@@ -471,8 +491,8 @@ mod tests {
             prop_assert!(labels::check_value(label).is_ok(), "{label}");
         }
 
-        /// However many of whatever the queue is made of: of those who look at the same Leases none wants what another wants,
-        /// and while one is free one goes.
+        /// Whatever the queue is made of: of those who look at the same Leases none wants what another wants, and while one
+        /// is free one goes.
         #[test]
         fn of_those_who_look_at_the_same_no_two_want_one(
             count in 1u32..5, taken in proptest::collection::vec(any::<bool>(), 4), turns in proptest::collection::vec(0u64..4, 1..8)

@@ -1,8 +1,8 @@
-//! The node's locks as Leases in the cluster, for pods that must not mount a directory of their node. Reads, writes and renews them; which one
-//! is free and whose turn it is, the core decides. Must not know why somebody wants a lock.
+//! The node's locks as Leases in the cluster, for pods that must not mount a directory of their node. Reads, writes and
+//! renews them; which one is free and whose turn it is, the core decides. Must not know why somebody wants a lock.
 //!
-//! A Lease that is held is renewed on a thread of its own. It limits load and guards no data: whoever loses one to another, because
-//! the API was away for too long, says so and goes on.
+//! A Lease that is held is renewed on a thread of its own. It limits load and guards no data: whoever loses one to another,
+//! because the API was away for too long, says so and goes on.
 
 use std::collections::BTreeSet;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -122,8 +122,8 @@ impl Api {
         self.kubectl.json::<List<Lease>>(&call).map(|list| list.items)
     }
 
-    /// Creates a Lease, or replaces it in the version that its manifest says; none if somebody else did meanwhile, or this very call, whose
-    /// first answer was lost.
+    /// Creates a Lease, or replaces it in the version that its manifest says; none if somebody else did meanwhile, or this
+    /// very call, whose first answer was lost.
     fn write(&self, manifest: &Value) -> Result<Option<Lease>, ProcessError> {
         let (meta, target) = (&manifest["metadata"], &self.kubectl.target);
         let call = match meta["resourceVersion"].is_null() {

@@ -1,5 +1,5 @@
-//! The locks of a node, of one kind or the other: lock files, or Leases where a pod must not mount a directory of its node. Must not
-//! know why somebody wants a lock.
+//! The locks of a node, of one kind or the other: lock files, or Leases where a pod must not mount a directory of its node.
+//! Must not know why somebody wants a lock.
 
 use std::time::Duration;
 
