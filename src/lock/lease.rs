@@ -299,12 +299,16 @@ impl Turn<'_> {
         self.api.write(&manifest).map_err(fail).map(drop)
     }
 
-    /// Takes its ticket away: it has a lock.
+    /// Takes its ticket away, and those of whoever is gone: it has a lock.
     fn step_out(&self) {
-        let Some(ticket) = self.api.me.ticket(&self.leases) else { return };
-        if let Err(error) = self.api.delete(ticket) {
-            let fail = self.api.fail(&error);
-            tracing::warn!(remedy = fail.remedy, "a place in the queue was left behind, until it expires: {fail}");
+        for ticket in self.locks.slots.tickets(&self.leases) {
+            if !self.api.me.has(ticket) && !self.expired.contains(&ticket.metadata.name) {
+                continue;
+            }
+            if let Err(error) = self.api.delete(ticket) {
+                let fail = self.api.fail(&error);
+                tracing::warn!(remedy = fail.remedy, "a place in the queue was left behind, until it expires: {fail}");
+            }
         }
     }
 
