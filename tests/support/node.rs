@@ -107,7 +107,9 @@ impl Node {
     /// The calls about Leases of one process, in order.
     pub fn calls(&self, pid: u32) -> Vec<String> {
         let log = fs::read_to_string(self.path("calls.jsonl")).unwrap_or_default();
-        let calls = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        // A line that is being written is none yet.
+        let lines = log.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        let calls = lines.map(|line| serde_json::from_str::<Value>(line).unwrap());
         calls.filter(|call| call["parent"] == pid).map(|call| call["kind"].as_str().unwrap().to_string()).collect()
     }
 
