@@ -103,6 +103,10 @@ impl Schedule {
         let env = list(&self.container, "/env");
         if let Some(entry) = env.iter().rev().find(|entry| text(entry, "/name") == variable) {
             return match text(entry, "/valueFrom/configMapKeyRef/name") {
+                // What a pod is told of itself.
+                "" if text(entry, "/valueFrom/fieldRef/fieldPath") == "metadata.namespace" => {
+                    Ok(Some(self.namespace.clone()))
+                }
                 "" if entry["valueFrom"].is_object() => Err(format!("{variable} comes from a place that is not read")),
                 "" => known(text(entry, "/value")),
                 name => {
@@ -184,6 +188,10 @@ mod tests {
             (json!({"env": own("logs"), "args": ["create", "--pvc-name=flag"]}), &[("shop", "flag")]),
             (json!({"command": ["sh", "-c", "exec backup-ns create --pvc-name 'x' -n bank"]}), &[("bank", "x")]),
             (json!({"env": [{"name": "BAK_NAMESPACE", "value": "bank"}]}), &[("bank", "data")]),
+            (
+                json!({"env": [{"name": "BAK_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}}]}),
+                &[("shop", "data")],
+            ),
         ] {
             let claims: Vec<_> = claims.iter().map(|(ns, name)| (ns.to_string(), name.to_string())).collect();
             assert_eq!(schedule(container.clone()).claims(Some(&maps)), Ok(claims), "{container}");
