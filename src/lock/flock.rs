@@ -91,13 +91,8 @@ impl Locks {
             // Where others may write, a link could lead elsewhere.
             let not_followed = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
             let mut options = OpenOptions::new();
-            options.read(true).write(true).truncate(false).custom_flags(not_followed);
-            // An existing file is opened without O_CREAT, which the kernel refuses for a stranger's file in a directory
-            // that everyone may write to (fs.protected_regular, <https://docs.kernel.org/admin-guide/sysctl/fs.html>).
-            let opened = options.open(&path).or_else(|error| match error.kind() {
-                io::ErrorKind::NotFound => options.create_new(true).mode(0o666).open(&path),
-                _ => Err(error),
-            });
+            options.read(true).write(true).truncate(false).mode(0o666).custom_flags(not_followed);
+            let opened = open_or_make(&mut options, &path);
             opened.and_then(|file| permit(&file, 0o666)).map_err(|error| failed(&path, error))?;
         }
         Ok(())
@@ -212,6 +207,16 @@ fn unusable(path: &Path, error: &io::Error) -> Fail {
         .remedy("let the user that runs backup-ns read it (and create it, where it does not exist)")
 }
 
+/// Opens a file, or makes it where it is missing, whoever else makes it meanwhile. One that is there is opened without O_CREAT,
+/// which the kernel refuses for a stranger's file in a directory that everyone may write to (fs.protected_regular,
+/// <https://docs.kernel.org/admin-guide/sysctl/fs.html>).
+fn open_or_make(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    options.open(path).or_else(|error| match error.kind() {
+        io::ErrorKind::NotFound => options.create(true).open(path),
+        _ => Err(error),
+    })
+}
+
 /// Opens a lock file, making it where it is missing, or a directory; reading is enough for a lock on another user's.
 fn open(path: &Path) -> io::Result<File> {
     if path.is_dir() {
@@ -220,12 +225,7 @@ fn open(path: &Path) -> io::Result<File> {
     // Everyone on the node may lock them, whoever came first: the mode is what the umask leaves of this.
     let mut options = OpenOptions::new();
     options.read(true).write(true).truncate(false).mode(0o666);
-    // First without O_CREAT, as in `prepare`.
-    let opened = options.open(path).or_else(|error| match error.kind() {
-        io::ErrorKind::NotFound => options.create(true).open(path),
-        _ => Err(error),
-    });
-    match opened {
+    match open_or_make(&mut options, path) {
         Err(error)
             if error.kind() == io::ErrorKind::PermissionDenied || error.kind() == io::ErrorKind::ReadOnlyFilesystem =>
         {
