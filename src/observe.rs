@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 
 use crate::config::{Create, Database};
 use crate::core::claim::ClaimTemplate;
+use crate::core::event::About;
 use crate::core::labels;
 use crate::core::observed::{List, Pvc, Readiness, Snapshot};
 use crate::core::pod::{self, Chosen, ExecKind, ExecResource, NoPod};
@@ -20,6 +21,8 @@ use crate::kubectl::{self, Kubectl};
 pub struct Observed {
     /// What the claims are like, in their order.
     pub claims: Vec<ClaimTemplate>,
+    /// The claims, for Events about them.
+    pub about: Vec<About>,
     /// The pod and container of each database, in their order.
     pub chosen: Vec<Chosen>,
     /// The pods that mount a claim which holds no dump, one entry for each such claim.
@@ -82,8 +85,11 @@ pub fn choose(scene: &Scene, namespace: &str, database: &Database, holder: &str)
 pub fn observe(kubectl: &Kubectl, config: &Create, own_pod: Option<&str>) -> Result<(Observed, String), Fail> {
     let scene = read(kubectl, &config.databases, true)?;
     let namespace = &kubectl.target.namespace;
-    let templates = config.pvcs.iter().map(|pvc| find_claim(namespace, pvc, &scene.claims).map(ClaimTemplate::of));
-    let templates: Vec<ClaimTemplate> = templates.collect::<Result<_, _>>()?;
+    let found = config.pvcs.iter().map(|pvc| find_claim(namespace, pvc, &scene.claims));
+    let found: Vec<&Pvc> = found.collect::<Result<_, _>>()?;
+    let templates: Vec<ClaimTemplate> = found.iter().map(|claim| ClaimTemplate::of(claim)).collect();
+    let about = |claim: &&Pvc| About { name: claim.metadata.name.clone(), uid: claim.metadata.uid.clone() };
+    let about = found.iter().map(about).collect();
     let holder = config.pvcs.first().map(String::as_str).unwrap_or_default();
     let choose = |database: &Database| choose(&scene, namespace, database, holder);
     let chosen: Vec<Chosen> = config.databases.iter().map(choose).collect::<Result<_, _>>()?;
@@ -103,7 +109,7 @@ pub fn observe(kubectl: &Kubectl, config: &Create, own_pod: Option<&str>) -> Res
     let by = Vec::from_iter(names).join(", ");
     let by = if by.is_empty() { "no running pod mounts it".into() } else { format!("mounted by {by}") };
     let what = format!("PVC {} in {namespace}, {by}", config.pvcs.join(", "));
-    Ok((Observed { claims: templates, chosen, mounters, run_id, earlier }, what))
+    Ok((Observed { claims: templates, about, chosen, mounters, run_id, earlier }, what))
 }
 
 /// The claim of this name, which must be bound.

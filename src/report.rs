@@ -26,18 +26,24 @@ pub enum LogFormat {
 /// The live line, where there is one; log lines go above it.
 static LIVE: Mutex<Option<ProgressBar>> = Mutex::new(None);
 
+/// What every JSON line begins with: members and their commas.
+static MARKS: Mutex<String> = Mutex::new(String::new());
+
 /// Where log lines go: to stderr, around the live line.
 struct Stderr;
 
 impl Write for Stderr {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let live = LIVE.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let marks = MARKS.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (length, marked) = (line.len(), [b"{", marks.as_bytes(), line.get(1..).unwrap_or_default()].concat());
+        let line = if marks.is_empty() || line.first() != Some(&b'{') { line } else { &marked };
         // A log that nobody can read any more is no reason to fail a backup.
         let _ = match live {
             Some(bar) => bar.suspend(|| stderr().write_all(line)),
             None => stderr().write_all(line),
         };
-        Ok(line.len())
+        Ok(length)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -100,6 +106,15 @@ impl Reporter {
             log.with_ansi(false).init();
         }
         Reporter { live, json: format == LogFormat::Json }
+    }
+
+    /// From now on every JSON line says so, whichever thread it is from. What was marked already stays as it is.
+    pub fn mark(&self, key: &str, value: &str) {
+        let mut marks = MARKS.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = format!("{}:", serde_json::json!(key));
+        if self.json && !marks.contains(&key) {
+            marks.push_str(&format!("{key}{},", serde_json::json!(value)));
+        }
     }
 
     /// Does one step: says that it began, what came of it in a line, and how long it took.

@@ -330,6 +330,7 @@ pub const CREATE: &[Setting] = &[
         "0s",
         "how long to wait for another backup of the same dump file",
     ),
+    setting("BAK_EVENTS", "events", BOOL, "true", "leave an Event on the PVC when the backup is done or failed"),
     setting("BAK_FLOCK", "flock", BOOL, "false", "take one of this node's locks first"),
     setting(
         "BAK_FLOCK_COUNT",

@@ -74,7 +74,7 @@ fn a_flag_wins_over_the_environment() {
         .env("BAK_LABEL_VS_TYPE", "cronjob")
         .args_also(&["--dry-run=no", "-n", "right", "--vs-rand=bright", "--context=staging", "--kubeconfig=/k"]);
     let outcome = scenario.run().exits(0);
-    assert_eq!(outcome.kinds(), ["observe", "session", "second", "create", "watch"], "{outcome}");
+    assert_eq!(outcome.kinds(), ["observe", "session", "second", "create", "watch", "event"], "{outcome}");
     for kind in outcome.kinds() {
         let argv = outcome.argv(kind);
         assert!(argv.starts_with("--kubeconfig=/k --context=staging "), "{argv}");

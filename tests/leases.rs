@@ -369,7 +369,7 @@ fn a_backup_takes_its_lock_first_and_lets_go_last() {
     let done = scenario.run().exits(0).says(&["Lease backup-ns-n1-1 in backup-ns-locks after"]);
     let kinds = done.kinds().join(" ");
     assert!(kinds.starts_with("config listLease createLease observe "), "{kinds}");
-    assert!(kinds.ends_with(" replaceLease") && done.count("config") == 1, "{kinds}");
+    assert!(kinds.ends_with(" watch replaceLease event") && done.count("config") == 1, "{kinds}");
     done.clean().holds_new().snapshots(1);
 }
 

@@ -5,7 +5,7 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::{ALWAYS, Event, FORBIDDEN, Fault, ONCE, Outcome, Scenario, each};
+use support::{ALWAYS, Event, FORBIDDEN, Fault, ONCE, Outcome, REFUSED, Scenario, each};
 
 const MYSQL_TEXT: &str =
     "CREATE TABLE t (a int);\n/*!40111 SET SQL_NOTES=@OLD_SQL_NOTES */;\n\n-- Dump completed on 2026-01-02  3:04:05\n";
@@ -64,7 +64,12 @@ fn hook_log(_: &Outcome<'_>, scenario: &Scenario) -> String {
 #[test]
 fn both_databases_are_proven_before_one_snapshot() {
     let scenario = with_mysql(Scenario::new());
-    scenario.run().exits(0).calls("config observe session session second second create watch").clean().holds_new();
+    scenario
+        .run()
+        .exits(0)
+        .calls("config observe session session second second create watch event")
+        .clean()
+        .holds_new();
     let snapshot = &scenario.snapshots()[0];
     let proof = |engine: &str| -> Value { serde_json::from_str(&annotation(snapshot, engine).unwrap()).unwrap() };
     assert_eq!(proof("dump-mysql")["database"], "shop");
@@ -95,26 +100,32 @@ fn one_database_that_fails_fails_the_backup() {
 #[test]
 fn tables_that_are_not_held_still_are_named() {
     let scenario = with_mysql(Scenario::new().env("BAK_DB_POSTGRES", "false"));
-    scenario.run().exits(0).calls("config observe session second create watch").says(&["held still: odd"]).clean();
+    scenario
+        .run()
+        .exits(0)
+        .calls("config observe session second create watch event")
+        .says(&["held still: odd"])
+        .clean();
 }
 
 #[test]
 fn without_a_dump_the_volume_is_flushed() {
     let scenario = skipping();
-    scenario.run().exits(0).calls("config observe flush create watch").clean().keeps_old().snapshots(1);
+    scenario.run().exits(0).calls("config observe flush create watch event").clean().keeps_old().snapshots(1);
     assert!(annotation(&scenario.snapshots()[0], "dump-postgres").is_none());
     // What cannot be flushed is told, and no reason to go without.
     let scenario = skipping().fault("flush", ALWAYS, Fault::Refuse(FORBIDDEN));
     scenario.run().exits(0).says(&["could not flush"]).snapshots(1);
     // Nobody mounts it.
     let scenario = skipping().object("Pod", |pod| pod["status"]["phase"] = json!("Pending"));
-    scenario.run().exits(0).calls("config observe create watch").snapshots(1);
+    scenario.run().exits(0).calls("config observe create watch event").snapshots(1);
 }
 
 #[test]
 fn hooks_run_before_the_dump_and_once_the_snapshot_is_cut() {
     let scenario = hooked(Scenario::new());
-    let outcome = scenario.run().exits(0).calls("config observe session hook second create watch").clean().holds_new();
+    let outcome =
+        scenario.run().exits(0).calls("config observe session hook second create watch event").clean().holds_new();
     assert_eq!(hook_log(&outcome, &scenario), "before after");
     let said = format!("{}{}", outcome.stdout, outcome.stderr);
     assert!(!said.contains("echo before") && !outcome.argv("hook").contains("echo"), "{outcome}");
@@ -233,4 +244,95 @@ fn all_of_it_ends_when_its_time_is_up() {
 fn a_dump_that_takes_too_long_is_ended_where_it_runs() {
     let scenario = Scenario::new().held().arg("--dump-timeout=2s");
     scenario.run().exits(6).says(&["took longer than 2 s", "BAK_DUMP_TIMEOUT"]).clean().keeps_old().snapshots(0);
+}
+
+/// The Event that a run left, if it left one.
+fn event(outcome: &Outcome) -> Option<Value> {
+    let list: Value = (outcome.count("event") > 0).then(|| serde_json::from_str(&outcome.stdin("event")).unwrap())?;
+    assert_eq!((outcome.count("event"), list["items"].as_array().unwrap().len()), (1, 1), "{outcome}");
+    Some(list["items"][0].clone())
+}
+
+#[test]
+fn an_event_on_the_claim_tells_how_it_came_out() {
+    let with_uid = || Scenario::new().object("PersistentVolumeClaim", |claim| claim["metadata"]["uid"] = json!("u-1"));
+    let scenario = with_uid();
+    let outcome = scenario.run().exits(0);
+    let told = event(&outcome).unwrap();
+    assert_eq!((&told["type"], &told["reason"]), (&json!("Normal"), &json!("BackupReady")));
+    let name = scenario.snapshots()[0]["metadata"]["name"].as_str().unwrap().to_string();
+    assert!(told["message"].as_str().unwrap().starts_with(&format!("VolumeSnapshot {name} is ready")), "{told}");
+    let object = &told["involvedObject"];
+    assert_eq!(
+        [&object["name"], &object["namespace"], &object["uid"]],
+        [&json!("data"), &json!("shop"), &json!("u-1")]
+    );
+    assert_eq!(told["reportingComponent"], "backup-ns.sh");
+    let scenario = with_uid().arg("--vs-wait-until-ready=false").watches(&[&[Event::Cut]]);
+    assert_eq!(event(&scenario.run().exits(0)).unwrap()["reason"], "BackupCut");
+
+    // One that failed says why, and nothing that is secret.
+    let scenario =
+        with_uid().env("BAK_DB_POSTGRES_PASSWORD", "hunter2").file("dump.stderr", "FATAL: hunter2 is wrong\n");
+    let told = event(&scenario.run().exits(6)).unwrap();
+    assert_eq!((&told["type"], &told["reason"]), (&json!("Warning"), &json!("BackupFailed")));
+    let message = told["message"].as_str().unwrap();
+    assert!(message.contains("**** is wrong") && message.contains("; remedy: "), "{message}");
+    assert!(!told.to_string().contains("hunter2"), "{told}");
+    // Before anything of the claim was read, it is looked for.
+    let full = ["--flock", "--flock-count=1", "--flock-dir=locks", "--flock-timeout-sec=0"];
+    let scenario = with_uid().held().args_also(&full);
+    let first = scenario.start().until("dumping");
+    let late = scenario.run().exits(5).calls("config observe event");
+    assert_eq!(event(&late).unwrap()["involvedObject"]["uid"], "u-1");
+    first.go_on().finish().exits(0);
+    // A signal is a reason, too.
+    let scenario = with_uid().held();
+    let told = event(&scenario.start().until("dumping").signal("TERM").finish().exits(143)).unwrap();
+    assert!(told["message"].as_str().unwrap().contains("signal 15"), "{told}");
+}
+
+#[test]
+fn an_event_that_cannot_be_left_changes_nothing() {
+    for (fault, said) in
+        [(Fault::Refuse(FORBIDDEN), ""), (Fault::Refuse(REFUSED), "no Event was left"), (Fault::Print(""), "no Event")]
+    {
+        let scenario = Scenario::new().fault("event", ALWAYS, fault);
+        let outcome = scenario.run().exits(0).says(&[said]).clean().holds_new();
+        assert_eq!(outcome.count("event"), 1, "it is tried once: {outcome}");
+        // Whoever may not is not told each night.
+        assert!(!said.is_empty() || !outcome.stderr.contains("Event"), "{outcome}");
+        let scenario = Scenario::new().fault("event", ALWAYS, fault).without("gzip");
+        scenario.run().exits(4);
+    }
+    for args in [&["--events=false"][..], &["--dry-run"]] {
+        let outcome = Scenario::new().args_also(args);
+        assert_eq!(outcome.run().exits(0).count("event"), 0, "{args:?}");
+    }
+    // Who has no cluster has nowhere to leave one.
+    Scenario::new().config(json!({"current-context": "", "contexts": null})).run().exits(4).calls("config");
+}
+
+#[test]
+fn every_json_line_says_of_which_run_it_is() {
+    let lines = |outcome: &Outcome| -> Vec<Value> {
+        let line = |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        outcome.stderr.lines().map(line).collect()
+    };
+    for (args, code) in [(&[][..], 0), (&["--db-postgres-exec-container=nope"], 4)] {
+        let scenario = Scenario::new().arg("--log-format=json").args_also(args);
+        let outcome = scenario.run().exits(code);
+        let lines = lines(&outcome);
+        assert!(
+            lines.len() > 1
+                && lines.iter().all(|line| line["run"] == lines[0]["run"] && line["try"] == lines[0]["try"]),
+            "{outcome}"
+        );
+        if code == 0 {
+            assert_eq!(lines[0]["run"], scenario.snapshots()[0]["metadata"]["labels"]["backup-ns.sh/run"]);
+        }
+    }
+    let scenario = Scenario::new().args_also(&["--log-format=json", "--run-id=tonight"]);
+    let outcome = scenario.run().exits(0);
+    assert!(lines(&outcome).iter().all(|line| line["run"] == "tonight" && line["try"] != "tonight"), "{outcome}");
 }

@@ -13,8 +13,9 @@ use crate::config::{Create, DbValue, Global};
 use crate::container;
 use crate::core::engine::Engine;
 use crate::core::escape::{self, Secrets};
+use crate::core::event::{self, About, News};
 use crate::core::manifest::Retain;
-use crate::core::observed::{Readiness, Snapshot};
+use crate::core::observed::{List, Pvc, Readiness, Snapshot};
 use crate::core::plan::{self, Step};
 use crate::core::pod::Chosen;
 use crate::core::proof::Proof;
@@ -22,12 +23,15 @@ use crate::cut::Cut;
 use crate::dump::{Dump, Made, Rules};
 use crate::exit::{Exit, Fail};
 use crate::hooks::Hooks;
-use crate::kubectl::{self, Kubectl};
+use crate::kubectl::{self, Kubectl, Refusal};
 use crate::observe::{Observed, observe};
-use crate::process::Ending;
+use crate::process::{self, Ending};
 use crate::report::{self, Reporter};
 use crate::session::Session;
 use crate::watch::Watch;
+
+/// How long the request for an Event may take.
+const EVENT_TIME: Duration = Duration::from_secs(5);
 
 /// How long the flush of a volume may take.
 const FLUSH_TIME: Duration = Duration::from_secs(300);
@@ -37,18 +41,36 @@ const FLUSH_TIME: Duration = Duration::from_secs(300);
 /// # Errors
 /// As the exit codes say; whatever happens, the last good dump stays until a proven one replaces it.
 pub fn run(global: &Global, config: &Create, reporter: &Reporter) -> Result<(), Fail> {
+    // Marks every line that comes back from a container, and tells this try from any other.
+    let nonce = format!("{:032x}", fastrand::u128(..));
+    reporter.mark("try", &nonce);
+    if let Some(run) = config.run_id.as_ref().or(global.own_pod.is_none().then_some(&nonce)) {
+        reporter.mark("run", run);
+    }
+    let mut notice = Notice::new(global, config, &nonce);
+    let outcome = make(global, config, reporter, &mut notice);
+    if config.events && !global.dry_run {
+        notice.leave(&outcome, now());
+    }
+    outcome.map(|_| ())
+}
+
+/// Makes it; what was made, in a line.
+fn make(global: &Global, config: &Create, reporter: &Reporter, notice: &mut Notice<'_>) -> Result<Good, Fail> {
     let began = Instant::now();
     let secrets = Secrets::new(config.databases.iter().filter_map(|database| match &database.password {
         DbValue::Literal(text) => Some(text.clone()),
         DbValue::Variable(_) => None,
     }));
-    let mut connected = None;
-    let mut connect = || match &connected {
+    let mut connect = || match &notice.kubectl {
         Some(kubectl) => Ok(Kubectl::clone(kubectl)),
-        None => {
-            let kubectl = Kubectl::connect(&global.asked, secrets.clone(), global.retry_timeout)?;
-            Ok(connected.insert(kubectl).clone())
-        }
+        None => match Kubectl::connect(&global.asked, secrets.clone(), global.retry_timeout) {
+            Ok(kubectl) => Ok(notice.kubectl.insert(kubectl).clone()),
+            Err(fail) => {
+                notice.hopeless = true;
+                Err(fail)
+            }
+        },
     };
     let _lock = match &config.locks {
         Some(locks) if !global.dry_run => Some(reporter.step("lock", |_| {
@@ -62,24 +84,26 @@ pub fn run(global: &Global, config: &Create, reporter: &Reporter) -> Result<(), 
     let now = now();
     let names = names(config, global, now)?;
     let kubectl = connect()?;
-    // Marks every line that comes back from a container.
-    let nonce = format!("{:032x}", fastrand::u128(..));
+    let nonce = notice.nonce;
     let observed = reporter.step("observe", |_| observe(&kubectl, config, global.own_pod.as_deref()))?;
+    notice.claims = observed.about.clone();
     let rules = Rules {
         pvc: config.pvcs.first().map(String::as_str).unwrap_or_default(),
         threshold_percent: config.threshold_percent,
         busy_timeout: config.busy_timeout,
         dump_timeout: config.dump_timeout,
         holder: &global.holder,
-        nonce: &nonce,
+        nonce,
     };
-    let run = observed.run_id.clone().unwrap_or_else(|| nonce.clone());
+    let run = observed.run_id.clone().unwrap_or_else(|| nonce.into());
+    reporter.mark("run", &run);
     let cut = Cut { kubectl: &kubectl, config, now, zone: global.zone, run, names, claims: &observed.claims };
-    let run = Run { global, config, reporter, kubectl: &kubectl, cut, nonce: &nonce, began };
+    let run = Run { global, config, reporter, kubectl: &kubectl, cut, nonce, began };
     let prepare = |(database, chosen): (_, &Chosen)| Dump::prepare(&kubectl, reporter, database, chosen.clone(), rules);
     let dumps: Vec<Dump<'_>> = config.databases.iter().zip(&observed.chosen).map(prepare).collect::<Result<_, _>>()?;
     if global.dry_run {
-        return run.show_plan(&dumps, &observed.mounters);
+        run.show_plan(&dumps, &observed.mounters)?;
+        return Ok(Good::default());
     }
     if let Some(earlier) = run.adopt(observed.earlier.clone(), &dumps)? {
         return run.await_ready(earlier.watches, &earlier.dumps, Duration::ZERO);
@@ -124,14 +148,14 @@ struct Earlier<'a> {
 
 impl<'a> Run<'a> {
     /// From the dumps to the ready snapshots.
-    fn back_up(&self, dumps: Vec<Dump<'_>>, observed: &Observed) -> Result<(), Fail> {
+    fn back_up(&self, dumps: Vec<Dump<'_>>, observed: &Observed) -> Result<Good, Fail> {
         let hooked_in = observed.chosen.first().or(observed.mounters.first());
         let mut hooks = Hooks::before(self.kubectl, hooked_in, &self.config.hooks, self.nonce)?;
         // However it ends, the dumps have ended before the hook after runs.
         self.between(dumps, observed, &mut hooks)
     }
 
-    fn between(&self, mut dumps: Vec<Dump<'_>>, observed: &Observed, hooks: &mut Hooks<'_>) -> Result<(), Fail> {
+    fn between(&self, mut dumps: Vec<Dump<'_>>, observed: &Observed, hooks: &mut Hooks<'_>) -> Result<Good, Fail> {
         let made: Vec<Made> = dumps.iter_mut().map(Dump::make).collect::<Result<_, _>>()?;
         let prove = |(dump, made): (&Dump<'_>, &Made)| Ok((dump.database.engine, dump.look_again(made)?));
         let proofs: Vec<(Engine, Proof)> = dumps.iter().zip(&made).map(prove).collect::<Result<_, Fail>>()?;
@@ -149,8 +173,8 @@ impl<'a> Run<'a> {
             let holder: Vec<Snapshot> = watches.iter().take(1).map(|watch| watch.snapshot.clone()).collect();
             self.cut.distrust(&holder, fail)
         })?;
-        self.await_ready(watches, &proofs, made.iter().map(|made| made.took).sum())?;
-        hooked.map_err(|fail| {
+        let good = self.await_ready(watches, &proofs, made.iter().map(|made| made.took).sum())?;
+        hooked.map(|()| good).map_err(|fail| {
             let remedy = format!("{}; the backup itself is done", fail.remedy);
             fail.remedy(remedy)
         })
@@ -179,7 +203,7 @@ impl<'a> Run<'a> {
         mut watches: Vec<Watch<'_>>,
         dumps: &[(Engine, Proof)],
         dumped: Duration,
-    ) -> Result<(), Fail> {
+    ) -> Result<Good, Fail> {
         if self.config.wait_until_ready {
             self.reporter.step("ready", |step| {
                 let mut contents = Vec::new();
@@ -191,7 +215,15 @@ impl<'a> Run<'a> {
             })?;
         }
         let snapshots: Vec<&Snapshot> = watches.iter().map(|watch| &watch.snapshot).collect();
-        self.summary(&snapshots, dumps, dumped)
+        self.summary(&snapshots, dumps, dumped)?;
+        let names: Vec<&str> = snapshots.iter().map(|snapshot| snapshot.metadata.name.as_str()).collect();
+        let ready = snapshots.iter().all(|snapshot| snapshot.readiness() == Readiness::Ready);
+        let dump = match dumps.iter().map(|(_, proof)| proof.bytes).sum() {
+            0 => String::new(),
+            bytes => format!(", with a dump of {}", report::bytes(bytes)),
+        };
+        let (what, took) = (if ready { "ready" } else { "cut" }, report::seconds(self.began.elapsed()));
+        Ok(Good { ready, what: format!("VolumeSnapshot {} is {what} after {took}{dump}", names.join(", ")) })
     }
 
     /// Goes on with the snapshots of an earlier try of this run, if they hold what is proven: if the dump that their
@@ -351,6 +383,87 @@ impl<'a> Run<'a> {
             seconds: report::rounded(self.began.elapsed()),
         };
         show(self.reporter, self.global.output, &summary, || summary.text())
+    }
+}
+
+/// A backup that was made.
+#[derive(Debug, Default)]
+struct Good {
+    /// Whether it is ready.
+    ready: bool,
+    /// What it is, in a line.
+    what: String,
+}
+
+/// What is known for the Event at the end.
+struct Notice<'a> {
+    global: &'a Global,
+    config: &'a Create,
+    nonce: &'a str,
+    kubectl: Option<Kubectl>,
+    /// Whether there is no cluster to leave it in.
+    hopeless: bool,
+    claims: Vec<About>,
+}
+
+impl<'a> Notice<'a> {
+    fn new(global: &'a Global, config: &'a Create, nonce: &'a str) -> Notice<'a> {
+        Notice { global, config, nonce, kubectl: None, hopeless: false, claims: Vec::new() }
+    }
+
+    /// Leaves an Event on the claims. Whether it can is of no account for how the backup came out.
+    fn leave(self, outcome: &Result<Good, Fail>, now: DateTime<Utc>) {
+        let said = match outcome {
+            // Nobody was to make a backup, or nobody could be told.
+            Err(fail) if fail.exit == Exit::Usage || self.hopeless => return,
+            Err(fail) if fail.remedy.is_empty() => fail.what.clone(),
+            Err(fail) => format!("{}; remedy: {}", fail.what, fail.remedy),
+            Ok(good) => good.what.clone(),
+        };
+        // Even after a signal: that is when somebody should know.
+        if let Err(fail) = process::unhurried(|| self.write(outcome, &said, now)) {
+            tracing::warn!("no Event was left on the PVC: {}", fail.what);
+        }
+    }
+
+    fn write(self, outcome: &Result<Good, Fail>, said: &str, now: DateTime<Utc>) -> Result<(), Fail> {
+        let mut kubectl = match self.kubectl {
+            Some(kubectl) => kubectl,
+            None => Kubectl::connect(&self.global.asked, Secrets::default(), Duration::ZERO)?,
+        };
+        // Nobody waits long for it.
+        kubectl.target.request_timeout = kubectl.target.request_timeout.min(EVENT_TIME);
+        kubectl.patience = Duration::ZERO;
+        let mut claims = self.claims;
+        if claims.is_empty() {
+            // Without their uid nobody sees it. A claim that is not there may be the very reason.
+            let there = match kubectl.json::<List<Pvc>>(&kubectl.target.get_all(&["persistentvolumeclaims"])) {
+                Ok(list) => list.items,
+                Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => Vec::new(),
+                Err(error) => return Err(kubectl::fail(&error)),
+            };
+            let uid = |name: &String| there.iter().find(|claim| claim.metadata.name == *name);
+            let about = |name: &String| About {
+                name: name.clone(),
+                uid: uid(name).map(|claim| claim.metadata.uid.clone()).unwrap_or_default(),
+            };
+            claims = self.config.pvcs.iter().map(about).collect();
+        }
+        let said = kubectl.secrets.mask(said);
+        let news = match outcome {
+            Ok(Good { ready: true, .. }) => News::Ready(&said),
+            Ok(_) => News::Cut(&said),
+            Err(_) => News::Failed(&said),
+        };
+        let who = (&self.nonce[..16], self.global.holder.as_str());
+        let list = event::manifest(&kubectl.target.namespace, &claims, news, who, now).to_string();
+        match kubectl.act(&kubectl.target.create_events(), &list) {
+            Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => {
+                tracing::debug!("no Event was left on the PVC: {error}");
+                Ok(())
+            }
+            outcome => outcome.map_err(|error| kubectl::fail(&error)),
+        }
     }
 }
 

@@ -238,6 +238,13 @@ impl Exam<'_> {
             Ok(answers) => {
                 let granted = Granted::of(&answers);
                 self.checks.extend(granted.checks(&rights));
+                if self.config.events {
+                    self.checks.push(match granted.may("create", "events") {
+                        true => Check::passed("rights", "may create events"),
+                        // A backup is none the worse for it.
+                        false => Check::skipped("rights", "may not create events: backups leave none on the PVC"),
+                    });
+                }
                 Ok(granted)
             }
             Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => {

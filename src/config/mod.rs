@@ -111,6 +111,8 @@ pub struct Create {
     pub run_id: Option<String>,
     /// How long to wait for another backup of the same dump file.
     pub busy_timeout: Duration,
+    /// Whether an Event is left on the claims.
+    pub events: bool,
     /// The node's locks, where one is to be taken.
     pub locks: Option<Locks>,
     /// The settings that were set, in the order of the table, without passwords.
@@ -448,6 +450,7 @@ fn backup(plain: &Plain, v: &mut Values<'_>) -> (Global, Create) {
         },
         run_id: v.optional("BAK_RUN_ID", label),
         busy_timeout: v.time("BAK_BUSY_TIMEOUT"),
+        events: v.switch("BAK_EVENTS"),
         locks: chosen_locks(v),
         set,
     };
@@ -927,6 +930,7 @@ mod tests {
             ("BAK_HOOK_TIMEOUT", "x"),
             ("BAK_HOOK_ON_ERROR", "ignore"),
             ("BAK_RUN_ID", "a b"),
+            ("BAK_EVENTS", "maybe"),
             ("BAK_FLOCK", "x"),
             ("BAK_FLOCK_COUNT", "0"),
             ("BAK_FLOCK_TIMEOUT_SEC", "-1"),

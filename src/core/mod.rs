@@ -7,6 +7,7 @@ pub mod claim;
 pub mod doctor;
 pub mod engine;
 pub mod escape;
+pub mod event;
 pub mod history;
 pub mod job;
 pub mod labels;

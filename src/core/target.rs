@@ -308,6 +308,12 @@ impl Target {
         self.call(self.request_timeout, &["create", "-f", "-", "-o", "json"])
     }
 
+    /// Creates the Events in the list on stdin, in one process.
+    pub fn create_events(&self) -> Vec<String> {
+        let rest = ["create", "-f", "-", "--validate=false", "-n", &self.namespace, "-o", "name"];
+        self.call(self.request_timeout, &rest)
+    }
+
     /// Asks which kinds of snapshots the server knows in a `version`, or, without one, which versions.
     pub fn snapshot_kinds(&self, version: &str) -> Vec<String> {
         let path = format!("/apis/snapshot.storage.k8s.io{version}");
@@ -498,6 +504,8 @@ mod tests {
             target.history(),
             target.snapshot_page(Some("shop"), "a,!b", ""),
             target.list_cronjobs(),
+            target.create_events(),
+            target.get_all(&["pods"]),
             target.create_job(),
             target.get_job("j"),
             target.job_pods("u"),

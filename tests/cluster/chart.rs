@@ -96,10 +96,20 @@ fn the_chart_backs_up_a_postgresql_with_just_its_role() {
     assert_eq!(pod["spec"]["containers"][0]["securityContext"]["readOnlyRootFilesystem"], true);
     assert_eq!(pod["spec"]["securityContext"]["runAsNonRoot"], true);
 
+    let described = tenant.kubectl(&["describe", "pvc", "data"]);
+    assert!(described.contains("BackupReady") && described.contains("backup-ns.sh"), "{described}");
+
     // Each rule is needed: without any one of them the backup says which it misses.
+    let ready = "--field-selector=reason=BackupReady";
+    let events = || tenant.kubectl(&["get", "events", ready, "-o", "name"]).lines().count();
+    let told = events();
     each_rule_is_needed(namespace, "role", RELEASE, |number, rule| {
         // Slots are what the snapshots are asked for.
         let (succeeded, said) = job(namespace, RELEASE, &format!("less-{number}"));
+        if rule["resources"][0] == "events" {
+            assert!(succeeded && events() == told, "a backup without its Event: {said}");
+            return;
+        }
         assert!(!succeeded, "{rule}");
         assert!(said.contains("forbidden") && said.contains("grant the verb"), "{rule}: {said}");
     });

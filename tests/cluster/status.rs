@@ -33,6 +33,9 @@ fn what_it_says_is_what_there_is() {
     let done = tenant.create(&["--db-skip"]).done();
     done.assert(0, &[]);
     let first: Value = serde_json::from_str(&done.stdout).unwrap();
+    // Whoever looks at the claim sees it.
+    let described = || tenant.kubectl(&["describe", "pvc", "data"]);
+    assert!(described().contains("BackupReady"), "{}", described());
     let told = status(&tenant, &[], 0);
     let data = find(&told, "data");
     assert_eq!((&data["exists"], &data["phase"], &data["scheduled"]), (&json!(true), &json!("Bound"), &json!(true)));
@@ -50,6 +53,8 @@ fn what_it_says_is_what_there_is() {
     let failing = Class::new("night", &json!({"fail": "the array is on fire"}));
     let class = format!("--vs-class-name={}", failing.0);
     tenant.create(&["--db-skip", &class, "--vs-wait-until-ready-timeout=5s"]).done().assert(7, &[]);
+    let told = described();
+    assert!(told.contains("BackupFailed") && told.contains("the array is on fire"), "{told}");
     let data = find(&status(&tenant, &[], 0), "data");
     assert_eq!(data["snapshots"], json!({"ready": 1, "pending": 0, "failed": 1, "distrusted": 0}));
     assert_eq!((&data["newestReady"]["name"], &data["newest"]["state"]), (&first["volumeSnapshot"], &json!("failed")));

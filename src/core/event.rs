@@ -1,0 +1,110 @@
+//! The Event that a backup leaves on its claim, for `kubectl describe` and whoever watches events. Composes it; must not know
+//! whether anybody is allowed to write it.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde_json::{Value, json};
+
+/// Who writes it.
+const CONTROLLER: &str = "backup-ns.sh";
+
+/// The longest message, in characters: what the newer API of events takes.
+const LONGEST: usize = 1000;
+
+/// How a backup came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum News<'a> {
+    /// The snapshot is ready.
+    Ready(&'a str),
+    /// It is cut, and nobody waits until it is ready.
+    Cut(&'a str),
+    /// There is none, and why.
+    Failed(&'a str),
+}
+
+/// The claim that it is of.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct About {
+    /// Its name.
+    pub name: String,
+    /// Its uid; empty where that is not known. `kubectl describe` shows only what names it.
+    pub uid: String,
+}
+
+/// The list of Events, one for each claim. `nonce` tells them from those of other runs, `holder` is who ran.
+pub fn manifest(
+    namespace: &str,
+    claims: &[About],
+    news: News<'_>,
+    (nonce, holder): (&str, &str),
+    now: DateTime<Utc>,
+) -> Value {
+    let (kind, reason, message) = match news {
+        News::Ready(message) => ("Normal", "BackupReady", message),
+        News::Cut(message) => ("Normal", "BackupCut", message),
+        News::Failed(message) => ("Warning", "BackupFailed", message),
+    };
+    let at = now.to_rfc3339_opts(SecondsFormat::Secs, true);
+    let short = |text: &str, most: usize| text.chars().take(most).collect::<String>();
+    let event = |claim: &About| {
+        let mut object =
+            json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "namespace": namespace, "name": claim.name});
+        if !claim.uid.is_empty() {
+            object["uid"] = json!(claim.uid);
+        }
+        json!({
+            "apiVersion": "v1", "kind": "Event",
+            "metadata": {"namespace": namespace, "name": format!("{}.{nonce}", short(&claim.name, 200).trim_end_matches(['.', '-']))},
+            "involvedObject": object, "type": kind, "reason": reason, "message": short(message, LONGEST), "count": 1,
+            "firstTimestamp": at, "lastTimestamp": at, "source": {"component": CONTROLLER},
+            "reportingComponent": CONTROLLER, "reportingInstance": short(holder, 128),
+        })
+    };
+    let items: Vec<Value> = claims.iter().map(event).collect();
+    json!({"apiVersion": "v1", "kind": "List", "items": items})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::history::testing::at;
+
+    #[test]
+    fn each_claim_has_its_event() {
+        let claims =
+            [About { name: "data".into(), uid: "u-1".into() }, About { name: "uploads".into(), uid: String::new() }];
+        let list = manifest(
+            "shop",
+            &claims,
+            News::Ready("data-1 is ready"),
+            ("abc", "me (process 7)"),
+            at("2026-11-22T03:00"),
+        );
+        let expected = json!({
+            "apiVersion": "v1", "kind": "Event", "metadata": {"namespace": "shop", "name": "data.abc"},
+            "involvedObject": {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "namespace": "shop", "name": "data", "uid": "u-1"},
+            "type": "Normal", "reason": "BackupReady", "message": "data-1 is ready", "count": 1,
+            "firstTimestamp": "2026-11-22T03:00:00Z", "lastTimestamp": "2026-11-22T03:00:00Z",
+            "source": {"component": "backup-ns.sh"}, "reportingComponent": "backup-ns.sh", "reportingInstance": "me (process 7)",
+        });
+        assert_eq!(list["items"][0], expected);
+        assert_eq!(
+            (&list["items"][1]["metadata"]["name"], &list["items"][1]["involvedObject"]["uid"]),
+            (&json!("uploads.abc"), &Value::Null)
+        );
+    }
+
+    #[test]
+    fn whatever_happened_an_event_has_room_for_it() {
+        let claims = [About { name: "p".repeat(253), uid: String::new() }];
+        let long = "é".repeat(3000);
+        for (news, kind, reason) in
+            [(News::Failed(&long), "Warning", "BackupFailed"), (News::Cut(&long), "Normal", "BackupCut")]
+        {
+            let event = manifest("shop", &claims, news, ("0123456789", &long), at("2026-11-22"))["items"][0].clone();
+            assert_eq!((&event["type"], &event["reason"]), (&json!(kind), &json!(reason)));
+            assert_eq!(event["message"].as_str().unwrap().chars().count(), LONGEST);
+            assert!(event["metadata"]["name"].as_str().unwrap().len() <= 253);
+            assert_eq!(event["reportingInstance"].as_str().unwrap().chars().count(), 128);
+        }
+    }
+}
