@@ -203,6 +203,11 @@ fn watchers() -> [Command; 2] {
     [doctor, status]
 }
 
+/// Whether a setting says which locks there are.
+fn is_of_locks(var: &str) -> bool {
+    (var.starts_with("BAK_LOCK") || var.starts_with("BAK_FLOCK")) && var != "BAK_FLOCK_TIMEOUT_SEC"
+}
+
 /// The setting that says when a snapshot counts as failed.
 fn ready_timeout() -> impl Iterator<Item = Arg> {
     RESTORE.iter().filter(|setting| setting.var == "BAK_VS_WAIT_UNTIL_READY_TIMEOUT").map(flag)
@@ -383,14 +388,22 @@ fn upkeep() -> [Command; 3] {
         sync("sync-metadata-to-vsc"),
         one(
             "locks",
-            "Let everyone on this node use its lock files",
-            "With --prepare the directory and its files are made where they are missing, and opened to every user of the node, so that \
-             backups need no rights of their own there. As root, once a node; a second time changes nothing.",
-            "  # Before a backup as any user, in a pod that mounts the node's directory there
+            "List the locks of this node and who holds them, or let everyone use its lock files",
+            "Lock files are those of the machine that this runs on, Leases those of --lock-node. Nothing is taken and nobody is held \
+             up by looking. A name that is left in a file by somebody who was killed is no holder. With --prepare the directory and \
+             its files are made where they are missing, and opened to every user of the node, so that backups need no rights of \
+             their own there: as root, once a node; a second time changes nothing.",
+            "  # Who is at work on this node, and who waits
+  backup-ns locks
+
+  # The Leases of a node
+  backup-ns locks --lock=lease --lock-node=worker-1
+
+  # Before a backup as any user, in a pod that mounts the node's directory there
   backup-ns locks --prepare",
         )
-        .arg(switch("prepare", "make them, and let everyone lock them").required(true))
-        .args(CREATE.iter().filter(|setting| ["BAK_FLOCK_COUNT", "BAK_FLOCK_DIR"].contains(&setting.var)).map(flag)),
+        .arg(switch("prepare", "make the files, and let everyone lock them"))
+        .args(CREATE.iter().filter(|setting| is_of_locks(setting.var)).map(flag)),
         one(
             "env",
             "Show the effective configuration, and where each value comes from",

@@ -15,7 +15,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use support::fake_api::{Api, LEASES, NAMESPACES};
-use support::node::{FAILED, LOCKS_NAMESPACE, NO_LOCK, Node, PRECONDITION, Run};
+use support::node::{FAILED, LOCKS_NAMESPACE, NO_LOCK, Node, PRECONDITION, PROGRAM, Run};
 use support::{ALWAYS, Fault, ONCE, REFUSED, Scenario, poll};
 
 /// How many processes there are, and how many locks.
@@ -401,4 +401,35 @@ fn a_lock_that_is_renewed_is_never_taken_by_one_who_came_later() {
     assert!(!second.has_started());
     first.kill();
     assert_eq!(second.holds().done(), FAILED);
+}
+
+#[test]
+fn who_holds_which_lease_and_how_many_wait_is_told() {
+    let node = Node::of_leases();
+    let listed = || -> Value {
+        // The same locks, only looked at.
+        let create = node.create_by_lease(2, LONG);
+        let mut locks = node.command(&[PROGRAM, "locks", "--context=prod", "-o", "json"]);
+        locks.envs(create.get_envs().filter_map(|(key, value)| Some((key, value?))));
+        let output = locks.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let nobody = listed();
+    let free = |number: u32| json!({"lock": format!("backup-ns-n1-{number}"), "held": false});
+    assert_eq!((&nobody["locks"], &nobody["waiting"]), (&json!([free(1), free(2)]), &json!(0)));
+    let first = node.start(node.create_by_lease(2, LONG)).holds();
+    let second = node.start(node.create_by_lease(2, LONG)).holds();
+    let third = node.start(node.create_by_lease(2, LONG));
+    poll("the third waits", || listed()["waiting"] == 1);
+    let told = listed();
+    for (number, run) in [&first, &second].into_iter().enumerate() {
+        let seen = &told["locks"][number];
+        assert!(seen["holder"].as_str().unwrap().ends_with(&format!("(process {})", run.pid())), "{told}");
+        assert!(seen["since"].is_string() && seen["held"] == true, "{told}");
+    }
+    assert_eq!((&told["kind"], &told["place"]), (&json!("lease"), &json!(LOCKS_NAMESPACE)));
+    first.done();
+    third.holds().done();
+    second.done();
 }

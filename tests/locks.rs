@@ -18,7 +18,9 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
-use support::node::{FAILED, Flock, NO_LOCK, Node, PRECONDITION, Run, flocks};
+use serde_json::{Value, json};
+
+use support::node::{FAILED, Flock, NO_LOCK, Node, PRECONDITION, PROGRAM, Run, flocks};
 use support::poll;
 
 /// How many processes there are, and how many locks.
@@ -284,4 +286,39 @@ fn nobody_goes_away_while_a_file_is_free() {
     command.env("BAK_FLOCK_TIMEOUT_SEC", "0");
     assert_eq!(node.start(command).holds().done(), FAILED);
     head.done();
+}
+
+/// What `locks` tells of this node.
+fn listed(node: &Node) -> Value {
+    let mut command = node.command(&[PROGRAM, "locks", "-o", "json", "--flock-count=2"]);
+    let output = command.env("BAK_FLOCK_DIR", node.path("locks")).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn who_holds_which_file_is_told_without_holding_anybody_up() {
+    let node = Node::new();
+    let nobody = listed(&node);
+    assert_eq!(nobody["locks"], json!([{"lock": "1.lock", "held": false}, {"lock": "2.lock", "held": false}]));
+    assert!(node.files().is_empty(), "looking makes no file");
+    let ours = node.start(node.create(2)).holds();
+    let flock = node.start_flock(2).holds();
+    let waiting = node.start(node.create(2)).waits();
+    // However often somebody looks, the one who waits gets the next free one.
+    for _ in 0..20 {
+        let told = listed(&node);
+        let [first, second] = [&told["locks"][0], &told["locks"][1]];
+        assert!(first["holder"].as_str().unwrap().ends_with(&format!("(process {})", ours.pid())), "{told}");
+        assert_eq!((&first["held"], &second["held"], &second["holder"]), (&json!(true), &json!(true), &Value::Null));
+        assert!(first["since"].is_string(), "{told}");
+    }
+    flock.done();
+    waiting.holds().done();
+    // Whoever was killed leaves his name, and holds nothing.
+    ours.kill();
+    let told = listed(&node);
+    assert_eq!(told["locks"][0], json!({"lock": "1.lock", "held": false}));
+    let output = node.command(&[PROGRAM, "locks", "--flock-dir=/no/such/place"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(4));
 }

@@ -1,18 +1,34 @@
-//! `locks`: the lock files of this node.
+//! `locks`: the locks of this node, who holds them, and that its lock files can be used by everyone.
 
 use serde_json::json;
 
-use crate::cmd::show::show;
-use crate::config::Global;
+use crate::cmd::now;
+use crate::cmd::show::{show, table};
+use crate::config::{Global, NodeLocks};
+use crate::core::escape::Secrets;
+use crate::core::listing::age;
 use crate::exit::Fail;
-use crate::lock::flock::Locks;
+use crate::kubectl::Kubectl;
+use crate::lock::{Listing, Locks, Seen, flock};
 use crate::report::Reporter;
 
-/// Makes them usable for everyone on this node.
+/// Lists them, or makes the files usable for everyone on this node.
 ///
 /// # Errors
-/// They cannot be made, or are not this user's to open to others.
-pub fn run(global: &Global, locks: &Locks, reporter: &Reporter) -> Result<(), Fail> {
+/// They cannot be read, or not be made.
+pub fn run(global: &Global, told: &NodeLocks, reporter: &Reporter) -> Result<(), Fail> {
+    let listing = match &told.locks {
+        Locks::Flock(locks) if told.prepare => return prepare(global, locks, reporter),
+        Locks::Flock(locks) => locks.look()?,
+        Locks::Lease(locks) => {
+            locks.list(&Kubectl::connect(&global.asked, Secrets::default(), global.retry_timeout)?)?
+        }
+    };
+    show(reporter, global.output, &listing, || text(&listing))
+}
+
+/// Makes the files usable for everyone.
+fn prepare(global: &Global, locks: &flock::Locks, reporter: &Reporter) -> Result<(), Fail> {
     if !global.dry_run {
         locks.prepare()?;
     }
@@ -21,4 +37,23 @@ pub fn run(global: &Global, locks: &Locks, reporter: &Reporter) -> Result<(), Fa
         let did = if global.dry_run { "Dry run, nothing was changed: would prepare" } else { "Prepared" };
         format!("{did} {} lock files in {}\n", locks.count, locks.dir.display())
     })
+}
+
+fn text(listing: &Listing) -> String {
+    let now = now();
+    let row = |seen: &Seen| {
+        let holder = match (&seen.holder, seen.pid) {
+            (Some(holder), _) => holder.clone(),
+            (None, Some(pid)) => format!("process {pid}, which does not say"),
+            (None, None) if seen.held => "someone who does not say".into(),
+            (None, None) => String::new(),
+        };
+        let since = seen.since.map(|since| format!("{} ago", age(now - since))).unwrap_or_default();
+        [seen.lock.clone(), if seen.held { "held" } else { "free" }.into(), since, holder].to_vec()
+    };
+    let mut text = table(&["LOCK", "STATE", "SINCE", "HOLDER"], listing.locks.iter().map(row));
+    if let Some(waiting) = listing.waiting.filter(|waiting| *waiting > 0) {
+        text.push_str(&format!("{waiting} waiting\n"));
+    }
+    text
 }

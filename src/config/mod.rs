@@ -69,6 +69,10 @@ pub enum Output {
 /// The words for [`Output`] that a command takes.
 type Outputs = &'static [(&'static str, Output)];
 
+/// Of `locks`.
+const LOCKS: Outputs =
+    &[("text", Output::Text), ("table", Output::Text), ("json", Output::Json), ("yaml", Output::Yaml)];
+
 /// Of commands that tell what they did.
 const TOLD: Outputs = &[("text", Output::Text), ("json", Output::Json)];
 
@@ -625,15 +629,28 @@ fn holder() -> String {
     format!("{user}{host} (process {})", std::process::id())
 }
 
-/// The configuration of `locks`.
+/// What `locks` is told.
+#[derive(Debug, Clone)]
+pub struct NodeLocks {
+    /// Whether the files are to be made usable for everyone.
+    pub prepare: bool,
+    /// The locks that are meant.
+    pub locks: Locks,
+}
+
+/// The configuration of `locks`: the kind that is chosen, or the files where none is.
 ///
 /// # Errors
 /// As [`create`].
-pub fn locks(plain: &Plain, mut values: Values<'_>) -> Result<(Global, flock::Locks), Fail> {
-    let global = global(plain, TOLD, &mut values);
-    let locks = lock_files(&mut values);
+pub fn locks(plain: &Plain, mut values: Values<'_>) -> Result<(Global, NodeLocks), Fail> {
+    let global = global(plain, LOCKS, &mut values);
+    let (v, prepare) = (&mut values, plain.is("prepare"));
+    // Only files are prepared; what is set for Leases is no matter then.
+    let chosen = if prepare { None } else { chosen_locks(v) };
+    let files = if chosen.is_none() { Some(Locks::Flock(lock_files(v))) } else { None };
     values.finish()?;
-    Ok((global, locks))
+    let locks = chosen.or(files).ok_or_else(|| Fail::new(Exit::Usage, "there are no locks"))?;
+    Ok((global, NodeLocks { prepare, locks }))
 }
 
 fn lock_files(v: &mut Values<'_>) -> flock::Locks {

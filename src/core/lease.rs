@@ -120,6 +120,17 @@ pub struct Slots {
     pub duration: Duration,
 }
 
+/// One of them, as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slot {
+    /// The Lease.
+    pub name: String,
+    /// Who holds it, for people; none for nobody.
+    pub holder: Option<String>,
+    /// Since when, as far as it says.
+    pub since: Option<DateTime<Utc>>,
+}
+
 /// Somebody who wants one of them.
 #[derive(Debug, Clone)]
 pub struct Contender {
@@ -181,6 +192,24 @@ impl Slots {
             Some(format!("{} by {holder}{since}", lease.name()))
         };
         leases.iter().filter(|lease| !self.is_ticket(lease)).filter_map(phrase).collect()
+    }
+
+    /// Each of them, those of a greater number that are there, too. Whether a holder is still there only time tells.
+    pub fn each(&self, leases: &[Lease]) -> Vec<Slot> {
+        let slot = |name: String| {
+            let lease = leases.iter().find(|lease| lease.name() == name);
+            let holder = lease.and_then(Lease::holder);
+            let since = lease.filter(|_| holder.is_some()).and_then(|lease| lease.spec.acquire_time.as_deref());
+            Slot {
+                holder: holder.map(|holder| holder.rsplit_once(' ').map_or(holder, |(holder, _)| holder).into()),
+                since: since.and_then(|time| Some(DateTime::parse_from_rfc3339(time).ok()?.to_utc())),
+                name,
+            }
+        };
+        let own: Vec<String> = (1..=self.count).map(|number| self.name(number)).collect();
+        let others = leases.iter().filter(|lease| !self.is_ticket(lease)).map(|lease| lease.name().to_string());
+        let others: Vec<String> = others.filter(|name| !own.contains(name)).collect();
+        own.into_iter().chain(others).map(slot).collect()
     }
 
     /// How many wait for one.
@@ -477,6 +506,14 @@ mod tests {
         let since = "since 2027-01-15T08:00:00.123456Z";
         assert_eq!(slots(2).holders(&leases), [format!("backup-ns-n1-1 by root@host (process 7) {since}")]);
         assert_eq!(slots(2).waiting(&leases), 1);
+        let at = DateTime::parse_from_rfc3339("2027-01-15T08:00:00.123456Z").unwrap().to_utc();
+        let taken =
+            |name: &str| Slot { name: name.into(), holder: Some("root@host (process 7)".into()), since: Some(at) };
+        let nobody = |name: &str| Slot { name: name.into(), holder: None, since: None };
+        let each = [taken("backup-ns-n1-1"), nobody("backup-ns-n1-2"), nobody("backup-ns-n1-3")];
+        assert_eq!(slots(3).each(&leases), each);
+        // One from when there were more.
+        assert_eq!(slots(1).each(&[held(4, "a")]), [nobody("backup-ns-n1-1"), taken("backup-ns-n1-4")]);
     }
 
     proptest! {

@@ -5,6 +5,7 @@
 //! others wait in the kernel behind it. Newcomers queue as well, so none overtakes. The kernel lets go of a lock
 //! the moment its holder dies.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::Access;
 
 use crate::exit::{Exit, Fail};
+use crate::lock::{Listing, Seen};
 use crate::process;
 
 /// How often the head of the queue looks for a free file.
@@ -132,6 +134,43 @@ impl Locks {
         Ok(format!("{} in {} can be used", self.count, self.dir.display()))
     }
 
+    /// The files as they are, those of a greater number that are there, too. Who holds one is told by the kernel's list of locks. From
+    /// within a container that does not show who is in another; a file that is not in it is then tried, in the shared way
+    /// and for an instant: whoever looks for a free one just then looks again.
+    ///
+    /// # Errors
+    /// The directory or its files cannot be read.
+    pub fn look(&self) -> Result<Listing, Fail> {
+        self.directory()?;
+        let kernel = fs::read_to_string("/proc/locks").unwrap_or_default();
+        let complete =
+            !kernel.is_empty() && fs::read_link("/proc/self/ns/pid").is_ok_and(|ns| ns == Path::new(ROOT_PIDS));
+        let entries = fs::read_dir(&self.dir).map_err(|error| unusable(&self.dir, &error))?;
+        let number = |name: &str| name.strip_suffix(".lock")?.parse::<u32>().ok().filter(|number| *number > 0);
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let mut numbers: BTreeSet<u32> = names.filter_map(|name| number(&name)).collect();
+        numbers.extend(1..=self.count);
+        let mut locks = Vec::new();
+        for number in numbers {
+            let lock = format!("{number}.lock");
+            let path = self.dir.join(&lock);
+            let seen = match File::open(&path) {
+                Ok(file) => seen(lock, file, &kernel, complete).map_err(|error| unusable(&path, &error))?,
+                // Whoever takes it makes it.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    Seen { lock, held: false, holder: None, pid: None, since: None }
+                }
+                Err(error) => return Err(unusable(&path, &error)),
+            };
+            locks.push(seen);
+        }
+        let queue = fs::metadata(&self.dir).map_err(|error| unusable(&self.dir, &error))?;
+        // The head of the queue holds the directory.
+        let (head, behind) = in_kernel(&kernel, &queue);
+        let waiting = complete.then(|| behind + usize::from(head.is_some()));
+        Ok(Listing { kind: "flock", place: self.dir.display().to_string(), locks, waiting })
+    }
+
     /// Waits until this process is the head of the queue; none if that takes too long: then it may look once.
     fn queue(&self, deadline: Instant) -> Result<Option<File>, Fail> {
         let path = self.dir.clone();
@@ -200,6 +239,51 @@ impl Drop for Held {
 fn permit(file: &File, rights: u32) -> io::Result<()> {
     let mode = file.metadata()?.permissions().mode();
     if mode & rights == rights { Ok(()) } else { file.set_permissions(Permissions::from_mode(mode & 0o7777 | rights)) }
+}
+
+/// The root namespace of processes, as `/proc/self/ns/pid` names it: `PROC_PID_INIT_INO` in the kernel's
+/// `include/linux/proc_ns.h`. Only from there the kernel's list of locks is whole (`locks_show` in `fs/locks.c`).
+const ROOT_PIDS: &str = "pid:[4026531836]";
+
+/// A file as it is.
+fn seen(lock: String, mut file: File, kernel: &str, complete: bool) -> io::Result<Seen> {
+    let metadata = file.metadata()?;
+    let pid = in_kernel(kernel, &metadata).0;
+    let held = match pid {
+        Some(_) => true,
+        None if complete => false,
+        None => match file.try_lock_shared() {
+            Ok(()) => file.unlock().map(|()| false)?,
+            Err(TryLockError::WouldBlock) => true,
+            Err(TryLockError::Error(error)) => return Err(error),
+        },
+    };
+    // What stands in a file that nobody holds is the name of somebody who was killed.
+    let mut text = String::new();
+    if held {
+        // Another program's file may hold anything.
+        let _ = file.read_to_string(&mut text);
+    }
+    let holder = text.lines().next().map(str::trim).filter(|line| !line.is_empty()).map(str::to_string);
+    // Its holder wrote his name when he took it.
+    let since = holder.as_ref().and_then(|_| Some(metadata.modified().ok()?.into()));
+    Ok(Seen { lock, held, holder, pid: pid.filter(|pid| *pid > 0), since })
+}
+
+/// Who holds a file by flock(2), as the kernel lists it in `/proc/locks` (proc_locks(5)), and how many wait for it.
+fn in_kernel(kernel: &str, metadata: &fs::Metadata) -> (Option<u32>, usize) {
+    let (device, inode) = (metadata.dev(), metadata.ino());
+    let file = format!("{:02x}:{:02x}:{inode}", rustix::fs::major(device), rustix::fs::minor(device));
+    let (mut holder, mut waiting) = (None, 0);
+    for line in kernel.lines() {
+        let words: Vec<&str> = line.split_whitespace().skip(1).collect();
+        match words[..] {
+            ["FLOCK", _, _, pid, of, ..] if of == file => holder = Some(pid.parse().unwrap_or(0)),
+            ["->", "FLOCK", _, _, _, of, ..] if of == file => waiting += 1,
+            _ => {}
+        }
+    }
+    (holder, waiting)
 }
 
 fn unusable(path: &Path, error: &io::Error) -> Fail {
@@ -421,6 +505,54 @@ mod tests {
         std::os::unix::fs::symlink(&strange, &files[2]).unwrap();
         assert_eq!(locks.prepare().unwrap_err().exit, Exit::Precondition);
         assert_eq!(mode(&strange), 0o600);
+    }
+
+    #[test]
+    fn the_files_are_listed_with_who_holds_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let locks = locks(&dir, 2);
+        fs::write(dir.path().join("4.lock"), "somebody who was killed\n").unwrap();
+        fs::write(dir.path().join("x.lock"), "none of ours").unwrap();
+        let held = locks.acquire("first of all").unwrap();
+        let told = locks.look().unwrap();
+        let row = |seen: &Seen| (seen.lock.clone(), seen.held, seen.holder.clone());
+        let expected = [("1.lock", true, Some("first of all")), ("2.lock", false, None), ("4.lock", false, None)];
+        let expected = expected.map(|(lock, held, holder)| (lock.to_string(), held, holder.map(str::to_string)));
+        assert_eq!(told.locks.iter().map(row).collect::<Vec<_>>(), expected);
+        assert!(told.locks[0].since.is_some(), "{told:?}");
+        // Looking took nothing, made nothing, and leaves what is free to others.
+        assert!(!dir.path().join("2.lock").exists());
+        let second = locks.acquire("second").unwrap();
+        assert!(second.path.ends_with("2.lock") && locks.look().unwrap().locks[1].held);
+        drop((held, second));
+        assert!(locks.look().unwrap().locks.iter().all(|seen| !seen.held));
+        assert_eq!(Locks { dir: "/no/such/dir".into(), ..locks }.look().unwrap_err().exit, Exit::Precondition);
+    }
+
+    #[test]
+    fn without_the_kernels_list_a_file_is_tried() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("1.lock");
+        let held = locks(&dir, 1).acquire("somebody elsewhere").unwrap();
+        let look = || seen("1.lock".into(), File::open(&path).unwrap(), "", false).unwrap();
+        assert!(look().held && look().holder.as_deref() == Some("somebody elsewhere"));
+        drop(held);
+        assert!(!look().held);
+        assert!(try_lock(&path).unwrap().is_some(), "and let go again");
+    }
+
+    #[test]
+    fn the_kernels_list_is_read() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let metadata = file.as_file().metadata().unwrap();
+        let (device, inode) = (metadata.dev(), metadata.ino());
+        let of = format!("{:02x}:{:02x}:{inode}", rustix::fs::major(device), rustix::fs::minor(device));
+        let list = format!(
+            "1: POSIX  ADVISORY  WRITE 7 {of} 0 EOF\n2: FLOCK  ADVISORY  WRITE 4711 {of} 0 EOF\n\
+             2: -> FLOCK  ADVISORY  WRITE 4712 {of} 0 EOF\n3: FLOCK  ADVISORY  WRITE 9 00:00:1 0 EOF\n"
+        );
+        assert_eq!(in_kernel(&list, &metadata), (Some(4711), 1));
+        assert_eq!(in_kernel("", &metadata), (None, 0));
     }
 
     #[test]

@@ -12,12 +12,13 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use crate::core::lease::{Contender, Lease, Move, Slots, Watched};
+use crate::core::lease::{Contender, Lease, Move, Slot, Slots, Watched};
 use crate::core::observed::List;
 use crate::core::plan::Step;
 use crate::core::target::{self, Target};
 use crate::exit::{Exit, Fail};
 use crate::kubectl::{self, Kubectl, Refusal};
+use crate::lock::{Listing, Seen};
 use crate::process::{self, ProcessError};
 
 /// How often whoever waits looks; more often where a Lease lasts less than a minute.
@@ -79,9 +80,21 @@ impl Locks {
     ///
     /// # Errors
     /// They cannot be read.
-    pub fn look(&self, kubectl: &Kubectl) -> Result<Vec<Lease>, Fail> {
+    fn look(&self, kubectl: &Kubectl) -> Result<Vec<Lease>, Fail> {
         let api = Api { kubectl: kubectl.in_namespace(&self.namespace), me: Contender::new(&self.slots, "", "") };
         api.look().map_err(|error| api.fail(&error))
+    }
+
+    /// They as they are.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub fn list(&self, kubectl: &Kubectl) -> Result<Listing, Fail> {
+        let leases = self.look(kubectl)?;
+        let seen = |Slot { name, holder, since }| Seen { lock: name, held: holder.is_some(), holder, pid: None, since };
+        let locks = self.slots.each(&leases).into_iter().map(seen).collect();
+        let waiting = Some(self.slots.waiting(&leases));
+        Ok(Listing { kind: "lease", place: self.namespace.clone(), locks, waiting })
     }
 
     /// Whether they can be read. Returns a line about it.
@@ -89,8 +102,7 @@ impl Locks {
     /// # Errors
     /// They cannot.
     pub fn check(&self, kubectl: &Kubectl) -> Result<String, Fail> {
-        let leases = self.look(kubectl)?;
-        let held = leases.iter().filter(|lease| !self.slots.is_ticket(lease) && lease.holder().is_some()).count();
+        let held = self.list(kubectl)?.locks.iter().filter(|seen| seen.held).count();
         Ok(format!("{} Leases, {}, in {}, {held} of them held", self.slots.count, self.slots.range(), self.namespace))
     }
 

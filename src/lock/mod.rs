@@ -3,6 +3,9 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
 use crate::core::plan::Step;
 use crate::core::target::Target;
 use crate::exit::{Exit, Fail};
@@ -19,6 +22,38 @@ pub enum Locks {
     Flock(flock::Locks),
     /// Leases in the cluster.
     Lease(lease::Locks),
+}
+
+/// The locks of a node as they are, and how many wait for one, where that is known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Listing {
+    /// `flock` or `lease`.
+    pub kind: &'static str,
+    /// The directory or namespace that they are in.
+    pub place: String,
+    /// The locks.
+    pub locks: Vec<Seen>,
+    /// How many wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<usize>,
+}
+
+/// One lock as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Seen {
+    /// Its name.
+    pub lock: String,
+    /// Whether somebody holds it.
+    pub held: bool,
+    /// Who, as far as they say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub holder: Option<String>,
+    /// The holder's process here, where that can be seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+    /// Since when, as far as they say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<DateTime<Utc>>,
 }
 
 /// A held lock; dropping it lets go.

@@ -22,7 +22,7 @@ pub const FAILED: i32 = 1;
 pub const PRECONDITION: i32 = 4;
 pub const NO_LOCK: i32 = 5;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_backup-ns");
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_backup-ns");
 
 /// Where the Leases are.
 pub const LOCKS_NAMESPACE: &str = "backup-ns-locks";
