@@ -196,9 +196,14 @@ fn watchers() -> [Command; 2] {
   backup-ns status -A -o wide
 
   # For Prometheus, by the textfile collector of the node exporter
-  backup-ns status -A -o prometheus >backup_ns.prom.new && mv backup_ns.prom.new backup_ns.prom",
+  backup-ns status -A -o prometheus >backup_ns.prom.new && mv backup_ns.prom.new backup_ns.prom
+
+  # For Prometheus to scrape, for as long as it runs
+  backup-ns status -A -o prometheus --listen=:9469",
     )
     .arg(switch("all-namespaces", "in every namespace that you may see").short('A'))
+    .arg(word("listen", "ADDRESS", "serve the metrics at http://ADDRESS/metrics until a signal comes; all addresses with :PORT"))
+    .arg(word("every", "TIME", format!("how often all is asked anew then [default: {}]", config::EVERY)).requires("listen"))
     .args(ready_timeout());
     [doctor, status]
 }
@@ -501,7 +506,7 @@ fn hint(value: &str) -> ValueHint {
     }
 }
 
-fn word(name: &'static str, value: &'static str, help: &'static str) -> Arg {
+fn word(name: &'static str, value: &'static str, help: impl Into<StyledStr>) -> Arg {
     Arg::new(name).long(name).value_name(value).value_hint(hint(value)).help(help)
 }
 

@@ -21,6 +21,7 @@ mod load;
 mod lock;
 mod manual;
 mod observe;
+mod page;
 mod process;
 #[cfg(test)]
 mod reference;

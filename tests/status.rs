@@ -10,11 +10,13 @@
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 
 use chrono::{SecondsFormat, TimeDelta, Utc};
 use serde_json::{Value, json};
 use support::fake_api::{CLAIMS, CONFIG_MAPS, CONTENTS, CRONJOBS, SNAPSHOTS, content_of};
-use support::{ALWAYS, FORBIDDEN, Fault, ONCE, Outcome, REFUSED, Scenario};
+use support::{ALWAYS, FORBIDDEN, Fault, ONCE, Outcome, REFUSED, Scenario, poll};
 
 /// So many hours ago.
 fn ago(hours: i64) -> String {
@@ -179,6 +181,62 @@ fn a_namespace_that_is_not_there_is_said() {
         Fault::Refuse(NOT_THERE),
     );
     scenario.run().exits(4).says(&["there is no namespace 'shop'"]);
+}
+
+/// What a GET of `path` gives: status and body.
+fn get(address: &str, path: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    assert!(head.contains("text/plain; version=0.0.4"), "{head}");
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_string())
+}
+
+#[test]
+fn prometheus_can_scrape_it_for_as_long_as_it_runs() {
+    // From the third time on one kind may not be read, from the fourth on the API is away.
+    let scenario = shop(&["-A", "-o", "prometheus", "--listen=127.0.0.1:0", "--every=1s"])
+        .env("BAK_RETRY_TIMEOUT", "0s")
+        .fault("contents", 3..=3, Fault::Refuse(FORBIDDEN))
+        .fault("contents", 4..=u32::MAX, Fault::Refuse(REFUSED));
+    let running = scenario.start().until_said("/metrics is served");
+    let said = running.said();
+    let address = said.split("http://").nth(1).unwrap().split('/').next().unwrap();
+    poll("the first metrics", || get(address, "/metrics").0 == 200);
+    let (_, first) = get(address, "/metrics?x=1");
+    assert!(parse(&first).iter().any(|sample| sample.0 == "backup_ns_orphaned_contents"), "{first}");
+    assert_eq!(get(address, "/").0, 404);
+    poll("newer ones", || get(address, "/metrics").1 != first);
+    // What may not be read any more is not there any more.
+    let running = running.until_said("volumesnapshotcontents of the cluster");
+    // An API that is away takes nothing off.
+    let running = running.until_said("what is served grows old");
+    let (status, old) = get(address, "/metrics");
+    assert!(status == 200 && !old.contains("\nbackup_ns_orphaned_contents"), "{old}");
+    poll("one more try", || running.said().matches("what is served grows old").count() > 1);
+    assert_eq!(get(address, "/metrics").1, old);
+    running.signal("TERM").finish().exits(143);
+
+    // What never could be asked is served to nobody.
+    let scenario = scenario.mended().fault("contents", ALWAYS, Fault::Refuse(REFUSED));
+    scenario.run().exits(1).says(&["was refused", "remedy="]);
+    // Somebody else is there.
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("--listen={}", taken.local_addr().unwrap());
+    let scenario = scenario.mended().args(&["status", "-o", "prometheus", &address]);
+    scenario.run().exits(1).calls("config").says(&["nothing can be served at 127.0.0.1:", "--listen"]);
+    for (args, words) in [
+        (&["--listen=:9469"][..], "takes -o prometheus"),
+        (&["-o", "prometheus", "--listen=localhost"], "--listen is 'localhost'"),
+        (&["-o", "prometheus", "--listen=:http"], "--listen is ':http'"),
+        (&["-o", "prometheus", "--listen=:1", "--every=0s"], "--every is '0s'"),
+        (&["-o", "prometheus", "--every=1m"], "--listen"),
+    ] {
+        let scenario = Scenario::cluster(&[&["status"], args].concat());
+        scenario.run().exits(2).calls("").says(&[words]);
+    }
 }
 
 /// A line of Prometheus' text format: name, labels, value.

@@ -1,4 +1,4 @@
-//! `status`: how well each claim is protected, of a namespace or of all.
+//! `status`: how well each claim is protected, of a namespace or of all; once, or for Prometheus again and again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::cmd::list::check_namespace;
 use crate::cmd::now;
 use crate::cmd::show::{show, table};
-use crate::config::{Global, Output, Status};
+use crate::config::{Global, Output, Service, Status};
 use crate::core::escape::Secrets;
 use crate::core::history::Moment;
 use crate::core::listing::age;
@@ -19,7 +19,8 @@ use crate::core::schedule::{ConfigMaps, Maker, Schedule};
 use crate::core::status::{self, Backup, Claim, Orphan, Overdue, Protection, Read, Report, State, Stored, Unread};
 use crate::exit::{Exit, Fail};
 use crate::kubectl::{self, Kubectl, Refusal};
-use crate::process::ProcessError;
+use crate::page::Page;
+use crate::process::{self, ProcessError};
 use crate::report::{self, Reporter, Step};
 use crate::survey::{Skipped, Survey};
 
@@ -29,32 +30,75 @@ const MAPS: usize = 500;
 /// How many orphans and late snapshots are shown to people by name.
 const SHOWN: usize = 20;
 
-/// Shows how each claim is protected.
+/// Shows how each claim is protected, or serves it.
 ///
 /// # Errors
 /// Nothing can be read, or not all of it: what was read is shown then.
 pub fn run(global: &Global, config: &Status, reporter: &Reporter) -> Result<(), Fail> {
     let kubectl = Kubectl::connect(&global.asked, Secrets::default(), global.retry_timeout)?;
-    let named = Some(kubectl.target.namespace.as_str()).filter(|_| !config.all_namespaces);
-    let read = reporter.step("read", |step| {
-        let read = read(&kubectl, named, step)?;
-        let what = format!("{} snapshots, {} claims", read.snapshots.len(), read.claims.len());
-        Ok((read, what))
-    })?;
-    if let Some(name) = named.filter(|_| read.snapshots.is_empty() && read.claims.is_empty()) {
-        check_namespace(&kubectl, name)?;
+    let ask = || ask(&kubectl, global, config, reporter);
+    if let Some(service) = &config.service {
+        return serve(service, ask);
     }
-    let report = status::report(read, &Moment { now: now(), zone: global.zone, patience: config.patience });
+    let report = ask()?;
     show(reporter, global.output, &report, || match global.output {
         Output::Prometheus => metrics::text(&report),
         output => text(&report, output == Output::Wide, config.all_namespaces),
     })?;
-    let unread: Vec<String> = report.unread.iter().map(said).collect();
-    if unread.is_empty() {
-        return Ok(());
+    incomplete(&report).map_or(Ok(()), Err)
+}
+
+/// Reads all and judges it.
+fn ask(kubectl: &Kubectl, global: &Global, config: &Status, reporter: &Reporter) -> Result<Report, Fail> {
+    let named = Some(kubectl.target.namespace.as_str()).filter(|_| !config.all_namespaces);
+    let read = reporter.step("read", |step| {
+        let read = read(kubectl, named, step)?;
+        let what = format!("{} snapshots, {} claims", read.snapshots.len(), read.claims.len());
+        Ok((read, what))
+    })?;
+    if let Some(name) = named.filter(|_| read.snapshots.is_empty() && read.claims.is_empty()) {
+        check_namespace(kubectl, name)?;
     }
-    Err(Fail::new(Exit::Partly, format!("not all could be read:\n  {}", unread.join("\n  ")))
-        .remedy("grant what the messages name (docs/operations.md has the rights of status); the rest stands above"))
+    Ok(status::report(read, &Moment { now: now(), zone: global.zone, patience: config.patience }))
+}
+
+/// Serves the metrics to Prometheus, and asks anew every so often. What cannot be asked once it could stays as it is and
+/// grows old, which is an alert; asking fails at once only where it never succeeded.
+fn serve(service: &Service, ask: impl Fn() -> Result<Report, Fail>) -> Result<(), Fail> {
+    let page = Page::serve(&service.at)?;
+    let mut missing = None;
+    let mut asked = false;
+    loop {
+        match ask() {
+            Ok(report) => {
+                asked = true;
+                page.put(metrics::text(&report));
+                let now_missing = incomplete(&report);
+                if let Some(fail) = now_missing.as_ref().filter(|_| missing != now_missing) {
+                    tracing::warn!(remedy = fail.remedy, "{}", fail.what);
+                }
+                missing = now_missing;
+            }
+            Err(fail) if asked && kubectl::interrupted().is_none() => {
+                tracing::warn!(remedy = fail.remedy, "what is served grows old: {}", fail.what);
+            }
+            Err(fail) => return Err(fail),
+        }
+        process::sleep(service.every);
+        if let Some(fail) = kubectl::interrupted() {
+            return Err(fail);
+        }
+    }
+}
+
+/// That not all could be read, if that is so.
+fn incomplete(report: &Report) -> Option<Fail> {
+    let unread: Vec<String> = report.unread.iter().map(said).collect();
+    let fail = || {
+        Fail::new(Exit::Partly, format!("not all could be read:\n  {}", unread.join("\n  ")))
+            .remedy("grant what the messages name (docs/operations.md has the rights of status); the rest is there")
+    };
+    (!unread.is_empty()).then(fail)
 }
 
 /// Reads all that is judged, page by page, whole kinds at once.

@@ -1,9 +1,10 @@
 //! What the commands are told that show, bring back, check and remove backups.
 
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Database, Global, Output, Outputs, Plain, TOLD, Values, database, global, parse_pvcs};
+use super::{Database, Global, Output, Outputs, Plain, TOLD, Values, database, global, parse_duration, parse_pvcs};
 use crate::core::engine::Engine;
 use crate::core::name;
 use crate::exit::Fail;
@@ -68,7 +69,21 @@ pub struct Status {
     pub all_namespaces: bool,
     /// How long a snapshot may take to become ready.
     pub patience: Duration,
+    /// Not once, but for Prometheus to scrape.
+    pub service: Option<Service>,
 }
+
+/// Metrics that are served.
+#[derive(Debug, Clone)]
+pub struct Service {
+    /// Where: the first of these that can be had.
+    pub at: Vec<SocketAddr>,
+    /// How often all is asked anew.
+    pub every: Duration,
+}
+
+/// How often that is where nobody says.
+pub const EVERY: &str = "5m";
 
 /// The configuration of `status`.
 ///
@@ -77,8 +92,38 @@ pub struct Status {
 pub fn status(plain: &Plain, mut values: Values<'_>) -> Result<(Global, Status), Fail> {
     let global = global(plain, SCRAPED, &mut values);
     let patience = values.time("BAK_VS_WAIT_UNTIL_READY_TIMEOUT");
+    let service = service(plain, global.output, &mut values.errors);
     values.finish()?;
-    Ok((global, Status { all_namespaces: plain.is("all-namespaces"), patience }))
+    Ok((global, Status { all_namespaces: plain.is("all-namespaces"), patience, service }))
+}
+
+fn service(plain: &Plain, output: Output, errors: &mut Vec<String>) -> Option<Service> {
+    let address = plain.word("listen")?;
+    if output != Output::Prometheus {
+        errors.push("--listen serves metrics: it takes -o prometheus".into());
+    }
+    let at = parse_address(&address).ok_or_else(|| {
+        errors.push(format!(
+            "--listen is '{address}'; accepted: an IP address and a port, or the port of all, such as 127.0.0.1:9469 or :9469"
+        ));
+    });
+    let every = plain.word("every").unwrap_or_else(|| EVERY.into());
+    let time = parse_duration(&every).ok().filter(|time| *time >= Duration::from_secs(1)).ok_or_else(|| {
+        errors.push(format!(
+            "--every is '{every}'; accepted: a number with its unit, from 1s to 365d, such as 30s or 5m"
+        ));
+    });
+    Some(Service { at: at.ok()?, every: time.ok()? })
+}
+
+/// All addresses, where only a port is given, of either family.
+fn parse_address(text: &str) -> Option<Vec<SocketAddr>> {
+    let Some(port) = text.strip_prefix(':') else {
+        return Some(vec![text.parse().ok()?]);
+    };
+    let port = port.parse().ok()?;
+    // The first takes both, where the kernel has it.
+    Some(vec![(Ipv6Addr::UNSPECIFIED, port).into(), (Ipv4Addr::UNSPECIFIED, port).into()])
 }
 
 /// What `delete` is told.

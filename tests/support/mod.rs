@@ -499,8 +499,13 @@ impl<'a> Running<'a> {
     /// Waits until it has said something on stderr.
     #[must_use]
     pub fn until_said(self, text: &str) -> Running<'a> {
-        poll(text, || fs::read_to_string(&self.stderr).unwrap().contains(text));
+        poll(text, || self.said().contains(text));
         self
+    }
+
+    /// What it has said on stderr so far.
+    pub fn said(&self) -> String {
+        fs::read_to_string(&self.stderr).unwrap()
     }
 
     /// Lets a held pg_dump go on.
