@@ -172,6 +172,75 @@ resources:
 {{- end }}
 {{- end }}
 
+{{/* The pod in which a command of this namespace's backup runs, without what says when: (list $ "create"). */}}
+{{- define "backup-ns.backupPod" -}}
+{{- $root := index . 0 -}}
+{{- $command := index . 1 -}}
+{{- $flock := eq (include "backup-ns.lock" $root) "flock" -}}
+{{- $locks := include "backup-ns.variable" (list $root "BAK_FLOCK_DIR" "/mnt/host-backup-locks") -}}
+serviceAccountName: {{ include "backup-ns.serviceAccountName" $root }}
+{{- include "backup-ns.podSecurity" $root | nindent 0 }}
+{{- with include "backup-ns.scheduling" $root }}{{ . | nindent 0 }}{{ end }}
+{{- with $root.Values.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- if or (and $flock $root.Values.lockPermissionFixer.enabled) $root.Values.additionalInitContainers }}
+initContainers:
+  {{- if and $flock $root.Values.lockPermissionFixer.enabled }}
+  # Root, because the directory on the node is root's, or a stranger's; with no other right.
+  - name: locks
+    image: {{ include "backup-ns.image" $root }}
+    imagePullPolicy: {{ $root.Values.image.pullPolicy }}
+    securityContext:
+      runAsUser: 0
+      runAsNonRoot: false
+      allowPrivilegeEscalation: false
+      readOnlyRootFilesystem: true
+      capabilities: {drop: [ALL], add: [DAC_OVERRIDE, FOWNER]}
+    resources:
+      {{- toYaml $root.Values.resources | nindent 6 }}
+    args: [locks, --prepare]
+    envFrom:
+      - configMapRef: {name: {{ include "backup-ns.fullname" $root }}-env}
+    env:
+      {{- include "backup-ns.env" $root | nindent 6 }}
+    volumeMounts: [{name: host-backup-locks, mountPath: {{ $locks }}}]
+  {{- end }}
+  {{- with $root.Values.additionalInitContainers }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end }}
+containers:
+  - name: backup-ns
+    {{- include "backup-ns.container" $root | nindent 4 }}
+    args: [{{ $command }}]
+    envFrom:
+      {{- include "backup-ns.envFrom" $root | nindent 6 }}
+    env:
+      {{- include "backup-ns.backupEnv" $root | nindent 6 }}
+    volumeMounts:
+      - {name: tmp, mountPath: /tmp}
+      {{- if $flock }}
+      - {name: host-backup-locks, mountPath: {{ $locks }}}
+      {{- end }}
+      {{- with $root.Values.volumeMounts }}
+      {{- toYaml . | nindent 6 }}
+      {{- end }}
+  {{- with $root.Values.additionalContainers }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+volumes:
+  - {name: tmp, emptyDir: {}}
+  {{- if $flock }}
+  - name: host-backup-locks
+    hostPath: {path: {{ $root.Values.lockHostPath }}, type: DirectoryOrCreate}
+  {{- end }}
+  {{- with $root.Values.volumes }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end }}
+
 {{/* A CronJob of the cluster part: (dict "root" $ "component" "prune" "schedule" "…" "args" (list …) "env" (dict …)). */}}
 {{- define "backup-ns.clusterCronJob" -}}
 {{- $name := printf "%s-%s" (include "backup-ns.fullname" .root) .component -}}
