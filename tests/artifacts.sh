@@ -83,7 +83,7 @@ for file in $files/rules.yaml $files/dashboard.json tests/rules.yaml; do
 	done
 done
 for anchor in $(sed -n 's/.*operations\.md#//p' $files/rules.yaml); do
-	grep '^## ' docs/operations.md | tr -d '# ' | tr '[:upper:]' '[:lower:]' | grep -qx "$anchor" || fail "docs/operations.md has no $anchor"
+	grep '^### ' docs/operations.md | tr -d '# ' | tr '[:upper:]' '[:lower:]' | grep -qx "$anchor" || fail "docs/operations.md has no $anchor"
 done
 for alert in $(sed -n 's/.*alert: //p' $files/rules.yaml); do
 	grep -q "operations\.md#$(echo "$alert" | tr '[:upper:]' '[:lower:]')\$" $files/rules.yaml || fail "$alert has no runbook of its own"

@@ -268,6 +268,11 @@ fn the_status_of_the_cluster_can_be_scraped() {
     for line in ["scheduled", "claim_exists", "newest_ready"].map(|metric| format!("\nbackup_ns_{metric}{data}1\n")) {
         assert!(metrics.contains(&line), "{line}: {metrics}");
     }
+    let checked = piped(
+        Command::new("promtool").args(["check", "metrics", "--extended", "--lint=none"]),
+        &format!("{metrics}\n"),
+    );
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
     each_rule_is_needed(namespace, "clusterrole", &name, |_, rule| {
         let kinds: Vec<&str> = rule["resources"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
         let missed = || {

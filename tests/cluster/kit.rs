@@ -27,9 +27,14 @@ fn text(bytes: &[u8]) -> String {
 
 /// Runs kubectl with something on stdin.
 pub fn kubectl_with(args: &[&str], input: &str) -> Output {
-    let mut command = Command::new("kubectl");
-    command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().expect("kubectl in the PATH");
+    piped(Command::new("kubectl").args(args), input)
+}
+
+/// Runs a program of the PATH with this on its stdin.
+pub fn piped(command: &mut Command, input: &str) -> Output {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child =
+        command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}; tests/tools.sh has what is missing"));
     child.stdin.take().unwrap().write_all(input.as_bytes()).ok();
     child.wait_with_output().unwrap()
 }
