@@ -503,7 +503,8 @@ mod tests {
     use super::*;
     use crate::core::history::testing::at;
     use crate::core::schedule::Maker;
-    use crate::core::status::{Attempt, Orphan, Overdue, Protection, Ready};
+    use crate::core::status::testing::{protection, report};
+    use crate::core::status::{Orphan, Overdue, Protection};
 
     #[track_caller]
     fn is(check: &Check, outcome: Outcome, words: &str) {
@@ -701,39 +702,6 @@ mod tests {
         is(&judge(cronjob(json!({}), json!({})), "logs"), Skipped, "no CronJob in shop makes backups of logs");
         is(&judge(cronjob(json!({"suspend": true}), json!({})), "data"), Failed, "suspended");
         is(&judge(cronjob(json!({}), last), "data"), Failed, "the last run of the CronJob nightly, 9h ago, failed");
-    }
-
-    fn protection(pvc: &str, state: State) -> Protection {
-        let made = at("2026-11-22T02:00");
-        Protection {
-            namespace: "shop".into(),
-            pvc: pvc.into(),
-            exists: Some(true),
-            phase: None,
-            scheduled: Some(true),
-            cron_jobs: Vec::new(),
-            snapshots: [(state, 1)].into(),
-            newest: Some(Attempt { name: "night".into(), state, created: made }),
-            newest_ready: (state == State::Ready).then(|| Ready {
-                name: "night".into(),
-                made,
-                age_seconds: 36000,
-                restore_size: None,
-                dumps: BTreeMap::new(),
-            }),
-            newest_verified: None,
-            notes: Vec::new(),
-        }
-    }
-
-    fn report(claims: Vec<Protection>) -> Report {
-        Report {
-            asked: at("2026-11-22T12:00"),
-            claims,
-            orphaned_contents: Some(Vec::new()),
-            overdue: Vec::new(),
-            unread: Vec::new(),
-        }
     }
 
     #[test]

@@ -108,36 +108,24 @@ mod tests {
     use super::*;
     use crate::core::engine::Engine;
     use crate::core::history::testing::at;
-    use crate::core::status::{Attempt, Dump, Overdue, Planned, Ready, Verified};
+    use crate::core::status::testing::protection;
+    use crate::core::status::{self, Attempt, Dump, Overdue, Planned, Ready, Verified};
 
+    /// A claim that is not scheduled, has two good snapshots and one that failed, and no more that is known.
     fn claim(pvc: &str) -> Protection {
         Protection {
-            namespace: "shop".into(),
-            pvc: pvc.into(),
-            exists: Some(true),
-            phase: Some("Bound".into()),
             scheduled: Some(false),
-            cron_jobs: Vec::new(),
             snapshots: [(State::Ready, 2), (State::Failed, 1)].into(),
             newest: None,
             newest_ready: None,
-            newest_verified: None,
-            notes: Vec::new(),
+            ..protection(pvc, State::Ready)
         }
     }
 
     fn report(claims: Vec<Protection>) -> Report {
-        Report {
-            asked: at("2026-11-22T12:00"),
-            claims,
-            orphaned_contents: Some(Vec::new()),
-            overdue: vec![Overdue {
-                namespace: "zoo".into(),
-                volume_snapshot: "late".into(),
-                delete_after: "2026-11-20".into(),
-            }],
-            unread: Vec::new(),
-        }
+        let late =
+            Overdue { namespace: "zoo".into(), volume_snapshot: "late".into(), delete_after: "2026-11-20".into() };
+        Report { overdue: vec![late], ..status::testing::report(claims) }
     }
 
     #[test]

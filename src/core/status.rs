@@ -548,6 +548,48 @@ fn notes(of: &Protection, error: Option<&str>, failed: Option<&Schedule>, moment
     notes
 }
 
+/// What the tests of those begin with that read a report.
+#[cfg(test)]
+pub mod testing {
+    use super::*;
+    use crate::core::history::testing::at;
+
+    /// A scheduled claim in `shop` with one snapshot, `night`, in this state.
+    pub fn protection(pvc: &str, state: State) -> Protection {
+        let made = at("2026-11-22T02:00");
+        Protection {
+            namespace: "shop".into(),
+            pvc: pvc.into(),
+            exists: Some(true),
+            phase: None,
+            scheduled: Some(true),
+            cron_jobs: Vec::new(),
+            snapshots: [(state, 1)].into(),
+            newest: Some(Attempt { name: "night".into(), state, created: made }),
+            newest_ready: (state == State::Ready).then(|| Ready {
+                name: "night".into(),
+                made,
+                age_seconds: 36000,
+                restore_size: None,
+                dumps: BTreeMap::new(),
+            }),
+            newest_verified: None,
+            notes: Vec::new(),
+        }
+    }
+
+    /// What was asked ten hours later, with nothing that is wrong.
+    pub fn report(claims: Vec<Protection>) -> Report {
+        Report {
+            asked: at("2026-11-22T12:00"),
+            claims,
+            orphaned_contents: Some(Vec::new()),
+            overdue: Vec::new(),
+            unread: Vec::new(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
