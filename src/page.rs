@@ -1,20 +1,28 @@
 //! One page of text, served by HTTP to whoever asks for `/metrics`. Must not know what stands on it.
+//!
+//! By hand, because the small servers that need no runtime give a client all the time, memory and threads that it wants. Here
+//! a connection has one request and some seconds, and there are only so many at once.
 
-use std::net::{SocketAddr, TcpListener};
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-
-use tiny_http::{Header, Method, Request, Response, Server};
+use std::time::{Duration, Instant};
 
 use crate::exit::{Exit, Fail};
 
-/// Prometheus' text format
-/// (<https://prometheus.io/docs/instrumenting/exposition_formats/#basic-info>).
-const TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// How many clients are answered at once; more are turned away.
+const CLIENTS: usize = 16;
+
+/// How long a client may take to ask and to read the answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The longest head of a request, in bytes.
+const LONGEST: usize = 16 * 1024;
 
 /// A page that is served for as long as the program runs.
 #[derive(Debug, Clone, Default)]
-pub struct Page(Arc<Mutex<Option<String>>>);
+pub struct Page(Arc<Mutex<Option<Arc<str>>>>);
 
 impl Page {
     /// Serves it from now on, empty at first, at the first of these addresses that can be had.
@@ -22,37 +30,130 @@ impl Page {
     /// # Errors
     /// None can be had.
     pub fn serve(at: &[SocketAddr]) -> Result<Page, Fail> {
-        let taken = |why: String| {
+        let bound = TcpListener::bind(at).and_then(|listener| Ok((listener.local_addr()?, listener)));
+        let (address, listener) = bound.map_err(|error| {
             let at: Vec<String> = at.iter().map(SocketAddr::to_string).collect();
-            Fail::new(Exit::Failed, format!("nothing can be served at {}: {why}", at.join(" or ")))
+            Fail::new(Exit::Failed, format!("nothing can be served at {}: {error}", at.join(" or ")))
                 .remedy("choose another port or address with --listen, or end what listens there")
-        };
-        let listener = TcpListener::bind(at).map_err(|error| taken(error.to_string()))?;
-        let server = Server::from_listener(listener, None).map_err(|error| taken(error.to_string()))?;
-        tracing::info!("http://{}/metrics is served", server.server_addr());
+        })?;
+        tracing::info!("http://{address}/metrics is served");
         let page = Page::default();
         let shown = page.clone();
-        thread::spawn(move || server.incoming_requests().for_each(|request| shown.answer(request)));
+        thread::spawn(move || shown.listen(&listener));
         Ok(page)
     }
 
     /// From now on this stands on it.
-    pub fn put(&self, text: String) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+    pub fn put(&self, text: &str) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(text.into());
     }
 
-    fn answer(&self, request: Request) {
+    fn listen(&self, listener: &TcpListener) {
+        let clients = Arc::new(());
+        loop {
+            match listener.accept() {
+                Ok((stream, _)) if Arc::strong_count(&clients) <= CLIENTS => {
+                    let (page, client) = (self.clone(), Arc::clone(&clients));
+                    // Whoever went away, or was turned away, asks again.
+                    let _ = thread::Builder::new().spawn(move || {
+                        let _ = page.answer(&mut Timed { stream, end: Instant::now() + PATIENCE });
+                        drop(client);
+                    });
+                }
+                Ok(_) => {}
+                // Of one client, or no file is left for it.
+                Err(_) => thread::sleep(Duration::from_millis(100)),
+            }
+        }
+    }
+
+    fn answer(&self, client: &mut Timed) -> io::Result<()> {
+        let Some((method, path)) = asked(client)? else { return Ok(()) };
         let text = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let (status, text) = match (request.method(), request.url().split('?').next(), text) {
-            (Method::Get | Method::Head, Some("/metrics"), Some(text)) => (200, text),
-            (Method::Get | Method::Head, Some("/metrics"), None) => (503, "nothing has been read yet\n".into()),
-            (Method::Get | Method::Head, ..) => (404, "there is /metrics alone\n".into()),
-            _ => (405, "this can only be read\n".into()),
+        let (status, text): (_, Arc<str>) = match (method.as_str(), path.as_str(), text) {
+            ("GET" | "HEAD", "/metrics", Some(text)) => ("200 OK", text),
+            ("GET" | "HEAD", "/metrics", None) => ("503 Service Unavailable", "nothing has been read yet\n".into()),
+            ("GET" | "HEAD", ..) => ("404 Not Found", "there is /metrics alone\n".into()),
+            _ => ("405 Method Not Allowed", "this can only be read\n".into()),
         };
-        let header = Header::from_bytes(b"Content-Type", TYPE);
-        let response = Response::from_string(text).with_status_code(status);
-        let response = header.into_iter().fold(response, Response::with_header);
-        // Whoever asked and went away asks again.
-        let _ = request.respond(response);
+        // Prometheus' text format (https://prometheus.io/docs/instrumenting/exposition_formats/#basic-info).
+        let head = format!(
+            "HTTP/1.1 {status}\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+            text.len()
+        );
+        client.write_all(head.as_bytes())?;
+        if method != "HEAD" {
+            client.write_all(text.as_bytes())?;
+        }
+        Ok(())
+    }
+}
+
+/// Method and path of the request, once its head is whole; none where it is none.
+fn asked(client: &mut impl Read) -> io::Result<Option<(String, String)>> {
+    let mut head = Vec::new();
+    let mut part = [0; 1024];
+    while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+        let read = client.read(&mut part)?;
+        if read == 0 || head.len() > LONGEST {
+            return Ok(None);
+        }
+        head.extend_from_slice(&part[..read]);
+    }
+    let head = String::from_utf8_lossy(&head);
+    let mut words = head.lines().next().unwrap_or_default().split(' ');
+    let (Some(method), Some(target)) = (words.next(), words.next()) else { return Ok(None) };
+    let path = target.split('?').next().unwrap_or_default();
+    Ok(Some((method.into(), path.into())))
+}
+
+/// A connection that ends at a certain time, however slowly something comes and goes.
+struct Timed {
+    stream: TcpStream,
+    end: Instant,
+}
+
+impl Timed {
+    fn left(&self) -> io::Result<Option<Duration>> {
+        match self.end.saturating_duration_since(Instant::now()) {
+            Duration::ZERO => Err(io::ErrorKind::TimedOut.into()),
+            left => Ok(Some(left)),
+        }
+    }
+}
+
+impl Read for Timed {
+    fn read(&mut self, part: &mut [u8]) -> io::Result<usize> {
+        self.stream.set_read_timeout(self.left()?)?;
+        self.stream.read(part)
+    }
+}
+
+impl Write for Timed {
+    fn write(&mut self, part: &[u8]) -> io::Result<usize> {
+        self.stream.set_write_timeout(self.left()?)?;
+        self.stream.write(part)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_understood_once_it_is_whole() {
+        let ask = |text: &str| asked(&mut text.as_bytes()).unwrap();
+        let of = |method: &str, path: &str| Some((method.to_string(), path.to_string()));
+        assert_eq!(ask("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"), of("GET", "/metrics"));
+        assert_eq!(ask("HEAD /metrics?a=b HTTP/1.0\r\n\r\n"), of("HEAD", "/metrics"));
+        for text in ["", "GET /metrics HTTP/1.1\r\nHost: x\r\n", "\r\n\r\n", "nonsense\r\n\r\n"] {
+            assert_eq!(ask(text), None, "{text:?}");
+        }
+        let endless = "x".repeat(2 * LONGEST);
+        assert_eq!(ask(&endless), None);
     }
 }

@@ -183,15 +183,42 @@ fn a_namespace_that_is_not_there_is_said() {
     scenario.run().exits(4).says(&["there is no namespace 'shop'"]);
 }
 
-/// What a GET of `path` gives: status and body.
-fn get(address: &str, path: &str) -> (u16, String) {
+/// What a GET of `path` gives: status and body; none where it is turned away.
+fn try_get(address: &str, path: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(address).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+    let asked = write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n");
     let mut text = String::new();
-    stream.read_to_string(&mut text).unwrap();
-    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    asked.and_then(|()| stream.read_to_string(&mut text)).ok()?;
+    let (head, body) = text.split_once("\r\n\r\n")?;
     assert!(head.contains("text/plain; version=0.0.4"), "{head}");
-    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_string())
+    assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "{head}");
+    Some((head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_string()))
+}
+
+fn get(address: &str, path: &str) -> (u16, String) {
+    try_get(address, path).unwrap()
+}
+
+#[test]
+fn no_client_can_keep_it_from_the_others() {
+    let scenario = shop(&["-A", "-o", "prometheus", "--listen=127.0.0.1:0", "--every=1h"]);
+    let running = scenario.start().until_said("claims");
+    let said = running.said();
+    let address = said.split("http://").nth(1).unwrap().split('/').next().unwrap();
+    // Who asks and reads nothing, asks for nothing, or for what is none.
+    let mut deaf = TcpStream::connect(address).unwrap();
+    let much = "GET /metrics HTTP/1.1\r\n\r\n".repeat(1000);
+    let _ = deaf.write_all(much.as_bytes());
+    assert_eq!(get(address, "/metrics").0, 200);
+    let mut rude = TcpStream::connect(address).unwrap();
+    rude.write_all(&[0xff; 64 * 1024]).unwrap_or_default();
+    assert_eq!(get(address, "/metrics").0, 200);
+    // More than are answered at once are turned away, until the time of the first is over.
+    let idle: Vec<TcpStream> = (0..40).map(|_| TcpStream::connect(address).unwrap()).collect();
+    poll("somebody is turned away", || try_get(address, "/metrics").is_none());
+    poll("the idle ones are gone", || try_get(address, "/metrics").is_some());
+    drop(idle);
+    running.signal("TERM").finish().exits(143);
 }
 
 #[test]
@@ -215,6 +242,7 @@ fn prometheus_can_scrape_it_for_as_long_as_it_runs() {
     let running = running.until_said("what is served grows old");
     let (status, old) = get(address, "/metrics");
     assert!(status == 200 && !old.contains("\nbackup_ns_orphaned_contents"), "{old}");
+    assert!(first.contains("\nbackup_ns_unread 0\n") && old.contains("\nbackup_ns_unread 1\n"), "{old}");
     poll("one more try", || running.said().matches("what is served grows old").count() > 1);
     assert_eq!(get(address, "/metrics").1, old);
     running.signal("TERM").finish().exits(143);
@@ -233,6 +261,7 @@ fn prometheus_can_scrape_it_for_as_long_as_it_runs() {
         (&["-o", "prometheus", "--listen=:http"], "--listen is ':http'"),
         (&["-o", "prometheus", "--listen=:1", "--every=0s"], "--every is '0s'"),
         (&["-o", "prometheus", "--every=1m"], "--listen"),
+        (&["-o", "prometheus", "--listen=:1", "--timeout=1h"], "BAK_TIMEOUT"),
     ] {
         let scenario = Scenario::cluster(&[&["status"], args].concat());
         scenario.run().exits(2).calls("").says(&[words]);

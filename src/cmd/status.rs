@@ -72,7 +72,7 @@ fn serve(service: &Service, ask: impl Fn() -> Result<Report, Fail>) -> Result<()
         match ask() {
             Ok(report) => {
                 asked = true;
-                page.put(metrics::text(&report));
+                page.put(&metrics::text(&report));
                 let now_missing = incomplete(&report);
                 if let Some(fail) = now_missing.as_ref().filter(|_| missing != now_missing) {
                     tracing::warn!(remedy = fail.remedy, "{}", fail.what);

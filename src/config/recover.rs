@@ -92,15 +92,18 @@ pub const EVERY: &str = "5m";
 pub fn status(plain: &Plain, mut values: Values<'_>) -> Result<(Global, Status), Fail> {
     let global = global(plain, SCRAPED, &mut values);
     let patience = values.time("BAK_VS_WAIT_UNTIL_READY_TIMEOUT");
-    let service = service(plain, global.output, &mut values.errors);
+    let service = service(plain, &global, &mut values.errors);
     values.finish()?;
     Ok((global, Status { all_namespaces: plain.is("all-namespaces"), patience, service }))
 }
 
-fn service(plain: &Plain, output: Output, errors: &mut Vec<String>) -> Option<Service> {
+fn service(plain: &Plain, global: &Global, errors: &mut Vec<String>) -> Option<Service> {
     let address = plain.word("listen")?;
-    if output != Output::Prometheus {
+    if global.output != Output::Prometheus {
         errors.push("--listen serves metrics: it takes -o prometheus".into());
+    }
+    if global.timeout.is_some() {
+        errors.push("--listen serves until a signal comes: it takes no BAK_TIMEOUT (--timeout)".into());
     }
     let at = parse_address(&address).ok_or_else(|| {
         errors.push(format!(

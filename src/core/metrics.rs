@@ -17,6 +17,8 @@ pub fn text(report: &Report) -> String {
 
     text.gauge("scheduled", "Whether a CronJob that is not suspended makes backups of the claim.");
     text.each(&meant, |claim| claim.scheduled.map(u8::from));
+    text.gauge("suspended", "Whether every CronJob that makes backups of the claim is suspended.");
+    text.each(&meant, |claim| claim.scheduled.map(|scheduled| u8::from(!scheduled && !claim.cron_jobs.is_empty())));
     text.gauge("claim_exists", "Whether the PersistentVolumeClaim is there.");
     text.each(&meant, |claim| claim.exists.map(u8::from));
     text.gauge("snapshots", "How many VolumeSnapshots of the claim there are, by state.");
@@ -65,6 +67,8 @@ pub fn text(report: &Report) -> String {
     if let Some(orphans) = &report.orphaned_contents {
         text.line(&[], orphans.len());
     }
+    text.gauge("unread", "What could not be read or understood, so that something is missing here.");
+    text.line(&[], report.unread.len());
     text.gauge("status_timestamp_seconds", "When this was asked.");
     text.line(&[], report.asked.timestamp());
     text.0
@@ -147,6 +151,7 @@ mod tests {
         let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
         let expected = [
             r#"backup_ns_scheduled{namespace="shop",pvc="data"} 0"#,
+            r#"backup_ns_suspended{namespace="shop",pvc="data"} 0"#,
             r#"backup_ns_claim_exists{namespace="shop",pvc="data"} 1"#,
             r#"backup_ns_snapshots{namespace="shop",pvc="data",state="ready"} 2"#,
             r#"backup_ns_snapshots{namespace="shop",pvc="data",state="pending"} 0"#,
@@ -163,6 +168,7 @@ mod tests {
             r#"backup_ns_overdue_snapshots{namespace="shop"} 0"#,
             r#"backup_ns_overdue_snapshots{namespace="zoo"} 1"#,
             "backup_ns_orphaned_contents 0",
+            "backup_ns_unread 0",
             "backup_ns_status_timestamp_seconds 1795348800",
         ];
         assert_eq!(lines, expected);
@@ -177,7 +183,7 @@ mod tests {
             }
         }
         let kinds = |kind: &str| text.lines().filter(|line| line.starts_with(&format!("# {kind} "))).count();
-        assert_eq!((kinds("HELP"), kinds("TYPE")), (14, 14));
+        assert_eq!((kinds("HELP"), kinds("TYPE")), (16, 16));
     }
 
     #[test]
@@ -194,7 +200,9 @@ mod tests {
         let mut report = report(vec![unknown, claim("nobody")]);
         report.orphaned_contents = None;
         let text = text(&report);
-        for absent in ["scheduled{", "claim_exists{", "newest_ready{", "last_", "orphaned_contents ", "nobody"] {
+        for absent in
+            ["scheduled{", "suspended{", "claim_exists{", "newest_ready{", "last_", "orphaned_contents ", "nobody"]
+        {
             let lines = text.lines().filter(|line| !line.starts_with('#') && line.contains(absent));
             assert_eq!(lines.count(), 0, "{absent}: {text}");
         }
