@@ -34,6 +34,13 @@ for values in tests/chart/*.values.yaml; do
 	cases=$((cases + 1))
 done
 
+# takes ARGUMENT...: with these arguments the chart renders what every Kubernetes would take.
+takes() {
+	helm template y "$chart" --namespace shop "$@" >"$work/rendered.yaml" || fail "the chart refuses $*"
+	conforms "$work/rendered.yaml" "what $* makes"
+	cases=$((cases + 1))
+}
+
 # refuses WORDS ARGUMENT...: with these arguments the chart says WORDS and renders nothing.
 refuses() {
 	words=$1
@@ -41,16 +48,22 @@ refuses() {
 	! helm template backup-ns "$chart" --namespace shop "$@" >"$work/rendered.yaml" 2>"$work/said" ||
 		fail "the chart takes $*"
 	grep -qF -- "$words" "$work/said" || fail "for $* it says: $(cat "$work/said")"
+	! grep -q literal "$work/said" || fail "it shows a password: $(cat "$work/said")"
 	cases=$((cases + 1))
 }
-refuses "'/config/dbPostgres': value must be true"
-refuses "'/config/dbSkip': value must be true" --set config.dbPostgres=false
+refuses 'nothing says what to back up'
+refuses 'nothing says what to back up' --set config.dbPostgres=false
 refuses "additional properties 'dbPostgress' not allowed" --set config.dbSkip=true,config.dbPostgress=true
 refuses "additional properties 'scheduel' not allowed" --set config.dbSkip=true --set-string 'scheduel=@daily'
 refuses "'/schedule'" --set config.dbSkip=true --set-string 'schedule=0 0 * *'
 refuses "'/config/lock'" --set config.dbSkip=true,config.lock=semaphore
-refuses "'/config/dbPostgresPassword'" --set config.dbPostgres=true,config.dbPostgresPassword=literal
-refuses "'/envData/BAK_DB_MYSQL_PASSWORD'" --set config.dbMysql=true,envData.BAK_DB_MYSQL_PASSWORD=literal
+refuses 'BAK_DB_POSTGRES_PASSWORD is a password' --set config.dbPostgres=true,config.dbPostgresPassword=literal
+refuses 'BAK_DB_MYSQL_PASSWORD is a password' --set config.dbMysql=true,envData.BAK_DB_MYSQL_PASSWORD=literal
+refuses 'BAK_X_PASSWORD is a password' --set backup.enabled=false,cluster.enabled=true,cluster.prune.envData.BAK_X_PASSWORD=literal
+# shellcheck disable=SC2016 # a variable of the database's container
+takes --set config.dbPostgres=true --set 'config.dbPostgresPassword=${DUMPER_PASSWORD}'
+# Words that YAML would take for something else.
+takes --set config.dbSkip=true --set nameOverride=on
 refuses "'/config/flockCount'" --set config.dbSkip=true --set-string config.flockCount=many
 refuses 'activeDeadlineSeconds is 4500' --set config.dbSkip=true,activeDeadlineSeconds=4500
 refuses "'/roleBinding/roleRef'" --set config.dbSkip=true,roleBinding.roleRef.name=x

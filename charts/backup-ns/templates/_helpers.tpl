@@ -33,8 +33,8 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace 
 
 {{- define "backup-ns.selectorLabels" -}}
 {{- $root := index . 0 -}}
-app.kubernetes.io/name: {{ include "backup-ns.name" $root }}
-app.kubernetes.io/instance: {{ $root.Release.Name }}
+app.kubernetes.io/name: {{ include "backup-ns.name" $root | quote }}
+app.kubernetes.io/instance: {{ $root.Release.Name | quote }}
 app.kubernetes.io/component: {{ index . 1 }}
 {{- end }}
 
@@ -58,7 +58,17 @@ app.kubernetes.io/component: {{ index . 1 }}
 {{- if and (hasKey .Values.envData "BAK_FLOCK") (not (hasKey .Values.envData "BAK_LOCK")) -}}
 {{- $_ := unset $all "BAK_LOCK" -}}
 {{- end -}}
+{{- include "backup-ns.noPassword" $all -}}
 {{- toYaml $all }}
+{{- end }}
+
+{{/* Refuses passwords among these variables, without showing one as the schema would. */}}
+{{- define "backup-ns.noPassword" -}}
+{{- range $key, $value := . -}}
+{{- if and (hasSuffix "_PASSWORD" $key) (not (regexMatch "^(\\$\\{[A-Za-z_][A-Za-z0-9_]*\\})?$" (toString $value))) -}}
+{{- fail (printf "%s is a password, and many may read a ConfigMap: put it into a Secret of the namespace, under the key %s, and name the Secret in existingSecret; or name a variable of the database's container, as ${NAME}" $key $key) -}}
+{{- end -}}
+{{- end -}}
 {{- end }}
 
 {{/* The text of one variable, or what it is otherwise: (list $ "BAK_…" "otherwise"). */}}
@@ -243,6 +253,7 @@ volumes:
 
 {{/* A CronJob of the cluster part: (dict "root" $ "component" "prune" "schedule" "…" "args" (list …) "env" (dict …)). */}}
 {{- define "backup-ns.clusterCronJob" -}}
+{{- include "backup-ns.noPassword" .env -}}
 {{- $name := printf "%s-%s" (include "backup-ns.fullname" .root) .component -}}
 {{- $cluster := .root.Values.cluster -}}
 apiVersion: batch/v1
