@@ -128,7 +128,7 @@ fn backups() -> [Command; 4] {
   backup-ns create -n shop --db-postgres --db-postgres-exec-resource=statefulset/db --pvc-name=data-db-0 \\
     --label-vs-retain=daily_weekly_monthly",
         )
-        .args(CREATE.iter().map(flag)),
+        .arg(lender()).args(CREATE.iter().map(flag)),
         one(
             "adhoc",
             "Run the namespace's backup CronJob once, now, and follow it",
@@ -178,10 +178,13 @@ fn watchers() -> [Command; 2] {
         "  # Would a backup of the database in the namespace shop work?
   backup-ns doctor -n shop --db-postgres
 
+  # With the settings of the CronJob that makes it
+  backup-ns doctor -n shop --from-cronjob
+
   # Only what failed
   backup-ns doctor -n shop --db-postgres -o json | jq '.checks[] | select(.outcome == \"failed\")'",
     )
-    .args(CREATE.iter().map(flag));
+    .arg(lender()).args(CREATE.iter().map(flag));
     let status = one(
         "status",
         "Show how well each claim is protected",
@@ -279,7 +282,7 @@ fn recovery() -> [Command; 5] {
   backup-ns verify data-2026-11-22-030000-abcdef -n shop --verify-sql='SELECT count(*) > 1000 FROM orders'",
         )
         .arg(position("VS", "the VolumeSnapshot [default: the newest ready one of the claim]"))
-        .args(VERIFY.iter().map(flag)),
+        .arg(lender()).args(VERIFY.iter().map(flag)),
         one(
             "rebind-vsc",
             "Make a VolumeSnapshot for stored data whose VolumeSnapshot or namespace is gone",
@@ -312,6 +315,7 @@ fn by_hand(engine: Engine) -> Command {
     let name = engine.command();
     let piece = |piece: &'static str, about: &'static str, more: &str, examples: &str| {
         one(piece, about, more, &examples.replace("ENGINE", &format!("backup-ns {name}")))
+            .arg(lender())
             .args(settings::by_hand(engine.setting(), piece).map(flag))
     };
     Command::new(name)
@@ -333,6 +337,9 @@ fn by_hand(engine: Engine) -> Command {
                 "As create does it, without a snapshot. The proof is noted on the claim.",
                 "  # Before a migration that may go wrong
   ENGINE dump -n shop
+
+  # As the backup CronJob makes it
+  ENGINE dump -n shop --from-cronjob
 
   # What would be run in the container
   ENGINE dump -n shop --dry-run",
@@ -421,7 +428,7 @@ fn upkeep() -> [Command; 3] {
   # Whether a ConfigMap's values are sound
   BAK_LABEL_VS_RETAIN=daily_weekly_monthly BAK_FLOCK=true backup-ns env",
         )
-        .args(settings::each().filter(|setting| GLOBAL.iter().all(|global| global != *setting)).map(flag)),
+        .arg(lender()).args(settings::each().filter(|setting| GLOBAL.iter().all(|global| global != *setting)).map(flag)),
     ]
 }
 
@@ -512,6 +519,18 @@ fn word(name: &'static str, value: &'static str, help: impl Into<StyledStr>) -> 
 
 fn switch(name: &'static str, help: impl Into<StyledStr>) -> Arg {
     Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
+}
+
+/// The CronJob whose settings count where nothing is set.
+fn lender() -> Arg {
+    word(
+        "from-cronjob",
+        "NAME",
+        "take what is not set here from the namespace's backup CronJob, or the one of this name",
+    )
+    .num_args(0..=1)
+    .require_equals(true)
+    .default_missing_value("")
 }
 
 fn position(name: &'static str, help: &'static str) -> Arg {

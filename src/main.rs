@@ -17,6 +17,7 @@ mod exit;
 mod hooks;
 mod in_place;
 mod kubectl;
+mod lender;
 mod load;
 mod lock;
 mod manual;
@@ -39,6 +40,7 @@ use crate::cli::Called;
 use crate::config::{Global, Plain, Values};
 use crate::core::engine::Engine;
 use crate::exit::{Exit, Fail};
+use crate::lender::Lender;
 use crate::report::{LogFormat, Reporter};
 
 fn main() -> ExitCode {
@@ -61,6 +63,16 @@ fn main() -> ExitCode {
     let reporter = Reporter::new(config::log_format(&get), plain.is("verbose"));
     done(&reporter, |reporter| {
         process::listen().map_err(|error| Fail::new(Exit::Failed, format!("signals cannot be handled: {error}")))?;
+        let lender = match plain.word("from-cronjob") {
+            Some(name) => {
+                Lender::ask(&config::lent(&plain, &get)?, Some(name.as_str()).filter(|name| !name.is_empty()))?
+            }
+            None => Lender::default(),
+        };
+        let get = |setting: &'static settings::Setting| match get(setting) {
+            Ok(None) => lender.get(setting),
+            found => found,
+        };
         run(&words, &plain, config::Values::new(&get), reporter)
     })
 }

@@ -29,6 +29,14 @@ impl Setting {
         self.var.ends_with("_PASSWORD") || self.var == "BAK_HOOK_PRE" || self.var == "BAK_HOOK_POST"
     }
 
+    /// Whether one of a backup by hand is to be that of the CronJob: what is backed up, and how; not by whom, where, and when.
+    pub fn is_shared(&self) -> bool {
+        const OWN: [&str; 5] = ["BAK_LABEL_VS_TYPE", "BAK_LABEL_VS_POD", "BAK_RUN_ID", "BAK_VS_RAND", "BAK_EVENTS"];
+        let locks = self.var.starts_with("BAK_LOCK") || self.var.starts_with("BAK_FLOCK");
+        let is_global = GLOBAL.iter().any(|setting| setting.var == self.var);
+        self.var == "TZ" || self.var.starts_with("BAK_") && !is_global && !locks && !OWN.contains(&self.var)
+    }
+
     /// Whether its flag may stand alone, for yes.
     pub fn is_switch(&self) -> bool {
         self.value == BOOL

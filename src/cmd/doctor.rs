@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 
 use crate::cmd::now;
 use crate::cmd::show::show;
-use crate::cmd::status::config_maps;
 use crate::config::{Create, DbValue, Doctor, Global};
 use crate::container;
 use crate::core::doctor::{self, Check, Driver, Granted, Outcome};
@@ -23,6 +22,7 @@ use crate::core::status::{self, Backup, Claim, Read, Report, Stored};
 use crate::dump::{self, Rules};
 use crate::exit::{Exit, Fail};
 use crate::kubectl::{self, Kubectl, Refusal};
+use crate::lender::config_maps;
 use crate::lock::Locks;
 use crate::observe::{choose, find_claim};
 use crate::process::Ending;

@@ -24,6 +24,7 @@ fn text(all: &[Effective], output: Output) -> String {
         let origin = match effective.origin {
             Origin::Flag => "flag",
             Origin::Environment => "environment",
+            Origin::CronJob => "cronjob",
             Origin::Default => "default",
         };
         let wrong = if effective.faults.is_empty() { "" } else { ", wrong" };

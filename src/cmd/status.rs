@@ -1,10 +1,6 @@
 //! `status`: how well each claim is protected, of a namespace or of all; once, or for Prometheus again and again.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io;
-
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::cmd::list::check_namespace;
 use crate::cmd::now;
@@ -14,18 +10,16 @@ use crate::core::escape::Secrets;
 use crate::core::history::Moment;
 use crate::core::listing::age;
 use crate::core::metrics;
-use crate::core::observed::{Content, Meta, Pvc};
-use crate::core::schedule::{ConfigMaps, Maker, Schedule};
+use crate::core::observed::{Content, Pvc};
+use crate::core::schedule::{Maker, Schedule};
 use crate::core::status::{self, Backup, Claim, Orphan, Overdue, Protection, Read, Report, State, Stored, Unread};
 use crate::exit::{Exit, Fail};
 use crate::kubectl::{self, Kubectl, Refusal};
+use crate::lender::config_maps;
 use crate::page::Page;
-use crate::process::{self, ProcessError};
+use crate::process;
 use crate::report::{self, Reporter, Step};
 use crate::survey::{Skipped, Survey};
-
-/// How many ConfigMaps are read by one process.
-const MAPS: usize = 500;
 
 /// How many orphans and late snapshots are shown to people by name.
 const SHOWN: usize = 20;
@@ -129,51 +123,6 @@ fn read(kubectl: &Kubectl, named: Option<&str>, step: &Step) -> Result<Read, Fai
     let covers = |namespace: &str| survey.covers(namespace);
     let orphans = contents.map(|contents| status::orphans(contents, &survey.snapshots, covers));
     Ok(Read { claims, schedules, config_maps, orphans, unread, snapshots: survey.snapshots })
-}
-
-/// A ConfigMap.
-#[derive(Deserialize)]
-struct ConfigMap {
-    metadata: Meta,
-    #[serde(default)]
-    data: BTreeMap<String, String>,
-}
-
-/// What the ConfigMaps hold that CronJobs are told by; none where any of them may not be read.
-pub(super) fn config_maps(kubectl: &Kubectl, schedules: &[Schedule]) -> Result<Option<ConfigMaps>, Fail> {
-    let wanted: BTreeSet<(String, String)> = schedules.iter().flat_map(Schedule::config_maps).collect();
-    let mut maps = ConfigMaps::new();
-    for some in Vec::from_iter(wanted).chunks(MAPS) {
-        match named_maps(kubectl, some) {
-            Ok(found) => maps.extend(found),
-            Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => return Ok(None),
-            Err(error) => return Err(kubectl::fail(&error)),
-        }
-    }
-    Ok(Some(maps))
-}
-
-/// Reads these ConfigMaps in one process.
-fn named_maps(kubectl: &Kubectl, wanted: &[(String, String)]) -> Result<ConfigMaps, ProcessError> {
-    let name = |(namespace, name): &(String, String)| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": namespace, "name": name}});
-    let items: Vec<Value> = wanted.iter().map(name).collect();
-    let list = json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string();
-    let found = kubectl.patiently(|| {
-        kubectl.once(kubectl.target.get_named(), &list, |stdout| {
-            // One comes as itself, several as a list, none as nothing.
-            let mut text = String::new();
-            io::Read::read_to_string(stdout, &mut text)?;
-            if text.trim().is_empty() {
-                return Ok(Vec::new());
-            }
-            let mut object: Value = serde_json::from_str(&text)?;
-            match object["items"].take() {
-                Value::Null => Ok(vec![serde_json::from_value::<ConfigMap>(object)?]),
-                items => Ok(serde_json::from_value::<Vec<ConfigMap>>(items)?),
-            }
-        })
-    })?;
-    Ok(found.into_iter().map(|map| ((map.metadata.namespace, map.metadata.name), map.data)).collect())
 }
 
 /// What was not read, in words.

@@ -221,6 +221,8 @@ pub enum Origin {
     Flag,
     /// The environment.
     Environment,
+    /// What the backup CronJob is told.
+    CronJob,
     /// The default.
     Default,
 }
@@ -561,6 +563,20 @@ pub fn sweep(plain: &Plain, mut values: Values<'_>) -> Result<(Global, Sweep), F
 /// comes with theirs.
 pub fn log_format(get: &Get<'_>) -> LogFormat {
     Values::new(get).parse("BAK_LOG_FORMAT", parse_log_format, LogFormat::Auto)
+}
+
+/// What it takes to ask the backup CronJob what it is told.
+///
+/// # Errors
+/// As [`create`], but for what that CronJob may know.
+pub fn lent(plain: &Plain, get: &Get<'_>) -> Result<Global, Fail> {
+    let mut plain = plain.clone();
+    plain.0.remove("output");
+    let mut values = Values::new(get);
+    let global = global(&plain, TOLD, &mut values);
+    values.errors.retain(|error| !error.starts_with("TZ is not set"));
+    values.finish()?;
+    Ok(global)
 }
 
 fn global(plain: &Plain, outputs: Outputs, v: &mut Values<'_>) -> Global {

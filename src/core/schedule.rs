@@ -60,12 +60,10 @@ impl From<Value> for Maker {
 pub type ConfigMaps = BTreeMap<(String, String), BTreeMap<String, String>>;
 
 impl Schedule {
-    /// The ConfigMaps, by namespace and name, that say of what it makes backups.
+    /// The ConfigMaps, by namespace and name, that tell it anything.
     pub fn config_maps(&self) -> BTreeSet<(String, String)> {
         let all = list(&self.container, "/envFrom").iter().map(|from| text(from, "/configMapRef/name"));
-        let env = list(&self.container, "/env").iter();
-        let env = env.filter(|entry| [PVC.0, NAMESPACE.0].contains(&text(entry, "/name")));
-        let one = env.map(|entry| text(entry, "/valueFrom/configMapKeyRef/name"));
+        let one = list(&self.container, "/env").iter().map(|entry| text(entry, "/valueFrom/configMapKeyRef/name"));
         let names = all.chain(one).filter(|name| !name.is_empty());
         names.map(|name| (self.namespace.clone(), name.to_string())).collect()
     }
@@ -80,6 +78,12 @@ impl Schedule {
         Ok(claims.split(',').map(|claim| (namespace.clone(), claim.trim().to_string())).collect())
     }
 
+    /// The Secrets whose keys are variables to it, and which nobody here reads.
+    pub fn secrets(&self) -> Vec<&str> {
+        let names = list(&self.container, "/envFrom").iter().map(|from| text(from, "/secretRef/name"));
+        names.filter(|name| !name.is_empty()).collect()
+    }
+
     /// Whether its last run, made before `now`, ended without success.
     pub fn failed(&self) -> bool {
         self.last.is_some_and(|last| !self.active && self.succeeded.is_none_or(|succeeded| succeeded < last))
@@ -87,7 +91,14 @@ impl Schedule {
 
     /// What the container is told: by a flag, else by a variable of its own, else by one of a ConfigMap, the last of which counts
     /// (<https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/#environment-variables>).
-    fn told(&self, (variable, flags): (&str, &[&str]), maps: Option<&ConfigMaps>) -> Result<Option<String>, String> {
+    ///
+    /// # Errors
+    /// Why that cannot be told.
+    pub fn told(
+        &self,
+        (variable, flags): (&str, &[&str]),
+        maps: Option<&ConfigMaps>,
+    ) -> Result<Option<String>, String> {
         let known = |value: &str| match value {
             _ if value.contains("$(") || value.contains("${") => Err(format!("{variable} is '{value}'")),
             "" => Ok(None),

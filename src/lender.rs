@@ -1,0 +1,114 @@
+//! What CronJobs that make backups are told: their ConfigMaps, and all settings of one for a command by hand that is to be told the
+//! same. Reads it; must not know what it is for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::config::{Global, Origin};
+use crate::core::escape::Secrets;
+use crate::core::job;
+use crate::core::observed::Meta;
+use crate::core::schedule::{ConfigMaps, Maker, Schedule};
+use crate::exit::{Exit, Fail};
+use crate::kubectl::{self, Kubectl, Refusal};
+use crate::process::ProcessError;
+use crate::settings::{self, Setting};
+
+/// How many ConfigMaps are read by one process.
+const MAPS: usize = 500;
+
+/// What it is told.
+#[derive(Debug, Default)]
+pub struct Lender(BTreeMap<&'static str, Result<String, String>>);
+
+impl Lender {
+    /// Asks the CronJob of this name, or the only one that makes backups. Secrets are not read.
+    ///
+    /// # Errors
+    /// There is none, or several, or they may not be read.
+    pub fn ask(global: &Global, named: Option<&str>) -> Result<Lender, Fail> {
+        let kubectl = Kubectl::connect(&global.asked, Secrets::default(), global.retry_timeout)?;
+        let namespace = kubectl.target.namespace.as_str();
+        let page = |next: &str| kubectl.target.cronjob_page(Some(namespace), next);
+        let all = kubectl.pages::<Value, Value>(page, |_| ()).map_err(|error| kubectl::fail(&error))?;
+        let missing = |why: String| {
+            Fail::new(Exit::Precondition, format!("the namespace '{namespace}' {why}"))
+                .remedy("name the CronJob with --from-cronjob=NAME, or leave that out and set what is not the default")
+        };
+        let cronjob: &Value = job::choose(&all, named).map_err(missing)?;
+        let name = job::name(cronjob).to_string();
+        let Some(schedule) = Maker::from(cronjob.clone()).0 else {
+            return Err(missing(format!("has a CronJob '{name}', but that does not run backup-ns create")));
+        };
+        let maps = config_maps(&kubectl, std::slice::from_ref(&schedule))?;
+        if !schedule.secrets().is_empty() {
+            let secrets = schedule.secrets().join(", ");
+            tracing::warn!(
+                "the CronJob {name} is also told what the Secret {secrets} holds, which is not read: set that here"
+            );
+        }
+        let told = settings::each().filter(|setting| setting.is_shared()).filter_map(|setting| {
+            let flag = format!("--{}", setting.flag);
+            let told = schedule.told((setting.var, &[&flag]), maps.as_ref()).transpose()?;
+            Some((setting.var, told.map_err(|why| format!("{why} in the CronJob {name}: set it here"))))
+        });
+        Ok(Lender(told.collect()))
+    }
+
+    /// The text of a setting, if it is told one.
+    ///
+    /// # Errors
+    /// It is, but not in a way that can be read.
+    pub fn get(&self, setting: &Setting) -> Result<Option<(String, Origin)>, String> {
+        let told = self.0.get(setting.var).cloned().transpose()?;
+        Ok(told.map(|text| (text, Origin::CronJob)))
+    }
+}
+
+/// A ConfigMap.
+#[derive(Deserialize)]
+struct ConfigMap {
+    metadata: Meta,
+    #[serde(default)]
+    data: BTreeMap<String, String>,
+}
+
+/// What the ConfigMaps hold that CronJobs are told by; none where any of them may not be read.
+pub fn config_maps(kubectl: &Kubectl, schedules: &[Schedule]) -> Result<Option<ConfigMaps>, Fail> {
+    let wanted: BTreeSet<(String, String)> = schedules.iter().flat_map(Schedule::config_maps).collect();
+    let mut maps = ConfigMaps::new();
+    for some in Vec::from_iter(wanted).chunks(MAPS) {
+        match named_maps(kubectl, some) {
+            Ok(found) => maps.extend(found),
+            Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => return Ok(None),
+            Err(error) => return Err(kubectl::fail(&error)),
+        }
+    }
+    Ok(Some(maps))
+}
+
+/// Reads these ConfigMaps in one process.
+fn named_maps(kubectl: &Kubectl, wanted: &[(String, String)]) -> Result<ConfigMaps, ProcessError> {
+    let name = |(namespace, name): &(String, String)| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": namespace, "name": name}});
+    let items: Vec<Value> = wanted.iter().map(name).collect();
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string();
+    let found = kubectl.patiently(|| {
+        kubectl.once(kubectl.target.get_named(), &list, |stdout| {
+            // One comes as itself, several as a list, none as nothing.
+            let mut text = String::new();
+            io::Read::read_to_string(stdout, &mut text)?;
+            if text.trim().is_empty() {
+                return Ok(Vec::new());
+            }
+            let mut object: Value = serde_json::from_str(&text)?;
+            match object["items"].take() {
+                Value::Null => Ok(vec![serde_json::from_value::<ConfigMap>(object)?]),
+                items => Ok(serde_json::from_value::<Vec<ConfigMap>>(items)?),
+            }
+        })
+    })?;
+    Ok(found.into_iter().map(|map| ((map.metadata.namespace, map.metadata.name), map.data)).collect())
+}
