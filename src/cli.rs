@@ -450,8 +450,9 @@ fn comfort() -> [Command; 2] {
     [
         one(
             "completion",
-            "Print the script that makes a shell complete commands, flags and values",
-            "The script completes `backup-ns`. To complete `kubectl backup-ns`, kubectl 1.26 and newer asks a program in the PATH \
+            "Print the script that makes a shell complete commands, flags, values and names",
+            "The script completes `backup-ns`, by asking the program itself; names of namespaces, snapshots, claims and the like are \
+             asked of the cluster that --context and --namespace mean. To complete `kubectl backup-ns`, kubectl 1.26 and newer asks a program in the PATH \
              that is named kubectl_complete-backup_ns; a link of that name to this program is one.",
             "  # bash: put this into ~/.bashrc
   source <(backup-ns completion bash)

@@ -44,10 +44,14 @@ use crate::lender::Lender;
 use crate::report::{LogFormat, Reporter};
 
 fn main() -> ExitCode {
+    if let Ok(Some(shell)) = config::environment(cmd::completion::ASKS) {
+        let answer = |reporter: &_| cmd::completion::answer_shell(&shell, reporter);
+        return done(&Reporter::new(LogFormat::Plain, false), answer);
+    }
     let command = match cli::called(std::env::args_os().next()) {
         Called::Itself => cli::command(),
         Called::Plugin => cli::plugin(),
-        Called::ToComplete => return done(&Reporter::new(LogFormat::Plain, false), cmd::completion::answer),
+        Called::ToComplete => return done(&Reporter::new(LogFormat::Plain, false), cmd::completion::answer_kubectl),
     };
     let matches = match command.try_get_matches() {
         Ok(matches) => matches,

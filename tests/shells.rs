@@ -71,7 +71,7 @@ fn bash_completes() {
             compopt() { :; } # bash's own works only when a key was pressed
             source <(backup-ns completion bash)
             eval "$(complete -p backup-ns | sed 's/.* -F \([^ ]*\) .*/function=\1/')"
-            COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMPREPLY=()
+            COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMP_TYPE=9 COMPREPLY=()
             "$function" backup-ns "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
             printf '%s\n' "${COMPREPLY[@]}""#;
         let line: Vec<&str> = line.split(' ').collect();
@@ -102,7 +102,8 @@ fn fish_completes() {
     assert_eq!(complete("backup-ns create --dry-run --hook-on"), ["--hook-on-error"], "a switch takes no word");
 }
 
-/// zsh completes only for somebody who presses keys, so this presses them; a program that notes its words stands for ours.
+/// zsh completes only for somebody who presses keys, so this presses them; a program that notes its words stands for ours, and
+/// lets ours answer.
 #[test]
 fn zsh_completes() {
     let home = Home::new();
@@ -111,7 +112,10 @@ fn zsh_completes() {
     fs::remove_file(&noted).unwrap();
     fs::write(
         &noted,
-        "#!/bin/sh\nprintf '%s\\n' \"$@\" >\"$HOME/words.new\"\nmv \"$HOME/words.new\" \"$HOME/words\"\n",
+        format!(
+            "#!/bin/sh\n[ -z \"$BACKUP_NS_COMPLETE\" ] || exec {PROGRAM} \"$@\"\n\
+             printf '%s\\n' \"$@\" >\"$HOME/words.new\"\nmv \"$HOME/words.new\" \"$HOME/words\"\n"
+        ),
     )
     .unwrap();
     fs::set_permissions(&noted, fs::Permissions::from_mode(0o755)).unwrap();
@@ -130,37 +134,71 @@ fn zsh_completes() {
     );
 }
 
+/// What the program answers the script of a shell for these words, the last of which is to be completed: values without their
+/// meaning.
+fn answers(home: &Home, shell: &str, words: &[&str]) -> Vec<String> {
+    let index = format!("_CLAP_COMPLETE_INDEX={}", words.len());
+    let asks = format!("BACKUP_NS_COMPLETE={shell}");
+    let ask = ["env", &asks, &index, "_CLAP_IFS=\n", "backup-ns", "--", "backup-ns"];
+    let answer = home.prints(&[&ask[..], words].concat());
+    answer.lines().map(|line| line.split(['\t', ':']).next().unwrap().to_string()).collect()
+}
+
 #[test]
-fn every_script_has_every_command_and_none_of_the_older_names() {
+fn every_shell_is_told_every_command_and_none_of_the_older_names() {
     let home = Home::new();
+    let pages = pages(&home);
     for shell in SHELLS {
-        let script = home.prints(&["backup-ns", "completion", shell]);
-        for name in OLDER {
-            assert!(!script.contains(name), "{shell}: {name}");
-        }
-        for page in pages(&home) {
+        assert!(home.prints(&["backup-ns", "completion", shell]).contains("BACKUP_NS_COMPLETE"), "{shell}");
+        for page in &pages {
             let command = page.trim_start_matches("backup-ns").trim_start_matches('-').trim_end_matches(".1");
-            let (group, command) = match command.split_once('-') {
-                Some((group @ ("postgres" | "mysql"), command)) => (format!("{group};"), command),
-                _ => (String::new(), command),
+            let (before, command) = match command.split_once('-') {
+                Some((group @ ("postgres" | "mysql"), piece)) => (vec![group], piece),
+                _ => (Vec::new(), command),
             };
-            match shell {
-                _ if command.is_empty() => {}
-                "powershell" => {
-                    assert!(script.contains(&format!("'backup-ns;{group}{command}' {{")), "{shell}: {page}");
-                    assert!(
-                        script.contains(&format!("[CompletionResult]::new('{command}', '{command}'")),
-                        "{shell}: {page}"
-                    );
-                }
-                _ => assert!(script.contains(command), "{shell}: {page}"),
-            }
+            let told = answers(&home, shell, &[&before[..], &[""]].concat());
+            assert!(command.is_empty() || told.iter().any(|it| it == command), "{shell}, {page}: {told:?}");
+            assert!(!OLDER.iter().any(|older| told.iter().any(|it| it == older)), "{shell}: {told:?}");
         }
-        assert!(script.contains("daily_weekly_monthly"), "{shell} has no choices");
+        let choices = answers(&home, shell, &["create", "--label-vs-retain", ""]);
+        assert_eq!(choices, ["days", "daily_weekly_monthly"], "{shell}");
     }
     let output = home.run(&["backup-ns", "completion", "tcsh"]);
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stderr).contains("bash, zsh, fish, powershell"), "{output:?}");
+}
+
+#[test]
+fn names_are_asked_of_the_cluster_that_is_meant() {
+    let home = Home::new();
+    let kubectl = home.path("bin/kubectl");
+    let script =
+        "#!/bin/sh\necho \"$@\" >>\"$HOME/asked\"\necho volumesnapshot.snapshot.storage.k8s.io/data-1\necho x/data-2";
+    fs::write(&kubectl, script).unwrap();
+    fs::set_permissions(&kubectl, fs::Permissions::from_mode(0o755)).unwrap();
+    let asked = |words: &[&str]| {
+        fs::write(home.path("asked"), "").unwrap();
+        let names = answers(&home, "fish", words);
+        (names, fs::read_to_string(home.path("asked")).unwrap())
+    };
+    let (names, asked_for) = asked(&["--context=b", "restore", "-n", "shop", ""]);
+    assert_eq!(names.iter().filter(|name| !name.starts_with('-')).collect::<Vec<_>>(), ["data-1", "data-2"]);
+    assert_eq!(asked_for, "get volumesnapshots -o name --request-timeout=2s --context=b --namespace=shop\n");
+    for (words, kind) in [
+        (&["list", "-n", ""][..], "get namespaces "),
+        (&["list", "--pvc", ""], "get persistentvolumeclaims "),
+        (&["create", "--pvc-name", ""], "get persistentvolumeclaims "),
+        (&["adhoc", ""], "get cronjobs "),
+        (&["rebind-vsc", ""], "get volumesnapshotcontents "),
+        (&["list", "--context", ""], "config get-contexts "),
+    ] {
+        let (names, asked_for) = asked(words);
+        assert!(names.contains(&"data-2".into()) && asked_for.starts_with(kind), "{words:?}: {names:?}, {asked_for}");
+    }
+    // Nobody is asked for what is no name, and one who has no answer is no failure.
+    assert_eq!(asked(&["create", "--hook-on-error", ""]).1, "");
+    fs::write(&kubectl, "#!/bin/sh\necho no such server >&2; exit 1").unwrap();
+    assert_eq!(answers(&home, "fish", &["list", "-n", ""]), [""; 0]);
 }
 
 /// A shell that starts must not fail over a setting that is meant for backups.

@@ -1,35 +1,65 @@
-//! `completion`: the script that makes a shell complete the command line, and the answer when kubectl asks how its plugin
-//! goes on. Must not look at any setting: a shell that starts has none.
+//! `completion`: the script by which a shell asks this program how its command line goes on, and the answers, to shells and to
+//! kubectl for its plugin. Names of objects are asked of the cluster. Must not look at any setting: a shell that starts has none.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::time::Duration;
 
-use clap::{ArgAction, Command};
-use clap_complete::{Shell, engine, generate};
+use clap::builder::ValueHint;
+use clap::{Arg, ArgAction, Command};
+use clap_complete::CompletionCandidate;
+use clap_complete::engine::{self, ArgValueCandidates};
+use clap_complete::env::{EnvCompleter, Shells};
 
 use crate::cli;
 use crate::cmd::show::print;
 use crate::config::Plain;
+use crate::core::escape::Secrets;
 use crate::exit::{Exit, Fail};
+use crate::process::Job;
 use crate::report::Reporter;
+
+/// By this variable the script says which shell asks.
+pub const ASKS: &str = "BACKUP_NS_COMPLETE";
+
+/// How long somebody who pressed a key waits for names.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Prints the script of a shell.
 ///
 /// # Errors
 /// Nobody reads it.
 pub fn run(plain: &Plain, reporter: &Reporter) -> Result<(), Fail> {
-    let shell: Shell = plain
-        .word("SHELL")
-        .and_then(|word| word.parse().ok())
-        .ok_or_else(|| Fail::new(Exit::Usage, format!("SHELL is none of {}", cli::SHELLS.join(", "))))?;
-    let mut command = simple(cli::shown());
-    // bash's script completes nothing behind a subcommand where the program's name has a hyphen
-    // (<https://github.com/clap-rs/clap/issues/6421>), so only its last lines, which say what is completed, have it.
-    let name = command.get_name().to_string();
-    let safe = name.replace('-', "_");
+    let name = cli::shown().get_name().to_string();
     let mut script = Vec::new();
-    generate(shell, &mut command, if shell == Shell::Bash { &safe } else { &name }, &mut script);
-    let script = String::from_utf8_lossy(&script);
-    print(reporter, &script.replace(&format!(" {safe}\n"), &format!(" {name}\n")))
+    // As it is found in the PATH: a script may outlive the place of a program.
+    shell(&plain.word("SHELL").unwrap_or_default())?
+        .write_registration(ASKS, &name, &name, &name, &mut script)
+        .map_err(|error| failed(&error))?;
+    print(reporter, &String::from_utf8_lossy(&script))
+}
+
+/// Answers the script of a shell, which passes on all words behind a `--`.
+///
+/// # Errors
+/// Nobody reads it.
+pub fn answer_shell(name: &str, reporter: &Reporter) -> Result<(), Fail> {
+    let words: Vec<OsString> = std::env::args_os().skip_while(|word| word != "--").skip(1).collect();
+    let here = std::env::current_dir().ok();
+    let mut answer = Vec::new();
+    let mut command = completed(&words);
+    let outcome = shell(name)?.write_complete(&mut command, words, here.as_deref(), &mut answer);
+    outcome.map_err(|error| failed(&error))?;
+    print(reporter, &String::from_utf8_lossy(&answer))
+}
+
+fn shell(name: &str) -> Result<&'static dyn EnvCompleter, Fail> {
+    const ALL: Shells<'static> = Shells::builtins();
+    let known = ALL.0.iter().copied().find(|shell| shell.is(name));
+    known.ok_or_else(|| Fail::new(Exit::Usage, format!("SHELL is none of {}", cli::SHELLS.join(", "))))
+}
+
+fn failed(error: &std::io::Error) -> Fail {
+    Fail::new(Exit::Failed, format!("nothing can be completed: {error}"))
 }
 
 /// Answers kubectl, which passes on the words behind the plugin's name up to the one that is to be completed: candidates, a
@@ -38,7 +68,7 @@ pub fn run(plain: &Plain, reporter: &Reporter) -> Result<(), Fail> {
 ///
 /// # Errors
 /// Nobody reads it.
-pub fn answer(reporter: &Reporter) -> Result<(), Fail> {
+pub fn answer_kubectl(reporter: &Reporter) -> Result<(), Fail> {
     /// The shell is not to put a space behind what it completed.
     const NO_SPACE: u8 = 2;
     /// It is not to look for files where there are no candidates.
@@ -47,7 +77,8 @@ pub fn answer(reporter: &Reporter) -> Result<(), Fail> {
     let last = words.len().saturating_sub(1);
     let wants_flags = words.last().is_some_and(|word| word.to_string_lossy().starts_with('-'));
     let here = std::env::current_dir().ok();
-    let found = engine::complete(&mut simple(cli::shown()), words, last, here.as_deref()).unwrap_or_default();
+    let mut command = completed(&words);
+    let found = engine::complete(&mut command, words, last, here.as_deref()).unwrap_or_default();
     let (mut text, mut goes_on) = (String::new(), true);
     for candidate in found.iter().filter(|candidate| !candidate.is_hide_set()) {
         let value = candidate.get_value().to_string_lossy();
@@ -60,16 +91,92 @@ pub fn answer(reporter: &Reporter) -> Result<(), Fail> {
     print(reporter, &format!("{text}:{}\n", if goes_on && !text.is_empty() { NO_FILES + NO_SPACE } else { NO_FILES }))
 }
 
-/// The command line with switches that take no word. They may have one behind a `=`, but no shell's script knows of that, and
-/// takes the next word for it.
-fn simple(command: Command) -> Command {
-    command
-        .mut_args(|arg| {
-            if arg.is_require_equals_set() {
-                arg.action(ArgAction::SetTrue).num_args(0).require_equals(false).default_missing_value(None::<&str>)
-            } else {
-                arg
-            }
-        })
-        .mut_subcommands(simple)
+/// The command line as it is completed, for these words.
+fn completed(words: &[OsString]) -> Command {
+    fn all(command: Command, words: &[OsString]) -> Command {
+        command.mut_args(|arg| with_names(simple(arg), words)).mut_subcommands(|command| all(command, words))
+    }
+    all(cli::shown(), words)
+}
+
+/// A switch takes no word. It may have one behind a `=`, but what completes does not know of that, and takes the next word for
+/// it.
+fn simple(arg: Arg) -> Arg {
+    if !arg.is_require_equals_set() {
+        return arg;
+    }
+    let arg = arg.action(ArgAction::SetTrue).value_hint(ValueHint::Unknown);
+    arg.num_args(0).require_equals(false).default_missing_value(None::<&str>)
+}
+
+/// An argument that is the name of an object knows which there are.
+fn with_names(arg: Arg, words: &[OsString]) -> Arg {
+    let value = arg.get_value_names().and_then(<[_]>::first).map(|name| name.as_str());
+    let kind = match (arg.get_id().as_str(), value) {
+        ("context", _) => "",
+        (_, Some("NS")) => "namespaces",
+        (_, Some("PVC")) | ("pvc", _) => "persistentvolumeclaims",
+        (_, Some("VS")) => "volumesnapshots",
+        (_, Some("VSC")) => "volumesnapshotcontents",
+        (_, Some("CRONJOB")) => "cronjobs",
+        ("storage-class", _) => "storageclasses",
+        ("BAK_VS_CLASS_NAME", _) => "volumesnapshotclasses",
+        _ => return arg,
+    };
+    let words = words.to_vec();
+    arg.add(ArgValueCandidates::new(move || names(kind, &words)))
+}
+
+/// The names of a kind, or those of the kubeconfig's contexts; none where nobody answers.
+fn names(kind: &str, words: &[OsString]) -> Vec<CompletionCandidate> {
+    let mut args: Vec<String> = match kind {
+        "" => ["config", "get-contexts", "-o", "name"].map(String::from).to_vec(),
+        kind => ["get", kind, "-o", "name", "--request-timeout=2s"].map(String::from).to_vec(),
+    };
+    for (flag, short) in [("--kubeconfig", ""), ("--context", ""), ("--namespace", "-n")] {
+        // Which context is to be completed, and so is no flag yet; and what has no namespace is asked of none.
+        if let Some(value) = said(words, flag, short).filter(|_| !kind.is_empty() || flag == "--kubeconfig") {
+            args.push(format!("{flag}={value}"));
+        }
+    }
+    let job = Job { program: "kubectl", args, secrets: &Secrets::default() };
+    let text = job.run("", PATIENCE, |stdout| {
+        let mut text = String::new();
+        stdout.read_to_string(&mut text).map(|_| text)
+    });
+    let text = text.unwrap_or_default();
+    text.lines().map(|line| CompletionCandidate::new(line.rsplit('/').next().unwrap_or(line))).collect()
+}
+
+/// What these words say of a flag. Behind the last of them stands the one that is completed.
+fn said(words: &[OsString], flag: &str, short: &str) -> Option<String> {
+    let words: Vec<&str> = words.iter().filter_map(|word| OsStr::to_str(word)).collect();
+    let value = |at: usize| {
+        let next = || words.get(at + 1).copied();
+        match words[at].strip_prefix(flag) {
+            Some("") => next(),
+            Some(rest) => rest.strip_prefix('='),
+            None if !short.is_empty() && words[at] == short => next(),
+            None => None,
+        }
+    };
+    (0..words.len()).rev().find_map(value).filter(|value| !value.is_empty()).map(String::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flag_is_found_however_it_is_written() {
+        let words = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
+        let find = |text: &str| said(&words(text), "--namespace", "-n");
+        assert_eq!(find("backup-ns restore -n shop "), Some("shop".into()));
+        assert_eq!(find("backup-ns --namespace=shop restore x"), Some("shop".into()));
+        assert_eq!(find("backup-ns --namespace a -n b x"), Some("b".into()));
+        for none in ["backup-ns restore x", "backup-ns restore -n ", "backup-ns restore -n", "backup-ns --namespaces=x"]
+        {
+            assert_eq!(find(none), None, "{none}");
+        }
+    }
 }
