@@ -1,7 +1,8 @@
 #!/bin/sh
 # Measures pruning on the local cluster's API server and prints figures; it judges nothing. First at 100 namespaces of 23
 # snapshots: a dry run, and the same with a loop that spawns a kubectl per namespace, PVC and label as shell versions do. Then at
-# NAMESPACES: a dry run, the first run that takes labels off, a second that finds nothing to do, and the marking's dry run.
+# NAMESPACES: a dry run, the status of all, the first run that takes labels off, a second that finds nothing to do, and the
+# marking's dry run.
 #
 # The snapshots are objects only, with a status written here: no volume, no stored data. What would react to them is stopped
 # meanwhile, so do not use the cluster for anything else until this ends.
@@ -253,6 +254,7 @@ echo "that loop takes $(ratio "$took" "$at_small") times as long as retain --dry
 seed "$large"
 measure "$runs" "$large" retain --dry-run -o json
 echo "growth of the dry run from $small to $large namespaces: $(ratio "$seconds" "$at_small") times"
+measure "$runs" "$large" status --all-namespaces -o prometheus
 measure 1 "$large" retain
 measure "$runs" "$large" retain
 measure "$runs" "$large" mark-and-delete --dry-run
