@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use crate::config;
 use crate::container;
+use crate::core::escape::Secrets;
 use crate::core::pod::Chosen;
 use crate::exit::{Exit, Fail};
 use crate::kubectl::Kubectl;
-use crate::process;
+use crate::process::{self, ProcessError};
 use crate::session::{self, Session};
 
 /// How much longer a hook's end may take to be told than the hook itself.
@@ -41,8 +42,7 @@ impl<'a> Hooks<'a> {
         let values = [config.timeout.as_secs().max(1).to_string(), config.before.clone(), config.after.clone()];
         let start = || Session::start(kubectl, chosen, container::HOOK, nonce, &values);
         // Asked once only: nobody knows whether a session that broke off has run its command.
-        let session = start()
-            .map_err(|error| session::fail(&error, Exit::Failed, "the hook after runs in the container by itself"))?;
+        let session = start().map_err(|error| broken(config, error))?;
         let mut hooks = Hooks { config, session: Some(session) };
         match hooks.wait("before") {
             Err(fail) if !config.go_on || matches!(fail.exit, Exit::Signal(_)) => Err(fail),
@@ -76,13 +76,13 @@ impl<'a> Hooks<'a> {
         }
     }
 
-    /// Waits for the end of the command `which`.
+    /// Waits for the end of the command `which`. What it printed may be the command itself, secrets and all, as shells quote a
+    /// line that they do not understand: it goes to the log and into no failure, because failures go into Events.
     fn wait(&mut self, which: &str) -> Result<(), Fail> {
         let Some(session) = &mut self.session else { return Ok(()) };
         let setting = if which == "before" { "BAK_HOOK_PRE" } else { "BAK_HOOK_POST" };
-        let status = session
-            .until(which, self.config.timeout + SPARE, |_, _| ())
-            .map_err(|error| session::fail(&error, Exit::Failed, "the hook after runs in the container by itself"))?;
+        let status =
+            session.until(which, self.config.timeout + SPARE, |_, _| ()).map_err(|error| broken(self.config, error))?;
         let what = match status.as_str() {
             "0" => return Ok(()),
             "timeout" => {
@@ -90,10 +90,28 @@ impl<'a> Hooks<'a> {
             }
             status => format!("{setting} ended with status {status}"),
         };
-        let said = session.said();
-        let said = if said.is_empty() { said } else { format!(": {said}") };
-        Err(Fail::new(Exit::Failed, format!("{what}{said}"))
-            .remedy("correct the command, or set BAK_HOOK_ON_ERROR=continue (--hook-on-error) to overlook it"))
+        log(self.config, &session.said());
+        Err(Fail::new(Exit::Failed, what).remedy(
+            "see in the log of this run what it printed; correct the command, or set BAK_HOOK_ON_ERROR=continue \
+             (--hook-on-error) to overlook it",
+        ))
+    }
+}
+
+/// A session that broke off as a failure without what came from there.
+fn broken(config: &config::Hooks, error: ProcessError) -> Fail {
+    log(config, &error.said());
+    let known = session::fail(&error, Exit::Failed, "the hook after runs in the container by itself");
+    let what = ProcessError { stderr: String::new(), ..error }.to_string();
+    Fail { what, ..known }
+}
+
+/// Tells what came from the container, without whole lines of the commands.
+fn log(config: &config::Hooks, said: &str) {
+    if !said.is_empty() {
+        let lines = config.before.lines().chain(config.after.lines()).map(str::trim);
+        let commands = Secrets::new(lines.filter(|line| line.len() > 8).map(String::from));
+        tracing::warn!("the hooks' session said: {}", commands.mask(said));
     }
 }
 

@@ -5,7 +5,7 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::{ALWAYS, Event, FORBIDDEN, Fault, ONCE, Outcome, REFUSED, Scenario, each};
+use support::{ALWAYS, Event, FORBIDDEN, Fault, ONCE, Outcome, REFUSED, Scenario, each, shells};
 
 const MYSQL_TEXT: &str =
     "CREATE TABLE t (a int);\n/*!40111 SET SQL_NOTES=@OLD_SQL_NOTES */;\n\n-- Dump completed on 2026-01-02  3:04:05\n";
@@ -290,6 +290,51 @@ fn an_event_on_the_claim_tells_how_it_came_out() {
     let scenario = with_uid().held();
     let told = event(&scenario.start().until("dumping").signal("TERM").finish().exits(143)).unwrap();
     assert!(told["message"].as_str().unwrap().contains("signal 15"), "{told}");
+}
+
+/// Who may read events may be anybody in the namespace; hooks may hold tokens, and print what they like.
+#[test]
+fn an_event_has_no_word_of_a_hook_or_of_its_output() {
+    let command = "curl -H 'Bearer hunter2' (";
+    let hooked = |which: &str, command: &str| {
+        // bash quotes the line that it does not understand.
+        let shells = shells();
+        let sh = shells.iter().find(|words| words[0].ends_with("bash")).unwrap_or(&shells[0]);
+        let scenario = Scenario::new().tool("sh", &format!("exec {} \"$@\"", sh.join(" ")));
+        scenario.env("BAK_HOOK_PRE", ":").env(which, command)
+    };
+    let held = "echo hunter2 >&2; : >\"$FAKE_KUBECTL_DIR/hooking\"; exec \"$REAL/sleep\" 60";
+    let cut = |code| Fault::CutAfter("beat", code);
+    let cases = [
+        (hooked("BAK_HOOK_PRE", command), 1, "BAK_HOOK_PRE ended with status 2"),
+        (hooked("BAK_HOOK_POST", command), 1, "BAK_HOOK_POST ended with status 2"),
+        (hooked("BAK_HOOK_PRE", "echo hunter2; exit 7"), 1, "BAK_HOOK_PRE ended with status 7"),
+        (hooked("BAK_HOOK_PRE", held).arg("--hook-timeout=1s"), 1, "BAK_HOOK_PRE was not done within 1s"),
+        (hooked("BAK_HOOK_PRE", held).fault("hook", ALWAYS, cut(1)), 1, "ended with status 1"),
+        (hooked("BAK_HOOK_PRE", held).fault("hook", ALWAYS, cut(0)), 1, "before its last line"),
+        (hooked("BAK_HOOK_PRE", held), 143, "ended by signal 15"),
+    ];
+    each(&cases, |(scenario, code, words)| {
+        let running = scenario.start();
+        let running = if *code == 143 { running.until("hooking").signal("TERM") } else { running };
+        let outcome = running.finish().exits(*code).clean();
+        let told = event(&outcome).unwrap();
+        let message = told["message"].as_str().unwrap();
+        assert!(message.contains(words) && !message.contains("hunter2") && !message.contains("curl"), "{told}");
+        let failed = outcome.stderr.lines().find(|line| line.contains("failed: ")).unwrap();
+        assert!(!failed.contains("hunter2"), "{outcome}");
+        if outcome.stderr.contains("ended with status 7") {
+            assert!(
+                outcome.stderr.contains("said: hunter2") && message.contains("in the log of this run"),
+                "{outcome}"
+            );
+        }
+        if message.contains("ended with status 2") {
+            // Nor is the line of the command itself in the log, where it says that it cannot be understood.
+            assert!(outcome.stderr.contains("syntax error") || outcome.stderr.contains("Syntax error"), "{outcome}");
+            assert!(!outcome.stderr.contains("hunter2"), "{outcome}");
+        }
+    });
 }
 
 #[test]
