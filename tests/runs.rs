@@ -292,6 +292,36 @@ fn an_event_on_the_claim_tells_how_it_came_out() {
     assert!(told["message"].as_str().unwrap().contains("signal 15"), "{told}");
 }
 
+/// Whatever fails behind a snapshot that is good, the Event says that it is there.
+#[test]
+fn an_event_tells_of_a_good_snapshot_and_of_what_failed_behind_it() {
+    let post = || hooked(Scenario::new()).env("BAK_HOOK_POST", "exit 7");
+    let cut = || post().arg("--vs-wait-until-ready=false").watches(&[&[Event::Cut]]);
+    let cases = [
+        (post(), "BackupReady", false, "BAK_HOOK_POST ended with status 7; remedy: "),
+        (cut(), "BackupCut", false, "BAK_HOOK_POST ended with status 7; remedy: "),
+        (Scenario::new(), "BackupReady", true, "the result cannot be written to stdout"),
+        (Scenario::new().arg("--run-id=night"), "BackupReady", true, "the result cannot be written to stdout"),
+    ];
+    let full_disk = ["/bin/sh", "-c", "exec \"$@\" >/dev/full", "sh"];
+    each(&cases, |(scenario, reason, full, words)| {
+        let running = if *full { scenario.start_under(&full_disk) } else { scenario.start() };
+        let told = event(&running.finish().exits(1).clean().snapshots(1)).unwrap();
+        assert_eq!((&told["type"], &told["reason"]), (&json!("Warning"), &json!(reason)));
+        let (message, name) = (told["message"].as_str().unwrap(), &scenario.snapshots()[0]["metadata"]["name"]);
+        let begins = format!("VolumeSnapshot {} is ", name.as_str().unwrap());
+        assert!(message.starts_with(&begins) && message.contains(&format!("; but {words}")), "{message}");
+    });
+    // One that was adopted is as good.
+    let again = cases[3].0.start_under(&full_disk).finish().exits(1).says(&["an earlier try"]).snapshots(1);
+    assert_eq!(event(&again).unwrap()["reason"], "BackupReady");
+    // Where it is not ready, what failed before is not the matter.
+    let scenario = post().arg("--vs-wait-until-ready-timeout=2s").watches(&[&[Event::Cut]]);
+    let told = event(&scenario.run().exits(7).clean()).unwrap();
+    assert_eq!(told["reason"], "BackupFailed");
+    assert!(told["message"].as_str().unwrap().contains("was not ready within 2s"), "{told}");
+}
+
 /// Who may read events may be anybody in the namespace; hooks may hold tokens, and print what they like.
 #[test]
 fn an_event_has_no_word_of_a_hook_or_of_its_output() {

@@ -1,5 +1,6 @@
 //! `create`: one backup, from the lock to the ready VolumeSnapshot.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use crate::config::{Create, DbValue, Global};
 use crate::container;
 use crate::core::engine::Engine;
 use crate::core::escape::{self, Secrets};
-use crate::core::event::{self, About, News};
+use crate::core::event::{self, About, News, Reason};
 use crate::core::manifest::Retain;
 use crate::core::observed::{List, Pvc, Readiness, Snapshot};
 use crate::core::plan::{self, Step};
@@ -52,11 +53,11 @@ pub fn run(global: &Global, config: &Create, reporter: &Reporter) -> Result<(), 
     if config.events && !global.dry_run {
         notice.leave(&outcome, now());
     }
-    outcome.map(|_| ())
+    outcome
 }
 
-/// Makes it; what was made, in a line.
-fn make(global: &Global, config: &Create, reporter: &Reporter, notice: &mut Notice<'_>) -> Result<Good, Fail> {
+/// Makes it. `notice` knows what was made, whatever fails afterwards.
+fn make(global: &Global, config: &Create, reporter: &Reporter, notice: &mut Notice<'_>) -> Result<(), Fail> {
     let began = Instant::now();
     let secrets = Secrets::new(config.databases.iter().filter_map(|database| match &database.password {
         DbValue::Literal(text) => Some(text.clone()),
@@ -98,12 +99,11 @@ fn make(global: &Global, config: &Create, reporter: &Reporter, notice: &mut Noti
     let run = observed.run_id.clone().unwrap_or_else(|| nonce.into());
     reporter.mark("run", &run);
     let cut = Cut { kubectl: &kubectl, config, now, zone: global.zone, run, names, claims: &observed.claims };
-    let run = Run { global, config, reporter, kubectl: &kubectl, cut, nonce, began };
+    let run = Run { global, config, reporter, kubectl: &kubectl, cut, nonce, began, good: &notice.good };
     let prepare = |(database, chosen): (_, &Chosen)| Dump::prepare(&kubectl, reporter, database, chosen.clone(), rules);
     let dumps: Vec<Dump<'_>> = config.databases.iter().zip(&observed.chosen).map(prepare).collect::<Result<_, _>>()?;
     if global.dry_run {
-        run.show_plan(&dumps, &observed.mounters)?;
-        return Ok(Good::default());
+        return run.show_plan(&dumps, &observed.mounters);
     }
     if let Some(earlier) = run.adopt(observed.earlier.clone(), &dumps)? {
         return run.await_ready(earlier.watches, &earlier.dumps, Duration::ZERO);
@@ -138,6 +138,8 @@ struct Run<'a> {
     /// Marks every line of this run's reports.
     nonce: &'a str,
     began: Instant,
+    /// What it has made, once that is so.
+    good: &'a OnceCell<Good>,
 }
 
 /// Snapshots of an earlier try that are good, and the proofs of what they hold.
@@ -148,14 +150,14 @@ struct Earlier<'a> {
 
 impl<'a> Run<'a> {
     /// From the dumps to the ready snapshots.
-    fn back_up(&self, dumps: Vec<Dump<'_>>, observed: &Observed) -> Result<Good, Fail> {
+    fn back_up(&self, dumps: Vec<Dump<'_>>, observed: &Observed) -> Result<(), Fail> {
         let hooked_in = observed.chosen.first().or(observed.mounters.first());
         let mut hooks = Hooks::before(self.kubectl, hooked_in, &self.config.hooks, self.nonce)?;
         // However it ends, the dumps have ended before the hook after runs.
         self.between(dumps, observed, &mut hooks)
     }
 
-    fn between(&self, mut dumps: Vec<Dump<'_>>, observed: &Observed, hooks: &mut Hooks<'_>) -> Result<Good, Fail> {
+    fn between(&self, mut dumps: Vec<Dump<'_>>, observed: &Observed, hooks: &mut Hooks<'_>) -> Result<(), Fail> {
         let made: Vec<Made> = dumps.iter_mut().map(Dump::make).collect::<Result<_, _>>()?;
         let prove = |(dump, made): (&Dump<'_>, &Made)| Ok((dump.database.engine, dump.look_again(made)?));
         let proofs: Vec<(Engine, Proof)> = dumps.iter().zip(&made).map(prove).collect::<Result<_, Fail>>()?;
@@ -173,8 +175,8 @@ impl<'a> Run<'a> {
             let holder: Vec<Snapshot> = watches.iter().take(1).map(|watch| watch.snapshot.clone()).collect();
             self.cut.distrust(&holder, fail)
         })?;
-        let good = self.await_ready(watches, &proofs, made.iter().map(|made| made.took).sum())?;
-        hooked.map(|()| good).map_err(|fail| {
+        self.await_ready(watches, &proofs, made.iter().map(|made| made.took).sum())?;
+        hooked.map_err(|fail| {
             let remedy = format!("{}; the backup itself is done", fail.remedy);
             fail.remedy(remedy)
         })
@@ -203,7 +205,7 @@ impl<'a> Run<'a> {
         mut watches: Vec<Watch<'_>>,
         dumps: &[(Engine, Proof)],
         dumped: Duration,
-    ) -> Result<Good, Fail> {
+    ) -> Result<(), Fail> {
         if self.config.wait_until_ready {
             self.reporter.step("ready", |step| {
                 let mut contents = Vec::new();
@@ -215,7 +217,6 @@ impl<'a> Run<'a> {
             })?;
         }
         let snapshots: Vec<&Snapshot> = watches.iter().map(|watch| &watch.snapshot).collect();
-        self.summary(&snapshots, dumps, dumped)?;
         let names: Vec<&str> = snapshots.iter().map(|snapshot| snapshot.metadata.name.as_str()).collect();
         let ready = snapshots.iter().all(|snapshot| snapshot.readiness() == Readiness::Ready);
         let dump = match dumps.iter().map(|(_, proof)| proof.bytes).sum() {
@@ -223,7 +224,10 @@ impl<'a> Run<'a> {
             bytes => format!(", with a dump of {}", report::bytes(bytes)),
         };
         let (what, took) = (if ready { "ready" } else { "cut" }, report::seconds(self.began.elapsed()));
-        Ok(Good { ready, what: format!("VolumeSnapshot {} is {what} after {took}{dump}", names.join(", ")) })
+        let what = format!("VolumeSnapshot {} is {what} after {took}{dump}", names.join(", "));
+        // That nobody reads the summary makes it no worse.
+        let _ = self.good.set(Good { ready, what });
+        self.summary(&snapshots, dumps, dumped)
     }
 
     /// Goes on with the snapshots of an earlier try of this run, if they hold what is proven: if the dump that their
@@ -387,7 +391,7 @@ impl<'a> Run<'a> {
 }
 
 /// A backup that was made.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Good {
     /// Whether it is ready.
     ready: bool,
@@ -404,29 +408,38 @@ struct Notice<'a> {
     /// Whether there is no cluster to leave it in.
     hopeless: bool,
     claims: Vec<About>,
+    /// The backup, once there is one.
+    good: OnceCell<Good>,
 }
 
 impl<'a> Notice<'a> {
     fn new(global: &'a Global, config: &'a Create, nonce: &'a str) -> Notice<'a> {
-        Notice { global, config, nonce, kubectl: None, hopeless: false, claims: Vec::new() }
+        Notice { global, config, nonce, kubectl: None, hopeless: false, claims: Vec::new(), good: OnceCell::new() }
     }
 
     /// Leaves an Event on the claims. Whether it can is of no account for how the backup came out.
-    fn leave(self, outcome: &Result<Good, Fail>, now: DateTime<Utc>) {
-        let said = match outcome {
+    fn leave(self, outcome: &Result<(), Fail>, now: DateTime<Utc>) {
+        let failure = match outcome {
             // Nobody was to make a backup, or nobody could be told.
             Err(fail) if fail.exit == Exit::Usage || self.hopeless => return,
-            Err(fail) if fail.remedy.is_empty() => fail.what.clone(),
-            Err(fail) => format!("{}; remedy: {}", fail.what, fail.remedy),
-            Ok(good) => good.what.clone(),
+            Err(fail) if fail.remedy.is_empty() => Some(fail.what.clone()),
+            Err(fail) => Some(format!("{}; remedy: {}", fail.what, fail.remedy)),
+            Ok(()) => None,
         };
+        let (reason, good) = match self.good.get() {
+            Some(Good { ready: true, what }) => (Reason::Ready, Some(what.clone())),
+            Some(Good { what, .. }) => (Reason::Cut, Some(what.clone())),
+            None => (Reason::Failed, None),
+        };
+        let failed = failure.is_some();
+        let message = good.into_iter().chain(failure).collect::<Vec<_>>().join("; but ");
         // Even after a signal: that is when somebody should know.
-        if let Err(fail) = process::unhurried(|| self.write(outcome, &said, now)) {
+        if let Err(fail) = process::unhurried(|| self.write(News { reason, failed, message: &message }, now)) {
             tracing::warn!("no Event was left on the PVC: {}", fail.what);
         }
     }
 
-    fn write(self, outcome: &Result<Good, Fail>, said: &str, now: DateTime<Utc>) -> Result<(), Fail> {
+    fn write(self, news: News<'_>, now: DateTime<Utc>) -> Result<(), Fail> {
         let mut kubectl = match self.kubectl {
             Some(kubectl) => kubectl,
             None => Kubectl::connect(&self.global.asked, Secrets::default(), Duration::ZERO)?,
@@ -449,12 +462,7 @@ impl<'a> Notice<'a> {
             };
             claims = self.config.pvcs.iter().map(about).collect();
         }
-        let said = kubectl.secrets.mask(said);
-        let news = match outcome {
-            Ok(Good { ready: true, .. }) => News::Ready(&said),
-            Ok(_) => News::Cut(&said),
-            Err(_) => News::Failed(&said),
-        };
+        let news = News { message: &kubectl.secrets.mask(news.message), ..news };
         let who = (&self.nonce[..16], self.global.holder.as_str());
         let list = event::manifest(&kubectl.target.namespace, &claims, news, who, now).to_string();
         match kubectl.act(&kubectl.target.create_events(), &list) {

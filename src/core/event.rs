@@ -10,15 +10,26 @@ const CONTROLLER: &str = "backup-ns.sh";
 /// The longest message, in characters: what the newer API of events takes.
 const LONGEST: usize = 1000;
 
+/// What there is to tell of a backup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct News<'a> {
+    /// How it came out.
+    pub reason: Reason,
+    /// Whether something failed, be it behind a snapshot that is good.
+    pub failed: bool,
+    /// All of it, for people.
+    pub message: &'a str,
+}
+
 /// How a backup came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum News<'a> {
+pub enum Reason {
     /// The snapshot is ready.
-    Ready(&'a str),
+    Ready,
     /// It is cut, and nobody waits until it is ready.
-    Cut(&'a str),
-    /// There is none, and why.
-    Failed(&'a str),
+    Cut,
+    /// There is none that is good.
+    Failed,
 }
 
 /// The claim that it is of.
@@ -38,11 +49,12 @@ pub fn manifest(
     (nonce, holder): (&str, &str),
     now: DateTime<Utc>,
 ) -> Value {
-    let (kind, reason, message) = match news {
-        News::Ready(message) => ("Normal", "BackupReady", message),
-        News::Cut(message) => ("Normal", "BackupCut", message),
-        News::Failed(message) => ("Warning", "BackupFailed", message),
+    let reason = match news.reason {
+        Reason::Ready => "BackupReady",
+        Reason::Cut => "BackupCut",
+        Reason::Failed => "BackupFailed",
     };
+    let kind = if news.failed { "Warning" } else { "Normal" };
     let at = now.to_rfc3339_opts(SecondsFormat::Secs, true);
     let short = |text: &str, most: usize| text.chars().take(most).collect::<String>();
     let event = |claim: &About| {
@@ -54,7 +66,7 @@ pub fn manifest(
         json!({
             "apiVersion": "v1", "kind": "Event",
             "metadata": {"namespace": namespace, "name": format!("{}.{nonce}", short(&claim.name, 200).trim_end_matches(['.', '-']))},
-            "involvedObject": object, "type": kind, "reason": reason, "message": short(message, LONGEST), "count": 1,
+            "involvedObject": object, "type": kind, "reason": reason, "message": short(news.message, LONGEST), "count": 1,
             "firstTimestamp": at, "lastTimestamp": at, "source": {"component": CONTROLLER},
             "reportingComponent": CONTROLLER, "reportingInstance": short(holder, 128),
         })
@@ -75,7 +87,7 @@ mod tests {
         let list = manifest(
             "shop",
             &claims,
-            News::Ready("data-1 is ready"),
+            News { reason: Reason::Ready, failed: false, message: "data-1 is ready" },
             ("abc", "me (process 7)"),
             at("2026-11-22T03:00"),
         );
@@ -97,11 +109,15 @@ mod tests {
     fn whatever_happened_an_event_has_room_for_it() {
         let claims = [About { name: "p".repeat(253), uid: String::new() }];
         let long = "é".repeat(3000);
-        for (news, kind, reason) in
-            [(News::Failed(&long), "Warning", "BackupFailed"), (News::Cut(&long), "Normal", "BackupCut")]
-        {
+        for (reason, failed, kind, word) in [
+            (Reason::Failed, true, "Warning", "BackupFailed"),
+            (Reason::Cut, false, "Normal", "BackupCut"),
+            // The application may be as the hook before left it.
+            (Reason::Ready, true, "Warning", "BackupReady"),
+        ] {
+            let news = News { reason, failed, message: &long };
             let event = manifest("shop", &claims, news, ("0123456789", &long), at("2026-11-22"))["items"][0].clone();
-            assert_eq!((&event["type"], &event["reason"]), (&json!(kind), &json!(reason)));
+            assert_eq!((&event["type"], &event["reason"]), (&json!(kind), &json!(word)));
             assert_eq!(event["message"].as_str().unwrap().chars().count(), LONGEST);
             assert!(event["metadata"]["name"].as_str().unwrap().len() <= 253);
             assert_eq!(event["reportingInstance"].as_str().unwrap().chars().count(), 128);
