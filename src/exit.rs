@@ -89,6 +89,17 @@ impl Fail {
         self
     }
 
+    /// What is left of a failure that was said already: how the program ends.
+    #[must_use]
+    pub fn told(self) -> Self {
+        Fail::new(self.exit, "")
+    }
+
+    /// Whether it was said already.
+    pub fn is_told(&self) -> bool {
+        self.what.is_empty()
+    }
+
     /// The same failure seen as part of a phase that has a code of its own. A signal and a missing
     /// permission keep theirs.
     #[must_use]

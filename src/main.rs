@@ -81,12 +81,14 @@ fn main() -> ExitCode {
     })
 }
 
-/// Does it, says how it failed, and how the program ends.
+/// Does it, says how it failed if that was not said yet, and how the program ends.
 fn done(reporter: &Reporter, it: impl FnOnce(&Reporter) -> Result<(), Fail>) -> ExitCode {
     match it(reporter) {
         Ok(()) => ExitCode::from(Exit::Done.code()),
         Err(fail) => {
-            reporter.failure(&fail);
+            if !fail.is_told() {
+                reporter.failure(&fail);
+            }
             ExitCode::from(fail.exit.code())
         }
     }

@@ -63,8 +63,19 @@ pub fn signal() -> Option<i32> {
 static DEADLINE: OnceLock<(Instant, Duration)> = OnceLock::new();
 
 thread_local! {
-    /// Whether nothing cuts this thread's waits short for now, see [`unhurried`].
-    static UNHURRIED: Cell<bool> = const { Cell::new(false) };
+    /// What cuts this thread's waits short for now, see [`unhurried`] and [`within`].
+    static HURRY: Cell<Hurry> = const { Cell::new(Hurry::Usual) };
+}
+
+/// What cuts waits short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hurry {
+    /// A signal, and the end of the time that all may take.
+    Usual,
+    /// Nothing.
+    Never,
+    /// The end of a time of its own.
+    At(Instant, Duration),
 }
 
 /// From now on all that this program does may take so long; every wait ends then as it does with a signal.
@@ -75,19 +86,29 @@ pub fn limit(time: Duration) {
 /// Does what must be done even when time is up or a signal came, on this thread alone: others go on as they would. A second
 /// signal ends the program all the same.
 pub fn unhurried<T>(work: impl FnOnce() -> T) -> T {
-    let before = UNHURRIED.replace(true);
+    hurry(Hurry::Never, work)
+}
+
+/// Likewise, but all of it may take so long and no longer.
+pub fn within<T>(time: Duration, work: impl FnOnce() -> T) -> T {
+    hurry(Hurry::At(Instant::now() + time, time), work)
+}
+
+fn hurry<T>(hurry: Hurry, work: impl FnOnce() -> T) -> T {
+    let before = HURRY.replace(hurry);
     let value = work();
-    UNHURRIED.set(before);
+    HURRY.set(before);
     value
 }
 
 /// Why a wait of this thread must end now, if it must.
 pub fn hurried() -> Option<Ending> {
-    if UNHURRIED.get() {
-        return None;
+    let over = |(end, time): (Instant, Duration)| (Instant::now() >= end).then_some(Ending::OutOfTime(time));
+    match HURRY.get() {
+        Hurry::Usual => signal().map(Ending::Signal).or_else(|| over(*DEADLINE.get()?)),
+        Hurry::Never => None,
+        Hurry::At(end, time) => over((end, time)),
     }
-    let over = || DEADLINE.get().filter(|(end, _)| Instant::now() >= *end).map(|(_, time)| Ending::OutOfTime(*time));
-    signal().map(Ending::Signal).or_else(over)
 }
 
 /// Sleeps, but no longer than until a signal comes or time is up.
@@ -494,20 +515,33 @@ mod tests {
     #[test]
     fn one_thread_that_is_unhurried_does_not_keep_others_from_hurrying() {
         unhurried(|| {
-            assert!(UNHURRIED.get());
+            assert_eq!(HURRY.get(), Hurry::Never);
             thread::scope(|scope| {
                 let other = scope.spawn(|| {
-                    assert!(!UNHURRIED.get());
+                    assert_eq!(HURRY.get(), Hurry::Usual);
                     unhurried(|| unhurried(|| ()));
-                    UNHURRIED.get()
+                    HURRY.get()
                 });
-                assert!(!other.join().unwrap());
+                assert_eq!(other.join().unwrap(), Hurry::Usual);
             });
             // What is done in between takes nothing away either.
             unhurried(|| ());
-            assert!(UNHURRIED.get());
+            assert_eq!(HURRY.get(), Hurry::Never);
         });
-        assert!(!UNHURRIED.get());
+        assert_eq!(HURRY.get(), Hurry::Usual);
+    }
+
+    #[test]
+    fn what_may_take_so_long_shares_its_time() {
+        let secrets = Secrets::default();
+        let job = Job { program: "sleep", args: vec!["60".into()], secrets: &secrets };
+        within(Duration::from_millis(100), || {
+            for _ in 0..2 {
+                let error = job.run("", SECOND * 60, |_| Ok(())).unwrap_err();
+                assert!(matches!(error.ending, Ending::OutOfTime(time) if time.as_millis() == 100), "{error}");
+            }
+        });
+        assert!(hurried().is_none());
     }
 
     #[test]

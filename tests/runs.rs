@@ -388,6 +388,37 @@ fn an_event_that_cannot_be_left_changes_nothing() {
     Scenario::new().config(json!({"current-context": "", "contexts": null})).run().exits(4).calls("config");
 }
 
+/// shows: with a kubectl that hangs, a backup that failed says nothing for 15 s, and whoever kills it then never knows why.
+#[test]
+fn a_failure_is_told_once_and_before_the_event() {
+    let failing = || Scenario::new().without("gzip").fault("event", ALWAYS, Fault::Hang);
+    let told = |outcome: &Outcome| outcome.stderr.matches("the container lacks: gzip").count();
+    let outcome = failing();
+    let outcome = outcome.run().exits(4).says(&["no Event was left on the PVC: not done within 5s in all"]);
+    assert_eq!(told(&outcome), 1, "{outcome}");
+    // Killed while the Event is left.
+    let scenario = failing();
+    let outcome = scenario.start().until("event.1").signal("KILL").finish();
+    assert_eq!((told(&outcome), outcome.killed), (1, Some(9)), "{outcome}");
+    // A second signal waits for nothing.
+    let scenario = failing().held();
+    let scenario = scenario.tool("gzip", "exec \"$REAL/gzip\" \"$@\"");
+    let running = scenario.start().until("dumping").signal("TERM").until("event.1").signal("TERM");
+    let outcome = running.finish().exits(143).clean();
+    assert_eq!(outcome.stderr.matches("failed: ended by signal 15").count(), 1, "{outcome}");
+    assert!(!outcome.stderr.contains("no Event"), "{outcome}");
+    // All of it has one limit, the look for the claims with it.
+    each(&["config", "observe"], |call| {
+        let scenario = Scenario::new().args_also(&["--request-timeout=1s", "--retry-timeout=0s"]);
+        let scenario = scenario.fault(call, ALWAYS, Fault::Hang);
+        let outcome = scenario.run().exits(1);
+        assert_eq!(outcome.stderr.contains("no Event was left on the PVC: not done within 5s"), *call == "observe");
+        assert_eq!((outcome.stderr.matches("failed: ").count(), outcome.count("event")), (1, 0), "{outcome}");
+    });
+    let outcome = Scenario::new().arg("--events=false").without("gzip");
+    assert_eq!(told(&outcome.run().exits(4)), 1);
+}
+
 #[test]
 fn every_json_line_says_of_which_run_it_is() {
     let lines = |outcome: &Outcome| -> Vec<Value> {

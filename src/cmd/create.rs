@@ -31,7 +31,7 @@ use crate::report::{self, Reporter};
 use crate::session::Session;
 use crate::watch::Watch;
 
-/// How long the request for an Event may take.
+/// How long it may take in all to leave an Event.
 const EVENT_TIME: Duration = Duration::from_secs(5);
 
 /// How long the flush of a volume may take.
@@ -50,10 +50,14 @@ pub fn run(global: &Global, config: &Create, reporter: &Reporter) -> Result<(), 
     }
     let mut notice = Notice::new(global, config, &nonce);
     let outcome = make(global, config, reporter, &mut notice);
+    // Whoever loses patience with the Event shall not lose the reason with it.
+    if let Err(fail) = &outcome {
+        reporter.failure(fail);
+    }
     if config.events && !global.dry_run {
         notice.leave(&outcome, now());
     }
-    outcome
+    outcome.map_err(Fail::told)
 }
 
 /// Makes it. `notice` knows what was made, whatever fails afterwards.
@@ -433,8 +437,9 @@ impl<'a> Notice<'a> {
         };
         let failed = failure.is_some();
         let message = good.into_iter().chain(failure).collect::<Vec<_>>().join("; but ");
-        // Even after a signal: that is when somebody should know.
-        if let Err(fail) = process::unhurried(|| self.write(News { reason, failed, message: &message }, now)) {
+        let news = News { reason, failed, message: &message };
+        // Even after a signal: that is when somebody should know. A second one ends the program.
+        if let Err(fail) = process::within(EVENT_TIME, || self.write(news, now)) {
             tracing::warn!("no Event was left on the PVC: {}", fail.what);
         }
     }
@@ -444,7 +449,6 @@ impl<'a> Notice<'a> {
             Some(kubectl) => kubectl,
             None => Kubectl::connect(&self.global.asked, Secrets::default(), Duration::ZERO)?,
         };
-        // Nobody waits long for it.
         kubectl.target.request_timeout = kubectl.target.request_timeout.min(EVENT_TIME);
         kubectl.patience = Duration::ZERO;
         let mut claims = self.claims;
