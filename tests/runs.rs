@@ -286,6 +286,12 @@ fn an_event_on_the_claim_tells_how_it_came_out() {
     let late = scenario.run().exits(5).calls("config observe event");
     assert_eq!(event(&late).unwrap()["involvedObject"]["uid"], "u-1");
     first.go_on().finish().exits(0);
+    // So is a name that cannot be given, which shows only once its day is known.
+    let scenario = with_uid().arg("--vs-name-template={{ .pvcName }}-Nightly");
+    let outcome = scenario.run().exits(2).calls("config observe event").lost_nothing();
+    let told = event(&outcome).unwrap();
+    assert_eq!((&told["reason"], &told["involvedObject"]["uid"]), (&json!("BackupFailed"), &json!("u-1")));
+    assert!(told["message"].as_str().unwrap().contains("the name 'data-Nightly' is not valid"), "{told}");
     // A signal is a reason, too.
     let scenario = with_uid().held();
     let told = event(&scenario.start().until("dumping").signal("TERM").finish().exits(143)).unwrap();

@@ -424,8 +424,7 @@ impl<'a> Notice<'a> {
     /// Leaves an Event on the claims. Whether it can is of no account for how the backup came out.
     fn leave(self, outcome: &Result<(), Fail>, now: DateTime<Utc>) {
         let failure = match outcome {
-            // Nobody was to make a backup, or nobody could be told.
-            Err(fail) if fail.exit == Exit::Usage || self.hopeless => return,
+            Err(_) if self.hopeless => return,
             Err(fail) if fail.remedy.is_empty() => Some(fail.what.clone()),
             Err(fail) => Some(format!("{}; remedy: {}", fail.what, fail.remedy)),
             Ok(()) => None,
