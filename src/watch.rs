@@ -28,10 +28,10 @@ impl Watch<'_> {
     }
 
     /// Waits until the snapshot is where `enough` says. An error of its is told the moment it appears, but only the end of
-    /// the time decides, because the snapshot controller tries again.
+    /// the time decides, because the snapshot controller tries again. A class that is not there is worth no wait.
     ///
     /// # Errors
-    /// It did not get there in time, somebody deleted it, or a signal came. `goal` is the word for it.
+    /// It did not get there in time or never will, somebody deleted it, or a signal came. `goal` is the word for it.
     pub fn until(&mut self, goal: &str, step: &Step, enough: impl Fn(&Readiness) -> bool) -> Result<(), Fail> {
         loop {
             let readiness = self.snapshot.readiness();
@@ -42,6 +42,13 @@ impl Watch<'_> {
             if let Readiness::Failed(message) = readiness
                 && message != self.told
             {
+                if is_classless(&message) {
+                    return Err(Fail::new(Exit::Snapshot, format!("the VolumeSnapshot {name} was not {goal}: {message}"))
+                        .remedy(format!(
+                            "set BAK_VS_CLASS_NAME (--vs-class-name) to one of kubectl get volumesnapshotclasses; as long as there \
+                             is no such class, {name} stays as it is; the dump itself is proven and in place"
+                        )));
+                }
                 tracing::warn!(snapshot = name, "the snapshot has an error, waiting on: {message}");
                 step.progress(&message);
                 self.told = message;
@@ -121,5 +128,38 @@ impl Watch<'_> {
             "see kubectl describe volumesnapshot {name} -n {namespace}; check BAK_VS_CLASS_NAME and the CSI driver, or raise \
              BAK_VS_WAIT_UNTIL_READY_TIMEOUT; the dump itself is proven and in place"
         ))
+    }
+}
+
+/// Whether an error of a snapshot says that its class is not there, in the words of the snapshot controller of
+/// kubernetes-csi/external-snapshotter: `Failed to get snapshot class with error volumesnapshotclass.snapshot.storage.k8s.io "x"
+/// not found`, in later versions with more words in between.
+fn is_classless(message: &str) -> bool {
+    let behind = message.to_lowercase().split_once("get snapshot class with error").map(|(_, rest)| rest.to_string());
+    behind.is_some_and(|rest| rest.contains("volumesnapshotclass") && rest.contains("not found"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_class_that_is_not_there_is_told_from_what_may_pass() {
+        for message in [
+            r#"Failed to get snapshot class with error volumesnapshotclass.snapshot.storage.k8s.io "x" not found"#,
+            r#"Failed to get snapshot class with error failed to retrieve snapshot class x from the informer: "volumesnapshotclass.snapshot.storage.k8s.io \"x\" not found""#,
+            r#"failed to get snapshot class with error: VolumeSnapshotClass "x" not found"#,
+        ] {
+            assert!(is_classless(message), "{message}");
+        }
+        for message in [
+            "Failed to set default snapshot class with error cannot find default snapshot class",
+            r#"Failed to get snapshot class with error Get "https://10.0.0.1/apis": dial tcp: i/o timeout"#,
+            r#"Failed to check and update snapshot content: failed to take snapshot of the volume v-1: "rpc error: code = NotFound desc = volume v-1 not found""#,
+            r#"Failed to create snapshot content with error snapshot class x: secrets "csi" not found"#,
+            "",
+        ] {
+            assert!(!is_classless(message), "{message}");
+        }
     }
 }

@@ -360,6 +360,57 @@ fn a_snapshot_that_is_never_ready_fails_in_time() {
     });
 }
 
+/// The API's words for a class that is not there, and the snapshot controller's.
+const NO_CLASS: &str = "Error from server (NotFound): volumesnapshotclasses.snapshot.storage.k8s.io \"typo\" not found";
+const NEVER_CUT: &str =
+    "Failed to get snapshot class with error volumesnapshotclass.snapshot.storage.k8s.io \"typo\" not found";
+
+#[test]
+fn a_class_that_is_not_there_is_found_out_before_the_dump() {
+    let scenario = || Scenario::new().arg("--vs-class-name=typo").args_also(&["--retry-timeout=1s"]);
+    for dry_run in ["--dry-run=false", "--dry-run"] {
+        let scenario = scenario().arg(dry_run).fault("class", ALWAYS, Fault::Refuse(NO_CLASS));
+        let calls = if dry_run == "--dry-run" { "config observe class" } else { "config observe class event" };
+        let outcome = scenario.run().exits(4).calls(calls).lost_nothing();
+        outcome.says(&["there is no VolumeSnapshotClass 'typo'", "kubectl get volumesnapshotclasses"]);
+    }
+    // Where it is there, or nobody may look, it is one call more.
+    for scenario in [scenario(), scenario().fault("class", ALWAYS, Fault::Refuse(FORBIDDEN))] {
+        let outcome = scenario.run().exits(0).calls("config observe class session second create watch event");
+        outcome.clean().snapshots(1);
+        assert_eq!(scenario.snapshots()[0]["spec"]["volumeSnapshotClassName"], "typo");
+    }
+    // An API that does not answer is no answer.
+    scenario().fault("class", ALWAYS, Fault::Refuse(REFUSED)).run().exits(1).lost_nothing();
+    let outcome = scenario().fault("class", ALWAYS, Fault::Hang);
+    outcome.start().until("class.1").signal("TERM").finish().exits(143).lost_nothing();
+}
+
+/// Where nobody may look for the class, the snapshot controller says that it is not there.
+#[test]
+fn a_snapshot_whose_class_is_not_there_is_not_waited_for() {
+    // shows: it was waited for until the time was up, 15 minutes, and the retries of a Job likewise.
+    let scenario = Scenario::new().arg("--vs-class-name=typo").fault("class", ALWAYS, Fault::Refuse(FORBIDDEN));
+    let scenario = scenario.watches(&[&[Event::Pending, Event::Error(NEVER_CUT)]]);
+    let outcome = scenario.run().exits(7).calls("config observe class session second create watch event");
+    outcome
+        .says(&["was not cut: Failed to get snapshot class", "kubectl get volumesnapshotclasses", "stays as it is"])
+        .clean()
+        .holds_new()
+        .snapshots(1);
+    // As one that was not ready in time: it keeps its labels, and says of itself that it failed.
+    let labels = &scenario.snapshots()[0]["metadata"]["labels"];
+    assert!(labels["backup-ns.sh/delete-after"].is_string(), "{labels}");
+    let late = Scenario::new().arg("--vs-wait-until-ready-timeout=2s").watches(&[&[Event::Error("no")]]);
+    late.run().exits(7);
+    let keys = |scenario: &Scenario| {
+        let meta = scenario.snapshots()[0]["metadata"].clone();
+        let of = |field: &str| meta[field].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        (of("labels"), of("annotations"))
+    };
+    assert_eq!(keys(&scenario), keys(&late));
+}
+
 #[test]
 fn readiness_is_not_waited_for_when_nobody_wants_it() {
     let scenario = Scenario::new().arg("--vs-wait-until-ready=false").watches(&[&[Event::Cut]]);

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use serde::de::IgnoredAny;
 use serde_json::json;
 
 use crate::cmd::now;
@@ -92,6 +93,9 @@ fn make(global: &Global, config: &Create, reporter: &Reporter, notice: &mut Noti
     let nonce = notice.nonce;
     let observed = reporter.step("observe", |_| observe(&kubectl, config, global.own_pod.as_deref()))?;
     notice.claims = observed.about.clone();
+    if let Some(class) = &config.class {
+        find_class(&kubectl, class)?;
+    }
     let rules = Rules {
         pvc: config.pvcs.first().map(String::as_str).unwrap_or_default(),
         threshold_percent: config.threshold_percent,
@@ -113,6 +117,19 @@ fn make(global: &Global, config: &Create, reporter: &Reporter, notice: &mut Noti
         return run.await_ready(earlier.watches, &earlier.dumps, Duration::ZERO);
     }
     run.back_up(dumps, &observed)
+}
+
+/// Looks for the VolumeSnapshotClass, without which a snapshot is never cut. Who may not look takes it to be there: classes are
+/// the cluster's, and few Roles of a namespace show them.
+fn find_class(kubectl: &Kubectl, class: &str) -> Result<(), Fail> {
+    match kubectl.json::<IgnoredAny>(&kubectl.target.get_class(class)) {
+        Err(error) if kubectl::refusal(&error) == Refusal::NotFound => {
+            Err(Fail::new(Exit::Precondition, format!("there is no VolumeSnapshotClass '{class}'"))
+                .remedy("set BAK_VS_CLASS_NAME (--vs-class-name) to one of kubectl get volumesnapshotclasses, or leave it unset for the cluster's default"))
+        }
+        Err(error) if kubectl::refusal(&error) != Refusal::Forbidden => Err(kubectl::fail(&error)),
+        _ => Ok(()),
+    }
 }
 
 /// The names of the snapshots, in the order of the claims.

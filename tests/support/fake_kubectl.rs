@@ -94,6 +94,7 @@ fn main() {
             });
             call.answer(&json!({"items": [class]}));
         }
+        "class" => call.answer(&json!({"kind": "VolumeSnapshotClass"})),
         "contents" => call.answer(&json!({"items": []})),
         "list" => call.answer(&json!({"kind": "VolumeSnapshotList", "items": call.snapshots()})),
         "get" => match call.snapshot() {
@@ -127,6 +128,7 @@ fn kind(args: &[String], script: &str) -> &'static str {
         _ if has("create") && has("--validate=false") => "event",
         _ if has("create") && has("-o") && has("json") && path.is_empty() => "review",
         _ if path.ends_with("/volumesnapshotclasses") => "classes",
+        _ if path.contains("/volumesnapshotclasses/") => "class",
         _ if path == "/apis/snapshot.storage.k8s.io" || path == "/apis/snapshot.storage.k8s.io/v1" => "kinds",
         // A change of many, whichever way.
         _ if has("label") || has("patch") && has("-f") => "label",
