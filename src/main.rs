@@ -67,6 +67,10 @@ fn main() -> ExitCode {
     let reporter = Reporter::new(config::log_format(&get), plain.is("verbose"));
     done(&reporter, |reporter| {
         process::listen().map_err(|error| Fail::new(Exit::Failed, format!("signals cannot be handled: {error}")))?;
+        // A shell that starts is not to be told of what is meant for backups.
+        if !matches!(words[..], ["completion" | "man"]) {
+            config::strangers().iter().for_each(|var| tracing::warn!("{}", config::about_stranger(var)));
+        }
         let lender = match plain.word("from-cronjob") {
             Some(name) => {
                 Lender::ask(&config::lent(&plain, &get)?, Some(name.as_str()).filter(|name| !name.is_empty()))?

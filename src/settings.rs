@@ -192,6 +192,34 @@ pub fn each() -> impl Iterator<Item = &'static Setting> {
         .map(|(_, setting)| setting)
 }
 
+/// Whether a variable looks like a setting and is none; the older tool had some more, with which its ConfigMaps may come.
+pub fn is_stranger(var: &str) -> bool {
+    const OLDER: [&str; 2] = ["BAK_DEBUG", "BAK_COLORS_ENABLED"];
+    (var.starts_with("BAK_") || var.starts_with("RETAIN_"))
+        && !OLDER.contains(&var)
+        && each().all(|setting| setting.var != var)
+}
+
+/// The setting that is clearly meant by a variable that is none: of eight letters one may be wrong.
+pub fn meant_by(var: &str) -> Option<&'static str> {
+    let near = each().map(|setting| (distance(var, setting.var), setting.var));
+    near.min().filter(|(distance, _)| distance * 8 <= var.len()).map(|(_, var)| var)
+}
+
+/// How many letters have to be put in, taken out or changed to make one word of the other.
+fn distance(one: &str, other: &str) -> usize {
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (number, letter) in one.bytes().enumerate() {
+        let mut before = std::mem::replace(&mut row[0], number + 1);
+        for (at, with) in other.bytes().enumerate() {
+            let changed = before + usize::from(letter != with);
+            before = row[at + 1];
+            row[at + 1] = changed.min(before + 1).min(row[at] + 1);
+        }
+    }
+    row[other.len()]
+}
+
 /// Settings of one of the pieces by hand, with a database whose settings begin with `engine`.
 pub fn by_hand(engine: &'static str, piece: &'static str) -> impl Iterator<Item = &'static Setting> {
     let more: &[&str] = match piece {
@@ -398,6 +426,30 @@ mod tests {
                 // A variable means the same wherever it stands.
                 assert!(ALL.iter().flat_map(|table| *table).filter(|s| s.var == setting.var).all(|s| s == setting));
             }
+        }
+    }
+
+    #[test]
+    fn a_variable_that_is_misspelt_is_told_from_one_that_is_not_ours() {
+        for (one, other, so_many) in [("", "abc", 3), ("abc", "abc", 0), ("abc", "axc", 1), ("kitten", "sitting", 3)] {
+            assert_eq!((distance(one, other), distance(other, one)), (so_many, so_many), "{one} {other}");
+        }
+        for (var, meant) in [
+            ("BAK_VS_CLAS_NAME", Some("BAK_VS_CLASS_NAME")),
+            ("BAK_DB_POSTGRE", Some("BAK_DB_POSTGRES")),
+            ("RETAIN_LAST_DIALY", Some("RETAIN_LAST_DAILY")),
+            ("BAK_LABEL_VS_RETAINDAYS", Some("BAK_LABEL_VS_RETAIN_DAYS")),
+            ("BAK_DB_POSTGRES_DUMP_DIR", Some("BAK_DB_POSTGRES_DUMP_FILE")),
+            ("BAK_VS_NAME", None),
+            ("BAK_BUCKET", None),
+            ("BAK_", None),
+        ] {
+            assert!(is_stranger(var), "{var}");
+            assert_eq!(meant_by(var), meant, "{var}");
+        }
+        for var in ["BAK_DEBUG", "BACKUP_NAME", "PATH", "MY_BAK_X"].into_iter().chain(each().map(|setting| setting.var))
+        {
+            assert!(!is_stranger(var), "{var}");
         }
     }
 

@@ -59,6 +59,47 @@ fn configuration_errors_come_all_at_once_and_before_any_call() {
         .lost_nothing();
 }
 
+/// A misspelt variable is told of, once and without what it holds, and is no error: ConfigMaps of an older tool bring many.
+#[test]
+fn a_variable_that_is_no_setting_is_warned_of() {
+    let strange = |args: &[&str]| {
+        let scenario = Scenario::new().args(args).env("BAK_VS_CLAS_NAME", "hunter2").env("RETAIN_FOREVER", "hunter2");
+        scenario.env("BAK_DEBUG", "true").env("BAK_EMPTY", "").env("MY_BAK_X", "1")
+    };
+    let commands: [(&[&str], i32); 6] = [
+        (&["create"], 0),
+        (&["create", "--dry-run", "--log-format=json"], 0),
+        // Not even a configuration that is wrong keeps it from being told.
+        (&["create", "--db-postgres-port=0"], 2),
+        (&["env", "--log-format=live"], 0),
+        (&["man"], 0),
+        (&["completion", "bash"], 0),
+    ];
+    for (args, code) in commands {
+        let scenario = strange(args);
+        let outcome = scenario.run().exits(code);
+        for words in [
+            "BAK_VS_CLAS_NAME is no setting and changes nothing; BAK_VS_CLASS_NAME may be meant",
+            "RETAIN_FOREVER is no setting and changes nothing",
+        ] {
+            assert_eq!(outcome.stderr.matches(words).count(), 1, "{args:?}: {outcome}");
+        }
+        assert_eq!(outcome.stderr.matches("is no setting").count(), 2, "{args:?}: {outcome}");
+        assert!(outcome.stderr.contains("WARN") && !format!("{outcome}").contains("hunter2"), "{outcome}");
+    }
+    // `env` has a line for each.
+    let scenario = strange(&["env", "-o", "wide"]);
+    let outcome = scenario.run().exits(0);
+    let line = outcome.stdout.lines().find(|line| line.starts_with("BAK_VS_CLAS_NAME ")).unwrap();
+    assert!(line.contains("environment, no setting") && line.ends_with("BAK_VS_CLASS_NAME may be meant"), "{outcome}");
+    let scenario = strange(&["env", "-o", "json"]);
+    let all: Value = serde_json::from_str(&scenario.run().exits(0).stdout).unwrap();
+    let last = all.as_array().unwrap().last().unwrap();
+    assert_eq!((&last["variable"], &last["value"], &last["flag"]), (&"RETAIN_FOREVER".into(), &"".into(), &"".into()));
+    assert_eq!(last["faults"][0], "RETAIN_FOREVER is no setting and changes nothing");
+    assert!(!Scenario::new().run().stderr.contains("is no setting"));
+}
+
 #[test]
 fn no_database_is_a_usage_error() {
     let scenario = Scenario::new().env("BAK_DB_POSTGRES", "no");

@@ -11,7 +11,8 @@ use crate::settings;
 /// # Errors
 /// A value does not parse or does not fit the others; it is shown all the same.
 pub fn run(plain: &Plain, values: Values<'_>, reporter: &Reporter) -> Result<(), Fail> {
-    let Settings { output, all, verdict } = config::effective(plain, values)?;
+    let Settings { output, mut all, verdict } = config::effective(plain, values)?;
+    all.extend(config::strangers().into_iter().map(Effective::stranger));
     show(reporter, output, &all, || text(&all, output))?;
     verdict
 }
@@ -20,17 +21,25 @@ fn text(all: &[Effective], output: Output) -> String {
     let wide = output == Output::Wide;
     let head: &[&str] =
         if wide { &["VARIABLE", "VALUE", "ORIGIN", "FLAG", "MEANING"] } else { &["VARIABLE", "VALUE", "ORIGIN"] };
-    let rows = all.iter().zip(settings::each()).map(|(effective, setting)| {
+    let meanings = settings::each().map(|setting| Some(setting.help)).chain(std::iter::repeat(None));
+    let rows = all.iter().zip(meanings).map(|(effective, meaning)| {
         let origin = match effective.origin {
             Origin::Flag => "flag",
             Origin::Environment => "environment",
             Origin::CronJob => "cronjob",
             Origin::Default => "default",
         };
-        let wrong = if effective.faults.is_empty() { "" } else { ", wrong" };
-        let mut row = vec![effective.variable.to_string(), effective.value.clone(), format!("{origin}{wrong}")];
+        let wrong = match meaning {
+            None => ", no setting",
+            Some(_) if effective.faults.is_empty() => "",
+            Some(_) => ", wrong",
+        };
+        let mut row = vec![effective.variable.clone(), effective.value.clone(), format!("{origin}{wrong}")];
         if wide {
-            row.extend([format!("--{}", effective.flag), setting.help.to_string()]);
+            row.extend(match meaning {
+                Some(help) => [format!("--{}", effective.flag), help.to_string()],
+                None => [String::new(), effective.faults.join("; ")],
+            });
         }
         row
     });

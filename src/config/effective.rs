@@ -17,8 +17,8 @@ pub(super) const EFFECTIVE: Outputs =
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Effective {
     /// The environment variable.
-    pub variable: &'static str,
-    /// The flag, without its dashes.
+    pub variable: String,
+    /// The flag, without its dashes; empty for a variable that is no setting.
     pub flag: &'static str,
     /// Its value, masked where it is a secret; empty where there is none.
     pub value: String,
@@ -27,6 +27,14 @@ pub struct Effective {
     /// What is wrong with it; empty for nothing.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<String>,
+}
+
+impl Effective {
+    /// A variable that looks like a setting and is none: whatever it holds, it takes no effect and is not shown.
+    pub fn stranger(variable: String) -> Effective {
+        let faults = vec![super::about_stranger(&variable)];
+        Effective { variable, flag: "", value: String::new(), origin: Origin::Environment, faults }
+    }
 }
 
 /// Every setting once, in the order of the tables, as what was set and what not makes it.
@@ -56,7 +64,7 @@ pub fn effective(plain: &Plain, values: Values<'_>) -> Result<Settings, Fail> {
             Err(_) => (String::new(), Origin::Environment),
         };
         let faults = faults.iter().filter(|fault| is_about(fault, setting)).cloned().collect();
-        Effective { variable: setting.var, flag: setting.flag, value: shown(setting, text), origin, faults }
+        Effective { variable: setting.var.to_string(), flag: setting.flag, value: shown(setting, text), origin, faults }
     });
     let all = all.collect();
     let verdict = Values { errors: faults, ..values }.finish();
@@ -129,7 +137,8 @@ mod tests {
     fn every_setting_stands_once_with_its_origin() {
         let settings = of(&[("BAK_PVC_NAME", "logs")]);
         assert_eq!(settings.verdict, Ok(()));
-        let vars: std::collections::BTreeSet<_> = settings.all.iter().map(|setting| setting.variable).collect();
+        let vars: std::collections::BTreeSet<_> =
+            settings.all.iter().map(|setting| setting.variable.as_str()).collect();
         assert_eq!((vars.len(), settings.all.len()), (settings::each().count(), settings::each().count()));
         let pvc = find(&settings, "BAK_PVC_NAME");
         assert_eq!((pvc.value.as_str(), pvc.origin), ("logs", Origin::Environment));
@@ -166,7 +175,7 @@ mod tests {
             ("RETAIN_LAST_DAILY", "-1"),
         ]);
         let faulty = settings.all.iter().filter(|setting| !setting.faults.is_empty());
-        let faulty: Vec<_> = faulty.map(|setting| (setting.variable, setting.faults.len())).collect();
+        let faulty: Vec<_> = faulty.map(|setting| (setting.variable.as_str(), setting.faults.len())).collect();
         let expected = [
             "BAK_VS_WAIT_UNTIL_READY",
             "BAK_VS_WAIT_UNTIL_READY_TIMEOUT",

@@ -252,6 +252,19 @@ pub fn environment(var: &str) -> Result<Option<String>, String> {
     }
 }
 
+/// The variables that look like settings and are none, in order.
+#[expect(clippy::disallowed_methods, reason = "the one place")]
+pub fn strangers() -> BTreeSet<String> {
+    let set = std::env::vars_os().filter(|(_, value)| !value.is_empty());
+    set.filter_map(|(var, _)| var.into_string().ok()).filter(|var| settings::is_stranger(var)).collect()
+}
+
+/// What there is to say of such a variable.
+pub fn about_stranger(var: &str) -> String {
+    let meant = settings::meant_by(var).map(|meant| format!("; {meant} may be meant")).unwrap_or_default();
+    format!("{var} is no setting and changes nothing{meant}")
+}
+
 impl<'a> Values<'a> {
     /// Reads through `get`.
     pub fn new(get: &'a Get<'a>) -> Values<'a> {
