@@ -447,4 +447,7 @@ fn every_json_line_says_of_which_run_it_is() {
     let scenario = Scenario::new().args_also(&["--log-format=json", "--run-id=tonight"]);
     let outcome = scenario.run().exits(0);
     assert!(lines(&outcome).iter().all(|line| line["run"] == "tonight" && line["try"] != "tonight"), "{outcome}");
+    // Before the settings are read there is no run.
+    let scenario = Scenario::new().args_also(&["--log-format=json", "--db-postgres-port=0"]);
+    assert!(lines(&scenario.run().exits(2)).iter().all(|line| line["try"].is_null() && line["code"] == 2));
 }
