@@ -8,6 +8,12 @@ use serde_json::{Value, json};
 use support::fake_api::{CLAIMS, CONTENTS, SNAPSHOTS, content_of};
 use support::{ALWAYS, FORBIDDEN, Fault, ONCE, Outcome, REFUSED, Scenario};
 
+const NO_CLAIM: &str = "Error from server (NotFound): persistentvolumeclaims \"data\" not found";
+const CLASSES: &str = r#"{"items": [
+    {"metadata": {"name": "other"}, "provisioner": "csi"},
+    {"metadata": {"name": "fast", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}}, "provisioner": "csi"}
+]}"#;
+
 const NOT_THERE: &str = "Error from server (NotFound): namespaces \"shop\" not found";
 
 /// A ready snapshot of the claim `data`, made in this minute of the day.
@@ -178,4 +184,63 @@ fn one_that_changes_meanwhile_stays() {
     let scenario = deletion(&["old", "--yes"]).fault("patch", ONCE, Fault::Change("shop/old", kept));
     scenario.run().exits(1).says(&["old stays: it changed since it was judged", "remedy="]);
     assert!(is_there(&scenario, "old"));
+}
+
+/// A dry run of a restore of the snapshot `lost`, which was rebound from data that tells nothing of itself.
+fn lost(args: &[&str], labels: Value) -> Scenario {
+    let mut lost = shot("shop", "lost", 1, labels);
+    lost["spec"]["source"] = json!({"volumeSnapshotContentName": content_of("shop/lost")});
+    let scenario = with(&[&["restore", "lost", "--dry-run"], args].concat(), []);
+    scenario.api().cut([(lost, "Retain")]);
+    let spec = json!({"spec": {"driver": "csi", "sourceVolumeMode": "Block"}});
+    scenario.api().merge(CONTENTS, &content_of("shop/lost"), &spec).unwrap();
+    scenario.fault_about("observe", "/persistentvolumeclaims/data", ALWAYS, Fault::Refuse(NO_CLAIM))
+}
+
+#[test]
+fn data_that_tells_nothing_of_itself_is_restored_by_a_name() {
+    let said = |scenario: Scenario| {
+        let outcome = scenario.run().exits(0).says(&["nothing tells what the claim was like"]);
+        serde_json::from_str::<Value>(&outcome.stdout).unwrap()
+    };
+    let classes = || Fault::Print(CLASSES);
+    let named = || lost(&["--pvc=data", "-o", "json"], json!({}));
+    let told = said(named().fault_about("observe", "/storageclasses", ALWAYS, classes()));
+    assert_eq!(
+        told["assumed"],
+        "1Gi, as big as the data, ReadWriteOnce, Block, the cluster's default StorageClass fast"
+    );
+    let spec = &told["steps"][0]["manifest"]["spec"];
+    assert_eq!((&spec["resources"]["requests"]["storage"], &spec["volumeMode"]), (&json!("1Gi"), &json!("Block")));
+    assert_eq!((&spec["dataSource"]["name"], &spec["storageClassName"]), (&json!("lost"), &Value::Null));
+    // Whoever may not look at contents and classes has the claim made all the same.
+    let blind = named().fault("getContent", ALWAYS, Fault::Refuse(FORBIDDEN));
+    let told = said(blind.fault_about("observe", "/storageclasses", ALWAYS, Fault::Refuse(FORBIDDEN)));
+    assert_eq!(
+        told["assumed"],
+        "1Gi, as big as the data, ReadWriteOnce, Filesystem, the cluster's default StorageClass"
+    );
+    // A class that is named is not asked for as the default.
+    let scenario = lost(&["--pvc=data", "--storage-class=slow", "-o", "json"], json!({}));
+    let told = said(scenario.fault_about("observe", "/storageclasses/slow", ALWAYS, Fault::Print("{}")));
+    assert_eq!(told["steps"][0]["manifest"]["spec"]["storageClassName"], "slow");
+    // One by which the claim would never be bound is said before.
+    let no_default = Fault::Print(r#"{"items": [{"metadata": {"name": "other"}, "provisioner": "csi"}]}"#);
+    let scenario = named().fault_about("observe", "/storageclasses", ALWAYS, no_default);
+    scenario.run().exits(4).says(&["no default StorageClass", "--storage-class: other"]);
+}
+
+#[test]
+fn without_a_name_the_way_out_is_told() {
+    let words = ["nothing tells what claim", "backup-ns restore lost -n shop --pvc NAME", "apply no workload"];
+    lost(&[], json!({})).run().exits(4).says(&words);
+    // The older tool had labels copied, and no notes.
+    lost(&[], json!({"backup-ns.sh/pvc": "data"})).run().exits(4).says(&["--pvc data"]);
+    // One that was cut from a claim knows its name.
+    let scenario = with(&["restore", "a", "--dry-run", "-o", "json"], [shot("shop", "a", 1, json!({}))]);
+    let scenario = scenario.fault_about("observe", "/persistentvolumeclaims/data", ALWAYS, Fault::Refuse(NO_CLAIM));
+    let scenario = scenario.fault("getContent", ALWAYS, Fault::Refuse(FORBIDDEN));
+    let scenario = scenario.fault_about("observe", "/storageclasses", ALWAYS, Fault::Refuse(FORBIDDEN));
+    let outcome = scenario.run().exits(0);
+    assert_eq!(serde_json::from_str::<Value>(&outcome.stdout).unwrap()["pvc"], "data");
 }

@@ -17,6 +17,7 @@ use crate::core::labels;
 use crate::core::observed::{Content, Meta, Readiness, Snapshot};
 use crate::core::plan::{self, Step as Planned};
 use crate::core::rebind::{self, No, Pair, Rebind};
+use crate::core::restore;
 use crate::core::target::delete_options;
 use crate::delete::object;
 use crate::exit::{Exit, Fail};
@@ -62,7 +63,9 @@ pub fn run(global: &Global, config: &Config, reporter: &Reporter) -> Result<(), 
     }
     if !old.metadata.labels.keys().any(|key| labels::is_mirrored(key)) {
         notes.push(
-            "the old content says nothing of its snapshot, so that the new one has no labels; nothing prunes it".into(),
+            "the old content says nothing of its snapshot: the new one has no labels, nothing prunes it, and its name and age alone \
+             tell of which claim and day it is"
+                .into(),
         );
     }
     if work.rebind.classless && old.spec.volume_snapshot_class_name.is_some() {
@@ -83,7 +86,9 @@ pub fn run(global: &Global, config: &Config, reporter: &Reporter) -> Result<(), 
 fn told(global: &Global, reporter: &Reporter, old: &str, made: &Snapshot, notes: &[String]) -> Result<(), Fail> {
     let Meta { namespace, name, .. } = &made.metadata;
     let content = made.status.bound_volume_snapshot_content_name.as_deref().unwrap_or_default();
-    let next = format!("backup-ns restore {name} -n {namespace}");
+    // What tells nothing of its claim takes a name for it.
+    let named = restore::of_claim(made).map_or(" --pvc NAME", |_| "");
+    let next = format!("backup-ns restore {name} -n {namespace}{named}");
     let value = json!({
         "namespace": namespace, "volumeSnapshot": name, "volumeSnapshotContent": content, "reboundFrom": old,
         "notes": notes, "next": next,

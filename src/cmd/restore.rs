@@ -8,11 +8,12 @@ use crate::ask;
 use crate::cmd::now;
 use crate::cmd::show::{print, show};
 use crate::config::{Global, Output, Restore, Way};
+use crate::core::claim::ClaimTemplate;
 use crate::core::escape::{self, Secrets};
 use crate::core::labels;
 use crate::core::observed::{Content, Item, List, Meta, Pvc, Readiness, Snapshot};
 use crate::core::plan::{self, Step};
-use crate::core::restore::{self, Journal};
+use crate::core::restore::{self, Journal, StorageClass};
 use crate::core::target::delete_options;
 use crate::delete;
 use crate::exit::{Exit, Fail};
@@ -53,6 +54,8 @@ struct Planned {
     claim: Value,
     /// For a clone: the content and the VolumeSnapshot that bring the data into the namespace.
     bridge: Option<(Value, Value)>,
+    /// What the claim is taken to be like, where nothing tells.
+    assumed: Option<String>,
 }
 
 impl Run<'_> {
@@ -68,12 +71,18 @@ impl Run<'_> {
             Ok(((snapshot, planned), what))
         })?;
         warn_of(&snapshot);
+        if let Some(assumed) = &planned.assumed {
+            tracing::warn!("nothing tells what the claim was like; assumed: {assumed}");
+        }
         if self.global.output == Output::Yaml {
             return self.print_manifests(&planned);
         }
         if self.global.dry_run {
             let steps = planned.steps();
-            let told = json!({"dryRun": true, "namespace": planned.kubectl.target.namespace, "pvc": planned.name, "steps": steps});
+            let told = json!({
+                "dryRun": true, "namespace": planned.kubectl.target.namespace, "pvc": planned.name, "steps": steps,
+                "assumed": planned.assumed,
+            });
             return show(self.reporter, self.global.output, &told, || {
                 format!(
                     "Dry run: nothing was changed. PVC {} in {}:\n{}",
@@ -118,15 +127,15 @@ impl Run<'_> {
     }
 
     fn plan(&self, snapshot: &Snapshot) -> Result<Planned, Fail> {
-        let source = restore::of_claim(snapshot).unwrap_or_default();
-        let living =
-            if source.is_empty() { None } else { self.kubectl.find(&self.kubectl.target.get_claim(&source))? };
-        let mut template = restore::template(snapshot, living.as_ref()).ok_or_else(|| {
-            let what = format!("nothing tells what claim VolumeSnapshot {} is of", self.config.snapshot);
-            Fail::new(Exit::Precondition, what).remedy(
-                "it was not made by this tool, and its claim is gone: make a PVC by hand with the snapshot as its dataSource",
-            )
-        })?;
+        let source = restore::of_claim(snapshot);
+        let living = match &source {
+            Some(source) => self.kubectl.find(&self.kubectl.target.get_claim(source))?,
+            None => None,
+        };
+        let (mut template, assumed) = match restore::template(snapshot, living.as_ref()) {
+            Some(template) => (template, None),
+            None => self.assume(snapshot, source).map(|(template, assumed)| (template, Some(assumed)))?,
+        };
         if let Some(class) = &self.config.storage_class {
             template.storage_class_name = Some(class.clone());
         }
@@ -154,7 +163,51 @@ impl Run<'_> {
             None => None,
         };
         let claim = restore::claim(&template, &name, &kubectl.target.namespace, &snapshot.metadata.name, snapshot);
-        Ok(Planned { kubectl, name, claim, bridge })
+        Ok(Planned { kubectl, name, claim, bridge, assumed })
+    }
+
+    /// What the claim is taken to be like where nothing tells, and the same in words. Whoever may not look at the content or at
+    /// the classes goes on without.
+    fn assume(&self, snapshot: &Snapshot, source: Option<String>) -> Result<(ClaimTemplate, String), Fail> {
+        let (target, Meta { name, labels: all, .. }) = (&self.kubectl.target, &snapshot.metadata);
+        let Some(claim) = self.config.pvc.clone().or(source) else {
+            let guess = all.get(labels::PVC).map_or("NAME", String::as_str);
+            return Err(Fail::new(Exit::Precondition, format!("nothing tells what claim VolumeSnapshot {name} is of")).remedy(
+                format!(
+                    "say which: {} --pvc {guess}; its name and its age may tell (docs/recovery.md, \"Data that tells nothing of \
+                     itself\"); apply no workload before that is done, it would make an empty claim",
+                    self.command(name)
+                ),
+            ));
+        };
+        let content = snapshot.status.bound_volume_snapshot_content_name.as_deref().unwrap_or_default();
+        let content = if_allowed(self.kubectl.find::<Content>(&target.get_content(content)))?.flatten();
+        let template = restore::assumed(&claim, snapshot, content.as_ref()).ok_or_else(|| {
+            Fail::new(Exit::Precondition, format!("nothing tells how big a volume of VolumeSnapshot {name} has to be"))
+                .remedy("make a PVC by hand, of the size that it had, with the snapshot as its dataSource")
+        })?;
+        let class = match &self.config.storage_class {
+            Some(class) => format!("StorageClass {class}"),
+            None => {
+                match if_allowed(self.kubectl.find::<List<StorageClass>>(&target.list_storage_classes()))?.flatten() {
+                    Some(classes) => {
+                        let driver = content
+                            .as_ref()
+                            .map(|content| content.spec.driver.as_str())
+                            .filter(|driver| !driver.is_empty());
+                        let default = restore::default_class(&classes.items, driver);
+                        let default =
+                            default.map_err(|(what, remedy)| Fail::new(Exit::Precondition, what).remedy(remedy))?;
+                        format!("the cluster's default StorageClass {default}")
+                    }
+                    None => "the cluster's default StorageClass".into(),
+                }
+            }
+        };
+        let mode = template.volume_mode.as_deref().unwrap_or("Filesystem");
+        let assumed =
+            format!("{}, as big as the data, {}, {mode}, {class}", template.storage, template.access_modes.join(" "));
+        Ok((template, assumed))
     }
 
     fn content(&self, snapshot: &Snapshot) -> Result<Content, Fail> {
@@ -255,7 +308,7 @@ impl Run<'_> {
         let (namespace, name) = (&planned.kubectl.target.namespace, &planned.name);
         let told = json!({
             "namespace": namespace, "pvc": name, "volumeSnapshot": snapshot.metadata.name,
-            "made": made, "clone": planned.bridge.is_some(), "bound": bound == Some("bound"),
+            "made": made, "clone": planned.bridge.is_some(), "bound": bound == Some("bound"), "assumed": planned.assumed,
             "seconds": report::rounded(self.began.elapsed()),
         });
         show(self.reporter, self.global.output, &told, || {
@@ -479,6 +532,14 @@ impl Planned {
 fn said(journal: &Journal) -> String {
     let names: Vec<String> = journal.workloads.iter().map(ToString::to_string).collect();
     if names.is_empty() { "nothing".into() } else { names.join(", ") }
+}
+
+/// What was found; none where it may not be looked at.
+fn if_allowed<T>(found: Result<T, Fail>) -> Result<Option<T>, Fail> {
+    match found {
+        Err(fail) if fail.exit == Exit::Precondition => Ok(None),
+        found => found.map(Some),
+    }
 }
 
 /// Says what speaks against a snapshot. One of what was there before a restore never was a backup, and is asked for as such.

@@ -1,6 +1,7 @@
 //! What is made of a snapshot: a claim beside the old one, a clone in another namespace, or the plan of an in-place restore.
 //! Pure; must not know how any of it is done.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 use crate::core::claim::ClaimTemplate;
 use crate::core::engine::Engine;
 use crate::core::labels;
-use crate::core::observed::{Content, Pod, PodSpec, Pvc, Readiness, Snapshot, Workload};
+use crate::core::observed::{Content, Meta, Pod, PodSpec, Pvc, Readiness, Snapshot, Workload};
 use crate::core::pod::ExecKind;
 use crate::core::quantity;
 use crate::core::scene::Scene;
@@ -26,6 +27,61 @@ pub fn template(snapshot: &Snapshot, living: Option<&Pvc>) -> Option<ClaimTempla
     let was = noted.map(|noted| noted.storage).unwrap_or_default();
     template.storage = quantity::bigger(quantity::bigger(&template.storage, &was), least).to_string();
     Some(template)
+}
+
+/// What a claim by the name `name` is taken to be like where nothing tells: as big as the data, for one node, and of the volume
+/// mode that the content knows. None where nothing tells how big the data is, either.
+pub fn assumed(name: &str, snapshot: &Snapshot, content: Option<&Content>) -> Option<ClaimTemplate> {
+    let size = snapshot.status.restore_size.clone()?;
+    // Drivers that do not know say nothing, or 0.
+    quantity::bytes(&size).filter(|bytes| *bytes > 0)?;
+    Some(ClaimTemplate {
+        name: name.into(),
+        access_modes: vec!["ReadWriteOnce".into()],
+        volume_mode: content.and_then(|content| content.spec.source_volume_mode.clone()),
+        storage: size,
+        ..ClaimTemplate::default()
+    })
+}
+
+/// A StorageClass.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct StorageClass {
+    /// Name and the rest.
+    pub metadata: Meta,
+    /// The driver that makes its volumes.
+    pub provisioner: String,
+}
+
+/// The class that Kubernetes gives a claim which names none: the newest that is marked as the default
+/// (<https://kubernetes.io/docs/concepts/storage/storage-classes/#default-storageclass>). `driver` is the snapshot's, where that
+/// is known: volumes are made from a snapshot by its own driver alone.
+///
+/// # Errors
+/// There is none, or it is another driver's; and what to do.
+pub fn default_class<'a>(classes: &'a [StorageClass], driver: Option<&str>) -> Result<&'a str, (String, String)> {
+    let is_default = |class: &&StorageClass| {
+        let marks = ["storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class"];
+        marks.iter().any(|mark| class.metadata.annotations.get(*mark).is_some_and(|value| value == "true"))
+    };
+    let is_fit = |class: &StorageClass| driver.is_none_or(|driver| class.provisioner == driver);
+    let newest = classes.iter().filter(is_default).max_by_key(|class| {
+        let Meta { creation_timestamp: made, name, .. } = &class.metadata;
+        (*made, Reverse(name))
+    });
+    let what = match newest {
+        Some(class) if is_fit(class) => return Ok(&class.metadata.name),
+        Some(StorageClass { metadata: Meta { name, .. }, provisioner }) => {
+            let driver = driver.unwrap_or_default();
+            format!("the cluster's default StorageClass {name} is of {provisioner}, the snapshot of {driver}")
+        }
+        None => "the cluster has no default StorageClass".into(),
+    };
+    let fit: Vec<&str> =
+        classes.iter().filter(|class| is_fit(class)).map(|class| class.metadata.name.as_str()).collect();
+    let which = if fit.is_empty() { "there is none that fits".into() } else { fit.join(" or ") };
+    Err((what, format!("name one with --storage-class: {which}")))
 }
 
 /// A claim as [`template`] says, by the name and in the namespace that are given, from the VolumeSnapshot `source` there. `from`
@@ -294,7 +350,13 @@ impl Scene {
                 format!("see kubectl describe volumesnapshot {name}"),
             );
         }
-        let source = of_claim(snapshot).unwrap_or_default();
+        let Some(source) = of_claim(snapshot) else {
+            problem(
+                format!("nothing tells what claim VolumeSnapshot {name} is of"),
+                format!("make a claim from it, beside what is there: backup-ns restore {name} --pvc NAME"),
+            );
+            return Err(problems);
+        };
         let Some(claim) = self.claim(&source) else {
             problem(
                 format!("the claim '{source}' that {name} is of is not there"),
@@ -635,6 +697,59 @@ mod tests {
         let living: Pvc = serde_json::from_value(claim()).unwrap();
         let template = template(&noted, Some(&living)).unwrap();
         assert_eq!((template.storage.as_str(), template.storage_class_name.as_deref()), ("3Gi", Some("fast")));
+    }
+
+    #[test]
+    fn where_nothing_tells_a_claim_is_as_big_as_the_data() {
+        let of = |size: Value| {
+            let object = snapshot("s", |object| object["status"]["restoreSize"] = size.clone());
+            serde_json::from_value::<Snapshot>(object).unwrap()
+        };
+        let content: Content = serde_json::from_value(json!({"spec": {"sourceVolumeMode": "Block"}})).unwrap();
+        let made = assumed("data", &of(json!("2Gi")), Some(&content)).unwrap();
+        let made = super::claim(&made, "data", "shop", "s", &of(json!("2Gi")));
+        let spec = json!({
+            "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "2Gi"}}, "volumeMode": "Block",
+            "dataSource": {"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": "s"},
+        });
+        assert_eq!(made["spec"], spec, "without a class: Kubernetes gives it the default");
+        assert_eq!(assumed("data", &of(json!("2Gi")), None).unwrap().volume_mode, None);
+        for unknown in [json!(null), json!("0"), json!("much")] {
+            assert_eq!(assumed("data", &of(unknown.clone()), None), None, "{unknown}");
+        }
+    }
+
+    #[test]
+    fn the_default_class_is_the_newest_and_has_to_fit() {
+        let class = |name: &str, driver: &str, day: u32, mark: &str| -> StorageClass {
+            let made = format!("2026-01-{day:02}T00:00:00Z");
+            let annotations = json!({format!("storageclass.{mark}kubernetes.io/is-default-class"): "true"});
+            let metadata = json!({"name": name, "creationTimestamp": made, "annotations": annotations});
+            serde_json::from_value(json!({"metadata": metadata, "provisioner": driver})).unwrap()
+        };
+        let plain =
+            || StorageClass { metadata: Meta { name: "plain".into(), ..Meta::default() }, provisioner: "d".into() };
+        let all = [plain(), class("old", "d", 1, ""), class("new", "d", 3, "beta."), class("b", "e", 2, "")];
+        assert_eq!(default_class(&all, Some("d")), Ok("new"));
+        assert_eq!(default_class(&all, None), Ok("new"));
+        let twins = [class("b", "d", 1, ""), class("a", "d", 1, "")];
+        assert_eq!(default_class(&twins, None), Ok("a"));
+        let (what, remedy) = default_class(&all, Some("e")).unwrap_err();
+        assert!(what.contains("new is of d, the snapshot of e") && remedy.ends_with(": b"), "{what}; {remedy}");
+        let (what, remedy) = default_class(&[plain()], Some("d")).unwrap_err();
+        assert!(what.contains("no default") && remedy.ends_with(": plain"), "{what}; {remedy}");
+        assert!(default_class(&[], None).unwrap_err().1.contains("none that fits"));
+    }
+
+    #[test]
+    fn a_snapshot_of_nobody_knows_what_takes_no_claims_place() {
+        let lost = snapshot("s", |object| object["spec"]["source"] = json!({"volumeSnapshotContentName": "c"}));
+        let scene = items(json!([lost, claim()]));
+        let problems = scene.plan(scene.snapshot("s").unwrap(), "safe").unwrap_err();
+        assert!(
+            problems[0].0.contains("nothing tells") && problems[0].1.contains("restore s --pvc NAME"),
+            "{problems:?}"
+        );
     }
 
     #[test]

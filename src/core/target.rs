@@ -229,6 +229,11 @@ impl Target {
         self.call(self.request_timeout, &["get", "--raw", &format!("/apis/storage.k8s.io/v1/storageclasses/{name}")])
     }
 
+    /// Lists the StorageClasses.
+    pub fn list_storage_classes(&self) -> Vec<String> {
+        self.call(self.request_timeout, &["get", "--raw", "/apis/storage.k8s.io/v1/storageclasses"])
+    }
+
     fn claims(&self, rest: &str) -> String {
         format!("/api/v1/namespaces/{}/persistentvolumeclaims{rest}", self.namespace)
     }

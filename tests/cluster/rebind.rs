@@ -104,6 +104,12 @@ fn assert_one(tenant: &Tenant, stored: &Stored, snapshot: &str) -> Value {
 
 /// A volume made from the snapshot holds what the tenant's volume held.
 fn assert_restores(tenant: &Tenant, snapshot: &str) {
+    apply(&tenant.namespace, &tenant.claim("restored", "256Mi", Some(snapshot)));
+    assert_holds(tenant, "restored");
+}
+
+/// A claim holds what the tenant's volume held.
+fn assert_holds(tenant: &Tenant, claim: &str) {
     let pod = json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "reader"},
         "spec": {
@@ -112,11 +118,10 @@ fn assert_restores(tenant: &Tenant, snapshot: &str) {
                 "name": "reader", "image": "postgres:15", "imagePullPolicy": "IfNotPresent",
                 "command": ["grep", "-qx", "kept", "/data/kept"], "volumeMounts": [{"name": "data", "mountPath": "/data"}],
             }],
-            "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "restored"}}],
+            "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": claim}}],
         },
     });
-    let items = json!([tenant.claim("restored", "256Mi", Some(snapshot)), pod]);
-    apply(&tenant.namespace, &json!({"apiVersion": "v1", "kind": "List", "items": items}));
+    apply(&tenant.namespace, &pod);
     tenant.kubectl(&["wait", "pod/reader", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=120s"]);
 }
 
@@ -255,6 +260,35 @@ fn a_namespace_that_was_deleted_gets_its_data_back() {
     let object = assert_one(&tenant, &stored, "a");
     assert_eq!(object["metadata"]["labels"]["backup-ns.sh/daily"], "2026-01-01");
     assert_restores(&tenant, "a");
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn a_namespace_that_was_deleted_before_its_notes_were_copied_gets_its_data_back() {
+    let tenant = Tenant::volume("unsynced");
+    let size = tenant.get(&["pvc", "data"])["status"]["capacity"]["storage"].clone();
+    tenant.snapshot("a", &json!({}));
+    let content = tenant.content("a");
+    let stored = Stored::of(&content);
+    kubectl(&["delete", "namespace", &tenant.namespace]);
+    kubectl(&["create", "namespace", &tenant.namespace]);
+    let result = rebind(&tenant, &content, &[]);
+    assert!(result["notes"][0].as_str().unwrap().contains("says nothing of its snapshot"), "{result}");
+    let next = format!("backup-ns restore a -n {} --pvc NAME", tenant.namespace);
+    assert_eq!(result["next"], next);
+    assert_one(&tenant, &stored, "a");
+
+    let nameless = tenant.run(&["restore", "a", "--wait"], |_| ()).done();
+    nameless.assert(4, &["nothing tells what claim VolumeSnapshot a is of", &next, "apply no workload"]);
+    let done = tenant.run(&["restore", "a", "--pvc=restored", "--wait"], |_| ()).done();
+    done.assert(0, &["nothing tells what the claim was like"]);
+    let told: Value = serde_json::from_str(&done.stdout).unwrap();
+    let assumed = told["assumed"].as_str().unwrap();
+    assert!(assumed.contains("ReadWriteOnce, Filesystem, the cluster's default StorageClass"), "{assumed}");
+    assert_eq!(told["bound"], true);
+    let claim = tenant.get(&["pvc", "restored"]);
+    assert_eq!(claim["status"]["capacity"]["storage"], size);
+    assert_holds(&tenant, "restored");
 }
 
 #[test]

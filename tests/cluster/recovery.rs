@@ -5,7 +5,7 @@ use std::process::Command;
 use crate::kit::*;
 
 /// What the runbook's hidden steps may use: the database's rows, statements, the workload without its claim, the contents of
-/// the namespace that are backups.
+/// the namespace that are backups, and those that tell nothing of themselves.
 const HELPERS: &str = r#"
 psql() { kubectl -n "$1" exec -i deploy/app-base -c postgres -- sh -c 'PGPASSWORD=$POSTGRES_PASSWORD exec psql -h 127.0.0.1 -U "$POSTGRES_USER" -d "$POSTGRES_DB" -XAtq -v ON_ERROR_STOP=1'; }
 sql() { printf '%s' "$1" | psql shop; }
@@ -14,11 +14,12 @@ deploy() {
   kubectl -n "$1" apply -f "$demo"
   kubectl -n "$1" rollout status deployment/app-base --timeout=180s
 }
-contents() {
+types() {
   kubectl get volumesnapshotcontents --sort-by=.metadata.creationTimestamp \
-    -o jsonpath='{range .items[?(@.spec.volumeSnapshotRef.namespace=="shop")]}{.metadata.name}{" "}{.metadata.labels.backup-ns\.sh/type}{"\n"}{end}' |
-    sed -n 's/ adhoc$//p'
+    -o jsonpath='{range .items[?(@.spec.volumeSnapshotRef.namespace=="shop")]}{.metadata.name}{" "}{.metadata.labels.backup-ns\.sh/type}{"\n"}{end}'
 }
+contents() { types | sed -n 's/ adhoc$//p'; }
+untold() { types | sed -n 's/ $//p'; }
 "#;
 
 /// The runbook as one script: its visible blocks and its hidden steps, each announced by its line.
