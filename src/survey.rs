@@ -21,6 +21,9 @@ pub struct Survey<T = Seen> {
     pub snapshots: Vec<T>,
     /// The namespaces that may not be read.
     pub skipped: Vec<Skipped>,
+    /// The cluster, where not even its namespaces may be listed, so that one alone was read. Whoever prunes may be meant to see
+    /// no more; whoever says how all is must not take one for all.
+    pub narrowed: Option<Skipped>,
 }
 
 /// A namespace that may not be read.
@@ -67,8 +70,12 @@ impl<T: From<Snapshot>> Survey<T> {
     /// # Errors
     /// The API does not answer, or nothing at all may be read.
     pub fn of(kubectl: &Kubectl, named: Option<&str>, selectors: &[&str], step: &Step) -> Result<Survey<T>, Fail> {
-        let mut survey =
-            Survey { scope: named.map(|name| vec![name.into()]), snapshots: Vec::new(), skipped: Vec::new() };
+        let mut survey = Survey {
+            scope: named.map(|name| vec![name.into()]),
+            snapshots: Vec::new(),
+            skipped: Vec::new(),
+            narrowed: None,
+        };
         let refused = match survey.read(kubectl, selectors, step) {
             Ok(()) => return Ok(survey),
             Err(error) if named.is_none() && kubectl::refusal(&error) == Refusal::Forbidden => error,
@@ -80,6 +87,7 @@ impl<T: From<Snapshot>> Survey<T> {
             Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => {
                 let own = kubectl.target.namespace.clone();
                 tracing::warn!("neither the cluster's snapshots nor its namespaces may be listed; reading {own} alone");
+                survey.narrowed = Some(Skipped::of("", &refused));
                 vec![own]
             }
             Err(error) => return Err(kubectl::fail(&error)),

@@ -164,6 +164,24 @@ fn what_may_not_be_read_is_left_out_and_said() {
         .fault_about("page", "/bank/", ALWAYS, Fault::Refuse(FORBIDDEN));
     let outcome = scenario.run().exits(3).says(&["volumesnapshots of bank"]);
     assert_eq!(told(&outcome)["claims"].as_array().unwrap().len(), 2);
+    // Not even which namespaces there are: the one at hand is not all.
+    let narrowed = |output: &str| {
+        shop(&["-A", "-o", output]).namespaces(&["bank", "shop"]).fault("page", ONCE, Fault::Refuse(FORBIDDEN)).fault(
+            "namespaces",
+            ALWAYS,
+            Fault::Refuse(FORBIDDEN),
+        )
+    };
+    let scenario = narrowed("prometheus");
+    let outcome = scenario.run().exits(3).says(&["reading shop alone", "volumesnapshots of the cluster"]);
+    assert!(outcome.stdout.contains("\nbackup_ns_unread 1\n"), "{outcome}");
+    let told = told(&narrowed("json").run().exits(3));
+    let unread: Vec<_> =
+        told["unread"].as_array().unwrap().iter().map(|one| (&one["what"], &one["namespace"])).collect();
+    assert_eq!(unread, [(&json!("volumesnapshots"), &Value::Null)], "{told}");
+    // Of what may be read nothing is unknown for that.
+    let data = told["claims"].as_array().unwrap().iter().find(|claim| claim["pvc"] == "data").unwrap();
+    assert_eq!((&data["scheduled"], &data["exists"]), (&json!(true), &json!(true)));
     // An API that is away is no status at all.
     for call in ["contents", "page", "claims", "cronjobs", "named"] {
         let scenario = shop(&[]).fault(call, ALWAYS, Fault::Refuse(REFUSED));

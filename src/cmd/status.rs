@@ -112,7 +112,8 @@ fn read(kubectl: &Kubectl, named: Option<&str>, step: &Step) -> Result<Read, Fai
     };
     // All of them: whoever took our labels off a snapshot did not make an orphan of its data.
     let mut survey: Survey<Backup> = Survey::of(kubectl, named, &[""], step)?;
-    note("volumesnapshots", std::mem::take(&mut survey.skipped));
+    let skipped = std::mem::take(&mut survey.skipped);
+    note("volumesnapshots", survey.narrowed.take().into_iter().chain(skipped).collect());
     let (claims, skipped) = survey.also::<Pvc, Claim>(kubectl, |place, next| kubectl.target.claim_page(place, next))?;
     note("persistentvolumeclaims", skipped);
     let page = |place: Option<&str>, next: &str| kubectl.target.cronjob_page(place, next);
