@@ -85,6 +85,19 @@ fn a_namespace_takes_a_process_for_a_kind() {
 }
 
 #[test]
+fn a_backup_by_a_mirrored_image_is_scheduled() {
+    let scenario = Scenario::cluster(&["status", "-o", "json"]);
+    scenario.api().put(CLAIMS, claim("shop", "data"));
+    let mut nightly = cronjob("shop", false);
+    let env = json!([{"name": "BAK_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}}]);
+    nightly["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"] =
+        json!([{"name": "b", "image": "registry.corp/mirror/k8s-bak", "args": ["create"], "env": env}]);
+    scenario.api().put(CRONJOBS, nightly);
+    let told = told(&scenario.run().exits(0));
+    assert_eq!((&told["claims"][0]["pvc"], &told["claims"][0]["scheduled"]), (&json!("data"), &json!(true)));
+}
+
+#[test]
 fn a_thousand_namespaces_take_a_process_for_a_page() {
     let scenario = Scenario::cluster(&["status", "-A", "-o", "prometheus"]);
     let api = scenario.api();

@@ -64,29 +64,54 @@ pub fn uid(object: &Value) -> &str {
     text(object, "/metadata/uid")
 }
 
-/// Whether a container runs `backup-ns create`: its image or command is this program's, and it is not told to do
-/// something else.
+/// What a container is told by its command and arguments; a word of those may be a whole script. Of a path the end counts.
+fn told(container: &Value) -> impl Iterator<Item = &str> {
+    let words = ["/command", "/args"].into_iter().flat_map(|part| list(container, part)).filter_map(Value::as_str);
+    words.flat_map(str::split_whitespace).map(|word| word.rsplit('/').next().unwrap_or_default())
+}
+
+fn is_told_to_create(container: &Value) -> bool {
+    told(container).any(|word| word == "create")
+}
+
+/// Whether a container runs `backup-ns create` by its own words: its image or command is this program's, and it is not told to
+/// do something else.
 fn makes_backups(container: &Value) -> bool {
-    let words = || ["/command", "/args"].into_iter().flat_map(|part| list(container, part)).filter_map(Value::as_str);
-    let is_ours = |text: &str| PROGRAM.iter().any(|program| text.contains(program));
-    if !is_ours(text(container, "/image")) && !words().any(is_ours) {
-        return false;
-    }
-    // A word may be a whole script.
-    let told = |wanted: &dyn Fn(&str) -> bool| {
-        words().flat_map(str::split_whitespace).any(|word| wanted(word.rsplit('/').next().unwrap_or_default()))
+    let words = ["/command", "/args"].into_iter().flat_map(|part| list(container, part)).filter_map(Value::as_str);
+    let mut texts = words.chain([text(container, "/image")]);
+    texts.any(|text| PROGRAM.iter().any(|program| text.contains(program)))
+        && (is_told_to_create(container) || !told(container).any(|word| OTHERS.contains(&word)))
+}
+
+/// Whether a CronJob is the one by which our chart makes backups.
+fn is_the_charts(cronjob: &Value) -> bool {
+    let label = |name: &str| text(cronjob, &format!("/metadata/labels/app.kubernetes.io~1{name}"));
+    label("part-of") == "backup-ns" && label("component") == "backup"
+}
+
+/// Which container of a CronJob runs `backup-ns create`, if one does. An image may have been mirrored under any name: then it is
+/// one that has settings of ours, or that our chart made, and is told to create, or told nothing, which means the same. What
+/// else such a one may run is not known.
+fn maker_at(cronjob: &Value) -> Option<usize> {
+    let containers = list(cronjob, CONTAINERS);
+    let position = |is_it: &dyn Fn(&Value) -> bool| containers.iter().position(is_it);
+    let charts = is_the_charts(cronjob);
+    let is_ours = |container: &Value| {
+        charts || list(container, "/env").iter().any(|entry| text(entry, "/name").starts_with("BAK_"))
     };
-    told(&|word| word == "create") || !told(&|word| OTHERS.contains(&word))
+    position(&makes_backups)
+        .or_else(|| position(&|container| is_ours(container) && is_told_to_create(container)))
+        .or_else(|| position(&|container| is_ours(container) && told(container).next().is_none()))
 }
 
 /// The container of a CronJob that runs `backup-ns create`, if one does.
 pub(super) fn maker(cronjob: &Value) -> Option<&Value> {
-    list(cronjob, CONTAINERS).iter().find(|container| makes_backups(container))
+    list(cronjob, CONTAINERS).get(maker_at(cronjob)?)
 }
 
 /// The container of a CronJob that makes the backup; where none can be told for it, the first.
 fn backup_container(cronjob: &Value) -> usize {
-    list(cronjob, CONTAINERS).iter().position(makes_backups).unwrap_or(0)
+    maker_at(cronjob).unwrap_or(0)
 }
 
 /// The name of the container that makes the backup.
@@ -270,6 +295,41 @@ mod tests {
             (json!({}), false),
         ] {
             assert_eq!(makes_backups(&container), makes, "{container}");
+        }
+    }
+
+    #[test]
+    fn a_mirrored_image_is_known_by_its_settings_or_by_the_chart() {
+        let env = json!([{"name": "BAK_DB_POSTGRES", "value": "true"}]);
+        let labels = |part_of: &str, component: &str| json!({"app.kubernetes.io/part-of": part_of, "app.kubernetes.io/component": component});
+        let (none, sidecar) = (json!({}), json!({"name": "proxy", "image": "proxy", "env": env}));
+        let mirrored = |change: Value| {
+            let mut container = json!({"name": "b", "image": "registry.corp/mirror/k8s-bak"});
+            container.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+            container
+        };
+        for (labels, containers, makes) in [
+            (&none, vec![mirrored(json!({"args": ["create"], "env": env}))], Some("b")),
+            (&none, vec![mirrored(json!({"env": env}))], Some("b")),
+            (&labels("backup-ns", "backup"), vec![mirrored(json!({"args": ["create"]}))], Some("b")),
+            (&labels("backup-ns", "backup"), vec![sidecar.clone(), mirrored(json!({"args": ["create"]}))], Some("b")),
+            // Nothing says that these are ours.
+            (&none, vec![mirrored(json!({"args": ["create"]}))], None),
+            (&none, vec![mirrored(json!({"args": ["create"], "env": [{"name": "BACKUP", "value": "x"}]}))], None),
+            (&labels("shop", "backup"), vec![mirrored(json!({"args": ["create"]}))], None),
+            // These are ours, and do something else.
+            (&none, vec![mirrored(json!({"args": ["verify"], "env": env}))], None),
+            (&none, vec![mirrored(json!({"args": ["mark-and-delete", "--retain-first"], "env": env}))], None),
+            (&none, vec![mirrored(json!({"command": ["sh", "-c", "/scripts/tidy.sh"], "env": env}))], None),
+            (&labels("backup-ns", "sync"), vec![mirrored(json!({"args": ["sync-metadata-to-vsc"]}))], None),
+            (&labels("backup-ns", "verify"), vec![mirrored(json!({"args": ["verify"], "env": env}))], None),
+            // One that says so itself comes first.
+            (&none, vec![sidecar.clone(), json!({"name": "b", "image": "backup-ns"})], Some("b")),
+        ] {
+            let mut cronjob = cronjob("nightly", json!(containers));
+            cronjob["metadata"]["labels"] = labels.clone();
+            assert_eq!(maker(&cronjob).map(|container| text(container, "/name")), makes, "{cronjob}");
+            assert_eq!(choose(&[cronjob], None).is_ok(), makes.is_some());
         }
     }
 
