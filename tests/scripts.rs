@@ -717,9 +717,25 @@ fn a_load_is_all_or_nothing_under_every_shell() {
             let (outcome, said, state) = load(&sum);
             assert_eq!((outcome.as_str(), answers()), ("lost", changed.clone()), "{shell:?} {filter}: {said}");
             assert!(said.contains(why), "{shell:?} {why}: {said}");
+            assert_eq!(said.contains("unexpected end of file"), filter.starts_with("head"), "{shell:?} {why}: {said}");
             assert!(state.is_empty() || state.contains("as it was:"), "{state}");
         }
         fs::write(&file, &whole).unwrap();
+        // Who may not: the server's words alone, not those of what it was poured from, which some runtimes let live on.
+        server.sql(
+            DATABASE,
+            &format!(
+                "DROP ROLE IF EXISTS reader; CREATE ROLE reader LOGIN PASSWORD '{}'",
+                PASSWORD.replace('\'', "''")
+            ),
+        );
+        let mut values = values;
+        values[7] = "=reader";
+        let stubborn = [&["env", "--ignore-signal=PIPE"], shell].concat();
+        let parts = format!("{POSTGRES}{POSTGRES_LOAD}{LOAD}");
+        let (outcome, said) = Session::running(&stubborn, &parts, &values, &[]).load(&sha256(&file), "try");
+        assert_eq!((outcome.as_str(), answers()), ("lost", changed), "{shell:?}: {said}");
+        assert!(said.contains("must be owner") && !said.contains("roken pipe"), "{shell:?}: {said}");
         assert_eq!(load(&sha256(&file)).0, "loaded");
         assert_eq!(answers(), good);
     }

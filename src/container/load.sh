@@ -27,10 +27,10 @@ pour() {
   exec 7<&-
   db_first >&5 2>/dev/null
   # The open file is read from its beginning, whatever was renamed to its name.
-  gzip -dc </proc/self/fd/4 >"$own.text" 5>&- &
+  gzip -dc </proc/self/fd/4 >"$own.text" 2>"$own.words" 5>&- &
   unpacking=$! children="$children $!"
   echo "$unpacking" >"$own.reader"
-  "$1" <"$own.text" >&5 4<&- 5>&- &
+  "$1" <"$own.text" >&5 2>>"$own.words" 4<&- 5>&- &
   filtering=$! children="$children $!"
   await "$unpacking"
   unpacked=$status
@@ -52,9 +52,12 @@ pour() {
   children=
   why=
   if [ -z "$ended" ]; then
-    # A client that ended by itself broke the stream.
+    # A client that ended by itself broke the stream, and all that the others can say is that it broke.
     case $poured in
-    0 | 143) why="the dump could not be read to its end: gzip ended with status $unpacked, awk with $filtered" ;;
+    0 | 143)
+      why="the dump could not be read to its end: gzip ended with status $unpacked, awk with $filtered"
+      cat "$own.words" >&2
+      ;;
     *) why="${CLIENT##*/} ended with status $poured" ;;
     esac
   elif [ "$poured" != 0 ]; then
