@@ -179,6 +179,18 @@ fn what_is_refused_is_not_touched() {
 }
 
 #[test]
+fn a_namespace_without_a_cronjob_is_told_how_to_get_one() {
+    let scenario = with(&["adhoc"], []).fault_about("observe", "/cronjobs", ALWAYS, Fault::Print(r#"{"items": []}"#));
+    let words = [
+        "has no CronJob that runs backup-ns create (it has none)",
+        "helm install backup-ns",
+        "-n shop",
+        "docs/install.md",
+    ];
+    scenario.run().exits(4).calls("config observe").says(&words);
+}
+
+#[test]
 fn one_that_changes_meanwhile_stays() {
     let kept = r#"{"metadata": {"labels": {"keep": "yes"}}}"#;
     let scenario = deletion(&["old", "--yes"]).fault("patch", ONCE, Fault::Change("shop/old", kept));

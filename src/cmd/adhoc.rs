@@ -65,9 +65,10 @@ pub fn run(global: &Global, config: &Adhoc, reporter: &Reporter) -> Result<(), F
     let target = &kubectl.target;
     let cronjob = reporter.step("observe", |_| {
         let list: Objects = kubectl.json(&target.list_cronjobs()).map_err(|error| kubectl::fail(&error))?;
-        let cronjob = job::choose(&list.items, config.cronjob.as_deref()).map_err(|why| {
-            Fail::new(Exit::Precondition, format!("the namespace '{}' {why}", target.namespace))
-                .remedy("name the CronJob: backup-ns adhoc CRONJOB, or another namespace with -n")
+        let cronjob = job::choose(&list.items, config.cronjob.as_deref()).map_err(|(why, remedy)| {
+            let namespace = &target.namespace;
+            Fail::new(Exit::Precondition, format!("the namespace '{namespace}' {why}"))
+                .remedy(remedy.replace("NAMESPACE", namespace))
         })?;
         let what = format!("CronJob {}, container {}", job::name(cronjob), job::container(cronjob));
         Ok((cronjob.clone(), what))

@@ -122,20 +122,25 @@ pub fn container(cronjob: &Value) -> &str {
 /// The CronJob that is meant: the one of the name, else the only one that runs `backup-ns create`.
 ///
 /// # Errors
-/// There is none, or several: what there is, a sentence without its beginning.
-pub fn choose<'a>(cronjobs: &'a [Value], named: Option<&str>) -> Result<&'a Value, String> {
+/// There is none, or several: what there is, a sentence without its beginning, and what to do.
+pub fn choose<'a>(cronjobs: &'a [Value], named: Option<&str>) -> Result<&'a Value, (String, &'static str)> {
+    const NAME: &str = "name the CronJob: backup-ns adhoc CRONJOB, or another namespace with -n";
+    const INSTALL: &str = "install one: helm install backup-ns charts/backup-ns -n NAMESPACE --set config.dbPostgres=true (docs/install.md); \
+         or name what makes backups here: backup-ns adhoc CRONJOB, or another namespace with -n; backup-ns create needs none";
     let names = |of: &[&Value]| Vec::from_iter(of.iter().map(|cronjob| name(cronjob))).join(", ");
     let all: Vec<&Value> = cronjobs.iter().collect();
     let there = || if all.is_empty() { "it has none".into() } else { format!("it has {}", names(&all)) };
     if let Some(named) = named {
         let found = cronjobs.iter().find(|cronjob| name(cronjob) == named);
-        return found.ok_or_else(|| format!("has no CronJob '{named}' ({})", there()));
+        return found.ok_or_else(|| (format!("has no CronJob '{named}' ({})", there()), NAME));
     }
     let makes = |cronjob: &&Value| maker(cronjob).is_some();
     match cronjobs.iter().filter(makes).collect::<Vec<_>>()[..] {
         [one] => Ok(one),
-        [] => Err(format!("has no CronJob that runs backup-ns create ({})", there())),
-        ref several => Err(format!("has {} CronJobs that run backup-ns create: {}", several.len(), names(several))),
+        [] => Err((format!("has no CronJob that runs backup-ns create ({})", there()), INSTALL)),
+        ref several => {
+            Err((format!("has {} CronJobs that run backup-ns create: {}", several.len(), names(several)), NAME))
+        }
     }
 }
 
@@ -356,7 +361,9 @@ mod tests {
             (&[], None, "has no CronJob that runs backup-ns create (it has none)"),
             (&[ours("a"), ours("b")], None, "has 2 CronJobs that run backup-ns create: a, b"),
         ] {
-            assert_eq!(choose(cronjobs, named).unwrap_err(), said);
+            let (what, remedy) = choose(cronjobs, named).unwrap_err();
+            assert_eq!(what, said);
+            assert_eq!(remedy.contains("helm install"), said.contains("no CronJob that runs"), "{said}: {remedy}");
         }
     }
 
