@@ -76,12 +76,17 @@ impl Cut<'_> {
                 list.items
             }
         };
+        Ok(self.planned(dumps, &there))
+    }
+
+    /// The same, where it is known which snapshots are there.
+    pub fn planned(&self, dumps: &[(Engine, Proof)], there: &[Snapshot]) -> Vec<Planned> {
         let one = |(number, (pvc, name)): (usize, (&String, &String))| {
             let config = self.config;
             let slots = match config.retain {
                 Retain::Days(_) => Vec::new(),
                 Retain::DailyWeeklyMonthly => {
-                    manifest::choose_slots(pvc, &there, self.now, self.zone, config.ready_timeout)
+                    manifest::choose_slots(pvc, there, self.now, self.zone, config.ready_timeout)
                 }
             };
             let request = Request {
@@ -100,7 +105,7 @@ impl Cut<'_> {
             let manifest = manifest::snapshot(&request, &slots, self.now, self.zone);
             Planned { name: name.clone(), slots, manifest }
         };
-        Ok(self.config.pvcs.iter().zip(&self.names).enumerate().map(one).collect())
+        self.config.pvcs.iter().zip(&self.names).enumerate().map(one).collect()
     }
 
     /// Creates them, all at once.

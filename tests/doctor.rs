@@ -36,7 +36,7 @@ fn fails(scenario: &Scenario, check: &str, words: &str) {
     assert!(one.starts_with(&format!("{check}: ")) && one.contains(words), "{check} {words}: {one}");
 }
 
-const WHOLE: &str = "config version review observe kinds observe classes session contents";
+const WHOLE: &str = "config version review observe kinds observe classes session try contents";
 
 #[test]
 fn a_sound_namespace_passes_and_nothing_is_changed() {
@@ -76,7 +76,7 @@ fn what_may_not_be_read_is_skipped_and_what_is_missing_fails() {
     let more = "namespaces get\nconfigmaps get\nevents create\ncronjobs list\njobs list\n\
                 volumesnapshotclasses list\nvolumesnapshotcontents list\n";
     let scenario = doctor().file("forbidden", more);
-    let outcome = scenario.run().exits(0).calls("config version review kinds observe session");
+    let outcome = scenario.run().exits(0).calls("config version review kinds observe session try");
     let skipped = lines(&outcome, "skipped");
     for line in [
         "namespace: may not get namespaces",
@@ -141,6 +141,97 @@ fn wrong_settings_are_lines_and_words_of_the_command_line_are_not() {
     );
     fails(&doctor().env("BAK_DB_POSTGRES", "false"), "configuration", "no database is chosen");
     doctor().args(&["doctor", "-o", "xml"]).run().exits(2).calls("");
+}
+
+/// A backup fails for each of these.
+#[test]
+fn names_that_no_snapshot_can_have_are_told() {
+    let scenario = doctor().env("BAK_VS_NAME_TEMPLATE", "Upper-{{ .rand }}");
+    fails(&scenario, "names", "is not valid");
+    let outcome = scenario.run().exits(4);
+    assert!(lines(&outcome, "skipped").iter().any(|line| line == "snapshot: see names"), "{outcome}");
+    let two = doctor().env("BAK_PVC_NAME", "data,more").also(json!({
+        "kind": "PersistentVolumeClaim", "metadata": {"name": "more"}, "status": {"phase": "Bound"},
+    }));
+    let two = two.env("BAK_VS_NAME_TEMPLATE", "{{ .timestamp }}");
+    fails(&two, "names", "would have one name");
+    two.args(&["create"]).run().exits(2);
+    // Without a cluster, too; where the template itself cannot be read, the one line is enough.
+    let scenario = scenario.args_also(&["--context=a", "-n", "shop"]).env("PATH", "/nonexistent");
+    assert!(lines(&scenario.run(), "failed").iter().any(|line| line.starts_with("names: ")));
+    fails(&doctor().env("BAK_VS_NAME_TEMPLATE", "{{ .what }}"), "configuration", "BAK_VS_NAME_TEMPLATE");
+}
+
+#[test]
+fn hooks_need_a_pod_to_run_in() {
+    let skip = || doctor().env("BAK_DB_POSTGRES", "false").env("BAK_DB_SKIP", "true");
+    let hooked = || skip().env("BAK_HOOK_PRE", "true");
+    let passed = |scenario: &Scenario, words: &str| {
+        let outcome = scenario.run().exits(0);
+        assert!(lines(&outcome, "passed").iter().any(|line| line == words), "{words}: {outcome}");
+    };
+    passed(&skip(), "pod: data is flushed in app-base-0");
+    passed(&hooked(), "pod: data is flushed in app-base-0, the hooks run in app-base-0");
+    let down = |scenario: Scenario| scenario.object("Pod", |pod| pod["status"]["phase"] = json!("Pending"));
+    passed(&down(skip()), "pod: no running pod mounts data: there is nothing to flush");
+    fails(&down(hooked()), "pod", "none in which the hooks could run");
+    down(hooked()).args(&["create"]).run().exits(4).says(&["no pod in which the hooks could run"]);
+    down(skip()).args(&["create"]).run().exits(0);
+    // What a hook cannot do without, a flush can.
+    let exec = "pods/exec create";
+    fails(&hooked().file("forbidden", exec), "rights", "may not create pods/exec");
+    let outcome_of = skip().file("forbidden", exec);
+    let outcome = outcome_of.run().exits(0);
+    assert!(
+        lines(&outcome, "skipped").iter().any(|line| line.starts_with("pod: may not create pods/exec")),
+        "{outcome}"
+    );
+}
+
+/// What only the API knows: quotas, policies, and names that are taken.
+#[test]
+fn the_api_is_asked_whether_it_would_take_the_snapshot() {
+    const QUOTA: &str = "Error from server (Forbidden): volumesnapshots.snapshot.storage.k8s.io \"data-x\" is forbidden: \
+                         exceeded quota: few, requested: count/volumesnapshots.snapshot.storage.k8s.io=1, used: \
+                         count/volumesnapshots.snapshot.storage.k8s.io=0, limited: count/volumesnapshots.snapshot.storage.k8s.io=0";
+    const POLICY: &str = "Error from server: admission webhook \"names.example\" denied the request: bad name";
+    const NO_DRY_RUN: &str =
+        "Error from server (BadRequest): admission webhook \"names.example\" does not support dry run";
+    let scenario = doctor().env("BAK_LABEL_VS_RETAIN", "daily_weekly_monthly").env("BAK_VS_CLASS_NAME", "csi");
+    let outcome = scenario.run().exits(0).calls(WHOLE).snapshots(0);
+    let path = "/apis/snapshot.storage.k8s.io/v1/namespaces/shop/volumesnapshots?dryRun=All";
+    assert!(outcome.argv("try").contains(path), "{outcome}");
+    let sent: Value = serde_json::from_str(&scenario.lines("try.1.stdin").concat()).unwrap();
+    // It is what a backup makes, but for its proof.
+    let made = scenario.args(&["create"]);
+    made.run().exits(0);
+    let made: Value = serde_json::from_str(&made.lines("create.1.stdin").concat()).unwrap();
+    let keys = |of: &Value| of.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!((&sent["spec"], keys(&sent["metadata"]["labels"])), (&made["spec"], keys(&made["metadata"]["labels"])));
+    let noted = "backup-ns.sh/claim";
+    assert_eq!(sent["metadata"]["annotations"][noted], made["metadata"]["annotations"][noted]);
+
+    fails(&doctor().fault("try", ALWAYS, Fault::Refuse(QUOTA)), "snapshot", "exceeded quota: few");
+    fails(&doctor().fault("try", ALWAYS, Fault::Refuse(POLICY)), "snapshot", "denied the request: bad name");
+    fails(&doctor().fault("try", ALWAYS, Fault::Print("")), "snapshot", "before its last line");
+    let taken = doctor().env("BAK_VS_NAME_TEMPLATE", "{{ .pvcName }}").snapshot("data", json!({}), json!({}));
+    fails(&taken, "snapshot", "already exists");
+    let skips = |scenario: &Scenario, words: &str| {
+        let outcome = scenario.run();
+        let skipped = lines(&outcome, "skipped");
+        assert!(
+            skipped.iter().any(|line| line.starts_with("snapshot: ") && line.contains(words)),
+            "{words}: {outcome}"
+        );
+    };
+    skips(&doctor().fault("try", ALWAYS, Fault::Refuse(NO_DRY_RUN)), "does not support dry run");
+    skips(&doctor().file("forbidden", "volumesnapshots create"), "may not create volumesnapshots");
+    skips(&doctor().env("BAK_PVC_NAME", "nope"), "see claim");
+    // A claim each.
+    let two = doctor().env("BAK_PVC_NAME", "data,more").also(json!({
+        "kind": "PersistentVolumeClaim", "metadata": {"name": "more"}, "status": {"phase": "Bound"},
+    }));
+    assert_eq!(two.run().count("try"), 2);
 }
 
 #[test]

@@ -133,7 +133,10 @@ fn find_class(kubectl: &Kubectl, class: &str) -> Result<(), Fail> {
 }
 
 /// The names of the snapshots, in the order of the claims.
-fn names(config: &Create, global: &Global, now: DateTime<Utc>) -> Result<Vec<String>, Fail> {
+///
+/// # Errors
+/// The template makes no valid name, or one name for two claims.
+pub(super) fn names(config: &Create, global: &Global, now: DateTime<Utc>) -> Result<Vec<String>, Fail> {
     let rand = config.rand.clone().unwrap_or_else(|| (0..6).map(|_| fastrand::lowercase()).collect());
     let remedy = "correct BAK_VS_NAME_TEMPLATE (--vs-name-template) or BAK_VS_RAND (--vs-rand)";
     let render = |pvc: &String| config.template.render(pvc, now, global.zone, &rand);

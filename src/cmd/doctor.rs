@@ -6,10 +6,12 @@ use std::fmt::Write;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
+use crate::cmd::create::names;
 use crate::cmd::now;
 use crate::cmd::show::show;
 use crate::config::{Create, DbValue, Doctor, Global};
 use crate::container;
+use crate::core::claim::ClaimTemplate;
 use crate::core::doctor::{self, Check, Driver, Granted, Outcome};
 use crate::core::escape::Secrets;
 use crate::core::history::Moment;
@@ -19,13 +21,14 @@ use crate::core::pod::{self, Chosen};
 use crate::core::scene::Scene;
 use crate::core::schedule::{Maker, Schedule};
 use crate::core::status::{self, Backup, Claim, Read, Report, Stored};
+use crate::cut::Cut;
 use crate::dump::{self, Rules};
 use crate::exit::{Exit, Fail};
 use crate::kubectl::{self, Kubectl, Refusal};
 use crate::lender::config_maps;
 use crate::lock::Locks;
 use crate::observe::{choose, find_claim};
-use crate::process::Ending;
+use crate::process::{Ending, ProcessError};
 use crate::report::{self, Reporter, Step};
 
 /// Looks at everything and says what it found.
@@ -34,7 +37,8 @@ use crate::report::{self, Reporter, Step};
 /// A check failed, or a signal came; what was found is printed before.
 pub fn run(global: &Global, config: &Doctor, reporter: &Reporter) -> Result<(), Fail> {
     let checks = doctor::configuration(&config.faults);
-    let mut exam = Exam { global, config: &config.create, now: now(), kubectl: None, checks };
+    let mut exam = Exam { global, config: &config.create, now: now(), kubectl: None, names: None, checks };
+    exam.names(&config.faults)?;
     if exam.checks.iter().all(|check| check.check != "time zone") {
         let (zone, local) = (global.zone.name(), global.zone.local(exam.now).format("%Y-%m-%d %H:%M"));
         exam.checks.push(Check::passed("time zone", format!("{zone}, where it is {local}")));
@@ -84,12 +88,24 @@ struct Exam<'a> {
     now: DateTime<Utc>,
     /// Once the API answered.
     kubectl: Option<Kubectl>,
+    /// What the snapshots would be named, where that can be.
+    names: Option<Vec<String>>,
     checks: Vec<Check>,
 }
 
 /// The checks that need this namespace's objects, in their order.
-const IN_NAMESPACE: [&str; 9] =
-    ["claim", "class", "pod", "container", "schedule", "last backup", "stored data", "restores", "restore tests"];
+const IN_NAMESPACE: [&str; 10] = [
+    "claim",
+    "class",
+    "pod",
+    "container",
+    "snapshot",
+    "schedule",
+    "last backup",
+    "stored data",
+    "restores",
+    "restore tests",
+];
 
 impl Exam<'_> {
     fn skip(&mut self, checks: &[&'static str], why: &str) {
@@ -104,6 +120,22 @@ impl Exam<'_> {
         let remedy = if fail.remedy.is_empty() { otherwise.to_string() } else { fail.remedy };
         self.checks.push(Check::failed(check, fail.what, remedy));
         Ok(())
+    }
+
+    /// What a backup would name its snapshots.
+    fn names(&mut self, faults: &[String]) -> Result<(), Fail> {
+        if doctor::names_unknown(faults) {
+            self.skip(&["names"], "see configuration");
+            return Ok(());
+        }
+        match names(self.config, self.global, self.now) {
+            Ok(names) => {
+                self.checks.push(Check::passed("names", format!("a snapshot now would be {}", names.join(", "))));
+                self.names = Some(names);
+                Ok(())
+            }
+            Err(fail) => self.fail("names", fail, ""),
+        }
     }
 
     /// Looks at all that is in the cluster; the namespace, if there is one. `hindrance` is a setting that is wrong and
@@ -146,6 +178,8 @@ impl Exam<'_> {
             }
             false => self.skip(&["pod", "container"], "there is no claim for the dump"),
         }
+        step.progress("snapshot");
+        self.snapshot(&kubectl, &granted, &seen, snapshots)?;
         self.history(&kubectl, &granted, &seen)?;
         Ok(Some(namespace))
     }
@@ -223,9 +257,14 @@ impl Exam<'_> {
         Vec::from_iter(kinds.collect::<BTreeSet<_>>())
     }
 
+    /// Whether a hook is run.
+    fn hooked(&self) -> bool {
+        !self.config.hooks.before.is_empty() || !self.config.hooks.after.is_empty()
+    }
+
     /// What the caller may do, asked for in one process.
     fn rights(&mut self, kubectl: &Kubectl, minor: Option<u32>) -> Result<Granted, Fail> {
-        let rights = doctor::rights(&self.workloads(), !self.config.databases.is_empty(), minor);
+        let rights = doctor::rights(&self.workloads(), !self.config.databases.is_empty() || self.hooked(), minor);
         let items: Vec<Value> = rights.iter().map(|right| doctor::review(right, &kubectl.target.namespace)).collect();
         let list = json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string();
         let answers = kubectl.patiently(|| {
@@ -388,12 +427,10 @@ impl Exam<'_> {
         }
         let holder = self.config.pvcs.first().map(String::as_str).unwrap_or_default();
         if self.config.databases.is_empty() {
-            let mounters = pod::mounters(holder, &seen.scene.pods);
-            let names: Vec<&str> = mounters.iter().map(|mounter| mounter.pod.as_str()).collect();
-            self.checks.push(match &names[..] {
-                [] => Check::passed("pod", format!("no running pod mounts {holder}: there is nothing to flush")),
-                names => Check::passed("pod", format!("{holder} is flushed in {}", names.join(", "))),
-            });
+            let (all, pods) = (&self.config.pvcs, &seen.scene.pods);
+            let mounters: Vec<Chosen> = all.iter().flat_map(|pvc| pod::mounters(pvc, pods)).collect();
+            let may = granted.may("create", "pods/exec");
+            self.checks.push(doctor::flushed(&all.join(", "), &mounters, self.hooked(), may));
             self.skip(&["container"], "no database is dumped (BAK_DB_SKIP)");
             return Ok(());
         }
@@ -442,6 +479,59 @@ impl Exam<'_> {
             }
         }
         Ok(())
+    }
+
+    /// What the API says of the VolumeSnapshots that a backup would make; it makes none.
+    fn snapshot(&mut self, kubectl: &Kubectl, granted: &Granted, seen: &Seen, api: bool) -> Result<(), Fail> {
+        let failed = |check: &&Check| check.check == "claim" && check.outcome != Outcome::Passed;
+        let why = match (&self.names, self.checks.iter().find(failed)) {
+            _ if !api => "there is no snapshot API",
+            _ if !granted.may("create", "volumesnapshots") => "may not create volumesnapshots",
+            (_, Some(_)) => "see claim",
+            (None, _) => "see names",
+            _ => "",
+        };
+        let Some(names) = self.names.clone().filter(|_| why.is_empty()) else {
+            self.skip(&["snapshot"], why);
+            return Ok(());
+        };
+        let of = |pvc: &String| seen.scene.claims.iter().find(|claim| claim.metadata.name == *pvc);
+        let claims: Vec<ClaimTemplate> = self.config.pvcs.iter().filter_map(of).map(ClaimTemplate::of).collect();
+        let run = self.config.run_id.clone().unwrap_or_else(|| format!("{:032x}", fastrand::u128(..)));
+        let (config, now, zone) = (self.config, self.now, self.global.zone);
+        let cut = Cut { kubectl, config, now, zone, run, names, claims: &claims };
+        for planned in cut.planned(&[], &seen.scene.snapshots) {
+            let answer = kubectl.act(&kubectl.target.try_snapshot(), &planned.manifest.to_string());
+            match answer {
+                Ok(()) => {}
+                // Somebody else's admission cannot be asked beforehand.
+                Err(error) if error.said().contains("does not support dry run") => {
+                    self.skip(&["snapshot"], &format!("the API cannot tell beforehand: {}", error.said()));
+                    return Ok(());
+                }
+                Err(error) => return self.refused(&error),
+            }
+        }
+        self.checks.push(Check::passed("snapshot", format!("the API would take {}", cut.names.join(", "))));
+        Ok(())
+    }
+
+    /// The API would not take a VolumeSnapshot, for reasons that it gives.
+    fn refused(&mut self, error: &ProcessError) -> Result<(), Fail> {
+        let fail = kubectl::fail(error);
+        let remedy = match kubectl::refusal(error) {
+            Refusal::AlreadyExists => {
+                "put {{ .timestamp }} or {{ .rand }} into BAK_VS_NAME_TEMPLATE (--vs-name-template): each backup needs a name of its own"
+            }
+            // RBAC says who cannot do what; anybody else has words of his own.
+            Refusal::Forbidden if !fail.what.contains(" cannot ") => {
+                "change the quota or the policy that the message names, or delete snapshots that nobody needs (backup-ns list)"
+            }
+            _ if fail.remedy.is_empty() => "correct what the API says",
+            _ => "",
+        };
+        let fail = if remedy.is_empty() { fail } else { fail.remedy(remedy) };
+        self.fail("snapshot", fail, "")
     }
 
     /// What earlier backups, restores and tests left, and what makes backups.

@@ -1,7 +1,7 @@
 //! The lines of `doctor`: what a backup needs, looked at one by one, and what to do about what is missing. Judges what was
 //! found; must not know how it was looked for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
@@ -12,6 +12,7 @@ use crate::core::labels;
 use crate::core::listing::age;
 use crate::core::look::{Aspect, Look, Problem, Site};
 use crate::core::observed::{Pvc, Snapshot};
+use crate::core::pod::Chosen;
 use crate::core::schedule::{ConfigMaps, Schedule};
 use crate::core::status::{Report, State};
 
@@ -82,6 +83,12 @@ pub fn hindrance(faults: &[String]) -> Option<&String> {
     faults.iter().find(|fault| of.iter().any(|begin| fault.starts_with(begin)))
 }
 
+/// Whether a fault leaves open what the snapshots would be named.
+pub fn names_unknown(faults: &[String]) -> bool {
+    let of = ["BAK_VS_NAME_TEMPLATE", "BAK_VS_RAND", "BAK_PVC_NAME"];
+    faults.iter().any(|fault| of.iter().any(|variable| is_about(fault, variable)))
+}
+
 /// Something that somebody may do, or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Right {
@@ -100,17 +107,17 @@ pub struct Right {
 const SNAPSHOT_GROUP: &str = "snapshot.storage.k8s.io";
 
 /// What `create` does in a namespace, and what `doctor` would like to see besides. `workloads` are the resources that run
-/// databases, `exec` is whether anything is run in a container. `minor` is the minor version of the server.
+/// databases, `exec` is whether a backup cannot be made without running something in a container: where a volume is only flushed
+/// it can. `minor` is the minor version of the server.
 pub fn rights(workloads: &[&'static str], exec: bool, minor: Option<u32>) -> Vec<Right> {
     let right = |group, resource, verb| Right { group, resource, verb, cluster: false, needed: true };
     let mut all =
         vec![right("", "persistentvolumeclaims", "list"), right("", "pods", "get"), right("", "pods", "list")];
-    if exec {
-        all.push(right("", "pods/exec", "create"));
-        // Until then a WebSocket is asked for with the verb of its HTTP request.
-        if minor.is_none_or(|minor| minor < 35) {
-            all.push(right("", "pods/exec", "get"));
-        }
+    let run = |verb| Right { needed: exec, ..right("", "pods/exec", verb) };
+    all.push(run("create"));
+    // Until then a WebSocket is asked for with the verb of its HTTP request.
+    if minor.is_none_or(|minor| minor < 35) {
+        all.push(run("get"));
     }
     let plain = |workload: &&'static str| workload.trim_end_matches(".apps");
     all.extend(workloads.iter().map(|workload| right("apps", plain(workload), "list")));
@@ -308,6 +315,33 @@ pub fn class(named: Option<&str>, driver: &str, classes: &[Value]) -> Vec<Check>
         other => Check::passed("deletion policy", format!("the class {name} says {other}")),
     };
     vec![Check::passed("class", format!("{name}, {how}, for the driver {driver}")), policy]
+}
+
+/// The pods in which volumes without a dump are flushed, and in the first of which hooks run. `may` is whether anything may be
+/// run there.
+pub fn flushed(pvcs: &str, mounters: &[Chosen], hooked: bool, may: bool) -> Check {
+    let mut pods: Vec<&str> = mounters.iter().map(|mounter| mounter.pod.as_str()).collect();
+    let mut seen = BTreeSet::new();
+    pods.retain(|pod| seen.insert(*pod));
+    match &pods[..] {
+        [] if hooked => Check::failed(
+            "pod",
+            format!("no running pod mounts {pvcs}: there is none in which the hooks could run"),
+            "start what mounts the volume, or leave BAK_HOOK_PRE and BAK_HOOK_POST unset",
+        ),
+        [] => Check::passed("pod", format!("no running pod mounts {pvcs}: there is nothing to flush")),
+        some if !may => Check::skipped(
+            "pod",
+            format!(
+                "may not create pods/exec: {pvcs} is not flushed in {}, and a snapshot may lack what was written last",
+                some.join(", ")
+            ),
+        ),
+        some @ [first, ..] => {
+            let hooks = if hooked { format!(", the hooks run in {first}") } else { String::new() };
+            Check::passed("pod", format!("{pvcs} is flushed in {}{hooks}", some.join(", ")))
+        }
+    }
 }
 
 /// What the container said before a dump, aspect by aspect.
@@ -570,12 +604,14 @@ mod tests {
     #[test]
     fn exec_takes_what_the_server_asks_for() {
         let verbs = |exec, minor| {
-            let rights = rights(&[], exec, minor).into_iter().filter(|right| right.resource == "pods/exec");
-            rights.map(|right| right.verb).collect::<Vec<_>>()
+            let exec = rights(&[], exec, minor).into_iter().filter(|right| right.resource == "pods/exec");
+            exec.filter(|right| right.needed).map(|right| right.verb).collect::<Vec<_>>()
         };
         assert_eq!(verbs(true, Some(35)), ["create"]);
         assert_eq!(verbs(true, None), ["create", "get"]);
         assert!(verbs(false, None).is_empty());
+        let wish = rights(&[], false, None).into_iter().find(|right| right.resource == "pods/exec");
+        assert!(wish.is_some_and(|right| !right.needed), "it is asked all the same");
         let exec = rights(&[], true, None).into_iter().find(|right| right.resource == "pods/exec").unwrap();
         let asked =
             json!({"group": "", "resource": "pods", "subresource": "exec", "verb": "create", "namespace": "shop"});
@@ -680,6 +716,18 @@ mod tests {
         let problems = [problem(Aspect::Tools, "the container lacks: psql"), problem(Aspect::Path, "does not exist")];
         let outcomes: Vec<_> = container(&blind, Err(&problems), 90, "").iter().map(|check| check.outcome).collect();
         assert_eq!(outcomes, [Failed, Skipped, Failed, Skipped]);
+    }
+
+    #[test]
+    fn hooks_need_a_pod_and_a_flush_does_not() {
+        let mounter =
+            |pod: &str| Chosen { pod: pod.into(), container: "c".into(), image: String::new(), mounts: Vec::new() };
+        let both = [mounter("a"), mounter("b"), mounter("a")];
+        is(&flushed("data", &[], false, true), Passed, "nothing to flush");
+        is(&flushed("data", &[], true, true), Failed, "no running pod mounts data");
+        is(&flushed("data", &both, false, true), Passed, "data is flushed in a, b");
+        is(&flushed("data", &both, true, true), Passed, "the hooks run in a");
+        is(&flushed("data", &both, false, false), Skipped, "may not create pods/exec");
     }
 
     #[test]

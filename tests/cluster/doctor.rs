@@ -87,6 +87,7 @@ fn each_planted_misconfiguration_is_found_and_none_on_a_sound_cluster() {
         ("a claim that is not there", &[DB, "--pvc-name=nope"], &[], "claim", "no PVC 'nope'"),
         ("a class that is not there", &[DB, "--vs-class-name=nope"], &[], "class", "no VolumeSnapshotClass 'nope'"),
         ("a class of another driver", &[DB, &foreign_class], &[], "class", "is for the driver away.backup-ns.sh"),
+        ("names that are none", &[DB, "--vs-name-template=Upper-{{ .rand }}"], &[], "names", "is not valid"),
         ("a class that deletes", &[DB, &delete], &[], "deletion policy", "says Delete"),
         (
             "a workload that is not there",
@@ -175,6 +176,20 @@ fn each_planted_misconfiguration_is_found_and_none_on_a_sound_cluster() {
     }
     patient.kubeconfig = None;
 
+    // What only the API knows.
+    let none = json!({
+        "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"},
+        "spec": {"hard": {"count/volumesnapshots.snapshot.storage.k8s.io": "0"}},
+    });
+    apply(&tenant.namespace, &none);
+    tenant.kubectl(&["wait", "resourcequota/none", "--for=jsonpath={.status.hard}", "--timeout=60s"]);
+    patient.finds("a quota that is used up", &[DB], &[], &["snapshot"], "exceeded quota: none");
+    tenant.kubectl(&["delete", "resourcequota", "none"]);
+    until("the quota to be gone", 30, || (patient.examine(&[DB], &[]).0 == 0).then_some(()));
+    let name = first["volumeSnapshot"].as_str().unwrap();
+    let template = format!("--vs-name-template={name}");
+    patient.finds("a name that is taken", &[DB, &template], &[], &["snapshot"], "already exists");
+
     // Claims.
     let mut waiting = tenant.claim("waiting", "64Mi", None);
     waiting["spec"]["storageClassName"] = json!("no-such-class");
@@ -206,7 +221,11 @@ fn each_planted_misconfiguration_is_found_and_none_on_a_sound_cluster() {
         &["class"],
         "several VolumeSnapshotClasses are the default",
     );
-    drop((defaults, away, foreign));
+    drop(defaults);
+    let hook = [("BAK_HOOK_PRE", "true")];
+    let hooked = [&skip[..], &[&foreign_class]].concat();
+    patient.finds("hooks without a pod", &hooked, &hook, &["pod"], "none in which the hooks could run");
+    drop((away, foreign));
 
     // The container and the pod.
     tenant.sh("mv /usr/bin/sha256sum /usr/bin/sha256sum.away");
@@ -255,7 +274,7 @@ fn each_planted_misconfiguration_is_found_and_none_on_a_sound_cluster() {
     tenant.kubectl(&["wait", "pod", "-l", "app=app-base", "--for=delete", "--timeout=60s"]);
     patient.finds("a workload that is scaled down", &[DB], &[], &["pod"], "has no pods");
 
-    assert!(patient.found >= 35, "{} were found", patient.found);
+    assert!(patient.found >= 39, "{} were found", patient.found);
 }
 
 /// Something of a driver that is not there; it goes with the test.

@@ -102,6 +102,7 @@ fn main() {
             None => call.end(1, "Error from server (NotFound): volumesnapshots.snapshot.storage.k8s.io not found"),
         },
         "create" => call.create(stdin, first("exit")),
+        "try" => call.refuse_if_there(&call.manifest(stdin)),
         "watch" => call.watch(),
         "patch" => call.answer(&json!({})),
         _ => call.end(64, "the fake kubectl does not know this call"),
@@ -144,6 +145,7 @@ fn kind(args: &[String], script: &str) -> &'static str {
         _ if path.contains("/cronjobs?limit=") => "cronjobs",
         _ if has("get") && has("--ignore-not-found") => "named",
         Some("") if has("create") => "create",
+        Some("?dryRun=All") if has("create") => "try",
         Some("") => "list",
         Some(rest) if rest.starts_with("?watch=1") => "watch",
         Some(rest) if rest.starts_with("?limit=") => "page",
@@ -194,6 +196,11 @@ fn forbidden_words(key: &str) -> String {
     format!(
         "Error from server (Forbidden): {plural}.{group} \"{name}\" is forbidden: User \"x\" cannot patch resource \"{plural}\" in API group \"{group}\" in the namespace \"{namespace}\""
     )
+}
+
+fn already_exists(name: &str) -> String {
+    let (plural, group) = (SNAPSHOTS.plural, SNAPSHOTS.group);
+    format!("Error from server (AlreadyExists): {plural}{group} \"{name}\" already exists")
 }
 
 /// The ConfigMaps that a list names, as `kubectl get -f - --ignore-not-found` prints them: none as nothing, one as itself.
@@ -491,18 +498,31 @@ impl Call {
         self.end(0, "");
     }
 
-    /// Creates the snapshot on stdin; `after` is an answer that hides that it was done.
-    fn create(&self, mut stdin: impl Read, after: Option<&Value>) {
+    /// The manifest on stdin.
+    fn manifest(&self, mut stdin: impl Read) -> Value {
         let mut text = String::new();
         stdin.read_to_string(&mut text).unwrap();
         fs::write(self.file("stdin"), &text).unwrap();
-        let mut snapshot: Value = serde_json::from_str(&text).expect("a manifest");
+        serde_json::from_str(&text).expect("a manifest")
+    }
+
+    /// What is answered to one who only asks whether a snapshot could be created.
+    fn refuse_if_there(&self, snapshot: &Value) {
+        let name = snapshot["metadata"]["name"].as_str().unwrap();
+        if self.path(name).exists() {
+            self.end(1, &already_exists(name));
+        }
+        self.answer(snapshot);
+    }
+
+    /// Creates the snapshot on stdin; `after` is an answer that hides that it was done.
+    fn create(&self, stdin: impl Read, after: Option<&Value>) {
+        let mut snapshot = self.manifest(stdin);
         snapshot["metadata"]["resourceVersion"] = json!("1");
         snapshot["metadata"]["creationTimestamp"] = json!("2026-01-02T03:04:05Z");
         let name = snapshot["metadata"]["name"].as_str().unwrap();
         if create_new(&self.path(name)).is_err() {
-            let kind = "volumesnapshots.snapshot.storage.k8s.io";
-            self.end(1, &format!("Error from server (AlreadyExists): {kind} \"{name}\" already exists"));
+            self.end(1, &already_exists(name));
         }
         self.store(&snapshot);
         match after {
