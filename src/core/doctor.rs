@@ -14,7 +14,7 @@ use crate::core::look::{Aspect, Look, Problem, Site};
 use crate::core::observed::{Pvc, Snapshot};
 use crate::core::pod::Chosen;
 use crate::core::schedule::{ConfigMaps, Schedule};
-use crate::core::status::{Report, State};
+use crate::core::status::{Protection, Report, State};
 
 /// How a check came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -456,17 +456,18 @@ pub fn history(report: &Report, snapshots: &[Snapshot], namespace: &str, pvcs: &
             ),
         });
     }
-    let failed: Vec<String> = report
-        .claims
-        .iter()
-        .filter(|claim| claim.count(State::Failed) > 0)
-        .map(|claim| format!("{} of {}", claim.count(State::Failed), claim.pvc))
-        .collect();
-    checks.push(match &failed[..] {
-        [] => Check::passed("failed snapshots", "there are none"),
+    let counted = |count: fn(&Protection) -> usize| {
+        let some = report.claims.iter().filter(|claim| count(claim) > 0);
+        some.map(|claim| format!("{} of {}", count(claim), claim.pvc)).collect::<Vec<String>>()
+    };
+    let failed = counted(|claim| claim.count(State::Failed));
+    checks.push(match &counted(|claim| claim.failed_since)[..] {
+        [] if failed.is_empty() => Check::passed("failed snapshots", "there are none"),
+        // Somebody saw to it.
+        [] => Check::passed("failed snapshots", format!("{} failed, and newer ones are ready", failed.join(", "))),
         some => Check::failed(
             "failed snapshots",
-            format!("snapshots failed or never became ready: {}", some.join(", ")),
+            format!("snapshots failed or never became ready, and no newer one is ready: {}", some.join(", ")),
             format!("backup-ns list -n {namespace} -o wide says why; backup-ns delete takes one away"),
         ),
     });
@@ -538,7 +539,7 @@ mod tests {
     use crate::core::history::testing::at;
     use crate::core::schedule::Maker;
     use crate::core::status::testing::{protection, report};
-    use crate::core::status::{Orphan, Overdue, Protection};
+    use crate::core::status::{Orphan, Overdue};
 
     #[track_caller]
     fn is(check: &Check, outcome: Outcome, words: &str) {
@@ -770,7 +771,10 @@ mod tests {
         is(&judge(&report(vec![none]), &[])[0], Skipped, "none of data yet");
         // Of another claim, and still somebody should know.
         let [failed, ..] = &judge(&report(vec![protection("logs", State::Failed)]), &[])[..] else { panic!() };
-        is(failed, Failed, "1 of logs");
+        is(failed, Failed, "no newer one is ready: 1 of logs");
+        let mut mended = protection("data", State::Ready);
+        mended.snapshots.insert(State::Failed, 2);
+        is(&judge(&report(vec![mended]), &[])[1], Passed, "2 of data failed, and newer ones are ready");
         let late = |n: usize| Overdue {
             namespace: "shop".into(),
             volume_snapshot: format!("s{n}"),

@@ -284,6 +284,9 @@ pub struct Protection {
     pub cron_jobs: Vec<Planned>,
     /// How many snapshots there are of each state.
     pub snapshots: BTreeMap<State, usize>,
+    /// How many failed that are newer than the newest good one.
+    #[serde(skip)]
+    pub failed_since: usize,
     /// The last attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub newest: Option<Attempt>,
@@ -467,6 +470,9 @@ impl Draft<'_> {
         let newest = newest_of(&|_| true);
         let ready = newest_of(&is_ready);
         let verified = newest_of(&|backup| is_ready(backup) && backup.verified.is_some());
+        let is_since = |backup: &Backup| ready.is_none_or(|ready| backup.rank() > ready.rank());
+        let failed_since =
+            backups.iter().filter(|backup| backup.state(moment) == State::Failed && is_since(backup)).count();
         let age = |then: DateTime<Utc>| (moment.now - then).num_seconds().max(0);
         let scheduled = plans.iter().any(|schedule| !schedule.suspended);
         let mut protection = Protection {
@@ -476,6 +482,7 @@ impl Draft<'_> {
             scheduled: if scheduled { Some(true) } else { schedules.then_some(false) },
             cron_jobs: plans.iter().map(|schedule| planned(schedule)).collect(),
             snapshots,
+            failed_since,
             newest: newest.map(|backup| Attempt {
                 name: backup.seen.name.clone(),
                 state: backup.state(moment),
@@ -565,6 +572,7 @@ pub mod testing {
             scheduled: Some(true),
             cron_jobs: Vec::new(),
             snapshots: [(state, 1)].into(),
+            failed_since: usize::from(state == State::Failed),
             newest: Some(Attempt { name: "night".into(), state, created: made }),
             newest_ready: (state == State::Ready).then(|| Ready {
                 name: "night".into(),
@@ -723,6 +731,21 @@ mod tests {
             "no CronJob makes backups of it",
         ];
         assert_eq!(told.notes, notes);
+    }
+
+    #[test]
+    fn a_failure_counts_until_a_newer_one_is_ready() {
+        let error = || json!({"status.readyToUse": false, "status.error": {"message": "full"}});
+        let since = |good: &str| {
+            let mut snapshots = ["2026-11-20T02:00", "2026-11-21T02:00"]
+                .map(|made| shot("shop", made, made, json!({}), error()))
+                .to_vec();
+            if !good.is_empty() {
+                snapshots.push(shot("shop", "good", good, json!({}), json!({})));
+            }
+            one(Read { snapshots, ..Read::default() }).failed_since
+        };
+        assert_eq!(["", "2026-11-19T02:00", "2026-11-20T12:00", "2026-11-22T02:00"].map(since), [2, 2, 1, 0]);
     }
 
     #[test]
