@@ -334,10 +334,12 @@ fn what_is_missing_is_a_precondition_with_its_remedy() {
     for call in ["listLease", "createLease"] {
         node.faults(&[(call, ALWAYS, Fault::Refuse(FORBIDDEN))]);
         refused(&node, &["list, create, update and delete of leases", "namespace backup-ns-locks", "docs/locks.md"]);
+        refused(&node, &["cluster.locks.enabled=true"]);
     }
     node.faults(&[]);
     node.api().delete(NAMESPACES, LOCKS_NAMESPACE, &json!({})).unwrap();
     refused(&node, &["namespaces \"backup-ns-locks\" not found", "kubectl create namespace backup-ns-locks"]);
+    refused(&node, &["cluster.locks.enabled=true", "docs/locks.md"]);
 }
 
 /// What cannot be made before it waits is no reason to wait; and what cannot be taken away at the end, none to fail.
@@ -381,6 +383,46 @@ fn a_dry_run_says_which_lease_would_be_taken_and_takes_none() {
         "get --raw '/apis/coordination.k8s.io/v1/namespaces/backup-ns-locks/leases?labelSelector=backup-ns.sh%2Flock-node%3Dn1'",
     ]);
     assert!(done.kinds().iter().all(|kind| !kind.ends_with("Lease")), "{done}");
+}
+
+/// What `doctor` says of the locks, and how it ends.
+#[test]
+fn doctor_finds_what_a_backup_would_lack_to_take_a_lease() {
+    let of_locks = |scenario: &Scenario| -> Value {
+        let outcome = scenario.run();
+        let told: Value = serde_json::from_str(&outcome.stdout).unwrap();
+        let check = told["checks"].as_array().unwrap().iter().find(|check| check["check"] == "locks").unwrap().clone();
+        assert_eq!(outcome.code, Some(if check["outcome"] == "failed" { 4 } else { 0 }), "{outcome}");
+        assert!(outcome.count("createLease") == 0 && outcome.count("review") == 1, "{outcome}");
+        check
+    };
+    let doctor = || {
+        scenario(&[])
+            .args(&["doctor", "-o", "json", "--lock=lease", "--lock-node=n1", "--flock-count=2"])
+            .env("BAK_RETRY_TIMEOUT", "1s")
+    };
+    let fails = |scenario: &Scenario, words: &str| {
+        let check = of_locks(scenario);
+        let has = |field: &str, words: &str| check[field].as_str().unwrap().contains(words);
+        assert!(check["outcome"] == "failed" && has("what", words), "{words}: {check}");
+        assert!(has("remedy", "cluster.locks.enabled=true") && has("remedy", "docs/locks.md"), "{check}");
+    };
+    let sound = doctor();
+    let check = of_locks(&sound);
+    assert_eq!(check["outcome"], "passed", "{check}");
+    assert!(Api::of(&sound.dir().join("leases")).unwrap().keys(LEASES).is_empty(), "it made one");
+    for verb in ["list", "create", "update", "delete"] {
+        let words = format!("may not {verb} leases in backup-ns-locks");
+        fails(&doctor().file("forbidden", &format!("leases {verb}")), &words);
+    }
+    // A list in a namespace that is not there is merely empty.
+    let nowhere = doctor().args_also(&["--lock-namespace=nowhere"]);
+    fails(&nowhere, "namespaces \"nowhere\" not found");
+    // Where nobody could be asked, trying tells.
+    let blind = doctor().fault("review", ALWAYS, Fault::Refuse(FORBIDDEN));
+    fails(&blind.fault("tryLease", ALWAYS, Fault::Refuse(FORBIDDEN)), "is forbidden");
+    const NO_DRY_RUN: &str = "Error from server (BadRequest): admission webhook \"w\" does not support dry run";
+    assert_eq!(of_locks(&doctor().fault("tryLease", ALWAYS, Fault::Refuse(NO_DRY_RUN)))["outcome"], "passed");
 }
 
 #[test]

@@ -26,7 +26,7 @@ use crate::dump::{self, Rules};
 use crate::exit::{Exit, Fail};
 use crate::kubectl::{self, Kubectl, Refusal};
 use crate::lender::config_maps;
-use crate::lock::Locks;
+use crate::lock::{Locks, lease};
 use crate::observe::{choose, find_claim};
 use crate::process::{Ending, ProcessError};
 use crate::report::{self, Reporter, Step};
@@ -37,7 +37,15 @@ use crate::report::{self, Reporter, Step};
 /// A check failed, or a signal came; what was found is printed before.
 pub fn run(global: &Global, config: &Doctor, reporter: &Reporter) -> Result<(), Fail> {
     let checks = doctor::configuration(&config.faults);
-    let mut exam = Exam { global, config: &config.create, now: now(), kubectl: None, names: None, checks };
+    let mut exam = Exam {
+        global,
+        config: &config.create,
+        now: now(),
+        kubectl: None,
+        names: None,
+        granted: Granted::default(),
+        checks,
+    };
     exam.names(&config.faults)?;
     if exam.checks.iter().all(|check| check.check != "time zone") {
         let (zone, local) = (global.zone.name(), global.zone.local(exam.now).format("%Y-%m-%d %H:%M"));
@@ -90,6 +98,8 @@ struct Exam<'a> {
     kubectl: Option<Kubectl>,
     /// What the snapshots would be named, where that can be.
     names: Option<Vec<String>>,
+    /// What the caller may do, as far as that was asked.
+    granted: Granted,
     checks: Vec<Check>,
 }
 
@@ -161,6 +171,7 @@ impl Exam<'_> {
         }
         step.progress("rights");
         let granted = self.rights(&kubectl, minor)?;
+        self.granted = granted.clone();
         if !self.namespace(&kubectl, &granted)? {
             self.snapshot_api(&kubectl)?;
             self.skip(&IN_NAMESPACE, &format!("there is no namespace {namespace}"));
@@ -265,7 +276,12 @@ impl Exam<'_> {
     /// What the caller may do, asked for in one process.
     fn rights(&mut self, kubectl: &Kubectl, minor: Option<u32>) -> Result<Granted, Fail> {
         let rights = doctor::rights(&self.workloads(), !self.config.databases.is_empty() || self.hooked(), minor);
-        let items: Vec<Value> = rights.iter().map(|right| doctor::review(right, &kubectl.target.namespace)).collect();
+        let mut items: Vec<Value> =
+            rights.iter().map(|right| doctor::review(right, &kubectl.target.namespace)).collect();
+        if let Some(Locks::Lease(locks)) = &self.config.locks {
+            let leases = doctor::lease_rights(&lease::VERBS);
+            items.extend(leases.iter().map(|right| doctor::review(right, &locks.namespace)));
+        }
         let list = json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string();
         let answers = kubectl.patiently(|| {
             kubectl.once(kubectl.target.review(), &list, |stdout| {
@@ -598,7 +614,16 @@ impl Exam<'_> {
                 self.skip(&["locks"], "the API cannot be asked");
                 return Ok(());
             }
-            (Some(Locks::Lease(locks)), Some(kubectl)) => locks.check(kubectl),
+            (Some(Locks::Lease(locks)), Some(kubectl)) => {
+                let missing = lease::VERBS.into_iter().filter(|verb| !self.granted.may(verb, "leases"));
+                match missing.collect::<Vec<_>>().join(", ") {
+                    none if none.is_empty() => locks.check(kubectl),
+                    verbs => {
+                        let what = format!("may not {verbs} leases in {}", locks.namespace);
+                        Err(Fail::new(Exit::Precondition, what).remedy(lease::grant(&locks.namespace)))
+                    }
+                }
+            }
         };
         match checked {
             Ok(what) => self.checks.push(Check::passed("locks", what)),

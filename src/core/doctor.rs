@@ -137,6 +137,18 @@ pub fn rights(workloads: &[&'static str], exec: bool, minor: Option<u32>) -> Vec
     all
 }
 
+/// What is done with Leases, in a namespace of their own.
+pub fn lease_rights(verbs: &[&'static str]) -> Vec<Right> {
+    let right = |verb: &&'static str| Right {
+        group: "coordination.k8s.io",
+        resource: "leases",
+        verb,
+        cluster: false,
+        needed: true,
+    };
+    verbs.iter().map(right).collect()
+}
+
 /// The question whether the caller has a right; nothing is stored by asking.
 pub fn review(right: &Right, namespace: &str) -> Value {
     let (resource, subresource) = right.resource.split_once('/').unwrap_or((right.resource, ""));

@@ -466,6 +466,11 @@ impl Target {
         self.call(self.request_timeout, &["create", "--raw", &self.leases(""), "-f", "-"])
     }
 
+    /// Asks whether the Lease whose manifest comes on stdin could be created; creates none.
+    pub fn try_lease(&self) -> Vec<String> {
+        self.call(self.request_timeout, &["create", "--raw", &self.leases("?dryRun=All"), "-f", "-"])
+    }
+
     /// Puts the Lease on stdin in the place of the one of its name, if that is still in the version that it says.
     pub fn replace_lease(&self, name: &str) -> Vec<String> {
         self.call(self.request_timeout, &["replace", "--raw", &self.leases(&format!("/{name}")), "-f", "-"])
@@ -517,6 +522,7 @@ mod tests {
             target.logs("p", "c"),
             target.list_leases("a=b"),
             target.create_lease(),
+            target.try_lease(),
             target.replace_lease("l"),
             target.delete_lease("l"),
         ];

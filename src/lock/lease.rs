@@ -24,6 +24,20 @@ use crate::process::{self, ProcessError};
 /// How often whoever waits looks; more often where a Lease lasts less than a minute.
 const PAUSE: Duration = Duration::from_secs(2);
 
+/// What is done with Leases.
+pub const VERBS: [&str; 4] = ["list", "create", "update", "delete"];
+
+/// What makes all that they need.
+const BY_CHART: &str = "once in the cluster the chart makes the namespace and the Role \
+                        (cluster.enabled=true, cluster.locks.enabled=true), docs/locks.md has both as YAML";
+
+/// What to do where a verb is missing.
+pub fn grant(namespace: &str) -> String {
+    format!(
+        "grant list, create, update and delete of leases (coordination.k8s.io) in the namespace {namespace}; {BY_CHART}"
+    )
+}
+
 /// Which Leases there are and how long to wait for one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Locks {
@@ -53,10 +67,7 @@ impl Locks {
     /// # Errors
     /// The Leases cannot be read or written, no lock in time (it says who holds them), or a signal.
     pub fn acquire(&self, kubectl: &Kubectl, holder: &str) -> Result<Held, Fail> {
-        // Letters alone: the name of a ticket ends with them.
-        let nonce: String = (0..10).map(|_| fastrand::lowercase()).collect();
-        let api =
-            Api { kubectl: kubectl.in_namespace(&self.namespace), me: Contender::new(&self.slots, holder, &nonce) };
+        let api = self.api(kubectl, holder);
         let mut turn = Turn {
             locks: self,
             api,
@@ -76,12 +87,18 @@ impl Locks {
         }
     }
 
+    fn api(&self, kubectl: &Kubectl, holder: &str) -> Api {
+        // Letters alone: the name of a ticket ends with them.
+        let nonce: String = (0..10).map(|_| fastrand::lowercase()).collect();
+        Api { kubectl: kubectl.in_namespace(&self.namespace), me: Contender::new(&self.slots, holder, &nonce) }
+    }
+
     /// All of them that there are, and the tickets of those who wait.
     ///
     /// # Errors
     /// They cannot be read.
     fn look(&self, kubectl: &Kubectl) -> Result<Vec<Lease>, Fail> {
-        let api = Api { kubectl: kubectl.in_namespace(&self.namespace), me: Contender::new(&self.slots, "", "") };
+        let api = self.api(kubectl, "");
         api.look().map_err(|error| api.fail(&error))
     }
 
@@ -97,11 +114,19 @@ impl Locks {
         Ok(Listing { kind: "lease", place: self.namespace.clone(), locks, waiting })
     }
 
-    /// Whether they can be read. Returns a line about it.
+    /// Whether they can be made and read; none is made. Returns a line about it.
     ///
     /// # Errors
-    /// They cannot.
+    /// They cannot, or their namespace is not there, whose list is merely empty then.
     pub fn check(&self, kubectl: &Kubectl) -> Result<String, Fail> {
+        let api = self.api(kubectl, "");
+        // A ticket, because the name of that is nobody else's.
+        let (_, manifest) = api.me.queued(&[], None, now());
+        match api.kubectl.act(&api.kubectl.target.try_lease(), &manifest.to_string()) {
+            // Somebody else's admission cannot be asked beforehand.
+            Err(error) if !error.said().contains("does not support dry run") => return Err(api.fail(&error)),
+            _ => {}
+        }
         let held = self.list(kubectl)?.locks.iter().filter(|seen| seen.held).count();
         Ok(format!("{} Leases, {}, in {}, {held} of them held", self.slots.count, self.slots.range(), self.namespace))
     }
@@ -184,12 +209,12 @@ impl Api {
         let fail = kubectl::fail(error);
         let namespace = &self.kubectl.target.namespace;
         match kubectl::refusal(error) {
-            Refusal::Forbidden if fail.what.contains(" cannot ") => fail.remedy(format!(
-                "grant list, create, update and delete of leases (coordination.k8s.io) in the namespace {namespace}; docs/locks.md has the Role"
-            )),
-            Refusal::NotFound => Fail::new(Exit::Precondition, format!("the Leases cannot be made: {}", fail.what)).remedy(
-                format!("create the namespace of the locks (kubectl create namespace {namespace}), or set BAK_LOCK_NAMESPACE"),
-            ),
+            Refusal::Forbidden if fail.what.contains(" cannot ") => fail.remedy(grant(namespace)),
+            Refusal::NotFound => {
+                Fail::new(Exit::Precondition, format!("the Leases cannot be made: {}", fail.what)).remedy(format!(
+                    "create the namespace of the locks (kubectl create namespace {namespace}), or set BAK_LOCK_NAMESPACE; {BY_CHART}"
+                ))
+            }
             _ => fail,
         }
     }

@@ -128,6 +128,13 @@ fn each_planted_misconfiguration_is_found_and_none_on_a_sound_cluster() {
         ),
         ("a full volume", &[DB, "--threshold-space-used-percentage=1"], &[], "space", "the threshold is 1 %"),
         ("no lock directory", &[DB, "--flock", "--flock-dir=/no/such/place"], &[], "locks", "does not exist"),
+        (
+            "Leases in a namespace that is not there",
+            &[DB, "--lock=lease", "--lock-node=n1", "--lock-namespace=no-such-place"],
+            &[],
+            "locks",
+            "\"no-such-place\" not found",
+        ),
     ] {
         patient.finds(planted, args, env, &[check], words);
     }
@@ -274,7 +281,7 @@ fn each_planted_misconfiguration_is_found_and_none_on_a_sound_cluster() {
     tenant.kubectl(&["wait", "pod", "-l", "app=app-base", "--for=delete", "--timeout=60s"]);
     patient.finds("a workload that is scaled down", &[DB], &[], &["pod"], "has no pods");
 
-    assert!(patient.found >= 39, "{} were found", patient.found);
+    assert!(patient.found >= 40, "{} were found", patient.found);
 }
 
 /// Something of a driver that is not there; it goes with the test.

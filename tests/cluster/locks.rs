@@ -1,6 +1,6 @@
 //! The node's locks as Leases, between namespaces of a real cluster.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::kit::*;
 
@@ -120,6 +120,15 @@ fn the_role_of_the_leases_is_enough_and_not_too_much() {
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         tenant.create_with(&args, |command| _ = command.env("KUBECONFIG", config.path())).done()
     };
+    let doctor = || {
+        let args = locks.args("3s", &["--db-skip"]);
+        let args: Vec<&str> = ["doctor"].into_iter().chain(args.iter().map(String::as_str)).collect();
+        let done = tenant.run(&args, |command| _ = command.env("KUBECONFIG", config.path())).done();
+        let told: Value = serde_json::from_str(&done.stdout).unwrap();
+        let check = told["checks"].as_array().unwrap().iter().find(|check| check["check"] == "locks").unwrap();
+        format!("{}: {}", check["outcome"].as_str().unwrap(), check["what"].as_str().unwrap())
+    };
+    assert!(doctor().starts_with("passed"), "{}", doctor());
     create().assert(0, &["step=\"lock\""]);
     free_after(&locks, 2);
     let whole = locks.0.get(&["role", "backup-ns-locks"]);
@@ -131,9 +140,12 @@ fn the_role_of_the_leases_is_enough_and_not_too_much() {
         let asked = ["auth", "can-i", verb.as_str().unwrap(), "leases", "--as=somebody", "-n", &locks.0.namespace];
         until("the API has heard of it", 30, || kubectl_with(&asked, "").stdout.starts_with(b"no").then_some(()));
         let cannot = format!("cannot {} resource \"leases\"", verb.as_str().unwrap());
+        let found = doctor();
+        let expected = format!("may not {} leases in {}", verb.as_str().unwrap(), locks.0.namespace);
+        assert!(found.starts_with("failed") && found.contains(&expected), "{found}");
         let done = create();
         let said = done.stderr.replace('\\', "");
-        assert!(said.contains(&cannot) && said.contains("docs/locks.md has the Role"), "{verb}: {said}");
+        assert!(said.contains(&cannot) && said.contains("docs/locks.md has both"), "{verb}: {said}");
         // A backup that has its lock does not fail for what it leaves in the queue.
         assert_eq!(done.status.code(), Some(if *verb == "delete" { 0 } else { 4 }), "{said}");
         let tickets = locks.0.get(&["leases"])["items"].as_array().unwrap().len() - 1;

@@ -117,6 +117,7 @@ fn kind(args: &[String], script: &str) -> &'static str {
     let lease = path.contains("/leases");
     match path.rsplit_once("/volumesnapshots").map(|(_, rest)| rest) {
         _ if lease && has("get") => "listLease",
+        _ if lease && has("create") && path.ends_with("?dryRun=All") => "tryLease",
         _ if lease && has("create") => "createLease",
         _ if lease && has("replace") => "replaceLease",
         _ if lease && has("delete") => "deleteLease",
@@ -321,6 +322,8 @@ impl Call {
             "deleteContent" => api.delete(CONTENTS, &self.key(), &conditions(&input)),
             "label" | "replace" => self.label(api, &input, faults),
             "listLease" => Ok(self.page(api, LEASES)),
+            // What is looked at first is whether there is such a place.
+            "tryLease" => api.get(NAMESPACES, self.namespace().unwrap()),
             "createLease" => api.create(LEASES, self.namespace().unwrap(), &serde_json::from_str(&input).unwrap()),
             "replaceLease" => api.replace(LEASES, &self.key(), &serde_json::from_str(&input).unwrap()),
             "deleteLease" => api.delete(LEASES, &self.key(), &conditions(&input)),
