@@ -134,28 +134,39 @@ impl Locks {
         Ok(format!("{} in {} can be used", self.count, self.dir.display()))
     }
 
-    /// The files as they are, those of a greater number that are there, too. Who holds one is told by the kernel's list of locks. From
-    /// within a container that does not show who is in another; a file that is not in it is then tried, in the shared way
-    /// and for an instant: whoever looks for a free one just then looks again.
+    /// The files as they are, those of a greater number that are there, too. Who holds one is told by the kernel's list of locks. That
+    /// does not show to a container who is in another, and names files of some file systems by a device that is not theirs; so a
+    /// file that is not in it is tried, in the shared way and for an instant: whoever looks for a free one just then looks again.
     ///
     /// # Errors
     /// The directory or its files cannot be read.
     pub fn look(&self) -> Result<Listing, Fail> {
-        self.directory()?;
         let kernel = fs::read_to_string("/proc/locks").unwrap_or_default();
         let complete =
             !kernel.is_empty() && fs::read_link("/proc/self/ns/pid").is_ok_and(|ns| ns == Path::new(ROOT_PIDS));
+        self.look_by(&kernel, complete)
+    }
+
+    /// The same by what the kernel's list of locks says. `complete` is whether those of all processes are in it.
+    fn look_by(&self, kernel: &str, complete: bool) -> Result<Listing, Fail> {
+        self.directory()?;
+        let queue = fs::metadata(&self.dir).map_err(|error| unusable(&self.dir, &error))?;
         let entries = fs::read_dir(&self.dir).map_err(|error| unusable(&self.dir, &error))?;
         let number = |name: &str| name.strip_suffix(".lock")?.parse::<u32>().ok().filter(|number| *number > 0);
         let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
         let mut numbers: BTreeSet<u32> = names.filter_map(|name| number(&name)).collect();
         numbers.extend(1..=self.count);
-        let mut locks = Vec::new();
+        let (mut locks, mut told) = (Vec::new(), complete);
         for number in numbers {
             let lock = format!("{number}.lock");
             let path = self.dir.join(&lock);
             let seen = match File::open(&path) {
-                Ok(file) => seen(lock, file, &kernel, complete).map_err(|error| unusable(&path, &error))?,
+                Ok(file) => {
+                    let (seen, listed) = seen(lock, file, kernel, &queue).map_err(|error| unusable(&path, &error))?;
+                    // A list that does not name the holder of a file need not name those who wait at the directory.
+                    told &= listed || !seen.held;
+                    seen
+                }
                 // Whoever takes it makes it.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     Seen { lock, held: false, holder: None, pid: None, since: None }
@@ -164,10 +175,9 @@ impl Locks {
             };
             locks.push(seen);
         }
-        let queue = fs::metadata(&self.dir).map_err(|error| unusable(&self.dir, &error))?;
         // The head of the queue holds the directory.
-        let (head, behind) = in_kernel(&kernel, &queue);
-        let waiting = complete.then(|| behind + usize::from(head.is_some()));
+        let (head, behind) = in_kernel(kernel, &queue);
+        let waiting = told.then(|| behind + usize::from(head.is_some()));
         Ok(Listing { kind: "flock", place: self.dir.display().to_string(), locks, waiting })
     }
 
@@ -245,13 +255,13 @@ fn permit(file: &File, rights: u32) -> io::Result<()> {
 /// `include/linux/proc_ns.h`. Only from there the kernel's list of locks is whole (`locks_show` in `fs/locks.c`).
 const ROOT_PIDS: &str = "pid:[4026531836]";
 
-/// A file as it is.
-fn seen(lock: String, mut file: File, kernel: &str, complete: bool) -> io::Result<Seen> {
+/// A file as it is, and whether the kernel's list can be taken to tell of `queue`, its directory, as well.
+fn seen(lock: String, mut file: File, kernel: &str, queue: &fs::Metadata) -> io::Result<(Seen, bool)> {
     let metadata = file.metadata()?;
     let pid = in_kernel(kernel, &metadata).0;
+    let listed = pid.is_some() && metadata.dev() == queue.dev();
     let held = match pid {
         Some(_) => true,
-        None if complete => false,
         None => match file.try_lock_shared() {
             Ok(()) => file.unlock().map(|()| false)?,
             Err(TryLockError::WouldBlock) => true,
@@ -267,7 +277,7 @@ fn seen(lock: String, mut file: File, kernel: &str, complete: bool) -> io::Resul
     let holder = text.lines().next().map(str::trim).filter(|line| !line.is_empty()).map(str::to_string);
     // Its holder wrote his name when he took it.
     let since = holder.as_ref().and_then(|_| Some(metadata.modified().ok()?.into()));
-    Ok(Seen { lock, held, holder, pid: pid.filter(|pid| *pid > 0), since })
+    Ok((Seen { lock, held, holder, pid: pid.filter(|pid| *pid > 0), since }, listed))
 }
 
 /// Who holds a file by flock(2), as the kernel lists it in `/proc/locks` (proc_locks(5)), and how many wait for it.
@@ -529,16 +539,47 @@ mod tests {
         assert_eq!(Locks { dir: "/no/such/dir".into(), ..locks }.look().unwrap_err().exit, Exit::Precondition);
     }
 
+    /// As a container sees it; and as it is where the list is whole, but has another device than the files (overlay, btrfs).
     #[test]
-    fn without_the_kernels_list_a_file_is_tried() {
+    fn a_file_that_the_kernels_list_does_not_name_is_tried() {
+        const OTHERS: &str = "1: FLOCK  ADVISORY  WRITE 9 00:00:1 0 EOF\n";
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("1.lock");
-        let held = locks(&dir, 1).acquire("somebody elsewhere").unwrap();
-        let look = || seen("1.lock".into(), File::open(&path).unwrap(), "", false).unwrap();
-        assert!(look().held && look().holder.as_deref() == Some("somebody elsewhere"));
+        let locks = locks(&dir, 1);
+        let held = locks.acquire("somebody elsewhere").unwrap();
+        for (kernel, complete) in [("", false), (OTHERS, false), (OTHERS, true)] {
+            let told = locks.look_by(kernel, complete).unwrap();
+            let seen = &told.locks[0];
+            assert!(seen.held && seen.holder.as_deref() == Some("somebody elsewhere"), "{kernel} {complete}: {told:?}");
+            assert_eq!(told.waiting, None, "who waits is not known either");
+        }
+        let path = held.path.clone();
         drop(held);
-        assert!(!look().held);
+        assert!(!locks.look_by(OTHERS, true).unwrap().locks[0].held);
         assert!(try_lock(&path).unwrap().is_some(), "and let go again");
+    }
+
+    #[test]
+    fn who_waits_is_told_where_the_list_names_files_and_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let locks = locks(&dir, 1);
+        let held = locks.acquire("us").unwrap();
+        let queue = File::open(&locks.dir).unwrap();
+        queue.lock().unwrap();
+        let of = |path: &Path| {
+            let it = fs::metadata(path).unwrap();
+            format!("{:02x}:{:02x}:{}", rustix::fs::major(it.dev()), rustix::fs::minor(it.dev()), it.ino())
+        };
+        let (file, directory) = (of(&held.path), of(&locks.dir));
+        let list = format!(
+            "1: FLOCK  ADVISORY  WRITE 1 {file} 0 EOF\n2: FLOCK  ADVISORY  WRITE 2 {directory} 0 EOF\n\
+             2: -> FLOCK  ADVISORY  WRITE 3 {directory} 0 EOF\n"
+        );
+        assert_eq!(locks.look_by(&list, true).unwrap().waiting, Some(2));
+        assert_eq!(locks.look_by(&list, false).unwrap().waiting, None, "a container sees its own alone");
+        // Of another device than its files: those may be named and it not.
+        let elsewhere = fs::metadata("/proc").unwrap();
+        let (seen, listed) = seen("1.lock".into(), File::open(&held.path).unwrap(), &list, &elsewhere).unwrap();
+        assert!(seen.held && seen.pid == Some(1) && !listed);
     }
 
     #[test]
