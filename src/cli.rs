@@ -213,7 +213,21 @@ fn watchers() -> [Command; 2] {
 
 /// Whether a setting says which locks there are.
 fn is_of_locks(var: &str) -> bool {
-    (var.starts_with("BAK_LOCK") || var.starts_with("BAK_FLOCK")) && var != "BAK_FLOCK_TIMEOUT_SEC"
+    // Who only looks neither waits nor holds.
+    (var.starts_with("BAK_LOCK") || var.starts_with("BAK_FLOCK"))
+        && !["BAK_FLOCK_TIMEOUT_SEC", "BAK_LOCK_LEASE_DURATION"].contains(&var)
+}
+
+/// A setting of a backup's lock, as it is meant by who only looks.
+fn looked_at(setting: &'static Setting) -> Arg {
+    let arg = flag(setting);
+    match setting.var {
+        "BAK_FLOCK" => arg.help("the same as --lock=flock, as create has it [default: false] [BAK_FLOCK]"),
+        "BAK_LOCK" => {
+            arg.help("which are listed: flock (files) or lease (Leases in the cluster) [default: flock] [BAK_LOCK]")
+        }
+        _ => arg,
+    }
 }
 
 /// The setting that says when a snapshot counts as failed.
@@ -415,7 +429,7 @@ fn upkeep() -> [Command; 3] {
   backup-ns locks --prepare",
         )
         .arg(switch("prepare", "make the files, and let everyone lock them"))
-        .args(CREATE.iter().filter(|setting| is_of_locks(setting.var)).map(flag)),
+        .args(CREATE.iter().filter(|setting| is_of_locks(setting.var)).map(looked_at)),
         one(
             "env",
             "Show the effective configuration, and where each value comes from",

@@ -90,7 +90,11 @@ fn options<'a>(text: &mut String, args: impl Iterator<Item = &'a Arg>) {
         let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
         let setting = settings::each().find(|setting| arg.get_id() == setting.var);
         let row = match setting {
-            Some(setting) => [format!("`{}`", setting.var), default(setting), meaning(setting.help)],
+            Some(setting) => {
+                let own = help.trim_end_matches(&format!(" [{}]", setting.var));
+                let default = if within(own) == cell(setting.default) { default(setting) } else { within(own) };
+                [format!("`{}`", setting.var), default, meaning(own)]
+            }
             None => [String::new(), within(&help), meaning(&help)],
         };
         line(text, &[vec![format!("`{}`", written(arg))], row.to_vec()].concat());

@@ -448,15 +448,18 @@ fn a_lock_that_is_renewed_is_never_taken_by_one_who_came_later() {
 #[test]
 fn who_holds_which_lease_and_how_many_wait_is_told() {
     let node = Node::of_leases();
-    let listed = || -> Value {
+    let told = |format: &str| -> Vec<u8> {
         // The same locks, only looked at.
         let create = node.create_by_lease(2, LONG);
-        let mut locks = node.command(&[PROGRAM, "locks", "--context=prod", "-o", "json"]);
+        let mut locks = node.command(&[PROGRAM, "locks", "--context=prod", "-o", format]);
         locks.envs(create.get_envs().filter_map(|(key, value)| Some((key, value?))));
         let output = locks.output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        serde_json::from_slice(&output.stdout).unwrap()
+        output.stdout
     };
+    let listed = || -> Value { serde_json::from_slice(&told("json")).unwrap() };
+    let text = String::from_utf8(told("text")).unwrap();
+    assert!(text.starts_with("Leases of the node n1 in the namespace backup-ns-locks\nLOCK "), "{text}");
     let nobody = listed();
     let free = |number: u32| json!({"lock": format!("backup-ns-n1-{number}"), "held": false});
     assert_eq!((&nobody["locks"], &nobody["waiting"]), (&json!([free(1), free(2)]), &json!(0)));

@@ -315,6 +315,12 @@ fn who_holds_which_file_is_told_without_holding_anybody_up() {
     }
     flock.done();
     waiting.holds().done();
+    // People are told whose locks they are.
+    let mut command = node.command(&[PROGRAM, "locks", "--flock-count=2"]);
+    let output = command.env("BAK_FLOCK_DIR", node.path("locks")).output().unwrap();
+    let (text, host) = (String::from_utf8(output.stdout).unwrap(), fs::read_to_string("/proc/sys/kernel/hostname"));
+    let head = format!("Lock files in {}, as seen on {}", node.path("locks").display(), host.unwrap());
+    assert!(text.starts_with(&head) && text.lines().nth(1).unwrap().starts_with("LOCK "), "{text}");
     // Whoever was killed leaves his name, and holds nothing.
     ours.kill();
     let told = listed(&node);

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::cmd::now;
 use crate::cmd::show::{show, table};
-use crate::config::{Global, NodeLocks};
+use crate::config::{Global, NodeLocks, hostname};
 use crate::core::escape::Secrets;
 use crate::core::listing::age;
 use crate::exit::Fail;
@@ -17,14 +17,19 @@ use crate::report::Reporter;
 /// # Errors
 /// They cannot be read, or not be made.
 pub fn run(global: &Global, told: &NodeLocks, reporter: &Reporter) -> Result<(), Fail> {
-    let listing = match &told.locks {
+    let (listing, whose) = match &told.locks {
         Locks::Flock(locks) if told.prepare => return prepare(global, locks, reporter),
-        Locks::Flock(locks) => locks.look()?,
+        Locks::Flock(locks) => {
+            let whose = format!("Lock files in {}, as seen on {}", locks.dir.display(), hostname());
+            (locks.look()?, whose)
+        }
         Locks::Lease(locks) => {
-            locks.list(&Kubectl::connect(&global.asked, Secrets::default(), global.retry_timeout)?)?
+            let whose = format!("Leases of the node {} in the namespace {}", locks.slots.node(), locks.namespace);
+            let kubectl = Kubectl::connect(&global.asked, Secrets::default(), global.retry_timeout)?;
+            (locks.list(&kubectl)?, whose)
         }
     };
-    show(reporter, global.output, &listing, || text(&listing))
+    show(reporter, global.output, &listing, || format!("{whose}\n{}", text(&listing)))
 }
 
 /// Makes the files usable for everyone.

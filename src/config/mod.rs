@@ -645,7 +645,8 @@ fn zone(v: &mut Values<'_>) -> Zone {
 /// (<https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/#directly-accessing-the-rest-api>).
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
-fn hostname() -> String {
+/// What this machine calls itself; in a pod that is the pod's name.
+pub fn hostname() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|name| name.trim().to_string());
     name.or_else(|| environment("HOSTNAME").ok().flatten()).unwrap_or_else(|| "unknown-host".into())
 }

@@ -157,6 +157,11 @@ impl Slots {
         Slots { node: labels::name_value(node), count, duration }
     }
 
+    /// The node as it stands in their names.
+    pub fn node(&self) -> &str {
+        &self.node
+    }
+
     /// Selects them and the tickets of those who wait for them.
     pub fn selector(&self) -> String {
         format!("{}={}", labels::LOCK_NODE, self.node)
