@@ -223,7 +223,8 @@ pub fn enter(
     script: &str,
 ) -> Result<(Session, Look, Site), Fail> {
     let (mut session, look) = look_into(kubectl, database, chosen, rules, script)?;
-    let site = look::assess(&look, &chosen.mounts, rules.pvc, &database.dump_file, rules.threshold_percent);
+    let site =
+        look::assess(&look, database.engine, &chosen.mounts, rules.pvc, &database.dump_file, rules.threshold_percent);
     let site = site.map_err(|problems| {
         let (whats, remedies): (Vec<String>, Vec<String>) = problems.into_iter().map(|it| (it.what, it.remedy)).unzip();
         let remedies: Vec<String> = remedies.into_iter().filter(|remedy| !remedy.is_empty()).collect();

@@ -478,7 +478,8 @@ impl Exam<'_> {
             match dump::look_into(kubectl, database, &chosen, rules, container::dump(database.engine)) {
                 Ok((mut session, look)) => {
                     let file = &database.dump_file;
-                    let judged = look::assess(&look, &chosen.mounts, holder, file, rules.threshold_percent);
+                    let judged =
+                        look::assess(&look, database.engine, &chosen.mounts, holder, file, rules.threshold_percent);
                     let free = judged.as_ref().map(|site| report::bytes(site.available_bytes)).unwrap_or_default();
                     let judged = judged.as_ref().map_err(Vec::as_slice);
                     let mut checks = doctor::container(&look, judged, rules.threshold_percent, &free);

@@ -1,6 +1,7 @@
 //! What the container reported before a dump, and whether a dump may start there. Judges a report; how the report
 //! came here is none of its business.
 
+use crate::core::engine::Engine;
 use crate::core::observed::VolumeMount;
 
 /// The container's report, line by line.
@@ -105,11 +106,14 @@ pub struct Problem {
 /// The problems, at least one.
 pub fn assess(
     look: &Look,
+    engine: Engine,
     mounts: &[VolumeMount],
     pvc: &str,
     file: &str,
     threshold_percent: u8,
 ) -> Result<Site, Vec<Problem>> {
+    let setting = format!("{}_DUMP_FILE", engine.setting());
+    let at = mounts.iter().map(|mount| mount.mount_path.as_str()).collect::<Vec<_>>().join(" or ");
     let mut problems = Vec::new();
     let mut problem =
         |aspect, what: String, remedy: &str| problems.push(Problem { aspect, what, remedy: remedy.to_string() });
@@ -133,7 +137,12 @@ pub fn assess(
         problem(
             Aspect::Path,
             format!("the dump's directory {directory}/ does not exist in the container"),
-            "set the dump file to a path on the PVC",
+            &match mounts.iter().any(|mount| holds(&mount.mount_path, directory)) {
+                true => {
+                    format!("make the directory, or choose one under {at}, where the PVC is mounted, with {setting}")
+                }
+                false => format!("set {setting} to a path under {at}, where the PVC is mounted"),
+            },
         );
         String::new()
     } else {
@@ -141,20 +150,19 @@ pub fn assess(
             Ok(path) if path.is_empty() => base.to_string(),
             Ok(path) => format!("{path}/{base}"),
             Err(instead) => {
-                let at: Vec<&str> = mounts.iter().map(|m| m.mount_path.as_str()).collect();
                 problem(
                     Aspect::Path,
                     format!(
                         "the dump file {file} does not lie on the PVC '{pvc}' but on {instead}; the snapshot would not hold it"
                     ),
-                    &format!("set the dump file to a path below {}", at.join(" or ")),
+                    &format!("set {setting} to a path under {at}, where the PVC is mounted"),
                 );
                 String::new()
             }
         }
     };
     if look.occupied {
-        problem(Aspect::Path, format!("{file} is a directory"), "set the dump file to the path of a file");
+        problem(Aspect::Path, format!("{file} is a directory"), &format!("set {setting} to the path of a file"));
     }
     if !look.directory.is_empty() && !look.writable {
         problem(
@@ -273,7 +281,7 @@ mod tests {
     }
 
     fn judge(look: &Look) -> Result<Site, Vec<Problem>> {
-        assess(look, &[mounted(MOUNT, "")], "data", FILE, 90)
+        assess(look, Engine::Postgres, &[mounted(MOUNT, "")], "data", FILE, 90)
     }
 
     fn problems(change: impl Fn(&mut Look)) -> String {
@@ -300,7 +308,7 @@ mod tests {
         look.mounts = vec![("/var/lib/postgresql".into(), "/var/lib/postgresql".into())];
         look.mountinfo.insert(1, "5 1 7:3 / /var/lib/postgresql rw - ext4 y rw".into());
         let on = [mounted("/var/lib/postgresql", "")];
-        let said = assess(&look, &on, "data", FILE, 90).unwrap_err();
+        let said = assess(&look, Engine::Postgres, &on, "data", FILE, 90).unwrap_err();
         assert!(said[0].what.contains("does not lie on the PVC"), "{said:?}");
     }
 
@@ -317,12 +325,27 @@ mod tests {
     }
 
     #[test]
+    fn a_directory_that_is_missing_is_made_or_another_is_chosen() {
+        let look = Look { directory: String::new(), ..sound() };
+        let remedy = |engine, file: &str| {
+            let said = assess(&look, engine, &[mounted("/pg", "")], "data", file, 90).unwrap_err();
+            assert!(said[0].what.contains("does not exist in the container"), "{said:?}");
+            said[0].remedy.clone()
+        };
+        let on = "make the directory, or choose one under /pg, where the PVC is mounted, with BAK_DB_MYSQL_DUMP_FILE";
+        assert_eq!(remedy(Engine::MySql, "/pg/dumps/d.gz"), on);
+        let beside = "set BAK_DB_POSTGRES_DUMP_FILE to a path under /pg, where the PVC is mounted";
+        assert_eq!(remedy(Engine::Postgres, "/pgx/d.gz"), beside);
+    }
+
+    #[test]
     fn links_and_sub_paths_lead_into_the_volume() {
         let mut look = sound();
         look.directory = "/srv/pg data/backups".into();
         look.mounts = vec![("/link".into(), "/srv/pg data".into())];
         look.mountinfo.push("9 1 7:1 /x /srv/pg\\040data rw - ext4 /dev/loop1 rw".into());
-        let site = assess(&look, &[mounted("/link", "tenant/db")], "data", "/link/backups/d.gz", 90).unwrap();
+        let site = assess(&look, Engine::Postgres, &[mounted("/link", "tenant/db")], "data", "/link/backups/d.gz", 90)
+            .unwrap();
         assert_eq!(site.path_in_volume, "tenant/db/backups/d.gz");
     }
 
