@@ -52,7 +52,7 @@ pub fn run(global: &Global, config: &Doctor, reporter: &Reporter) -> Result<(), 
         exam.checks.push(Check::passed("time zone", format!("{zone}, where it is {local}")));
     }
     let namespace = reporter.step("look", |step| {
-        let namespace = exam.cluster(doctor::hindrance(&config.faults), step)?;
+        let namespace = exam.cluster(doctor::hindered(&config.faults), step)?;
         exam.locks()?;
         Ok((namespace, format!("{} checks", exam.checks.len())))
     })?;
@@ -148,9 +148,9 @@ impl Exam<'_> {
         }
     }
 
-    /// Looks at all that is in the cluster; the namespace, if there is one. `hindrance` is a setting that is wrong and
-    /// without which nothing can be looked for.
-    fn cluster(&mut self, hindrance: Option<&String>, step: &Step) -> Result<Option<String>, Fail> {
+    /// Looks at all that is in the cluster; the namespace, if there is one. `hindered` is whether a setting is wrong without which
+    /// nothing can be looked for.
+    fn cluster(&mut self, hindered: bool, step: &Step) -> Result<Option<String>, Fail> {
         let secrets = Secrets::new(self.config.databases.iter().filter_map(|database| match &database.password {
             DbValue::Literal(text) => Some(text.clone()),
             DbValue::Variable(_) => None,
@@ -162,11 +162,10 @@ impl Exam<'_> {
         };
         let namespace = kubectl.target.namespace.clone();
         self.kubectl = Some(kubectl.clone());
-        if let Some(fault) = hindrance {
+        if hindered {
             self.snapshot_api(&kubectl)?;
-            let why = format!("correct this first: {}", fault.split(['\n', ';']).next().unwrap_or_default());
-            self.skip(&["namespace", "rights"], &why);
-            self.skip(&IN_NAMESPACE, &why);
+            self.skip(&["namespace", "rights"], "see configuration");
+            self.skip(&IN_NAMESPACE, "see configuration");
             return Ok(Some(namespace));
         }
         step.progress("rights");

@@ -77,10 +77,10 @@ fn is_about(fault: &str, variable: &str) -> bool {
     fault.strip_prefix(variable).is_some_and(|rest| rest.starts_with(' '))
 }
 
-/// The first fault that keeps a backup from being looked at in the cluster: of the namespace, the claim or the database.
-pub fn hindrance(faults: &[String]) -> Option<&String> {
+/// Whether a fault keeps a backup from being looked at in the cluster: of the namespace, the claim or the database.
+pub fn hindered(faults: &[String]) -> bool {
     let of = ["BAK_NAMESPACE", "BAK_PVC_NAME", "BAK_DB_", "no database is chosen"];
-    faults.iter().find(|fault| of.iter().any(|begin| fault.starts_with(begin)))
+    faults.iter().any(|fault| of.iter().any(|begin| fault.starts_with(begin)))
 }
 
 /// Whether a fault leaves open what the snapshots would be named.
@@ -570,9 +570,9 @@ mod tests {
         is(port, Failed, "BAK_DB_POSTGRES_PORT");
         is(zone, Failed, "TZ is 'Mars'");
         assert_eq!(zone.check, "time zone");
-        assert_eq!(hindrance(&faults), Some(&faults[0]));
-        assert_eq!(hindrance(&faults[1..]), None, "a wrong zone keeps nothing from being looked at");
-        assert!(hindrance(&["no database is chosen: set …".into()]).is_some());
+        assert!(hindered(&faults));
+        assert!(!hindered(&faults[1..]), "a wrong zone keeps nothing from being looked at");
+        assert!(hindered(&["no database is chosen: set …".into()]));
     }
 
     fn answers(rights: &[Right], allowed: impl Fn(&Right) -> bool) -> Vec<Value> {
