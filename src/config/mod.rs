@@ -610,6 +610,7 @@ fn global(plain: &Plain, outputs: Outputs, v: &mut Values<'_>) -> Global {
                 .filter(|text| !text.is_empty()),
             context: plain.word("context"),
             kubeconfig: plain.word("kubeconfig"),
+            lost: lost_kubeconfig(plain),
             request_timeout: v.time("BAK_REQUEST_TIMEOUT").max(Duration::from_secs(1)),
         },
         dry_run: v.switch("BAK_DRY_RUN"),
@@ -620,6 +621,19 @@ fn global(plain: &Plain, outputs: Outputs, v: &mut Values<'_>) -> Global {
         holder: holder(),
         own_pod: Some(hostname()).filter(|_| Path::new(SERVICE_ACCOUNT).exists()),
     }
+}
+
+/// Why the kubeconfig that was named is none; `KUBECONFIG` may name several files, of which one is enough.
+fn lost_kubeconfig(plain: &Plain) -> Option<String> {
+    let (by, named) = match plain.word("kubeconfig") {
+        Some(named) => ("--kubeconfig", vec![named]),
+        None => ("KUBECONFIG", environment("KUBECONFIG").ok()??.split(':').map(str::to_string).collect()),
+    };
+    let named: Vec<String> = named.into_iter().filter(|file| !file.is_empty()).collect();
+    if named.is_empty() || named.iter().any(|file| Path::new(file).exists()) {
+        return None;
+    }
+    Some(format!("the kubeconfig that {by} names is not there: {}", named.join(", ")))
 }
 
 /// The zone: what TZ says, else the system's own.

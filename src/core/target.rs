@@ -68,6 +68,8 @@ pub struct Asked {
     pub kubeconfig: Option<String>,
     /// `--context`.
     pub context: Option<String>,
+    /// Why the kubeconfig that was named is none, where no file of it is there.
+    pub lost: Option<String>,
     /// `--namespace`.
     pub namespace: Option<String>,
     /// The namespace of the pod that this program runs in, if it runs in one.
@@ -102,6 +104,10 @@ impl Target {
         // Without a context kubectl talks to the cluster that it runs in, if it runs in one.
         let own = asked.own_namespace.clone().filter(|_| context.is_none());
         let in_cluster = own.is_some();
+        // kubectl takes a kubeconfig that is not there for an empty one.
+        if let Some(lost) = asked.lost.as_ref().filter(|_| contexts.is_empty() && !in_cluster) {
+            return Err(format!("kubectl has no cluster to talk to: {lost}"));
+        }
         if context.is_none() && !in_cluster {
             return Err("kubectl has no cluster to talk to: no current context is set".into());
         }
