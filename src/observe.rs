@@ -14,7 +14,7 @@ use crate::core::observed::{List, Pvc, Readiness, Snapshot};
 use crate::core::pod::{self, Chosen, ExecKind, ExecResource, NoPod};
 use crate::core::scene::Scene;
 use crate::exit::{Exit, Fail};
-use crate::kubectl::{self, Kubectl};
+use crate::kubectl::{self, Kubectl, Refusal};
 
 /// What a backup works on.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ pub struct Place {
 pub fn place(kubectl: &Kubectl, database: &Database, pvc: &str, snapshots: bool) -> Result<(Place, String), Fail> {
     let scene = read(kubectl, std::slice::from_ref(database), snapshots)?;
     let namespace = &kubectl.target.namespace;
-    let claim = find_claim(namespace, pvc, &scene.claims)?.clone();
+    let claim = find_claim(namespace, pvc, &scene.claims).map_err(|fail| nowhere(kubectl, &scene, fail))?.clone();
     let chosen = choose(&scene, namespace, database, pvc)?;
     let what = format!("PVC {pvc} in {namespace}, pod {}", chosen.pod);
     Ok((Place { claim, chosen, snapshots: scene.snapshots }, what))
@@ -86,7 +86,7 @@ pub fn observe(kubectl: &Kubectl, config: &Create, own_pod: Option<&str>) -> Res
     let scene = read(kubectl, &config.databases, true)?;
     let namespace = &kubectl.target.namespace;
     let found = config.pvcs.iter().map(|pvc| find_claim(namespace, pvc, &scene.claims));
-    let found: Vec<&Pvc> = found.collect::<Result<_, _>>()?;
+    let found: Vec<&Pvc> = found.collect::<Result<_, _>>().map_err(|fail| nowhere(kubectl, &scene, fail))?;
     let templates: Vec<ClaimTemplate> = found.iter().map(|claim| ClaimTemplate::of(claim)).collect();
     let about = |claim: &&Pvc| About { name: claim.metadata.name.clone(), uid: claim.metadata.uid.clone() };
     let about = found.iter().map(about).collect();
@@ -110,6 +110,29 @@ pub fn observe(kubectl: &Kubectl, config: &Create, own_pod: Option<&str>) -> Res
     let by = if by.is_empty() { "no running pod mounts it".into() } else { format!("mounted by {by}") };
     let what = format!("PVC {} in {namespace}, {by}", config.pvcs.join(", "));
     Ok((Observed { claims: templates, about, chosen, mounters, run_id, earlier }, what))
+}
+
+/// Why a claim was not found: for a namespace that is not there the API answers as for one without anything in it.
+fn nowhere(kubectl: &Kubectl, scene: &Scene, fail: Fail) -> Fail {
+    let Scene { claims, pods, snapshots, workloads, .. } = scene;
+    if !claims.is_empty() || !pods.is_empty() || !snapshots.is_empty() || !workloads.is_empty() {
+        return fail;
+    }
+    check_namespace(kubectl, &kubectl.target.namespace).err().unwrap_or(fail)
+}
+
+/// Whether a namespace is there in which nothing was found. Whoever may not ask is not told.
+///
+/// # Errors
+/// It is not.
+pub fn check_namespace(kubectl: &Kubectl, name: &str) -> Result<(), Fail> {
+    match kubectl.once(kubectl.in_namespace(name).target.get_namespace(), "", |_| Ok(())) {
+        Err(error) if kubectl::refusal(&error) == Refusal::NotFound => {
+            Err(Fail::new(Exit::Precondition, format!("there is no namespace '{name}'"))
+                .remedy("name another with -n; kubectl get namespaces shows them, and list -A all snapshots"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The claim of this name, which must be bound.

@@ -4,7 +4,7 @@
 mod support;
 
 use serde_json::Value;
-use support::{OLD, Scenario};
+use support::{Fault, OLD, ONCE, Scenario};
 
 #[test]
 fn help_names_every_exit_code() {
@@ -159,6 +159,33 @@ fn a_kubeconfig_that_is_not_there_is_told() {
     let one = empty().env("KUBECONFIG", "/nope/a:/dev/null");
     one.run().exits(4).says(&["no current context"]);
     Scenario::new().env("KUBECONFIG", "/nope/a").run().exits(0);
+}
+
+#[test]
+fn a_namespace_that_is_not_there_is_told_where_nothing_is_found() {
+    const NONE: &str = r#"{"kind": "List", "items": []}"#;
+    const GONE: &str = "Error from server (NotFound): namespaces \"shop\" not found";
+    const MAY_NOT: &str =
+        "Error from server (Forbidden): namespaces \"shop\" is forbidden: User \"x\" cannot get resource";
+    for args in [&["create", "--events=false"][..], &["verify"], &["postgres", "info"]] {
+        let empty = || Scenario::new().args(args).fault("observe", ONCE, Fault::Print(NONE));
+        let gone = empty().fault("observe", 2..=2, Fault::Refuse(GONE));
+        gone.run().exits(4).calls("config observe observe").says(&["there is no namespace 'shop'", "-n; kubectl get"]);
+        // One that is empty, and one of which nothing may be known.
+        empty().run().exits(4).says(&["the namespace 'shop' has no"]);
+        empty().fault("observe", 2..=2, Fault::Refuse(MAY_NOT)).run().exits(4).says(&["the namespace 'shop' has no"]);
+    }
+    let other = Scenario::new().env("BAK_PVC_NAME", "nope").args_also(&["--events=false"]);
+    other.run().exits(4).calls("config observe").says(&["has no PVC 'nope' (it has data)"]);
+}
+
+#[test]
+fn a_claim_without_snapshots_is_told_which_has_some() {
+    let ready = serde_json::json!({"readyToUse": true});
+    let scenario = Scenario::new().args(&["verify"]).env("BAK_PVC_NAME", "other");
+    scenario.run().exits(4).says(&["no ready VolumeSnapshot of the PVC 'other' (there are none)"]);
+    let scenario = scenario.snapshot("night", serde_json::json!({}), ready);
+    scenario.run().exits(4).says(&["no ready VolumeSnapshot of the PVC 'other' (there are some of data)"]);
 }
 
 #[test]

@@ -5,8 +5,9 @@ use crate::cmd::show::{show, table};
 use crate::config::{Global, List, Output};
 use crate::core::escape::Secrets;
 use crate::core::listing::{self, Row};
-use crate::exit::{Exit, Fail};
-use crate::kubectl::{self, Kubectl, Refusal};
+use crate::exit::Fail;
+use crate::kubectl::Kubectl;
+use crate::observe::check_namespace;
 use crate::report::{self, Reporter};
 use crate::survey::Survey;
 
@@ -40,17 +41,6 @@ pub fn run(global: &Global, list: &List, reporter: &Reporter) -> Result<(), Fail
         }
     }
     Ok(())
-}
-
-/// A list of nothing is what the API answers for a namespace that is not there, too. Who may not ask is not told.
-pub(super) fn check_namespace(kubectl: &Kubectl, name: &str) -> Result<(), Fail> {
-    match kubectl.once(kubectl.in_namespace(name).target.get_namespace(), "", |_| Ok(())) {
-        Err(error) if kubectl::refusal(&error) == Refusal::NotFound => {
-            Err(Fail::new(Exit::Precondition, format!("there is no namespace '{name}'"))
-                .remedy("name another with -n; kubectl get namespaces shows them, and list -A all snapshots"))
-        }
-        _ => Ok(()),
-    }
 }
 
 fn text(rows: &[Row], output: Output, all_namespaces: bool) -> String {

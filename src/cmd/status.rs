@@ -2,7 +2,6 @@
 
 use serde_json::Value;
 
-use crate::cmd::list::check_namespace;
 use crate::cmd::now;
 use crate::cmd::show::{show, table};
 use crate::config::{Global, Output, Service, Status};
@@ -16,6 +15,7 @@ use crate::core::status::{self, Backup, Claim, Orphan, Overdue, Protection, Read
 use crate::exit::{Exit, Fail};
 use crate::kubectl::{self, Kubectl, Refusal};
 use crate::lender::config_maps;
+use crate::observe::check_namespace;
 use crate::page::Page;
 use crate::process;
 use crate::report::{self, Reporter, Step};

@@ -19,6 +19,7 @@ use crate::core::proof::Proof;
 use crate::core::verify::{self, Facts, Lent, NoSnapshot, Request, Verdict, Volume};
 use crate::exit::{Exit, Fail};
 use crate::kubectl::{self, Kubectl, Refusal};
+use crate::observe::check_namespace;
 use crate::process;
 use crate::report::{self, Reporter};
 use crate::session::{Line, Session};
@@ -73,7 +74,11 @@ fn observe(kubectl: &Kubectl, config: &Verify) -> Result<Subject, Fail> {
     let pods = of_kind("Pod");
     let namespace = &kubectl.target.namespace;
     let snapshot = verify::choose(&snapshots, config.snapshot.as_deref(), &config.pvc);
-    let snapshot = snapshot.map_err(|why| no_snapshot(config, namespace, why))?.clone();
+    let snapshot = snapshot.map_err(|why| match list.items.is_empty() {
+        true => check_namespace(kubectl, namespace).err().unwrap_or_else(|| no_snapshot(config, namespace, why)),
+        false => no_snapshot(config, namespace, why),
+    });
+    let snapshot = snapshot?.clone();
     let name = &snapshot.metadata.name;
     let missing = |what: String| Fail::new(Exit::Precondition, format!("VolumeSnapshot {name}: {what}"));
 
@@ -127,8 +132,13 @@ fn no_snapshot(config: &Verify, namespace: &str, why: NoSnapshot) -> Fail {
             Fail::new(Exit::Snapshot, format!("the VolumeSnapshot {name} is not ready: {why}"))
                 .remedy(format!("see kubectl describe volumesnapshot {name} -n {namespace}"))
         }
-        NoSnapshot::NoneReady => {
-            let what = format!("the namespace '{namespace}' has no ready VolumeSnapshot of the PVC '{}'", config.pvc);
+        NoSnapshot::NoneReady(others) => {
+            let there = match &others[..] {
+                [] => "there are none".to_string(),
+                some => format!("there are some of {}", some.join(", ")),
+            };
+            let pvc = &config.pvc;
+            let what = format!("the namespace '{namespace}' has no ready VolumeSnapshot of the PVC '{pvc}' ({there})");
             Fail::new(Exit::Precondition, what)
                 .remedy(format!("see backup-ns list -n {namespace}, and set BAK_PVC_NAME (--pvc-name)"))
         }

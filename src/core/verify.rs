@@ -35,8 +35,8 @@ pub enum NoSnapshot {
     Missing,
     /// It is there, and not ready: why.
     NotReady(String),
-    /// No ready one of the claim.
-    NoneReady,
+    /// No ready one of the claim; the claims that there are some of.
+    NoneReady(Vec<String>),
 }
 
 /// Finds the snapshot: the one that is named, else the newest ready one of `pvc` that was made to be a backup.
@@ -46,8 +46,7 @@ pub enum NoSnapshot {
 pub fn choose<'a>(snapshots: &'a [Snapshot], named: Option<&str>, pvc: &str) -> Result<&'a Snapshot, NoSnapshot> {
     let Some(name) = named else {
         let ready = |snapshot: &&Snapshot| {
-            snapshot.is_of(pvc)
-                && snapshot.metadata.labels.get(labels::TYPE).is_none_or(|kind| kind != labels::SAFETY)
+            snapshot.metadata.labels.get(labels::TYPE).is_none_or(|kind| kind != labels::SAFETY)
                 && snapshot.metadata.deletion_timestamp.is_none()
                 && snapshot.readiness() == Readiness::Ready
         };
@@ -55,7 +54,12 @@ pub fn choose<'a>(snapshots: &'a [Snapshot], named: Option<&str>, pvc: &str) -> 
             let meta = &snapshot.metadata;
             (snapshot.status.creation_time.unwrap_or(meta.creation_timestamp), meta.creation_timestamp)
         };
-        return snapshots.iter().filter(ready).max_by_key(made).ok_or(NoSnapshot::NoneReady);
+        let of_claim = snapshots.iter().filter(|snapshot| snapshot.is_of(pvc));
+        return of_claim.filter(ready).max_by_key(made).ok_or_else(|| {
+            let others = snapshots.iter().filter(ready);
+            let others = others.filter_map(|other| other.spec.source.persistent_volume_claim_name.clone());
+            NoSnapshot::NoneReady(others.collect::<BTreeSet<_>>().into_iter().collect())
+        });
     };
     let found = snapshots.iter().find(|snapshot| snapshot.metadata.name == name).ok_or(NoSnapshot::Missing)?;
     match found.readiness() {
@@ -443,7 +447,7 @@ mod tests {
         assert_eq!(name(None, "data"), Ok("new"));
         assert_eq!(name(Some("old"), "data"), Ok("old"));
         assert_eq!(name(Some("other"), "data"), Ok("other"));
-        assert_eq!(name(None, "none"), Err(NoSnapshot::NoneReady));
+        assert_eq!(name(None, "none"), Err(NoSnapshot::NoneReady(vec!["data".into(), "x".into()])));
         assert_eq!(name(Some("none"), "data"), Err(NoSnapshot::Missing));
         assert_eq!(name(Some("failed"), "data"), Err(NoSnapshot::NotReady("boom".into())));
         assert!(matches!(name(Some("going"), "data"), Err(NoSnapshot::NotReady(_))));
