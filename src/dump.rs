@@ -266,7 +266,7 @@ fn start(
     values.extend(chosen.mounts.iter().map(|mount| mount.mount_path.clone()));
     values.extend(connection(database));
     let mut session = Session::start(kubectl, chosen, script, rules.nonce, &values)?;
-    let mut look = Look::default();
+    let mut look = Look { named: database.named(), ..Look::default() };
     session.until("looked", ANSWER, |key, value| look.note(key, value))?;
     Ok((session, look))
 }

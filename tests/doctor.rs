@@ -241,6 +241,13 @@ fn the_container_speaks_for_itself() {
     let failed = lines(&outcome, "failed");
     assert!(failed[0].contains("password **** is wrong") && failed.len() == 1, "{failed:?}");
     assert!(!format!("{outcome}").contains("hunter2"), "{outcome}");
+    // A variable that somebody named and that is not there; another that is.
+    let silent = |variable: &str| doctor().tool("psql", "exit 2").env("BAK_DB_POSTGRES_PASSWORD", variable);
+    let words = "BAK_DB_POSTGRES_PASSWORD names NO_SUCH, and the container has neither that nor NO_SUCH_FILE";
+    fails(&silent("${NO_SUCH}"), "database", words);
+    silent("${NO_SUCH}").args(&["create"]).run().exits(4).says(&[words]);
+    assert!(!silent("${POSTGRES_USER}").run().stdout.contains("names POSTGRES_USER"));
+    doctor().env("BAK_DB_POSTGRES_DB", "${NO_SUCH}").run().exits(0);
     fails(&doctor().env("BAK_THRESHOLD_SPACE_USED_PERCENTAGE", "1"), "space", "the threshold is 1 %");
     let cut = doctor().fault("session", ALWAYS, Fault::CutAfter("directory", 0));
     fails(&cut, "container", "");

@@ -181,6 +181,18 @@ pub struct Database {
     pub charset: Option<String>,
 }
 
+impl Database {
+    /// The container's variables that somebody named, each behind the setting that names it; not those that are the default.
+    pub fn named(&self) -> Vec<(String, String)> {
+        let all = [("USER", &self.user), ("PASSWORD", &self.password), ("DB", &self.database)];
+        let named = all.into_iter().filter_map(|(rest, value)| match value {
+            DbValue::Variable(name) => Some((format!("{}_{rest}", self.engine.setting()), name.clone())),
+            DbValue::Literal(_) => None,
+        });
+        named.filter(|(setting, name)| Values::find(setting).default != format!("${{{name}}}")).collect()
+    }
+}
+
 /// A value that may stand in the container's environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DbValue {

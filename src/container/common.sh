@@ -23,7 +23,8 @@ take() {
 }
 
 # resolve SPEC: `=literal`, or `$NAME` for a variable of this container or the file that NAME_FILE names, as the
-# official images read them. Puts it in $VALUE; fails when neither is set or both are empty.
+# official images read them. Puts it in $VALUE; fails when neither is set or both are empty, and notes the name in $lacking.
+lacking=
 resolve() {
   case $1 in
   =*) VALUE=${1#=} ;;
@@ -32,7 +33,10 @@ resolve() {
     if [ -z "$VALUE" ] && file=$(printenv "${1#?}_FILE") && [ -n "$file" ]; then
       VALUE=$(cat -- "$file") || exit 71
     fi
-    [ -n "$VALUE" ]
+    [ -n "$VALUE" ] || {
+      lacking="$lacking ${1#?}"
+      return 1
+    }
     ;;
   esac
 }

@@ -115,6 +115,7 @@ look_round() {
     say mount-is "$(cd -P -- "$mount" && pwd -P)"
   done
   while IFS= read -r mount; do say mountinfo "$mount"; done </proc/self/mountinfo
+  say unset "${lacking# }"
   if [ -z "$missing" ]; then
     db_answers &
     children=$!

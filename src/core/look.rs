@@ -25,6 +25,10 @@ pub struct Look {
     pub occupied: bool,
     /// Whether the database answered a query with these credentials.
     pub answers: bool,
+    /// Variables that were asked for and that the container has not, nor a file for them, separated by spaces.
+    pub unset: String,
+    /// The container's variables that somebody named, each behind the setting that names it.
+    pub named: Vec<(String, String)>,
     /// Tables whose rows are not dumped as of one moment, separated by spaces.
     pub unsteady: String,
     /// The dump tool and its version.
@@ -55,6 +59,7 @@ impl Look {
             "writable" => self.writable = value == "yes",
             "occupied" => self.occupied = value == "yes",
             "answers" => self.answers = value == "yes",
+            "unset" => self.unset = value.into(),
             "unsteady" => self.unsteady = value.trim().into(),
             "tool" => self.tool = value.into(),
             "database" => self.database = value.into(),
@@ -62,6 +67,18 @@ impl Look {
             "identity" => self.identity = value.into(),
             _ => {}
         }
+    }
+}
+
+impl Look {
+    /// What to say of the variables that somebody named and that the container has not. That is no fault by itself: what the
+    /// official image would use is used then.
+    fn lacks(&self) -> String {
+        let lacking = |(_, name): &&(String, String)| self.unset.split_whitespace().any(|other| other == name);
+        let said = |(setting, name): &(String, String)| {
+            format!("; {setting} names {name}, and the container has neither that nor {name}_FILE")
+        };
+        self.named.iter().filter(lacking).map(said).collect()
     }
 }
 
@@ -129,7 +146,7 @@ pub fn assess(
     if !look.answers && look.missing.is_empty() {
         problem(
             Aspect::Database,
-            "the database does not answer with these credentials".into(),
+            format!("the database does not answer with these credentials{}", look.lacks()),
             "look at the message above; check the host, port, user, password and database settings",
         );
     }
@@ -366,6 +383,14 @@ mod tests {
         });
         assert!(said.contains("gzip pg_dump") && said.contains("/var/lib/postgresql/data/ does not exist"), "{said}");
         assert!(problems(|look| look.answers = false).contains("does not answer"));
+        let said = problems(|look| {
+            look.answers = false;
+            look.unset = "PW POSTGRES_DB".into();
+            look.named =
+                vec![("BAK_DB_POSTGRES_PASSWORD".into(), "PW".into()), ("BAK_DB_POSTGRES_USER".into(), "U".into())];
+        });
+        let words = "credentials; BAK_DB_POSTGRES_PASSWORD names PW, and the container has neither that nor PW_FILE; ";
+        assert!(said.contains(words) && !said.contains("POSTGRES_DB") && !said.contains("names U"), "{said}");
         assert!(problems(|look| look.writable = false).contains("read-only"));
         assert!(problems(|look| look.occupied = true).contains("is a directory"));
     }
