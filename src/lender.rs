@@ -38,7 +38,7 @@ impl Lender {
             Fail::new(Exit::Precondition, format!("the namespace '{namespace}' {why}"))
                 .remedy("name the CronJob with --from-cronjob=NAME, or leave that out and set what is not the default")
         };
-        let cronjob: &Value = job::choose(&all, named).map_err(missing)?;
+        let cronjob: &Value = job::choose(&all, named).map_err(|(why, _)| missing(why))?;
         let name = job::name(cronjob).to_string();
         let Some(schedule) = Maker::from(cronjob.clone()).0 else {
             return Err(missing(format!("has a CronJob '{name}', but that does not run backup-ns create")));
