@@ -504,7 +504,7 @@ fn databases(v: &mut Values<'_>) -> Vec<Database> {
     }
     if chosen.is_empty() && !skip {
         v.errors.push(
-            "no database is chosen: set BAK_DB_POSTGRES=true (--db-postgres), BAK_DB_MYSQL=true (--db-mysql), or BAK_DB_SKIP=true (--db-skip) for a snapshot without a dump".into(),
+            "no database is chosen: set BAK_DB_POSTGRES=true (--db-postgres), BAK_DB_MYSQL=true (--db-mysql), or BAK_DB_SKIP=true (--db-skip) for a snapshot without a dump; by hand, --from-cronjob takes what the backup CronJob has".into(),
         );
     }
     if skip { Vec::new() } else { chosen }
