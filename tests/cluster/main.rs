@@ -257,6 +257,9 @@ fn a_snapshot_that_never_becomes_ready_is_a_failure_with_its_reason() {
     let summary = tenant.backup(&[&slow, timeout, "--vs-wait-until-ready=false"]);
     assert_eq!(summary["ready"], false);
     assert_eq!(tenant.traces(), "", "the dump's lock is let go");
+    // A snapshot without a class has the snapshot controller hold its claim for ever, and the namespace with it.
+    tenant.kubectl(&["delete", "volumesnapshots", "--all"]);
+    tenant.kubectl(&["patch", "pvc", "data", "--type=merge", "-p", r#"{"metadata": {"finalizers": null}}"#]);
 }
 
 #[test]
