@@ -93,7 +93,8 @@ fn make(global: &Global, config: &Create, reporter: &Reporter, notice: &mut Noti
     let nonce = notice.nonce;
     let observed = reporter.step("observe", |_| observe(&kubectl, config, global.own_pod.as_deref()))?;
     notice.claims = observed.about.clone();
-    if let Some(class) = &config.class {
+    // Otherwise the snapshot controller says it at once, and nothing is lost: that is not worth a process each night.
+    if let Some(class) = config.class.as_ref().filter(|_| global.dry_run) {
         find_class(&kubectl, class)?;
     }
     let rules = Rules {
