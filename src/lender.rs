@@ -11,7 +11,7 @@ use crate::config::{Global, Origin};
 use crate::core::escape::Secrets;
 use crate::core::job;
 use crate::core::observed::Meta;
-use crate::core::schedule::{ConfigMaps, Maker, Schedule};
+use crate::core::schedule::{ConfigMaps, Maker, NAMESPACE, Schedule, Wanted};
 use crate::exit::{Exit, Fail};
 use crate::kubectl::{self, Kubectl, Refusal};
 use crate::process::ProcessError;
@@ -44,6 +44,12 @@ impl Lender {
             return Err(missing(format!("has a CronJob '{name}', but that does not run backup-ns create")));
         };
         let maps = config_maps(&kubectl, std::slice::from_ref(&schedule))?;
+        // Whatever of it cannot be told may be this very namespace.
+        if let Ok(Some(other)) = schedule.told(NAMESPACE, maps.as_ref())
+            && other != namespace
+        {
+            return Err(missing(format!("has a CronJob '{name}', but that makes backups of the namespace '{other}'")));
+        }
         if !schedule.secrets().is_empty() {
             let secrets = schedule.secrets().join(", ");
             tracing::warn!(
@@ -52,7 +58,8 @@ impl Lender {
         }
         let told = settings::each().filter(|setting| setting.is_shared()).filter_map(|setting| {
             let flag = format!("--{}", setting.flag);
-            let told = schedule.told((setting.var, &[&flag]), maps.as_ref()).transpose()?;
+            let wanted = Wanted { variable: setting.var, flags: &[&flag], switch: setting.is_switch() };
+            let told = schedule.told(wanted, maps.as_ref()).transpose()?;
             Some((setting.var, told.map_err(|why| format!("{why} in the CronJob {name}: set it here"))))
         });
         Ok(Lender(told.collect()))

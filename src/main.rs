@@ -73,7 +73,9 @@ fn main() -> ExitCode {
         }
         let lender = match plain.word("from-cronjob") {
             Some(name) => {
-                Lender::ask(&config::lent(&plain, &get)?, Some(name.as_str()).filter(|name| !name.is_empty()))?
+                let global = config::lent(&plain, &get)?;
+                begin(&global);
+                Lender::ask(&global, Some(name.as_str()).filter(|name| !name.is_empty()))?
             }
             None => Lender::default(),
         };

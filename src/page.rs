@@ -4,7 +4,7 @@
 //! a connection has one request and some seconds, and there are only so many at once.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -85,7 +85,9 @@ impl Page {
         if method != "HEAD" {
             client.write_all(text.as_bytes())?;
         }
-        Ok(())
+        // What nobody reads would have the kernel cut off what the client has not read yet.
+        client.stream.shutdown(Shutdown::Write)?;
+        io::copy(client, &mut io::sink()).map(|_| ())
     }
 }
 

@@ -16,12 +16,13 @@ fn cronjob(name: &str, container: &Value) -> Value {
 
 /// The namespace `shop` with a CronJob whose container has this besides its image.
 fn shop(args: &[&str], mut container: Value) -> Scenario {
-    let scenario = Scenario::cluster(args);
+    // What every scenario sets, and would win.
+    let scenario = Scenario::cluster(args).env("BAK_DB_POSTGRES", "").env("BAK_DB_POSTGRES_DUMP_FILE", "");
     let api = scenario.api();
     container["image"] = json!("x/backup-ns:1");
     api.put(CRONJOBS, cronjob("nightly", &container));
     let data = json!({
-        "BAK_DB_POSTGRES_USER": "dumper", "BAK_PVC_NAME": "data-db-0", "BAK_LABEL_VS_RETAIN_DAYS": "9", "BAK_LABEL_VS_TYPE": "cronjob",
+        "BAK_DB_POSTGRES": "true", "BAK_DB_POSTGRES_USER": "${DUMPER}", "BAK_PVC_NAME": "data-db-0", "BAK_LABEL_VS_RETAIN_DAYS": "9", "BAK_LABEL_VS_TYPE": "cronjob",
         "BAK_LOCK": "flock", "BAK_DRY_RUN": "true",
     });
     api.put(
@@ -57,7 +58,8 @@ fn what_is_backed_up_and_how_is_the_cronjobs() {
     let scenario = shop(&["env", "-o", "json", "--from-cronjob", "--pvc-name=other"], by_map());
     let scenario = scenario.env("BAK_VS_CLASS_NAME", "fast").env("TZ", "");
     let told = told(&scenario.run().exits(0).calls("config cronjobs named"));
-    assert_eq!(setting(&told, "BAK_DB_POSTGRES_USER"), ("dumper", "cronjob"));
+    assert_eq!(setting(&told, "BAK_DB_POSTGRES"), ("true", "cronjob"));
+    assert_eq!(setting(&told, "BAK_DB_POSTGRES_USER"), ("${DUMPER}", "cronjob"));
     assert_eq!(setting(&told, "BAK_LABEL_VS_RETAIN_DAYS"), ("9", "cronjob"));
     assert_eq!(setting(&told, "TZ"), ("Europe/Vienna", "cronjob"));
     // What is said here wins.
@@ -73,11 +75,13 @@ fn what_is_backed_up_and_how_is_the_cronjobs() {
 
 #[test]
 fn flags_of_its_command_line_count_too() {
-    let container = json!({"name": "b", "command": ["sh", "-c", "backup-ns create --db-mysql=true --pvc-name=logs --hook-timeout 5m"]});
+    let container =
+        json!({"name": "b", "command": ["sh", "-c", "backup-ns create --db-mysql --pvc-name=logs --hook-timeout 5m"]});
     let scenario = shop(&["env", "-o", "json", "--from-cronjob=nightly"], container);
     let told = told(&scenario.run().exits(0));
     assert_eq!(setting(&told, "BAK_PVC_NAME"), ("logs", "cronjob"));
     assert_eq!(setting(&told, "BAK_HOOK_TIMEOUT"), ("5m", "cronjob"));
+    assert_eq!(setting(&told, "BAK_DB_MYSQL"), ("true", "cronjob"));
 }
 
 #[test]
@@ -99,6 +103,25 @@ fn what_cannot_be_read_is_said_where_it_is_needed() {
     scenario.run().exits(4).calls("config cronjobs").says(&["grant the verb"]);
 }
 
+/// Whoever may write a CronJob must get nothing out of an administrator's terminal, home or log.
+#[test]
+fn what_a_stranger_wrote_does_no_harm() {
+    let mut container = by_map();
+    container["env"] = json!([
+        {"name": "BAK_DB_POSTGRES_PASSWORD", "value": "hunter2$(X)"}, {"name": "BAK_VS_CLASS_NAME", "value": "\u{1b}[2Jx"},
+        {"name": "BAK_DB_POSTGRES_DUMP_FILE", "value": "/data/.profile"},
+    ]);
+    let scenario = shop(&["create", "--from-cronjob"], container);
+    let outcome = scenario.run().exits(2).says(&["BAK_DB_POSTGRES_PASSWORD is made of other variables"]);
+    assert!(!format!("{outcome}").contains("hunter2"), "{outcome}");
+    let scenario = scenario.args(&["env", "--from-cronjob"]);
+    let outcome = scenario.run();
+    assert!(!format!("{outcome}").contains("hunter2") && !outcome.stdout.contains('\u{1b}'), "{outcome}");
+    let scenario = scenario.env("BAK_DB_POSTGRES_PASSWORD", "hunter3").args(&["postgres", "download-dump", "--from-cronjob"]);
+    scenario.run().exits(2).says(&["begins with a dot", "name the FILE"]);
+    assert!(!scenario.dir().join(".profile").exists());
+}
+
 #[test]
 fn the_cronjob_must_be_clear() {
     let scenario = shop(&["doctor", "--from-cronjob"], by_map());
@@ -108,5 +131,10 @@ fn the_cronjob_must_be_clear() {
     scenario.api().put(CRONJOBS, cronjob("prune", &json!({"name": "b", "image": "x/backup-ns:1", "args": ["retain"]})));
     let scenario = scenario.args(&["doctor", "--from-cronjob=prune"]);
     scenario.run().exits(4).says(&["does not run backup-ns create"]);
-    scenario.args(&["doctor", "--from-cronjob=none"]).run().exits(4).says(&["no CronJob 'none'"]);
+    let scenario = scenario.args(&["doctor", "--from-cronjob=none"]);
+    scenario.run().exits(4).says(&["no CronJob 'none'"]);
+    let central = json!({"name": "b", "image": "x/backup-ns:1", "args": ["create", "-n", "bank"]});
+    scenario.api().put(CRONJOBS, cronjob("central", &central));
+    let scenario = scenario.args(&["doctor", "--from-cronjob=central"]);
+    scenario.run().exits(4).says(&["makes backups of the namespace 'bank'"]);
 }

@@ -183,7 +183,7 @@ fn names_are_asked_of_the_cluster_that_is_meant() {
     };
     let (names, asked_for) = asked(&["--context=b", "restore", "-n", "shop", ""]);
     assert_eq!(names.iter().filter(|name| !name.starts_with('-')).collect::<Vec<_>>(), ["data-1", "data-2"]);
-    assert_eq!(asked_for, "get volumesnapshots -o name --request-timeout=2s --context=b --namespace=shop\n");
+    assert_eq!(asked_for, "get volumesnapshots -o name --context=b --namespace=shop\n");
     for (words, kind) in [
         (&["list", "-n", ""][..], "get namespaces "),
         (&["list", "--pvc", ""], "get persistentvolumeclaims "),
@@ -195,6 +195,7 @@ fn names_are_asked_of_the_cluster_that_is_meant() {
         let (names, asked_for) = asked(words);
         assert!(names.contains(&"data-2".into()) && asked_for.starts_with(kind), "{words:?}: {names:?}, {asked_for}");
     }
+    assert_eq!(home.prints(&["env", "BACKUP_NS_COMPLETE=fish", "backup-ns"]), "", "no words, no answer");
     // Nobody is asked for what is no name, and one who has no answer is no failure.
     assert_eq!(asked(&["create", "--hook-on-error", ""]).1, "");
     fs::write(&kubectl, "#!/bin/sh\necho no such server >&2; exit 1").unwrap();

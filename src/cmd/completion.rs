@@ -44,6 +44,9 @@ pub fn run(plain: &Plain, reporter: &Reporter) -> Result<(), Fail> {
 /// Nobody reads it.
 pub fn answer_shell(name: &str, reporter: &Reporter) -> Result<(), Fail> {
     let words: Vec<OsString> = std::env::args_os().skip_while(|word| word != "--").skip(1).collect();
+    if words.is_empty() {
+        return Ok(());
+    }
     let here = std::env::current_dir().ok();
     let mut answer = Vec::new();
     let mut command = completed(&words);
@@ -131,10 +134,11 @@ fn with_names(arg: Arg, words: &[OsString]) -> Arg {
 fn names(kind: &str, words: &[OsString]) -> Vec<CompletionCandidate> {
     let mut args: Vec<String> = match kind {
         "" => ["config", "get-contexts", "-o", "name"].map(String::from).to_vec(),
-        kind => ["get", kind, "-o", "name", "--request-timeout=2s"].map(String::from).to_vec(),
+        // No limit by a flag: in a pod without a kubeconfig kubectl takes any for a configuration and looks for no other.
+        kind => ["get", kind, "-o", "name"].map(String::from).to_vec(),
     };
     for (flag, short) in [("--kubeconfig", ""), ("--context", ""), ("--namespace", "-n")] {
-        // Which context is to be completed, and so is no flag yet; and what has no namespace is asked of none.
+        // A context that is to be completed is no flag yet.
         if let Some(value) = said(words, flag, short).filter(|_| !kind.is_empty() || flag == "--kubeconfig") {
             args.push(format!("{flag}={value}"));
         }
@@ -153,11 +157,13 @@ fn said(words: &[OsString], flag: &str, short: &str) -> Option<String> {
     let words: Vec<&str> = words.iter().filter_map(|word| OsStr::to_str(word)).collect();
     let value = |at: usize| {
         let next = || words.get(at + 1).copied();
-        match words[at].strip_prefix(flag) {
-            Some("") => next(),
-            Some(rest) => rest.strip_prefix('='),
-            None if !short.is_empty() && words[at] == short => next(),
-            None => None,
+        match (words[at].strip_prefix(flag), words[at].strip_prefix(short)) {
+            (Some(""), _) => next(),
+            (Some(rest), _) => rest.strip_prefix('='),
+            (None, Some(_)) if short.is_empty() => None,
+            (None, Some("")) => next(),
+            (None, Some(rest)) => Some(rest.strip_prefix('=').unwrap_or(rest)),
+            (None, None) => None,
         }
     };
     (0..words.len()).rev().find_map(value).filter(|value| !value.is_empty()).map(String::from)
@@ -174,6 +180,8 @@ mod tests {
         assert_eq!(find("backup-ns restore -n shop "), Some("shop".into()));
         assert_eq!(find("backup-ns --namespace=shop restore x"), Some("shop".into()));
         assert_eq!(find("backup-ns --namespace a -n b x"), Some("b".into()));
+        assert_eq!(find("backup-ns delete -nshop "), Some("shop".into()));
+        assert_eq!(find("backup-ns delete -n=shop "), Some("shop".into()));
         for none in ["backup-ns restore x", "backup-ns restore -n ", "backup-ns restore -n", "backup-ns --namespaces=x"]
         {
             assert_eq!(find(none), None, "{none}");

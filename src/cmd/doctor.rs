@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::cmd::create::names;
 use crate::cmd::now;
-use crate::cmd::show::show;
+use crate::cmd::show::{line, show};
 use crate::config::{Create, DbValue, Doctor, Global};
 use crate::container;
 use crate::core::claim::ClaimTemplate;
@@ -81,9 +81,9 @@ fn text(checks: &[Check]) -> String {
             Outcome::Failed => "FAILED",
             Outcome::Skipped => "skipped",
         };
-        let _ = writeln!(text, "{word:<8} {check:<17} {}", what.replace('\n', " "));
+        let _ = writeln!(text, "{word:<8} {check:<17} {}", line(what));
         if !remedy.is_empty() {
-            let _ = writeln!(text, "{:26} remedy: {}", "", remedy.replace('\n', " "));
+            let _ = writeln!(text, "{:26} remedy: {}", "", line(remedy));
         }
     }
     text

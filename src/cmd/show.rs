@@ -40,13 +40,22 @@ pub fn table(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> Stri
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(head);
     for row in rows {
-        // A driver's words may have several lines; a row has one.
-        table.add_row(row.iter().map(|cell| if cell.is_empty() { "-".into() } else { cell.replace('\n', " ") }));
+        table.add_row(row.iter().map(|cell| if cell.is_empty() { "-".into() } else { line(cell) }));
     }
     for column in table.column_iter_mut() {
         column.set_padding((0, 3)).set_cell_alignment(CellAlignment::Left);
     }
     table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+}
+
+/// A text as one line of a terminal: a driver's words may have several, and anybody's may have what moves the cursor.
+pub fn line(text: &str) -> String {
+    let shown = |c: char| match c {
+        '\n' => " ".to_string(),
+        c if c.is_control() => c.escape_default().to_string(),
+        c => c.to_string(),
+    };
+    text.chars().map(shown).collect()
 }
 
 #[cfg(test)]
@@ -55,9 +64,9 @@ mod tests {
 
     #[test]
     fn a_table_is_columns_under_names() {
-        let rows = [["data-1", "true", ""], ["x", "false", "two\nlines"]];
+        let rows = [["data-1", "true", ""], ["x", "false", "two\nlines\u{1b}"]];
         let text = table(&["NAME", "READY", "WHY"], rows.map(|row| row.map(String::from).to_vec()));
-        assert_eq!(text, "NAME     READY   WHY\ndata-1   true    -\nx        false   two lines\n");
+        assert_eq!(text, "NAME     READY   WHY\ndata-1   true    -\nx        false   two lines\\u{1b}\n");
         assert_eq!(table(&["NAME"], []), "NAME\n");
     }
 }

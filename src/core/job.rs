@@ -74,6 +74,12 @@ fn is_told_to_create(container: &Value) -> bool {
     told(container).any(|word| word == "create")
 }
 
+/// Whether a word of a command line is this program.
+pub(super) fn is_program(word: &str) -> bool {
+    let name = word.rsplit('/').next().unwrap_or_default();
+    PROGRAM.iter().any(|program| name.ends_with(program))
+}
+
 /// Whether a container runs `backup-ns create` by its own words: its image or command is this program's, and it is not told to
 /// do something else.
 fn makes_backups(container: &Value) -> bool {

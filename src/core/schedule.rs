@@ -8,9 +8,21 @@ use serde_json::{Value, json};
 
 use crate::core::job::{self, list, text};
 
-/// The variables that say of what a backup is, with their flags.
-const PVC: (&str, &[&str]) = ("BAK_PVC_NAME", &["--pvc-name"]);
-const NAMESPACE: (&str, &[&str]) = ("BAK_NAMESPACE", &["--namespace", "-n"]);
+/// A setting as a container may be told it.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// Its variable.
+    pub variable: &'a str,
+    /// Its flags, with their dashes.
+    pub flags: &'a [&'a str],
+    /// Whether a flag may stand alone, for yes, and takes no next word.
+    pub switch: bool,
+}
+
+/// Of what a backup is.
+const PVC: Wanted<'_> = Wanted { variable: "BAK_PVC_NAME", flags: &["--pvc-name"], switch: false };
+/// Where it is.
+pub const NAMESPACE: Wanted<'_> = Wanted { variable: "BAK_NAMESPACE", flags: &["--namespace", "-n"], switch: false };
 
 /// A CronJob that makes backups.
 #[derive(Debug, Clone, PartialEq)]
@@ -93,19 +105,12 @@ impl Schedule {
     /// (<https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/#environment-variables>).
     ///
     /// # Errors
-    /// Why that cannot be told.
-    pub fn told(
-        &self,
-        (variable, flags): (&str, &[&str]),
-        maps: Option<&ConfigMaps>,
-    ) -> Result<Option<String>, String> {
-        let known = |value: &str| match value {
-            _ if value.contains("$(") || value.contains("${") => Err(format!("{variable} is '{value}'")),
-            "" => Ok(None),
-            _ => Ok(Some(value.to_string())),
-        };
-        if let Some(value) = self.flag(flags) {
-            return known(&value);
+    /// Why that cannot be told, without any value: it may be a secret.
+    pub fn told(&self, wanted: Wanted<'_>, maps: Option<&ConfigMaps>) -> Result<Option<String>, String> {
+        let variable = wanted.variable;
+        let set = |value: &str| Some(value.to_string()).filter(|value| !value.is_empty());
+        if let Some(value) = self.flag(wanted)? {
+            return Ok(set(&value));
         }
         let map = |name: &str| match maps {
             Some(maps) => Ok(maps.get(&(self.namespace.clone(), name.to_string()))),
@@ -119,10 +124,11 @@ impl Schedule {
                     Ok(Some(self.namespace.clone()))
                 }
                 "" if entry["valueFrom"].is_object() => Err(format!("{variable} comes from a place that is not read")),
-                "" => known(text(entry, "/value")),
+                "" if text(entry, "/value").contains(EXPANDED) => Err(format!("{variable} is made of other variables")),
+                "" => Ok(set(text(entry, "/value"))),
                 name => {
                     let value = map(name)?.and_then(|map| map.get(text(entry, "/valueFrom/configMapKeyRef/key")));
-                    value.map_or(Ok(None), |value| known(value))
+                    Ok(value.and_then(|value| set(value)))
                 }
             };
         }
@@ -130,25 +136,63 @@ impl Schedule {
             let (name, prefix) = (text(from, "/configMapRef/name"), text(from, "/prefix"));
             let Some(key) = variable.strip_prefix(prefix).filter(|_| !name.is_empty()) else { continue };
             if let Some(value) = map(name)?.and_then(|map| map.get(key)) {
-                return known(value);
+                return Ok(set(value));
             }
         }
         Ok(None)
     }
 
-    /// The value of a flag on the command line; a word of that may be a whole script.
-    fn flag(&self, flags: &[&str]) -> Option<String> {
-        let words = ["/command", "/args"].into_iter().flat_map(|part| list(&self.container, part));
-        let words = words.filter_map(Value::as_str).flat_map(str::split_whitespace);
-        let words: Vec<&str> = words.map(|word| word.trim_matches(['\'', '"'])).collect();
-        words.iter().enumerate().rev().find_map(|(at, word)| {
-            let flag = flags.iter().find(|flag| word.starts_with(**flag))?;
-            match word.strip_prefix(*flag)? {
-                "" => words.get(at + 1).map(ToString::to_string),
-                rest => rest.strip_prefix('=').map(|value| value.trim_matches(['\'', '"']).to_string()),
-            }
-        })
+    /// The value of a flag on the command line, the last of them. What a shell would make of more than a plain word is not
+    /// guessed.
+    fn flag(&self, wanted: Wanted<'_>) -> Result<Option<String>, String> {
+        let words = self.words();
+        let mut found = None;
+        for (at, (word, _)) in words.iter().enumerate() {
+            let Some(rest) = wanted.flags.iter().find_map(|flag| word.strip_prefix(flag)) else { continue };
+            let value = match rest.strip_prefix('=') {
+                Some(value) => Some((value, words[at].1)),
+                None if !rest.is_empty() => continue,
+                None if wanted.switch => Some(("true", false)),
+                None => words.get(at + 1).copied(),
+            };
+            let Some((value, of_script)) = value else { continue };
+            let plain = if of_script { unquoted(value) } else { Some(value).filter(|value| !value.contains(EXPANDED)) };
+            found = Some(plain.ok_or_else(|| format!("{} is more than a plain word", wanted.variable))?.to_string());
+        }
+        Ok(found)
     }
+
+    /// The words of the command line, and whether each is one of a script.
+    fn words(&self) -> Vec<(&str, bool)> {
+        let parts: Vec<&str> = ["/command", "/args"]
+            .into_iter()
+            .flat_map(|part| list(&self.container, part))
+            .filter_map(Value::as_str)
+            .collect();
+        let is_script = |at: usize| {
+            let to_shell =
+                |before: &&str| before.starts_with('-') && !before.starts_with("--") && before.ends_with('c');
+            let is_behind = at.checked_sub(1).is_some_and(|before| to_shell(&parts[before]));
+            let mut words = parts[at].split_whitespace();
+            parts[at].contains(char::is_whitespace) && (is_behind || words.any(job::is_program))
+        };
+        let words = |at: usize| match is_script(at) {
+            true => parts[at].split_whitespace().map(|word| (word, true)).collect(),
+            false => vec![(parts[at], false)],
+        };
+        (0..parts.len()).flat_map(words).collect()
+    }
+}
+
+/// With what a reference to another variable begins, which the kubelet puts in
+/// (<https://kubernetes.io/docs/tasks/inject-data-application/define-interdependent-environment-variables/>).
+const EXPANDED: &str = "$(";
+
+/// A word of a script without the quotes around it; none where a shell would make more of it.
+fn unquoted(word: &str) -> Option<&str> {
+    let quoted = ['\'', '"'].into_iter().find_map(|quote| word.strip_prefix(quote)?.strip_suffix(quote));
+    let bare = quoted.unwrap_or(word);
+    (!bare.contains(['\'', '"', '$', '`', '\\', ';', '&', '|', '<', '>', '(', ')'])).then_some(bare)
 }
 
 #[cfg(test)]
@@ -207,6 +251,53 @@ mod tests {
             let claims: Vec<_> = claims.iter().map(|(ns, name)| (ns.to_string(), name.to_string())).collect();
             assert_eq!(schedule(container.clone()).claims(Some(&maps)), Ok(claims), "{container}");
         }
+    }
+
+    #[test]
+    fn a_flag_is_read_as_the_program_would_read_it() {
+        let hook = Wanted { variable: "BAK_HOOK_PRE", flags: &["--hook-pre"], switch: false };
+        let switch = Wanted { variable: "BAK_DB_POSTGRES", flags: &["--db-postgres"], switch: true };
+        let pvc = PVC;
+        let yes = |text: &str| Ok(Some(text.to_string()));
+        let unclear = |wanted: Wanted<'_>| Err(format!("{} is more than a plain word", wanted.variable));
+        for (args, wanted, told) in [
+            // An argument is one, whatever is in it.
+            (json!(["--hook-pre=psql -c 'CHECKPOINT'"]), hook, yes("psql -c 'CHECKPOINT'")),
+            (json!(["--hook-pre", "rm -rf /cache/tmp; echo ${x}"]), hook, yes("rm -rf /cache/tmp; echo ${x}")),
+            (json!(["--hook-pre=mysqldump --pvc-name=evil"]), pvc, Ok(None)),
+            (json!(["--pvc-name=a", "--pvc-name", "b"]), pvc, yes("b")),
+            (json!(["--pvc-name"]), pvc, Ok(None)),
+            (json!(["--pvc-names=a"]), pvc, Ok(None)),
+            // A switch stands alone.
+            (json!(["--db-postgres", "--pvc-name=x"]), switch, yes("true")),
+            (json!(["--db-postgres"]), switch, yes("true")),
+            (json!(["--db-postgres=no"]), switch, yes("no")),
+            // The kubelet expands the one, nobody the other.
+            (json!(["--hook-pre=echo $(SECRET)"]), hook, unclear(hook)),
+            (json!(["--hook-pre=${DUMPER}"]), hook, yes("${DUMPER}")),
+            // A script's words are those of a shell.
+            (json!(["-c", "exec backup-ns create --db-postgres --pvc-name \"x\""]), pvc, yes("x")),
+            (json!(["-ec", "$BACKUP create --db-postgres"]), switch, yes("true")),
+            (json!(["cd / && backup-ns create --hook-pre='psql -c x'"]), hook, unclear(hook)),
+            (json!(["cd / && backup-ns create --hook-pre='psql --pvc-name=evil'"]), pvc, unclear(pvc)),
+            (json!(["backup-ns create --pvc-name=$PVC"]), pvc, unclear(pvc)),
+            (json!(["backup-ns create --pvc-name=x;"]), pvc, unclear(pvc)),
+        ] {
+            assert_eq!(schedule(json!({"args": args})).told(wanted, None), told, "{args}");
+        }
+    }
+
+    #[test]
+    fn a_variable_is_read_as_the_container_has_it() {
+        let password = Wanted { variable: "BAK_DB_POSTGRES_PASSWORD", flags: &[], switch: false };
+        let maps = maps(&[("a", &[("BAK_DB_POSTGRES_PASSWORD", "hunter2$(X")])]);
+        let from = json!({"envFrom": [{"configMapRef": {"name": "a"}}]});
+        assert_eq!(schedule(from).told(password, Some(&maps)), Ok(Some("hunter2$(X".into())));
+        let own = |value: &str| schedule(json!({"env": [{"name": password.variable, "value": value}]}));
+        assert_eq!(own("${DUMPER}").told(password, None), Ok(Some("${DUMPER}".into())));
+        // What is not known is not shown either.
+        let told = own("hunter2$(X)").told(password, None);
+        assert_eq!(told, Err("BAK_DB_POSTGRES_PASSWORD is made of other variables".into()));
     }
 
     #[test]

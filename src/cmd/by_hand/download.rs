@@ -26,7 +26,7 @@ const ANEW: u32 = 3;
 pub fn run(hand: &Hand<'_>) -> Result<(), Fail> {
     let began = Instant::now();
     let path = &hand.config.database.dump_file;
-    let target = target(hand.config.file.as_deref(), path);
+    let target = target(hand.config.file.as_deref(), path)?;
     let place = hand.place(true)?;
     let mut left = ANEW;
     loop {
@@ -61,14 +61,20 @@ pub fn run(hand: &Hand<'_>) -> Result<(), Fail> {
     }
 }
 
-/// Where it goes: the file that was named, or under the dump's own name in the directory that was named, or here.
-fn target(file: Option<&Path>, dump: &str) -> PathBuf {
+/// Where it goes: the file that was named, or under the dump's own name in the directory that was named, or here. That name may be
+/// another's choice, and must not become a file that some program reads by itself.
+fn target(file: Option<&Path>, dump: &str) -> Result<PathBuf, Fail> {
     let base = dump.rsplit('/').next().unwrap_or(dump);
-    match file {
-        Some(file) if fs::metadata(file).is_ok_and(|meta| meta.is_dir()) => file.join(base),
-        Some(file) => file.into(),
-        None => base.into(),
+    let directory = match file {
+        Some(file) if fs::metadata(file).is_ok_and(|meta| meta.is_dir()) => file,
+        Some(file) => return Ok(file.into()),
+        None => Path::new(""),
+    };
+    if base.starts_with('.') {
+        return Err(Fail::new(Exit::Usage, format!("the name of the dump file, {base}, begins with a dot"))
+            .remedy("name the FILE that it is to become here"));
     }
+    Ok(directory.join(base))
 }
 
 /// Whether the very file is there already.
@@ -180,9 +186,13 @@ mod tests {
     fn a_directory_gets_the_dumps_own_name() {
         let dir = tempfile::tempdir().unwrap();
         let path = "/var/lib/postgresql/data/dump.sql.gz";
-        assert_eq!(target(None, path), PathBuf::from("dump.sql.gz"));
-        assert_eq!(target(Some(dir.path()), path), dir.path().join("dump.sql.gz"));
+        assert_eq!(target(None, path), Ok(PathBuf::from("dump.sql.gz")));
+        assert_eq!(target(Some(dir.path()), path), Ok(dir.path().join("dump.sql.gz")));
         let named = dir.path().join("mine.gz");
-        assert_eq!(target(Some(&named), path), named);
+        assert_eq!(target(Some(&named), path), Ok(named.clone()));
+        for file in [None, Some(dir.path())] {
+            assert_eq!(target(file, "/data/.profile").unwrap_err().exit, Exit::Usage);
+        }
+        assert_eq!(target(Some(&named), "/data/.profile"), Ok(named));
     }
 }
