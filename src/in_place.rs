@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::core::claim::ClaimTemplate;
 use crate::core::labels;
 use crate::core::observed::{List, Pvc, Readiness, Snapshot};
-use crate::core::restore::{self, Down, Journal};
+use crate::core::restore::{self, Down, Journal, StorageClass};
 use crate::core::scene::Scene;
 use crate::core::target::delete_options;
 use crate::core::zone::Zone;
@@ -407,20 +407,13 @@ impl InPlace<'_> {
     }
 }
 
-/// A StorageClass of which only the binding counts.
-#[derive(serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Class {
-    volume_binding_mode: Option<String>,
-}
-
 /// Whether a claim's StorageClass is there; whoever may not look goes on. Without it a claim is made and never bound.
 ///
 /// # Errors
 /// It is not.
 pub fn check_class(kubectl: &Kubectl, claim: &ClaimTemplate) -> Result<(), Fail> {
     let Some(class) = claim.storage_class_name.as_deref().filter(|class| !class.is_empty()) else { return Ok(()) };
-    match kubectl.find::<Class>(&kubectl.target.get_storage_class(class)) {
+    match kubectl.find::<StorageClass>(&kubectl.target.get_storage_class(class)) {
         Ok(None) => Err(Fail::new(Exit::Precondition, format!("there is no StorageClass {class}"))
             .remedy("see kubectl get storageclasses; --storage-class names another for a claim beside the old one")),
         Err(fail) if fail.exit != Exit::Precondition => Err(fail),
@@ -446,7 +439,7 @@ pub fn await_bound(kubectl: &Kubectl, name: &str, limit: Duration, step: &Step) 
         let class = claim.spec.storage_class_name.unwrap_or_default();
         let waits = *waits_for_pod.get_or_insert_with(|| {
             // Whoever may not read it waits.
-            let class = kubectl.json::<Class>(&kubectl.target.get_storage_class(&class)).ok();
+            let class = kubectl.json::<StorageClass>(&kubectl.target.get_storage_class(&class)).ok();
             class.and_then(|class| class.volume_binding_mode).as_deref() == Some("WaitForFirstConsumer")
         });
         Ok(waits.then_some("bound as soon as a pod mounts it"))

@@ -117,7 +117,8 @@ fn what_a_stranger_wrote_does_no_harm() {
     let scenario = scenario.args(&["env", "--from-cronjob"]);
     let outcome = scenario.run();
     assert!(!format!("{outcome}").contains("hunter2") && !outcome.stdout.contains('\u{1b}'), "{outcome}");
-    let scenario = scenario.env("BAK_DB_POSTGRES_PASSWORD", "hunter3").args(&["postgres", "download-dump", "--from-cronjob"]);
+    let scenario =
+        scenario.env("BAK_DB_POSTGRES_PASSWORD", "hunter3").args(&["postgres", "download-dump", "--from-cronjob"]);
     scenario.run().exits(2).says(&["begins with a dot", "name the FILE"]);
     assert!(!scenario.dir().join(".profile").exists());
 }

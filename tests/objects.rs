@@ -232,10 +232,16 @@ fn data_that_tells_nothing_of_itself_is_restored_by_a_name() {
         told["assumed"],
         "1Gi, as big as the data, ReadWriteOnce, Filesystem, the cluster's default StorageClass"
     );
-    // A class that is named is not asked for as the default.
-    let scenario = lost(&["--pvc=data", "--storage-class=slow", "-o", "json"], json!({}));
-    let told = said(scenario.fault_about("observe", "/storageclasses/slow", ALWAYS, Fault::Print("{}")));
+    // One that is named has to be of the snapshot's driver as well.
+    let slow = || lost(&["--pvc=data", "--storage-class=slow", "-o", "json"], json!({}));
+    let both = Fault::Print(
+        r#"{"items": [{"metadata": {"name": "slow"}, "provisioner": "csi"}], "metadata": {"name": "slow"}}"#,
+    );
+    let told = said(slow().fault_about("observe", "/storageclasses", ALWAYS, both));
     assert_eq!(told["steps"][0]["manifest"]["spec"]["storageClassName"], "slow");
+    let foreign = Fault::Print(r#"{"items": [{"metadata": {"name": "slow"}, "provisioner": "other"}]}"#);
+    let scenario = slow().fault_about("observe", "/storageclasses", ALWAYS, foreign);
+    scenario.run().exits(4).says(&["StorageClass slow is of other, the snapshot of csi"]);
     // One by which the claim would never be bound is said before.
     let no_default = Fault::Print(r#"{"items": [{"metadata": {"name": "other"}, "provisioner": "csi"}]}"#);
     let scenario = named().fault_about("observe", "/storageclasses", ALWAYS, no_default);

@@ -254,11 +254,8 @@ fn no_client_can_keep_it_from_the_others() {
 
 #[test]
 fn prometheus_can_scrape_it_for_as_long_as_it_runs() {
-    // From the third time on one kind may not be read, from the fourth on the API is away.
-    let scenario = shop(&["-A", "-o", "prometheus", "--listen=127.0.0.1:0", "--every=1s"])
-        .env("BAK_RETRY_TIMEOUT", "0s")
-        .fault("contents", 3..=3, Fault::Refuse(FORBIDDEN))
-        .fault("contents", 4..=u32::MAX, Fault::Refuse(REFUSED));
+    let scenario =
+        shop(&["-A", "-o", "prometheus", "--listen=127.0.0.1:0", "--every=1s"]).env("BAK_RETRY_TIMEOUT", "0s");
     let running = scenario.start().until_said("/metrics is served");
     let said = running.said();
     let address = said.split("http://").nth(1).unwrap().split('/').next().unwrap();
@@ -268,8 +265,11 @@ fn prometheus_can_scrape_it_for_as_long_as_it_runs() {
     assert_eq!(get(address, "/").0, 404);
     poll("newer ones", || get(address, "/metrics").1 != first);
     // What may not be read any more is not there any more.
+    scenario.now_fails("contents", Fault::Refuse(FORBIDDEN));
     let running = running.until_said("volumesnapshotcontents of the cluster");
+    poll("what is left", || get(address, "/metrics").1.contains("\nbackup_ns_unread 1\n"));
     // An API that is away takes nothing off.
+    scenario.now_fails("contents", Fault::Refuse(REFUSED));
     let running = running.until_said("what is served grows old");
     let (status, old) = get(address, "/metrics");
     assert!(status == 200 && !old.contains("\nbackup_ns_orphaned_contents"), "{old}");

@@ -186,24 +186,22 @@ impl Run<'_> {
             Fail::new(Exit::Precondition, format!("nothing tells how big a volume of VolumeSnapshot {name} has to be"))
                 .remedy("make a PVC by hand, of the size that it had, with the snapshot as its dataSource")
         })?;
-        let class = match &self.config.storage_class {
+        let named = self.config.storage_class.as_deref();
+        let mut class = match named {
             Some(class) => format!("StorageClass {class}"),
-            None => {
-                match if_allowed(self.kubectl.find::<List<StorageClass>>(&target.list_storage_classes()))?.flatten() {
-                    Some(classes) => {
-                        let driver = content
-                            .as_ref()
-                            .map(|content| content.spec.driver.as_str())
-                            .filter(|driver| !driver.is_empty());
-                        let default = restore::default_class(&classes.items, driver);
-                        let default =
-                            default.map_err(|(what, remedy)| Fail::new(Exit::Precondition, what).remedy(remedy))?;
-                        format!("the cluster's default StorageClass {default}")
-                    }
-                    None => "the cluster's default StorageClass".into(),
-                }
-            }
+            None => "the cluster's default StorageClass".into(),
         };
+        if let Some(classes) =
+            if_allowed(self.kubectl.find::<List<StorageClass>>(&target.list_storage_classes()))?.flatten()
+        {
+            let driver =
+                content.as_ref().map(|content| content.spec.driver.as_str()).filter(|driver| !driver.is_empty());
+            let found = restore::class(&classes.items, named, driver);
+            let found = found.map_err(|(what, remedy)| Fail::new(Exit::Precondition, what).remedy(remedy))?;
+            if named.is_none() {
+                class = format!("{class} {found}");
+            }
+        }
         let mode = template.volume_mode.as_deref().unwrap_or("Filesystem");
         let assumed =
             format!("{}, as big as the data, {}, {mode}, {class}", template.storage, template.access_modes.join(" "));

@@ -46,37 +46,48 @@ pub fn assumed(name: &str, snapshot: &Snapshot, content: Option<&Content>) -> Op
 
 /// A StorageClass.
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 pub struct StorageClass {
     /// Name and the rest.
     pub metadata: Meta,
     /// The driver that makes its volumes.
     pub provisioner: String,
+    /// `Immediate` or `WaitForFirstConsumer`.
+    pub volume_binding_mode: Option<String>,
 }
 
-/// The class that Kubernetes gives a claim which names none: the newest that is marked as the default
+/// The class of this name, or the one that Kubernetes gives a claim which names none: the newest that is marked as the default
 /// (<https://kubernetes.io/docs/concepts/storage/storage-classes/#default-storageclass>). `driver` is the snapshot's, where that
 /// is known: volumes are made from a snapshot by its own driver alone.
 ///
 /// # Errors
 /// There is none, or it is another driver's; and what to do.
-pub fn default_class<'a>(classes: &'a [StorageClass], driver: Option<&str>) -> Result<&'a str, (String, String)> {
+pub fn class<'a>(
+    classes: &'a [StorageClass],
+    named: Option<&str>,
+    driver: Option<&str>,
+) -> Result<&'a str, (String, String)> {
     let is_default = |class: &&StorageClass| {
         let marks = ["storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class"];
         marks.iter().any(|mark| class.metadata.annotations.get(*mark).is_some_and(|value| value == "true"))
     };
     let is_fit = |class: &StorageClass| driver.is_none_or(|driver| class.provisioner == driver);
-    let newest = classes.iter().filter(is_default).max_by_key(|class| {
-        let Meta { creation_timestamp: made, name, .. } = &class.metadata;
-        (*made, Reverse(name))
-    });
-    let what = match newest {
-        Some(class) if is_fit(class) => return Ok(&class.metadata.name),
-        Some(StorageClass { metadata: Meta { name, .. }, provisioner }) => {
+    let found = match named {
+        Some(named) => classes.iter().find(|class| class.metadata.name == named),
+        None => classes.iter().filter(is_default).max_by_key(|class| {
+            let Meta { creation_timestamp: made, name, .. } = &class.metadata;
+            (*made, Reverse(name))
+        }),
+    };
+    let default = if named.is_none() { "the cluster's default " } else { "" };
+    let what = match (found, named) {
+        (Some(class), _) if is_fit(class) => return Ok(&class.metadata.name),
+        (Some(StorageClass { metadata: Meta { name, .. }, provisioner, .. }), _) => {
             let driver = driver.unwrap_or_default();
-            format!("the cluster's default StorageClass {name} is of {provisioner}, the snapshot of {driver}")
+            format!("{default}StorageClass {name} is of {provisioner}, the snapshot of {driver}")
         }
-        None => "the cluster has no default StorageClass".into(),
+        (None, Some(named)) => format!("there is no StorageClass {named}"),
+        (None, None) => "the cluster has no default StorageClass".into(),
     };
     let fit: Vec<&str> =
         classes.iter().filter(|class| is_fit(class)).map(|class| class.metadata.name.as_str()).collect();
@@ -720,25 +731,35 @@ mod tests {
     }
 
     #[test]
-    fn the_default_class_is_the_newest_and_has_to_fit() {
-        let class = |name: &str, driver: &str, day: u32, mark: &str| -> StorageClass {
+    fn a_class_has_to_fit_and_the_default_is_the_newest() {
+        let of = |name: &str, driver: &str, day: u32, mark: &str| -> StorageClass {
             let made = format!("2026-01-{day:02}T00:00:00Z");
             let annotations = json!({format!("storageclass.{mark}kubernetes.io/is-default-class"): "true"});
             let metadata = json!({"name": name, "creationTimestamp": made, "annotations": annotations});
             serde_json::from_value(json!({"metadata": metadata, "provisioner": driver})).unwrap()
         };
-        let plain =
-            || StorageClass { metadata: Meta { name: "plain".into(), ..Meta::default() }, provisioner: "d".into() };
-        let all = [plain(), class("old", "d", 1, ""), class("new", "d", 3, "beta."), class("b", "e", 2, "")];
-        assert_eq!(default_class(&all, Some("d")), Ok("new"));
-        assert_eq!(default_class(&all, None), Ok("new"));
-        let twins = [class("b", "d", 1, ""), class("a", "d", 1, "")];
-        assert_eq!(default_class(&twins, None), Ok("a"));
-        let (what, remedy) = default_class(&all, Some("e")).unwrap_err();
+        let plain = || StorageClass {
+            metadata: Meta { name: "plain".into(), ..Meta::default() },
+            provisioner: "d".into(),
+            ..StorageClass::default()
+        };
+        let all = [plain(), of("old", "d", 1, ""), of("new", "d", 3, "beta."), of("b", "e", 2, "")];
+        assert_eq!(class(&all, None, Some("d")), Ok("new"));
+        assert_eq!(class(&all, None, None), Ok("new"));
+        let twins = [of("b", "d", 1, ""), of("a", "d", 1, "")];
+        assert_eq!(class(&twins, None, None), Ok("a"));
+        let (what, remedy) = class(&all, None, Some("e")).unwrap_err();
         assert!(what.contains("new is of d, the snapshot of e") && remedy.ends_with(": b"), "{what}; {remedy}");
-        let (what, remedy) = default_class(&[plain()], Some("d")).unwrap_err();
+        let (what, remedy) = class(&[plain()], None, Some("d")).unwrap_err();
         assert!(what.contains("no default") && remedy.ends_with(": plain"), "{what}; {remedy}");
-        assert!(default_class(&[], None).unwrap_err().1.contains("none that fits"));
+        assert_eq!(class(&all, Some("old"), Some("d")), Ok("old"));
+        let (what, remedy) = class(&all, Some("b"), Some("d")).unwrap_err();
+        assert!(
+            what == "StorageClass b is of e, the snapshot of d" && remedy.contains("plain or old or new"),
+            "{what}; {remedy}"
+        );
+        assert_eq!(class(&all, Some("c"), None).unwrap_err().0, "there is no StorageClass c");
+        assert!(class(&[], None, None).unwrap_err().1.contains("none that fits"));
     }
 
     #[test]

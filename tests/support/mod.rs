@@ -394,18 +394,29 @@ impl Scenario {
         self.start_under(&["/usr/bin/env", "--default-signal=HUP,INT,TERM"])
     }
 
-    /// Starts it as the command line of another program, such as `nohup`.
-    pub fn start_under(&self, words: &[&str]) -> Running<'_> {
+    /// From now on, while the program runs, a kind of call has this fault and no other any.
+    pub fn now_fails(&self, call: &str, fault: Fault) {
+        self.tell(&[fault.for_calls(call, "", ALWAYS)]);
+    }
+
+    /// Tells the fake kubectl, which reads it with each call.
+    fn tell(&self, faults: &[Value]) {
         let container = self.dir().join("container");
         let scenario = json!({
-            "config": self.config, "objects": self.objects, "faults": self.faults, "watch": self.watch,
+            "config": self.config, "objects": self.objects, "faults": faults, "watch": self.watch,
             "shell": self.shell, "path": std::env::var("PATH").unwrap(),
             "env": {
                 "FAKE_KUBECTL_DIR": self.dir(), "PATH": container, "REAL": which("gzip").unwrap().parent().unwrap(),
                 "POSTGRES_USER": "app", "POSTGRES_PASSWORD": "from the container", "POSTGRES_DB": "shop",
             },
         });
-        fs::write(self.dir().join("scenario.json"), scenario.to_string()).unwrap();
+        fs::write(self.dir().join("scenario.new"), scenario.to_string()).unwrap();
+        fs::rename(self.dir().join("scenario.new"), self.dir().join("scenario.json")).unwrap();
+    }
+
+    /// Starts it as the command line of another program, such as `nohup`.
+    pub fn start_under(&self, words: &[&str]) -> Running<'_> {
+        self.tell(&self.faults);
         let line = [words, &[env!("CARGO_BIN_EXE_backup-ns")]].concat();
         let mut command = Command::new(line[0]);
         command.args(&line[1..]);
