@@ -396,9 +396,15 @@ impl Exam<'_> {
                 }
             }
         }
+        let unseen = match &self.config.class {
+            Some(class) => {
+                format!("may not list volumesnapshotclasses: whether there is a {class} is for somebody to see who may")
+            }
+            None => "may not list volumesnapshotclasses".into(),
+        };
         let why = match () {
             () if !snapshots => "there is no snapshot API",
-            () if !granted.may("list", "volumesnapshotclasses") => "may not list volumesnapshotclasses",
+            () if !granted.may("list", "volumesnapshotclasses") => &unseen,
             () if drivers.is_empty() => "no driver is known",
             () => "",
         };
@@ -412,7 +418,7 @@ impl Exam<'_> {
                 self.checks.extend(drivers.iter().flat_map(|driver| doctor::class(named, driver, &classes.items)));
             }
             Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => {
-                self.skip(&["class"], "may not list volumesnapshotclasses");
+                self.skip(&["class"], &unseen);
             }
             Err(error) => self.fail("class", kubectl::fail(&error), "see kubectl get volumesnapshotclasses")?,
         }
@@ -606,7 +612,10 @@ impl Exam<'_> {
     fn locks(&mut self) -> Result<(), Fail> {
         let checked = match (&self.config.locks, &self.kubectl) {
             (None, _) => {
-                self.skip(&["locks"], "none is wanted (BAK_LOCK, BAK_FLOCK)");
+                self.skip(
+                    &["locks"],
+                    "none is wanted here (BAK_LOCK, BAK_FLOCK); a CronJob's are looked at where it runs, by helm test",
+                );
                 return Ok(());
             }
             (Some(Locks::Flock(locks)), _) => locks.check(),

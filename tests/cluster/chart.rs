@@ -332,6 +332,23 @@ fn two_namespaces_take_turns_by_leases() {
     let locks = format!("t-leases-{:x}", std::process::id());
     let cluster = Tenant::empty("lease-cluster");
     let set = format!("cluster.locks.namespace={locks}");
+    // Without it nothing is installed, not even half.
+    let early = [
+        "install",
+        RELEASE,
+        "charts/backup-ns",
+        "-n",
+        &cluster.namespace,
+        "--set",
+        "config.dbSkip=true,config.lock=lease",
+    ];
+    let early = piped(
+        Command::new("helm").args(early).args(["--set", &format!("config.lockNamespace={locks}")]).current_dir(root()),
+        "",
+    );
+    let said = String::from_utf8_lossy(&early.stderr);
+    assert!(!early.status.success() && said.contains("cluster.locks.enabled=true"), "{said}");
+    assert!(!cluster.kubectl(&["get", "cronjobs", "-o", "name"]).contains(RELEASE));
     let parts =
         ["backup.enabled=false", "cluster.enabled=true", "cluster.prune.enabled=false", "cluster.sync.enabled=false"];
     helm_release("install", &cluster.namespace, &[&parts[..], &["cluster.locks.enabled=true", &set]].concat());
