@@ -565,7 +565,7 @@ impl Exam<'_> {
         };
         match seen.has("cronjobs.batch") {
             true => {
-                let all = doctor::schedules(&seen.schedules, maps.as_ref(), namespace, pvcs, self.now);
+                let all = doctor::schedules(&seen.schedules, &seen.pods, maps.as_ref(), namespace, pvcs, self.now);
                 self.checks.extend(all);
             }
             false => self.skip(&["schedule"], "may not list cronjobs"),
@@ -649,16 +649,17 @@ struct Seen {
     scene: Scene,
     schedules: Vec<Schedule>,
     jobs: Vec<Value>,
+    pods: Vec<Value>,
 }
 
 impl Seen {
     fn of(items: Vec<Value>, kinds: Vec<&'static str>) -> Seen {
         let of_kind = |kind: &str| items.iter().filter(|item| item["kind"] == kind).cloned().collect::<Vec<_>>();
         let schedules = of_kind("CronJob").into_iter().filter_map(|cronjob| Maker::from(cronjob).0).collect();
-        let jobs = of_kind("Job");
+        let (jobs, pods) = (of_kind("Job"), of_kind("Pod"));
         // What cannot be read as its kind is of no use to a backup either.
         let objects = items.into_iter().filter_map(|item| serde_json::from_value::<Item>(item).ok());
-        Seen { kinds, schedules, jobs, scene: Scene::of(objects.collect()) }
+        Seen { kinds, schedules, jobs, pods, scene: Scene::of(objects.collect()) }
     }
 
     fn has(&self, kind: &str) -> bool {

@@ -393,9 +393,10 @@ pub fn container(look: &Look, judged: Result<&Site, &[Problem]>, threshold_perce
     all.concat()
 }
 
-/// The CronJobs that make backups of `pvcs` in the namespace.
+/// The CronJobs that make backups of `pvcs` in the namespace, and whether a pod of theirs cannot start.
 pub fn schedules(
     schedules: &[Schedule],
+    pods: &[Value],
     maps: Option<&ConfigMaps>,
     namespace: &str,
     pvcs: &[String],
@@ -416,6 +417,10 @@ pub fn schedules(
         if schedule.suspended {
             let patch = format!("kubectl patch cronjob {name} -n {namespace} -p '{{\"spec\":{{\"suspend\":false}}}}'");
             return Check::failed("schedule", format!("the CronJob {name} is suspended: it makes no backups"), patch);
+        }
+        if let Some((pod, why)) = schedule.stuck(pods) {
+            let see = format!("see kubectl describe pod {pod} -n {namespace}");
+            return Check::failed("schedule", format!("the pod {pod} of the CronJob {name} cannot start: {why}"), see);
         }
         match schedule.last.filter(|_| schedule.failed()) {
             Some(last) => Check::failed(
@@ -749,15 +754,31 @@ mod tests {
             let mut object =
                 json!({"metadata": {"namespace": "shop", "name": "nightly"}, "spec": spec, "status": status});
             object["spec"]["schedule"] = json!("0 3 * * *");
-            object["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"] = json!([{"image": "backup-ns"}]);
+            object["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"] =
+                json!([{"name": "b", "image": "backup-ns"}]);
             Maker::from(object).0.unwrap()
         };
         let now = at("2026-11-22T12:00");
-        let judge = |schedule: Schedule, pvc: &str| {
-            let checks = schedules(&[schedule], Some(&ConfigMaps::new()), "shop", &[pvc.to_string()], now);
+        // Of a Job of whom, and for what it waits.
+        let pod = |job: &str, reason: &str| {
+            let waiting =
+                json!({"name": "b", "state": {"waiting": {"reason": reason, "message": "secret \"x\" not found"}}});
+            json!({"metadata": {"name": "p", "labels": {"job-name": job}}, "status": {"containerStatuses": [waiting]}})
+        };
+        let pods = [pod("weekly-1", "CreateContainerConfigError"), pod("nightly-1", "ContainerCreating")];
+        let judge_with = |pods: &[Value], schedule: Schedule, pvc: &str| {
+            let checks = schedules(&[schedule], pods, Some(&ConfigMaps::new()), "shop", &[pvc.to_string()], now);
             assert_eq!(checks.len(), 1);
             checks[0].clone()
         };
+        let judge = |schedule: Schedule, pvc: &str| judge_with(&pods, schedule, pvc);
+        let stuck =
+            judge_with(&[pod("nightly-1", "CreateContainerConfigError")], cronjob(json!({}), json!({})), "data");
+        is(
+            &stuck,
+            Failed,
+            "the pod p of the CronJob nightly cannot start: CreateContainerConfigError: secret \"x\" not found",
+        );
         let last = json!({"lastScheduleTime": "2026-11-22T03:00:00Z"});
         is(&judge(cronjob(json!({}), json!({})), "data"), Passed, "0 3 * * *");
         is(&judge(cronjob(json!({}), json!({})), "logs"), Skipped, "no CronJob in shop makes backups of logs");

@@ -253,14 +253,29 @@ fn stage(pod: &Value, status: Option<&Value>) -> Stage {
     };
     let is_scheduled = |condition: &&Value| text(condition, "/type") == "PodScheduled";
     let scheduled = list(pod, "/status/conditions").iter().find(is_scheduled);
-    match (scheduled.filter(|scheduled| text(scheduled, "/status") == "False"), state("waiting")) {
-        (Some(not), _) => Stage::Waiting { why: said(not), stuck: true },
-        (None, Some(waiting)) => {
-            let passes = ["", "ContainerCreating", "PodInitializing"].contains(&text(waiting, "/reason"));
-            Stage::Waiting { why: said(waiting), stuck: !passes }
-        }
+    let passes = |waiting: &Value| ["", "ContainerCreating", "PodInitializing"].contains(&text(waiting, "/reason"));
+    // Behind one that cannot start all others wait without a word.
+    let mut before =
+        list(pod, "/status/initContainerStatuses").iter().filter_map(|status| status["state"].get("waiting"));
+    let stuck = scheduled.filter(|scheduled| text(scheduled, "/status") == "False");
+    let stuck = stuck.or_else(|| before.find(|waiting| waiting.is_object() && !passes(waiting)));
+    match (stuck, state("waiting")) {
+        (Some(stuck), _) => Stage::Waiting { why: said(stuck), stuck: true },
+        (None, Some(waiting)) => Stage::Waiting { why: said(waiting), stuck: !passes(waiting) },
         (None, None) => Stage::Waiting { why: "waiting for a node".into(), stuck: false },
     }
+}
+
+/// The pod of a Job of this CronJob that cannot start, and why. A Job's name begins with its CronJob's.
+pub fn stuck(pods: &[Value], cronjob: &str, container: &str) -> Option<(String, String)> {
+    let is_of = |pod: &&Value| {
+        text(pod, "/metadata/labels/job-name").strip_prefix(cronjob).is_some_and(|rest| rest.starts_with('-'))
+    };
+    let pods: Vec<Value> = pods.iter().filter(is_of).cloned().collect();
+    tries(&pods, container).into_iter().find_map(|pod| match pod.stage {
+        Stage::Waiting { why, stuck: true } => Some((pod.pod, why)),
+        _ => None,
+    })
 }
 
 /// How a Job ended; none while it is at work. What went wrong, where it failed.
@@ -444,6 +459,11 @@ mod tests {
             (json!({}), waiting("waiting for a node", false), None),
             (json!({"conditions": [scheduling("False")]}), waiting("Unschedulable: 0/1", true), None),
             (state(json!({"waiting": {"reason": "ContainerCreating"}})), waiting("ContainerCreating", false), None),
+            (
+                json!({"initContainerStatuses": [{"state": {"terminated": {}}}, {"state": {"waiting": {"reason": "ErrImagePull", "message": "m"}}}]}),
+                waiting("ErrImagePull: m", true),
+                None,
+            ),
             (
                 state(json!({"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}})),
                 waiting("ImagePullBackOff: no such image", true),

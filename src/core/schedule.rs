@@ -61,8 +61,8 @@ impl From<Value> for Maker {
             last: time("/status/lastScheduleTime"),
             succeeded: time("/status/lastSuccessfulTime"),
             container: json!({
-                "command": container["command"], "args": container["args"], "env": container["env"],
-                "envFrom": container["envFrom"],
+                "name": container["name"], "command": container["command"], "args": container["args"],
+                "env": container["env"], "envFrom": container["envFrom"],
             }),
         }))
     }
@@ -94,6 +94,11 @@ impl Schedule {
     pub fn secrets(&self) -> Vec<&str> {
         let names = list(&self.container, "/envFrom").iter().map(|from| text(from, "/secretRef/name"));
         names.filter(|name| !name.is_empty()).collect()
+    }
+
+    /// The pod of one of its Jobs that cannot start, and why, such as for want of a Secret or an image.
+    pub fn stuck(&self, pods: &[Value]) -> Option<(String, String)> {
+        job::stuck(pods, &self.name, text(&self.container, "/name"))
     }
 
     /// Whether its last run, made before `now`, ended without success.
