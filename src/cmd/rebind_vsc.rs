@@ -87,7 +87,10 @@ fn told(global: &Global, reporter: &Reporter, old: &str, made: &Snapshot, notes:
     let Meta { namespace, name, .. } = &made.metadata;
     let content = made.status.bound_volume_snapshot_content_name.as_deref().unwrap_or_default();
     // What tells nothing of its claim takes a name for it.
-    let named = restore::of_claim(made).map_or(" --pvc NAME", |_| "");
+    let named = match restore::of_claim(made) {
+        Some(_) => String::new(),
+        None => format!(" --pvc {}", restore::guessed_claim(made)),
+    };
     let next = format!("backup-ns restore {name} -n {namespace}{named}");
     let value = json!({
         "namespace": namespace, "volumeSnapshot": name, "volumeSnapshotContent": content, "reboundFrom": old,

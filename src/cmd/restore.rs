@@ -169,9 +169,9 @@ impl Run<'_> {
     /// What the claim is taken to be like where nothing tells, and the same in words. Whoever may not look at the content or at
     /// the classes goes on without.
     fn assume(&self, snapshot: &Snapshot, source: Option<String>) -> Result<(ClaimTemplate, String), Fail> {
-        let (target, Meta { name, labels: all, .. }) = (&self.kubectl.target, &snapshot.metadata);
+        let (target, Meta { name, .. }) = (&self.kubectl.target, &snapshot.metadata);
         let Some(claim) = self.config.pvc.clone().or(source) else {
-            let guess = all.get(labels::PVC).map_or("NAME", String::as_str);
+            let guess = restore::guessed_claim(snapshot);
             return Err(Fail::new(Exit::Precondition, format!("nothing tells what claim VolumeSnapshot {name} is of")).remedy(
                 format!(
                     "say which: {} --pvc {guess}; its name and its age may tell (docs/recovery.md, \"Data that tells nothing of \

@@ -483,6 +483,11 @@ pub fn of_claim(snapshot: &Snapshot) -> Option<String> {
     source.or_else(|| ClaimTemplate::noted(&snapshot.metadata.annotations).map(|noted| noted.name))
 }
 
+/// The name of its claim as far as its labels tell, to be named to somebody who has to say it.
+pub fn guessed_claim(snapshot: &Snapshot) -> &str {
+    snapshot.metadata.labels.get(labels::PVC).map_or("NAME", String::as_str)
+}
+
 fn mounts(spec: &PodSpec, claim: &str) -> bool {
     let claims = spec.volumes.iter().filter_map(|volume| volume.persistent_volume_claim.as_ref());
     claims.into_iter().any(|reference| reference.claim_name == claim)

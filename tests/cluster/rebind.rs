@@ -211,7 +211,8 @@ fn a_lost_snapshot_comes_back_with_what_was_known_of_it() {
 
     let result = rebind(&tenant, &content, &[]);
     assert_eq!(result["volumeSnapshot"], "a");
-    assert_eq!(result["next"], format!("backup-ns restore a -n {}", tenant.namespace));
+    // It was noted whose it is, but not what the claim was like.
+    assert_eq!(result["next"], format!("backup-ns restore a -n {} --pvc data", tenant.namespace));
     assert!(result["notes"][0].as_str().unwrap().contains("2026-01-01 is not taken along"), "{result}");
     let object = assert_one(&tenant, &stored, "a");
     let expected = json!({
