@@ -32,8 +32,7 @@ impl Lender {
     pub fn ask(global: &Global, named: Option<&str>) -> Result<Lender, Fail> {
         let kubectl = Kubectl::connect(&global.asked, Secrets::default(), global.retry_timeout)?;
         let namespace = kubectl.target.namespace.as_str();
-        let page = |next: &str| kubectl.target.cronjob_page(Some(namespace), next);
-        let all = kubectl.pages::<Value, Value>(page, |_| ()).map_err(|error| kubectl::fail(&error))?;
+        let all = cronjobs(&kubectl)?;
         let missing = |why: String| {
             Fail::new(Exit::Precondition, format!("the namespace '{namespace}' {why}"))
                 .remedy("name the CronJob with --from-cronjob=NAME, or leave that out and set what is not the default")
@@ -73,6 +72,15 @@ impl Lender {
         let told = self.0.get(setting.var).cloned().transpose()?;
         Ok(told.map(|text| (text, Origin::CronJob)))
     }
+}
+
+/// The CronJobs of the namespace, whatever they run.
+///
+/// # Errors
+/// They cannot be read.
+pub fn cronjobs(kubectl: &Kubectl) -> Result<Vec<Value>, Fail> {
+    let page = |next: &str| kubectl.target.cronjob_page(Some(&kubectl.target.namespace), next);
+    kubectl.pages::<Value, Value>(page, |_| ()).map_err(|error| kubectl::fail(&error))
 }
 
 /// A ConfigMap.

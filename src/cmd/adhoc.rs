@@ -5,16 +5,18 @@ use std::collections::BTreeSet;
 use std::io;
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::cmd::show::show;
 use crate::config::{Adhoc, Global};
 use crate::core::escape::Secrets;
 use crate::core::job::{self, Stage, Try};
+use crate::core::observed::List;
 use crate::core::plan::{self, Step};
 use crate::exit::{Exit, Fail};
 use crate::kubectl::{self, Kubectl, Refusal};
+use crate::lender::cronjobs;
 use crate::process::{self, Ending, Lines, ProcessError};
 use crate::report::{self, Reporter};
 use crate::settings;
@@ -33,12 +35,6 @@ const LONG: Duration = Duration::from_secs(60);
 
 /// How often a log is asked for that cannot be had, before the Job is followed without it.
 const LOG_TRIES: usize = 10;
-
-/// A list of which the objects stay JSON.
-#[derive(Deserialize)]
-struct Objects {
-    items: Vec<Value>,
-}
 
 /// What `adhoc` says at its end.
 #[derive(Serialize)]
@@ -64,8 +60,8 @@ pub fn run(global: &Global, config: &Adhoc, reporter: &Reporter) -> Result<(), F
     let kubectl = Kubectl::connect(&global.asked, Secrets::default(), global.retry_timeout)?;
     let target = &kubectl.target;
     let cronjob = reporter.step("observe", |_| {
-        let list: Objects = kubectl.json(&target.list_cronjobs()).map_err(|error| kubectl::fail(&error))?;
-        let cronjob = job::choose(&list.items, config.cronjob.as_deref()).map_err(|(why, remedy)| {
+        let all = cronjobs(&kubectl)?;
+        let cronjob = job::choose(&all, config.cronjob.as_deref()).map_err(|(why, remedy)| {
             let namespace = &target.namespace;
             Fail::new(Exit::Precondition, format!("the namespace '{namespace}' {why}"))
                 .remedy(remedy.replace("NAMESPACE", namespace))
@@ -208,7 +204,7 @@ impl Follow<'_> {
     fn until_it_ends(&mut self, step: &report::Step) -> Result<Result<(), String>, Fail> {
         loop {
             let list = self.kubectl.json(&self.kubectl.target.job_pods(self.uid));
-            let list: Objects = list.map_err(|error| self.leave(&error))?;
+            let list: List<Value> = list.map_err(|error| self.leave(&error))?;
             let tries = job::tries(&list.items, self.container);
             self.tell(&tries, step);
             self.choose_log(&tries);

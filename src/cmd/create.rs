@@ -64,10 +64,7 @@ pub fn run(global: &Global, config: &Create, reporter: &Reporter) -> Result<(), 
 /// Makes it. `notice` knows what was made, whatever fails afterwards.
 fn make(global: &Global, config: &Create, reporter: &Reporter, notice: &mut Notice<'_>) -> Result<(), Fail> {
     let began = Instant::now();
-    let secrets = Secrets::new(config.databases.iter().filter_map(|database| match &database.password {
-        DbValue::Literal(text) => Some(text.clone()),
-        DbValue::Variable(_) => None,
-    }));
+    let secrets = config.secrets();
     let mut connect = || match &notice.kubectl {
         Some(kubectl) => Ok(Kubectl::clone(kubectl)),
         None => match Kubectl::connect(&global.asked, secrets.clone(), global.retry_timeout) {

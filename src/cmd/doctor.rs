@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::cmd::create::names;
 use crate::cmd::now;
 use crate::cmd::show::{line, show};
-use crate::config::{Create, DbValue, Doctor, Global};
+use crate::config::{Create, Doctor, Global};
 use crate::container;
 use crate::core::claim::ClaimTemplate;
 use crate::core::doctor::{self, Check, Driver, Granted, Outcome};
@@ -151,11 +151,7 @@ impl Exam<'_> {
     /// Looks at all that is in the cluster; the namespace, if there is one. `hindered` is whether a setting is wrong without which
     /// nothing can be looked for.
     fn cluster(&mut self, hindered: bool, step: &Step) -> Result<Option<String>, Fail> {
-        let secrets = Secrets::new(self.config.databases.iter().filter_map(|database| match &database.password {
-            DbValue::Literal(text) => Some(text.clone()),
-            DbValue::Variable(_) => None,
-        }));
-        let Some((kubectl, minor)) = self.connect(secrets)? else {
+        let Some((kubectl, minor)) = self.connect(self.config.secrets())? else {
             self.skip(&["namespace", "rights", "snapshot API"], "the API cannot be asked");
             self.skip(&IN_NAMESPACE, "the API cannot be asked");
             return Ok(None);

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::core::engine::Engine;
+use crate::core::escape::Secrets;
 use crate::core::labels;
 use crate::core::lease::Slots;
 use crate::core::manifest::Retain;
@@ -121,6 +122,16 @@ pub struct Create {
     pub locks: Option<Locks>,
     /// The settings that were set, in the order of the table, without passwords.
     pub set: Vec<(String, String)>,
+}
+
+impl Create {
+    /// What must not be shown anywhere: passwords that were given as they are.
+    pub fn secrets(&self) -> Secrets {
+        Secrets::new(self.databases.iter().filter_map(|database| match &database.password {
+            DbValue::Literal(text) => Some(text.clone()),
+            DbValue::Variable(_) => None,
+        }))
+    }
 }
 
 /// What `retain` is told.
@@ -700,12 +711,11 @@ pub struct NodeLocks {
 /// As [`create`].
 pub fn locks(plain: &Plain, mut values: Values<'_>) -> Result<(Global, NodeLocks), Fail> {
     let global = global(plain, LOCKS, &mut values);
-    let (v, prepare) = (&mut values, plain.is("prepare"));
+    let prepare = plain.is("prepare");
     // Only files are prepared; what is set for Leases is no matter then.
-    let chosen = if prepare { None } else { chosen_locks(v) };
-    let files = if chosen.is_none() { Some(Locks::Flock(lock_files(v))) } else { None };
+    let chosen = if prepare { None } else { chosen_locks(&mut values) };
+    let locks = chosen.unwrap_or_else(|| Locks::Flock(lock_files(&mut values)));
     values.finish()?;
-    let locks = chosen.or(files).ok_or_else(|| Fail::new(Exit::Usage, "there are no locks"))?;
     Ok((global, NodeLocks { prepare, locks }))
 }
 

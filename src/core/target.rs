@@ -383,11 +383,6 @@ impl Target {
         format!("/apis/batch/v1/namespaces/{}/{rest}", self.namespace)
     }
 
-    /// Lists the namespace's CronJobs.
-    pub fn list_cronjobs(&self) -> Vec<String> {
-        self.call(self.request_timeout, &["get", "--raw", &self.jobs("cronjobs")])
-    }
-
     /// Reads one page of the CronJobs, in one namespace or in all.
     pub fn cronjob_page(&self, namespace: Option<&str>, next: &str) -> Vec<String> {
         self.page("/apis/batch/v1", namespace, "cronjobs", "", next)
@@ -519,7 +514,7 @@ mod tests {
             target.delete_snapshot("s"),
             target.history(),
             target.snapshot_page(Some("shop"), "a,!b", ""),
-            target.list_cronjobs(),
+            target.cronjob_page(Some("shop"), ""),
             target.create_events(),
             target.get_all(&["pods"]),
             target.create_job(),
