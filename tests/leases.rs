@@ -158,6 +158,24 @@ fn what_was_killed_expires_for_those_who_wait() {
 #[test]
 fn who_gets_a_lock_takes_the_ticket_of_a_killed_one_away() {
     let node = Node::of_leases();
+    one_is_killed_before_the_lock_is_free(&node);
+    assert_eq!(node.tickets().len(), 0);
+    nothing_is_left(&node, 2);
+}
+
+/// Whoever was only stopped for a while has its place still.
+#[test]
+fn a_ticket_that_is_renewed_before_it_is_taken_away_stays() {
+    let node = Node::of_leases();
+    let renewed = r#"{"metadata": {"annotations": {"renewed": "yes"}}}"#;
+    node.faults(&[("deleteLease", ONCE, Fault::Change("", renewed))]);
+    one_is_killed_before_the_lock_is_free(&node);
+    let tickets = node.tickets();
+    assert!(tickets.len() == 1 && tickets[0]["metadata"]["annotations"]["renewed"] == "yes", "{tickets:#?}");
+}
+
+/// Two wait; the first of them is killed, and so is the holder; the second gets the lock and lets go again.
+fn one_is_killed_before_the_lock_is_free(node: &Node) {
     let start = || node.start(node.create_by_lease(1, BRIEF));
     let (first, killed, last) = (start().holds(), start().queues(), start().queues());
     let renewals = || node.calls(killed.pid()).iter().filter(|call| *call == "replaceLease").count();
@@ -166,10 +184,7 @@ fn who_gets_a_lock_takes_the_ticket_of_a_killed_one_away() {
     let before = renewals();
     poll("another renewal of the ticket", || renewals() > before);
     killed.kill();
-    let last = last.holds();
-    assert_eq!(node.tickets().len(), 0);
-    assert_eq!(last.done(), FAILED);
-    nothing_is_left(&node, 2);
+    assert_eq!(last.holds().done(), FAILED);
 }
 
 #[test]
@@ -423,6 +438,20 @@ fn doctor_finds_what_a_backup_would_lack_to_take_a_lease() {
     fails(&blind.fault("tryLease", ALWAYS, Fault::Refuse(FORBIDDEN)), "is forbidden");
     const NO_DRY_RUN: &str = "Error from server (BadRequest): admission webhook \"w\" does not support dry run";
     assert_eq!(of_locks(&doctor().fault("tryLease", ALWAYS, Fault::Refuse(NO_DRY_RUN)))["outcome"], "passed");
+}
+
+#[test]
+fn leases_of_a_namespace_that_is_not_there_are_not_free() {
+    let locks = || scenario(&[]).args(&["locks", "--lock=lease", "--lock-node=n1", "--flock-count=2"]);
+    let words = ["namespaces \"nowhere\" not found", "kubectl create namespace nowhere", "docs/locks.md"];
+    locks().args_also(&["--lock-namespace=nowhere"]).run().exits(4).says(&words);
+    locks().run().exits(0).calls("config listLease tryLease");
+}
+
+#[test]
+fn who_may_only_look_is_told_of_the_locks() {
+    let args = ["locks", "--lock=lease", "--lock-node=n1"];
+    scenario(&[]).args(&args).fault("tryLease", ALWAYS, Fault::Refuse(FORBIDDEN)).run().exits(0).prints(&["free"]);
 }
 
 #[test]

@@ -180,14 +180,14 @@ fn what_is_refused_is_not_touched() {
 
 #[test]
 fn a_namespace_without_a_cronjob_is_told_how_to_get_one() {
-    let scenario = with(&["adhoc"], []).fault_about("observe", "/cronjobs", ALWAYS, Fault::Print(r#"{"items": []}"#));
+    let scenario = with(&["adhoc"], []);
     let words = [
         "has no CronJob that runs backup-ns create (it has none)",
         "helm install backup-ns",
         "-n shop",
         "docs/install.md",
     ];
-    scenario.run().exits(4).calls("config observe").says(&words);
+    scenario.run().exits(4).calls("config cronjobs").says(&words);
 }
 
 #[test]

@@ -105,9 +105,15 @@ impl Locks {
     /// They as they are.
     ///
     /// # Errors
-    /// They cannot be read.
+    /// They cannot be read, or their namespace is not there.
     pub fn list(&self, kubectl: &Kubectl) -> Result<Listing, Fail> {
         let leases = self.look(kubectl)?;
+        let api = self.api(kubectl, "");
+        // A namespace that is not there has an empty list, and whoever may list Leases may not always read namespaces.
+        match if leases.is_empty() { api.attempt() } else { Ok(()) } {
+            Err(error) if kubectl::refusal(&error) == Refusal::NotFound => return Err(api.fail(&error)),
+            _ => {}
+        }
         let seen = |Slot { name, holder, since }| Seen { lock: name, held: holder.is_some(), holder, pid: None, since };
         let locks = self.slots.each(&leases).into_iter().map(seen).collect();
         let waiting = Some(self.slots.waiting(&leases));
@@ -120,14 +126,13 @@ impl Locks {
     /// They cannot, or their namespace is not there, whose list is merely empty then.
     pub fn check(&self, kubectl: &Kubectl) -> Result<String, Fail> {
         let api = self.api(kubectl, "");
-        // A ticket, because the name of that is nobody else's.
-        let (_, manifest) = api.me.queued(&[], None, now());
-        match api.kubectl.act(&api.kubectl.target.try_lease(), &manifest.to_string()) {
+        match api.attempt() {
             // Somebody else's admission cannot be asked beforehand.
             Err(error) if !error.said().contains("does not support dry run") => return Err(api.fail(&error)),
             _ => {}
         }
-        let held = self.list(kubectl)?.locks.iter().filter(|seen| seen.held).count();
+        let leases = self.look(kubectl)?;
+        let held = self.slots.each(&leases).iter().filter(|slot| slot.holder.is_some()).count();
         Ok(format!("{} Leases, {}, in {}, {held} of them held", self.slots.count, self.slots.range(), self.namespace))
     }
 
@@ -157,6 +162,12 @@ impl Api {
     fn look(&self) -> Result<Vec<Lease>, ProcessError> {
         let call = self.kubectl.target.list_leases(&self.me.slots().selector());
         self.kubectl.json::<List<Lease>>(&call).map(|list| list.items)
+    }
+
+    /// Asks whether a ticket could be created: the name of that is nobody else's.
+    fn attempt(&self) -> Result<(), ProcessError> {
+        let (_, manifest) = self.me.queued(&[], None, now());
+        self.kubectl.act(&self.kubectl.target.try_lease(), &manifest.to_string())
     }
 
     /// Creates a Lease, or replaces it in the version that its manifest says; none if somebody else did meanwhile, or this

@@ -54,9 +54,13 @@ fn main() {
     let api = Api::of(&if call.kind.ends_with("Lease") { call.dir.join("leases") } else { call.dir.clone() });
     for change in faults.iter().filter_map(|fault| fault.get("change")) {
         let (key, patch) = (change["key"].as_str().unwrap(), serde_json::from_str(change["patch"].as_str().unwrap()));
-        let kind = if key.contains('/') { SNAPSHOTS } else { CONTENTS };
+        let (kind, key) = match key {
+            "" => (LEASES, call.key()),
+            _ if key.contains('/') => (SNAPSHOTS, key.to_string()),
+            _ => (CONTENTS, key.to_string()),
+        };
         // It may be gone already.
-        let _ = api.as_ref().unwrap().merge(kind, key, &patch.unwrap());
+        let _ = api.as_ref().unwrap().merge(kind, &key, &patch.unwrap());
     }
     if first("hang").is_some() {
         call.hold(Duration::MAX);

@@ -65,7 +65,8 @@ pub enum Fault {
     Hang,
     /// Before it is done, this line of shell runs in the scenario's directory.
     Run(&'static str),
-    /// Before it is done, somebody changes the VolumeSnapshot with this key, or the content, by this merge patch.
+    /// Before it is done, somebody changes the VolumeSnapshot with this key, or the content, or without a key
+    /// the Lease that the call is about, by this merge patch.
     Change(&'static str, &'static str),
     /// It is done, and then kills who made it.
     Kill,
