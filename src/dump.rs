@@ -11,7 +11,7 @@ use crate::core::proof::{Claim, Proof};
 use crate::exit::{Exit, Fail};
 use crate::kubectl::{self, Kubectl};
 use crate::process::{Ending, ProcessError};
-use crate::report::{self, Reporter};
+use crate::report::{self, Reporter, Step};
 use crate::session::{self, Session};
 
 /// How long to listen before looking up.
@@ -99,24 +99,15 @@ impl<'a> Dump<'a> {
         let Dump { reporter, session, rules, .. } = self;
         reporter.step("dump", |step| {
             session.tell("dump");
-            let asked = Instant::now();
-            let mut began = asked;
+            let mut queue = Queue::new(rules.busy_timeout);
+            let mut began = Instant::now();
             let mut made = Made { claim: Claim::default(), took: Duration::ZERO };
-            let mut told = false;
             loop {
                 let line = session.next(SOON).map_err(|error| session::fail(&error, Exit::Dump, session::UNTOUCHED))?;
                 let Some(line) = line else { continue };
                 match line.key.as_str() {
-                    "busy" if asked.elapsed() >= rules.busy_timeout => {
-                        return Err(busy(&line.value, rules.busy_timeout));
-                    }
-                    "busy" => {
-                        step.progress(&format!("waits for {}", line.value));
-                        if !std::mem::replace(&mut told, true) {
-                            tracing::info!("waiting for another backup of this volume: {}", line.value);
-                        }
-                    }
-                    "doubted" => step.progress(&format!("looks whether {} still lives", line.value)),
+                    "busy" => queue.waits(&line.value, step)?,
+                    "doubted" => queue.doubts(&line.value, step),
                     "beat" => step.progress(&line.value.trim().parse().map(report::bytes).unwrap_or_default()),
                     "lost" => return Err(lost(&line.value, &session.last_words())),
                     "proven" => break,
@@ -279,8 +270,48 @@ pub fn connection(database: &Database) -> Vec<String> {
     values
 }
 
+/// The wait for the lock beside the dump file: a terminal is told of each look, a log once.
+pub struct Queue {
+    since: Instant,
+    limit: Duration,
+    /// Whether the log has been told that somebody is at work, and that somebody may be.
+    told: (bool, bool),
+}
+
+impl Queue {
+    /// From now on, for so long.
+    pub fn new(limit: Duration) -> Queue {
+        Queue { since: Instant::now(), limit, told: (false, false) }
+    }
+
+    /// The holder lives.
+    ///
+    /// # Errors
+    /// It was waited for long enough.
+    pub fn waits(&mut self, holder: &str, step: &Step) -> Result<(), Fail> {
+        if self.since.elapsed() >= self.limit {
+            return Err(busy(holder, self.limit));
+        }
+        step.progress(&format!("waits for {holder}"));
+        if !std::mem::replace(&mut self.told.0, true) {
+            tracing::info!("waiting for another backup of this volume: {holder}");
+        }
+        Ok(())
+    }
+
+    /// The holder may be dead, which shows only by its silence.
+    pub fn doubts(&mut self, holder: &str, step: &Step) {
+        step.progress(&format!("looks whether {holder} still lives"));
+        if !std::mem::replace(&mut self.told.1, true) {
+            tracing::info!(
+                "a lock lies beside the dump file, as after a restore or a crash: looking for 15 s whether its holder still lives: {holder}"
+            );
+        }
+    }
+}
+
 /// Somebody else holds the lock beside the dump file.
-pub fn busy(holder: &str, waited: Duration) -> Fail {
+fn busy(holder: &str, waited: Duration) -> Fail {
     let not_done = if waited.is_zero() {
         String::new()
     } else {

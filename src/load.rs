@@ -1,13 +1,13 @@
 //! One load of a dump file into its database: drives a session and judges what it says. Knows what a load is, not whether
 //! one should be made.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::config::Database;
 use crate::container;
 use crate::core::look::Look;
 use crate::core::pod::Chosen;
-use crate::dump::{self, Rules};
+use crate::dump::{self, Queue, Rules};
 use crate::exit::{Exit, Fail};
 use crate::kubectl::Kubectl;
 use crate::process::ProcessError;
@@ -77,7 +77,7 @@ impl<'a> Load<'a> {
         reporter.step("load", |step| {
             // The inode says nothing that the hash does not.
             session.tell(&format!("load - {bytes} {sha256} {}", trial.word()));
-            let asked = Instant::now();
+            let mut queue = Queue::new(rules.busy_timeout);
             let mut state = "nothing was loaded, the database is as it was".to_string();
             let (mut tried, mut untried) = (false, String::new());
             let mut phase = "";
@@ -85,11 +85,8 @@ impl<'a> Load<'a> {
                 let line = session.next(SOON).map_err(|error| broken(&error, &state))?;
                 let Some(line) = line else { continue };
                 match line.key.as_str() {
-                    "busy" if asked.elapsed() >= rules.busy_timeout => {
-                        return Err(dump::busy(&line.value, rules.busy_timeout));
-                    }
-                    "busy" => step.progress(&format!("waits for {}", line.value)),
-                    "doubted" => step.progress(&format!("looks whether {} still lives", line.value)),
+                    "busy" => queue.waits(&line.value, step)?,
+                    "doubted" => queue.doubts(&line.value, step),
                     "state" => state = line.value,
                     "phase" => phase = if line.value == "trial" { "trial: " } else { "" },
                     "tried" => tried = true,

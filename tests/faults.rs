@@ -671,7 +671,8 @@ fn the_lock_of_a_container_that_is_gone_is_taken_over() {
     // is dead; so each backup behind a pod that died while dumping ends with 5, for ever.
     let line = "other-boot,pid:[4026531836],1 4711 99 0123 somebody@elsewhere (process 1) run 0123";
     let scenario = Scenario::new().file("data/dump.sql.gz.backup-ns.lock", &format!("{line}\n"));
-    scenario.run().exits(0).clean().holds_new().snapshots(1);
+    let outcome = scenario.run().exits(0).clean().holds_new().snapshots(1);
+    assert_eq!(outcome.stderr.matches("whether its holder still lives: somebody@elsewhere").count(), 1, "{outcome}");
 }
 
 #[test]
