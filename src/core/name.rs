@@ -1,6 +1,6 @@
 //! Names of VolumeSnapshots: the template, and what Kubernetes takes for a name.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDateTime, Utc};
 
 use crate::core::zone::Zone;
 
@@ -83,6 +83,18 @@ pub fn check_name(name: &str) -> Result<(), String> {
     }
 }
 
+/// Whether a VolumeSnapshot of this name was named by the default template, as that of the older tool, too:
+/// `…-YYYY-MM-DD-HHMMSS-` and letters.
+pub fn is_by_default(name: &str) -> bool {
+    let Some((before, rand)) = name.rsplit_once('-') else { return false };
+    let start = before.len().checked_sub("YYYY-MM-DD-HHMMSS".len());
+    let timestamp = start.and_then(|start| Some((before.get(..start)?, before.get(start..)?)));
+    timestamp.is_some_and(|(pvc, timestamp)| {
+        pvc.len() > 1 && pvc.ends_with('-') && NaiveDateTime::parse_from_str(timestamp, "%Y-%m-%d-%H%M%S").is_ok()
+    }) && !rand.is_empty()
+        && rand.bytes().all(|byte| byte.is_ascii_lowercase())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,6 +118,26 @@ mod tests {
     }
 
     #[test]
+    fn a_name_by_the_default_template_is_known_again() {
+        assert!(is_by_default(&render(DEFAULT, "UTC").unwrap()));
+        assert!(is_by_default("my-data-2026-02-28-235959-a"));
+        for other in [
+            "",
+            "data",
+            "-2026-11-22-000000-abcdef",
+            "data-2026-11-22-000000",
+            "data-2026-11-22-000000-",
+            "data-2026-11-22-000000-ab1",
+            "data-2026-13-22-000000-abcdef",
+            "data2026-11-22-000000-abcdef",
+            "data-2026-11-22-0000-abcdef",
+            "daté-026-11-22-000000-abcdef",
+        ] {
+            assert!(!is_by_default(other), "{other}");
+        }
+    }
+
+    #[test]
     fn what_is_wrong_is_said() {
         assert!(render("{{ .pvcname }}", "UTC").unwrap_err().contains(".pvcname"));
         assert!(render("{{ .rand", "UTC").unwrap_err().contains("not closed"));
@@ -118,6 +150,7 @@ mod tests {
         #[test]
         fn no_template_panics(text in "[{}. a-zA-Z-]{0,40}") {
             let _ = render(&text, "UTC");
+            let _ = is_by_default(&text);
         }
 
         #[test]

@@ -11,6 +11,7 @@ use crate::core::engine::Engine;
 use crate::core::history::{Action, Moment, Seen, date};
 use crate::core::labels;
 use crate::core::listing;
+use crate::core::name;
 use crate::core::observed::{Content, Pvc, Snapshot};
 use crate::core::schedule::{ConfigMaps, Schedule};
 use crate::core::sweep::sweep;
@@ -147,7 +148,7 @@ impl From<Pvc> for Claim {
     }
 }
 
-/// A VolumeSnapshotContent that says to be of ours; none that does not, or that is going.
+/// A VolumeSnapshotContent that says, or whose VolumeSnapshot's name says, to be of ours; none that does not, or that is going.
 #[derive(Debug, Clone)]
 pub struct Stored(Option<Orphan>, String);
 
@@ -173,9 +174,10 @@ impl From<Content> for Stored {
     fn from(content: Content) -> Stored {
         let meta = &content.metadata;
         let mut keys = meta.labels.keys().chain(meta.annotations.keys());
-        let ours = keys.any(|key| key.starts_with(labels::PREFIX)) || content.is_clone();
         let clone = content.is_clone();
         let reference = content.spec.volume_snapshot_ref;
+        // What was never copied to it, its VolumeSnapshot's name may tell.
+        let ours = keys.any(|key| key.starts_with(labels::PREFIX)) || clone || name::is_by_default(&reference.name);
         let orphan = (ours && meta.deletion_timestamp.is_none()).then(|| Orphan {
             name: meta.name.clone(),
             namespace: reference.namespace,
@@ -839,6 +841,11 @@ mod tests {
             serde_json::from_value::<Content>(object).unwrap().into()
         };
         let ours = || json!({"backup-ns.sh/pvc": "data"});
+        let never_synced = || -> Stored {
+            let reference = json!({"namespace": "shop", "name": "data-2026-11-22-020000-abcdef", "uid": "uid-gone"});
+            let object = json!({"metadata": {"name": "never-synced", "creationTimestamp": "2026-11-22T02:00:00Z"}, "spec": {"volumeSnapshotRef": reference}});
+            serde_json::from_value::<Content>(object).unwrap().into()
+        };
         let all = || {
             vec![
                 content("bound", "uid-a", ours(), json!({})),
@@ -846,12 +853,13 @@ mod tests {
                 content("foreign", "uid-gone", json!({}), json!({})),
                 content("going", "uid-gone", ours(), json!({"deletionTimestamp": "2026-11-22T03:00:00Z"})),
                 content("by-hand", "", ours(), json!({})),
+                never_synced(),
             ]
         };
         let snapshots = [shot("shop", "a", "2026-11-22T02:00", json!({}), json!({}))];
         let names = |orphans: Vec<Orphan>| orphans.into_iter().map(|orphan| orphan.name).collect::<Vec<_>>();
-        assert_eq!(names(orphans(all(), &snapshots, |_| true)), ["lost"]);
-        assert_eq!(names(orphans(all(), &[], |_| true)), ["bound", "by-hand", "lost"]);
+        assert_eq!(names(orphans(all(), &snapshots, |_| true)), ["lost", "never-synced"]);
+        assert_eq!(names(orphans(all(), &[], |_| true)), ["bound", "by-hand", "lost", "never-synced"]);
         assert!(orphans(all(), &[], |namespace| namespace != "shop").is_empty());
     }
 }
