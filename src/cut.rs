@@ -162,7 +162,7 @@ impl Cut<'_> {
         let mut fail = fail;
         for snapshot in snapshots {
             let patch = self.kubectl.target.patch_snapshot(&snapshot.metadata.name, &manifest::distrust(&fail.what));
-            if let Err(error) = self.kubectl.patiently(|| self.kubectl.once(patch.clone(), "", |_| Ok(()))) {
+            if let Err(error) = self.kubectl.act(&patch, "") {
                 let name = &snapshot.metadata.name;
                 fail.remedy = format!("{}; {name} could not be marked so, delete it: {error}", fail.remedy);
             }

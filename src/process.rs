@@ -225,9 +225,7 @@ impl Job<'_> {
                 io::copy(&mut stdout, &mut io::sink())?;
                 value
             });
-            // A child that ends well without reading all of its input had all that it wanted.
-            let _ = running.write(input);
-            running.close();
+            running.feed(input.to_string());
             let status = running.wait(limit);
             let value = reader.join().unwrap_or_else(|_| Err(io::Error::other("the reader failed")));
             status.and_then(|()| value.map_err(Ending::Io))
@@ -322,11 +320,11 @@ impl Running {
         write(&self.stdin, text)
     }
 
-    /// Writes all of its stdin and ends it, without waiting for it to be read.
+    /// Writes all of its stdin and ends it, without waiting for it to be read: a child that reads nothing is ended like any other.
     pub fn feed(&self, text: String) {
         let stdin = self.input();
         thread::spawn(move || {
-            // A child that ends without reading all of it says why by its status.
+            // A child that ends without reading all of it says by its status whether that was all that it wanted.
             let _ = write(&stdin, &text);
             stdin.lock().unwrap_or_else(PoisonError::into_inner).take();
         });
@@ -545,9 +543,11 @@ mod tests {
     }
 
     #[test]
-    fn time_is_limited() {
+    fn time_is_limited_whether_stdin_is_read_or_not() {
         let job = Job { program: "sleep", args: vec!["60".into()], secrets: &Secrets::default() };
-        let error = job.run("", Duration::from_millis(100), |_| Ok(())).unwrap_err();
-        assert!(matches!(error.ending, Ending::TimeOut(_)), "{error}");
+        for input in [String::new(), "x".repeat(1 << 20)] {
+            let error = job.run(&input, Duration::from_millis(100), |_| Ok(())).unwrap_err();
+            assert!(matches!(error.ending, Ending::TimeOut(_)), "{error}");
+        }
     }
 }

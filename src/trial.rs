@@ -2,7 +2,6 @@
 //! on one Job, so that it goes by itself where this program is killed. Must not know what is done in the pod.
 
 use std::collections::BTreeSet;
-use std::io;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
@@ -54,17 +53,12 @@ impl<'a> Trial<'a> {
     /// It does not run, with the reason.
     pub fn begin(&mut self, manifest: &Value, image: &str, step: &Step, end: Instant) -> Result<Chosen, Fail> {
         let kubectl = self.kubectl;
-        let made = create(kubectl, &kubectl.target.create_job(), manifest).or_else(|error| {
-            // The first request was heard, its answer was not: nobody else makes up this name.
-            if kubectl::refusal(&error) == Refusal::AlreadyExists {
-                kubectl.json(&kubectl.target.get_job(&self.name))
-            } else {
-                Err(error)
-            }
-        });
-        self.uid = made.map_err(|error| kubectl::fail(&error))?.metadata.uid;
+        // One that is there is the first request's, whose answer was not heard: nobody else makes up this name.
+        let target = &kubectl.target;
+        let made: Made = kubectl.ensure(&target.create_job(), manifest, &target.get_job(&self.name))?;
+        self.uid = made.metadata.uid;
         let policy = verify::network_policy(&self.name, &self.namespace, &self.uid);
-        match create(kubectl, &kubectl.target.create_network_policy(), &policy) {
+        match kubectl.create::<Made>(&kubectl.target.create_network_policy(), &policy) {
             Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => {
                 tracing::warn!(
                     "the pod is not shut off from the network, because no NetworkPolicy may be made: {}",
@@ -164,7 +158,7 @@ impl<'a> Trial<'a> {
                 "metadata": {"uid": found["metadata"]["uid"]}, "spec": {"persistentVolumeReclaimPolicy": "Delete"},
             });
             let patch = target.patch_volume(volume, &patch);
-            if let Err(error) = self.kubectl.patiently(|| self.kubectl.once(patch.clone(), "", |_| Ok(()))) {
+            if let Err(error) = self.kubectl.act(&patch, "") {
                 tracing::warn!(volume, "its class keeps volumes, so delete it by hand when this is over: {error}");
             }
         }
@@ -188,7 +182,7 @@ impl<'a> Trial<'a> {
         let call = self.kubectl.target.delete_job(&self.name);
         let options = options.to_string();
         let name = &self.name;
-        match self.kubectl.patiently(|| self.kubectl.once(call.clone(), &options, |_| Ok(()))) {
+        match self.kubectl.act(&call, &options) {
             // Who may make none has none to delete.
             Err(error) if self.uid.is_empty() && kubectl::refusal(&error) == Refusal::Forbidden => return,
             Err(error) if kubectl::refusal(&error) != Refusal::NotFound => {
@@ -225,11 +219,4 @@ fn hopeless(trouble: &Trouble) -> Fail {
     }
     Fail::new(Exit::Precondition, format!("the pod cannot run: {}", trouble.what))
         .remedy("correct what the message names, name another image with --verify-image perhaps; nothing was stamped")
-}
-
-fn create(kubectl: &Kubectl, call: &[String], manifest: &Value) -> Result<Made, ProcessError> {
-    let text = manifest.to_string();
-    kubectl.patiently(|| {
-        kubectl.once(call.to_vec(), &text, |stdout| serde_json::from_reader(stdout).map_err(io::Error::from))
-    })
 }

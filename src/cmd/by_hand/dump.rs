@@ -1,7 +1,6 @@
 //! `postgres|mysql dump`: the dump of `create` without a snapshot. The proof is noted on the claim, so that a restore by hand
 //! knows the file.
 
-use std::io;
 use std::time::Instant;
 
 use serde::Serialize;
@@ -65,8 +64,7 @@ fn note(hand: &Hand<'_>, claim: &Pvc, proof: &Proof) -> Result<bool, Fail> {
     hand.reporter.step("note", |_| {
         let patch = patch(hand, claim, &json!(proof).to_string());
         let call = hand.kubectl.target.patch_claim(&claim.metadata.name, &patch);
-        let read = |stdout: &mut dyn io::BufRead| serde_json::from_reader(stdout).map_err(io::Error::from);
-        match hand.kubectl.patiently(|| hand.kubectl.once::<Pvc>(call.clone(), "", read)) {
+        match hand.kubectl.json::<Pvc>(&call) {
             Ok(_) => Ok((true, format!("the proof, on PVC {}", claim.metadata.name))),
             Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => {
                 tracing::warn!(
