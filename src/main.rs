@@ -83,7 +83,7 @@ fn main() -> ExitCode {
             Ok(None) => lender.get(setting),
             found => found,
         };
-        run(&words, &plain, config::Values::new(&get), reporter)
+        run(&words, &plain, &mut config::Values::new(&get), reporter)
     })
 }
 
@@ -101,7 +101,7 @@ fn done(reporter: &Reporter, it: impl FnOnce(&Reporter) -> Result<(), Fail>) -> 
 }
 
 /// Runs the command that was given.
-fn run(words: &[&str], plain: &Plain, values: Values<'_>, reporter: &Reporter) -> Result<(), Fail> {
+fn run(words: &[&str], plain: &Plain, values: &mut Values<'_>, reporter: &Reporter) -> Result<(), Fail> {
     match words {
         ["create"] => go(config::create(plain, values), cmd::create::run, reporter),
         ["adhoc"] => go(config::adhoc(plain, values), cmd::adhoc::run, reporter),

@@ -10,7 +10,7 @@ use crate::settings;
 ///
 /// # Errors
 /// A value does not parse or does not fit the others; it is shown all the same.
-pub fn run(plain: &Plain, values: Values<'_>, reporter: &Reporter) -> Result<(), Fail> {
+pub fn run(plain: &Plain, values: &Values<'_>, reporter: &Reporter) -> Result<(), Fail> {
     let Settings { output, mut all, verdict } = config::effective(plain, values)?;
     all.extend(config::strangers().into_iter().map(Effective::stranger));
     show(reporter, output, &all, || text(&all, output))?;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::cmd::prune::Outcome;
 use crate::cmd::show::print;
-use crate::config::{Global, Mirror, Output};
+use crate::config::{Global, Output};
 use crate::core::escape::Secrets;
 use crate::core::mirror::{Bound, Sources};
 use crate::core::observed::List;
@@ -23,7 +23,7 @@ use crate::survey::{Skipped, Survey};
 ///
 /// # Errors
 /// As the exit codes say; a change that failed does not keep the others from being made.
-pub fn run(global: &Global, _: &Mirror, reporter: &Reporter) -> Result<(), Fail> {
+pub fn run(global: &Global, _: &(), reporter: &Reporter) -> Result<(), Fail> {
     let kubectl = Kubectl::connect(&global.asked, Secrets::default(), global.retry_timeout)?;
     let (sources, skipped) = reporter.step("read", |step| {
         // All of them: what lost its last label must lose it on the content, too.

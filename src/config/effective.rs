@@ -1,6 +1,6 @@
 //! Every setting as it takes effect, with what is wrong with it, whichever command it is for.
 
-use std::cell::RefCell;
+use std::collections::BTreeSet;
 
 use serde::Serialize;
 
@@ -52,7 +52,7 @@ pub struct Settings {
 ///
 /// # Errors
 /// The command line itself is wrong, which no value of a setting is.
-pub fn effective(plain: &Plain, values: Values<'_>) -> Result<Settings, Fail> {
+pub fn effective(plain: &Plain, values: &Values<'_>) -> Result<Settings, Fail> {
     let nothing = |_: &'static Setting| Ok(None);
     let output = output(plain, Values::new(&nothing))?;
     let faults = faults(values.get);
@@ -67,7 +67,7 @@ pub fn effective(plain: &Plain, values: Values<'_>) -> Result<Settings, Fail> {
         Effective { variable: setting.var.to_string(), flag: setting.flag, value: shown(setting, text), origin, faults }
     });
     let all = all.collect();
-    let verdict = Values { errors: faults, ..values }.finish();
+    let verdict = Values { errors: faults, get: values.get }.finish();
     Ok(Settings { output, all, verdict })
 }
 
@@ -86,21 +86,21 @@ pub(super) fn faults(get: &Get<'_>) -> Vec<String> {
         ("BAK_DB_SKIP", Ok(None)) => Ok(Some(("true".into(), Origin::Default))),
         (_, found) => found,
     };
-    let (heard, plain) = (RefCell::new(Vec::new()), Plain::default());
-    let values = || Values { get: &get, errors: Vec::new(), heard: Some(&heard) };
-    // What they make of it is not wanted here; what they find wrong is heard.
-    let _ = create(&plain, values());
-    let _ = retain(&plain, values());
-    let _ = sweep(&plain, values());
-    let _ = restore(&plain, values());
-    let _ = verify(&plain, values());
-    let mut faults: Vec<String> = Vec::new();
-    for fault in heard.into_inner() {
-        if !faults.contains(&fault) {
-            faults.push(fault);
-        }
-    }
-    faults
+    // What they make of it is not wanted here; what they find wrong is.
+    let wrong = |command: &dyn Fn(&Plain, &mut Values<'_>)| {
+        let mut values = Values::new(&get);
+        command(&Plain::default(), &mut values);
+        values.errors
+    };
+    let all = [
+        wrong(&|plain, v| drop(create(plain, v))),
+        wrong(&|plain, v| drop(retain(plain, v))),
+        wrong(&|plain, v| drop(sweep(plain, v))),
+        wrong(&|plain, v| drop(restore(plain, v))),
+        wrong(&|plain, v| drop(verify(plain, v))),
+    ];
+    let mut seen = BTreeSet::new();
+    all.concat().into_iter().filter(|fault| seen.insert(fault.clone())).collect()
 }
 
 /// Whether a fault begins with the name of this setting.
@@ -126,7 +126,7 @@ mod tests {
             let found = set.iter().chain(&[("TZ", "UTC")]).find(|(var, _)| *var == setting.var);
             Ok(found.map(|(_, value)| (value.to_string(), Origin::Environment)))
         };
-        effective(&Plain::default(), Values::new(&get)).unwrap()
+        effective(&Plain::default(), &Values::new(&get)).unwrap()
     }
 
     fn find(settings: &Settings, var: &str) -> Effective {

@@ -1,7 +1,6 @@
 //! From flags and environment to one typed configuration, with every error at once. The only module that reads the
 //! environment. Must not know the cluster.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
@@ -253,12 +252,10 @@ pub enum Origin {
 /// The text that was set for a setting, with where it was set.
 pub type Get<'a> = dyn Fn(&'static Setting) -> Result<Option<(String, Origin)>, String> + 'a;
 
-/// Raw texts by setting, and the errors found in them so far.
+/// Raw texts by setting, and the errors found in them so far, each once.
 pub struct Values<'a> {
     get: &'a Get<'a>,
     errors: Vec<String>,
-    /// Who wants to hear of the errors besides whoever asked for the values.
-    heard: Option<&'a RefCell<Vec<String>>>,
 }
 
 /// The environment, read here and nowhere else. A variable that is empty is not set.
@@ -291,7 +288,14 @@ pub fn about_stranger(var: &str) -> String {
 impl<'a> Values<'a> {
     /// Reads through `get`.
     pub fn new(get: &'a Get<'a>) -> Values<'a> {
-        Values { get, errors: Vec::new(), heard: None }
+        Values { get, errors: Vec::new() }
+    }
+
+    /// Notes an error. A setting that is read twice has it once.
+    fn error(&mut self, error: String) {
+        if !self.errors.contains(&error) {
+            self.errors.push(error);
+        }
     }
 
     fn find(var: &str) -> &'static Setting {
@@ -306,7 +310,7 @@ impl<'a> Values<'a> {
             Ok(Some(found)) => found,
             Ok(None) => (setting.default.to_string(), Origin::Default),
             Err(error) => {
-                self.errors.push(error);
+                self.error(error);
                 (setting.default.to_string(), Origin::Default)
             }
         }
@@ -322,7 +326,7 @@ impl<'a> Values<'a> {
                 Origin::Flag => format!("{} (--{})", setting.var, setting.flag),
                 _ => setting.var.to_string(),
             };
-            self.errors.push(format!("{name} is '{shown}'; accepted: {accepted}"));
+            self.error(format!("{name} is '{shown}'; accepted: {accepted}"));
             otherwise
         })
     }
@@ -351,13 +355,13 @@ impl<'a> Values<'a> {
         let (text, origin) = self.raw(var);
         let value = DbValue::parse(&text);
         if Values::find(var).is_secret() && origin == Origin::Flag && matches!(value, DbValue::Literal(_)) {
-            self.errors.push(format!(
+            self.error(format!(
                 "{var} (--{}) is a literal; accepted as a flag: ${{NAME}}, a variable of the container. An argument list is seen by everyone on the machine: put a literal password into the environment variable",
                 Values::find(var).flag
             ));
         }
         if text.contains('\0') {
-            self.errors.push(format!("{var} holds a NUL character, which no database takes"));
+            self.error(format!("{var} holds a NUL character, which no database takes"));
         }
         value
     }
@@ -366,10 +370,7 @@ impl<'a> Values<'a> {
     ///
     /// # Errors
     /// There are any.
-    fn finish(self) -> Result<(), Fail> {
-        if let Some(heard) = self.heard {
-            heard.borrow_mut().extend(self.errors.iter().cloned());
-        }
+    fn finish(&self) -> Result<(), Fail> {
         if self.errors.is_empty() {
             return Ok(());
         }
@@ -403,20 +404,34 @@ impl Plain {
         let is_object = argument.bytes().all(|byte| byte.is_ascii_uppercase());
         let name = word.rsplit('/').next().filter(|_| is_object).unwrap_or(&word);
         if let Err(accepted) = name::check_name(name) {
-            v.errors.push(format!("{argument} is '{word}'; accepted: {accepted}"));
+            v.error(format!("{argument} is '{word}'; accepted: {accepted}"));
         }
         Some(name.to_string())
     }
 }
 
+/// What a command is told, as `read` reads it, if nothing is wrong with it.
+///
+/// # Errors
+/// Everything that does not parse or does not fit the rest, at once.
+fn told<T>(
+    plain: &Plain,
+    outputs: Outputs,
+    values: &mut Values<'_>,
+    read: impl FnOnce(&mut Global, &mut Values<'_>) -> T,
+) -> Result<(Global, T), Fail> {
+    let mut global = global(plain, outputs, values);
+    let told = read(&mut global, values);
+    values.finish()?;
+    Ok((global, told))
+}
+
 /// The configuration of `create`.
 ///
 /// # Errors
-/// Every setting that does not parse or does not fit the others, at once.
-pub fn create(plain: &Plain, mut values: Values<'_>) -> Result<(Global, Create), Fail> {
-    let told = backup(plain, &mut values);
-    values.finish()?;
-    Ok(told)
+/// As all of them: everything that does not parse or does not fit the rest, at once.
+pub fn create(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Create), Fail> {
+    told(plain, TOLD, values, |_, v| backup(v))
 }
 
 /// What `doctor` is told.
@@ -432,23 +447,21 @@ pub struct Doctor {
 ///
 /// # Errors
 /// The command line itself is wrong, which no value of a setting is.
-pub fn doctor(plain: &Plain, mut values: Values<'_>) -> Result<(Global, Doctor), Fail> {
-    let (global, create) = backup(plain, &mut values);
+pub fn doctor(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Doctor), Fail> {
+    let global = global(plain, TOLD, values);
+    let create = backup(values);
     let (words, mut faults): (Vec<String>, Vec<String>) =
         std::mem::take(&mut values.errors).into_iter().partition(|error| error.starts_with("-o "));
-    for fault in effective::faults(values.get) {
-        if !faults.contains(&fault) {
-            faults.push(fault);
-        }
-    }
+    faults.extend(effective::faults(values.get));
+    let mut seen = BTreeSet::new();
+    faults.retain(|fault| seen.insert(fault.clone()));
     values.errors = words;
     values.finish()?;
     Ok((global, Doctor { create, faults }))
 }
 
 /// What a backup is told; what is wrong with it stands in the values' errors.
-fn backup(plain: &Plain, v: &mut Values<'_>) -> (Global, Create) {
-    let global = global(plain, TOLD, v);
+fn backup(v: &mut Values<'_>) -> Create {
     let name = |text: &str| name::check_name(text).map(|()| text.to_string());
     let label = |text: &str| labels::check_value(text).map(|()| text.to_string());
 
@@ -463,7 +476,7 @@ fn backup(plain: &Plain, v: &mut Values<'_>) -> (Global, Create) {
         },
         Retain::Days(retain_days),
     );
-    let create = Create {
+    Create {
         pvcs: v.parse("BAK_PVC_NAME", parse_pvcs, Vec::new()),
         rand: v.optional("BAK_VS_RAND", name),
         template: v.parse("BAK_VS_NAME_TEMPLATE", Template::parse, Template::default()),
@@ -495,8 +508,7 @@ fn backup(plain: &Plain, v: &mut Values<'_>) -> (Global, Create) {
         events: v.switch("BAK_EVENTS"),
         locks: chosen_locks(v),
         set,
-    };
-    (global, create)
+    }
 }
 
 /// The databases that are chosen. Those that are not are checked all the same.
@@ -508,13 +520,13 @@ fn databases(v: &mut Values<'_>) -> Vec<Database> {
         && one.dump_file == other.dump_file
         && one.resource == other.resource
     {
-        v.errors.push(format!(
+        v.error(format!(
             "BAK_DB_POSTGRES_DUMP_FILE and BAK_DB_MYSQL_DUMP_FILE are both '{}'; accepted: a file for each",
             one.dump_file
         ));
     }
     if chosen.is_empty() && !skip {
-        v.errors.push(
+        v.error(
             "no database is chosen: set BAK_DB_POSTGRES=true (--db-postgres), BAK_DB_MYSQL=true (--db-mysql), or BAK_DB_SKIP=true (--db-skip) for a snapshot without a dump; by hand, --from-cronjob takes what the backup CronJob has".into(),
         );
     }
@@ -549,13 +561,11 @@ fn database(v: &mut Values<'_>, engine: Engine) -> Database {
 ///
 /// # Errors
 /// As [`create`].
-pub fn retain(plain: &Plain, mut values: Values<'_>) -> Result<(Global, Retention), Fail> {
-    let mut global = global(plain, TOLD, &mut values);
-    let v = &mut values;
-    global.dry_run |= v.switch("RETAIN_DRY_RUN");
-    let retention = retention(v, true);
-    values.finish()?;
-    Ok((global, retention))
+pub fn retain(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Retention), Fail> {
+    told(plain, TOLD, values, |global, v| {
+        global.dry_run |= v.switch("RETAIN_DRY_RUN");
+        retention(v, true)
+    })
 }
 
 /// The retention policy; whether it keeps anything matters only where it is `wanted`.
@@ -569,7 +579,7 @@ fn retention(v: &mut Values<'_>, wanted: bool) -> Retention {
     let patience = v.time("BAK_VS_WAIT_UNTIL_READY_TIMEOUT");
     let allowed = v.switch("BAK_ALLOW_EMPTY_POLICY");
     if wanted && !allowed && policy.is_empty() && v.errors.is_empty() {
-        v.errors.push(
+        v.error(
             "RETAIN_LAST_DAILY, RETAIN_LAST_WEEKLY and RETAIN_LAST_MONTHLY are all 0, which keeps nothing but the newest snapshot of each PVC; accepted: a number above 0 in one of them, or --allow-empty-policy".into(),
         );
     }
@@ -580,19 +590,17 @@ fn retention(v: &mut Values<'_>, wanted: bool) -> Retention {
 ///
 /// # Errors
 /// As [`create`].
-pub fn sweep(plain: &Plain, mut values: Values<'_>) -> Result<(Global, Sweep), Fail> {
-    let mut global = global(plain, TOLD, &mut values);
-    let v = &mut values;
-    global.dry_run |= v.switch("RETAIN_DRY_RUN");
-    let wanted = v.switch("BAK_RETAIN_FIRST");
-    let retention = retention(v, wanted);
-    let sweep = Sweep {
-        first: wanted.then_some(retention),
-        interval: v.time("BAK_DELETE_INTERVAL"),
-        patience: v.time("BAK_VS_WAIT_UNTIL_READY_TIMEOUT"),
-    };
-    values.finish()?;
-    Ok((global, sweep))
+pub fn sweep(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Sweep), Fail> {
+    told(plain, TOLD, values, |global, v| {
+        global.dry_run |= v.switch("RETAIN_DRY_RUN");
+        let wanted = v.switch("BAK_RETAIN_FIRST");
+        let retention = retention(v, wanted);
+        Sweep {
+            first: wanted.then_some(retention),
+            interval: v.time("BAK_DELETE_INTERVAL"),
+            patience: retention.patience,
+        }
+    })
 }
 
 /// How progress and logs look. Read before everything else, so that errors of the rest look that way too; its own error
@@ -621,7 +629,7 @@ fn global(plain: &Plain, outputs: Outputs, v: &mut Values<'_>) -> Global {
     let output = outputs.iter().find(|(name, _)| word.as_deref().is_none_or(|word| word == *name));
     if output.is_none() {
         let words: Vec<&str> = outputs.iter().map(|(name, _)| *name).collect();
-        v.errors.push(format!("-o is '{}'; accepted: {}", word.unwrap_or_default(), either(&words)));
+        v.error(format!("-o is '{}'; accepted: {}", word.unwrap_or_default(), either(&words)));
     }
     let output = output.map_or(Output::Text, |(_, output)| *output);
     Global {
@@ -672,7 +680,7 @@ fn zone(v: &mut Values<'_>) -> Zone {
         // A machine without a zone, as most containers are, is in UTC.
         None if !Path::new("/etc/localtime").exists() => Zone::UTC,
         _ => {
-            v.errors.push("TZ is not set and the system's time zone has no name; accepted: an IANA name such as Europe/Vienna, or UTC".into());
+            v.error("TZ is not set and the system's time zone has no name; accepted: an IANA name such as Europe/Vienna, or UTC".into());
             Zone::UTC
         }
     }
@@ -709,14 +717,13 @@ pub struct NodeLocks {
 ///
 /// # Errors
 /// As [`create`].
-pub fn locks(plain: &Plain, mut values: Values<'_>) -> Result<(Global, NodeLocks), Fail> {
-    let global = global(plain, LOCKS, &mut values);
-    let prepare = plain.is("prepare");
-    // Only files are prepared; what is set for Leases is no matter then.
-    let chosen = if prepare { None } else { chosen_locks(&mut values) };
-    let locks = chosen.unwrap_or_else(|| Locks::Flock(lock_files(&mut values)));
-    values.finish()?;
-    Ok((global, NodeLocks { prepare, locks }))
+pub fn locks(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, NodeLocks), Fail> {
+    told(plain, LOCKS, values, |_, v| {
+        let prepare = plain.is("prepare");
+        // Only files are prepared; what is set for Leases is no matter then.
+        let chosen = if prepare { None } else { chosen_locks(v) };
+        NodeLocks { prepare, locks: chosen.unwrap_or_else(|| Locks::Flock(lock_files(v))) }
+    })
 }
 
 fn lock_files(v: &mut Values<'_>) -> flock::Locks {
@@ -755,7 +762,7 @@ fn chosen_locks(v: &mut Values<'_>) -> Option<Locks> {
         v.parse("BAK_LOCK_NODE", |text| if text.is_empty() { Ok(String::new()) } else { name(text) }, "?".into());
     let duration = v.parse("BAK_LOCK_LEASE_DURATION", parse_lease_duration, Duration::ZERO);
     if kind == Some(Kind::Lease) && node.is_empty() {
-        v.errors.push(
+        v.error(
             "BAK_LOCK_NODE (--lock-node) is not set; accepted with BAK_LOCK=lease: the name of the node, in a pod by the downward API (fieldRef spec.nodeName)".into(),
         );
     }
@@ -866,32 +873,32 @@ mod tests {
                 Ok(found.map(|(_, value)| (value.to_string(), Origin::Environment)))
             }
         };
-        let (global, kept) = retain(&Plain::default(), Values::new(&set(&[]))).unwrap();
+        let (global, kept) = retain(&Plain::default(), &mut Values::new(&set(&[]))).unwrap();
         assert!(!global.dry_run);
         assert_eq!(kept.policy, Policy { daily: 7, weekly: 4, monthly: 12 });
         assert_eq!(kept.patience, Duration::from_secs(900));
-        assert!(retain(&Plain::default(), Values::new(&set(&[("RETAIN_DRY_RUN", "yes")]))).unwrap().0.dry_run);
-        let (global, swept) = sweep(&Plain::default(), Values::new(&set(&[("RETAIN_DRY_RUN", "1")]))).unwrap();
+        assert!(retain(&Plain::default(), &mut Values::new(&set(&[("RETAIN_DRY_RUN", "yes")]))).unwrap().0.dry_run);
+        let (global, swept) = sweep(&Plain::default(), &mut Values::new(&set(&[("RETAIN_DRY_RUN", "1")]))).unwrap();
         assert!(global.dry_run);
         assert_eq!(swept.interval, Duration::from_secs(5));
         assert!(swept.first.is_none());
 
         const NONE: &[(&str, &str)] =
             &[("RETAIN_LAST_DAILY", "0"), ("RETAIN_LAST_WEEKLY", "0"), ("RETAIN_LAST_MONTHLY", "0")];
-        assert!(sweep(&Plain::default(), Values::new(&set(NONE))).unwrap().1.first.is_none());
+        assert!(sweep(&Plain::default(), &mut Values::new(&set(NONE))).unwrap().1.first.is_none());
         let first = |setting: &'static Setting| match setting.var {
             "BAK_RETAIN_FIRST" => Ok(Some(("true".into(), Origin::Flag))),
             _ => set(NONE)(setting),
         };
-        let fail = sweep(&Plain::default(), Values::new(&first)).unwrap_err();
+        let fail = sweep(&Plain::default(), &mut Values::new(&first)).unwrap_err();
         assert!(fail.what.contains("--allow-empty-policy"), "{}", fail.what);
-        let fail = retain(&Plain::default(), Values::new(&set(NONE))).unwrap_err();
+        let fail = retain(&Plain::default(), &mut Values::new(&set(NONE))).unwrap_err();
         assert!(fail.exit == Exit::Usage && fail.what.contains("--allow-empty-policy"), "{}", fail.what);
         let allowed = |setting: &'static Setting| match setting.var {
             "BAK_ALLOW_EMPTY_POLICY" => Ok(Some(("true".into(), Origin::Flag))),
             _ => set(NONE)(setting),
         };
-        assert!(retain(&Plain::default(), Values::new(&allowed)).unwrap().1.policy.is_empty());
+        assert!(retain(&Plain::default(), &mut Values::new(&allowed)).unwrap().1.policy.is_empty());
 
         let wrong: &[(&str, &str)] = &[
             ("RETAIN_DRY_RUN", "perhaps"),
@@ -908,8 +915,8 @@ mod tests {
             Ok(found.map(|(_, value)| (value.to_string(), Origin::Environment)))
         };
         let said = [
-            retain(&Plain::default(), Values::new(&all_wrong)).unwrap_err().what,
-            sweep(&Plain::default(), Values::new(&all_wrong)).unwrap_err().what,
+            retain(&Plain::default(), &mut Values::new(&all_wrong)).unwrap_err().what,
+            sweep(&Plain::default(), &mut Values::new(&all_wrong)).unwrap_err().what,
         ];
         for (table, said) in [settings::RETAIN, settings::SWEEP].into_iter().zip(said) {
             for setting in table {
@@ -927,7 +934,7 @@ mod tests {
             for choice in setting.choices {
                 let set =
                     |other: &'static Setting| Ok((other == setting).then(|| (choice.to_string(), Origin::Environment)));
-                let all = effective(&Plain::default(), Values::new(&set)).unwrap().all;
+                let all = effective(&Plain::default(), &Values::new(&set)).unwrap().all;
                 let found = all.iter().find(|effective| effective.variable == setting.var).unwrap();
                 assert!(found.value == *choice && found.faults.is_empty(), "{found:?}");
             }
@@ -939,7 +946,7 @@ mod tests {
         map.entry("BAK_DB_POSTGRES".into()).or_insert("true".into());
         map.entry("TZ".into()).or_insert("UTC".into());
         let get = |setting: &'static Setting| Ok(map.get(setting.var).map(|v| (v.clone(), Origin::Environment)));
-        create(&Plain::default(), Values::new(&get))
+        create(&Plain::default(), &mut Values::new(&get))
     }
 
     #[test]
@@ -1043,7 +1050,7 @@ mod tests {
                 _ => None,
             })
         };
-        let fail = create(&Plain::default(), Values::new(&get)).unwrap_err();
+        let fail = create(&Plain::default(), &mut Values::new(&get)).unwrap_err();
         assert!(fail.what.contains("--db-postgres-password") && !fail.what.contains("hunter2"), "{}", fail.what);
         let (_, create) = with(&[("BAK_DB_POSTGRES_PASSWORD", "hunter2")]).unwrap();
         assert_eq!(create.databases[0].password, DbValue::Literal("hunter2".into()));

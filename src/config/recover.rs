@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Database, Global, Output, Outputs, Plain, TOLD, Values, database, global, parse_duration, parse_pvcs};
+use super::{Database, Global, Output, Outputs, Plain, TOLD, Values, database, parse_duration, parse_pvcs, told};
 use crate::core::engine::Engine;
 use crate::core::name;
 use crate::exit::Fail;
@@ -50,16 +50,13 @@ pub const KINDS: [&str; 5] = ["daily", "weekly", "monthly", "adhoc", "cronjob"];
 ///
 /// # Errors
 /// Every word that does not parse, at once.
-pub fn list(plain: &Plain, mut values: Values<'_>) -> Result<(Global, List), Fail> {
-    let global = global(plain, LISTED, &mut values);
-    let list = List {
+pub fn list(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, List), Fail> {
+    told(plain, LISTED, values, |_, v| List {
         all_namespaces: plain.is("all-namespaces"),
-        pvc: plain.name("pvc", &mut values),
+        pvc: plain.name("pvc", v),
         ready: plain.is("ready"),
         kinds: KINDS.into_iter().filter(|kind| plain.is(kind)).collect(),
-    };
-    values.finish()?;
-    Ok((global, list))
+    })
 }
 
 /// What `status` is told.
@@ -89,12 +86,12 @@ pub const EVERY: &str = "5m";
 ///
 /// # Errors
 /// As [`list`].
-pub fn status(plain: &Plain, mut values: Values<'_>) -> Result<(Global, Status), Fail> {
-    let global = global(plain, SCRAPED, &mut values);
-    let patience = values.time("BAK_VS_WAIT_UNTIL_READY_TIMEOUT");
-    let service = service(plain, &global, &mut values.errors);
-    values.finish()?;
-    Ok((global, Status { all_namespaces: plain.is("all-namespaces"), patience, service }))
+pub fn status(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Status), Fail> {
+    told(plain, SCRAPED, values, |global, v| Status {
+        all_namespaces: plain.is("all-namespaces"),
+        patience: v.time("BAK_VS_WAIT_UNTIL_READY_TIMEOUT"),
+        service: service(plain, global, &mut v.errors),
+    })
 }
 
 fn service(plain: &Plain, global: &Global, errors: &mut Vec<String>) -> Option<Service> {
@@ -144,11 +141,12 @@ pub struct Delete {
 ///
 /// # Errors
 /// As [`list`].
-pub fn delete(plain: &Plain, mut values: Values<'_>) -> Result<(Global, Delete), Fail> {
-    let global = global(plain, TOLD, &mut values);
-    let snapshot = plain.name("VS", &mut values).unwrap_or_default();
-    values.finish()?;
-    Ok((global, Delete { snapshot, yes: plain.is("yes"), force: plain.is("force") }))
+pub fn delete(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Delete), Fail> {
+    told(plain, TOLD, values, |_, v| Delete {
+        snapshot: plain.name("VS", v).unwrap_or_default(),
+        yes: plain.is("yes"),
+        force: plain.is("force"),
+    })
 }
 
 /// What `restore` is told.
@@ -191,36 +189,35 @@ pub enum Way {
 ///
 /// # Errors
 /// As [`list`].
-pub fn restore(plain: &Plain, mut values: Values<'_>) -> Result<(Global, Restore), Fail> {
-    let global = global(plain, SHOWN, &mut values);
-    let v = &mut values;
-    let way = match (plain.is("in-place"), plain.is("rollback")) {
-        (_, true) => Way::RollBack,
-        (true, false) => Way::InPlace,
-        (false, false) => Way::Beside,
-    };
-    let restore = Restore {
-        snapshot: plain.name("VS", v).unwrap_or_default(),
-        way,
-        pvc: plain.name("pvc", v),
-        to_namespace: plain.name("to-namespace", v),
-        storage_class: plain.name("storage-class", v),
-        wait: plain.is("wait"),
-        yes: plain.is("yes"),
-        class: v.optional("BAK_VS_CLASS_NAME", |text| name::check_name(text).map(|()| text.to_string())),
-        ready_timeout: v.time("BAK_VS_WAIT_UNTIL_READY_TIMEOUT"),
-        timeout: v.time("BAK_RESTORE_TIMEOUT"),
-    };
-    if way != Way::Beside {
-        for word in ["pvc", "to-namespace", "storage-class"].into_iter().filter(|word| plain.is(word)) {
-            v.errors.push(format!("--{word} goes with a claim beside the old one, not with --in-place or --rollback"));
+pub fn restore(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Restore), Fail> {
+    told(plain, SHOWN, values, |global, v| {
+        let way = match (plain.is("in-place"), plain.is("rollback")) {
+            (_, true) => Way::RollBack,
+            (true, false) => Way::InPlace,
+            (false, false) => Way::Beside,
+        };
+        let restore = Restore {
+            snapshot: plain.name("VS", v).unwrap_or_default(),
+            way,
+            pvc: plain.name("pvc", v),
+            to_namespace: plain.name("to-namespace", v),
+            storage_class: plain.name("storage-class", v),
+            wait: plain.is("wait"),
+            yes: plain.is("yes"),
+            class: v.optional("BAK_VS_CLASS_NAME", |text| name::check_name(text).map(|()| text.to_string())),
+            ready_timeout: v.time("BAK_VS_WAIT_UNTIL_READY_TIMEOUT"),
+            timeout: v.time("BAK_RESTORE_TIMEOUT"),
+        };
+        if way != Way::Beside {
+            for word in ["pvc", "to-namespace", "storage-class"].into_iter().filter(|word| plain.is(word)) {
+                v.error(format!("--{word} goes with a claim beside the old one, not with --in-place or --rollback"));
+            }
+            if global.output == Output::Yaml {
+                v.error("-o yaml prints the claim of a restore beside the old one; see --dry-run for this".into());
+            }
         }
-        if global.output == Output::Yaml {
-            v.errors.push("-o yaml prints the claim of a restore beside the old one; see --dry-run for this".into());
-        }
-    }
-    values.finish()?;
-    Ok((global, restore))
+        restore
+    })
 }
 
 /// What `rebind-vsc` is told.
@@ -238,30 +235,20 @@ pub struct Rebind {
 ///
 /// # Errors
 /// As [`list`].
-pub fn rebind(plain: &Plain, mut values: Values<'_>) -> Result<(Global, Rebind), Fail> {
-    let global = global(plain, TOLD, &mut values);
-    let v = &mut values;
-    let rebind = Rebind {
+pub fn rebind(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Rebind), Fail> {
+    told(plain, TOLD, values, |_, v| Rebind {
         content: plain.name("VSC", v).unwrap_or_default(),
         name: plain.name("name", v),
         ready_timeout: v.time("BAK_VS_WAIT_UNTIL_READY_TIMEOUT"),
-    };
-    values.finish()?;
-    Ok((global, rebind))
+    })
 }
 
-/// What `sync-metadata-to-vsc` is told: nothing of its own.
-#[derive(Debug, Clone)]
-pub struct Mirror;
-
-/// The configuration of `sync-metadata-to-vsc`.
+/// The configuration of `sync-metadata-to-vsc`: nothing of its own.
 ///
 /// # Errors
 /// As [`list`].
-pub fn sync(plain: &Plain, mut values: Values<'_>) -> Result<(Global, Mirror), Fail> {
-    let global = global(plain, TOLD, &mut values);
-    values.finish()?;
-    Ok((global, Mirror))
+pub fn sync(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, ()), Fail> {
+    told(plain, TOLD, values, |_, _| ())
 }
 
 /// What `adhoc` is told.
@@ -275,11 +262,8 @@ pub struct Adhoc {
 ///
 /// # Errors
 /// As [`list`].
-pub fn adhoc(plain: &Plain, mut values: Values<'_>) -> Result<(Global, Adhoc), Fail> {
-    let global = global(plain, TOLD, &mut values);
-    let cronjob = plain.name("CRONJOB", &mut values);
-    values.finish()?;
-    Ok((global, Adhoc { cronjob }))
+pub fn adhoc(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Adhoc), Fail> {
+    told(plain, TOLD, values, |_, v| Adhoc { cronjob: plain.name("CRONJOB", v) })
 }
 
 /// What `verify` is told.
@@ -303,19 +287,15 @@ pub struct Verify {
 ///
 /// # Errors
 /// As [`list`].
-pub fn verify(plain: &Plain, mut values: Values<'_>) -> Result<(Global, Verify), Fail> {
-    let global = global(plain, TOLD, &mut values);
-    let v = &mut values;
-    let verify = Verify {
+pub fn verify(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Verify), Fail> {
+    told(plain, TOLD, values, |_, v| Verify {
         snapshot: plain.name("VS", v),
         pvc: v.parse("BAK_PVC_NAME", parse_pvcs, Vec::new()).into_iter().next().unwrap_or_default(),
         sql: v.text("BAK_VERIFY_SQL"),
         physical: v.switch("BAK_VERIFY_PHYSICAL"),
         image: v.optional("BAK_VERIFY_IMAGE", |text| Ok(text.to_string())),
         timeout: v.time("BAK_VERIFY_TIMEOUT"),
-    };
-    values.finish()?;
-    Ok((global, verify))
+    })
 }
 
 /// What `postgres` and `mysql` are told.
@@ -343,10 +323,8 @@ pub struct ByHand {
 ///
 /// # Errors
 /// As [`list`].
-pub fn by_hand(plain: &Plain, mut values: Values<'_>, engine: Engine) -> Result<(Global, ByHand), Fail> {
-    let global = global(plain, SHOWN, &mut values);
-    let v = &mut values;
-    let by_hand = ByHand {
+pub fn by_hand(plain: &Plain, values: &mut Values<'_>, engine: Engine) -> Result<(Global, ByHand), Fail> {
+    told(plain, SHOWN, values, |_, v| ByHand {
         database: database(v, engine),
         pvc: v.parse("BAK_PVC_NAME", parse_pvcs, Vec::new()).into_iter().next().unwrap_or_default(),
         threshold_percent: u8::try_from(v.number("BAK_THRESHOLD_SPACE_USED_PERCENTAGE", 1, 100)).unwrap_or(100),
@@ -355,7 +333,5 @@ pub fn by_hand(plain: &Plain, mut values: Values<'_>, engine: Engine) -> Result<
         file: plain.word("FILE").map(PathBuf::from),
         yes: plain.is("yes") || plain.is("force"),
         force: plain.is("force"),
-    };
-    values.finish()?;
-    Ok((global, by_hand))
+    })
 }
