@@ -13,6 +13,7 @@ use crate::core::labels;
 use crate::core::manifest::{self, Request, Retain, SlotChoice};
 use crate::core::observed::{List, Snapshot};
 use crate::core::proof::Proof;
+use crate::core::target::SNAPSHOTS;
 use crate::core::zone::Zone;
 use crate::exit::{Exit, Fail};
 use crate::kubectl::{self, Kubectl, Refusal};
@@ -70,7 +71,7 @@ impl Cut<'_> {
         let there = match self.config.retain {
             Retain::Days(_) => Vec::new(),
             Retain::DailyWeeklyMonthly => {
-                let call = self.kubectl.target.list_snapshots();
+                let call = self.kubectl.target.list(SNAPSHOTS, "");
                 let list: List<Snapshot> =
                     self.kubectl.json(&call).map_err(|error| kubectl::fail(&error).during(Exit::Snapshot))?;
                 list.items
@@ -133,11 +134,11 @@ impl Cut<'_> {
     fn create_one(&self, planned: &Planned) -> Result<Snapshot, Fail> {
         let (kubectl, name) = (self.kubectl, &planned.name);
         let created =
-            kubectl.create::<Snapshot>(&kubectl.target.create_snapshot(), &planned.manifest).or_else(|error| {
+            kubectl.create::<Snapshot>(&kubectl.target.create(SNAPSHOTS), &planned.manifest).or_else(|error| {
                 if kubectl::refusal(&error) != Refusal::AlreadyExists {
                     return Err(error);
                 }
-                let there: Snapshot = kubectl.json(&kubectl.target.get_snapshot(name))?;
+                let there: Snapshot = kubectl.json(&kubectl.target.get(SNAPSHOTS, name))?;
                 if there.metadata.labels.get(labels::RUN) == Some(&self.run) { Ok(there) } else { Err(error) }
             });
         created.map_err(|error| {
@@ -161,7 +162,7 @@ impl Cut<'_> {
         }
         let mut fail = fail;
         for snapshot in snapshots {
-            let patch = self.kubectl.target.patch_snapshot(&snapshot.metadata.name, &manifest::distrust(&fail.what));
+            let patch = self.kubectl.target.patch(SNAPSHOTS, &snapshot.metadata.name, &manifest::distrust(&fail.what));
             if let Err(error) = self.kubectl.act(&patch, "") {
                 let name = &snapshot.metadata.name;
                 fail.remedy = format!("{}; {name} could not be marked so, delete it: {error}", fail.remedy);

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::core::labels;
 use crate::core::observed::{Content, Meta, Snapshot};
-use crate::core::target::delete_options;
+use crate::core::target::{CONTENTS, SNAPSHOTS, delete_options};
 use crate::kubectl::{self, Kubectl, Refusal};
 use crate::process::ProcessError;
 
@@ -92,7 +92,7 @@ pub fn call_off(kubectl: &Kubectl, snapshot: &Snapshot) -> Result<(), ProcessErr
 fn release(kubectl: &Kubectl, name: &str) -> Result<(), ProcessError> {
     let mut tries = TRIES;
     loop {
-        let snapshot = match snapshot_by(kubectl, &kubectl.target.get_snapshot(name), name) {
+        let snapshot = match snapshot_by(kubectl, &kubectl.target.get(SNAPSHOTS, name), name) {
             Err(error) if kubectl::refusal(&error) == Refusal::NotFound => return Ok(()),
             answer => answer?,
         };
@@ -119,7 +119,7 @@ fn is_claimed(snapshot: &Snapshot) -> bool {
 /// The content that holds the data of this very VolumeSnapshot; none if there is none, or if it belongs to another.
 fn content_of(kubectl: &Kubectl, snapshot: &Snapshot) -> Result<Option<Content>, ProcessError> {
     let Some(name) = &snapshot.status.bound_volume_snapshot_content_name else { return Ok(None) };
-    match object(kubectl, &kubectl.target.get_content(name), name, |content: &Content| &content.metadata) {
+    match object(kubectl, &kubectl.target.get(CONTENTS, name), name, |content: &Content| &content.metadata) {
         Ok(content) => {
             Ok(Some(content).filter(|content| content.spec.volume_snapshot_ref.uid == snapshot.metadata.uid))
         }
@@ -157,7 +157,7 @@ fn finalizers_patch(snapshot: &Snapshot, finalizers: &[&String]) -> Value {
 
 fn patched(kubectl: &Kubectl, snapshot: &Snapshot, patch: &Value) -> Result<Snapshot, ProcessError> {
     let name = &snapshot.metadata.name;
-    snapshot_by(kubectl, &kubectl.target.patch_snapshot(name, patch), name)
+    snapshot_by(kubectl, &kubectl.target.patch(SNAPSHOTS, name, patch), name)
 }
 
 fn snapshot_by(kubectl: &Kubectl, args: &[String], name: &str) -> Result<Snapshot, ProcessError> {
@@ -186,14 +186,14 @@ fn forget(kubectl: &Kubectl, snapshot: &Snapshot) -> Result<Fate, ProcessError> 
         return Ok(Fate::Deleted(String::new()));
     }
     let conditions = json!({"uid": meta.uid, "resourceVersion": meta.resource_version});
-    let error = match kubectl.act(&kubectl.target.delete_snapshot(&meta.name), &delete_options(&conditions)) {
+    let error = match kubectl.act(&kubectl.target.delete(SNAPSHOTS, &meta.name), &delete_options(&conditions)) {
         Ok(()) => return Ok(Fate::Deleted(String::new())),
         Err(error) => error,
     };
     match kubectl::refusal(&error) {
         Refusal::NotFound => Ok(Fate::Left("somebody else deleted it meanwhile".into())),
         // Perhaps this was the second time that we asked, and the first time was heard.
-        Refusal::Conflict => match snapshot_by(kubectl, &kubectl.target.get_snapshot(&meta.name), &meta.name) {
+        Refusal::Conflict => match snapshot_by(kubectl, &kubectl.target.get(SNAPSHOTS, &meta.name), &meta.name) {
             Ok(now) if now.metadata.uid == meta.uid && now.metadata.deletion_timestamp.is_some() => {
                 Ok(Fate::Deleted(String::new()))
             }
@@ -213,7 +213,7 @@ fn destroy(kubectl: &Kubectl, content: &Content) -> Result<(), ProcessError> {
     if !content.is_clone() && content.spec.deletion_policy != "Delete" {
         policy(kubectl, content, "Delete")?;
     }
-    match kubectl.act(&kubectl.target.delete_content(name), &delete_options(&json!({"uid": uid}))) {
+    match kubectl.act(&kubectl.target.delete(CONTENTS, name), &delete_options(&json!({"uid": uid}))) {
         Err(error) if gone(&error) => Ok(()),
         outcome => outcome,
     }
@@ -239,7 +239,7 @@ fn policy(kubectl: &Kubectl, content: &Content, policy: &str) -> Result<(), Proc
         {"op": "test", "path": "/spec/volumeSnapshotRef/uid", "value": spec.volume_snapshot_ref.uid},
         {"op": "replace", "path": "/spec/deletionPolicy", "value": policy},
     ]);
-    match kubectl.act(&kubectl.target.patch_content(&metadata.name, &patch), "") {
+    match kubectl.act(&kubectl.target.patch(CONTENTS, &metadata.name, &patch), "") {
         Err(error) if kubectl::refusal(&error) == Refusal::NotFound => Ok(()),
         outcome => outcome,
     }

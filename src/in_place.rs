@@ -12,7 +12,9 @@ use crate::core::labels;
 use crate::core::observed::{List, Pvc, Readiness, Snapshot};
 use crate::core::restore::{self, Down, Journal, StorageClass};
 use crate::core::scene::Scene;
-use crate::core::target::delete_options;
+use crate::core::target::{
+    CLAIMS, CRON_JOBS, DAEMON_SETS, DEPLOYMENTS, Kind, PODS, SNAPSHOTS, STATEFUL_SETS, STORAGE_CLASSES, delete_options,
+};
 use crate::core::zone::Zone;
 use crate::exit::{Exit, Fail};
 use crate::kubectl::{self, Kubectl, Refusal};
@@ -48,12 +50,15 @@ pub struct InPlace<'a> {
     pub command: String,
 }
 
+/// What an in-place restore is decided on.
+const SCENE: [Kind; 7] = [CLAIMS, PODS, SNAPSHOTS, DEPLOYMENTS, STATEFUL_SETS, DAEMON_SETS, CRON_JOBS];
+
 /// Reads the namespace.
 ///
 /// # Errors
 /// It cannot be read.
 pub fn observe(kubectl: &Kubectl) -> Result<Scene, Fail> {
-    let list: List = kubectl.json(&kubectl.target.scene()).map_err(|error| kubectl::fail(&error))?;
+    let list: List = kubectl.json(&kubectl.target.get_all(&SCENE)).map_err(|error| kubectl::fail(&error))?;
     Ok(Scene::of(list.items))
 }
 
@@ -143,7 +148,7 @@ impl InPlace<'_> {
                 return Err(self.overtaken());
             }
             let patch = Journal::patch(wanted.then_some(&self.journal), &self.snapshot);
-            match self.kubectl.json::<Snapshot>(&target.patch_snapshot(&name, &patch)) {
+            match self.kubectl.json::<Snapshot>(&target.patch(SNAPSHOTS, &name, &patch)) {
                 Ok(snapshot) => {
                     self.snapshot = snapshot;
                     self.found = wanted.then(|| self.journal.clone());
@@ -151,7 +156,7 @@ impl InPlace<'_> {
                 }
                 Err(error) if kubectl::refusal(&error) == Refusal::Conflict && tries > 0 => {
                     tries -= 1;
-                    let look = self.kubectl.json(&target.get_snapshot(&name));
+                    let look = self.kubectl.json(&target.get(SNAPSHOTS, &name));
                     self.snapshot = look.map_err(|error| kubectl::fail(&error))?;
                 }
                 Err(error) => return Err(kubectl::fail(&error)),
@@ -165,7 +170,7 @@ impl InPlace<'_> {
         let is_old =
             |claim: &Pvc| claim.metadata.uid == self.journal.uid && claim.metadata.deletion_timestamp.is_none();
         if self.claim()?.as_ref().is_some_and(is_old)
-            || self.kubectl.find::<Snapshot>(&target.get_snapshot(&self.journal.safety))?.is_some()
+            || self.kubectl.find::<Snapshot>(&target.get(SNAPSHOTS, &self.journal.safety))?.is_some()
         {
             return Ok(());
         }
@@ -196,7 +201,7 @@ impl InPlace<'_> {
     /// Whether the journal is still this one: somebody else may have turned it round, or be through with it.
     fn check_journal(&self) -> Result<(), Fail> {
         let target = &self.kubectl.target;
-        let now = self.kubectl.json::<Snapshot>(&target.get_snapshot(&self.snapshot.metadata.name));
+        let now = self.kubectl.json::<Snapshot>(&target.get(SNAPSHOTS, &self.snapshot.metadata.name));
         match restore::journal(&now.map_err(|error| kubectl::fail(&error))?) {
             Some(now) if now == self.journal => Ok(()),
             _ => Err(self.overtaken()),
@@ -251,7 +256,7 @@ impl InPlace<'_> {
 
     /// Brings a workload down, or up to what it was. One that is gone stays gone.
     fn set(&self, down: &Down, why: Option<&str>) -> Result<(), Fail> {
-        let call = self.kubectl.target.patch_workload(down.kind.resource(), &down.name, &down.patch(why));
+        let call = self.kubectl.target.patch(down.kind.resource(), &down.name, &down.patch(why));
         match self.kubectl.json::<Value>(&call) {
             Ok(_) => Ok(()),
             Err(error) if kubectl::refusal(&error) == Refusal::NotFound => {
@@ -265,7 +270,7 @@ impl InPlace<'_> {
     /// The safety snapshot, ready. Once the old claim is gone there must be one.
     fn keep_what_is_there(&self, step: &Step) -> Result<((), String), Fail> {
         let (name, namespace) = (&self.journal.safety, &self.kubectl.target.namespace);
-        let there = match self.kubectl.find::<Snapshot>(&self.kubectl.target.get_snapshot(name))? {
+        let there = match self.kubectl.find::<Snapshot>(&self.kubectl.target.get(SNAPSHOTS, name))? {
             Some(there) => there,
             None => {
                 let old = self.claim()?.filter(|claim| claim.metadata.uid == self.journal.uid);
@@ -277,9 +282,9 @@ impl InPlace<'_> {
                 let of = &self.snapshot.metadata.name;
                 let manifest = self.journal.safety(of, namespace, self.class, self.now, self.zone);
                 self.kubectl.ensure(
-                    &self.kubectl.target.create_snapshot(),
+                    &self.kubectl.target.create(SNAPSHOTS),
                     &manifest,
-                    &self.kubectl.target.get_snapshot(name),
+                    &self.kubectl.target.get(SNAPSHOTS, name),
                 )?
             }
         };
@@ -289,13 +294,13 @@ impl InPlace<'_> {
     }
 
     fn claim(&self) -> Result<Option<Pvc>, Fail> {
-        self.kubectl.find(&self.kubectl.target.get_claim(&self.journal.claim.name))
+        self.kubectl.find(&self.kubectl.target.get(CLAIMS, &self.journal.claim.name))
     }
 
     /// A snapshot that the claim is to be made from; it must be there and ready right now.
     fn source(&self, name: &str) -> Result<Snapshot, Fail> {
         let snapshot: Snapshot =
-            self.kubectl.json(&self.kubectl.target.get_snapshot(name)).map_err(|error| kubectl::fail(&error))?;
+            self.kubectl.json(&self.kubectl.target.get(SNAPSHOTS, name)).map_err(|error| kubectl::fail(&error))?;
         match (snapshot.readiness(), snapshot.metadata.deletion_timestamp) {
             (Readiness::Ready, None) => Ok(snapshot),
             _ => Err(Fail::new(
@@ -329,7 +334,7 @@ impl InPlace<'_> {
                     }
                     self.check_quiet()?;
                     let conditions = json!({"uid": claim.metadata.uid});
-                    let call = self.kubectl.target.delete_claim(name);
+                    let call = self.kubectl.target.delete(CLAIMS, name);
                     match self.kubectl.act(&call, &delete_options(&conditions)) {
                         Err(error) if kubectl::refusal(&error) != Refusal::NotFound => {
                             return Err(kubectl::fail(&error));
@@ -347,7 +352,7 @@ impl InPlace<'_> {
                 None => {
                     let target = &self.kubectl.target;
                     let manifest = self.journal.replacement(&target.namespace, &from);
-                    self.kubectl.ensure::<Pvc>(&target.create_claim(), &manifest, &target.get_claim(name))?;
+                    self.kubectl.ensure::<Pvc>(&target.create(CLAIMS), &manifest, &target.get(CLAIMS, name))?;
                     ours = true;
                 }
             }
@@ -413,7 +418,7 @@ impl InPlace<'_> {
 /// It is not.
 pub fn check_class(kubectl: &Kubectl, claim: &ClaimTemplate) -> Result<(), Fail> {
     let Some(class) = claim.storage_class_name.as_deref().filter(|class| !class.is_empty()) else { return Ok(()) };
-    match kubectl.find::<StorageClass>(&kubectl.target.get_storage_class(class)) {
+    match kubectl.find::<StorageClass>(&kubectl.target.get(STORAGE_CLASSES, class)) {
         Ok(None) => Err(Fail::new(Exit::Precondition, format!("there is no StorageClass {class}"))
             .remedy("see kubectl get storageclasses; --storage-class names another for a claim beside the old one")),
         Err(fail) if fail.exit != Exit::Precondition => Err(fail),
@@ -431,7 +436,7 @@ pub fn await_bound(kubectl: &Kubectl, name: &str, limit: Duration, step: &Step) 
     let bound = kubectl::until(limit, || {
         let namespace = &kubectl.target.namespace;
         let claim = kubectl
-            .find::<Pvc>(&kubectl.target.get_claim(name))?
+            .find::<Pvc>(&kubectl.target.get(CLAIMS, name))?
             .ok_or_else(|| Fail::new(Exit::Failed, format!("the claim {name} in {namespace} is gone")))?;
         if claim.status.phase == "Bound" {
             return Ok(Some("bound"));
@@ -439,7 +444,7 @@ pub fn await_bound(kubectl: &Kubectl, name: &str, limit: Duration, step: &Step) 
         let class = claim.spec.storage_class_name.unwrap_or_default();
         let waits = *waits_for_pod.get_or_insert_with(|| {
             // Whoever may not read it waits.
-            let class = kubectl.json::<StorageClass>(&kubectl.target.get_storage_class(&class)).ok();
+            let class = kubectl.json::<StorageClass>(&kubectl.target.get(STORAGE_CLASSES, &class)).ok();
             class.and_then(|class| class.volume_binding_mode).as_deref() == Some("WaitForFirstConsumer")
         });
         Ok(waits.then_some("bound as soon as a pod mounts it"))

@@ -13,6 +13,7 @@ use crate::core::labels;
 use crate::core::observed::{List, Pvc, Readiness, Snapshot};
 use crate::core::pod::{self, Chosen, ExecKind, ExecResource, NoPod};
 use crate::core::scene::Scene;
+use crate::core::target::{CLAIMS, Kind, NAMESPACES, PODS, SNAPSHOTS};
 use crate::exit::{Exit, Fail};
 use crate::kubectl::{self, Kubectl, Refusal};
 
@@ -60,8 +61,9 @@ pub fn place(kubectl: &Kubectl, database: &Database, pvc: &str, snapshots: bool)
 /// Reads what the choice of a pod for each of these databases needs, and the snapshots if they are wanted.
 fn read(kubectl: &Kubectl, databases: &[Database], snapshots: bool) -> Result<Scene, Fail> {
     let kinds = databases.iter().filter_map(|database| database.resource.kind.resource());
-    let kinds: Vec<&str> = kinds.collect::<BTreeSet<_>>().into_iter().collect();
-    let call = kubectl.target.observe(snapshots, &kinds);
+    let kinds = kinds.collect::<BTreeSet<_>>();
+    let kinds: Vec<Kind> = [CLAIMS, PODS].into_iter().chain(snapshots.then_some(SNAPSHOTS)).chain(kinds).collect();
+    let call = kubectl.target.get_all(&kinds);
     let list: List = kubectl.json(&call).map_err(|error| kubectl::fail(&error))?;
     Ok(Scene::of(list.items))
 }
@@ -126,7 +128,7 @@ fn nowhere(kubectl: &Kubectl, scene: &Scene, fail: Fail) -> Fail {
 /// # Errors
 /// It is not.
 pub fn check_namespace(kubectl: &Kubectl, name: &str) -> Result<(), Fail> {
-    match kubectl.once(kubectl.in_namespace(name).target.get_namespace(), "", |_| Ok(())) {
+    match kubectl.once(kubectl.target.get(NAMESPACES, name), "", |_| Ok(())) {
         Err(error) if kubectl::refusal(&error) == Refusal::NotFound => {
             Err(Fail::new(Exit::Precondition, format!("there is no namespace '{name}'"))
                 .remedy("name another with -n; kubectl get namespaces shows them, and list -A all snapshots"))

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 
 use crate::core::history::Seen;
 use crate::core::observed::{Meta, Pvc, Snapshot};
+use crate::core::target::{CLAIMS, NAMESPACES, SNAPSHOTS};
 use crate::exit::Fail;
 use crate::kubectl::{self, Kubectl, Refusal};
 use crate::process::ProcessError;
@@ -81,7 +82,7 @@ impl<T: From<Snapshot>> Survey<T> {
             Err(error) if named.is_none() && kubectl::refusal(&error) == Refusal::Forbidden => error,
             Err(error) => return Err(kubectl::fail(&error)),
         };
-        let page = |next: &str| kubectl.target.namespace_page(next);
+        let page = |next: &str| kubectl.target.page(NAMESPACES, None, "", next);
         let namespaces = match kubectl.pages::<Namespace, String>(page, |_| ()) {
             Ok(namespaces) => namespaces,
             Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => {
@@ -153,7 +154,7 @@ impl<T: From<Snapshot>> Survey<T> {
         let mut read = Vec::new();
         for namespace in self.places() {
             for selector in selectors {
-                let page = |next: &str| kubectl.target.snapshot_page(namespace, selector, next);
+                let page = |next: &str| kubectl.target.page(SNAPSHOTS, namespace, selector, next);
                 let so_far = self.snapshots.len() + read.len();
                 let told = |number: usize| step.progress(&format!("{} snapshots", so_far + number));
                 read.extend(kubectl.pages::<Snapshot, T>(page, told)?);
@@ -175,7 +176,7 @@ impl Survey {
         let places = self.scope.clone().map_or(vec![None], |names| names.into_iter().map(Some).collect());
         let mut refused = 0;
         for namespace in &places {
-            let page = |next: &str| kubectl.target.claim_page(namespace.as_deref(), next);
+            let page = |next: &str| kubectl.target.page(CLAIMS, namespace.as_deref(), "", next);
             match (kubectl.pages::<Pvc, Sources>(page, |_| ()), namespace) {
                 (Ok(sources), _) => all.extend(sources.into_iter().flat_map(|sources| sources.0)),
                 (Err(error), Some(name))

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::core::observed::{List, Meta};
 use crate::core::pod::Chosen;
+use crate::core::target::{JOBS, NETWORK_POLICIES, VOLUMES};
 use crate::core::verify::{self, Stand, Trouble};
 use crate::exit::{Exit, Fail};
 use crate::kubectl::{self, Kubectl, Refusal};
@@ -55,10 +56,10 @@ impl<'a> Trial<'a> {
         let kubectl = self.kubectl;
         // One that is there is the first request's, whose answer was not heard: nobody else makes up this name.
         let target = &kubectl.target;
-        let made: Made = kubectl.ensure(&target.create_job(), manifest, &target.get_job(&self.name))?;
+        let made: Made = kubectl.ensure(&target.create(JOBS), manifest, &target.get(JOBS, &self.name))?;
         self.uid = made.metadata.uid;
         let policy = verify::network_policy(&self.name, &self.namespace, &self.uid);
-        match kubectl.create::<Made>(&kubectl.target.create_network_policy(), &policy) {
+        match kubectl.create::<Made>(&kubectl.target.create(NETWORK_POLICIES), &policy) {
             Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => {
                 tracing::warn!(
                     "the pod is not shut off from the network, because no NetworkPolicy may be made: {}",
@@ -147,7 +148,7 @@ impl<'a> Trial<'a> {
         let target = &self.kubectl.target;
         let claims = objects.iter().filter(|object| object["kind"] == "PersistentVolumeClaim");
         for volume in claims.filter_map(|claim| claim["spec"]["volumeName"].as_str()) {
-            let Ok(found) = self.kubectl.json::<Value>(&target.get_volume(volume)) else {
+            let Ok(found) = self.kubectl.json::<Value>(&target.get(VOLUMES, volume)) else {
                 tracing::debug!(volume, "whether it goes with its claim cannot be seen");
                 continue;
             };
@@ -157,7 +158,7 @@ impl<'a> Trial<'a> {
             let patch = json!({
                 "metadata": {"uid": found["metadata"]["uid"]}, "spec": {"persistentVolumeReclaimPolicy": "Delete"},
             });
-            let patch = target.patch_volume(volume, &patch);
+            let patch = target.patch(VOLUMES, volume, &patch);
             if let Err(error) = self.kubectl.act(&patch, "") {
                 tracing::warn!(volume, "its class keeps volumes, so delete it by hand when this is over: {error}");
             }
@@ -179,7 +180,7 @@ impl<'a> Trial<'a> {
         if !self.uid.is_empty() {
             options["preconditions"] = json!({"uid": self.uid});
         }
-        let call = self.kubectl.target.delete_job(&self.name);
+        let call = self.kubectl.target.delete(JOBS, &self.name);
         let options = options.to_string();
         let name = &self.name;
         match self.kubectl.act(&call, &options) {

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crate::core::observed::{Readiness, Snapshot, SnapshotEvent};
+use crate::core::target::SNAPSHOTS;
 use crate::exit::{Exit, Fail};
 use crate::kubectl::{self, Kubectl, Refusal};
 use crate::process::{self, Ending, Lines};
@@ -97,7 +98,7 @@ impl Watch<'_> {
     fn begin_again(&mut self) -> Result<(), Fail> {
         self.lines = None;
         process::sleep(Duration::from_millis(500));
-        let call = self.kubectl.target.get_snapshot(&self.snapshot.metadata.name);
+        let call = self.kubectl.target.get(SNAPSHOTS, &self.snapshot.metadata.name);
         self.snapshot = self.kubectl.json(&call).map_err(|error| self.stays(kubectl::fail(&error)))?;
         Ok(())
     }

@@ -14,6 +14,7 @@ use crate::core::escape::Secrets;
 use crate::core::job::{self, Stage, Try};
 use crate::core::observed::List;
 use crate::core::plan::{self, Step};
+use crate::core::target::JOBS;
 use crate::exit::{Exit, Fail};
 use crate::kubectl::{self, Kubectl, Refusal};
 use crate::lender::cronjobs;
@@ -74,7 +75,7 @@ pub fn run(global: &Global, config: &Adhoc, reporter: &Reporter) -> Result<(), F
     let manifest = job::manifest(&cronjob, &target.namespace, &name);
     if global.dry_run {
         let shown = job::masked(&manifest, is_secret);
-        let create = Step::new(format!("Create the Job {name}")).kubectl(&target.create_job()).manifest(shown);
+        let create = Step::new(format!("Create the Job {name}")).kubectl(&target.create(JOBS)).manifest(shown);
         let steps = [create, Step::new("Follow it, and end with the exit code of its container")];
         let told = json!({"dryRun": true, "namespace": target.namespace, "job": name, "steps": steps});
         return show(reporter, global.output, &told, || {
@@ -145,10 +146,10 @@ fn create(kubectl: &Kubectl, name: &str, manifest: &Value) -> Result<Value, Fail
     let made = kubectl.patiently(|| {
         calls += 1;
         let parse = |stdout: &mut dyn io::BufRead| serde_json::from_reader(stdout).map_err(io::Error::from);
-        kubectl.once::<Value>(kubectl.target.create_job(), &text, parse)
+        kubectl.once::<Value>(kubectl.target.create(JOBS), &text, parse)
     });
     let made = made.or_else(|error| match kubectl::refusal(&error) {
-        Refusal::AlreadyExists if calls > 1 => kubectl.json(&kubectl.target.get_job(name)),
+        Refusal::AlreadyExists if calls > 1 => kubectl.json(&kubectl.target.get(JOBS, name)),
         _ => Err(error),
     });
     let made = made.map_err(|error| {
@@ -216,7 +217,7 @@ impl Follow<'_> {
                 continue;
             }
             // Only when everything is said does it matter how it ended.
-            let job: Value = match self.kubectl.json(&self.kubectl.target.get_job(self.name)) {
+            let job: Value = match self.kubectl.json(&self.kubectl.target.get(JOBS, self.name)) {
                 Err(error) if kubectl::refusal(&error) == Refusal::NotFound => return Ok(self.gone()),
                 answer => answer.map_err(|error| self.leave(&error))?,
             };

@@ -21,6 +21,7 @@ use crate::core::observed::{List, Pvc, Readiness, Snapshot};
 use crate::core::plan::{self, Step};
 use crate::core::pod::Chosen;
 use crate::core::proof::Proof;
+use crate::core::target::{CLAIMS, SNAPSHOT_CLASSES, SNAPSHOTS};
 use crate::cut::Cut;
 use crate::dump::{Dump, Made, Rules};
 use crate::exit::{Exit, Fail};
@@ -120,7 +121,7 @@ fn make(global: &Global, config: &Create, reporter: &Reporter, notice: &mut Noti
 /// Looks for the VolumeSnapshotClass, without which a snapshot is never cut. Who may not look takes it to be there: classes are
 /// the cluster's, and few Roles of a namespace show them.
 fn find_class(kubectl: &Kubectl, class: &str) -> Result<(), Fail> {
-    match kubectl.json::<IgnoredAny>(&kubectl.target.get_class(class)) {
+    match kubectl.json::<IgnoredAny>(&kubectl.target.get(SNAPSHOT_CLASSES, class)) {
         Err(error) if kubectl::refusal(&error) == Refusal::NotFound => {
             Err(Fail::new(Exit::Precondition, format!("there is no VolumeSnapshotClass '{class}'"))
                 .remedy("set BAK_VS_CLASS_NAME (--vs-class-name) to one of kubectl get volumesnapshotclasses, or leave it unset for the cluster's default"))
@@ -360,7 +361,7 @@ impl<'a> Run<'a> {
             let held = if held.is_empty() { String::new() } else { format!(" ({})", held.join(", ")) };
             steps.push(
                 Step::new(format!("Create the VolumeSnapshot {}{held}", planned.name))
-                    .kubectl(&target.create_snapshot())
+                    .kubectl(&target.create(SNAPSHOTS))
                     .manifest(planned.manifest.clone()),
             );
         }
@@ -471,7 +472,7 @@ impl<'a> Notice<'a> {
         let mut claims = self.claims;
         if claims.is_empty() {
             // Without their uid nobody sees it. A claim that is not there may be the very reason.
-            let there = match kubectl.json::<List<Pvc>>(&kubectl.target.get_all(&["persistentvolumeclaims"])) {
+            let there = match kubectl.json::<List<Pvc>>(&kubectl.target.get_all(&[CLAIMS])) {
                 Ok(list) => list.items,
                 Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => Vec::new(),
                 Err(error) => return Err(kubectl::fail(&error)),

@@ -15,7 +15,7 @@ use crate::core::listing::{self, Row};
 use crate::core::observed::{List, Snapshot};
 use crate::core::plan::{self, Step};
 use crate::core::removal::Scene;
-use crate::core::target::Target;
+use crate::core::target::{CLAIMS, CONTENTS, SNAPSHOTS, Target};
 use crate::delete::{self, Fate};
 use crate::exit::{Exit, Fail};
 use crate::kubectl::{self, Kubectl};
@@ -45,7 +45,7 @@ pub fn run(global: &Global, config: &Delete, reporter: &Reporter) -> Result<(), 
     let (target, name) = (&kubectl.target, &config.snapshot);
     let moment = Moment { now: now(), zone: global.zone, patience: Duration::ZERO };
     let (scene, snapshot) = reporter.step("observe", |_| {
-        let list: List = kubectl.json(&target.history()).map_err(|error| kubectl::fail(&error))?;
+        let list: List = kubectl.json(&target.get_all(&[SNAPSHOTS, CLAIMS])).map_err(|error| kubectl::fail(&error))?;
         let scene = Scene::from(list);
         let snapshot = find(&scene, name, &target.namespace)?.clone();
         let what = format!("{name} among {} snapshots", scene.snapshots.len());
@@ -133,16 +133,16 @@ fn plan(target: &Target, snapshot: &Snapshot) -> Vec<Step> {
     let meta = &snapshot.metadata;
     let conditions = json!({"uid": meta.uid, "resourceVersion": meta.resource_version});
     let forget = Step::new("Delete the VolumeSnapshot, as long as it is still in this version")
-        .kubectl(&target.delete_snapshot(&meta.name))
+        .kubectl(&target.delete(SNAPSHOTS, &meta.name))
         .manifest(json!({"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": conditions}));
     let Some(content) = &snapshot.status.bound_volume_snapshot_content_name else { return vec![forget] };
     vec![
         Step::new("Read its VolumeSnapshotContent; under deletionPolicy Delete the next deletion takes it along")
-            .kubectl(&target.get_content(content)),
+            .kubectl(&target.get(CONTENTS, content)),
         Step::new("Under Retain: put our finalizer on the VolumeSnapshot, so that it is there until its data is gone"),
         forget,
         Step::new("Under Retain: set deletionPolicy Delete, and delete the VolumeSnapshotContent with the stored data")
-            .kubectl(&target.delete_content(content)),
+            .kubectl(&target.delete(CONTENTS, content)),
         Step::new("Under Retain: take our finalizer off"),
     ]
 }

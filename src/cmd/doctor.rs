@@ -21,6 +21,9 @@ use crate::core::pod::{self, Chosen};
 use crate::core::scene::Scene;
 use crate::core::schedule::{Maker, Schedule};
 use crate::core::status::{self, Backup, Claim, Read, Report, Stored};
+use crate::core::target::{
+    CLAIMS, CONTENTS, CRON_JOBS, JOBS, Kind, NAMESPACES, PODS, SNAPSHOT_CLASSES, SNAPSHOTS, VOLUMES,
+};
 use crate::cut::Cut;
 use crate::dump::{self, Rules};
 use crate::exit::{Exit, Fail};
@@ -236,7 +239,7 @@ impl Exam<'_> {
             self.skip(&["namespace"], "may not get namespaces");
             return Ok(true);
         }
-        match kubectl.json::<Value>(&kubectl.target.get_namespace()) {
+        match kubectl.json::<Value>(&kubectl.target.get(NAMESPACES, &kubectl.target.namespace)) {
             Ok(namespace) if namespace["metadata"]["deletionTimestamp"].is_null() => {
                 self.checks.push(Check::passed("namespace", format!("{name} is there")));
             }
@@ -258,7 +261,7 @@ impl Exam<'_> {
     }
 
     /// The resources of the workloads that run the databases.
-    fn workloads(&self) -> Vec<&'static str> {
+    fn workloads(&self) -> Vec<Kind> {
         let kinds = self.config.databases.iter().filter_map(|database| database.resource.kind.resource());
         Vec::from_iter(kinds.collect::<BTreeSet<_>>())
     }
@@ -334,12 +337,12 @@ impl Exam<'_> {
 
     /// Reads what may be read of the namespace, in one process.
     fn observe(&mut self, kubectl: &Kubectl, granted: &Granted, snapshots: bool) -> Result<Option<Seen>, Fail> {
-        let mut kinds = vec!["persistentvolumeclaims", "pods", "cronjobs.batch", "jobs.batch"];
+        let mut kinds = vec![CLAIMS, PODS, CRON_JOBS, JOBS];
         kinds.extend(self.workloads());
         if snapshots {
-            kinds.push("volumesnapshots.snapshot.storage.k8s.io");
+            kinds.push(SNAPSHOTS);
         }
-        kinds.retain(|kind| granted.may("list", kind.split('.').next().unwrap_or_default()));
+        kinds.retain(|kind| granted.may("list", kind.plural));
         if kinds.is_empty() {
             self.skip(&IN_NAMESPACE, "nothing in the namespace may be listed");
             return Ok(None);
@@ -356,7 +359,7 @@ impl Exam<'_> {
 
     /// The claims, and the VolumeSnapshotClass of each of their drivers. Whether a dump may have its claim.
     fn claims(&mut self, kubectl: &Kubectl, granted: &Granted, seen: &Seen, snapshots: bool) -> Result<bool, Fail> {
-        if !seen.has("persistentvolumeclaims") {
+        if !seen.has(CLAIMS) {
             self.skip(&["claim", "class"], "may not list persistentvolumeclaims");
             return Ok(true);
         }
@@ -408,7 +411,7 @@ impl Exam<'_> {
             self.skip(&["class"], why);
             return Ok(there);
         }
-        match kubectl.json::<List<Value>>(&kubectl.target.list_classes()) {
+        match kubectl.json::<List<Value>>(&kubectl.target.list(SNAPSHOT_CLASSES, "")) {
             Ok(classes) => {
                 let named = self.config.class.as_deref();
                 self.checks.extend(drivers.iter().flat_map(|driver| doctor::class(named, driver, &classes.items)));
@@ -428,7 +431,7 @@ impl Exam<'_> {
         if told != Driver::Unknown || volume.is_empty() || !granted.may("get", "persistentvolumes") {
             return Ok(told);
         }
-        match kubectl.json::<Value>(&kubectl.target.get_volume(volume)) {
+        match kubectl.json::<Value>(&kubectl.target.get(VOLUMES, volume)) {
             Ok(volume) => Ok(doctor::driver(claim, Some(&volume))),
             Err(error) if matches!(error.ending, Ending::Signal(_)) => Err(kubectl::fail(&error)),
             Err(_) => Ok(told),
@@ -437,9 +440,9 @@ impl Exam<'_> {
 
     /// The pod of each database, and what its container says; or the pods that are flushed in.
     fn pods(&mut self, kubectl: &Kubectl, granted: &Granted, seen: &Seen) -> Result<(), Fail> {
-        let missing = ["pods"].into_iter().chain(self.workloads()).find(|kind| !seen.has(kind));
+        let missing = [PODS].into_iter().chain(self.workloads()).find(|kind| !seen.has(*kind));
         if let Some(kind) = missing {
-            self.skip(&["pod", "container"], &format!("may not list {kind}"));
+            self.skip(&["pod", "container"], &format!("may not list {}", kind.plural));
             return Ok(());
         }
         let holder = self.config.pvcs.first().map(String::as_str).unwrap_or_default();
@@ -519,7 +522,7 @@ impl Exam<'_> {
         let (config, now, zone) = (self.config, self.now, self.global.zone);
         let cut = Cut { kubectl, config, now, zone, run, names, claims: &claims };
         for planned in cut.planned(&[], &seen.scene.snapshots) {
-            let answer = kubectl.act(&kubectl.target.try_snapshot(), &planned.manifest.to_string());
+            let answer = kubectl.act(&kubectl.target.try_create(SNAPSHOTS), &planned.manifest.to_string());
             match answer {
                 Ok(()) => {}
                 // Somebody else's admission cannot be asked beforehand.
@@ -559,21 +562,21 @@ impl Exam<'_> {
             true => config_maps(kubectl, &seen.schedules)?,
             false => None,
         };
-        match seen.has("cronjobs.batch") {
+        match seen.has(CRON_JOBS) {
             true => {
                 let all = doctor::schedules(&seen.schedules, &seen.pods, maps.as_ref(), namespace, pvcs, self.now);
                 self.checks.extend(all);
             }
             false => self.skip(&["schedule"], "may not list cronjobs"),
         }
-        if seen.has("volumesnapshots.snapshot.storage.k8s.io") {
+        if seen.has(SNAPSHOTS) {
             let report = self.report(kubectl, granted, seen)?;
             self.checks.extend(doctor::history(&report, &seen.scene.snapshots, namespace, pvcs));
             self.checks.push(doctor::orphans(&report));
         } else {
             self.skip(&["last backup", "stored data", "restores"], "may not list volumesnapshots, or there are none");
         }
-        match seen.has("jobs.batch") {
+        match seen.has(JOBS) {
             true => self.checks.push(doctor::trials(&seen.jobs, namespace, self.now)),
             false => self.skip(&["restore tests"], "may not list jobs"),
         }
@@ -583,11 +586,13 @@ impl Exam<'_> {
     /// How the namespace's claims are protected, as `status` tells it.
     fn report(&self, kubectl: &Kubectl, granted: &Granted, seen: &Seen) -> Result<Report, Fail> {
         let contents = match granted.may("list", "volumesnapshotcontents") {
-            true => match kubectl.pages::<Content, Stored>(|next| kubectl.target.content_page(next), |_| ()) {
-                Ok(contents) => Some(contents),
-                Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => None,
-                Err(error) => return Err(kubectl::fail(&error)),
-            },
+            true => {
+                match kubectl.pages::<Content, Stored>(|next| kubectl.target.page(CONTENTS, None, "", next), |_| ()) {
+                    Ok(contents) => Some(contents),
+                    Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => None,
+                    Err(error) => return Err(kubectl::fail(&error)),
+                }
+            }
             false => None,
         };
         let snapshots: Vec<Backup> = seen.scene.snapshots.iter().cloned().map(Backup::from).collect();
@@ -641,7 +646,7 @@ impl Exam<'_> {
 /// What was read of the namespace.
 struct Seen {
     /// The kinds that were read.
-    kinds: Vec<&'static str>,
+    kinds: Vec<Kind>,
     scene: Scene,
     schedules: Vec<Schedule>,
     jobs: Vec<Value>,
@@ -649,7 +654,7 @@ struct Seen {
 }
 
 impl Seen {
-    fn of(items: Vec<Value>, kinds: Vec<&'static str>) -> Seen {
+    fn of(items: Vec<Value>, kinds: Vec<Kind>) -> Seen {
         let of_kind = |kind: &str| items.iter().filter(|item| item["kind"] == kind).cloned().collect::<Vec<_>>();
         let schedules = of_kind("CronJob").into_iter().filter_map(|cronjob| Maker::from(cronjob).0).collect();
         let (jobs, pods) = (of_kind("Job"), of_kind("Pod"));
@@ -658,7 +663,7 @@ impl Seen {
         Seen { kinds, schedules, jobs, pods, scene: Scene::of(objects.collect()) }
     }
 
-    fn has(&self, kind: &str) -> bool {
+    fn has(&self, kind: Kind) -> bool {
         self.kinds.contains(&kind)
     }
 }

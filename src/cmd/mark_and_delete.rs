@@ -9,7 +9,7 @@ use crate::config::{Global, Sweep};
 use crate::core::escape::Secrets;
 use crate::core::history::{Action, Moment, Seen, Verdict};
 use crate::core::observed::{Item, List, Snapshot};
-use crate::core::target::Relabel;
+use crate::core::target::{CLAIMS, Relabel, SNAPSHOTS};
 use crate::core::{labels, sweep};
 use crate::delete::{self, Fate};
 use crate::exit::{Exit, Fail};
@@ -117,7 +117,7 @@ fn clear(
                 );
             }
             let kubectl = kubectl.in_namespace(&verdict.namespace);
-            let look = kubectl.json(&kubectl.target.history()).inspect_err(|error| {
+            let look = kubectl.json(&kubectl.target.get_all(&[SNAPSHOTS, CLAIMS])).inspect_err(|error| {
                 // A change may fail again and again for a reason of its own; who cannot even look has no API.
                 if kubectl::refusal(error) == Refusal::Passing {
                     away = Some(error.to_string());

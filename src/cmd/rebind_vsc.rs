@@ -18,7 +18,7 @@ use crate::core::observed::{Content, Meta, Readiness, Snapshot};
 use crate::core::plan::{self, Step as Planned};
 use crate::core::rebind::{self, No, Pair, Rebind};
 use crate::core::restore;
-use crate::core::target::delete_options;
+use crate::core::target::{CONTENTS, SNAPSHOT_CLASSES, SNAPSHOTS, delete_options};
 use crate::delete::object;
 use crate::exit::{Exit, Fail};
 use crate::kubectl::{self, Kubectl, Refusal};
@@ -103,7 +103,7 @@ fn told(global: &Global, reporter: &Reporter, old: &str, made: &Snapshot, notes:
 
 /// The VolumeSnapshot that an earlier call made from the content `name`, which is gone.
 fn rebound(kubectl: &Kubectl, name: &str) -> Result<Snapshot, Fail> {
-    let page = |next: &str| kubectl.target.content_page(next);
+    let page = |next: &str| kubectl.target.page(CONTENTS, None, "", next);
     let found: Vec<Rebound> = match kubectl.pages::<Content, Rebound>(page, |_| ()) {
         // Whoever may not list them is told what is known: that there is none of this name.
         Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => Vec::new(),
@@ -136,7 +136,7 @@ impl From<Content> for Rebound {
 /// Whether the VolumeSnapshotClass of a content is not there. Who may not look takes it to be there.
 fn is_classless(kubectl: &Kubectl, content: &Content) -> Result<bool, Fail> {
     let Some(class) = &content.spec.volume_snapshot_class_name else { return Ok(true) };
-    match kubectl.json::<Value>(&kubectl.target.get_class(class)) {
+    match kubectl.json::<Value>(&kubectl.target.get(SNAPSHOT_CLASSES, class)) {
         Err(error) if kubectl::refusal(&error) == Refusal::NotFound => Ok(true),
         Err(error) if kubectl::refusal(&error) != Refusal::Forbidden => Err(kubectl::fail(&error)),
         _ => Ok(false),
@@ -144,11 +144,11 @@ fn is_classless(kubectl: &Kubectl, content: &Content) -> Result<bool, Fail> {
 }
 
 fn content(kubectl: &Kubectl, name: &str) -> Result<Option<Content>, Fail> {
-    found(object(kubectl, &kubectl.target.get_content(name), name, |content: &Content| &content.metadata))
+    found(object(kubectl, &kubectl.target.get(CONTENTS, name), name, |content: &Content| &content.metadata))
 }
 
 fn snapshot(kubectl: &Kubectl, name: &str) -> Result<Option<Snapshot>, Fail> {
-    found(object(kubectl, &kubectl.target.get_snapshot(name), name, |snapshot: &Snapshot| &snapshot.metadata))
+    found(object(kubectl, &kubectl.target.get(SNAPSHOTS, name), name, |snapshot: &Snapshot| &snapshot.metadata))
 }
 
 /// What is not there is none.
@@ -187,7 +187,7 @@ impl Work<'_> {
         if taken.is_none() {
             // Whether the namespace is there, and whether this may be made in it.
             let target = &self.kubectl.target;
-            match self.kubectl.act(&target.try_snapshot(), &pair.snapshot.to_string()) {
+            match self.kubectl.act(&target.try_create(SNAPSHOTS), &pair.snapshot.to_string()) {
                 Err(error)
                     if error.said().contains("namespaces \"") && kubectl::refusal(&error) == Refusal::NotFound =>
                 {
@@ -222,20 +222,20 @@ impl Work<'_> {
         let (meta, name) = (&old.metadata, &old.metadata.name);
         let mut steps = Vec::new();
         if old.spec.deletion_policy != "Retain" {
-            let patch = target.patch_content(name, &rebind::retain_patch(meta));
+            let patch = target.patch(CONTENTS, name, &rebind::retain_patch(meta));
             steps.push(Planned::new(format!("Have the VolumeSnapshotContent {name} keep its data")).kubectl(&patch));
         }
         let content = Planned::new(format!("Create the VolumeSnapshotContent {}", rebind::new_name(old)));
-        steps.push(content.kubectl(&target.create_content()).manifest(pair.content.clone()));
+        steps.push(content.kubectl(&target.create(CONTENTS)).manifest(pair.content.clone()));
         let snapshot = Planned::new(format!("Create the VolumeSnapshot {}/{}", target.namespace, self.rebind.name));
-        steps.push(snapshot.kubectl(&target.create_snapshot()).manifest(pair.snapshot.clone()));
+        steps.push(snapshot.kubectl(&target.create(SNAPSHOTS)).manifest(pair.snapshot.clone()));
         let wait = format!("Wait until it is ready, up to {}", humantime::format_duration(limit));
         steps.push(Planned::new(wait).kubectl(&target.watch_snapshot(self.rebind.name, None, limit)));
         let mut last = Planned::new(format!("Delete the VolumeSnapshotContent {name}; the data stays"));
         if let Some(patch) = rebind::orphan_patch(meta) {
-            last = last.kubectl(&target.patch_content(name, &patch));
+            last = last.kubectl(&target.patch(CONTENTS, name, &patch));
         }
-        steps.push(last.kubectl(&target.delete_content(name)));
+        steps.push(last.kubectl(&target.delete(CONTENTS, name)));
         steps
     }
 
@@ -245,14 +245,14 @@ impl Work<'_> {
         let new = rebind::new_name(old);
         reporter.step("keep", |_| Ok(((), self.keep()?)))?;
         reporter.step("content", |_| {
-            self.create(&self.kubectl.target.create_content(), &pair.content)?;
+            self.create(&self.kubectl.target.create(CONTENTS), &pair.content)?;
             // A call that was answered is no proof that this is what is there.
             let made = content(&self.kubectl, &new)?.ok_or_else(|| self.lost("VolumeSnapshotContent", &new))?;
             self.rebind.judge_content(&made, self.taken()?.as_ref()).map_err(not)?;
             Ok(((), format!("{new}, for {}", old.handle().unwrap_or_default())))
         })?;
         let made = reporter.step("snapshot", |_| {
-            self.create(&self.kubectl.target.create_snapshot(), &pair.snapshot)?;
+            self.create(&self.kubectl.target.create(SNAPSHOTS), &pair.snapshot)?;
             let made = self.taken()?.ok_or_else(|| self.lost("VolumeSnapshot", self.rebind.name))?;
             Ok((made, format!("{}/{}", self.rebind.namespace, self.rebind.name)))
         })?;
@@ -301,7 +301,7 @@ impl Work<'_> {
                 return Ok(format!("{name} is deleted, its data stays"));
             }
             let conditions = json!({"uid": meta.uid, "resourceVersion": meta.resource_version});
-            match self.kubectl.act(&self.kubectl.target.delete_content(name), &delete_options(&conditions)) {
+            match self.kubectl.act(&self.kubectl.target.delete(CONTENTS, name), &delete_options(&conditions)) {
                 Ok(()) => return Ok(format!("{name} is deleted, its data stays")),
                 // Somebody changed it, or a first request was heard: a fresh look tells.
                 Err(error) if matches!(kubectl::refusal(&error), Refusal::Conflict | Refusal::NotFound) => {}
@@ -323,7 +323,7 @@ impl Work<'_> {
 
     /// Patches the old content in this very version. One that was changed meanwhile is looked at again.
     fn patch(&self, now: &Content, patch: &Value) -> Result<(), Fail> {
-        let Err(error) = self.kubectl.act(&self.kubectl.target.patch_content(&now.metadata.name, patch), "") else {
+        let Err(error) = self.kubectl.act(&self.kubectl.target.patch(CONTENTS, &now.metadata.name, patch), "") else {
             return Ok(());
         };
         let overtaken =

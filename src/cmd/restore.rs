@@ -14,7 +14,7 @@ use crate::core::labels;
 use crate::core::observed::{Content, Item, List, Meta, Pvc, Readiness, Snapshot};
 use crate::core::plan::{self, Step};
 use crate::core::restore::{self, Journal, StorageClass};
-use crate::core::target::delete_options;
+use crate::core::target::{CLAIMS, CONTENTS, NAMESPACES, SNAPSHOTS, STORAGE_CLASSES, delete_options};
 use crate::delete;
 use crate::exit::{Exit, Fail};
 use crate::in_place::{self, InPlace};
@@ -112,7 +112,7 @@ impl Run<'_> {
     /// The snapshot, ready.
     fn snapshot(&self) -> Result<Snapshot, Fail> {
         let (name, namespace) = (&self.config.snapshot, &self.kubectl.target.namespace);
-        let snapshot = self.kubectl.find::<Snapshot>(&self.kubectl.target.get_snapshot(name))?;
+        let snapshot = self.kubectl.find::<Snapshot>(&self.kubectl.target.get(SNAPSHOTS, name))?;
         let snapshot = snapshot.ok_or_else(|| no_snapshot(namespace, name))?;
         let not_ready = |why: String| {
             Fail::new(Exit::Snapshot, format!("no volume can be made from VolumeSnapshot {name}: {why}"))
@@ -129,7 +129,7 @@ impl Run<'_> {
     fn plan(&self, snapshot: &Snapshot) -> Result<Planned, Fail> {
         let source = restore::of_claim(snapshot);
         let living = match &source {
-            Some(source) => self.kubectl.find(&self.kubectl.target.get_claim(source))?,
+            Some(source) => self.kubectl.find(&self.kubectl.target.get(CLAIMS, source))?,
             None => None,
         };
         let (mut template, assumed) = match restore::template(snapshot, living.as_ref()) {
@@ -148,7 +148,7 @@ impl Run<'_> {
         let name = match &self.config.pvc {
             Some(name) => name.clone(),
             // The same call again means the same claim, but one that is at work is nobody's copy.
-            None => match kubectl.find::<Pvc>(&kubectl.target.get_claim(&template.name))? {
+            None => match kubectl.find::<Pvc>(&kubectl.target.get(CLAIMS, &template.name))? {
                 Some(there) if there.status.phase == "Bound" || !restore::is_from(&there, snapshot) => {
                     snapshot.metadata.name.clone()
                 }
@@ -181,7 +181,7 @@ impl Run<'_> {
             ));
         };
         let content = snapshot.status.bound_volume_snapshot_content_name.as_deref().unwrap_or_default();
-        let content = if_allowed(self.kubectl.find::<Content>(&target.get_content(content)))?.flatten();
+        let content = if_allowed(self.kubectl.find::<Content>(&target.get(CONTENTS, content)))?.flatten();
         let template = restore::assumed(&claim, snapshot, content.as_ref()).ok_or_else(|| {
             Fail::new(Exit::Precondition, format!("nothing tells how big a volume of VolumeSnapshot {name} has to be"))
                 .remedy("make a PVC by hand, of the size that it had, with the snapshot as its dataSource")
@@ -192,7 +192,7 @@ impl Run<'_> {
             None => "the cluster's default StorageClass".into(),
         };
         if let Some(classes) =
-            if_allowed(self.kubectl.find::<List<StorageClass>>(&target.list_storage_classes()))?.flatten()
+            if_allowed(self.kubectl.find::<List<StorageClass>>(&target.list(STORAGE_CLASSES, "")))?.flatten()
         {
             let driver =
                 content.as_ref().map(|content| content.spec.driver.as_str()).filter(|driver| !driver.is_empty());
@@ -210,7 +210,7 @@ impl Run<'_> {
 
     fn content(&self, snapshot: &Snapshot) -> Result<Content, Fail> {
         let name = snapshot.status.bound_volume_snapshot_content_name.clone().unwrap_or_default();
-        self.kubectl.json(&self.kubectl.target.get_content(&name)).map_err(|error| kubectl::fail(&error))
+        self.kubectl.json(&self.kubectl.target.get(CONTENTS, &name)).map_err(|error| kubectl::fail(&error))
     }
 
     fn print_manifests(&self, planned: &Planned) -> Result<(), Fail> {
@@ -226,7 +226,7 @@ impl Run<'_> {
         self.make_content(kubectl, content, &name(content))?;
         let target = &kubectl.target;
         let snapshot: Snapshot =
-            kubectl.ensure(&target.create_snapshot(), bridge, &target.get_snapshot(&name(bridge)))?;
+            kubectl.ensure(&target.create(SNAPSHOTS), bridge, &target.get(SNAPSHOTS, &name(bridge)))?;
         let of = |annotations: &Value| annotations[labels::CLONE_OF].as_str().map(str::to_string);
         if snapshot.metadata.annotations.get(labels::CLONE_OF).cloned() != of(&bridge["metadata"]["annotations"]) {
             let (name, namespace) = (&snapshot.metadata.name, &kubectl.target.namespace);
@@ -243,14 +243,14 @@ impl Run<'_> {
     fn make_content(&self, kubectl: &Kubectl, content: &Value, name: &str) -> Result<(), Fail> {
         let target = &kubectl.target;
         let made = kubectl::until(self.config.timeout, || {
-            match kubectl.create::<Content>(&target.create_content(), content) {
+            match kubectl.create::<Content>(&target.create(CONTENTS), content) {
                 Ok(_) => return Ok(Some(())),
                 Err(error) if kubectl::refusal(&error) == Refusal::AlreadyExists => {}
                 Err(error) => return Err(kubectl::fail(&error)),
             }
-            let Some(there) = kubectl.find::<Content>(&target.get_content(name))? else { return Ok(None) };
+            let Some(there) = kubectl.find::<Content>(&target.get(CONTENTS, name))? else { return Ok(None) };
             let bound_to = &there.spec.volume_snapshot_ref;
-            let snapshot = kubectl.find::<Snapshot>(&target.get_snapshot(&bound_to.name))?;
+            let snapshot = kubectl.find::<Snapshot>(&target.get(SNAPSHOTS, &bound_to.name))?;
             if bound_to.uid.is_empty() || snapshot.is_some_and(|snapshot| snapshot.metadata.uid == bound_to.uid) {
                 return Ok(Some(()));
             }
@@ -264,10 +264,10 @@ impl Run<'_> {
     fn claim(&self, planned: &Planned, snapshot: &Snapshot) -> Result<(bool, String), Fail> {
         let (kubectl, name) = (&planned.kubectl, &planned.name);
         let namespace = &kubectl.target.namespace;
-        match kubectl.create::<Pvc>(&kubectl.target.create_claim(), &planned.claim) {
+        match kubectl.create::<Pvc>(&kubectl.target.create(CLAIMS), &planned.claim) {
             Ok(_) => Ok((true, format!("{name} in {namespace}"))),
             Err(error) if kubectl::refusal(&error) == Refusal::AlreadyExists => {
-                match kubectl.find::<Pvc>(&kubectl.target.get_claim(name))? {
+                match kubectl.find::<Pvc>(&kubectl.target.get(CLAIMS, name))? {
                     Some(there) if there.metadata.deletion_timestamp.is_some() => {
                         Err(Fail::new(Exit::Precondition, format!("the PVC {name} in {namespace} is being deleted"))
                             .remedy("wait until it is gone, or choose another name with --pvc"))
@@ -286,7 +286,8 @@ impl Run<'_> {
     /// Takes away what brought the data over, unless another claim is still to be made from it: the data is the source's.
     fn take_bridge_away(&self, planned: &Planned, snapshot: &Snapshot) -> Result<((), String), Fail> {
         let kubectl = &planned.kubectl;
-        let list: List = kubectl.json(&kubectl.target.history()).map_err(|error| kubectl::fail(&error))?;
+        let list: List =
+            kubectl.json(&kubectl.target.get_all(&[SNAPSHOTS, CLAIMS])).map_err(|error| kubectl::fail(&error))?;
         let source = (kubectl.target.namespace.clone(), snapshot.metadata.name.clone());
         let waits = |item: &Item| matches!(item, Item::PersistentVolumeClaim(claim) if claim.sources().any(|from| from == source));
         if list.items.iter().any(waits) {
@@ -453,10 +454,10 @@ impl Run<'_> {
     fn show_plan(&self, snapshot: &Snapshot, journal: &Journal) -> Result<(), Fail> {
         let target = &self.kubectl.target;
         let (name, claim) = (&snapshot.metadata.name, &journal.claim.name);
-        let note = target.patch_snapshot(name, &Journal::patch(Some(journal), snapshot));
+        let note = target.patch(SNAPSHOTS, name, &Journal::patch(Some(journal), snapshot));
         let mut steps = vec![Step::new(format!("Note the plan on VolumeSnapshot {name}")).kubectl(&note)];
         for down in &journal.workloads {
-            let call = target.patch_workload(down.kind.resource(), &down.name, &down.patch(Some(name)));
+            let call = target.patch(down.kind.resource(), &down.name, &down.patch(Some(name)));
             steps.push(Step::new(format!("Bring {down} down")).kubectl(&call));
         }
         steps.push(Step::new(format!("Wait until no pod mounts {claim}")));
@@ -468,7 +469,7 @@ impl Run<'_> {
                     "Keep what is there in VolumeSnapshot {}, and wait until it is ready",
                     journal.safety
                 ))
-                .kubectl(&target.create_snapshot())
+                .kubectl(&target.create(SNAPSHOTS))
                 .manifest(manifest),
             );
         }
@@ -478,21 +479,22 @@ impl Run<'_> {
             format!("Delete the claim {claim}")
         };
         let condition = delete_options(&json!({"uid": journal.uid}));
-        steps.push(Step::new(format!("{what}, only if this holds: {condition}")).kubectl(&target.delete_claim(claim)));
+        steps
+            .push(Step::new(format!("{what}, only if this holds: {condition}")).kubectl(&target.delete(CLAIMS, claim)));
         let mut from = snapshot.clone();
         if journal.back {
             from.metadata.name.clone_from(&journal.safety);
         }
         steps.push(
             Step::new(format!("Make it from {}, and wait until it is bound", from.metadata.name))
-                .kubectl(&target.create_claim())
+                .kubectl(&target.create(CLAIMS))
                 .manifest(journal.replacement(&target.namespace, &from)),
         );
         for down in &journal.workloads {
-            let call = target.patch_workload(down.kind.resource(), &down.name, &down.patch(None));
+            let call = target.patch(down.kind.resource(), &down.name, &down.patch(None));
             steps.push(Step::new(format!("Bring {down} up as it was, and wait until it is ready")).kubectl(&call));
         }
-        let done = target.patch_snapshot(name, &Journal::patch(None, snapshot));
+        let done = target.patch(SNAPSHOTS, name, &Journal::patch(None, snapshot));
         steps.push(Step::new("Take the note away").kubectl(&done));
         let told = json!({"dryRun": true, "namespace": target.namespace, "pvc": claim, "steps": steps});
         show(self.reporter, self.global.output, &told, || {
@@ -510,16 +512,16 @@ impl Planned {
                 Step::new(
                     "Bring the stored data into the namespace: a content on the same data, which never goes with it",
                 )
-                .kubectl(&target.create_content())
+                .kubectl(&target.create(CONTENTS))
                 .manifest(content.clone()),
             );
             steps.push(
-                Step::new("And its VolumeSnapshot").kubectl(&target.create_snapshot()).manifest(snapshot.clone()),
+                Step::new("And its VolumeSnapshot").kubectl(&target.create(SNAPSHOTS)).manifest(snapshot.clone()),
             );
         }
         steps.push(
             Step::new(format!("Create the PersistentVolumeClaim {}", self.name))
-                .kubectl(&target.create_claim())
+                .kubectl(&target.create(CLAIMS))
                 .manifest(self.claim.clone()),
         );
         steps
@@ -558,7 +560,7 @@ fn no_snapshot(namespace: &str, name: &str) -> Fail {
 /// Whether the namespace is there; whoever may not look goes on.
 fn check_namespace(kubectl: &Kubectl) -> Result<(), Fail> {
     let namespace = &kubectl.target.namespace;
-    match kubectl.find::<Value>(&kubectl.target.get_namespace()) {
+    match kubectl.find::<Value>(&kubectl.target.get(NAMESPACES, &kubectl.target.namespace)) {
         Ok(None) => Err(Fail::new(Exit::Precondition, format!("there is no namespace '{namespace}'"))
             .remedy(format!("kubectl create namespace {namespace}"))),
         Err(fail) if fail.exit != Exit::Precondition => Err(fail),

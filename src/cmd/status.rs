@@ -12,6 +12,7 @@ use crate::core::metrics;
 use crate::core::observed::{Content, Pvc};
 use crate::core::schedule::{Maker, Schedule};
 use crate::core::status::{self, Backup, Claim, Orphan, Overdue, Protection, Read, Report, State, Stored, Unread};
+use crate::core::target::{CLAIMS, CONTENTS, CRON_JOBS};
 use crate::exit::{Exit, Fail};
 use crate::kubectl::{self, Kubectl, Refusal};
 use crate::lender::config_maps;
@@ -102,7 +103,8 @@ fn read(kubectl: &Kubectl, named: Option<&str>, step: &Step) -> Result<Read, Fai
         unread.extend(skipped.into_iter().map(|Skipped { namespace, reason }| Unread { what, namespace, reason }));
     };
     // Before the snapshots: one that is made meanwhile is no orphan.
-    let contents = match kubectl.pages::<Content, Stored>(|next| kubectl.target.content_page(next), |_| ()) {
+    let contents = match kubectl.pages::<Content, Stored>(|next| kubectl.target.page(CONTENTS, None, "", next), |_| ())
+    {
         Ok(contents) => Some(contents),
         Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => {
             note("volumesnapshotcontents", vec![Skipped::of("", &error)]);
@@ -114,9 +116,10 @@ fn read(kubectl: &Kubectl, named: Option<&str>, step: &Step) -> Result<Read, Fai
     let mut survey: Survey<Backup> = Survey::of(kubectl, named, &[""], step)?;
     let skipped = std::mem::take(&mut survey.skipped);
     note("volumesnapshots", survey.narrowed.take().into_iter().chain(skipped).collect());
-    let (claims, skipped) = survey.also::<Pvc, Claim>(kubectl, |place, next| kubectl.target.claim_page(place, next))?;
+    let (claims, skipped) =
+        survey.also::<Pvc, Claim>(kubectl, |place, next| kubectl.target.page(CLAIMS, place, "", next))?;
     note("persistentvolumeclaims", skipped);
-    let page = |place: Option<&str>, next: &str| kubectl.target.cronjob_page(place, next);
+    let page = |place: Option<&str>, next: &str| kubectl.target.page(CRON_JOBS, place, "", next);
     let (makers, skipped) = survey.also::<Value, Maker>(kubectl, page)?;
     note("cronjobs", skipped);
     let schedules: Vec<Schedule> = makers.into_iter().filter_map(|maker| maker.0).collect();

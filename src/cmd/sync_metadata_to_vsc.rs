@@ -13,6 +13,7 @@ use crate::config::{Global, Output};
 use crate::core::escape::Secrets;
 use crate::core::mirror::{Bound, Sources};
 use crate::core::observed::List;
+use crate::core::target::CONTENTS;
 use crate::exit::{Exit, Fail};
 use crate::kubectl::{self, Kubectl, Refusal};
 use crate::relabel::{self, Name, Refused};
@@ -52,7 +53,7 @@ pub fn run(global: &Global, _: &(), reporter: &Reporter) -> Result<(), Fail> {
 fn mirror(kubectl: &Kubectl, sources: &Sources, account: &mut Account, step: &Step) -> Result<(), Fail> {
     let (mut next, mut tries) = (String::new(), 5);
     loop {
-        let page: List<Value> = match kubectl.json(&kubectl.target.content_page(&next)) {
+        let page: List<Value> = match kubectl.json(&kubectl.target.page(CONTENTS, None, "", &next)) {
             Ok(page) => page,
             Err(error) if kubectl::refusal(&error) == Refusal::Expired && tries > 0 => {
                 tracing::warn!("the list changed too fast to be read to its end, beginning again");

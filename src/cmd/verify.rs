@@ -16,6 +16,7 @@ use crate::core::escape::Secrets;
 use crate::core::observed::{List, Pvc, Snapshot};
 use crate::core::plan::{self, Step};
 use crate::core::proof::Proof;
+use crate::core::target::{CLAIMS, JOBS, NETWORK_POLICIES, PODS, SNAPSHOTS};
 use crate::core::verify::{self, Facts, Lent, NoSnapshot, Request, Verdict, Volume};
 use crate::exit::{Exit, Fail};
 use crate::kubectl::{self, Kubectl, Refusal};
@@ -67,7 +68,8 @@ struct Test {
 
 /// Reads the namespace once, and finds the snapshot and what a test of it needs.
 fn observe(kubectl: &Kubectl, config: &Verify) -> Result<Subject, Fail> {
-    let list: List<Value> = kubectl.json(&kubectl.target.observe(true, &[])).map_err(|error| kubectl::fail(&error))?;
+    let list: List<Value> =
+        kubectl.json(&kubectl.target.get_all(&[CLAIMS, PODS, SNAPSHOTS])).map_err(|error| kubectl::fail(&error))?;
     let of_kind = |kind: &str| list.items.iter().filter(|item| item["kind"] == kind).cloned().collect::<Vec<Value>>();
     let read = |item: Value| serde_json::from_value::<Snapshot>(item).ok();
     let snapshots: Vec<Snapshot> = of_kind("VolumeSnapshot").into_iter().filter_map(read).collect();
@@ -331,14 +333,15 @@ impl Run<'_> {
             let mut tries = 5;
             loop {
                 let patch = verify::stamp(&meta, verdict, at, self.global.zone, seconds);
-                let call = target.patch_snapshot(name, &patch);
+                let call = target.patch(SNAPSHOTS, name, &patch);
                 let patched = self.kubectl.json::<Snapshot>(&call);
                 match patched {
                     Ok(_) => return Ok(((), in_words(verdict))),
                     Err(error) if kubectl::refusal(&error) == Refusal::Conflict && tries > 0 => tries -= 1,
                     Err(error) => return Err(refused(&error)),
                 }
-                let there: Snapshot = self.kubectl.json(&target.get_snapshot(name)).map_err(|error| refused(&error))?;
+                let there: Snapshot =
+                    self.kubectl.json(&target.get(SNAPSHOTS, name)).map_err(|error| refused(&error))?;
                 if there.metadata.uid != meta.uid {
                     let what = format!("the VolumeSnapshot {name} is another one now; that which was tested is gone");
                     return Err(Fail::new(Exit::Failed, what).remedy("verify the new one"));
@@ -399,12 +402,12 @@ impl Run<'_> {
                     "Make the Job {job}, whose pod gets a volume made from the snapshot, and image {}",
                     test.image
                 ))
-                .kubectl(&target.create_job())
+                .kubectl(&target.create(JOBS))
                 .manifest(self.job(test)),
             );
             steps.push(
                 Step::new("Shut its pod off from the network")
-                    .kubectl(&target.create_network_policy())
+                    .kubectl(&target.create(NETWORK_POLICIES))
                     .manifest(verify::network_policy(job, &target.namespace, "the Job's")),
             );
             let mut what = Vec::new();
@@ -423,13 +426,14 @@ impl Run<'_> {
             );
             steps.push(
                 Step::new("Delete the Job, and wait until its pod and volume are gone")
-                    .kubectl(&target.delete_job(job)),
+                    .kubectl(&target.delete(JOBS, job)),
             );
         }
         let meta = &self.subject.snapshot.metadata;
         let facts = self.subject.tests.iter().map(|test| (test.engine, Facts::default())).collect();
         let stamp = verify::stamp(meta, &Verdict::Good(facts), now(), self.global.zone, 0);
-        steps.push(Step::new("Stamp the snapshot, if it is good").kubectl(&target.patch_snapshot(&meta.name, &stamp)));
+        steps
+            .push(Step::new("Stamp the snapshot, if it is good").kubectl(&target.patch(SNAPSHOTS, &meta.name, &stamp)));
         show(self.reporter, self.global.output, &json!({"dryRun": true, "steps": steps}), || plan::text(&steps))
     }
 }

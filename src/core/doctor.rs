@@ -15,6 +15,7 @@ use crate::core::observed::{Pvc, Snapshot};
 use crate::core::pod::Chosen;
 use crate::core::schedule::{ConfigMaps, Schedule};
 use crate::core::status::{Protection, Report, State};
+use crate::core::target::Kind;
 
 /// How a check came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -109,7 +110,7 @@ const SNAPSHOT_GROUP: &str = "snapshot.storage.k8s.io";
 /// What `create` does in a namespace, and what `doctor` would like to see besides. `workloads` are the resources that run
 /// databases, `exec` is whether a backup cannot be made without running something in a container: where a volume is only flushed
 /// it can. `minor` is the minor version of the server.
-pub fn rights(workloads: &[&'static str], exec: bool, minor: Option<u32>) -> Vec<Right> {
+pub fn rights(workloads: &[Kind], exec: bool, minor: Option<u32>) -> Vec<Right> {
     let right = |group, resource, verb| Right { group, resource, verb, cluster: false, needed: true };
     let mut all =
         vec![right("", "persistentvolumeclaims", "list"), right("", "pods", "get"), right("", "pods", "list")];
@@ -119,8 +120,7 @@ pub fn rights(workloads: &[&'static str], exec: bool, minor: Option<u32>) -> Vec
     if minor.is_none_or(|minor| minor < 35) {
         all.push(run("get"));
     }
-    let plain = |workload: &&'static str| workload.trim_end_matches(".apps");
-    all.extend(workloads.iter().map(|workload| right("apps", plain(workload), "list")));
+    all.extend(workloads.iter().map(|workload| right("apps", workload.plural, "list")));
     let snapshots = ["create", "get", "list", "watch", "patch"];
     all.extend(snapshots.map(|verb| right(SNAPSHOT_GROUP, "volumesnapshots", verb)));
     let wish = |group, resource, verb, cluster| Right { group, resource, verb, cluster, needed: false };
@@ -591,7 +591,7 @@ mod tests {
 
     #[test]
     fn each_right_that_is_missing_is_named_with_its_rule() {
-        let rights = rights(&["statefulsets.apps"], true, Some(34));
+        let rights = rights(&[crate::core::target::STATEFUL_SETS], true, Some(34));
         let all = Granted::of(&answers(&rights, |_| true)).checks(&rights);
         let may = [
             "may list persistentvolumeclaims",

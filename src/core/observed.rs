@@ -311,7 +311,7 @@ impl Pod {
     /// The identity of the Job that made it, if one did
     /// (<https://kubernetes.io/docs/reference/labels-annotations-taints/#batchkubernetesio-controller-uid>).
     pub fn job(&self) -> Option<String> {
-        self.metadata.labels.get("batch.kubernetes.io/controller-uid").cloned()
+        self.metadata.labels.get(super::target::JOB_UID).cloned()
     }
 
     /// When the last of its containers was started, the first time or again.

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use crate::core::observed::{Pod, VolumeMount, Workload};
+use crate::core::target::{DAEMON_SETS, DEPLOYMENTS, Kind, STATEFUL_SETS};
 
 /// What `*_EXEC_RESOURCE` names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,13 +29,13 @@ pub enum ExecKind {
 }
 
 impl ExecKind {
-    /// The resource to list for objects of this kind beside pods, if any, as kubectl names it.
-    pub fn resource(self) -> Option<&'static str> {
+    /// What to list for objects of this kind beside pods, if anything.
+    pub fn resource(self) -> Option<Kind> {
         match self {
             ExecKind::Pod => None,
-            ExecKind::Deployment => Some("deployments.apps"),
-            ExecKind::StatefulSet => Some("statefulsets.apps"),
-            ExecKind::DaemonSet => Some("daemonsets.apps"),
+            ExecKind::Deployment => Some(DEPLOYMENTS),
+            ExecKind::StatefulSet => Some(STATEFUL_SETS),
+            ExecKind::DaemonSet => Some(DAEMON_SETS),
         }
     }
 

@@ -16,6 +16,7 @@ use crate::core::pod::ExecKind;
 use crate::core::quantity;
 use crate::core::scene::Scene;
 use crate::core::slot;
+use crate::core::target;
 use crate::core::zone::Zone;
 
 /// What a claim made from `snapshot` is like: as the one that it is of, if that is still there, else as it was noted when the
@@ -230,12 +231,12 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// As kubectl names it.
-    pub fn resource(self) -> &'static str {
+    /// As the API has it.
+    pub fn resource(self) -> target::Kind {
         match self {
-            Kind::Deployment => "deployments.apps",
-            Kind::StatefulSet => "statefulsets.apps",
-            Kind::CronJob => "cronjobs.batch",
+            Kind::Deployment => target::DEPLOYMENTS,
+            Kind::StatefulSet => target::STATEFUL_SETS,
+            Kind::CronJob => target::CRON_JOBS,
         }
     }
 

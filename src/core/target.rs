@@ -25,13 +25,72 @@ pub struct Target {
 /// What `sh -c` gets in a container, see `src/container`.
 pub const BOOT: &str = include_str!("../container/boot.sh");
 
-const SNAPSHOTS: &str = "volumesnapshots.snapshot.storage.k8s.io";
-const CONTENTS: &str = "volumesnapshotcontents.snapshot.storage.k8s.io";
-const SNAPSHOT_API: &str = "/apis/snapshot.storage.k8s.io/v1";
-const CONTENT_PATH: &str = "/apis/snapshot.storage.k8s.io/v1/volumesnapshotcontents";
+/// A kind of object, as the API has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Kind {
+    /// The path of its group and version.
+    api: &'static str,
+    /// Its name in paths and Roles.
+    pub plural: &'static str,
+    /// Whether its objects are in namespaces.
+    namespaced: bool,
+}
 
-/// The label by which a Job knows its pods.
-const JOB_UID: &str = "batch.kubernetes.io/controller-uid";
+const fn in_namespace(api: &'static str, plural: &'static str) -> Kind {
+    Kind { api, plural, namespaced: true }
+}
+
+const fn in_cluster(api: &'static str, plural: &'static str) -> Kind {
+    Kind { api, plural, namespaced: false }
+}
+
+/// The group and version of VolumeSnapshots.
+const SNAPSHOT_API: &str = "/apis/snapshot.storage.k8s.io/v1";
+
+/// VolumeSnapshots.
+pub const SNAPSHOTS: Kind = in_namespace(SNAPSHOT_API, "volumesnapshots");
+/// VolumeSnapshotContents.
+pub const CONTENTS: Kind = in_cluster(SNAPSHOT_API, "volumesnapshotcontents");
+/// VolumeSnapshotClasses.
+pub const SNAPSHOT_CLASSES: Kind = in_cluster(SNAPSHOT_API, "volumesnapshotclasses");
+/// PersistentVolumeClaims.
+pub const CLAIMS: Kind = in_namespace("/api/v1", "persistentvolumeclaims");
+/// PersistentVolumes.
+pub const VOLUMES: Kind = in_cluster("/api/v1", "persistentvolumes");
+/// Pods.
+pub const PODS: Kind = in_namespace("/api/v1", "pods");
+/// Namespaces.
+pub const NAMESPACES: Kind = in_cluster("/api/v1", "namespaces");
+/// Events.
+pub const EVENTS: Kind = in_namespace("/api/v1", "events");
+/// StorageClasses.
+pub const STORAGE_CLASSES: Kind = in_cluster("/apis/storage.k8s.io/v1", "storageclasses");
+/// Deployments.
+pub const DEPLOYMENTS: Kind = in_namespace("/apis/apps/v1", "deployments");
+/// StatefulSets.
+pub const STATEFUL_SETS: Kind = in_namespace("/apis/apps/v1", "statefulsets");
+/// DaemonSets.
+pub const DAEMON_SETS: Kind = in_namespace("/apis/apps/v1", "daemonsets");
+/// Jobs.
+pub const JOBS: Kind = in_namespace("/apis/batch/v1", "jobs");
+/// CronJobs.
+pub const CRON_JOBS: Kind = in_namespace("/apis/batch/v1", "cronjobs");
+/// NetworkPolicies.
+pub const NETWORK_POLICIES: Kind = in_namespace("/apis/networking.k8s.io/v1", "networkpolicies");
+/// Leases.
+pub const LEASES: Kind = in_namespace("/apis/coordination.k8s.io/v1", "leases");
+
+impl Kind {
+    /// As kubectl names it, such as `deployments.apps`.
+    pub fn name(&self) -> String {
+        let group = self.api.strip_prefix("/apis/").and_then(|api| api.split_once('/'));
+        group.map_or(self.plural.into(), |(group, _)| format!("{}.{group}", self.plural))
+    }
+}
+
+/// The label by which a Job knows its pods
+/// (<https://kubernetes.io/docs/reference/labels-annotations-taints/#batchkubernetesio-controller-uid>).
+pub const JOB_UID: &str = "batch.kubernetes.io/controller-uid";
 
 const PRINT_NAME: &str = r#"-o=jsonpath={.metadata.namespace}/{.metadata.name}{"\n"}"#;
 
@@ -130,24 +189,88 @@ impl Target {
         args
     }
 
-    fn snapshots(&self, rest: &str) -> String {
-        format!("/apis/snapshot.storage.k8s.io/v1/namespaces/{}/volumesnapshots{rest}", self.namespace)
+    /// The path of objects of a kind, in this namespace where they are in one.
+    fn path(&self, kind: Kind, rest: &str) -> String {
+        let namespace = if kind.namespaced { format!("/namespaces/{}", self.namespace) } else { String::new() };
+        format!("{}{namespace}/{}{rest}", kind.api, kind.plural)
+    }
+
+    /// Reads one object.
+    pub fn get(&self, kind: Kind, name: &str) -> Vec<String> {
+        self.call(self.request_timeout, &["get", "--raw", &self.path(kind, &format!("/{name}"))])
+    }
+
+    /// Lists the objects of a kind that have these labels; all where there are none.
+    pub fn list(&self, kind: Kind, labels: &str) -> Vec<String> {
+        let query = if labels.is_empty() { String::new() } else { format!("?labelSelector={}", escape::query(labels)) };
+        self.call(self.request_timeout, &["get", "--raw", &self.path(kind, &query)])
+    }
+
+    /// Lists the namespace's warnings.
+    pub fn warnings(&self) -> Vec<String> {
+        self.call(self.request_timeout, &["get", "--raw", &self.path(EVENTS, "?fieldSelector=type%3DWarning")])
+    }
+
+    /// Reads one page of the objects of a kind that have these labels, in one namespace or in all; `next` is what the page
+    /// before said.
+    pub fn page(&self, kind: Kind, namespace: Option<&str>, labels: &str, next: &str) -> Vec<String> {
+        let namespace = namespace.map(|name| format!("/namespaces/{name}")).unwrap_or_default();
+        let of = |key: &str, value: &str| match value {
+            "" => String::new(),
+            value => format!("&{key}={}", escape::query(value)),
+        };
+        let (labels, next) = (of("labelSelector", labels), of("continue", next));
+        let path = format!("{}{namespace}/{}?limit={PAGE}{labels}{next}", kind.api, kind.plural);
+        self.call(self.request_timeout, &["get", "--raw", &path])
+    }
+
+    /// Reads all the namespace's objects of these kinds, in one process.
+    pub fn get_all(&self, kinds: &[Kind]) -> Vec<String> {
+        let kinds: Vec<String> = kinds.iter().map(Kind::name).collect();
+        self.call(self.request_timeout, &["get", &kinds.join(","), "-n", &self.namespace, "-o", "json"])
+    }
+
+    /// Creates the object whose manifest comes on stdin.
+    pub fn create(&self, kind: Kind) -> Vec<String> {
+        self.call(self.request_timeout, &["create", "--raw", &self.path(kind, ""), "-f", "-"])
+    }
+
+    /// Asks whether the object whose manifest comes on stdin could be created; creates none.
+    pub fn try_create(&self, kind: Kind) -> Vec<String> {
+        self.call(self.request_timeout, &["create", "--raw", &self.path(kind, "?dryRun=All"), "-f", "-"])
+    }
+
+    /// Puts the object on stdin in the place of the one of its name, if that is still in the version that it says.
+    pub fn replace_one(&self, kind: Kind, name: &str) -> Vec<String> {
+        self.call(self.request_timeout, &["replace", "--raw", &self.path(kind, &format!("/{name}")), "-f", "-"])
+    }
+
+    /// Changes one object, by a JSON patch where that is a list, else by a merge patch.
+    pub fn patch(&self, kind: Kind, name: &str, patch: &Value) -> Vec<String> {
+        let (resource, how) = (kind.name(), if patch.is_array() { "--type=json" } else { "--type=merge" });
+        let place: &[&str] = if kind.namespaced { &["-n", &self.namespace] } else { &[] };
+        let change = [how, "-o", "json", "-p", &patch.to_string()];
+        self.call(self.request_timeout, &[&["patch", &resource, name], place, &change].concat())
+    }
+
+    /// Deletes one object, under the conditions that come on stdin as DeleteOptions.
+    pub fn delete(&self, kind: Kind, name: &str) -> Vec<String> {
+        self.call(self.request_timeout, &["delete", "--raw", &self.path(kind, &format!("/{name}")), "-f", "-"])
+    }
+
+    /// Lists the pods of the Job with this uid.
+    pub fn job_pods(&self, uid: &str) -> Vec<String> {
+        self.list(PODS, &format!("{JOB_UID}={uid}"))
+    }
+
+    /// Reads the Jobs, pods and claims that `selector` selects, in one process.
+    pub fn trial(&self, selector: &str) -> Vec<String> {
+        [self.get_all(&[JOBS, PODS, CLAIMS]), vec!["-l".into(), selector.into()]].concat()
     }
 
     /// Reads the kubeconfig's contexts; no request is made.
     pub fn config_view(&self) -> Vec<String> {
         self.call(Duration::ZERO, &["config", "view", "-o", "json"])
-    }
-
-    /// Reads all that is decided on before a database is touched, in one process: claims, pods, these kinds of workload, and
-    /// snapshots where they matter.
-    pub fn observe(&self, snapshots: bool, workloads: &[&str]) -> Vec<String> {
-        let mut kinds = "persistentvolumeclaims,pods".to_string();
-        for workload in snapshots.then_some(&SNAPSHOTS).into_iter().chain(workloads) {
-            kinds.push(',');
-            kinds.push_str(workload);
-        }
-        self.call(self.request_timeout, &["get", &kinds, "-n", &self.namespace, "-o", "json"])
     }
 
     /// Runs a script in a container; the script and its values go to stdin.
@@ -168,126 +291,6 @@ impl Target {
         let streams = if terminal { "-it" } else { "-i" };
         let rest = ["exec", streams, "-q", "-n", &self.namespace, pod, "-c", container, "--", "sh", "-c", script, "sh"];
         self.call(Duration::ZERO, &[&rest, words].concat())
-    }
-
-    /// Changes one claim by a merge patch.
-    pub fn patch_claim(&self, name: &str, patch: &Value) -> Vec<String> {
-        let patch = patch.to_string();
-        let rest = ["patch", "persistentvolumeclaims", name, "-n", &self.namespace, "--type=merge", "-o", "json", "-p"];
-        self.call(self.request_timeout, &[&rest[..], &[&patch]].concat())
-    }
-
-    /// Lists the namespace's snapshots.
-    pub fn list_snapshots(&self) -> Vec<String> {
-        self.call(self.request_timeout, &["get", "--raw", &self.snapshots("")])
-    }
-
-    /// Reads one snapshot.
-    pub fn get_snapshot(&self, name: &str) -> Vec<String> {
-        self.call(self.request_timeout, &["get", "--raw", &self.snapshots(&format!("/{name}"))])
-    }
-
-    /// Creates the snapshot whose manifest comes on stdin.
-    pub fn create_snapshot(&self) -> Vec<String> {
-        self.call(self.request_timeout, &["create", "--raw", &self.snapshots(""), "-f", "-"])
-    }
-
-    /// Asks whether the snapshot whose manifest comes on stdin could be created; creates none.
-    pub fn try_snapshot(&self) -> Vec<String> {
-        self.call(self.request_timeout, &["create", "--raw", &self.snapshots("?dryRun=All"), "-f", "-"])
-    }
-
-    /// Changes one snapshot by a merge patch.
-    pub fn patch_snapshot(&self, name: &str, patch: &Value) -> Vec<String> {
-        let patch = patch.to_string();
-        self.call(
-            self.request_timeout,
-            &["patch", SNAPSHOTS, name, "-n", &self.namespace, "--type=merge", "-o", "json", "-p", &patch],
-        )
-    }
-
-    /// Deletes one snapshot, under the conditions that come on stdin as DeleteOptions.
-    pub fn delete_snapshot(&self, name: &str) -> Vec<String> {
-        self.call(self.request_timeout, &["delete", "--raw", &self.snapshots(&format!("/{name}")), "-f", "-"])
-    }
-
-    /// Reads the namespace's snapshots and claims, in one process.
-    pub fn history(&self) -> Vec<String> {
-        let kinds = format!("{SNAPSHOTS},persistentvolumeclaims");
-        self.call(self.request_timeout, &["get", &kinds, "-n", &self.namespace, "-o", "json"])
-    }
-
-    /// Reads all that an in-place restore is decided on, in one process.
-    pub fn scene(&self) -> Vec<String> {
-        let kinds = format!(
-            "persistentvolumeclaims,pods,{SNAPSHOTS},deployments.apps,statefulsets.apps,daemonsets.apps,cronjobs.batch"
-        );
-        self.call(self.request_timeout, &["get", &kinds, "-n", &self.namespace, "-o", "json"])
-    }
-
-    /// Reads the namespace itself.
-    pub fn get_namespace(&self) -> Vec<String> {
-        self.call(self.request_timeout, &["get", "--raw", &format!("/api/v1/namespaces/{}", self.namespace)])
-    }
-
-    /// Reads one StorageClass.
-    pub fn get_storage_class(&self, name: &str) -> Vec<String> {
-        self.call(self.request_timeout, &["get", "--raw", &format!("/apis/storage.k8s.io/v1/storageclasses/{name}")])
-    }
-
-    /// Lists the StorageClasses.
-    pub fn list_storage_classes(&self) -> Vec<String> {
-        self.call(self.request_timeout, &["get", "--raw", "/apis/storage.k8s.io/v1/storageclasses"])
-    }
-
-    fn claims(&self, rest: &str) -> String {
-        format!("/api/v1/namespaces/{}/persistentvolumeclaims{rest}", self.namespace)
-    }
-
-    /// Reads one claim.
-    pub fn get_claim(&self, name: &str) -> Vec<String> {
-        self.call(self.request_timeout, &["get", "--raw", &self.claims(&format!("/{name}"))])
-    }
-
-    /// Creates the claim whose manifest comes on stdin.
-    pub fn create_claim(&self) -> Vec<String> {
-        self.call(self.request_timeout, &["create", "--raw", &self.claims(""), "-f", "-"])
-    }
-
-    /// Deletes one claim, under the conditions that come on stdin as DeleteOptions.
-    pub fn delete_claim(&self, name: &str) -> Vec<String> {
-        self.call(self.request_timeout, &["delete", "--raw", &self.claims(&format!("/{name}")), "-f", "-"])
-    }
-
-    /// Changes one workload by a merge patch.
-    pub fn patch_workload(&self, resource: &str, name: &str, patch: &Value) -> Vec<String> {
-        let patch = patch.to_string();
-        let rest = ["patch", resource, name, "-n", &self.namespace, "--type=merge", "-o", "json", "-p", &patch];
-        self.call(self.request_timeout, &rest)
-    }
-
-    /// Reads one page of the snapshots that `selector` selects, in one namespace or in all; `next` is what the page before
-    /// said.
-    pub fn snapshot_page(&self, namespace: Option<&str>, selector: &str, next: &str) -> Vec<String> {
-        let selector = format!("&labelSelector={}", escape::query(selector));
-        self.page(SNAPSHOT_API, namespace, "volumesnapshots", &selector, next)
-    }
-
-    /// Reads one page of the claims, likewise.
-    pub fn claim_page(&self, namespace: Option<&str>, next: &str) -> Vec<String> {
-        self.page("/api/v1", namespace, "persistentvolumeclaims", "", next)
-    }
-
-    /// Reads one page of the namespaces.
-    pub fn namespace_page(&self, next: &str) -> Vec<String> {
-        self.page("/api/v1", None, "namespaces", "", next)
-    }
-
-    fn page(&self, api: &str, namespace: Option<&str>, kind: &str, selector: &str, next: &str) -> Vec<String> {
-        let namespace = namespace.map(|name| format!("/namespaces/{name}")).unwrap_or_default();
-        let next = if next.is_empty() { String::new() } else { format!("&continue={}", escape::query(next)) };
-        let path = format!("{api}{namespace}/{kind}?limit={PAGE}{selector}{next}");
-        self.call(self.request_timeout, &["get", "--raw", &path])
     }
 
     /// Changes a label of every object in the list on stdin and prints `NAMESPACE/NAME` of each that it is through with. A
@@ -331,36 +334,6 @@ impl Target {
         self.call(self.request_timeout, &["get", "--raw", &path])
     }
 
-    /// Reads all the namespace's objects of these kinds, in one process.
-    pub fn get_all(&self, kinds: &[&str]) -> Vec<String> {
-        self.call(self.request_timeout, &["get", &kinds.join(","), "-n", &self.namespace, "-o", "json"])
-    }
-
-    /// Lists the VolumeSnapshotClasses.
-    pub fn list_classes(&self) -> Vec<String> {
-        self.call(self.request_timeout, &["get", "--raw", &format!("{SNAPSHOT_API}/volumesnapshotclasses")])
-    }
-
-    /// Reads one VolumeSnapshotClass.
-    pub fn get_class(&self, name: &str) -> Vec<String> {
-        self.call(self.request_timeout, &["get", "--raw", &format!("{SNAPSHOT_API}/volumesnapshotclasses/{name}")])
-    }
-
-    /// Reads one VolumeSnapshotContent.
-    pub fn get_content(&self, name: &str) -> Vec<String> {
-        self.call(self.request_timeout, &["get", "--raw", &format!("{CONTENT_PATH}/{name}")])
-    }
-
-    /// Reads one page of the VolumeSnapshotContents.
-    pub fn content_page(&self, next: &str) -> Vec<String> {
-        self.page(SNAPSHOT_API, None, "volumesnapshotcontents", "", next)
-    }
-
-    /// Creates the VolumeSnapshotContent whose manifest comes on stdin.
-    pub fn create_content(&self) -> Vec<String> {
-        self.call(self.request_timeout, &["create", "--raw", CONTENT_PATH, "-f", "-"])
-    }
-
     /// Puts every object in the list on stdin in the place of the one that it was, in the version that it was, and prints
     /// `NAMESPACE/NAME` of each that it is through with. It creates none.
     pub fn replace(&self) -> Vec<String> {
@@ -368,118 +341,14 @@ impl Target {
         self.call(self.request_timeout, &["replace", "--validate=false", "-f", "-", PRINT_NAME])
     }
 
-    /// Changes one VolumeSnapshotContent by a JSON patch.
-    pub fn patch_content(&self, name: &str, patch: &Value) -> Vec<String> {
-        let patch = patch.to_string();
-        self.call(self.request_timeout, &["patch", CONTENTS, name, "--type=json", "-p", &patch])
-    }
-
-    /// Deletes one VolumeSnapshotContent, under the conditions that come on stdin as DeleteOptions.
-    pub fn delete_content(&self, name: &str) -> Vec<String> {
-        self.call(self.request_timeout, &["delete", "--raw", &format!("{CONTENT_PATH}/{name}"), "-f", "-"])
-    }
-
-    fn jobs(&self, rest: &str) -> String {
-        format!("/apis/batch/v1/namespaces/{}/{rest}", self.namespace)
-    }
-
-    /// Reads one page of the CronJobs, in one namespace or in all.
-    pub fn cronjob_page(&self, namespace: Option<&str>, next: &str) -> Vec<String> {
-        self.page("/apis/batch/v1", namespace, "cronjobs", "", next)
-    }
-
     /// Reads the objects that the list on stdin names, wherever they are, in one process; those that are not there are left out.
     pub fn get_named(&self) -> Vec<String> {
         self.call(self.request_timeout, &["get", "-f", "-", "--ignore-not-found", "-o", "json"])
     }
 
-    /// Creates the Job whose manifest comes on stdin.
-    pub fn create_job(&self) -> Vec<String> {
-        self.call(self.request_timeout, &["create", "--raw", &self.jobs("jobs"), "-f", "-"])
-    }
-
-    /// Reads one Job.
-    pub fn get_job(&self, name: &str) -> Vec<String> {
-        self.call(self.request_timeout, &["get", "--raw", &self.jobs(&format!("jobs/{name}"))])
-    }
-
-    /// Lists the pods of the Job with this uid.
-    pub fn job_pods(&self, uid: &str) -> Vec<String> {
-        let selector = escape::query(&format!("{JOB_UID}={uid}"));
-        let path = format!("/api/v1/namespaces/{}/pods?labelSelector={selector}", self.namespace);
-        self.call(self.request_timeout, &["get", "--raw", &path])
-    }
-
     /// Streams the log of a container from its beginning, until the container ends.
     pub fn logs(&self, pod: &str, container: &str) -> Vec<String> {
         self.call(Duration::ZERO, &["logs", "-f", "-n", &self.namespace, pod, "-c", container])
-    }
-
-    /// Deletes one Job, under the conditions that come on stdin as DeleteOptions.
-    pub fn delete_job(&self, name: &str) -> Vec<String> {
-        self.call(self.request_timeout, &["delete", "--raw", &self.jobs(&format!("jobs/{name}")), "-f", "-"])
-    }
-
-    /// Creates the NetworkPolicy whose manifest comes on stdin.
-    pub fn create_network_policy(&self) -> Vec<String> {
-        let path = format!("/apis/networking.k8s.io/v1/namespaces/{}/networkpolicies", self.namespace);
-        self.call(self.request_timeout, &["create", "--raw", &path, "-f", "-"])
-    }
-
-    /// Reads the Jobs, pods and claims that `selector` selects, in one process.
-    pub fn trial(&self, selector: &str) -> Vec<String> {
-        let kinds = "jobs.batch,pods,persistentvolumeclaims";
-        self.call(self.request_timeout, &["get", kinds, "-n", &self.namespace, "-l", selector, "-o", "json"])
-    }
-
-    /// Reads the namespace's warnings.
-    pub fn warnings(&self) -> Vec<String> {
-        let path = format!("/api/v1/namespaces/{}/events?fieldSelector=type%3DWarning", self.namespace);
-        self.call(self.request_timeout, &["get", "--raw", &path])
-    }
-
-    /// Reads one PersistentVolume.
-    pub fn get_volume(&self, name: &str) -> Vec<String> {
-        self.call(self.request_timeout, &["get", "--raw", &format!("/api/v1/persistentvolumes/{name}")])
-    }
-
-    /// Changes one PersistentVolume by a merge patch.
-    pub fn patch_volume(&self, name: &str, patch: &Value) -> Vec<String> {
-        let patch = patch.to_string();
-        self.call(
-            self.request_timeout,
-            &["patch", "persistentvolumes", name, "--type=merge", "-o", "name", "-p", &patch],
-        )
-    }
-
-    fn leases(&self, rest: &str) -> String {
-        format!("/apis/coordination.k8s.io/v1/namespaces/{}/leases{rest}", self.namespace)
-    }
-
-    /// Lists the Leases that `selector` selects.
-    pub fn list_leases(&self, selector: &str) -> Vec<String> {
-        let path = self.leases(&format!("?labelSelector={}", escape::query(selector)));
-        self.call(self.request_timeout, &["get", "--raw", &path])
-    }
-
-    /// Creates the Lease whose manifest comes on stdin.
-    pub fn create_lease(&self) -> Vec<String> {
-        self.call(self.request_timeout, &["create", "--raw", &self.leases(""), "-f", "-"])
-    }
-
-    /// Asks whether the Lease whose manifest comes on stdin could be created; creates none.
-    pub fn try_lease(&self) -> Vec<String> {
-        self.call(self.request_timeout, &["create", "--raw", &self.leases("?dryRun=All"), "-f", "-"])
-    }
-
-    /// Puts the Lease on stdin in the place of the one of its name, if that is still in the version that it says.
-    pub fn replace_lease(&self, name: &str) -> Vec<String> {
-        self.call(self.request_timeout, &["replace", "--raw", &self.leases(&format!("/{name}")), "-f", "-"])
-    }
-
-    /// Deletes one Lease, under the conditions that come on stdin as DeleteOptions.
-    pub fn delete_lease(&self, name: &str) -> Vec<String> {
-        self.call(self.request_timeout, &["delete", "--raw", &self.leases(&format!("/{name}")), "-f", "-"])
     }
 
     /// Streams the changes of one snapshot, from the version `since` on or from its state now.
@@ -490,7 +359,7 @@ impl Target {
             path.push_str("&resourceVersion=");
             path.push_str(since);
         }
-        self.call(limit + Duration::from_secs(5), &["get", "--raw", &self.snapshots(&path)])
+        self.call(limit + Duration::from_secs(5), &["get", "--raw", &self.path(SNAPSHOTS, &path)])
     }
 }
 
@@ -502,30 +371,24 @@ mod tests {
     fn every_call_names_its_context_and_namespace() {
         let target = Target { context: Some("prod".into()), namespace: "shop".into(), ..Target::default() };
         let calls = [
-            target.observe(true, &["deployments.apps"]),
+            target.get_all(&[CLAIMS, SNAPSHOTS, DEPLOYMENTS]),
             target.exec("p", "c"),
             target.stream("p", "c", "/f", 0),
             target.hand_over("p", "c", true, "exit", &[]),
-            target.patch_claim("data", &json!({})),
-            target.list_snapshots(),
-            target.get_snapshot("s"),
-            target.create_snapshot(),
+            target.get(SNAPSHOTS, "s"),
+            target.list(SNAPSHOTS, ""),
+            target.page(SNAPSHOTS, Some("shop"), "a,!b", ""),
+            target.create(LEASES),
+            target.try_create(LEASES),
+            target.replace_one(LEASES, "l"),
+            target.patch(CLAIMS, "data", &json!({})),
+            target.delete(JOBS, "j"),
             target.watch_snapshot("s", Some("7"), Duration::from_secs(9)),
-            target.delete_snapshot("s"),
-            target.history(),
-            target.snapshot_page(Some("shop"), "a,!b", ""),
-            target.cronjob_page(Some("shop"), ""),
             target.create_events(),
-            target.get_all(&["pods"]),
-            target.create_job(),
-            target.get_job("j"),
             target.job_pods("u"),
             target.logs("p", "c"),
-            target.list_leases("a=b"),
-            target.create_lease(),
-            target.try_lease(),
-            target.replace_lease("l"),
-            target.delete_lease("l"),
+            target.trial("a=b"),
+            target.warnings(),
         ];
         for call in calls {
             assert_eq!(call[0], "--context=prod");
@@ -564,11 +427,11 @@ mod tests {
         let target = Target::default();
         let path = |call: Vec<String>| call.last().unwrap().clone();
         assert_eq!(
-            path(target.snapshot_page(None, "b.sh/x=y,!b.sh/z", "")),
+            path(target.page(SNAPSHOTS, None, "b.sh/x=y,!b.sh/z", "")),
             "/apis/snapshot.storage.k8s.io/v1/volumesnapshots?limit=500&labelSelector=b.sh%2Fx%3Dy%2C%21b.sh%2Fz"
         );
         assert_eq!(
-            path(target.claim_page(Some("shop"), "a+b")),
+            path(target.page(CLAIMS, Some("shop"), "", "a+b")),
             "/api/v1/namespaces/shop/persistentvolumeclaims?limit=500&continue=a%2Bb"
         );
     }
@@ -576,8 +439,8 @@ mod tests {
     #[test]
     fn in_a_pod_nothing_keeps_kubectl_from_finding_its_cluster() {
         let target = Target { in_cluster: true, request_timeout: Duration::from_secs(30), ..Target::default() };
-        assert!(!target.list_snapshots().join(" ").contains("--request-timeout"));
+        assert!(!target.list(SNAPSHOTS, "").join(" ").contains("--request-timeout"));
         let target = Target { in_cluster: false, ..target };
-        assert!(target.list_snapshots().join(" ").contains("--request-timeout=30s"));
+        assert!(target.list(SNAPSHOTS, "").join(" ").contains("--request-timeout=30s"));
     }
 }

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::core::lease::{Contender, Lease, Move, Slot, Slots, Watched};
 use crate::core::observed::List;
 use crate::core::plan::Step;
-use crate::core::target::{self, Target};
+use crate::core::target::{self, LEASES, Target};
 use crate::exit::{Exit, Fail};
 use crate::kubectl::{self, Kubectl, Refusal};
 use crate::lock::{Listing, Seen};
@@ -146,7 +146,7 @@ impl Locks {
             slots.range()
         );
         let target = Target { namespace: namespace.clone(), ..target.clone() };
-        Step::new(what).kubectl(&target.list_leases(&slots.selector())).kubectl(&target.create_lease())
+        Step::new(what).kubectl(&target.list(LEASES, &slots.selector())).kubectl(&target.create(LEASES))
     }
 }
 
@@ -160,14 +160,14 @@ struct Api {
 
 impl Api {
     fn look(&self) -> Result<Vec<Lease>, ProcessError> {
-        let call = self.kubectl.target.list_leases(&self.me.slots().selector());
+        let call = self.kubectl.target.list(LEASES, &self.me.slots().selector());
         self.kubectl.json::<List<Lease>>(&call).map(|list| list.items)
     }
 
     /// Asks whether a ticket could be created: the name of that is nobody else's.
     fn attempt(&self) -> Result<(), ProcessError> {
         let (_, manifest) = self.me.queued(&[], None, now());
-        self.kubectl.act(&self.kubectl.target.try_lease(), &manifest.to_string())
+        self.kubectl.act(&self.kubectl.target.try_create(LEASES), &manifest.to_string())
     }
 
     /// Creates a Lease, or replaces it in the version that its manifest says; none if somebody else did meanwhile, or this
@@ -175,9 +175,9 @@ impl Api {
     fn write(&self, manifest: &Value) -> Result<Option<Lease>, ProcessError> {
         let (meta, target) = (&manifest["metadata"], &self.kubectl.target);
         let call = match meta["resourceVersion"].is_null() {
-            true => target.create_lease(),
+            true => target.create(LEASES),
             // The API makes a Lease that is gone again.
-            false => target.replace_lease(meta["name"].as_str().unwrap_or_default()),
+            false => target.replace_one(LEASES, meta["name"].as_str().unwrap_or_default()),
         };
         match self.kubectl.create(&call, manifest) {
             Ok(lease) => Ok(Some(lease)),
@@ -208,7 +208,7 @@ impl Api {
 
     /// Deletes a ticket, unless it is gone or was renewed meanwhile.
     fn delete(&self, ticket: &Lease) -> Result<(), ProcessError> {
-        let call = self.kubectl.target.delete_lease(&ticket.metadata.name);
+        let call = self.kubectl.target.delete(LEASES, &ticket.metadata.name);
         let options = target::delete_options(&json!({"resourceVersion": ticket.metadata.resource_version}));
         match self.kubectl.act(&call, &options) {
             Err(error) if matches!(kubectl::refusal(&error), Refusal::NotFound | Refusal::Conflict) => Ok(()),

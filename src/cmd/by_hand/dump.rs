@@ -12,6 +12,7 @@ use crate::cmd::show::show;
 use crate::core::observed::Pvc;
 use crate::core::plan::Step;
 use crate::core::proof::Proof;
+use crate::core::target::CLAIMS;
 use crate::dump::Dump;
 use crate::exit::{Exit, Fail};
 use crate::kubectl::{self, Refusal};
@@ -63,7 +64,7 @@ fn patch(hand: &Hand<'_>, claim: &Pvc, proof: &str) -> Value {
 fn note(hand: &Hand<'_>, claim: &Pvc, proof: &Proof) -> Result<bool, Fail> {
     hand.reporter.step("note", |_| {
         let patch = patch(hand, claim, &json!(proof).to_string());
-        let call = hand.kubectl.target.patch_claim(&claim.metadata.name, &patch);
+        let call = hand.kubectl.target.patch(CLAIMS, &claim.metadata.name, &patch);
         match hand.kubectl.json::<Pvc>(&call) {
             Ok(_) => Ok((true, format!("the proof, on PVC {}", claim.metadata.name))),
             Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => {
@@ -92,8 +93,11 @@ fn show_plan(hand: &Hand<'_>, dump: &Dump<'_>, claim: &Pvc) -> Result<(), Fail> 
         Step::new(format!("Dump into a temporary file, prove it, flush it, rename it to {file}"))
             .command(create::command(dump)),
         Step::new("Look at the file again through another stream, and flush its file system").kubectl(&exec),
-        Step::new("Note the proof on the PVC")
-            .kubectl(&target.patch_claim(&claim.metadata.name, &patch(hand, claim, "<the proof>"))),
+        Step::new("Note the proof on the PVC").kubectl(&target.patch(
+            CLAIMS,
+            &claim.metadata.name,
+            &patch(hand, claim, "<the proof>"),
+        )),
     ];
     hand.show_plan("Dump", &steps)
 }
