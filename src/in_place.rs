@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::core::claim::ClaimTemplate;
 use crate::core::labels;
-use crate::core::observed::{List, Pvc, Readiness, Snapshot};
+use crate::core::observed::{Pvc, Readiness, Snapshot};
 use crate::core::restore::{self, Down, Journal, StorageClass};
 use crate::core::scene::Scene;
 use crate::core::target::{
@@ -58,8 +58,7 @@ const SCENE: [Kind; 7] = [CLAIMS, PODS, SNAPSHOTS, DEPLOYMENTS, STATEFUL_SETS, D
 /// # Errors
 /// It cannot be read.
 pub fn observe(kubectl: &Kubectl) -> Result<Scene, Fail> {
-    let list: List = kubectl.json(&kubectl.target.get_all(&SCENE)).map_err(|error| kubectl::fail(&error))?;
-    Ok(Scene::of(list.items))
+    kubectl.json(&kubectl.target.get_all(&SCENE)).map_err(|error| kubectl::fail(&error))
 }
 
 /// How far it is, for the words at a failure.

@@ -10,7 +10,7 @@ use crate::config::{Create, Database};
 use crate::core::claim::ClaimTemplate;
 use crate::core::event::About;
 use crate::core::labels;
-use crate::core::observed::{List, Pvc, Readiness, Snapshot};
+use crate::core::observed::{Pvc, Readiness, Snapshot};
 use crate::core::pod::{self, Chosen, ExecKind, ExecResource, NoPod};
 use crate::core::scene::Scene;
 use crate::core::target::{CLAIMS, Kind, NAMESPACES, PODS, SNAPSHOTS};
@@ -63,9 +63,7 @@ fn read(kubectl: &Kubectl, databases: &[Database], snapshots: bool) -> Result<Sc
     let kinds = databases.iter().filter_map(|database| database.resource.kind.resource());
     let kinds = kinds.collect::<BTreeSet<_>>();
     let kinds: Vec<Kind> = [CLAIMS, PODS].into_iter().chain(snapshots.then_some(SNAPSHOTS)).chain(kinds).collect();
-    let call = kubectl.target.get_all(&kinds);
-    let list: List = kubectl.json(&call).map_err(|error| kubectl::fail(&error))?;
-    Ok(Scene::of(list.items))
+    kubectl.json(&kubectl.target.get_all(&kinds)).map_err(|error| kubectl::fail(&error))
 }
 
 /// The pod of a database whose dump lies on `holder`.

@@ -12,9 +12,9 @@ use crate::config::{Delete, Global};
 use crate::core::escape::Secrets;
 use crate::core::history::Moment;
 use crate::core::listing::{self, Row};
-use crate::core::observed::{List, Snapshot};
+use crate::core::observed::Snapshot;
 use crate::core::plan::{self, Step};
-use crate::core::removal::Scene;
+use crate::core::scene::Scene;
 use crate::core::target::{CLAIMS, CONTENTS, SNAPSHOTS, Target};
 use crate::delete::{self, Fate};
 use crate::exit::{Exit, Fail};
@@ -45,8 +45,8 @@ pub fn run(global: &Global, config: &Delete, reporter: &Reporter) -> Result<(), 
     let (target, name) = (&kubectl.target, &config.snapshot);
     let moment = Moment { now: now(), zone: global.zone, patience: Duration::ZERO };
     let (scene, snapshot) = reporter.step("observe", |_| {
-        let list: List = kubectl.json(&target.get_all(&[SNAPSHOTS, CLAIMS])).map_err(|error| kubectl::fail(&error))?;
-        let scene = Scene::from(list);
+        let all = target.get_all(&[SNAPSHOTS, CLAIMS]);
+        let scene: Scene = kubectl.json(&all).map_err(|error| kubectl::fail(&error))?;
         let snapshot = find(&scene, name, &target.namespace)?.clone();
         let what = format!("{name} among {} snapshots", scene.snapshots.len());
         Ok(((scene, snapshot), what))

@@ -442,7 +442,7 @@ impl Exam<'_> {
     fn pods(&mut self, kubectl: &Kubectl, granted: &Granted, seen: &Seen) -> Result<(), Fail> {
         let missing = [PODS].into_iter().chain(self.workloads()).find(|kind| !seen.has(*kind));
         if let Some(kind) = missing {
-            self.skip(&["pod", "container"], &format!("may not list {}", kind.plural));
+            self.skip(&["pod", "container"], &format!("may not list {}", kind.name()));
             return Ok(());
         }
         let holder = self.config.pvcs.first().map(String::as_str).unwrap_or_default();
@@ -660,7 +660,7 @@ impl Seen {
         let (jobs, pods) = (of_kind("Job"), of_kind("Pod"));
         // What cannot be read as its kind is of no use to a backup either.
         let objects = items.into_iter().filter_map(|item| serde_json::from_value::<Item>(item).ok());
-        Seen { kinds, schedules, jobs, pods, scene: Scene::of(objects.collect()) }
+        Seen { kinds, schedules, jobs, pods, scene: Scene::of(objects) }
     }
 
     fn has(&self, kind: Kind) -> bool {

@@ -8,7 +8,8 @@ use crate::cmd::retain;
 use crate::config::{Global, Sweep};
 use crate::core::escape::Secrets;
 use crate::core::history::{Action, Moment, Seen, Verdict};
-use crate::core::observed::{Item, List, Snapshot};
+use crate::core::observed::Snapshot;
+use crate::core::scene::Scene;
 use crate::core::target::{CLAIMS, Relabel, SNAPSHOTS};
 use crate::core::{labels, sweep};
 use crate::delete::{self, Fate};
@@ -123,7 +124,7 @@ fn clear(
                     away = Some(error.to_string());
                 }
             });
-            *outcome = match look.and_then(|list| again(&kubectl, list, verdict, moment)) {
+            *outcome = match look.and_then(|scene| again(&kubectl, scene, verdict, moment)) {
                 Ok(Fate::Deleted(note)) => Outcome::Done { note },
                 Ok(Fate::Left(note)) => Outcome::Left { note },
                 Err(error) => {
@@ -151,24 +152,12 @@ fn clear(
 }
 
 /// Does what was decided, if it would be decided again about the very same version in the namespace as it is now.
-fn again(kubectl: &Kubectl, list: List, planned: &Verdict, moment: &Moment) -> Result<Fate, ProcessError> {
-    let mut in_use = BTreeSet::new();
-    let mut snapshots: Vec<Snapshot> = Vec::new();
-    for item in list.items {
-        match item {
-            Item::PersistentVolumeClaim(pvc) => in_use.extend(pvc.sources()),
-            Item::VolumeSnapshot(snapshot) => snapshots.push(*snapshot),
-            _ => {}
-        }
-    }
-    let found = snapshots.iter().find(|snapshot| snapshot.metadata.name == planned.name).cloned();
+fn again(kubectl: &Kubectl, scene: Scene, planned: &Verdict, moment: &Moment) -> Result<Fate, ProcessError> {
+    let in_use = scene.in_use();
+    let found = scene.snapshot(&planned.name).cloned();
     let Some(found) = found else { return Ok(Fate::Left("somebody else deleted it meanwhile".into())) };
     // Others of the same PVC may have gone since.
-    let ours = |snapshot: &Snapshot| {
-        let labels = &snapshot.metadata.labels;
-        labels.contains_key(labels::RETAIN) || labels.contains_key(labels::DELETE_AFTER)
-    };
-    let seen: Vec<Seen> = snapshots.into_iter().filter(ours).map(Seen::from).collect();
+    let seen: Vec<Seen> = scene.snapshots.into_iter().filter(Snapshot::is_pruned).map(Seen::from).collect();
     let verdicts = sweep::sweep(&seen, &in_use, moment);
     let now = verdicts.into_iter().find(|verdict| verdict.name == planned.name);
     match now {

@@ -11,9 +11,10 @@ use crate::config::{Global, Output, Restore, Way};
 use crate::core::claim::ClaimTemplate;
 use crate::core::escape::{self, Secrets};
 use crate::core::labels;
-use crate::core::observed::{Content, Item, List, Meta, Pvc, Readiness, Snapshot};
+use crate::core::observed::{Content, List, Meta, Pvc, Readiness, Snapshot};
 use crate::core::plan::{self, Step};
 use crate::core::restore::{self, Journal, StorageClass};
+use crate::core::scene::Scene;
 use crate::core::target::{CLAIMS, CONTENTS, NAMESPACES, SNAPSHOTS, STORAGE_CLASSES, delete_options};
 use crate::delete;
 use crate::exit::{Exit, Fail};
@@ -286,19 +287,14 @@ impl Run<'_> {
     /// Takes away what brought the data over, unless another claim is still to be made from it: the data is the source's.
     fn take_bridge_away(&self, planned: &Planned, snapshot: &Snapshot) -> Result<((), String), Fail> {
         let kubectl = &planned.kubectl;
-        let list: List =
-            kubectl.json(&kubectl.target.get_all(&[SNAPSHOTS, CLAIMS])).map_err(|error| kubectl::fail(&error))?;
-        let source = (kubectl.target.namespace.clone(), snapshot.metadata.name.clone());
-        let waits = |item: &Item| matches!(item, Item::PersistentVolumeClaim(claim) if claim.sources().any(|from| from == source));
-        if list.items.iter().any(waits) {
+        let all = kubectl.target.get_all(&[SNAPSHOTS, CLAIMS]);
+        let scene: Scene = kubectl.json(&all).map_err(|error| kubectl::fail(&error))?;
+        let name = &snapshot.metadata.name;
+        if scene.in_use().contains(&(kubectl.target.namespace.clone(), name.clone())) {
             return Ok(((), "another claim is still to be made from it, it stays".into()));
         }
-        let bridge = list.items.into_iter().find_map(|item| match item {
-            Item::VolumeSnapshot(found) if found.metadata.name == snapshot.metadata.name => Some(*found),
-            _ => None,
-        });
-        if let Some(bridge) = bridge {
-            delete::delete(kubectl, &bridge).map_err(|error| kubectl::fail(&error))?;
+        if let Some(bridge) = scene.snapshot(name) {
+            delete::delete(kubectl, bridge).map_err(|error| kubectl::fail(&error))?;
         }
         Ok(((), "what brought the data over is gone, the data is the source's".into()))
     }

@@ -500,6 +500,12 @@ impl Snapshot {
         }
     }
 
+    /// Whether pruning looks at it.
+    pub fn is_pruned(&self) -> bool {
+        let labels = &self.metadata.labels;
+        labels.contains_key(super::labels::RETAIN) || labels.contains_key(super::labels::DELETE_AFTER)
+    }
+
     /// Where it stands. Ready outweighs an error: the error is then of an attempt before.
     pub fn readiness(&self) -> Readiness {
         match (&self.status.error, self.status.creation_time) {

@@ -1,45 +1,15 @@
 //! Whether a snapshot that a person names may go: what speaks against it, and what goes with it. Must not know who asks.
 
-use std::collections::BTreeSet;
-
 use crate::core::history::{FLOOR, Group, Moment, Seen};
 use crate::core::labels;
-use crate::core::observed::{Item, List, Snapshot};
-
-/// A namespace as a removal looks at it.
-#[derive(Debug, Default)]
-pub struct Scene {
-    /// Its snapshots, those of others among them.
-    pub snapshots: Vec<Snapshot>,
-    /// The claims that are still to be made from a snapshot, with its namespace and name.
-    pub users: Vec<(String, (String, String))>,
-}
-
-impl From<List> for Scene {
-    fn from(list: List) -> Scene {
-        let mut scene = Scene::default();
-        for item in list.items {
-            match item {
-                Item::VolumeSnapshot(snapshot) => scene.snapshots.push(*snapshot),
-                Item::PersistentVolumeClaim(pvc) => {
-                    let sources: BTreeSet<(String, String)> = pvc.sources().collect();
-                    scene.users.extend(sources.into_iter().map(|source| (pvc.metadata.name.clone(), source)));
-                }
-                _ => {}
-            }
-        }
-        scene
-    }
-}
+use crate::core::observed::Snapshot;
+use crate::core::scene::Scene;
 
 impl Scene {
     /// What speaks against deleting `snapshot`, a phrase each. It stays, first, when it is what retention would leave of
     /// its PVC, be it among all snapshots or among those that retention knows: nobody else's snapshot makes up for ours.
     pub fn objections(&self, snapshot: &Snapshot, moment: &Moment) -> Vec<String> {
-        let labels = |snapshot: &&Snapshot| {
-            let labels = &snapshot.metadata.labels;
-            labels.contains_key(labels::RETAIN) || labels.contains_key(labels::DELETE_AFTER)
-        };
+        let pruned = |snapshot: &&Snapshot| snapshot.is_pruned();
         let seen = |wanted: &dyn Fn(&&Snapshot) -> bool| -> Vec<Seen> {
             self.snapshots.iter().filter(wanted).cloned().map(Seen::from).collect()
         };
@@ -58,13 +28,13 @@ impl Scene {
             })
         };
         let mut objections: Vec<String> =
-            stays(&seen(&|_| true)).or_else(|| stays(&seen(&labels))).into_iter().collect();
+            stays(&seen(&|_| true)).or_else(|| stays(&seen(&pruned))).into_iter().collect();
         if snapshot.metadata.annotations.contains_key(labels::RESTORING) {
             objections.push("an in-place restore from it was begun and is not done".into());
         }
-        let of = (&snapshot.metadata.namespace, name);
-        let users = self.users.iter().filter(|(_, (namespace, source))| (namespace, source) == of);
-        let claims: Vec<&str> = users.map(|(claim, _)| claim.as_str()).collect();
+        let of = (snapshot.metadata.namespace.clone(), name.clone());
+        let users = self.claims.iter().filter(|claim| claim.sources().any(|source| source == of));
+        let claims: Vec<&str> = users.map(|claim| claim.metadata.name.as_str()).collect();
         if !claims.is_empty() {
             objections.push(format!("a volume is still being made from it, for the PVC {}", claims.join(", ")));
         }
@@ -106,7 +76,7 @@ mod tests {
 
     /// What speaks against each of them, in their order.
     fn against(items: &[Value]) -> Vec<String> {
-        let scene = Scene::from(serde_json::from_value::<List>(json!({"items": items})).unwrap());
+        let scene: Scene = serde_json::from_value(json!({"items": items})).unwrap();
         let told = |snapshot: &Snapshot| scene.objections(snapshot, &moment("2026-11-22T12:00")).join("; ");
         scene.snapshots.iter().map(told).collect()
     }

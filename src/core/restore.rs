@@ -560,7 +560,7 @@ mod tests {
     use super::*;
 
     fn items(objects: Value) -> Scene {
-        Scene::of(serde_json::from_value(objects).unwrap())
+        Scene::of(serde_json::from_value::<Vec<_>>(objects).unwrap())
     }
 
     fn snapshot(name: &str, change: impl Fn(&mut Value)) -> Value {

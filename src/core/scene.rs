@@ -1,10 +1,15 @@
 //! The objects of a namespace, sorted by their kind. Must not know what is looked for in them.
 
-use crate::core::observed::{CronJob, Item, Pod, Pvc, Snapshot, Workload};
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+
+use crate::core::observed::{CronJob, Item, List, Pod, Pvc, Snapshot, Workload};
 use crate::core::pod::ExecKind;
 
 /// What a namespace holds, as far as it was asked for.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(from = "List")]
 pub struct Scene {
     /// The claims.
     pub claims: Vec<Pvc>,
@@ -19,8 +24,13 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// Sorts a mixed list.
-    pub fn of(items: Vec<Item>) -> Scene {
+    /// The snapshots, by namespace and name, that a volume is still to be made from.
+    pub fn in_use(&self) -> BTreeSet<(String, String)> {
+        self.claims.iter().flat_map(Pvc::sources).collect()
+    }
+
+    /// Sorts objects.
+    pub fn of(items: impl IntoIterator<Item = Item>) -> Scene {
         let mut scene = Scene::default();
         for item in items {
             match item {
@@ -35,5 +45,11 @@ impl Scene {
             }
         }
         scene
+    }
+}
+
+impl From<List> for Scene {
+    fn from(list: List) -> Scene {
+        Scene::of(list.items)
     }
 }

@@ -66,7 +66,7 @@ impl From<Snapshot> for Backup {
             uid: meta.uid.clone(),
             pvc: snapshot.spec.source.persistent_volume_claim_name.clone(),
             counts: ours && ![Some(labels::SAFETY), Some(labels::CLONE)].contains(&kind),
-            pruned: meta.labels.contains_key(labels::RETAIN) || meta.labels.contains_key(labels::DELETE_AFTER),
+            pruned: snapshot.is_pruned(),
             restore_size: snapshot.status.restore_size.clone(),
             dumps: dumps.collect(),
             verified: good.and_then(|note| time(note["at"].as_str()?)),
