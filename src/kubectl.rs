@@ -258,14 +258,15 @@ impl Kubectl {
         ProcessError { command, ending: Ending::Early, stderr: String::new(), secrets: self.secrets.clone() }
     }
 
-    /// Reads a list page by page, as `page` asks for what comes after the last, and keeps of each object what `S` has room
-    /// for. A list that changes too fast to be read to its end is begun again, some times.
+    /// Reads a list page by page, as `page` asks for what comes after the last, and keeps of each object what `keep` makes of
+    /// it, if anything. A list that changes too fast to be read to its end is begun again, some times.
     ///
     /// # Errors
     /// As [`Job::run`]. There is never a part of a list.
-    pub fn pages<T: DeserializeOwned + Send, S: From<T>>(
+    pub fn pages<T: DeserializeOwned + Send, S>(
         &self,
         page: impl Fn(&str) -> Vec<String>,
+        keep: impl Fn(T) -> Option<S>,
         mut progress: impl FnMut(usize),
     ) -> Result<Vec<S>, ProcessError> {
         let mut all: Vec<S> = Vec::new();
@@ -273,7 +274,7 @@ impl Kubectl {
         loop {
             match self.json::<List<T>>(&page(&next)) {
                 Ok(list) => {
-                    all.extend(list.items.into_iter().map(S::from));
+                    all.extend(list.items.into_iter().filter_map(&keep));
                     next = list.metadata.next;
                 }
                 Err(error) if refusal(&error) == Refusal::Expired && tries > 0 => {

@@ -11,7 +11,7 @@ use crate::config::{Global, Origin};
 use crate::core::escape::Secrets;
 use crate::core::job;
 use crate::core::observed::Meta;
-use crate::core::schedule::{ConfigMaps, Maker, NAMESPACE, Schedule, Wanted};
+use crate::core::schedule::{ConfigMaps, NAMESPACE, Schedule, Wanted};
 use crate::core::target::CRON_JOBS;
 use crate::exit::{Exit, Fail};
 use crate::kubectl::{self, Kubectl, Refusal};
@@ -40,7 +40,7 @@ impl Lender {
         };
         let cronjob: &Value = job::choose(&all, named).map_err(|(why, _)| missing(why))?;
         let name = job::name(cronjob).to_string();
-        let Some(schedule) = Maker::from(cronjob.clone()).0 else {
+        let Some(schedule) = Schedule::of(cronjob) else {
             return Err(missing(format!("has a CronJob '{name}', but that does not run backup-ns create")));
         };
         let maps = config_maps(&kubectl, std::slice::from_ref(&schedule))?;
@@ -81,7 +81,7 @@ impl Lender {
 /// They cannot be read.
 pub fn cronjobs(kubectl: &Kubectl) -> Result<Vec<Value>, Fail> {
     let page = |next: &str| kubectl.target.page(CRON_JOBS, Some(&kubectl.target.namespace), "", next);
-    kubectl.pages::<Value, Value>(page, |_| ()).map_err(|error| kubectl::fail(&error))
+    kubectl.pages(page, Some, |_| ()).map_err(|error| kubectl::fail(&error))
 }
 
 /// A ConfigMap.

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::core::history::Seen;
-use crate::core::observed::{Meta, Pvc, Snapshot};
+use crate::core::observed::{Named, Pvc, Snapshot};
 use crate::core::target::{CLAIMS, NAMESPACES, SNAPSHOTS};
 use crate::exit::Fail;
 use crate::kubectl::{self, Kubectl, Refusal};
@@ -43,47 +43,32 @@ impl Skipped {
     }
 }
 
-/// A namespace of which only the name counts.
-#[derive(serde::Deserialize)]
-struct Namespace {
-    metadata: Meta,
-}
-
-impl From<Namespace> for String {
-    fn from(namespace: Namespace) -> String {
-        namespace.metadata.name
-    }
-}
-
-/// The snapshots that a volume is still to be made from.
-struct Sources(Vec<(String, String)>);
-
-impl From<Pvc> for Sources {
-    fn from(pvc: Pvc) -> Sources {
-        Sources(pvc.sources().collect())
-    }
-}
-
-impl<T: From<Snapshot>> Survey<T> {
+impl<T> Survey<T> {
     /// Reads what any of `selectors` selects: in `named`, or wherever the caller may. Who may not read the cluster at once
     /// reads namespace by namespace, and who may not list those either reads the one that is the context's.
     ///
     /// # Errors
     /// The API does not answer, or nothing at all may be read.
-    pub fn of(kubectl: &Kubectl, named: Option<&str>, selectors: &[&str], step: &Step) -> Result<Survey<T>, Fail> {
+    pub fn of(
+        kubectl: &Kubectl,
+        named: Option<&str>,
+        selectors: &[&str],
+        keep: impl Fn(Snapshot) -> Option<T>,
+        step: &Step,
+    ) -> Result<Survey<T>, Fail> {
         let mut survey = Survey {
             scope: named.map(|name| vec![name.into()]),
             snapshots: Vec::new(),
             skipped: Vec::new(),
             narrowed: None,
         };
-        let refused = match survey.read(kubectl, selectors, step) {
+        let refused = match survey.read(kubectl, selectors, &keep, step) {
             Ok(()) => return Ok(survey),
             Err(error) if named.is_none() && kubectl::refusal(&error) == Refusal::Forbidden => error,
             Err(error) => return Err(kubectl::fail(&error)),
         };
         let page = |next: &str| kubectl.target.page(NAMESPACES, None, "", next);
-        let namespaces = match kubectl.pages::<Namespace, String>(page, |_| ()) {
+        let namespaces = match kubectl.pages(page, |found: Named| Some(found.metadata.name), |_| ()) {
             Ok(namespaces) => namespaces,
             Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => {
                 let own = kubectl.target.namespace.clone();
@@ -96,7 +81,7 @@ impl<T: From<Snapshot>> Survey<T> {
         let mut readable = Vec::new();
         for namespace in namespaces {
             survey.scope = Some(vec![namespace.clone()]);
-            match survey.read(kubectl, selectors, step) {
+            match survey.read(kubectl, selectors, &keep, step) {
                 Ok(()) => readable.push(namespace),
                 Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => survey.skip(namespace, &error),
                 Err(error) => return Err(kubectl::fail(&error)),
@@ -131,14 +116,15 @@ impl<T: From<Snapshot>> Survey<T> {
     ///
     /// # Errors
     /// The API does not answer.
-    pub fn also<K: DeserializeOwned + Send, S: From<K>>(
+    pub fn also<K: DeserializeOwned + Send, S>(
         &self,
         kubectl: &Kubectl,
         page: impl Fn(Option<&str>, &str) -> Vec<String>,
+        keep: impl Fn(K) -> Option<S>,
     ) -> Result<(Vec<S>, Vec<Skipped>), Fail> {
         let (mut all, mut skipped) = (Vec::new(), Vec::new());
         for place in self.places() {
-            match kubectl.pages::<K, S>(|next| page(place, next), |_| ()) {
+            match kubectl.pages(|next| page(place, next), &keep, |_| ()) {
                 Ok(read) => all.extend(read),
                 Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => {
                     skipped.push(Skipped::of(place.unwrap_or_default(), &error));
@@ -150,14 +136,20 @@ impl<T: From<Snapshot>> Survey<T> {
     }
 
     /// Adds what `selectors` select in the scope; all of it or nothing.
-    fn read(&mut self, kubectl: &Kubectl, selectors: &[&str], step: &Step) -> Result<(), ProcessError> {
+    fn read(
+        &mut self,
+        kubectl: &Kubectl,
+        selectors: &[&str],
+        keep: &impl Fn(Snapshot) -> Option<T>,
+        step: &Step,
+    ) -> Result<(), ProcessError> {
         let mut read = Vec::new();
         for namespace in self.places() {
             for selector in selectors {
                 let page = |next: &str| kubectl.target.page(SNAPSHOTS, namespace, selector, next);
                 let so_far = self.snapshots.len() + read.len();
                 let told = |number: usize| step.progress(&format!("{} snapshots", so_far + number));
-                read.extend(kubectl.pages::<Snapshot, T>(page, told)?);
+                read.extend(kubectl.pages(page, keep, told)?);
             }
         }
         self.snapshots.extend(read);
@@ -174,11 +166,12 @@ impl Survey {
     pub fn in_use(&mut self, kubectl: &Kubectl) -> Result<BTreeSet<(String, String)>, Fail> {
         let mut all = BTreeSet::new();
         let places = self.scope.clone().map_or(vec![None], |names| names.into_iter().map(Some).collect());
+        let sources = |claim: Pvc| Some(claim.sources().collect::<Vec<_>>());
         let mut refused = 0;
         for namespace in &places {
             let page = |next: &str| kubectl.target.page(CLAIMS, namespace.as_deref(), "", next);
-            match (kubectl.pages::<Pvc, Sources>(page, |_| ()), namespace) {
-                (Ok(sources), _) => all.extend(sources.into_iter().flat_map(|sources| sources.0)),
+            match (kubectl.pages(page, sources, |_| ()), namespace) {
+                (Ok(sources), _) => all.extend(sources.into_iter().flatten()),
                 (Err(error), Some(name))
                     if kubectl::refusal(&error) == Refusal::Forbidden && refused + 1 < places.len() =>
                 {

@@ -4,10 +4,9 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::core::observed::{List, Meta};
+use crate::core::observed::{List, Named};
 use crate::core::pod::Chosen;
 use crate::core::target::{JOBS, NETWORK_POLICIES, VOLUMES};
 use crate::core::verify::{self, Stand, Trouble};
@@ -35,12 +34,6 @@ pub struct Trial<'a> {
     uid: String,
 }
 
-/// Any object, of which only `metadata` counts.
-#[derive(Deserialize)]
-struct Made {
-    metadata: Meta,
-}
-
 impl<'a> Trial<'a> {
     /// A Job of this name, not made yet.
     pub fn of(kubectl: &'a Kubectl, name: &str) -> Trial<'a> {
@@ -56,10 +49,10 @@ impl<'a> Trial<'a> {
         let kubectl = self.kubectl;
         // One that is there is the first request's, whose answer was not heard: nobody else makes up this name.
         let target = &kubectl.target;
-        let made: Made = kubectl.ensure(&target.create(JOBS), manifest, &target.get(JOBS, &self.name))?;
+        let made: Named = kubectl.ensure(&target.create(JOBS), manifest, &target.get(JOBS, &self.name))?;
         self.uid = made.metadata.uid;
         let policy = verify::network_policy(&self.name, &self.namespace, &self.uid);
-        match kubectl.create::<Made>(&kubectl.target.create(NETWORK_POLICIES), &policy) {
+        match kubectl.create::<Named>(&kubectl.target.create(NETWORK_POLICIES), &policy) {
             Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => {
                 tracing::warn!(
                     "the pod is not shut off from the network, because no NetworkPolicy may be made: {}",

@@ -16,10 +16,10 @@ use crate::core::doctor::{self, Check, Driver, Granted, Outcome};
 use crate::core::escape::Secrets;
 use crate::core::history::Moment;
 use crate::core::look;
-use crate::core::observed::{Content, Item, List, Pvc};
+use crate::core::observed::{Item, List, Pvc};
 use crate::core::pod::{self, Chosen};
 use crate::core::scene::Scene;
-use crate::core::schedule::{Maker, Schedule};
+use crate::core::schedule::Schedule;
 use crate::core::status::{self, Backup, Claim, Read, Report, Stored};
 use crate::core::target::{
     CLAIMS, CONTENTS, CRON_JOBS, JOBS, Kind, NAMESPACES, PODS, SNAPSHOT_CLASSES, SNAPSHOTS, VOLUMES,
@@ -586,13 +586,11 @@ impl Exam<'_> {
     /// How the namespace's claims are protected, as `status` tells it.
     fn report(&self, kubectl: &Kubectl, granted: &Granted, seen: &Seen) -> Result<Report, Fail> {
         let contents = match granted.may("list", "volumesnapshotcontents") {
-            true => {
-                match kubectl.pages::<Content, Stored>(|next| kubectl.target.page(CONTENTS, None, "", next), |_| ()) {
-                    Ok(contents) => Some(contents),
-                    Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => None,
-                    Err(error) => return Err(kubectl::fail(&error)),
-                }
-            }
+            true => match kubectl.pages(|next| kubectl.target.page(CONTENTS, None, "", next), Stored::of, |_| ()) {
+                Ok(contents) => Some(contents),
+                Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => None,
+                Err(error) => return Err(kubectl::fail(&error)),
+            },
             false => None,
         };
         let snapshots: Vec<Backup> = seen.scene.snapshots.iter().cloned().map(Backup::from).collect();
@@ -656,7 +654,7 @@ struct Seen {
 impl Seen {
     fn of(items: Vec<Value>, kinds: Vec<Kind>) -> Seen {
         let of_kind = |kind: &str| items.iter().filter(|item| item["kind"] == kind).cloned().collect::<Vec<_>>();
-        let schedules = of_kind("CronJob").into_iter().filter_map(|cronjob| Maker::from(cronjob).0).collect();
+        let schedules = of_kind("CronJob").iter().filter_map(Schedule::of).collect();
         let (jobs, pods) = (of_kind("Job"), of_kind("Pod"));
         // What cannot be read as its kind is of no use to a backup either.
         let objects = items.into_iter().filter_map(|item| serde_json::from_value::<Item>(item).ok());

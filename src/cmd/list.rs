@@ -19,7 +19,7 @@ pub fn run(global: &Global, list: &List, reporter: &Reporter) -> Result<(), Fail
     let kubectl = Kubectl::connect(&global.asked, Secrets::default(), global.retry_timeout)?;
     let named = Some(kubectl.target.namespace.as_str()).filter(|_| !list.all_namespaces);
     let mut rows = reporter.step("read", |step| {
-        let survey: Survey<Row> = Survey::of(&kubectl, named, &[""], step)?;
+        let survey = Survey::of(&kubectl, named, &[""], |snapshot| Some(Row::from(snapshot)), step)?;
         let what = match survey.snapshots.len() {
             1 => "1 snapshot".to_string(),
             number => format!("{number} snapshots"),

@@ -45,7 +45,13 @@ fn mark_and_delete(global: &Global, config: &Sweep, reporter: &Reporter) -> Resu
     let marked_by_hand = format!("{},!{}", labels::DELETE_AFTER, labels::RETAIN);
     let moment = Moment { now: now(), zone: global.zone, patience: config.patience };
     let (survey, verdicts) = reporter.step("read", |step| {
-        let mut survey = Survey::of(&kubectl, named, &[labels::RETAIN, &marked_by_hand], step)?;
+        let mut survey = Survey::of(
+            &kubectl,
+            named,
+            &[labels::RETAIN, &marked_by_hand],
+            |snapshot| Some(Seen::from(snapshot)),
+            step,
+        )?;
         let mut verdicts = sweep::sweep(&survey.snapshots, &BTreeSet::new(), &moment);
         // What is in use matters only where something is to be deleted.
         if verdicts.iter().any(|verdict| verdict.action == Action::Delete) {

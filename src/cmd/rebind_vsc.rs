@@ -104,14 +104,14 @@ fn told(global: &Global, reporter: &Reporter, old: &str, made: &Snapshot, notes:
 /// The VolumeSnapshot that an earlier call made from the content `name`, which is gone.
 fn rebound(kubectl: &Kubectl, name: &str) -> Result<Snapshot, Fail> {
     let page = |next: &str| kubectl.target.page(CONTENTS, None, "", next);
-    let found: Vec<Rebound> = match kubectl.pages::<Content, Rebound>(page, |_| ()) {
+    let is_it =
+        |content: &Content| content.metadata.annotations.get(labels::REBOUND_FROM).is_some_and(|from| from == name);
+    let found = match kubectl.pages(page, |content: Content| Some(content).filter(is_it), |_| ()) {
         // Whoever may not list them is told what is known: that there is none of this name.
         Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => Vec::new(),
         found => found.map_err(|error| kubectl::fail(&error))?,
     };
-    let is_it =
-        |content: &Content| content.metadata.annotations.get(labels::REBOUND_FROM).is_some_and(|from| from == name);
-    let Some(content) = found.into_iter().filter_map(|found| found.0).find(is_it) else {
+    let Some(content) = found.first() else {
         return Err(Fail::new(Exit::Precondition, format!("there is no VolumeSnapshotContent {name}"))
             .remedy(format!("see which there are: kubectl get volumesnapshotcontents -l {}", labels::PVC)));
     };
@@ -122,15 +122,6 @@ fn rebound(kubectl: &Kubectl, name: &str) -> Result<Snapshot, Fail> {
         Fail::new(Exit::Precondition, format!("{name} was rebound as {new}, whose VolumeSnapshot is gone again"))
             .remedy(format!("backup-ns rebind-vsc {new}"))
     })
-}
-
-/// A content that took the place of another.
-struct Rebound(Option<Content>);
-
-impl From<Content> for Rebound {
-    fn from(content: Content) -> Rebound {
-        Rebound(Some(content).filter(|content| content.metadata.annotations.contains_key(labels::REBOUND_FROM)))
-    }
 }
 
 /// Whether the VolumeSnapshotClass of a content is not there. Who may not look takes it to be there.

@@ -6,7 +6,7 @@ use crate::cmd::now;
 use crate::cmd::prune::Account;
 use crate::config::{Global, Retention};
 use crate::core::escape::Secrets;
-use crate::core::history::{Action, Moment};
+use crate::core::history::{Action, Moment, Seen};
 use crate::core::target::Relabel;
 use crate::core::{labels, retention};
 use crate::exit::Fail;
@@ -22,7 +22,7 @@ pub fn run(global: &Global, config: &Retention, reporter: &Reporter) -> Result<(
     let kubectl = Kubectl::connect(&global.asked, Secrets::default(), global.retry_timeout)?;
     let named = global.asked.namespace.as_deref();
     let survey = reporter.step("read", |step| {
-        let survey = Survey::of(&kubectl, named, &[labels::RETAIN], step)?;
+        let survey = Survey::of(&kubectl, named, &[labels::RETAIN], |snapshot| Some(Seen::from(snapshot)), step)?;
         let what = format!("{} snapshots", survey.snapshots.len());
         Ok((survey, what))
     })?;

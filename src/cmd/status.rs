@@ -9,8 +9,8 @@ use crate::core::escape::Secrets;
 use crate::core::history::Moment;
 use crate::core::listing::age;
 use crate::core::metrics;
-use crate::core::observed::{Content, Pvc};
-use crate::core::schedule::{Maker, Schedule};
+use crate::core::observed::Pvc;
+use crate::core::schedule::Schedule;
 use crate::core::status::{self, Backup, Claim, Orphan, Overdue, Protection, Read, Report, State, Stored, Unread};
 use crate::core::target::{CLAIMS, CONTENTS, CRON_JOBS};
 use crate::exit::{Exit, Fail};
@@ -103,8 +103,7 @@ fn read(kubectl: &Kubectl, named: Option<&str>, step: &Step) -> Result<Read, Fai
         unread.extend(skipped.into_iter().map(|Skipped { namespace, reason }| Unread { what, namespace, reason }));
     };
     // Before the snapshots: one that is made meanwhile is no orphan.
-    let contents = match kubectl.pages::<Content, Stored>(|next| kubectl.target.page(CONTENTS, None, "", next), |_| ())
-    {
+    let contents = match kubectl.pages(|next| kubectl.target.page(CONTENTS, None, "", next), Stored::of, |_| ()) {
         Ok(contents) => Some(contents),
         Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => {
             note("volumesnapshotcontents", vec![Skipped::of("", &error)]);
@@ -113,16 +112,15 @@ fn read(kubectl: &Kubectl, named: Option<&str>, step: &Step) -> Result<Read, Fai
         Err(error) => return Err(kubectl::fail(&error)),
     };
     // All of them: whoever took our labels off a snapshot did not make an orphan of its data.
-    let mut survey: Survey<Backup> = Survey::of(kubectl, named, &[""], step)?;
+    let mut survey = Survey::of(kubectl, named, &[""], |snapshot| Some(Backup::from(snapshot)), step)?;
     let skipped = std::mem::take(&mut survey.skipped);
     note("volumesnapshots", survey.narrowed.take().into_iter().chain(skipped).collect());
-    let (claims, skipped) =
-        survey.also::<Pvc, Claim>(kubectl, |place, next| kubectl.target.page(CLAIMS, place, "", next))?;
+    let page = |place: Option<&str>, next: &str| kubectl.target.page(CLAIMS, place, "", next);
+    let (claims, skipped) = survey.also(kubectl, page, |claim: Pvc| Some(Claim::from(claim)))?;
     note("persistentvolumeclaims", skipped);
     let page = |place: Option<&str>, next: &str| kubectl.target.page(CRON_JOBS, place, "", next);
-    let (makers, skipped) = survey.also::<Value, Maker>(kubectl, page)?;
+    let (schedules, skipped) = survey.also(kubectl, page, |cronjob: Value| Schedule::of(&cronjob))?;
     note("cronjobs", skipped);
-    let schedules: Vec<Schedule> = makers.into_iter().filter_map(|maker| maker.0).collect();
     let config_maps = config_maps(kubectl, &schedules)?;
     let covers = |namespace: &str| survey.covers(namespace);
     let orphans = contents.map(|contents| status::orphans(contents, &survey.snapshots, covers));

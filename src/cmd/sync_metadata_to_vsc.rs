@@ -11,7 +11,7 @@ use crate::cmd::prune::Outcome;
 use crate::cmd::show::print;
 use crate::config::{Global, Output};
 use crate::core::escape::Secrets;
-use crate::core::mirror::{Bound, Sources};
+use crate::core::mirror::{Source, Sources};
 use crate::core::observed::List;
 use crate::core::target::CONTENTS;
 use crate::exit::{Exit, Fail};
@@ -28,7 +28,7 @@ pub fn run(global: &Global, _: &(), reporter: &Reporter) -> Result<(), Fail> {
     let kubectl = Kubectl::connect(&global.asked, Secrets::default(), global.retry_timeout)?;
     let (sources, skipped) = reporter.step("read", |step| {
         // All of them: what lost its last label must lose it on the content, too.
-        let survey: Survey<Bound> = Survey::of(&kubectl, global.asked.namespace.as_deref(), &[""], step)?;
+        let survey = Survey::of(&kubectl, global.asked.namespace.as_deref(), &[""], Source::of, step)?;
         let sources: Sources = survey.snapshots.into_iter().collect();
         let what = format!("{} snapshots that are bound", sources.len());
         Ok(((sources, survey.skipped), what))

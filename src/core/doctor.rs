@@ -554,7 +554,6 @@ pub fn trials(jobs: &[Value], namespace: &str, now: DateTime<Utc>) -> Check {
 mod tests {
     use super::*;
     use crate::core::history::testing::at;
-    use crate::core::schedule::Maker;
     use crate::core::status::testing::{protection, report};
     use crate::core::status::{Orphan, Overdue};
 
@@ -756,7 +755,7 @@ mod tests {
             object["spec"]["schedule"] = json!("0 3 * * *");
             object["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"] =
                 json!([{"name": "b", "image": "backup-ns"}]);
-            Maker::from(object).0.unwrap()
+            Schedule::of(&object).unwrap()
         };
         let now = at("2026-11-22T12:00");
         // Of a Job of whom, and for what it waits.

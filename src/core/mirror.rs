@@ -21,26 +21,23 @@ pub struct Source {
     annotations: BTreeMap<String, String>,
 }
 
-/// Of a VolumeSnapshot what is mirrored; none where there is nothing to mirror it on, or where it is going: what the content
-/// says is then the last that is known.
-#[derive(Debug)]
-pub struct Bound(Option<Source>);
-
-impl From<Snapshot> for Bound {
-    fn from(snapshot: Snapshot) -> Bound {
+impl Source {
+    /// Of a VolumeSnapshot what is mirrored; none where there is nothing to mirror it on, or where it is going: what the content
+    /// says is then the last that is known.
+    pub fn of(snapshot: Snapshot) -> Option<Source> {
         let meta = snapshot.metadata;
         let content = snapshot.status.bound_volume_snapshot_content_name;
-        let content = content.filter(|name| !name.is_empty() && meta.deletion_timestamp.is_none());
+        let content = content.filter(|name| !name.is_empty() && meta.deletion_timestamp.is_none())?;
         let ours =
             |all: BTreeMap<String, String>| all.into_iter().filter(|(key, _)| labels::is_mirrored(key)).collect();
-        Bound(content.map(|content| Source {
+        Some(Source {
             namespace: meta.namespace,
             name: meta.name,
             uid: meta.uid,
             content,
             labels: ours(meta.labels),
             annotations: ours(meta.annotations),
-        }))
+        })
     }
 }
 
@@ -57,9 +54,9 @@ pub struct Change {
     pub annotations: BTreeMap<String, Option<String>>,
 }
 
-impl FromIterator<Bound> for Sources {
-    fn from_iter<I: IntoIterator<Item = Bound>>(all: I) -> Sources {
-        Sources(all.into_iter().filter_map(|bound| Some((bound.0.as_ref()?.uid.clone(), bound.0?))).collect())
+impl FromIterator<Source> for Sources {
+    fn from_iter<I: IntoIterator<Item = Source>>(all: I) -> Sources {
+        Sources(all.into_iter().map(|source| (source.uid.clone(), source)).collect())
     }
 }
 
@@ -168,7 +165,7 @@ mod tests {
     }
 
     fn sources(snapshot: Snapshot) -> Sources {
-        [Bound::from(snapshot)].into_iter().collect()
+        Source::of(snapshot).into_iter().collect()
     }
 
     #[test]

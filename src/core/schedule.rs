@@ -45,26 +45,24 @@ pub struct Schedule {
     container: Value,
 }
 
-/// A CronJob; none that makes no backups.
-#[derive(Debug)]
-pub struct Maker(pub Option<Schedule>);
-
-impl From<Value> for Maker {
-    fn from(cronjob: Value) -> Maker {
-        let time = |pointer: &str| Some(DateTime::parse_from_rfc3339(text(&cronjob, pointer)).ok()?.to_utc());
-        Maker(job::maker(&cronjob).map(|container| Schedule {
-            namespace: text(&cronjob, "/metadata/namespace").into(),
-            name: job::name(&cronjob).into(),
-            cron: text(&cronjob, "/spec/schedule").into(),
+impl Schedule {
+    /// What is to be known of a CronJob; none where it makes no backups.
+    pub fn of(cronjob: &Value) -> Option<Schedule> {
+        let time = |pointer: &str| Some(DateTime::parse_from_rfc3339(text(cronjob, pointer)).ok()?.to_utc());
+        let container = job::maker(cronjob)?;
+        Some(Schedule {
+            namespace: text(cronjob, "/metadata/namespace").into(),
+            name: job::name(cronjob).into(),
+            cron: text(cronjob, "/spec/schedule").into(),
             suspended: cronjob["spec"]["suspend"] == true,
-            active: !list(&cronjob, "/status/active").is_empty(),
+            active: !list(cronjob, "/status/active").is_empty(),
             last: time("/status/lastScheduleTime"),
             succeeded: time("/status/lastSuccessfulTime"),
             container: json!({
                 "name": container["name"], "command": container["command"], "args": container["args"],
                 "env": container["env"], "envFrom": container["envFrom"],
             }),
-        }))
+        })
     }
 }
 
@@ -211,7 +209,7 @@ mod tests {
             "metadata": {"namespace": "shop", "name": "backup"},
             "spec": {"schedule": "0 3 * * *", "jobTemplate": {"spec": {"template": {"spec": {"containers": [container]}}}}},
         });
-        Maker::from(cronjob).0.unwrap()
+        Schedule::of(&cronjob).unwrap()
     }
 
     fn maps(all: &[(&str, &[(&str, &str)])]) -> ConfigMaps {

@@ -148,9 +148,9 @@ impl From<Pvc> for Claim {
     }
 }
 
-/// A VolumeSnapshotContent that says, or whose VolumeSnapshot's name says, to be of ours; none that does not, or that is going.
+/// A VolumeSnapshotContent of ours as an orphan, which it is unless the VolumeSnapshot of this uid is there.
 #[derive(Debug, Clone)]
-pub struct Stored(Option<Orphan>, String);
+pub struct Stored(Orphan, String);
 
 /// Stored data of ours whose VolumeSnapshot is gone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -170,23 +170,24 @@ pub struct Orphan {
     pub created: DateTime<Utc>,
 }
 
-impl From<Content> for Stored {
-    fn from(content: Content) -> Stored {
+impl Stored {
+    /// What is to be known of a content; none where it does not say to be of ours, or is going.
+    pub fn of(content: Content) -> Option<Stored> {
         let meta = &content.metadata;
-        let mut keys = meta.labels.keys().chain(meta.annotations.keys());
         let clone = content.is_clone();
+        let mut keys = meta.labels.keys().chain(meta.annotations.keys());
         let reference = content.spec.volume_snapshot_ref;
         // What was never copied to it, its VolumeSnapshot's name may tell.
         let ours = keys.any(|key| key.starts_with(labels::PREFIX)) || clone || name::is_by_default(&reference.name);
-        let orphan = (ours && meta.deletion_timestamp.is_none()).then(|| Orphan {
+        let orphan = Orphan {
             name: meta.name.clone(),
             namespace: reference.namespace,
             volume_snapshot: reference.name,
             clone,
             deletion_policy: content.spec.deletion_policy,
             created: meta.creation_timestamp,
-        });
-        Stored(orphan, reference.uid)
+        };
+        (ours && meta.deletion_timestamp.is_none()).then_some(Stored(orphan, reference.uid))
     }
 }
 
@@ -196,14 +197,13 @@ pub fn orphans(contents: Vec<Stored>, snapshots: &[Backup], covers: impl Fn(&str
     let uids: BTreeSet<&str> = snapshots.iter().map(|backup| backup.uid.as_str()).collect();
     let names: BTreeSet<(&str, &str)> =
         snapshots.iter().map(|backup| (backup.seen.namespace.as_str(), backup.seen.name.as_str())).collect();
-    let all = contents.into_iter().filter_map(|Stored(orphan, uid)| Some((orphan?, uid)));
-    let without = all.filter(|(orphan, uid)| match uid.as_str() {
+    let without = contents.into_iter().filter(|Stored(orphan, uid)| match uid.as_str() {
         // One that was made by hand and is not bound yet.
         "" => !names.contains(&(orphan.namespace.as_str(), orphan.volume_snapshot.as_str())),
         uid => !uids.contains(uid),
     });
     let mut orphans: Vec<Orphan> =
-        without.map(|(orphan, _)| orphan).filter(|orphan| covers(&orphan.namespace)).collect();
+        without.map(|Stored(orphan, _)| orphan).filter(|orphan| covers(&orphan.namespace)).collect();
     orphans
         .sort_by(|a, b| (&a.namespace, &a.volume_snapshot, &a.name).cmp(&(&b.namespace, &b.volume_snapshot, &b.name)));
     orphans
@@ -604,7 +604,6 @@ pub mod testing {
 mod tests {
     use super::*;
     use crate::core::history::testing::moment;
-    use crate::core::schedule::Maker;
     use serde_json::json;
 
     fn shot(namespace: &str, name: &str, made: &str, labels: Value, more: Value) -> Backup {
@@ -643,7 +642,7 @@ mod tests {
             let (field, key) = pointer.split_once('.').unwrap();
             object[field][key] = value.clone();
         }
-        Maker::from(object).0.unwrap()
+        Schedule::of(&object).unwrap()
     }
 
     fn judge(read: Read) -> Report {
@@ -799,7 +798,7 @@ mod tests {
             let mut object = json!({"metadata": {"namespace": "shop", "name": from.name}, "spec": {"jobTemplate": {"spec": {"template": {"spec": {
                 "containers": [{"image": "backup-ns", "envFrom": [{"configMapRef": {"name": "x"}}]}]}}}}}});
             object["status"] = json!({});
-            Maker::from(object).0.unwrap()
+            Schedule::of(&object).unwrap()
         };
         let report = judge(Read { schedules: vec![from], ..read() });
         assert_eq!(report.claims[0].scheduled, None);
@@ -830,7 +829,7 @@ mod tests {
 
     #[test]
     fn stored_data_of_ours_without_a_snapshot_is_an_orphan() {
-        let content = |name: &str, uid: &str, labels: Value, more: Value| -> Stored {
+        let content = |name: &str, uid: &str, labels: Value, more: Value| {
             let mut object = json!({
                 "metadata": {"name": name, "labels": labels, "creationTimestamp": "2026-11-22T02:00:00Z"},
                 "spec": {"deletionPolicy": "Retain", "volumeSnapshotRef": {"namespace": "shop", "name": "a", "uid": uid}},
@@ -838,23 +837,24 @@ mod tests {
             for (key, value) in more.as_object().unwrap() {
                 object["metadata"][key] = value.clone();
             }
-            serde_json::from_value::<Content>(object).unwrap().into()
+            Stored::of(serde_json::from_value::<Content>(object).unwrap())
         };
         let ours = || json!({"backup-ns.sh/pvc": "data"});
-        let never_synced = || -> Stored {
+        let never_synced = || {
             let reference = json!({"namespace": "shop", "name": "data-2026-11-22-020000-abcdef", "uid": "uid-gone"});
             let object = json!({"metadata": {"name": "never-synced", "creationTimestamp": "2026-11-22T02:00:00Z"}, "spec": {"volumeSnapshotRef": reference}});
-            serde_json::from_value::<Content>(object).unwrap().into()
+            Stored::of(serde_json::from_value::<Content>(object).unwrap())
         };
         let all = || {
-            vec![
+            let all = [
                 content("bound", "uid-a", ours(), json!({})),
                 content("lost", "uid-gone", ours(), json!({})),
                 content("foreign", "uid-gone", json!({}), json!({})),
                 content("going", "uid-gone", ours(), json!({"deletionTimestamp": "2026-11-22T03:00:00Z"})),
                 content("by-hand", "", ours(), json!({})),
                 never_synced(),
-            ]
+            ];
+            all.into_iter().flatten().collect::<Vec<Stored>>()
         };
         let snapshots = [shot("shop", "a", "2026-11-22T02:00", json!({}), json!({}))];
         let names = |orphans: Vec<Orphan>| orphans.into_iter().map(|orphan| orphan.name).collect::<Vec<_>>();
