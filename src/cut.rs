@@ -157,7 +157,8 @@ impl Cut<'_> {
 
     /// Snapshots of which it is not sure that they hold what was proven keep no slot and no proof.
     pub fn distrust(&self, snapshots: &[Snapshot], fail: Fail) -> Fail {
-        if fail.exit != Exit::Snapshot {
+        // What a signal leaves, the next try of the run looks at.
+        if let Exit::Signal(_) = fail.exit {
             return fail;
         }
         let mut fail = fail;

@@ -195,7 +195,8 @@ fn several_claims_share_their_run() {
 #[test]
 fn a_backup_of_several_claims_is_whole_or_none() {
     let scenario = two_claims().fault("create", ONCE, Fault::Refuse(FORBIDDEN));
-    scenario.run().exits(4).clean().snapshots(1);
+    let outcome = scenario.run().exits(4).clean().snapshots(1);
+    assert_eq!(outcome.count("patch"), 1, "what was made counts for nothing: {outcome}");
     let scenario = two_claims().args_also(&["--retry-timeout=0s"]).fault(
         "create",
         ONCE,
