@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use crate::cmd::show::print;
+use crate::cmd::show::{line, print};
 use crate::config::Output;
 use crate::core::history::{Action, Verdict};
 use crate::core::target::Relabel;
@@ -171,9 +171,7 @@ impl Account {
                 Outcome::Left { note } => format!(": left, {note}"),
                 Outcome::Failed { error } => format!(": FAILED, {error}"),
             };
-            // A driver's words may have several lines.
-            let line = format!("{namespace}/{name}  {what}  ({reason}){end}").replace('\n', " ");
-            let _ = writeln!(text, "{line}");
+            let _ = writeln!(text, "{}", line(&format!("{namespace}/{name}  {what}  ({reason}){end}")));
         }
         for Skipped { namespace, reason } in &self.skipped {
             let _ = writeln!(text, "{namespace}  skipped  ({reason})");

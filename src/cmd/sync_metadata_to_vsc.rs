@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::cmd::prune::Outcome;
-use crate::cmd::show::print;
+use crate::cmd::show::{line, print};
 use crate::config::{Global, Output};
 use crate::core::escape::Secrets;
 use crate::core::mirror::{Source, Sources};
@@ -182,8 +182,8 @@ impl Account {
                 Outcome::Left { note } => format!(": left, {note}"),
                 Outcome::Failed { error } => format!(": FAILED, {error}"),
             };
-            let line = format!("{content}  {namespace}/{snapshot}  {}{end}", changes.join(" ")).replace('\n', " ");
-            let _ = writeln!(text, "{line}");
+            let changes = changes.join(" ");
+            let _ = writeln!(text, "{}", line(&format!("{content}  {namespace}/{snapshot}  {changes}{end}")));
         }
         for Skipped { namespace, reason } in &self.skipped {
             let _ = writeln!(text, "{namespace}  skipped  ({reason})");
