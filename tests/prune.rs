@@ -1042,7 +1042,7 @@ fn the_account_in_words() {
         [
             shot("a", "new", 1).slots("daily"),
             shot("a", "old", 9).slots("daily"),
-            shot("a", "odd", 10).label("delete-after", "soon"),
+            shot("a", "odd", 10).label("delete-after", "so\u{1b}[2Jon"),
             shot("a", "bare", 11),
             shot("a", "due", 12).due(),
             shot("a", "due-along", 13).due().along(),
@@ -1070,7 +1070,7 @@ fn the_account_in_words() {
     let scenario = with(Scenario::cluster(&["mark-and-delete", "--delete-interval=0s"]), shots());
     let outcome = scenario.run().exits(0);
     let lines = [
-        "a/odd  keep  (delete-after is 'soon', which is no date YYYY-MM-DD)",
+        r"a/odd  keep  (delete-after is 'so\u{1b}[2Jon', which is no date YYYY-MM-DD)",
         &format!("a/bare  mark {today}  (holds no slot): done"),
         &format!("a/due  delete  (its date {yesterday} has passed): done, with snapcontent-a-due"),
         &format!("a/due-along  delete  (its date {yesterday} has passed): done"),
