@@ -252,6 +252,7 @@ impl Call {
         log.write_all(format!("{line}\n").as_bytes()).unwrap();
         let all = fs::read_to_string(self.dir.join("calls.jsonl")).unwrap();
         self.number = all.lines().position(|other| other == line).unwrap() + 1;
+        fs::write(self.dir.join(format!("{}.{}", self.kind, self.nth)), "in the log").unwrap();
     }
 
     /// The faults that the scenario has for this call.

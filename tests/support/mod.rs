@@ -500,11 +500,12 @@ impl<'a> Running<'a> {
         self.child.id()
     }
 
-    /// Waits until a file is there, such as `dumping`.
+    /// Waits until a file is there, such as `dumping`, or that of a call, such as `page.1`, which is empty until the log has it.
     #[must_use]
     pub fn until(self, file: &str) -> Running<'a> {
         let path = self.scenario.dir().join(file);
-        poll(file, || path.exists());
+        let is_call = file.ends_with(|c: char| c.is_ascii_digit());
+        poll(file, || fs::metadata(&path).is_ok_and(|meta| !is_call || meta.len() > 0));
         self
     }
 
