@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::ask;
 use crate::cmd::now;
-use crate::cmd::show::{print, show};
+use crate::cmd::show::{print, show, yaml};
 use crate::config::{Global, Output, Restore, Way};
 use crate::core::claim::ClaimTemplate;
 use crate::core::escape::{self, Secrets};
@@ -216,7 +216,7 @@ impl Run<'_> {
 
     fn print_manifests(&self, planned: &Planned) -> Result<(), Fail> {
         let all = planned.bridge.iter().flat_map(|(content, snapshot)| [content, snapshot]).chain([&planned.claim]);
-        let documents: Vec<String> = all.map(|object| serde_yaml_ng::to_string(object).unwrap_or_default()).collect();
+        let documents: Vec<String> = all.map(yaml).collect();
         print(self.reporter, &documents.join("---\n"))
     }
 

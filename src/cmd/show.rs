@@ -1,7 +1,10 @@
 //! How results look: for machines as data, for people as text or as a table. Must not know what they are of.
 
+use std::io::ErrorKind;
+
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
+use serde_yaml_ng::Value;
 
 use crate::config::Output;
 use crate::exit::{Exit, Fail};
@@ -10,7 +13,7 @@ use crate::report::Reporter;
 /// Prints a result as it is wanted: `value` for machines, `text` for people.
 ///
 /// # Errors
-/// Nobody reads it.
+/// It cannot be written.
 pub fn show<T: Serialize + ?Sized>(
     reporter: &Reporter,
     output: Output,
@@ -19,20 +22,51 @@ pub fn show<T: Serialize + ?Sized>(
 ) -> Result<(), Fail> {
     let text = match output {
         Output::Json => format!("{}\n", serde_json::to_string_pretty(value).unwrap_or_default()),
-        Output::Yaml => serde_yaml_ng::to_string(value).unwrap_or_default(),
+        Output::Yaml => yaml(value),
         Output::Text | Output::Wide | Output::Name | Output::Prometheus => text(),
     };
     print(reporter, &text)
 }
 
-/// Prints text as it is.
+/// Prints text as it is. A reader that has seen enough, as `head` has, is nobody's failure.
 ///
 /// # Errors
-/// Nobody reads it.
+/// It cannot be written.
 pub fn print(reporter: &Reporter, text: &str) -> Result<(), Fail> {
-    reporter
-        .result(text)
-        .map_err(|error| Fail::new(Exit::Failed, format!("the result cannot be written to stdout: {error}")))
+    match reporter.result(text) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Fail::new(Exit::Failed, format!("the result cannot be written to stdout: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// YAML that kubectl, which reads version 1.1 of it, takes for what it is: words that version has for switches and numbers
+/// (<https://yaml.org/type/>), such as `no` and `1_000`, are quoted.
+pub fn yaml<T: Serialize + ?Sized>(value: &T) -> String {
+    // A character that nobody uses stands for the quotes until all is written.
+    const QUOTE: char = '\u{e000}';
+    fn quoted(value: Value) -> Value {
+        match value {
+            Value::String(text) if is_more_than_text(&text) => Value::String(format!("{QUOTE}{text}{QUOTE}")),
+            Value::Sequence(all) => Value::Sequence(all.into_iter().map(quoted).collect()),
+            Value::Mapping(all) => {
+                Value::Mapping(all.into_iter().map(|(key, value)| (quoted(key), quoted(value))).collect())
+            }
+            other => other,
+        }
+    }
+    let value = serde_yaml_ng::to_value(value).map(quoted);
+    value.and_then(|value| serde_yaml_ng::to_string(&value)).unwrap_or_default().replace(QUOTE, "\"")
+}
+
+/// Whether the older YAML may read a plain text as something else; those that the newer one would, too, get their quotes anyway.
+fn is_more_than_text(text: &str) -> bool {
+    let is_switch = ["y", "n", "yes", "no", "on", "off"].iter().any(|word| text.eq_ignore_ascii_case(word));
+    let may_be_number = |c: char| c.is_ascii_hexdigit() || "+-.:_xob".contains(c);
+    is_switch
+        || (text.contains(['_', ':', '-']) && text.chars().all(may_be_number))
+            && text.contains(|c: char| c.is_ascii_digit())
 }
 
 /// A table as kubectl prints one: columns under their names, three spaces apart, numbers to the left like everything else.
@@ -68,5 +102,19 @@ mod tests {
         let text = table(&["NAME", "READY", "WHY"], rows.map(|row| row.map(String::from).to_vec()));
         assert_eq!(text, "NAME     READY   WHY\ndata-1   true    -\nx        false   two lines\\u{1b}\n");
         assert_eq!(table(&["NAME"], []), "NAME\n");
+    }
+    #[test]
+    fn yaml_means_the_same_to_those_who_read_its_older_version() {
+        let texts = ["y", "No", "ON", "off", "1_000", "0b1_0", "1:30", "-1_0", "2026-11-22", "true", "~", "017", "1e3"];
+        for text in texts {
+            let printed = yaml(&serde_json::json!({text: [text]}));
+            let bare = format!("\n- {text}\n");
+            assert!(!printed.contains(&bare) && !printed.starts_with(&format!("{text}:")), "{printed}");
+            let read: serde_json::Value = serde_yaml_ng::from_str(&printed).unwrap();
+            assert_eq!(read, serde_json::json!({text: [text]}));
+        }
+        let plain =
+            serde_json::json!({"a": ["yesterday", "1Gi", "shop", "fast-ssd", "abcdef", "a\nno\nb"], "b": 3, "t": true});
+        assert_eq!(yaml(&plain), serde_yaml_ng::to_string(&plain).unwrap());
     }
 }
