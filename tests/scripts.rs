@@ -1242,6 +1242,10 @@ INSERT INTO `no``thing (` VALUES
         rows { printf "%s", $0; if (/;$/) { print ""; rows = 0 }; next }
         { print }' | gzip >"$2""#;
     ok(Command::new("sh").args(["-c", join, "sh"]).args([&many, &joined]));
+    let (escape, escaped) = (r"a\nb", folder.join("escaped.gz"));
+    server.sql("", &format!("CREATE DATABASE `{escape}`"));
+    server.sql(escape, "CREATE TABLE nasty (id int); INSERT INTO nasty VALUES (1), (2), (3), (4), (5), (6)");
+    ok(Command::new("sh").args(["-c", dump, "sh"]).arg(&escaped).args([&socket, "--", escape]));
     for (shell, awk) in SHELLS.into_iter().zip(AWKS) {
         let verify =
             |file: &Path, database: &str| verify(shell, awk, &engine, file, database, "SELECT count(*) = 6 FROM nasty");
@@ -1249,6 +1253,7 @@ INSERT INTO `no``thing (` VALUES
             let found = verify(file, MARIA_DATABASE);
             assert_eq!(found, ["tables 4", "rows 20008", "query yes", "end good"], "{shell:?} {file:?}");
         }
+        assert_eq!(verify(&escaped, escape), ["tables 1", "rows 6", "query yes", "end good"], "{shell:?}");
         let other = format!("bad the dump is of the database '{MARIA_DATABASE}', the proof is of 'other'");
         assert_eq!(verify(&many, "other"), [other], "{shell:?}");
     }

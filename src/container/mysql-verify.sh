@@ -80,7 +80,8 @@ db_make() {
   server_start "$SERVER" --no-defaults "$@" || lost 'the scratch server does not start'
   # shellcheck disable=SC2016 # backticks quote a name
   named=$(printf '%s' "$DATABASE" | sed 's/`/``/g')
-  echo "CREATE DATABASE IF NOT EXISTS \`$named\` CHARACTER SET utf8mb4" | client 2>"$SCRATCH/errors" ||
+  # shellcheck disable=SC2016 # likewise
+  printf 'CREATE DATABASE IF NOT EXISTS `%s` CHARACTER SET utf8mb4\n' "$named" | client 2>"$SCRATCH/errors" ||
     lost 'the scratch database cannot be made'
 }
 
