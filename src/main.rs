@@ -44,6 +44,7 @@ use crate::lender::Lender;
 use crate::report::{LogFormat, Reporter};
 
 fn main() -> ExitCode {
+    process::leave_no_core();
     if let Ok(Some(shell)) = config::environment(cmd::completion::ASKS) {
         let answer = |reporter: &_| cmd::completion::answer_shell(&shell, reporter);
         return done(&Reporter::new(LogFormat::Plain, false), answer);

@@ -46,6 +46,13 @@ pub fn listen() -> io::Result<()> {
     Ok(())
 }
 
+/// Keeps passwords out of core files, of this program and of all that it starts.
+pub fn leave_no_core() {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    // Lowering a limit is never refused.
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+}
+
 /// The signals that this process ignores, a bit each from signal 1 on (proc_pid_status(5)); none where that is not told.
 fn ignored_signals() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

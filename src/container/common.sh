@@ -8,6 +8,9 @@ umask 077
 # killed is waited for by its parent, whatever may be orphaned ends with 0 or 1, and nobody dies of a broken pipe.
 trap '' PIPE
 export LC_ALL=C
+# Passwords stand in the memory of what is started here.
+# shellcheck disable=SC3045 # every shell that is met has it, and goes on without
+ulimit -c 0 2>/dev/null || :
 
 nl='
 '
