@@ -90,6 +90,8 @@ pub fn shown() -> Command {
         ))
         .subcommand_required(true)
         .arg_required_else_help(true)
+        // As with kubectl, an alias may have a flag that whoever uses it gives again.
+        .args_override_self(true)
         .max_term_width(120)
         .args(GLOBAL.iter().map(flag).chain(global).map(|arg| arg.global(true).help_heading("Global options")))
         .subcommands(backups())

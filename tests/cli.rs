@@ -1,5 +1,10 @@
 //! The command line of the real binary: help, configuration errors, dry run, output formats, secrets.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "tests start processes, and fail by panicking"
+)]
 
 mod support;
 
@@ -348,4 +353,60 @@ fn what_nohup_ignores_stays_ignored() {
     let scenario = Scenario::new().held();
     let running = scenario.start_under(&["/bin/sh", "-c", "trap '' HUP; exec \"$@\"", "sh"]).until("dumping");
     running.signal("HUP").go_on().finish().exits(0).clean().holds_new();
+}
+
+/// With `-n "$NS"` and no NS, whatever was meant is not the whole cluster.
+#[test]
+fn an_empty_namespace_is_none_at_all() {
+    for command in ["create", "list", "status", "retain", "mark-and-delete", "sync-metadata-to-vsc"] {
+        let said = "BAK_NAMESPACE (--namespace) is ''; accepted: the name of a namespace";
+        Scenario::new().args(&[command, "-n", ""]).run().exits(2).calls("").says(&[said]);
+    }
+    Scenario::cluster(&["list"]).env("BAK_NAMESPACE", "").run().exits(0);
+}
+
+#[test]
+fn global_flags_are_kubectls_own() {
+    let list = |flags: &[&str]| Scenario::cluster(&[&["list", "-n", "bank", "-n", "shop"], flags].concat());
+    for (flags, request) in
+        [(&["--request-timeout=7"][..], "--request-timeout=7s"), (&["--request-timeout=2m"], "--request-timeout=120s")]
+    {
+        let scenario = list(flags);
+        let outcome = scenario.run().exits(0);
+        let argv = outcome.calls.last().unwrap()["argv"].to_string();
+        assert!(argv.contains(request) && argv.contains("shop") && !argv.contains("bank"), "{argv}");
+    }
+    for timeout in ["0", "1ms", "soon"] {
+        list(&["--request-timeout", timeout]).run().exits(2).calls("").says(&["BAK_REQUEST_TIMEOUT", "from 1s"]);
+    }
+    for (word, dry) in [("client", true), ("server", true), ("none", false)] {
+        let scenario = Scenario::new().arg(&format!("--dry-run={word}"));
+        let outcome = scenario.run().exits(0);
+        assert_eq!(outcome.count("create"), usize::from(!dry), "{outcome}");
+    }
+}
+
+#[test]
+fn who_reads_no_more_makes_nothing_fail() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let scenario = Scenario::new();
+    let mut env = std::process::Command::new(env!("CARGO_BIN_EXE_backup-ns"));
+    let output = env.arg("env").current_dir(scenario.dir()).stdout(writer).output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+}
+
+/// Invariant 11.
+#[test]
+fn no_process_leaves_a_core() {
+    let limit = Fault::Run("ulimit -H -c >core-limit");
+    let scenario = Scenario::new().fault("observe", ONCE, limit);
+    scenario.run().exits(0);
+    assert_eq!(scenario.lines("core-limit"), ["0"]);
+}
+
+#[test]
+fn a_download_goes_to_a_file() {
+    let args = ["postgres", "download-dump", "-"];
+    Scenario::new().args(&args).run().exits(2).calls("").says(&["FILE is '-'; accepted: a file or a directory"]);
 }

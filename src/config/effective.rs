@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::{DbValue, Get, Origin, Output, Outputs, Plain, Values, create, global, restore, retain, sweep, verify};
+use super::{
+    DbValue, Get, Origin, Output, Outputs, Plain, Values, create, global, lock_count, own_namespace, restore, retain,
+    sweep, verify,
+};
 use crate::core::escape::MASK;
 use crate::exit::Fail;
 use crate::settings::{self, Setting};
@@ -59,7 +62,7 @@ pub fn effective(plain: &Plain, values: &Values<'_>) -> Result<Settings, Fail> {
     let all = settings::each().map(|setting| {
         let (text, origin) = match (values.get)(setting) {
             Ok(Some(set)) => set,
-            Ok(None) => (setting.default.to_string(), Origin::Default),
+            Ok(None) => (by_default(setting), Origin::Default),
             // A text that cannot be read; the fault says so.
             Err(_) => (String::new(), Origin::Environment),
         };
@@ -69,6 +72,17 @@ pub fn effective(plain: &Plain, values: &Values<'_>) -> Result<Settings, Fail> {
     let all = all.collect();
     let verdict = Values { errors: faults, get: values.get }.finish();
     Ok(Settings { output, all, verdict })
+}
+
+/// What a setting is that nobody set, as far as this machine decides it and not the cluster.
+fn by_default(setting: &Setting) -> String {
+    let found = match setting.var {
+        "BAK_NAMESPACE" => own_namespace(),
+        "BAK_FLOCK_COUNT" => Some(lock_count().to_string()),
+        "TZ" => iana_time_zone::get_timezone().ok(),
+        _ => None,
+    };
+    found.unwrap_or_else(|| setting.default.to_string())
 }
 
 fn output(plain: &Plain, mut words: Values<'_>) -> Result<Output, Fail> {

@@ -632,19 +632,20 @@ fn global(plain: &Plain, outputs: Outputs, v: &mut Values<'_>) -> Global {
         v.error(format!("-o is '{}'; accepted: {}", word.unwrap_or_default(), either(&words)));
     }
     let output = output.map_or(Output::Text, |(_, output)| *output);
+    // With `-n "$NS"` and no NS, another namespace would be meant, or all of them.
+    if v.raw("BAK_NAMESPACE") == (String::new(), Origin::Flag) {
+        v.error("BAK_NAMESPACE (--namespace) is ''; accepted: the name of a namespace, or no flag at all".into());
+    }
     Global {
         asked: Asked {
             namespace: v.optional("BAK_NAMESPACE", |text| name::check_name(text).map(|()| text.to_string())),
-            own_namespace: std::fs::read_to_string(Path::new(SERVICE_ACCOUNT).join("namespace"))
-                .ok()
-                .map(|text| text.trim().to_string())
-                .filter(|text| !text.is_empty()),
+            own_namespace: own_namespace(),
             context: plain.word("context"),
             kubeconfig: plain.word("kubeconfig"),
             lost: lost_kubeconfig(plain),
-            request_timeout: v.time("BAK_REQUEST_TIMEOUT").max(Duration::from_secs(1)),
+            request_timeout: v.parse("BAK_REQUEST_TIMEOUT", parse_request_timeout, Duration::ZERO),
         },
-        dry_run: v.switch("BAK_DRY_RUN"),
+        dry_run: v.parse("BAK_DRY_RUN", parse_dry_run, false),
         timeout: Some(v.time("BAK_TIMEOUT")).filter(|time| !time.is_zero()),
         retry_timeout: v.time("BAK_RETRY_TIMEOUT"),
         output,
@@ -690,6 +691,11 @@ fn zone(v: &mut Values<'_>) -> Zone {
 /// (<https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/#directly-accessing-the-rest-api>).
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
+fn own_namespace() -> Option<String> {
+    let text = std::fs::read_to_string(Path::new(SERVICE_ACCOUNT).join("namespace")).ok()?;
+    Some(text.trim().to_string()).filter(|name| !name.is_empty())
+}
+
 /// What this machine calls itself; in a pod that is the pod's name.
 pub fn hostname() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|name| name.trim().to_string());
@@ -730,12 +736,16 @@ fn lock_files(v: &mut Values<'_>) -> flock::Locks {
     let count = v.optional("BAK_FLOCK_COUNT", |text| parse_number(text, 1, 10_000));
     let dir = v.text("BAK_FLOCK_DIR");
     let timeout = v.number("BAK_FLOCK_TIMEOUT_SEC", 0, 365 * 24 * 3600);
-    let half = || (flock::node_cpus().unwrap_or(2) / 2).max(1);
     flock::Locks {
         dir: dir.into(),
-        count: count.unwrap_or_else(half),
+        count: count.unwrap_or_else(lock_count),
         timeout: Duration::from_secs(u64::from(timeout)),
     }
+}
+
+/// How many locks a node has where nobody says.
+fn lock_count() -> u32 {
+    (flock::node_cpus().unwrap_or(2) / 2).max(1)
 }
 
 /// The kinds of lock.
@@ -786,6 +796,15 @@ fn set(v: &mut Values<'_>) -> Vec<(String, String)> {
     .collect()
 }
 
+/// A switch, or one of kubectl's words for the same.
+fn parse_dry_run(text: &str) -> Result<bool, String> {
+    match text {
+        "client" | "server" => Ok(true),
+        "none" => Ok(false),
+        _ => parse_bool(text),
+    }
+}
+
 fn parse_bool(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
         "true" | "yes" | "on" | "1" | "t" | "y" => Ok(true),
@@ -808,6 +827,14 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 fn parse_duration(text: &str) -> Result<Duration, String> {
     let time = humantime::parse_duration(text).ok().filter(|time| *time <= LONGEST);
     time.ok_or_else(|| "a number with its unit, at most 365d, such as 90s, 15m or 1h30m".into())
+}
+
+/// As kubectl takes it, bare seconds too, but for 0: a request that never ends keeps everything waiting. kubectl is told
+/// whole seconds.
+fn parse_request_timeout(text: &str) -> Result<Duration, String> {
+    let time = text.parse().map(Duration::from_secs).or_else(|_| parse_duration(text));
+    let time = time.ok().filter(|time| (Duration::from_secs(1)..=LONGEST).contains(time));
+    time.ok_or_else(|| "seconds, or a number with its unit, from 1s to 365d, such as 30s or 2m".into())
 }
 
 /// Whole seconds, as a Lease says it, and enough of them to renew it in time.

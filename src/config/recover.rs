@@ -324,14 +324,19 @@ pub struct ByHand {
 /// # Errors
 /// As [`list`].
 pub fn by_hand(plain: &Plain, values: &mut Values<'_>, engine: Engine) -> Result<(Global, ByHand), Fail> {
-    told(plain, SHOWN, values, |_, v| ByHand {
-        database: database(v, engine),
-        pvc: v.parse("BAK_PVC_NAME", parse_pvcs, Vec::new()).into_iter().next().unwrap_or_default(),
-        threshold_percent: u8::try_from(v.number("BAK_THRESHOLD_SPACE_USED_PERCENTAGE", 1, 100)).unwrap_or(100),
-        dump_timeout: Some(v.time("BAK_DUMP_TIMEOUT")).filter(|time| !time.is_zero()),
-        busy_timeout: v.time("BAK_BUSY_TIMEOUT"),
-        file: plain.word("FILE").map(PathBuf::from),
-        yes: plain.is("yes") || plain.is("force"),
-        force: plain.is("force"),
+    told(plain, SHOWN, values, |_, v| {
+        if plain.word("FILE").as_deref() == Some("-") {
+            v.error("FILE is '-'; accepted: a file or a directory, for a download is checked and goes on where it broke off".into());
+        }
+        ByHand {
+            database: database(v, engine),
+            pvc: v.parse("BAK_PVC_NAME", parse_pvcs, Vec::new()).into_iter().next().unwrap_or_default(),
+            threshold_percent: u8::try_from(v.number("BAK_THRESHOLD_SPACE_USED_PERCENTAGE", 1, 100)).unwrap_or(100),
+            dump_timeout: Some(v.time("BAK_DUMP_TIMEOUT")).filter(|time| !time.is_zero()),
+            busy_timeout: v.time("BAK_BUSY_TIMEOUT"),
+            file: plain.word("FILE").map(PathBuf::from),
+            yes: plain.is("yes") || plain.is("force"),
+            force: plain.is("force"),
+        }
     })
 }
