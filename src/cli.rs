@@ -68,7 +68,7 @@ pub fn shown() -> Command {
     let global = [
         word("context", "NAME", "kubeconfig context [default: the current one]"),
         word("kubeconfig", "FILE", "kubeconfig file [default: as kubectl's]"),
-        word("output", "FORMAT", "text or json; for lists table, wide, json, yaml or name; for status prometheus")
+        word("output", "FORMAT", "text, json or yaml; for tables also wide, for list name, for status prometheus")
             .short('o')
             .value_parser(Words(config::outputs().into_iter().collect()))
             .hide_possible_values(true),

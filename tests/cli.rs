@@ -48,7 +48,7 @@ fn configuration_errors_come_all_at_once_and_before_any_call() {
         .env("BAK_DB_POSTGRES_PORT", "0")
         .env("TZ", "Mars/Olympus")
         .arg("--vs-wait-until-ready-timeout=soon")
-        .args_also(&["-o", "yaml"])
+        .args_also(&["-o", "wide"])
         .run()
         .exits(2)
         .calls("")
@@ -59,7 +59,7 @@ fn configuration_errors_come_all_at_once_and_before_any_call() {
             "BAK_DB_POSTGRES_PORT is '0'; accepted: a whole number from 1 to 65535",
             "TZ is 'Mars/Olympus'; accepted:",
             "BAK_VS_WAIT_UNTIL_READY_TIMEOUT (--vs-wait-until-ready-timeout) is 'soon'; accepted:",
-            "-o is 'yaml'; accepted: text or json",
+            "-o is 'wide'; accepted: text, json or yaml",
         ])
         .lost_nothing();
 }
@@ -403,6 +403,15 @@ fn no_process_leaves_a_core() {
     let scenario = Scenario::new().fault("observe", ONCE, limit);
     scenario.run().exits(0);
     assert_eq!(scenario.lines("core-limit"), ["0"]);
+}
+
+#[test]
+fn every_command_that_tells_something_tells_it_as_yaml() {
+    Scenario::new().args_also(&["-o", "yaml"]).run().exits(0).prints(&["\nvolumeSnapshot: data-"]);
+    for command in ["retain", "mark-and-delete"] {
+        let said = format!("command: {command}\ndryRun: true\n");
+        Scenario::cluster(&[command, "--dry-run", "-o", "yaml"]).run().exits(0).prints(&[&said]);
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use crate::cmd::show::{line, print};
+use crate::cmd::show::{line, print, yaml};
 use crate::config::Output;
 use crate::core::history::{Action, Verdict};
 use crate::core::target::Relabel;
@@ -153,6 +153,7 @@ impl Account {
         }
         let text = match output {
             Output::Json => format!("{}\n", serde_json::to_string(&self).unwrap_or_default()),
+            Output::Yaml => yaml(&self),
             _ => self.text(),
         };
         print(reporter, &text)?;

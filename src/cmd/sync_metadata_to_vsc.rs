@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::cmd::prune::Outcome;
-use crate::cmd::show::{line, print};
+use crate::cmd::show::{line, print, yaml};
 use crate::config::{Global, Output};
 use crate::core::escape::Secrets;
 use crate::core::mirror::{Source, Sources};
@@ -166,6 +166,7 @@ impl Account {
         };
         let text = match output {
             Output::Json => format!("{}\n", serde_json::to_string(&self).unwrap_or_default()),
+            Output::Yaml => yaml(&self),
             _ => self.text(),
         };
         print(reporter, &text)?;

@@ -5,16 +5,12 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::{
-    DbValue, Get, Origin, Output, Outputs, Plain, Values, create, global, lock_count, own_namespace, restore, retain,
+    DbValue, Get, Origin, Output, Plain, TABLE, Values, create, global, lock_count, own_namespace, restore, retain,
     sweep, verify,
 };
 use crate::core::escape::MASK;
 use crate::exit::Fail;
 use crate::settings::{self, Setting};
-
-/// Of `env`.
-pub(super) const EFFECTIVE: Outputs =
-    &[("table", Output::Text), ("wide", Output::Wide), ("json", Output::Json), ("yaml", Output::Yaml)];
 
 /// One setting as it takes effect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -86,7 +82,7 @@ fn by_default(setting: &Setting) -> String {
 }
 
 fn output(plain: &Plain, mut words: Values<'_>) -> Result<Output, Fail> {
-    let output = global(plain, EFFECTIVE, &mut words).output;
+    let output = global(plain, TABLE, &mut words).output;
     // A system without a named time zone is a fault of TZ, and told there.
     words.errors.retain(|error| !error.starts_with("TZ "));
     words.finish()?;

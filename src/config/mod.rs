@@ -69,16 +69,21 @@ pub enum Output {
 /// The words for [`Output`] that a command takes.
 type Outputs = &'static [(&'static str, Output)];
 
-/// Of `locks`.
-const LOCKS: Outputs =
-    &[("text", Output::Text), ("table", Output::Text), ("json", Output::Json), ("yaml", Output::Yaml)];
+/// Of commands that tell what they did, or of one thing.
+const TOLD: Outputs = &[("text", Output::Text), ("json", Output::Json), ("yaml", Output::Yaml)];
 
-/// Of commands that tell what they did.
-const TOLD: Outputs = &[("text", Output::Text), ("json", Output::Json)];
+/// Of commands that show a table.
+const TABLE: Outputs = &[
+    ("table", Output::Text),
+    ("text", Output::Text),
+    ("wide", Output::Wide),
+    ("json", Output::Json),
+    ("yaml", Output::Yaml),
+];
 
 /// The words for `-o`, of all commands together.
 pub fn outputs() -> BTreeSet<&'static str> {
-    let all = [TOLD, recover::LISTED, recover::SHOWN, recover::SCRAPED, effective::EFFECTIVE];
+    let all = [TOLD, TABLE, recover::LISTED, recover::SCRAPED];
     all.into_iter().flatten().map(|(word, _)| *word).collect()
 }
 
@@ -724,7 +729,7 @@ pub struct NodeLocks {
 /// # Errors
 /// As [`create`].
 pub fn locks(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, NodeLocks), Fail> {
-    told(plain, LOCKS, values, |_, v| {
+    told(plain, TABLE, values, |_, v| {
         let prepare = plain.is("prepare");
         // Only files are prepared; what is set for Leases is no matter then.
         let chosen = if prepare { None } else { chosen_locks(v) };

@@ -12,18 +12,17 @@ use crate::exit::Fail;
 /// Of commands that list.
 pub(super) const LISTED: Outputs = &[
     ("table", Output::Text),
+    ("text", Output::Text),
     ("wide", Output::Wide),
     ("json", Output::Json),
     ("yaml", Output::Yaml),
     ("name", Output::Name),
 ];
 
-/// Of commands that tell of one thing.
-pub(super) const SHOWN: Outputs = &[("text", Output::Text), ("json", Output::Json), ("yaml", Output::Yaml)];
-
 /// Of `status`.
 pub(super) const SCRAPED: Outputs = &[
     ("table", Output::Text),
+    ("text", Output::Text),
     ("wide", Output::Wide),
     ("json", Output::Json),
     ("yaml", Output::Yaml),
@@ -190,7 +189,7 @@ pub enum Way {
 /// # Errors
 /// As [`list`].
 pub fn restore(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Restore), Fail> {
-    told(plain, SHOWN, values, |global, v| {
+    told(plain, TOLD, values, |global, v| {
         let way = match (plain.is("in-place"), plain.is("rollback")) {
             (_, true) => Way::RollBack,
             (true, false) => Way::InPlace,
@@ -324,7 +323,7 @@ pub struct ByHand {
 /// # Errors
 /// As [`list`].
 pub fn by_hand(plain: &Plain, values: &mut Values<'_>, engine: Engine) -> Result<(Global, ByHand), Fail> {
-    told(plain, SHOWN, values, |_, v| {
+    told(plain, TOLD, values, |_, v| {
         if plain.word("FILE").as_deref() == Some("-") {
             v.error("FILE is '-'; accepted: a file or a directory, for a download is checked and goes on where it broke off".into());
         }
