@@ -28,8 +28,8 @@ pub fn text(report: &Report) -> String {
             text.line(&[of(claim).as_slice(), &[("state", state.word())]].concat(), count);
         }
     }
-    text.gauge("newest_ready", "Whether the newest VolumeSnapshot of the claim, the last attempt, is ready.");
-    text.each(&meant, |claim| claim.newest.as_ref().map(|newest| u8::from(newest.state == State::Ready)));
+    text.gauge("newest_ready", "Whether the newest VolumeSnapshot of the claim, but for pending ones, is ready.");
+    text.each(&meant, |claim| claim.newest_decided.map(|state| u8::from(state == State::Ready)));
     text.gauge("last_success_timestamp_seconds", "When the newest good VolumeSnapshot of the claim was cut.");
     text.each(&meant, |claim| claim.newest_ready.as_ref().map(|ready| ready.made.timestamp()));
     text.gauge("last_success_age_seconds", "How old it was when this was asked.");
@@ -121,6 +121,7 @@ mod tests {
             scheduled: Some(false),
             snapshots: [(State::Ready, 2), (State::Failed, 1)].into(),
             newest: None,
+            newest_decided: None,
             newest_ready: None,
             ..protection(pvc, State::Ready)
         }
@@ -136,7 +137,8 @@ mod tests {
     fn all_that_is_known_has_a_line() {
         let made = at("2026-11-22T02:00");
         let full = Protection {
-            newest: Some(Attempt { name: "c".into(), state: State::Failed, created: made }),
+            newest: Some(Attempt { name: "c".into(), state: State::Pending, created: made }),
+            newest_decided: Some(State::Ready),
             newest_ready: Some(Ready {
                 name: "b".into(),
                 made,
@@ -157,7 +159,7 @@ mod tests {
             r#"backup_ns_snapshots{namespace="shop",pvc="data",state="pending"} 0"#,
             r#"backup_ns_snapshots{namespace="shop",pvc="data",state="failed"} 1"#,
             r#"backup_ns_snapshots{namespace="shop",pvc="data",state="distrusted"} 0"#,
-            r#"backup_ns_newest_ready{namespace="shop",pvc="data"} 0"#,
+            r#"backup_ns_newest_ready{namespace="shop",pvc="data"} 1"#,
             r#"backup_ns_last_success_timestamp_seconds{namespace="shop",pvc="data"} 1795312800"#,
             r#"backup_ns_last_success_age_seconds{namespace="shop",pvc="data"} 36000"#,
             r#"backup_ns_restore_size_bytes{namespace="shop",pvc="data"} 1073741824"#,

@@ -292,6 +292,9 @@ pub struct Protection {
     /// The last attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub newest: Option<Attempt>,
+    /// What became of the last attempt that is not on its way any more.
+    #[serde(skip)]
+    pub newest_decided: Option<State>,
     /// The newest good one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub newest_ready: Option<Ready>,
@@ -470,6 +473,7 @@ impl Draft<'_> {
         };
         let is_ready = |backup: &Backup| backup.state(moment) == State::Ready;
         let newest = newest_of(&|_| true);
+        let decided = newest_of(&|backup| backup.state(moment) != State::Pending);
         let ready = newest_of(&is_ready);
         let verified = newest_of(&|backup| is_ready(backup) && backup.verified.is_some());
         let is_since = |backup: &Backup| ready.is_none_or(|ready| backup.rank() > ready.rank());
@@ -490,6 +494,7 @@ impl Draft<'_> {
                 state: backup.state(moment),
                 created: backup.seen.created,
             }),
+            newest_decided: decided.map(|backup| backup.state(moment)),
             newest_ready: ready.map(|backup| Ready {
                 name: backup.seen.name.clone(),
                 made: backup.seen.made(),
@@ -576,6 +581,7 @@ pub mod testing {
             snapshots: [(state, 1)].into(),
             failed_since: usize::from(state == State::Failed),
             newest: Some(Attempt { name: "night".into(), state, created: made }),
+            newest_decided: Some(state).filter(|state| *state != State::Pending),
             newest_ready: (state == State::Ready).then(|| Ready {
                 name: "night".into(),
                 made,
@@ -713,6 +719,7 @@ mod tests {
         let waits = one(read(pending, json!({"spec.suspend": true})));
         assert_eq!(waits.notes, ["the last attempt, night, is not ready yet", "CronJob backup is suspended"]);
         assert_eq!((waits.scheduled, waits.count(State::Pending)), (Some(false), 1));
+        assert_eq!([failed.newest_decided, waits.newest_decided], [Some(State::Failed), Some(State::Ready)]);
         let distrusted = json!({"metadata.annotations": {"backup-ns.sh/distrusted": "why"}});
         let bad = one(read(distrusted, json!({})));
         assert_eq!(bad.notes, ["the last attempt, night, must not be trusted"]);
