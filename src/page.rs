@@ -3,16 +3,21 @@
 //! By hand, because the small servers that need no runtime give a client all the time, memory and threads that it wants. Here
 //! a connection has one request and some seconds, and there are only so many at once.
 
+use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::exit::{Exit, Fail};
 
-/// How many clients are answered at once; more are turned away.
+/// How many clients are answered at once; one more takes the place of the first of them.
 const CLIENTS: usize = 16;
+
+/// How long a client keeps its place at least. Whoever asks is answered in that time; whoever does not, and comes again and
+/// again, keeps the others waiting no longer.
+const TURN: Duration = Duration::from_millis(100);
 
 /// How long a client may take to ask and to read the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -49,18 +54,22 @@ impl Page {
     }
 
     fn listen(&self, listener: &TcpListener) {
-        let clients = Arc::new(());
+        let mut clients: VecDeque<(Weak<TcpStream>, Instant)> = VecDeque::new();
         loop {
             match listener.accept() {
-                Ok((stream, _)) if Arc::strong_count(&clients) <= CLIENTS => {
-                    let (page, client) = (self.clone(), Arc::clone(&clients));
-                    // Whoever went away, or was turned away, asks again.
-                    let _ = thread::Builder::new().spawn(move || {
-                        let _ = page.answer(&mut Timed { stream, end: Instant::now() + PATIENCE });
-                        drop(client);
-                    });
+                Ok((stream, _)) => {
+                    clients.retain(|(client, _)| client.strong_count() > 0);
+                    let is_full = clients.len() >= CLIENTS;
+                    if let Some((first, came)) = is_full.then(|| clients.pop_front()).flatten() {
+                        thread::sleep(TURN.saturating_sub(came.elapsed()));
+                        let _ = first.upgrade().map(|first| first.shutdown(Shutdown::Both));
+                    }
+                    let (page, stream, now) = (self.clone(), Arc::new(stream), Instant::now());
+                    clients.push_back((Arc::downgrade(&stream), now));
+                    // Whoever went away, or had to, asks again.
+                    let _ =
+                        thread::Builder::new().spawn(move || page.answer(&mut Timed { stream, end: now + PATIENCE }));
                 }
-                Ok(_) => {}
                 // Of one client, or no file is left for it.
                 Err(_) => thread::sleep(Duration::from_millis(100)),
             }
@@ -111,7 +120,7 @@ fn asked(client: &mut impl Read) -> io::Result<Option<(String, String)>> {
 
 /// A connection that ends at a certain time, however slowly something comes and goes.
 struct Timed {
-    stream: TcpStream,
+    stream: Arc<TcpStream>,
     end: Instant,
 }
 
@@ -127,18 +136,18 @@ impl Timed {
 impl Read for Timed {
     fn read(&mut self, part: &mut [u8]) -> io::Result<usize> {
         self.stream.set_read_timeout(self.left()?)?;
-        self.stream.read(part)
+        (&*self.stream).read(part)
     }
 }
 
 impl Write for Timed {
     fn write(&mut self, part: &[u8]) -> io::Result<usize> {
         self.stream.set_write_timeout(self.left()?)?;
-        self.stream.write(part)
+        (&*self.stream).write(part)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.stream.flush()
+        (&*self.stream).flush()
     }
 }
 

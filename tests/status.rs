@@ -10,8 +10,12 @@
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::thread;
 
 use chrono::{SecondsFormat, TimeDelta, Utc};
 use serde_json::{Value, json};
@@ -214,20 +218,16 @@ fn a_namespace_that_is_not_there_is_said() {
     scenario.run().exits(4).says(&["there is no namespace 'shop'"]);
 }
 
-/// What a GET of `path` gives: status and body; none where it is turned away.
-fn try_get(address: &str, path: &str) -> Option<(u16, String)> {
+/// What a GET of `path` gives: status and body.
+fn get(address: &str, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).unwrap();
-    let asked = write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n");
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n").unwrap();
     let mut text = String::new();
-    asked.and_then(|()| stream.read_to_string(&mut text)).ok()?;
-    let (head, body) = text.split_once("\r\n\r\n")?;
+    stream.read_to_string(&mut text).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
     assert!(head.contains("text/plain; version=0.0.4"), "{head}");
     assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "{head}");
-    Some((head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_string()))
-}
-
-fn get(address: &str, path: &str) -> (u16, String) {
-    try_get(address, path).unwrap()
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_string())
 }
 
 #[test]
@@ -244,11 +244,23 @@ fn no_client_can_keep_it_from_the_others() {
     let mut rude = TcpStream::connect(address).unwrap();
     rude.write_all(&[0xff; 64 * 1024]).unwrap_or_default();
     assert_eq!(get(address, "/metrics").0, 200);
-    // More than are answered at once are turned away, until the time of the first is over.
-    let idle: Vec<TcpStream> = (0..40).map(|_| TcpStream::connect(address).unwrap()).collect();
-    poll("somebody is turned away", || try_get(address, "/metrics").is_none());
-    poll("the idle ones are gone", || try_get(address, "/metrics").is_some());
-    drop(idle);
+    // More than are answered at once, who ask for nothing and come again as soon as they are sent away.
+    let sent_away = Arc::new(AtomicUsize::new(0));
+    for _ in 0..40 {
+        let (address, sent_away) = (address.to_string(), Arc::clone(&sent_away));
+        thread::spawn(move || {
+            while let Ok(mut idle) = TcpStream::connect(&address) {
+                let _ = idle.read(&mut [0]);
+                sent_away.fetch_add(1, SeqCst);
+            }
+        });
+    }
+    poll("they are sent away", || sent_away.load(SeqCst) > 40);
+    for _ in 0..20 {
+        assert_eq!(get(address, "/metrics").0, 200);
+    }
+    let threads = fs::read_dir(format!("/proc/{}/task", running.pid())).map_or(0, Iterator::count);
+    assert!(threads < 24, "{threads}");
     running.signal("TERM").finish().exits(143);
 }
 
