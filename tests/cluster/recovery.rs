@@ -15,7 +15,7 @@ deploy() {
   kubectl -n "$1" rollout status deployment/app-base --timeout=180s
 }
 types() {
-  kubectl get volumesnapshotcontents --sort-by=.metadata.creationTimestamp \
+  kubectl get volumesnapshotcontents --sort-by=.status.creationTime \
     -o jsonpath='{range .items[?(@.spec.volumeSnapshotRef.namespace=="shop")]}{.metadata.name}{" "}{.metadata.labels.backup-ns\.sh/type}{"\n"}{end}'
 }
 contents() { types | sed -n 's/ adhoc$//p'; }
