@@ -20,7 +20,7 @@ pub fn confirm(reporter: &Reporter, what: &str, yes: bool, flag: &str) -> Result
     }
     if !io::stdin().is_terminal() {
         let asked = format!(
-            "nothing was changed: nobody can be asked here, because stdin is no terminal. To be asked is: {what}"
+            "nothing was changed: confirmation is needed, but stdin is not a terminal. The question is: {what}"
         );
         return Err(Fail::new(Exit::Usage, asked)
             .remedy(format!("say {flag} if it is meant; --dry-run shows what would be done")));

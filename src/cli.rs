@@ -277,9 +277,9 @@ fn recovery() -> [Command; 5] {
   backup-ns restore data-2026-11-22-030000-abcdef -n shop --in-place",
         )
         .arg(position("VS", "the VolumeSnapshot").required(true))
-        .arg(word("pvc", "NAME", "name of the claim; of data that tells nothing of its claim it must be given [default: its own where that is free, else the snapshot's]"))
+        .arg(word("pvc", "NAME", "name of the claim; required when the snapshot does not record its claim [default: its own where that is free, else the snapshot's]"))
         .arg(word("to-namespace", "NS", "clone into this namespace"))
-        .arg(word("storage-class", "CLASS", "the claim's StorageClass [default: that of the claim it is of, where nothing tells the cluster's default]"))
+        .arg(word("storage-class", "CLASS", "the claim's StorageClass [default: the original claim's class; if unknown, the cluster's default]"))
         .arg(switch("in-place", "replace the claim that the snapshot is of"))
         .arg(switch("rollback", "take back an in-place restore that was interrupted").conflicts_with("in-place"))
         .arg(switch("wait", "wait until the claim is bound"))

@@ -99,9 +99,8 @@ pub fn fail(error: &ProcessError) -> Fail {
             .remedy("install kubectl and put it in the PATH; backup-ns needs nothing else"),
         (_, Refusal::Forbidden) if !what.contains(" cannot ") => Fail::new(Exit::Precondition, what)
             .remedy("the API refuses this for a reason of its own, which the message names"),
-        (_, Refusal::Forbidden) => Fail::new(Exit::Precondition, what).remedy(
-            "grant the verb that the message names; docs/install.md says where the rights of each command stand",
-        ),
+        (_, Refusal::Forbidden) => Fail::new(Exit::Precondition, what)
+            .remedy("grant the verb that the message names; docs/install.md lists the rights that each command needs"),
         (_, Refusal::UnknownKind) => Fail::new(Exit::Precondition, what).remedy(
             "install the VolumeSnapshot CRDs and the snapshot controller (kubernetes-csi/external-snapshotter)",
         ),

@@ -53,7 +53,8 @@ impl Lender {
         if !schedule.secrets().is_empty() {
             let secrets = schedule.secrets().join(", ");
             tracing::warn!(
-                "the CronJob {name} is also told what the Secret {secrets} holds, which is not read: set that here"
+                "the CronJob {name} also takes variables from the Secret {secrets}, which is not read; set the ones you \
+                 need here, such as BAK_DB_POSTGRES_PASSWORD or BAK_DB_MYSQL_PASSWORD"
             );
         }
         let told = settings::each().filter(|setting| setting.is_shared()).filter_map(|setting| {

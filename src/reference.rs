@@ -19,7 +19,7 @@ compares them: change those, not this.
 
 A flag wins over its variable. A value that does not parse is an error that names it, never the default, and all errors come at once. An empty variable is not set. A switch
 stands alone or with a word, as in `--dry-run=false`; a variable needs the word: `true` or `false`. Times have a unit: `90s`, `15m`, `1h30m`. A variable that begins with
-`BAK_` or `RETAIN_` and is none of these changes nothing; every command warns of it, and names the one that may be meant.
+`BAK_` or `RETAIN_` and is none of these has no effect; every command warns of it, and suggests the one that was probably meant.
 
 `${NAME}` as a database value means the variable NAME of the database's container; anything else is a literal. A literal password is taken from the environment only, never from a flag.
 ";

@@ -347,7 +347,7 @@ pub const CREATE: &[Setting] = &[
         "hook-post",
         "COMMAND",
         "",
-        "likewise once the snapshot is cut, and whatever else happens; must bear being run twice",
+        "likewise once the snapshot is cut, and whatever else happens; must be safe to run twice",
     ),
     setting("BAK_HOOK_TIMEOUT", "hook-timeout", "TIME", "1m", "how long each of them may take"),
     setting("BAK_HOOK_ON_ERROR", "hook-on-error", "WHAT", "fail", "fail or continue, when one of them fails")

@@ -82,12 +82,12 @@ fn a_variable_that_is_no_setting_is_warned_of() {
         let scenario = strange(args);
         let outcome = scenario.run().exits(code);
         for words in [
-            "BAK_VS_CLAS_NAME is no setting and changes nothing; BAK_VS_CLASS_NAME may be meant",
-            "RETAIN_FOREVER is no setting and changes nothing",
+            "BAK_VS_CLAS_NAME is not a setting and has no effect; did you mean BAK_VS_CLASS_NAME?",
+            "RETAIN_FOREVER is not a setting and has no effect",
         ] {
             assert_eq!(outcome.stderr.matches(words).count(), 1, "{args:?}: {outcome}");
         }
-        assert_eq!(outcome.stderr.matches("is no setting").count(), 2, "{args:?}: {outcome}");
+        assert_eq!(outcome.stderr.matches("is not a setting").count(), 2, "{args:?}: {outcome}");
         assert!(outcome.stderr.contains("WARN") && !format!("{outcome}").contains("hunter2"), "{outcome}");
     }
     // A shell that starts is told nothing.
@@ -99,13 +99,16 @@ fn a_variable_that_is_no_setting_is_warned_of() {
     let scenario = strange(&["env", "-o", "wide"]);
     let outcome = scenario.run().exits(0);
     let line = outcome.stdout.lines().find(|line| line.starts_with("BAK_VS_CLAS_NAME ")).unwrap();
-    assert!(line.contains("environment, no setting") && line.ends_with("BAK_VS_CLASS_NAME may be meant"), "{outcome}");
+    assert!(
+        line.contains("environment, not a setting") && line.ends_with("did you mean BAK_VS_CLASS_NAME?"),
+        "{outcome}"
+    );
     let scenario = strange(&["env", "-o", "json"]);
     let all: Value = serde_json::from_str(&scenario.run().exits(0).stdout).unwrap();
     let last = all.as_array().unwrap().last().unwrap();
     assert_eq!((&last["variable"], &last["value"], &last["flag"]), (&"RETAIN_FOREVER".into(), &"".into(), &"".into()));
-    assert_eq!(last["faults"][0], "RETAIN_FOREVER is no setting and changes nothing");
-    assert!(!Scenario::new().run().stderr.contains("is no setting"));
+    assert_eq!(last["faults"][0], "RETAIN_FOREVER is not a setting and has no effect");
+    assert!(!Scenario::new().run().stderr.contains("is not a setting"));
 }
 
 #[test]

@@ -44,7 +44,7 @@ fn a_sound_namespace_passes_and_nothing_is_changed() {
     let outcome = scenario.run().exits(0).calls(WHOLE).lost_nothing();
     assert_eq!(lines(&outcome, "failed"), [""; 0]);
     let skipped = lines(&outcome, "skipped");
-    let expected = ["schedule: no CronJob in shop", "last backup: there is none", "locks: none is wanted"];
+    let expected = ["schedule: no CronJob in shop", "last backup: there is none", "locks: no lock is configured"];
     assert_eq!(skipped.len(), expected.len(), "{skipped:?}");
     for (line, words) in skipped.iter().zip(expected) {
         assert!(line.starts_with(words), "{line}");

@@ -155,7 +155,7 @@ fn what_is_refused_is_not_touched() {
     for (args, code, said) in [
         (&["new", "--yes"][..], 4, "it is the newest ready snapshot of its PVC"),
         (&["gone", "--yes"], 4, "has no VolumeSnapshot 'gone' (it has new, old)"),
-        (&["old"], 2, "nobody can be asked"),
+        (&["old"], 2, "confirmation is needed"),
         (&["new", "--force"], 2, "Mind that it is the newest ready snapshot of its PVC."),
         (&["old", "--dry-run"], 0, ""),
     ] {

@@ -611,10 +611,7 @@ impl Exam<'_> {
     fn locks(&mut self) -> Result<(), Fail> {
         let checked = match (&self.config.locks, &self.kubectl) {
             (None, _) => {
-                self.skip(
-                    &["locks"],
-                    "none is wanted here (BAK_LOCK, BAK_FLOCK); a CronJob's are looked at where it runs, by helm test",
-                );
+                self.skip(&["locks"], "no lock is configured (BAK_LOCK, BAK_FLOCK)");
                 return Ok(());
             }
             (Some(Locks::Flock(locks)), _) => locks.check(),

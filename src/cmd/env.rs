@@ -30,7 +30,7 @@ fn text(all: &[Effective], output: Output) -> String {
             Origin::Default => "default",
         };
         let wrong = match meaning {
-            None => ", no setting",
+            None => ", not a setting",
             Some(_) if effective.faults.is_empty() => "",
             Some(_) => ", wrong",
         };

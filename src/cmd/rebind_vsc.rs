@@ -38,7 +38,7 @@ pub fn run(global: &Global, config: &Config, reporter: &Reporter) -> Result<(), 
     let Some(old) = content(&kubectl, &config.content)? else {
         let done = reporter.step("look", |_| {
             let done = rebound(&kubectl, &config.content)?;
-            Ok((done, "an earlier call was through with it".into()))
+            Ok((done, "an earlier run has already done this".into()))
         })?;
         return told(global, reporter, &config.content, &done, &[]);
     };

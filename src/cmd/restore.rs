@@ -296,7 +296,7 @@ impl Run<'_> {
         if let Some(bridge) = scene.snapshot(name) {
             delete::delete(kubectl, bridge).map_err(|error| kubectl::fail(&error))?;
         }
-        Ok(((), "what brought the data over is gone, the data is the source's".into()))
+        Ok(((), "temporary objects removed; the data still belongs to the source".into()))
     }
 
     fn summary(&self, planned: &Planned, snapshot: &Snapshot, made: bool, bound: Option<&str>) -> Result<(), Fail> {
@@ -361,7 +361,7 @@ impl Run<'_> {
                         .remedy(format!("finish it first: {} {ways}", self.command(&of))));
                 }
                 (None, Way::RollBack) => {
-                    return Err(Fail::new(Exit::Precondition, format!("no restore of {name} in place is at work"))
+                    return Err(Fail::new(Exit::Precondition, format!("no in-place restore of {name} is in progress"))
                         .remedy("after a restore what was there before is a VolumeSnapshot of the type safety: restore that in place"));
                 }
                 (None, _) => {
@@ -505,11 +505,9 @@ impl Planned {
         let mut steps = Vec::new();
         if let Some((content, snapshot)) = &self.bridge {
             steps.push(
-                Step::new(
-                    "Bring the stored data into the namespace: a content on the same data, which never goes with it",
-                )
-                .kubectl(&target.create(CONTENTS))
-                .manifest(content.clone()),
+                Step::new("Bring the stored data into the namespace: a content that shares it and never deletes it")
+                    .kubectl(&target.create(CONTENTS))
+                    .manifest(content.clone()),
             );
             steps.push(
                 Step::new("And its VolumeSnapshot").kubectl(&target.create(SNAPSHOTS)).manifest(snapshot.clone()),

@@ -286,8 +286,8 @@ pub fn strangers() -> BTreeSet<String> {
 
 /// What there is to say of such a variable.
 pub fn about_stranger(var: &str) -> String {
-    let meant = settings::meant_by(var).map(|meant| format!("; {meant} may be meant")).unwrap_or_default();
-    format!("{var} is no setting and changes nothing{meant}")
+    let meant = settings::meant_by(var).map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
+    format!("{var} is not a setting and has no effect{meant}")
 }
 
 impl<'a> Values<'a> {

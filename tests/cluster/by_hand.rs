@@ -85,7 +85,7 @@ fn a_dump_by_hand_brings_postgresql_back_and_a_bad_one_leaves_it_as_it_is() {
     let answers = || TABLES.map(|question| tenant.sql(question));
     let good = answers();
     tenant.sql("DROP TABLE orders CASCADE; DELETE FROM customers; SELECT lo_unlink(424242); CREATE TABLE more (n int)");
-    restore(&[]).assert(2, &["overwritten", "as it is now", "nobody can be asked", "--yes"]);
+    restore(&[]).assert(2, &["overwritten", "as it is now", "confirmation is needed", "--yes"]);
     let dry = told(&tenant, &["postgres", "restore", "--dry-run"]);
     assert_eq!(dry["dryRun"], true);
     assert_eq!(tenant.sql("SELECT count(*) FROM customers"), "0", "nothing was loaded");

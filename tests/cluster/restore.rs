@@ -139,14 +139,14 @@ fn a_table_dropped_comes_back_in_place_wherever_the_restore_was_killed() {
     let backup = tenant.backup(&[]);
     let snapshot = backup["volumeSnapshot"].as_str().unwrap();
 
-    tenant.run(&["restore", snapshot, "--in-place"], |_| ()).done().assert(2, &["nobody can be asked", "--yes"]);
+    tenant.run(&["restore", snapshot, "--in-place"], |_| ()).done().assert(2, &["confirmation is needed", "--yes"]);
     let planned = tenant.run(&["restore", snapshot, "--in-place", "--dry-run"], |_| ()).done();
     assert!(
         planned.status.success() && planned.stdout.contains("Bring deployment/app-base down"),
         "{}",
         planned.stdout
     );
-    tenant.run(&["restore", snapshot, "--rollback", "--yes"], |_| ()).done().assert(4, &["no restore of"]);
+    tenant.run(&["restore", snapshot, "--rollback", "--yes"], |_| ()).done().assert(4, &["no in-place restore of"]);
     assert_eq!(tenant.sql(ROWS), rows, "nothing was changed so far");
 
     tenant.sql("DROP TABLE gate");
