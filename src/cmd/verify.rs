@@ -13,6 +13,7 @@ use crate::container;
 use crate::core::claim::ClaimTemplate;
 use crate::core::engine::Engine;
 use crate::core::escape::Secrets;
+use crate::core::job;
 use crate::core::observed::{List, Pvc, Snapshot};
 use crate::core::plan::{self, Step};
 use crate::core::proof::Proof;
@@ -314,7 +315,8 @@ impl Run<'_> {
         let namespace = &self.kubectl.target.namespace;
         Fail::new(Exit::Bad, why).remedy(format!(
             "do not rely on this one: see backup-ns list -n {namespace} for others, verify the one before it, and make a new \
-             backup now with backup-ns create -n {namespace}"
+             backup now with {}",
+            job::backup_now(namespace)
         ))
     }
 

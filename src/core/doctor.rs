@@ -468,7 +468,8 @@ pub fn history(report: &Report, snapshots: &[Snapshot], namespace: &str, pvcs: &
                 "last backup",
                 format!("{name} of {pvc} is {}", state.word()),
                 format!(
-                    "kubectl describe volumesnapshot {name} -n {namespace}; then make another with backup-ns create"
+                    "kubectl describe volumesnapshot {name} -n {namespace}; then make another with {}",
+                    job::backup_now(namespace)
                 ),
             ),
         });
@@ -799,6 +800,8 @@ mod tests {
         for (state, outcome) in [(State::Pending, Skipped), (State::Failed, Failed), (State::Distrusted, Failed)] {
             is(&judge(&report(vec![protection("data", state)]), &[])[0], outcome, "night of data is");
         }
+        let failed = &judge(&report(vec![protection("data", State::Failed)]), &[])[0];
+        assert!(failed.remedy.contains("another with backup-ns adhoc -n shop"), "{failed:?}");
         let none = Protection { newest: None, newest_ready: None, ..protection("data", State::Ready) };
         is(&judge(&report(vec![none]), &[])[0], Skipped, "none of data yet");
         // Of another claim, and still somebody should know.

@@ -125,6 +125,11 @@ pub fn container(cronjob: &Value) -> &str {
     list(cronjob, CONTAINERS).get(backup_container(cronjob)).map_or("", |container| text(container, "/name"))
 }
 
+/// How a backup is made now, in words; plain `create` would not know the CronJob's settings.
+pub fn backup_now(namespace: &str) -> String {
+    format!("backup-ns adhoc -n {namespace} (without a CronJob: backup-ns create -n {namespace} with your settings)")
+}
+
 /// The CronJob that is meant: the one of the name, else the only one that runs `backup-ns create`.
 ///
 /// # Errors
