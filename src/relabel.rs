@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use crate::core::listing::counted;
 use crate::core::target::Relabel;
 use crate::exit::Fail;
 use crate::kubectl::{self, Kubectl, Refusal};
@@ -75,7 +76,8 @@ pub fn each(
             let why = if passing { Refused::Unreached(words) } else { judge(&words) };
             refused.extend(std::mem::take(&mut waiting).into_iter().map(|name| (name, why.clone())));
         } else if !waiting.is_empty() {
-            tracing::warn!("{} of {} changes are not made yet, asking again: {words}", waiting.len(), objects.len());
+            let changes = counted(objects.len(), "change");
+            tracing::warn!("not made yet: {} of {changes}, asking again: {words}", waiting.len());
             process::sleep(Duration::from_secs(1).min(deadline.saturating_duration_since(Instant::now())));
         }
     }

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::core::history::Seen;
+use crate::core::listing::counted;
 use crate::core::observed::{Named, Pvc, Snapshot};
 use crate::core::target::{CLAIMS, NAMESPACES, SNAPSHOTS};
 use crate::exit::Fail;
@@ -148,7 +149,7 @@ impl<T> Survey<T> {
             for selector in selectors {
                 let page = |next: &str| kubectl.target.page(SNAPSHOTS, namespace, selector, next);
                 let so_far = self.snapshots.len() + read.len();
-                let told = |number: usize| step.progress(&format!("{} snapshots", so_far + number));
+                let told = |number: usize| step.progress(&counted(so_far + number, "snapshot"));
                 read.extend(kubectl.pages(page, keep, told)?);
             }
         }

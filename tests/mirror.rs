@@ -121,7 +121,7 @@ fn one_failure_does_not_stop_the_rest_and_is_told() {
     assert_eq!(numbers(&outcome), [3, 2, 0, 1], "{outcome}");
     drop(outcome);
     assert!(is_told(&scenario, "shop/s-0002") && !is_told(&scenario, "shop/s-0001"));
-    let outcome = scenario.run().exits(1).says(&["1 of 1 changes failed"]);
+    let outcome = scenario.run().exits(1).says(&["1 of 1 change failed"]);
     drop(outcome);
     let scenario = scenario.mended();
     assert_eq!(numbers(&scenario.run().exits(0)), [1, 1, 0, 0]);
@@ -168,7 +168,7 @@ fn people_are_told_in_lines() {
     let scenario = with(sync(), "shop", 1).args(&["sync-metadata-to-vsc"]);
     let words = [
         "snapcontent-shop-s-0000  shop/s-0000  +pvc=data +claim\n",
-        "sync-metadata-to-vsc: 1 bound snapshots and 1 contents read, 1 contents changed, 0 left, 0 failed\n",
+        "sync-metadata-to-vsc: 1 bound snapshot and 1 content read, 1 content changed, 0 left, 0 failed\n",
     ];
     scenario.run().exits(0).prints(&words);
 }

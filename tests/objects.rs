@@ -92,7 +92,7 @@ fn nothing_is_told_from_nowhere_and_from_not_knowing() {
     let scenario = empty("json").fault("page", ALWAYS, Fault::Refuse(REFUSED));
     assert!(scenario.run().exits(1).says(&["out of reach"]).stdout.is_empty());
     let scenario = with(&["list", "--pvc=logs"], [shot("shop", "a", 1, ours())]);
-    scenario.run().exits(0).says(&["none of the 1 snapshots in namespace shop"]);
+    scenario.run().exits(0).says(&["1 snapshot in namespace shop, none of that kind"]);
 }
 
 #[test]

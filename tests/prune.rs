@@ -333,7 +333,7 @@ fn retain_goes_first_and_its_failure_keeps_nothing_from_being_done() {
     gone(&scenario, "b/old");
 
     let scenario = prune().fault("label", ALWAYS, Fault::Forbid("a/"));
-    scenario.run().exits(3).prints(&["1 changed, 0 left, 0 failed"]).says(&["going on", "1 of 1 changes failed"]);
+    scenario.run().exits(3).prints(&["1 changed, 0 left, 0 failed"]).says(&["going on", "1 of 1 change failed"]);
     whole(&scenario, "a/old");
     gone(&scenario, "b/old");
     // A signal ends all of it.
@@ -914,7 +914,7 @@ fn who_may_not_read_the_cluster_reads_its_namespaces() {
     gone(&scenario, "a/old");
     whole(&scenario, "b/old");
     drop(outcome);
-    let words = ["b  skipped  (Error from server (Forbidden)", "1 namespaces skipped"];
+    let words = ["b  skipped  (Error from server (Forbidden)", "1 namespace skipped"];
     scenario.args(&["mark-and-delete", "--dry-run"]).run().exits(0).prints(&words);
     let scenario = narrow(too_many());
     scenario.run().exits(0).calls("config page namespaces page page page page label");

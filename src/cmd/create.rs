@@ -16,6 +16,7 @@ use crate::container;
 use crate::core::engine::Engine;
 use crate::core::escape::{self, Secrets};
 use crate::core::event::{self, About, News, Reason};
+use crate::core::listing::counted;
 use crate::core::manifest::Retain;
 use crate::core::observed::{List, Pvc, Readiness, Snapshot};
 use crate::core::plan::{self, Step};
@@ -302,7 +303,10 @@ impl<'a> Run<'a> {
                     ),
                 }
             }
-            Ok(((), format!("what holds no dump, flushed by {flushed} of {} pods that mount it", mounters.len())))
+            Ok((
+                (),
+                format!("what holds no dump, flushed by {flushed} of {} mounting it", counted(mounters.len(), "pod")),
+            ))
         })
     }
 
@@ -312,7 +316,7 @@ impl<'a> Run<'a> {
             let planned = self.cut.plan(dumps)?;
             let created = self.cut.create(&planned)?;
             let said = planned.iter().map(|planned| match self.config.retain {
-                Retain::Days(days) => format!("{}, retained for {days} days", planned.name),
+                Retain::Days(days) => format!("{}, retained for {}", planned.name, counted(days, "day")),
                 Retain::DailyWeeklyMonthly => format!("{}, slots {}", planned.name, planned.slots_said()),
             });
             Ok((created, said.collect::<Vec<_>>().join("; ")))

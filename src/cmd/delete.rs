@@ -11,7 +11,7 @@ use crate::cmd::show::show;
 use crate::config::{Delete, Global};
 use crate::core::escape::Secrets;
 use crate::core::history::Moment;
-use crate::core::listing::{self, Row};
+use crate::core::listing::{self, Row, counted};
 use crate::core::observed::Snapshot;
 use crate::core::plan::{self, Step};
 use crate::core::scene::Scene;
@@ -48,7 +48,7 @@ pub fn run(global: &Global, config: &Delete, reporter: &Reporter) -> Result<(), 
         let all = target.get_all(&[SNAPSHOTS, CLAIMS]);
         let scene: Scene = kubectl.json(&all).map_err(|error| kubectl::fail(&error))?;
         let snapshot = find(&scene, name, &target.namespace)?.clone();
-        let what = format!("{name} among {} snapshots", scene.snapshots.len());
+        let what = format!("{name} among {}", counted(scene.snapshots.len(), "snapshot"));
         Ok(((scene, snapshot), what))
     })?;
     let objections = scene.objections(&snapshot, &moment);

@@ -4,7 +4,7 @@ use crate::cmd::now;
 use crate::cmd::show::{show, table};
 use crate::config::{Global, List, Output};
 use crate::core::escape::Secrets;
-use crate::core::listing::{self, Row};
+use crate::core::listing::{self, Row, counted};
 use crate::exit::Fail;
 use crate::kubectl::Kubectl;
 use crate::observe::check_namespace;
@@ -20,10 +20,7 @@ pub fn run(global: &Global, list: &List, reporter: &Reporter) -> Result<(), Fail
     let named = Some(kubectl.target.namespace.as_str()).filter(|_| !list.all_namespaces);
     let mut rows = reporter.step("read", |step| {
         let survey = Survey::of(&kubectl, named, &[""], |snapshot| Some(Row::from(snapshot)), step)?;
-        let what = match survey.snapshots.len() {
-            1 => "1 snapshot".to_string(),
-            number => format!("{number} snapshots"),
-        };
+        let what = counted(survey.snapshots.len(), "snapshot");
         Ok((survey.snapshots, what))
     })?;
     if let Some(name) = named.filter(|_| rows.is_empty()) {
@@ -37,7 +34,7 @@ pub fn run(global: &Global, list: &List, reporter: &Reporter) -> Result<(), Fail
         let place = named.map_or("any namespace that may be read".into(), |name| format!("namespace {name}"));
         match read {
             0 => tracing::warn!("no snapshots in {place}; backup-ns create makes one"),
-            _ => tracing::warn!("none of the {read} snapshots in {place} is of that kind"),
+            _ => tracing::warn!("{} in {place}, none of that kind", counted(read, "snapshot")),
         }
     }
     Ok(())

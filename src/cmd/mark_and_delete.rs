@@ -8,6 +8,7 @@ use crate::cmd::retain;
 use crate::config::{Global, Sweep};
 use crate::core::escape::Secrets;
 use crate::core::history::{Action, Moment, Seen, Verdict};
+use crate::core::listing::counted;
 use crate::core::observed::Snapshot;
 use crate::core::scene::Scene;
 use crate::core::target::{CLAIMS, Relabel, SNAPSHOTS};
@@ -58,7 +59,7 @@ fn mark_and_delete(global: &Global, config: &Sweep, reporter: &Reporter) -> Resu
             let in_use = survey.in_use(&kubectl)?;
             verdicts = sweep::sweep(&survey.snapshots, &in_use, &moment);
         }
-        let what = format!("{} snapshots", survey.snapshots.len());
+        let what = counted(survey.snapshots.len(), "snapshot");
         Ok(((survey, verdicts), what))
     })?;
     let read = survey.snapshots.len();
@@ -82,7 +83,7 @@ fn mark(kubectl: &Kubectl, account: &mut Account, reporter: &Reporter) -> Result
     for (change, positions) in marks {
         reporter.step("mark", |step| {
             let done = account.relabel(kubectl, &change, &positions, step)?;
-            Ok(((), format!("{change} on {done} of {} snapshots", positions.len())))
+            Ok(((), format!("{change} on {done} of {}", counted(positions.len(), "snapshot"))))
         })?;
     }
     Ok(())
@@ -153,7 +154,7 @@ fn clear(
         }
         let done =
             positions.iter().filter(|at| matches!(account.snapshots[**at].outcome, Outcome::Done { .. })).count();
-        Ok(((), format!("{done} of {} snapshots", positions.len())))
+        Ok(((), format!("{done} of {}", counted(positions.len(), "snapshot"))))
     })
 }
 

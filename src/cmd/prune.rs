@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::cmd::show::{line, print, yaml};
 use crate::config::Output;
 use crate::core::history::{Action, Verdict};
+use crate::core::listing::counted;
 use crate::core::target::Relabel;
 use crate::exit::{Exit, Fail};
 use crate::kubectl::Kubectl;
@@ -178,7 +179,7 @@ impl Account {
             let _ = writeln!(text, "{namespace}  skipped  ({reason})");
         }
         let Summary { read, planned, done, left, failed, warnings } = self.summary;
-        let _ = write!(text, "{}: {read} snapshots read, ", self.command);
+        let _ = write!(text, "{}: {} read, ", self.command, counted(read, "snapshot"));
         let _ = match self.dry_run {
             true => write!(text, "{planned} would be changed; dry run, nothing was changed"),
             false => write!(text, "{done} changed, {left} left, {failed} failed"),
@@ -187,7 +188,7 @@ impl Account {
             let _ = write!(text, ", {warnings} to look at");
         }
         if !self.skipped.is_empty() {
-            let _ = write!(text, ", {} namespaces skipped", self.skipped.len());
+            let _ = write!(text, ", {} skipped", counted(self.skipped.len(), "namespace"));
         }
         text.push('\n');
         text
@@ -206,7 +207,7 @@ impl Account {
         if number > first.len() {
             first.push(format!("and {} more, see the list above", number - first.len()));
         }
-        let what = format!("{number} of {} changes failed:\n  {}", self.summary.planned, first.join("\n  "));
+        let what = format!("{number} of {} failed:\n  {}", counted(self.summary.planned, "change"), first.join("\n  "));
         // Nothing done at all is a failure, not a part.
         let exit = if self.summary.done + self.summary.left == 0 { Exit::Failed } else { Exit::Partly };
         Err(Fail::new(exit, what).remedy("mend what the messages name and run it again: it goes on where it stopped"))

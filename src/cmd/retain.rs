@@ -7,6 +7,7 @@ use crate::cmd::prune::Account;
 use crate::config::{Global, Retention};
 use crate::core::escape::Secrets;
 use crate::core::history::{Action, Moment, Seen};
+use crate::core::listing::counted;
 use crate::core::target::Relabel;
 use crate::core::{labels, retention};
 use crate::exit::Fail;
@@ -23,7 +24,7 @@ pub fn run(global: &Global, config: &Retention, reporter: &Reporter) -> Result<(
     let named = global.asked.namespace.as_deref();
     let survey = reporter.step("read", |step| {
         let survey = Survey::of(&kubectl, named, &[labels::RETAIN], |snapshot| Some(Seen::from(snapshot)), step)?;
-        let what = format!("{} snapshots", survey.snapshots.len());
+        let what = counted(survey.snapshots.len(), "snapshot");
         Ok((survey, what))
     })?;
     let moment = Moment { now: now(), zone: global.zone, patience: config.patience };
@@ -54,7 +55,7 @@ fn label(kubectl: &Kubectl, account: &mut Account, reporter: &Reporter) -> Resul
     for (change, positions) in changes {
         reporter.step("label", |step| {
             let done = account.relabel(kubectl, &change, &positions, step)?;
-            Ok(((), format!("{change} on {done} of {} snapshots", positions.len())))
+            Ok(((), format!("{change} on {done} of {}", counted(positions.len(), "snapshot"))))
         })?;
     }
     Ok(())

@@ -7,7 +7,7 @@ use crate::cmd::show::{show, table};
 use crate::config::{Global, Output, Service, Status};
 use crate::core::escape::Secrets;
 use crate::core::history::Moment;
-use crate::core::listing::age;
+use crate::core::listing::{age, counted};
 use crate::core::metrics;
 use crate::core::observed::Pvc;
 use crate::core::schedule::Schedule;
@@ -48,7 +48,7 @@ fn ask(kubectl: &Kubectl, global: &Global, config: &Status, reporter: &Reporter)
     let named = Some(kubectl.target.namespace.as_str()).filter(|_| !config.all_namespaces);
     let read = reporter.step("read", |step| {
         let read = read(kubectl, named, step)?;
-        let what = format!("{} snapshots, {} claims", read.snapshots.len(), read.claims.len());
+        let what = format!("{}, {}", counted(read.snapshots.len(), "snapshot"), counted(read.claims.len(), "claim"));
         Ok((read, what))
     })?;
     if let Some(name) = named.filter(|_| read.snapshots.is_empty() && read.claims.is_empty()) {

@@ -11,6 +11,7 @@ use crate::cmd::prune::Outcome;
 use crate::cmd::show::{line, print, yaml};
 use crate::config::{Global, Output};
 use crate::core::escape::Secrets;
+use crate::core::listing::counted;
 use crate::core::mirror::{Source, Sources};
 use crate::core::observed::List;
 use crate::core::target::CONTENTS;
@@ -30,7 +31,7 @@ pub fn run(global: &Global, _: &(), reporter: &Reporter) -> Result<(), Fail> {
         // All of them: what lost its last label must lose it on the content, too.
         let survey = Survey::of(&kubectl, global.asked.namespace.as_deref(), &[""], Source::of, step)?;
         let sources: Sources = survey.snapshots.into_iter().collect();
-        let what = format!("{} snapshots that are bound", sources.len());
+        let what = counted(sources.len(), "bound snapshot");
         Ok(((sources, survey.skipped), what))
     })?;
     let mut account = Account {
@@ -42,7 +43,7 @@ pub fn run(global: &Global, _: &(), reporter: &Reporter) -> Result<(), Fail> {
     };
     let mirrored = reporter.step("mirror", |step| {
         mirror(&kubectl, &sources, &mut account, step)?;
-        Ok(((), format!("{} contents, {} to be changed", account.summary.read, account.contents.len())))
+        Ok(((), account.so_far()))
     });
     // What was done is told even if the rest could not be read.
     account.close(reporter, global.output, mirrored)
@@ -82,7 +83,7 @@ fn mirror(kubectl: &Kubectl, sources: &Sources, account: &mut Account, step: &St
         if !account.dry_run {
             write(kubectl, changed, account)?;
         }
-        step.progress(&format!("{} contents, {} to be changed", account.summary.read, account.contents.len()));
+        step.progress(&account.so_far());
         next = page.metadata.next;
         if next.is_empty() {
             return Ok(());
@@ -153,6 +154,10 @@ struct Summary {
 }
 
 impl Account {
+    fn so_far(&self) -> String {
+        format!("{}, {} to be changed", counted(self.summary.read, "content"), self.contents.len())
+    }
+
     /// Prints it and says how the run ended.
     fn close(mut self, reporter: &Reporter, output: Output, mirrored: Result<(), Fail>) -> Result<(), Fail> {
         let count =
@@ -190,13 +195,14 @@ impl Account {
             let _ = writeln!(text, "{namespace}  skipped  ({reason})");
         }
         let Summary { snapshots, read, planned, done, left, failed } = self.summary;
-        let _ = write!(text, "{}: {snapshots} bound snapshots and {read} contents read, ", self.command);
+        let (snapshots, read) = (counted(snapshots, "bound snapshot"), counted(read, "content"));
+        let _ = write!(text, "{}: {snapshots} and {read} read, ", self.command);
         let _ = match self.dry_run {
-            true => write!(text, "{planned} contents would be changed; dry run, nothing was changed"),
-            false => write!(text, "{done} contents changed, {left} left, {failed} failed"),
+            true => write!(text, "{} would be changed; dry run, nothing was changed", counted(planned, "content")),
+            false => write!(text, "{} changed, {left} left, {failed} failed", counted(done, "content")),
         };
         if !self.skipped.is_empty() {
-            let _ = write!(text, ", {} namespaces skipped", self.skipped.len());
+            let _ = write!(text, ", {} skipped", counted(self.skipped.len(), "namespace"));
         }
         text.push('\n');
         text
@@ -217,7 +223,7 @@ impl Account {
         }
         // Nothing done at all is a failure, not a part.
         let exit = if done + left == 0 { Exit::Failed } else { Exit::Partly };
-        let what = format!("{failed} of {planned} changes failed:\n  {}", first.join("\n  "));
+        let what = format!("{failed} of {} failed:\n  {}", counted(planned, "change"), first.join("\n  "));
         Err(Fail::new(exit, what).remedy("mend what the messages name and run it again: what is done stays done"))
     }
 }

@@ -14,6 +14,7 @@ use crate::core::claim::ClaimTemplate;
 use crate::core::engine::Engine;
 use crate::core::escape::Secrets;
 use crate::core::job;
+use crate::core::listing::counted;
 use crate::core::observed::{List, Pvc, Snapshot};
 use crate::core::plan::{self, Step};
 use crate::core::proof::Proof;
@@ -376,8 +377,9 @@ impl Run<'_> {
                         let bytes = report::bytes(bytes);
                         text.push_str(&format!(
                             "dump       database {database}, {bytes}, as proven, whole and complete\n\
-                             loaded     {} tables with {} rows, as in the dump\n",
-                            facts.tables, facts.rows
+                             loaded     {} with {}, as in the dump\n",
+                            counted(facts.tables, "table"),
+                            counted(facts.rows, "row")
                         ));
                     }
                     if facts.query {
@@ -447,7 +449,9 @@ fn said(step: Option<&str>, facts: &Facts) -> String {
         Some("read") => "the dump is whole and complete".into(),
         Some("server") => facts.server.clone(),
         Some("load") => "no error".into(),
-        Some("count") => format!("{} tables with {} rows, as in the dump", facts.tables, facts.rows),
+        Some("count") => {
+            format!("{} with {}, as in the dump", counted(facts.tables, "table"), counted(facts.rows, "row"))
+        }
         Some("query") => "true".into(),
         Some("physical") => "the server runs on the data directory, and all of it was read".into(),
         _ => String::new(),

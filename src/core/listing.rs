@@ -155,6 +155,12 @@ pub fn sort(rows: &mut [Row]) {
     rows.sort_by(|a, b| (&a.namespace, a.made(), &a.name).cmp(&(&b.namespace, b.made(), &b.name)));
 }
 
+/// So many of them: `1 snapshot`, `2 snapshots`.
+pub fn counted<N: PartialEq + From<u8> + std::fmt::Display>(number: N, noun: &str) -> String {
+    let plural = if number == N::from(1) { "" } else { "s" };
+    format!("{number} {noun}{plural}")
+}
+
 /// A time that has passed, as kubectl writes it: `5m`, `3h12m`, `12d`
 /// (k8s.io/apimachinery/pkg/util/duration, `HumanDuration`).
 pub fn age(time: TimeDelta) -> String {
@@ -181,6 +187,11 @@ pub fn age(time: TimeDelta) -> String {
 mod tests {
     use super::*;
     use serde_json::{Value, json};
+
+    #[test]
+    fn one_is_not_many() {
+        assert_eq!([0, 1, 2].map(|number| counted(number, "row")), ["0 rows", "1 row", "2 rows"]);
+    }
 
     fn row(more: Value) -> Row {
         let mut object = json!({

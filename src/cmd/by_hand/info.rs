@@ -9,6 +9,7 @@ use super::{Hand, ago};
 use crate::cmd::now;
 use crate::cmd::show::{show, table};
 use crate::container;
+use crate::core::listing::counted;
 use crate::core::look;
 use crate::core::pod::Chosen;
 use crate::core::proven::Proven;
@@ -189,8 +190,8 @@ impl Info<'_> {
         let size = |bytes: Option<u64>| bytes.map_or("unknown size".into(), report::bytes);
         let mut text = format!("pod        {}, container {}\n", self.pod, self.container);
         if let Some(Database { name, version, bytes, tables, .. }) = &self.database {
-            let tables = tables.map_or("unknown".into(), |number| number.to_string());
-            text.push_str(&format!("server     {version}\ndatabase   {name}, {}, {tables} tables\n", size(*bytes)));
+            let tables = tables.map_or("unknown tables".into(), |number| counted(number, "table"));
+            text.push_str(&format!("server     {version}\ndatabase   {name}, {}, {tables}\n", size(*bytes)));
         }
         match &self.dump {
             Some(dump) => {
