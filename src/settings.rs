@@ -79,7 +79,7 @@ const PVC_NAME: Setting = setting(
     "pvc-name",
     "PVC",
     "data",
-    "the PersistentVolumeClaim that holds the dump; behind commas more that create snapshots with it",
+    "the PersistentVolumeClaim that holds the dump; after commas, more that create snapshots with it",
 );
 
 const CLASS_NAME: Setting = setting(
