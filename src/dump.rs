@@ -259,6 +259,9 @@ fn start(
     let mut session = Session::start(kubectl, chosen, script, rules.nonce, &values)?;
     let mut look = Look { named: database.named(), ..Look::default() };
     session.until("looked", ANSWER, |key, value| look.note(key, value))?;
+    if !look.answers {
+        look.said = session.last_words();
+    }
     Ok((session, look))
 }
 

@@ -22,6 +22,9 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How long a session may take to clean up once its stdin has ended.
 const FAREWELL: Duration = Duration::from_secs(8);
 
+/// The status of a script that could not read such a file.
+const UNREADABLE: i32 = 71;
+
 /// A running script.
 pub struct Session {
     lines: Lines,
@@ -142,10 +145,22 @@ pub const UNTOUCHED: &str = "the last good dump is untouched";
 /// A broken session as a failure of the phase `exit`: that it ended, even with status 0, proves nothing. `state` is what the
 /// reader may rely on.
 pub fn fail(error: &ProcessError, exit: Exit, state: &str) -> Fail {
+    if let Some(what) = unreadable(error) {
+        return Fail::new(Exit::Precondition, what)
+            .remedy("correct what the container is told, mount the file there or let the container's user read it; or name the value in a setting of backup-ns");
+    }
     let fail = kubectl::fail(error).during(exit);
     if fail.remedy.is_empty() {
         fail.remedy(format!("look at the pod's events and the container's restarts, then run it again; {state}"))
     } else {
         fail
     }
+}
+
+/// What a script said of a file that the container's environment names and that it could not read, see `common.sh`.
+fn unreadable(error: &ProcessError) -> Option<String> {
+    let Ending::Status(status) = &error.ending else { return None };
+    let said = error.said();
+    let line = said.lines().find(|line| line.contains("_FILE names ") && status.code() == Some(UNREADABLE));
+    line.map(str::to_string)
 }

@@ -246,6 +246,19 @@ fn the_container_speaks_for_itself() {
     let words = "BAK_DB_POSTGRES_PASSWORD names NO_SUCH, and the container has neither that nor NO_SUCH_FILE";
     fails(&silent("${NO_SUCH}"), "database", words);
     silent("${NO_SUCH}").args(&["create"]).run().exits(4).says(&[words]);
+    // The password that is looked for where nobody named one; and a file of it that cannot be read.
+    let without = || {
+        let psql = "echo 'psql: error: fe_sendauth: no password supplied' >&2; exit 2";
+        doctor().variable("POSTGRES_PASSWORD", "").tool("psql", psql)
+    };
+    let words = "the container has neither POSTGRES_PASSWORD nor POSTGRES_PASSWORD_FILE";
+    fails(&without(), "database", words);
+    without().args(&["create"]).run().exits(4).says(&[words, "no password supplied", "set BAK_DB_POSTGRES_PASSWORD"]);
+    doctor().variable("POSTGRES_PASSWORD", "").run().exits(0);
+    let unreadable = || without().variable("POSTGRES_PASSWORD_FILE", "/nofile");
+    let words = "POSTGRES_PASSWORD_FILE names /nofile, which cannot be read in the container: cat: ";
+    fails(&unreadable(), "container", words);
+    unreadable().args(&["create"]).run().exits(4).says(&[&format!("failed: {words}"), "mount the file there"]);
     assert!(!silent("${POSTGRES_USER}").run().stdout.contains("names POSTGRES_USER"));
     doctor().env("BAK_DB_POSTGRES_DB", "${NO_SUCH}").run().exits(0);
     fails(&doctor().env("BAK_THRESHOLD_SPACE_USED_PERCENTAGE", "1"), "space", "the threshold is 1 %");

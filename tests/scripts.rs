@@ -383,6 +383,11 @@ fn literals_reach_the_database_and_a_wrong_password_does_not_pass() {
         let mut said = String::new();
         std::io::Read::read_to_string(&mut unset.child.stderr.take().unwrap(), &mut said).unwrap();
         assert!(said.contains("no password supplied"), "{shell:?}: {said}");
+        let nofile = [("PW_FILE", "/nofile")];
+        let mut unreadable = Session::start(shell, &server, &file, "=app", "$PW", &literal(DATABASE), &nofile);
+        let said = unreadable.last_words();
+        assert!(said.starts_with("PW_FILE names /nofile, which cannot be read in the container: cat: "), "{said}");
+        assert_eq!(unreadable.child.wait().unwrap().code(), Some(71), "{shell:?}");
     }
 }
 

@@ -34,7 +34,10 @@ resolve() {
   *)
     VALUE=$(printenv "${1#?}" && echo _) && VALUE=${VALUE%"$nl"_} || VALUE=
     if [ -z "$VALUE" ] && file=$(printenv "${1#?}_FILE") && [ -n "$file" ]; then
-      VALUE=$(cat -- "$file") || exit 71
+      VALUE=$(cat -- "$file" 2>/dev/null) || {
+        echo "${1#?}_FILE names $file, which cannot be read in the container: $(cat -- "$file" 2>&1 >/dev/null)" >&2
+        exit 71
+      }
     fi
     [ -n "$VALUE" ] || {
       lacking="$lacking ${1#?}"

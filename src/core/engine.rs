@@ -36,6 +36,14 @@ impl Engine {
         }
     }
 
+    /// The container's variables of which one holds the password where no setting names another.
+    pub const fn password_variables(self) -> &'static [&'static str] {
+        match self {
+            Engine::Postgres => &["POSTGRES_PASSWORD"],
+            Engine::MySql => &["MYSQL_ROOT_PASSWORD", "MARIADB_ROOT_PASSWORD"],
+        }
+    }
+
     /// The beginning of its settings' names: `BAK_DB_POSTGRES`, `BAK_DB_MYSQL`.
     pub const fn setting(self) -> &'static str {
         match self {

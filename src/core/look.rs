@@ -23,8 +23,10 @@ pub struct Look {
     pub writable: bool,
     /// Whether the dump file's own path is a directory.
     pub occupied: bool,
-    /// Whether the database answered a query with these credentials.
+    /// Whether the database answered a query with these settings.
     pub answers: bool,
+    /// What the client said where it did not.
+    pub said: String,
     /// Variables that were asked for and that the container has not, nor a file for them, separated by spaces.
     pub unset: String,
     /// The container's variables that somebody named, each behind the setting that names it.
@@ -74,11 +76,22 @@ impl Look {
     /// What to say of the variables that somebody named and that the container has not. That is no fault by itself: what the
     /// official image would use is used then.
     fn lacks(&self) -> String {
-        let lacking = |(_, name): &&(String, String)| self.unset.split_whitespace().any(|other| other == name);
+        let lacking = |(_, name): &&(String, String)| self.is_unset(name);
         let said = |(setting, name): &(String, String)| {
             format!("; {setting} names {name}, and the container has neither that nor {name}_FILE")
         };
         self.named.iter().filter(lacking).map(said).collect()
+    }
+
+    fn is_unset(&self, name: &str) -> bool {
+        self.unset.split_whitespace().any(|other| other == name)
+    }
+
+    /// Whether the server wanted a password, and nobody gave one: none was named, and the container has none. Where a server
+    /// wants none, that is as it should be.
+    fn wants_password(&self, engine: Engine) -> bool {
+        ["no password supplied", "using password: NO"].iter().any(|words| self.said.contains(words))
+            && engine.password_variables().iter().all(|name| self.is_unset(name))
     }
 }
 
@@ -144,11 +157,18 @@ pub fn assess(
         );
     }
     if !look.answers && look.missing.is_empty() {
-        problem(
-            Aspect::Database,
-            format!("the database does not answer with these credentials{}", look.lacks()),
-            "look at the message above; check the host, port, user, password and database settings",
-        );
+        let mut what = format!("the database does not answer with these settings{}", look.lacks());
+        let mut remedy = "look at the message above; check the host, port, user, password and database settings".into();
+        if look.wants_password(engine) {
+            let names = engine.password_variables().iter().map(|name| format!("{name} nor {name}_FILE"));
+            what += &format!("; the container has neither {}", names.collect::<Vec<_>>().join(" nor "));
+            remedy = format!(
+                "set {}_PASSWORD to the password (in the chart: existingSecret), or to ${{NAME}} where another variable of the \
+                 container holds it",
+                engine.setting()
+            );
+        }
+        problem(Aspect::Database, what, &remedy);
     }
     let path_in_volume = if look.directory.is_empty() {
         problem(
@@ -389,8 +409,27 @@ mod tests {
             look.named =
                 vec![("BAK_DB_POSTGRES_PASSWORD".into(), "PW".into()), ("BAK_DB_POSTGRES_USER".into(), "U".into())];
         });
-        let words = "credentials; BAK_DB_POSTGRES_PASSWORD names PW, and the container has neither that nor PW_FILE; ";
+        let words = "settings; BAK_DB_POSTGRES_PASSWORD names PW, and the container has neither that nor PW_FILE; ";
         assert!(said.contains(words) && !said.contains("POSTGRES_DB") && !said.contains("names U"), "{said}");
+        let without = |engine, said: &str, unset: &str| {
+            let look = Look { answers: false, said: said.into(), unset: unset.into(), ..sound() };
+            let said = assess(&look, engine, &[mounted(MOUNT, "")], "data", FILE, 90).unwrap_err();
+            format!("{}; {}", said[0].what, said[0].remedy)
+        };
+        let postgres = "psql: error: fe_sendauth: no password supplied";
+        let said = without(Engine::Postgres, postgres, "POSTGRES_USER POSTGRES_PASSWORD");
+        let words =
+            "neither POSTGRES_PASSWORD nor POSTGRES_PASSWORD_FILE; set BAK_DB_POSTGRES_PASSWORD to the password";
+        assert!(said.contains(words), "{said}");
+        for (said, unset) in [("connection refused", "POSTGRES_PASSWORD"), (postgres, "POSTGRES_USER")] {
+            let said = without(Engine::Postgres, said, unset);
+            assert!(!said.contains("has neither") && said.contains("check the host, port"), "{said}");
+        }
+        let root = "ERROR 1045 (28000): Access denied for user 'root'@'localhost' (using password: NO)";
+        let said = without(Engine::MySql, root, "MARIADB_ROOT_PASSWORD MYSQL_ROOT_PASSWORD");
+        let words =
+            "neither MYSQL_ROOT_PASSWORD nor MYSQL_ROOT_PASSWORD_FILE nor MARIADB_ROOT_PASSWORD nor MARIADB_ROOT";
+        assert!(said.contains(words) && said.contains("set BAK_DB_MYSQL_PASSWORD"), "{said}");
         assert!(problems(|look| look.writable = false).contains("read-only"));
         assert!(problems(|look| look.occupied = true).contains("is a directory"));
     }

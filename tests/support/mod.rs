@@ -179,6 +179,7 @@ pub struct Scenario {
     args: Vec<String>,
     env: BTreeMap<String, String>,
     shell: Vec<String>,
+    container: BTreeMap<String, String>,
     config: Value,
     objects: Vec<Value>,
     faults: Vec<Value>,
@@ -212,6 +213,10 @@ impl Scenario {
                 ("BAK_DB_POSTGRES_DUMP_FILE".into(), dump_file.display().to_string()),
             ]),
             shell: vec!["/bin/sh".into()],
+            container: BTreeMap::from(
+                [("POSTGRES_USER", "app"), ("POSTGRES_PASSWORD", "from the container"), ("POSTGRES_DB", "shop")]
+                    .map(|(key, value)| (key.into(), value.into())),
+            ),
             config: json!({
                 "kind": "Config", "current-context": "prod",
                 "contexts": [{"name": "prod", "context": {"cluster": "c", "user": "u", "namespace": "shop"}}],
@@ -269,6 +274,12 @@ impl Scenario {
 
     pub fn env(mut self, key: &str, value: &str) -> Scenario {
         self.env.insert(key.into(), value.into());
+        self
+    }
+
+    /// A variable of the container.
+    pub fn variable(mut self, key: &str, value: &str) -> Scenario {
+        self.container.insert(key.into(), value.into());
         self
     }
 
@@ -402,14 +413,14 @@ impl Scenario {
 
     /// Tells the fake kubectl, which reads it with each call.
     fn tell(&self, faults: &[Value]) {
-        let container = self.dir().join("container");
+        let mut env = self.container.clone();
+        let folder = |path: &Path| path.display().to_string();
+        env.insert("FAKE_KUBECTL_DIR".into(), folder(self.dir()));
+        env.insert("PATH".into(), folder(&self.dir().join("container")));
+        env.insert("REAL".into(), folder(which("gzip").unwrap().parent().unwrap()));
         let scenario = json!({
             "config": self.config, "objects": self.objects, "faults": faults, "watch": self.watch,
-            "shell": self.shell, "path": std::env::var("PATH").unwrap(),
-            "env": {
-                "FAKE_KUBECTL_DIR": self.dir(), "PATH": container, "REAL": which("gzip").unwrap().parent().unwrap(),
-                "POSTGRES_USER": "app", "POSTGRES_PASSWORD": "from the container", "POSTGRES_DB": "shop",
-            },
+            "shell": self.shell, "path": std::env::var("PATH").unwrap(), "env": env,
         });
         fs::write(self.dir().join("scenario.new"), scenario.to_string()).unwrap();
         fs::rename(self.dir().join("scenario.new"), self.dir().join("scenario.json")).unwrap();

@@ -51,7 +51,7 @@ pub fn run(hand: &Hand<'_>) -> Result<(), Fail> {
         Some(_) => Ok(()),
         None => {
             let said = if said.is_empty() { said } else { format!(": {said}") };
-            let what = format!("the database in pod {} does not answer with these credentials{said}", place.chosen.pod);
+            let what = format!("the database in pod {} does not answer with these settings{said}", place.chosen.pod);
             Err(Fail::new(Exit::Precondition, what)
                 .remedy("look at the message; check the host, port, user, password and database settings"))
         }
