@@ -85,7 +85,7 @@ pub fn choose(scene: &Scene, namespace: &str, database: &Database, holder: &str)
 pub fn observe(kubectl: &Kubectl, config: &Create, own_pod: Option<&str>) -> Result<(Observed, String), Fail> {
     let scene = read(kubectl, &config.databases, true)?;
     let namespace = &kubectl.target.namespace;
-    let found = config.pvcs.iter().map(|pvc| find_claim(namespace, pvc, &scene.claims));
+    let found = config.pvcs.iter().map(|pvc| find_lasting(namespace, pvc, &scene.claims));
     let found: Vec<&Pvc> = found.collect::<Result<_, _>>().map_err(|fail| nowhere(kubectl, &scene, fail))?;
     let templates: Vec<ClaimTemplate> = found.iter().map(|claim| ClaimTemplate::of(claim)).collect();
     let about = |claim: &&Pvc| About { name: claim.metadata.name.clone(), uid: claim.metadata.uid.clone() };
@@ -153,6 +153,21 @@ pub fn find_claim<'a>(namespace: &str, pvc: &str, claims: &'a [Pvc]) -> Result<&
             .remedy(format!("see kubectl describe pvc {pvc} -n {namespace}")));
     }
     Ok(claim)
+}
+
+/// The claim of this name, which must be bound and stay.
+///
+/// # Errors
+/// As [`find_claim`], or it is being deleted: no snapshot of it is cut then.
+pub fn find_lasting<'a>(namespace: &str, pvc: &str, claims: &'a [Pvc]) -> Result<&'a Pvc, Fail> {
+    let claim = find_claim(namespace, pvc, claims)?;
+    match claim.metadata.deletion_timestamp {
+        Some(_) => Err(Fail::new(Exit::Precondition, format!("the PVC '{pvc}' is being deleted")).remedy(format!(
+            "it goes once no pod uses it (kubectl describe pvc {pvc} -n {namespace}), and no snapshot of it can be cut any \
+             more; save its dump with backup-ns postgres (or mysql) download-dump, or name another with --pvc-name"
+        ))),
+        None => Ok(claim),
+    }
 }
 
 fn no_pod(namespace: &str, database: &Database, why: NoPod) -> Fail {

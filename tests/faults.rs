@@ -152,6 +152,12 @@ fn missing_preconditions_change_nothing() {
         (Scenario::new().without("gzip").without("mkfifo"), "the container lacks: gzip mkfifo"),
         (Scenario::new().tool("psql", "echo 'no such role' >&2; exit 2"), "does not answer"),
         (Scenario::new().object("PersistentVolumeClaim", |pvc| pvc["status"]["phase"] = json!("Pending")), "not bound"),
+        (
+            Scenario::new().object("PersistentVolumeClaim", |it| {
+                it["metadata"]["deletionTimestamp"] = json!("2026-01-02T00:00:00Z")
+            }),
+            "the PVC 'data' is being deleted",
+        ),
         (Scenario::new().object("Deployment", |it| it["metadata"]["name"] = json!("x")), "has no deployment/app-base"),
         (Scenario::new().object("Pod", |pod| pod["status"]["conditions"] = json!([])), "no pod of deployment/app-base"),
         (

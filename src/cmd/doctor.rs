@@ -30,7 +30,7 @@ use crate::exit::{Exit, Fail};
 use crate::kubectl::{self, Kubectl, Refusal};
 use crate::lender::config_maps;
 use crate::lock::{Locks, lease};
-use crate::observe::{choose, find_claim};
+use crate::observe::{choose, find_lasting};
 use crate::process::{Ending, ProcessError};
 use crate::report::{self, Reporter, Step};
 
@@ -185,7 +185,7 @@ impl Exam<'_> {
                 step.progress("container");
                 self.pods(&kubectl, &granted, &seen)?;
             }
-            false => self.skip(&["pod", "container"], "there is no claim for the dump"),
+            false => self.skip(&["pod", "container"], "see claim"),
         }
         step.progress("snapshot");
         self.snapshot(&kubectl, &granted, &seen, snapshots)?;
@@ -367,7 +367,7 @@ impl Exam<'_> {
         let namespace = &kubectl.target.namespace;
         let mut drivers = BTreeSet::new();
         for pvc in &self.config.pvcs {
-            let claim = match find_claim(namespace, pvc, &seen.scene.claims) {
+            let claim = match find_lasting(namespace, pvc, &seen.scene.claims) {
                 Ok(claim) => claim,
                 Err(fail) => {
                     self.fail("claim", fail, "")?;
@@ -375,11 +375,6 @@ impl Exam<'_> {
                     continue;
                 }
             };
-            if claim.metadata.deletion_timestamp.is_some() {
-                let remedy = format!("see who deleted it: kubectl describe pvc {pvc} -n {namespace}");
-                self.checks.push(Check::failed("claim", format!("the PVC '{pvc}' is being deleted"), remedy));
-                continue;
-            }
             match self.driver(kubectl, granted, claim)? {
                 Driver::Csi(driver) => {
                     self.checks.push(Check::passed("claim", format!("{pvc} is bound, of the driver {driver}")));

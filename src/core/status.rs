@@ -122,6 +122,9 @@ impl Backup {
     }
 }
 
+/// The phase of a claim that is being deleted, as kubectl shows it.
+const TERMINATING: &str = "Terminating";
+
 /// A claim.
 #[derive(Debug, Clone)]
 pub struct Claim {
@@ -140,9 +143,9 @@ impl From<Pvc> for Claim {
         let meta = claim.metadata;
         Claim {
             passing: meta.labels.contains_key(labels::VERIFY),
+            phase: if meta.deletion_timestamp.is_some() { TERMINATING.into() } else { claim.status.phase },
             namespace: meta.namespace,
             name: meta.name,
-            phase: claim.status.phase,
             sources,
         }
     }
@@ -533,6 +536,9 @@ fn notes(of: &Protection, error: Option<&str>, failed: Option<&Schedule>, moment
     if of.exists == Some(false) {
         notes.push("the claim is not there".to_string());
     }
+    if of.phase.as_deref() == Some(TERMINATING) {
+        notes.push("the claim is being deleted".into());
+    }
     if !of.is_meant() {
         // Whoever may not look for CronJobs does not know.
         notes.extend((of.scheduled == Some(false)).then(|| "nobody makes backups of it".into()));
@@ -788,6 +794,27 @@ mod tests {
         assert_eq!(claims.iter().map(|one| one.namespace.as_str()).collect::<Vec<_>>(), ["bank", "shop"]);
         assert_eq!(claims[1].notes, ["the claim is not there", "there is no good backup"]);
         assert_eq!((claims[1].scheduled, claims[0].scheduled), (Some(true), Some(false)));
+    }
+
+    #[test]
+    fn a_claim_that_is_being_deleted_is_told() {
+        let going = json!({
+            "metadata": {"namespace": "shop", "name": "data", "deletionTimestamp": "2026-11-22T11:00:00Z"},
+            "status": {"phase": "Bound"},
+        });
+        let claims = vec![serde_json::from_value::<Pvc>(going).unwrap().into()];
+        let snapshots = vec![shot("shop", "a", "2026-11-22T02:00", json!({}), json!({}))];
+        let told = one(Read {
+            snapshots,
+            claims,
+            schedules: vec![cronjob("shop", json!({}))],
+            config_maps: Some(ConfigMaps::new()),
+            ..Read::default()
+        });
+        assert_eq!(
+            (told.phase.as_deref(), &told.notes[..]),
+            (Some("Terminating"), &["the claim is being deleted".to_string()][..])
+        );
     }
 
     #[test]
