@@ -10,7 +10,7 @@ use crate::config::{Create, Database};
 use crate::core::claim::ClaimTemplate;
 use crate::core::event::About;
 use crate::core::labels;
-use crate::core::observed::{Pvc, Readiness, Snapshot};
+use crate::core::observed::{Pvc, Readiness, Snapshot, Workload};
 use crate::core::pod::{self, Chosen, ExecKind, ExecResource, NoPod};
 use crate::core::scene::Scene;
 use crate::core::target::{CLAIMS, Kind, NAMESPACES, PODS, SNAPSHOTS};
@@ -52,7 +52,7 @@ pub struct Place {
 pub fn place(kubectl: &Kubectl, database: &Database, pvc: &str, snapshots: bool) -> Result<(Place, String), Fail> {
     let scene = read(kubectl, std::slice::from_ref(database), snapshots)?;
     let namespace = &kubectl.target.namespace;
-    let claim = find_claim(namespace, pvc, &scene.claims).map_err(|fail| nowhere(kubectl, &scene, fail))?.clone();
+    let claim = find_claim(namespace, pvc, &scene.claims).map_err(|fail| nowhere(kubectl, &scene, pvc, fail))?.clone();
     let chosen = choose(&scene, namespace, database, pvc)?;
     let what = format!("PVC {pvc} in {namespace}, pod {}", chosen.pod);
     Ok((Place { claim, chosen, snapshots: scene.snapshots }, what))
@@ -74,8 +74,29 @@ pub fn choose(scene: &Scene, namespace: &str, database: &Database, holder: &str)
     let ExecResource { kind, name } = &database.resource;
     let workload = scene.workloads.iter().find(|(of, found)| of == kind && found.metadata.name == *name);
     let workload = workload.map(|(_, workload)| workload);
-    pod::choose(&database.resource, &database.container, holder, workload, &scene.pods)
-        .map_err(|why| no_pod(namespace, database, why))
+    pod::choose(&database.resource, &database.container, holder, workload, &scene.pods).map_err(|why| match restoring(
+        scene, holder, workload,
+    )
+    .filter(|_| why == NoPod::NoPods)
+    {
+        Some(snapshot) => amid_restore(no_pod(namespace, database, why), namespace, &snapshot),
+        None => no_pod(namespace, database, why),
+    })
+}
+
+/// The VolumeSnapshot of which an in-place restore to this claim is not done, by its journal or by a workload that is down for it.
+fn restoring(scene: &Scene, claim: &str, workload: Option<&Workload>) -> Option<String> {
+    let begun = scene.begun(claim).map(|(snapshot, _)| snapshot.metadata.name.clone());
+    begun.or_else(|| workload?.metadata.annotations.get(labels::RESTORING).cloned())
+}
+
+/// A failure of which an in-place restore that is not done is the reason: to put it right by hand would get in its way.
+fn amid_restore(fail: Fail, namespace: &str, snapshot: &str) -> Fail {
+    let Fail { exit, what, .. } = fail;
+    Fail::new(exit, format!("{what}; an in-place restore of {snapshot} is not finished")).remedy(format!(
+        "wait for it if it is at work just now; else go on with it: backup-ns restore {snapshot} -n {namespace} --in-place, or take \
+         it back: the same with --rollback"
+    ))
 }
 
 /// Reads the namespace. `own_pod` is the pod that this program runs in. Returns a line about it, too.
@@ -85,8 +106,9 @@ pub fn choose(scene: &Scene, namespace: &str, database: &Database, holder: &str)
 pub fn observe(kubectl: &Kubectl, config: &Create, own_pod: Option<&str>) -> Result<(Observed, String), Fail> {
     let scene = read(kubectl, &config.databases, true)?;
     let namespace = &kubectl.target.namespace;
-    let found = config.pvcs.iter().map(|pvc| find_lasting(namespace, pvc, &scene.claims));
-    let found: Vec<&Pvc> = found.collect::<Result<_, _>>().map_err(|fail| nowhere(kubectl, &scene, fail))?;
+    let find =
+        |pvc: &String| find_lasting(namespace, pvc, &scene.claims).map_err(|fail| nowhere(kubectl, &scene, pvc, fail));
+    let found: Vec<&Pvc> = config.pvcs.iter().map(find).collect::<Result<_, _>>()?;
     let templates: Vec<ClaimTemplate> = found.iter().map(|claim| ClaimTemplate::of(claim)).collect();
     let about = |claim: &&Pvc| About { name: claim.metadata.name.clone(), uid: claim.metadata.uid.clone() };
     let about = found.iter().map(about).collect();
@@ -112,8 +134,12 @@ pub fn observe(kubectl: &Kubectl, config: &Create, own_pod: Option<&str>) -> Res
     Ok((Observed { claims: templates, about, chosen, mounters, run_id, earlier }, what))
 }
 
-/// Why a claim was not found: for a namespace that is not there the API answers as for one without anything in it.
-fn nowhere(kubectl: &Kubectl, scene: &Scene, fail: Fail) -> Fail {
+/// Why a claim was not found: it is being replaced, or the namespace is not there, of which the API answers as for one without
+/// anything in it.
+fn nowhere(kubectl: &Kubectl, scene: &Scene, pvc: &str, fail: Fail) -> Fail {
+    if let Some(snapshot) = restoring(scene, pvc, None) {
+        return amid_restore(fail, &kubectl.target.namespace, &snapshot);
+    }
     let Scene { claims, pods, snapshots, workloads, .. } = scene;
     if !claims.is_empty() || !pods.is_empty() || !snapshots.is_empty() || !workloads.is_empty() {
         return fail;

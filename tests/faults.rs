@@ -175,6 +175,37 @@ fn missing_preconditions_change_nothing() {
     });
 }
 
+/// What an in-place restore brought down is not to be brought up by hand.
+#[test]
+fn a_restore_in_place_that_is_not_finished_is_told() {
+    let down = || {
+        Scenario::new().object("Pod", |pod| pod["metadata"]["labels"] = json!({"app": "other"})).object(
+            "Deployment",
+            |it| {
+                it["metadata"]["annotations"] = json!({"backup-ns.sh/restoring": "night"});
+            },
+        )
+    };
+    let journal = json!({
+        "claim": {"name": "data"}, "uid": "u", "annotations": {}, "owners": [], "safety": "s", "workloads": [], "back": false,
+    });
+    let noted = |scenario: Scenario| {
+        scenario.also(json!({
+            "kind": "VolumeSnapshot",
+            "metadata": {
+                "name": "night", "creationTimestamp": "2026-01-02T00:00:00Z",
+                "annotations": {"backup-ns.sh/restoring": journal.to_string()},
+            },
+            "spec": {"source": {}},
+        }))
+    };
+    let gone = noted(Scenario::new().object("PersistentVolumeClaim", |pvc| pvc["metadata"]["name"] = json!("other")));
+    each(&[down(), noted(down()), gone], |scenario| {
+        let words = ["an in-place restore of night is not finished", "backup-ns restore night -n shop --in-place"];
+        scenario.run().exits(4).says(&words).lost_nothing();
+    });
+}
+
 /// Invariant 1: the end of a stream, with whatever status, proves nothing.
 #[test]
 fn a_stream_that_is_cut_proves_nothing() {

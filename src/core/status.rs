@@ -420,6 +420,10 @@ pub fn report(mut read: Read, moment: &Moment) -> Report {
             draft.name.get_or_insert(name.clone());
         }
     }
+    for backup in read.snapshots.iter().filter(|backup| backup.seen.restoring && !backup.seen.pvc.is_empty()) {
+        let draft = drafts.entry((backup.seen.namespace.clone(), backup.seen.pvc.clone())).or_default();
+        draft.restoring.push(&backup.seen.name);
+    }
     let is_unread = |what: &str, namespace: &str| {
         let about = |unread: &Unread| unread.namespace.is_empty() || unread.namespace == namespace;
         read.unread.iter().any(|unread| unread.what == what && about(unread))
@@ -461,12 +465,14 @@ struct Draft<'a> {
     name: Option<String>,
     schedules: Vec<&'a Schedule>,
     backups: Vec<&'a Backup>,
+    /// The snapshots of which an in-place restore to it was begun and is not done.
+    restoring: Vec<&'a str>,
 }
 
 impl Draft<'_> {
     /// `claims` and `schedules` are whether all claims and CronJobs there were read.
     fn judge(self, namespace: String, short: String, claims: bool, schedules: bool, moment: &Moment) -> Protection {
-        let Draft { claim, name, schedules: plans, backups } = self;
+        let Draft { claim, name, schedules: plans, backups, restoring } = self;
         let mut snapshots: BTreeMap<State, usize> = State::ALL.map(|state| (state, 0)).into();
         for backup in &backups {
             *snapshots.entry(backup.state(moment)).or_default() += 1;
@@ -514,7 +520,8 @@ impl Draft<'_> {
         };
         let error = newest.and_then(|newest| newest.seen.error.as_deref());
         let failed = plans.iter().find(|schedule| !schedule.suspended && schedule.failed());
-        protection.notes = notes(&protection, error, failed.copied(), moment);
+        let begun = restoring.iter().map(|name| format!("an in-place restore of {name} is not finished"));
+        protection.notes = begun.chain(notes(&protection, error, failed.copied(), moment)).collect();
         protection
     }
 }
@@ -794,6 +801,19 @@ mod tests {
         assert_eq!(claims.iter().map(|one| one.namespace.as_str()).collect::<Vec<_>>(), ["bank", "shop"]);
         assert_eq!(claims[1].notes, ["the claim is not there", "there is no good backup"]);
         assert_eq!((claims[1].scheduled, claims[0].scheduled), (Some(true), Some(false)));
+    }
+
+    #[test]
+    fn a_restore_in_place_that_is_not_finished_is_told() {
+        let note = json!({"metadata.annotations": {"backup-ns.sh/restoring": "{}"}});
+        let begun =
+            |kind: &str| shot("shop", "a", "2026-11-22T02:00", json!({"backup-ns.sh/type": kind}), note.clone());
+        let notes = |kind| one(Read { snapshots: vec![begun(kind)], ..Read::default() }).notes;
+        // Of a snapshot that is no backup, too.
+        for kind in ["cronjob", "safety"] {
+            let notes = notes(kind);
+            assert_eq!(notes[..2], ["an in-place restore of a is not finished", "the claim is not there"], "{notes:?}");
+        }
     }
 
     #[test]
