@@ -29,6 +29,8 @@ pub struct Kubectl {
 pub enum Refusal {
     /// RBAC says no.
     Forbidden,
+    /// The kubeconfig has no such context.
+    NoContext,
     /// No such object.
     NotFound,
     /// The API does not know the kind.
@@ -51,6 +53,8 @@ impl Refusal {
         let any = |words: &[&str]| words.iter().any(|word| stderr.contains(word));
         if any(&["(Forbidden)", "is forbidden:", "forbidden: User"]) {
             Refusal::Forbidden
+        } else if stderr.contains("context \"") && stderr.contains("\" does not exist") {
+            Refusal::NoContext
         } else if any(&["(AlreadyExists)", " already exists"]) {
             Refusal::AlreadyExists
         } else if any(&["(Conflict)", "the object has been modified"]) {
@@ -99,8 +103,17 @@ pub fn fail(error: &ProcessError) -> Fail {
             .remedy("install kubectl and put it in the PATH; backup-ns needs nothing else"),
         (_, Refusal::Forbidden) if !what.contains(" cannot ") => Fail::new(Exit::Precondition, what)
             .remedy("the API refuses this for a reason of its own, which the message names"),
-        (_, Refusal::Forbidden) => Fail::new(Exit::Precondition, what)
-            .remedy("grant the verb that the message names; docs/install.md lists the rights that each command needs"),
+        (_, Refusal::Forbidden) => Fail::new(Exit::Precondition, what).remedy(
+            "grant the verb that the message names; backup-ns doctor lists every rule that a backup lacks, and docs/install.md says \
+             where the rights of each command stand",
+        ),
+        (_, Refusal::NoContext) => {
+            // Of several kinds at once kubectl says it as often.
+            let said = error.said();
+            let said = said.lines().next_back().unwrap_or_default().trim_start_matches("error: ");
+            Fail::new(Exit::Precondition, format!("kubectl has no cluster to talk to: {said}"))
+                .remedy("name another with --context (kubectl config get-contexts shows them), or another kubeconfig with --kubeconfig")
+        }
         (_, Refusal::UnknownKind) => Fail::new(Exit::Precondition, what).remedy(
             "install the VolumeSnapshot CRDs and the snapshot controller (kubernetes-csi/external-snapshotter)",
         ),
@@ -341,6 +354,7 @@ mod tests {
                 r#"Error from server (Forbidden): pods "a" is forbidden: User "x" cannot create resource "pods/exec""#,
                 Forbidden,
             ),
+            ("context \"nope\" does not exist\ncontext \"nope\" does not exist", NoContext),
             (r#"Error from server (NotFound): pods "x" not found"#, NotFound),
             (r#"error: the server doesn't have a resource type "volumesnapshots""#, UnknownKind),
             (r#"Error from server (NotFound): the server could not find the requested resource"#, UnknownKind),

@@ -79,7 +79,11 @@ fn slots_are_taken_once() {
 fn a_call_that_is_forbidden_is_a_precondition() {
     each(&CALLS, |call| {
         let scenario = impatient().fault(call, ALWAYS, Fault::Refuse(FORBIDDEN));
-        let outcome = scenario.run().exits(4).says(&["(Forbidden)", "remedy=\"grant the verb"]);
+        let outcome = scenario.run().exits(4).says(&[
+            "(Forbidden)",
+            "remedy=\"grant the verb",
+            "backup-ns doctor lists every rule",
+        ]);
         // No more of the backup was tried. For the Event on the claim that is looked for once more.
         let mut kinds = outcome.kinds();
         kinds.retain(|kind| *kind != "event");
@@ -172,6 +176,25 @@ fn missing_preconditions_change_nothing() {
     each(&cases, |(scenario, words)| {
         scenario.run().exits(4).says(&[words, "remedy="]).lost_nothing();
         assert!(!scenario.dir().join("dumping").exists());
+    });
+}
+
+/// What failed is the last line: no Event can be left there, and that says nothing new.
+#[test]
+fn a_missing_context_or_namespace_is_told_once() {
+    let context = "context \"nope\" does not exist\ncontext \"nope\" does not exist";
+    let namespace = "Error from server (NotFound): error when creating \"STDIN\": namespaces \"shop\" not found";
+    let cases = [
+        (
+            Scenario::new().fault("observe", ALWAYS, Fault::Refuse(context)),
+            "to: context \"nope\" does not exist code=4",
+        ),
+        (Scenario::new().without("pg_dump").fault("event", ALWAYS, Fault::Refuse(namespace)), "lacks: pg_dump"),
+    ];
+    each(&cases, |(scenario, words)| {
+        let outcome = scenario.run().exits(4).says(&[words, "remedy="]).lost_nothing();
+        let last = outcome.stderr.lines().next_back().unwrap_or_default();
+        assert!(last.contains(words), "{outcome}");
     });
 }
 

@@ -479,6 +479,7 @@ impl<'a> Notice<'a> {
             let there = match kubectl.json::<List<Pvc>>(&kubectl.target.get_all(&[CLAIMS])) {
                 Ok(list) => list.items,
                 Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => Vec::new(),
+                Err(error) if kubectl::refusal(&error) == Refusal::NoContext => return Ok(()),
                 Err(error) => return Err(kubectl::fail(&error)),
             };
             let uid = |name: &String| there.iter().find(|claim| claim.metadata.name == *name);
@@ -492,7 +493,8 @@ impl<'a> Notice<'a> {
         let who = (&self.nonce[..16], self.global.holder.as_str());
         let list = event::manifest(&kubectl.target.namespace, &claims, news, who, now).to_string();
         match kubectl.act(&kubectl.target.create_events(), &list) {
-            Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => {
+            // There may be no such namespace.
+            Err(error) if [Refusal::Forbidden, Refusal::NotFound].contains(&kubectl::refusal(&error)) => {
                 tracing::debug!("no Event was left on the PVC: {error}");
                 Ok(())
             }
