@@ -74,13 +74,13 @@ pub fn choose(scene: &Scene, namespace: &str, database: &Database, holder: &str)
     let ExecResource { kind, name } = &database.resource;
     let workload = scene.workloads.iter().find(|(of, found)| of == kind && found.metadata.name == *name);
     let workload = workload.map(|(_, workload)| workload);
-    pod::choose(&database.resource, &database.container, holder, workload, &scene.pods).map_err(|why| match restoring(
-        scene, holder, workload,
-    )
-    .filter(|_| why == NoPod::NoPods)
-    {
-        Some(snapshot) => amid_restore(no_pod(namespace, database, why), namespace, &snapshot),
-        None => no_pod(namespace, database, why),
+    pod::choose(&database.resource, &database.container, holder, workload, &scene.pods).map_err(|why| {
+        let restoring = restoring(scene, holder, workload).filter(|_| why == NoPod::NoPods);
+        let fail = no_pod(scene, namespace, database, holder, why);
+        match restoring {
+            Some(snapshot) => amid_restore(fail, namespace, &snapshot),
+            None => fail,
+        }
     })
 }
 
@@ -196,24 +196,50 @@ pub fn find_lasting<'a>(namespace: &str, pvc: &str, claims: &'a [Pvc]) -> Result
     }
 }
 
-fn no_pod(namespace: &str, database: &Database, why: NoPod) -> Fail {
+fn no_pod(scene: &Scene, namespace: &str, database: &Database, holder: &str, why: NoPod) -> Fail {
     let Database { engine, resource, .. } = database;
     let missing = |what: String| Fail::new(Exit::Precondition, what);
     match why {
-        NoPod::NoWorkload => missing(format!("the namespace '{namespace}' has no {resource}"))
-            .remedy(format!("set {}_EXEC_RESOURCE to what runs the database", engine.setting())),
-        NoPod::NoPods if resource.kind == ExecKind::Pod => {
-            missing(format!("the namespace '{namespace}' has no {resource}")).remedy(format!(
-                "set {}_EXEC_RESOURCE to what runs the database: deployment/NAME, statefulset/NAME or daemonset/NAME",
-                engine.setting()
-            ))
+        NoPod::NoWorkload => {
+            missing(format!("the namespace '{namespace}' has no {resource} ({})", there(scene, resource, holder)))
+                .remedy(format!("set {}_EXEC_RESOURCE to what runs the database", engine.setting()))
         }
-        NoPod::NoPods => missing(format!("{resource} has no pods")).remedy("scale it up, or name another resource"),
-        NoPod::NoneFits(why) => missing(format!("no pod of {resource} will do: {}", why.join("; "))).remedy(format!(
-            "a dump is made in a ready pod that mounts the PVC in the container that is named; set {0}_EXEC_CONTAINER, \
-                 {0}_EXEC_RESOURCE or BAK_PVC_NAME to yours",
+        NoPod::NoPods if resource.kind == ExecKind::Pod => missing(format!(
+            "the namespace '{namespace}' has no {resource} ({})",
+            there(scene, resource, holder)
+        ))
+        .remedy(format!(
+            "set {}_EXEC_RESOURCE to what runs the database: deployment/NAME, statefulset/NAME or daemonset/NAME",
             engine.setting()
         )),
+        NoPod::NoPods => missing(format!("{resource} has no pods")).remedy("scale it up, or name another resource"),
+        NoPod::NoneFits { why, unready } => {
+            let wait =
+                unready.map(|pod| format!("wait until it is ready: kubectl describe pod {pod} -n {namespace}; or "));
+            missing(format!("no pod of {resource} will do: {}", why.join("; "))).remedy(format!(
+                "a dump is made in a ready pod that mounts the PVC in the container that is named; {1}set {0}_EXEC_CONTAINER, \
+                 {0}_EXEC_RESOURCE or BAK_PVC_NAME to yours",
+                engine.setting(),
+                wait.unwrap_or_default(),
+            ))
+        }
+    }
+}
+
+/// What there is of the kind that was named, and which pods mount the claim.
+fn there(scene: &Scene, named: &ExecResource, holder: &str) -> String {
+    let of_kind = scene.workloads.iter().filter(|(kind, _)| *kind == named.kind);
+    let name = |name: &String| ExecResource { kind: named.kind, name: name.clone() }.to_string();
+    let names: Vec<String> = of_kind.map(|(_, found)| name(&found.metadata.name)).collect();
+    let pods: BTreeSet<String> = pod::mounters(holder, &scene.pods).into_iter().map(|chosen| chosen.pod).collect();
+    let mount = match Vec::from_iter(pods).join(", ") {
+        none if none.is_empty() => format!("no running pod mounts the PVC '{holder}'"),
+        some => format!("the PVC '{holder}' is mounted by pod {some}"),
+    };
+    match names.join(", ") {
+        _ if named.kind == ExecKind::Pod => mount,
+        none if none.is_empty() => format!("it has none of that kind; {mount}"),
+        some => format!("it has {some}; {mount}"),
     }
 }
 

@@ -162,7 +162,22 @@ fn missing_preconditions_change_nothing() {
             }),
             "the PVC 'data' is being deleted",
         ),
-        (Scenario::new().object("Deployment", |it| it["metadata"]["name"] = json!("x")), "has no deployment/app-base"),
+        (
+            Scenario::new().object("Deployment", |it| it["metadata"]["name"] = json!("x")),
+            "has no deployment/app-base (it has deployment/x; the PVC 'data' is mounted by pod app-base-0)",
+        ),
+        (
+            Scenario::new().env("BAK_DB_POSTGRES_EXEC_RESOURCE", "statefulset/db"),
+            "has no statefulset/db (it has none of that kind; the PVC 'data' is mounted by pod app-base-0)",
+        ),
+        (
+            Scenario::new().env("BAK_DB_POSTGRES_EXEC_RESOURCE", "db-0"),
+            "has no pod/db-0 (the PVC 'data' is mounted by pod app-base-0)",
+        ),
+        (
+            Scenario::new().object("Pod", |pod| pod["status"]["conditions"] = json!([])),
+            "wait until it is ready: kubectl describe pod app-base-0 -n shop; or set BAK_DB_POSTGRES_EXEC_CONTAINER",
+        ),
         (Scenario::new().object("Pod", |pod| pod["status"]["conditions"] = json!([])), "no pod of deployment/app-base"),
         (
             Scenario::new().object("Pod", |pod| {

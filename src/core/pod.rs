@@ -94,8 +94,13 @@ pub enum NoPod {
     NoWorkload,
     /// It has no pods at all.
     NoPods,
-    /// It has pods, none of which will do: `pod NAME: why`, one each.
-    NoneFits(Vec<String>),
+    /// It has pods, none of which will do.
+    NoneFits {
+        /// `pod NAME: why`, one each.
+        why: Vec<String>,
+        /// The first of them that only has to become ready.
+        unready: Option<String>,
+    },
 }
 
 /// Chooses the pod. Among several that will do it is the one that has run longest, then the first by name, so that
@@ -120,18 +125,23 @@ pub fn choose(
     if candidates.is_empty() {
         return Err(NoPod::NoPods);
     }
-    let mut refused = Vec::new();
+    let (mut refused, mut unready) = (Vec::new(), None);
     let mut fitting = Vec::new();
     for pod in candidates {
-        match ready_mounts(pod, container, pvc) {
-            Ok(mounts) => fitting.push((pod, mounts)),
-            Err(why) => refused.push(format!("pod {}: {why}", pod.metadata.name)),
+        let name = &pod.metadata.name;
+        match mounts(pod, container, pvc) {
+            Ok(mounts) if is_ready(pod) => fitting.push((pod, mounts)),
+            Ok(_) => {
+                refused.push(format!("pod {name}: it is not ready (phase {})", pod.status.phase));
+                unready.get_or_insert_with(|| name.clone());
+            }
+            Err(why) => refused.push(format!("pod {name}: {why}")),
         }
     }
     fitting.sort_by_key(|(pod, _)| (pod.status.start_time.is_none(), pod.status.start_time, &pod.metadata.name));
     match fitting.into_iter().next() {
         Some((pod, mounts)) => Ok(chosen(pod, container, mounts)),
-        None => Err(NoPod::NoneFits(refused)),
+        None => Err(NoPod::NoneFits { why: refused, unready }),
     }
 }
 
@@ -177,14 +187,8 @@ fn mounts(pod: &Pod, container: &str, pvc: &str) -> Result<Vec<VolumeMount>, Str
     Ok(mounts)
 }
 
-/// As [`mounts`], in a pod that is ready.
-fn ready_mounts(pod: &Pod, container: &str, pvc: &str) -> Result<Vec<VolumeMount>, String> {
-    let mounts = mounts(pod, container, pvc)?;
-    let ready = pod.status.conditions.iter().any(|c| c.kind == "Ready" && c.status == "True");
-    if pod.status.phase != "Running" || !ready {
-        return Err(format!("it is not ready (phase {})", pod.status.phase));
-    }
-    Ok(mounts)
+fn is_ready(pod: &Pod) -> bool {
+    pod.status.phase == "Running" && pod.status.conditions.iter().any(|c| c.kind == "Ready" && c.status == "True")
 }
 
 #[cfg(test)]
@@ -242,8 +246,9 @@ mod tests {
             (|v| v["spec"]["containers"][1]["volumeMounts"][0]["readOnly"] = json!(true), "read-only"),
         ];
         for (change, reason) in cases {
-            let Err(NoPod::NoneFits(why)) = pick(&[pod("p", change)]) else { panic!("{reason}") };
+            let Err(NoPod::NoneFits { why, unready }) = pick(&[pod("p", change)]) else { panic!("{reason}") };
             assert!(why[0].starts_with("pod p: ") && why[0].contains(reason), "{why:?}");
+            assert_eq!(unready.as_deref(), why[0].contains("not ready").then_some("p"), "{why:?}");
         }
         assert_eq!(pick(&[]), Err(NoPod::NoPods));
         let resource = ExecResource::parse("sts/db").unwrap();
