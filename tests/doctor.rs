@@ -231,6 +231,41 @@ fn the_api_is_asked_whether_it_would_take_the_snapshot() {
     assert_eq!(two.run().count("try"), 2);
 }
 
+/// As where Pod Security forbids the hostPath of the node's locks. The fake kubectl answers each such question with all there is.
+#[test]
+fn a_job_whose_pod_cannot_be_made_is_told() {
+    let container = json!({"name": "b", "image": "backup-ns", "args": ["create"]});
+    let cronjob = json!({
+        "kind": "CronJob", "metadata": {"namespace": "shop", "name": "nightly"},
+        "spec": {"schedule": "0 3 * * *", "jobTemplate": {"spec": {"template": {"spec": {"containers": [container]}}}}},
+        "status": {"active": [{"name": "nightly-1"}]},
+    });
+    let job = json!({
+        "kind": "Job",
+        "metadata": {
+            "name": "nightly-1", "uid": "u", "creationTimestamp": "2026-01-02T03:00:00Z",
+            "ownerReferences": [{"kind": "CronJob", "name": "nightly"}],
+        },
+        "status": {},
+    });
+    let why = "Error creating: pods is forbidden: violates PodSecurity \"baseline:latest\": hostPath volumes";
+    let event = json!({
+        "kind": "Event", "reason": "FailedCreate", "message": why, "involvedObject": {"uid": "u"},
+        "lastTimestamp": "2026-01-02T03:00:00Z",
+    });
+    let with = || doctor().also(cronjob.clone()).also(job.clone());
+    let told = "schedule: the Job nightly-1 of the CronJob nightly has no pod";
+    let scenario = with().also(event);
+    let outcome = scenario.run().exits(4).prints(&["config.lock=none, or lease"]);
+    assert_eq!(lines(&outcome, "failed"), [format!("{told}: {why}")], "{outcome}");
+    assert_eq!(outcome.count("observe"), WHOLE.matches("observe").count() + 1, "{outcome}");
+    // Who may not read Events is told all the same.
+    let scenario = with().file("forbidden", "events list");
+    let outcome = scenario.run().exits(4);
+    assert_eq!(lines(&outcome, "failed"), [told]);
+    assert_eq!(outcome.count("observe"), WHOLE.matches("observe").count(), "{outcome}");
+}
+
 #[test]
 fn the_container_speaks_for_itself() {
     fails(&doctor().without("sha256sum"), "tools", "sha256sum");

@@ -34,6 +34,9 @@ const AFTER_LOG: Duration = Duration::from_millis(500);
 /// After how long a wait for a pod or its container is a matter to look at, whatever it is for.
 const LONG: Duration = Duration::from_secs(60);
 
+/// After how long without a pod it is asked why: the controller makes one at once, or says at once why it cannot.
+const PODLESS: Duration = Duration::from_secs(3);
+
 /// How often a log is asked for that cannot be had, before the Job is followed without it.
 const LOG_TRIES: usize = 10;
 
@@ -97,6 +100,7 @@ pub fn run(global: &Global, config: &Adhoc, reporter: &Reporter) -> Result<(), F
         told: String::new(),
         since: Instant::now(),
         warned: BTreeSet::new(),
+        asked: false,
         last: None,
         heard: BTreeSet::new(),
         log: None,
@@ -177,6 +181,8 @@ struct Follow<'a> {
     since: Instant,
     /// What was warned of; each thing once.
     warned: BTreeSet<String>,
+    /// Whether it was asked why there is no pod.
+    asked: bool,
     /// The last try that was seen. The Job may have deleted its pod since.
     last: Option<Try>,
     /// The tries, by pod and restarts, whose log was passed on to its end.
@@ -257,11 +263,31 @@ impl Follow<'_> {
             self.told = text;
             self.since = Instant::now();
         }
+        let podless = tries.is_empty() && self.last.is_none() && self.since.elapsed() > PODLESS;
+        if podless && !std::mem::replace(&mut self.asked, true) {
+            self.say_why_there_is_no_pod();
+        }
         // The reason stays while its words may change.
         let reason = self.told.splitn(3, ':').take(2).collect();
         if waits.is_some_and(|stuck| stuck || self.since.elapsed() > LONG) && self.warned.insert(reason) {
             let describe = format!("kubectl describe job,pod -n {}", self.kubectl.target.namespace);
             tracing::warn!("the Job {} does not start: {}; see {describe}", self.name, self.told);
+        }
+    }
+
+    /// Says what the Events tell of that, where they may be read.
+    fn say_why_there_is_no_pod(&self) {
+        match self.kubectl.json::<List<Value>>(&self.kubectl.target.warnings()) {
+            Ok(list) => {
+                if let Some(why) = job::unmade(self.uid, &list.items) {
+                    tracing::warn!(
+                        "no pod can be made for the Job {}: {why}; remedy: {}",
+                        self.name,
+                        job::unmade_remedy(why)
+                    );
+                }
+            }
+            Err(error) => tracing::debug!("the Events cannot be read: {error}"),
         }
     }
 

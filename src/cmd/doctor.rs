@@ -1,6 +1,6 @@
 //! `doctor`: everything that a backup needs, looked at without changing anything, line by line.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use chrono::{DateTime, Utc};
@@ -15,6 +15,7 @@ use crate::core::claim::ClaimTemplate;
 use crate::core::doctor::{self, Check, Driver, Granted, Outcome};
 use crate::core::escape::Secrets;
 use crate::core::history::Moment;
+use crate::core::job;
 use crate::core::look;
 use crate::core::observed::{Item, List, Pvc};
 use crate::core::pod::{self, Chosen};
@@ -559,8 +560,9 @@ impl Exam<'_> {
         };
         match seen.has(CRON_JOBS) {
             true => {
-                let all = doctor::schedules(&seen.schedules, &seen.pods, maps.as_ref(), namespace, pvcs, self.now);
-                self.checks.extend(all);
+                let unmade = self.unmade(kubectl, granted, seen)?;
+                let (plans, pods) = (&seen.schedules, &seen.pods);
+                self.checks.extend(doctor::schedules(plans, pods, maps.as_ref(), namespace, pvcs, &unmade, self.now));
             }
             false => self.skip(&["schedule"], "may not list cronjobs"),
         }
@@ -576,6 +578,32 @@ impl Exam<'_> {
             false => self.skip(&["restore tests"], "may not list jobs"),
         }
         Ok(())
+    }
+
+    /// The Jobs of CronJobs that have no pod, by CronJob, and why where Events may be read, which they are only then.
+    fn unmade(
+        &self,
+        kubectl: &Kubectl,
+        granted: &Granted,
+        seen: &Seen,
+    ) -> Result<BTreeMap<String, (String, String)>, Fail> {
+        if !seen.has(PODS) || !seen.has(JOBS) {
+            return Ok(BTreeMap::new());
+        }
+        let podless = |schedule: &Schedule| {
+            Some((schedule.name.clone(), job::podless(&seen.jobs, &seen.pods, &schedule.name, self.now)?))
+        };
+        let podless: Vec<(String, &Value)> = seen.schedules.iter().filter_map(podless).collect();
+        let events = match granted.may("list", "events") && !podless.is_empty() {
+            true => match kubectl.json::<List<Value>>(&kubectl.target.warnings()) {
+                Ok(list) => list.items,
+                Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => Vec::new(),
+                Err(error) => return Err(kubectl::fail(&error)),
+            },
+            false => Vec::new(),
+        };
+        let why = |job| job::unmade(job::uid(job), &events).unwrap_or_default().to_string();
+        Ok(podless.into_iter().map(|(cronjob, job)| (cronjob, (job::name(job).to_string(), why(job)))).collect())
     }
 
     /// How the namespace's claims are protected, as `status` tells it.

@@ -129,6 +129,7 @@ pub fn rights(workloads: &[Kind], exec: bool, minor: Option<u32>) -> Vec<Right> 
         wish("", "persistentvolumes", "get", true),
         wish("", "configmaps", "get", false),
         wish("", "events", "create", false),
+        wish("", "events", "list", false),
         wish("batch", "cronjobs", "list", false),
         wish("batch", "jobs", "list", false),
         wish(SNAPSHOT_GROUP, "volumesnapshotclasses", "list", true),
@@ -393,13 +394,15 @@ pub fn container(look: &Look, judged: Result<&Site, &[Problem]>, threshold_perce
     all.concat()
 }
 
-/// The CronJobs that make backups of `pvcs` in the namespace, and whether a pod of theirs cannot start.
+/// The CronJobs that make backups of `pvcs` in the namespace, and whether a pod of theirs cannot start, or cannot be made, as
+/// `unmade` says by the names of CronJobs: the Job and why.
 pub fn schedules(
     schedules: &[Schedule],
     pods: &[Value],
     maps: Option<&ConfigMaps>,
     namespace: &str,
     pvcs: &[String],
+    unmade: &BTreeMap<String, (String, String)>,
     now: DateTime<Utc>,
 ) -> Vec<Check> {
     let is_of = |schedule: &&Schedule| match schedule.claims(maps) {
@@ -421,6 +424,13 @@ pub fn schedules(
         if let Some((pod, why)) = schedule.stuck(pods) {
             let see = format!("see kubectl describe pod {pod} -n {namespace}");
             return Check::failed("schedule", format!("the pod {pod} of the CronJob {name} cannot start: {why}"), see);
+        }
+        if let Some((job, why)) = unmade.get(name) {
+            let what = format!("the Job {job} of the CronJob {name} has no pod");
+            return match why.as_str() {
+                "" => Check::failed("schedule", what, format!("see kubectl describe job {job} -n {namespace}")),
+                why => Check::failed("schedule", format!("{what}: {why}"), job::unmade_remedy(why)),
+            };
         }
         match schedule.last.filter(|_| schedule.failed()) {
             Some(last) => Check::failed(
@@ -534,11 +544,10 @@ pub fn orphans(report: &Report) -> Check {
 /// Jobs of restore tests that outlived their time.
 pub fn trials(jobs: &[Value], namespace: &str, now: DateTime<Utc>) -> Check {
     let is_late = |job: &&Value| {
-        let made = DateTime::parse_from_rfc3339(text(job, "/metadata/creationTimestamp"));
         let limit = job["spec"]["activeDeadlineSeconds"].as_i64().unwrap_or(0);
         // What is done goes by itself within seconds.
         let slack = TimeDelta::minutes(5) + TimeDelta::try_seconds(limit).unwrap_or(TimeDelta::MAX / 2);
-        !job["metadata"]["labels"][labels::VERIFY].is_null() && made.is_ok_and(|made| now - made.to_utc() > slack)
+        !job["metadata"]["labels"][labels::VERIFY].is_null() && job::made(job).is_some_and(|made| now - made > slack)
     };
     let late: Vec<&str> = jobs.iter().filter(is_late).map(job::name).collect();
     match &late[..] {
@@ -767,7 +776,8 @@ mod tests {
         };
         let pods = [pod("weekly-1", "CreateContainerConfigError"), pod("nightly-1", "ContainerCreating")];
         let judge_with = |pods: &[Value], schedule: Schedule, pvc: &str| {
-            let checks = schedules(&[schedule], pods, Some(&ConfigMaps::new()), "shop", &[pvc.to_string()], now);
+            let (maps, unmade) = (ConfigMaps::new(), BTreeMap::new());
+            let checks = schedules(&[schedule], pods, Some(&maps), "shop", &[pvc.to_string()], &unmade, now);
             assert_eq!(checks.len(), 1);
             checks[0].clone()
         };

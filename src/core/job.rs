@@ -1,6 +1,7 @@
 //! The CronJob that makes backups, a Job made from it, and how that Job fares. Objects are JSON here, because a Job is its
 //! template as it stands, with whatever Kubernetes puts into one. Must not know how a Job is followed.
 
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
 use crate::core::escape::MASK;
@@ -283,6 +284,47 @@ pub fn stuck(pods: &[Value], cronjob: &str, container: &str) -> Option<(String, 
     })
 }
 
+/// The Job of this CronJob that has been at work for a minute and never had a pod.
+pub fn podless<'a>(jobs: &'a [Value], pods: &[Value], cronjob: &str, now: DateTime<Utc>) -> Option<&'a Value> {
+    let is_of = |owner: &Value| text(owner, "/kind") == "CronJob" && text(owner, "/name") == cronjob;
+    let had_none = |job: &Value| {
+        ["active", "failed", "succeeded"].iter().all(|count| job["status"][count].as_u64().unwrap_or(0) == 0)
+    };
+    let is_old = |job: &Value| made(job).is_some_and(|made| now - made > TimeDelta::minutes(1));
+    let has_none = |job: &Value| !pods.iter().any(|pod| text(pod, "/metadata/labels/job-name") == name(job));
+    jobs.iter().find(|job| {
+        list(job, "/metadata/ownerReferences").iter().any(is_of)
+            && job["spec"]["suspend"] != true
+            && ended(job).is_none()
+            && had_none(job)
+            && is_old(job)
+            && has_none(job)
+    })
+}
+
+/// When an object was made.
+pub fn made(object: &Value) -> Option<DateTime<Utc>> {
+    Some(DateTime::parse_from_rfc3339(text(object, "/metadata/creationTimestamp")).ok()?.to_utc())
+}
+
+/// Why the pod of a Job could not be made, by the newest of these Events about it.
+pub fn unmade<'a>(uid: &str, events: &'a [Value]) -> Option<&'a str> {
+    let of = |event: &&Value| text(event, "/reason") == "FailedCreate" && text(event, "/involvedObject/uid") == uid;
+    let newest = events.iter().filter(of).max_by_key(|event| text(event, "/lastTimestamp"));
+    newest.map(|event| text(event, "/message"))
+}
+
+/// What to do about what keeps a pod from being made.
+pub fn unmade_remedy(why: &str) -> &'static str {
+    match why.contains("PodSecurity") && why.contains("hostPath") {
+        true => {
+            "the locks of the node need a hostPath, which Pod Security forbids here: helm upgrade the release with --set \
+             config.lock=none, or lease (docs/locks.md)"
+        }
+        false => "put right what it names; the Job then goes on by itself",
+    }
+}
+
 /// How a Job ended; none while it is at work. What went wrong, where it failed.
 pub fn ended(job: &Value) -> Option<Result<(), String>> {
     let condition = |kind: &str| {
@@ -309,6 +351,45 @@ mod tests {
                 "spec": {"backoffLimit": 2, "template": {"spec": {"restartPolicy": "Never", "containers": containers}}},
             }},
         })
+    }
+
+    #[test]
+    fn a_job_whose_pod_cannot_be_made_is_found() {
+        let now = DateTime::parse_from_rfc3339("2026-11-22T12:00:00Z").unwrap().to_utc();
+        let job = |change: &dyn Fn(&mut Value)| {
+            let owner = json!({"kind": "CronJob", "name": "nightly"});
+            let mut job = json!({
+                "metadata": {"name": "nightly-1", "uid": "u", "creationTimestamp": "2026-11-22T11:58:00Z", "ownerReferences": [owner]},
+                "status": {},
+            });
+            change(&mut job);
+            job
+        };
+        let found = |job: Value, pods: &[Value]| podless(&[job], pods, "nightly", now).is_some();
+        assert!(found(job(&|_| ()), &[json!({"metadata": {"labels": {"job-name": "weekly-1"}}})]));
+        assert!(!found(job(&|_| ()), &[json!({"metadata": {"labels": {"job-name": "nightly-1"}}})]));
+        type Change = fn(&mut Value);
+        let others: [Change; 6] = [
+            |job| job["metadata"]["creationTimestamp"] = json!("2026-11-22T11:59:30Z"),
+            |job| job["metadata"]["ownerReferences"][0]["name"] = json!("weekly"),
+            |job| job["spec"]["suspend"] = json!(true),
+            |job| job["status"]["active"] = json!(1),
+            |job| job["status"]["failed"] = json!(1),
+            |job| job["status"]["conditions"] = json!([{"type": "Failed", "status": "True"}]),
+        ];
+        for change in others {
+            assert!(!found(job(&change), &[]), "{}", job(&change));
+        }
+        let event = |uid: &str, reason: &str, at: &str| json!({"reason": reason, "lastTimestamp": at, "message": format!("{reason} {at}"), "involvedObject": {"uid": uid}});
+        let events = [
+            event("u", "FailedCreate", "2"),
+            event("u", "FailedCreate", "1"),
+            event("u", "X", "3"),
+            event("v", "FailedCreate", "4"),
+        ];
+        assert_eq!((unmade("u", &events), unmade("w", &events)), (Some("FailedCreate 2"), None));
+        let by_pod_security = r#"violates PodSecurity "baseline:latest": hostPath volumes (volume "locks")"#;
+        assert!(unmade_remedy(by_pod_security).contains("config.lock=none") && !unmade_remedy("x").contains("lock"));
     }
 
     #[test]

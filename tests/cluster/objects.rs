@@ -209,6 +209,17 @@ fn a_signal_ends_the_following_and_not_the_job() {
 
 #[test]
 #[ignore = "needs a cluster: make test"]
+fn a_pod_that_cannot_be_made_is_told_with_the_reason() {
+    let tenant = Tenant::empty("adhocunmade");
+    cronjob(&tenant, "backup", &["create"], |_| ());
+    let done = tenant.run(&["adhoc", "--timeout=12s"], |_| ()).done();
+    let words =
+        ["no pod can be made for the Job backup-adhoc-", "serviceaccount \"backup-ns\" not found", "remedy: put right"];
+    done.assert(1, &words);
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
 fn a_pod_that_cannot_start_is_said_once_and_not_waited_for_longer_than_wanted() {
     let tenant = Tenant::empty("adhocpull");
     tenant.kubectl(&["create", "serviceaccount", "backup-ns"]);
