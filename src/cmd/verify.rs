@@ -313,10 +313,10 @@ impl Run<'_> {
         if !said.is_empty() {
             tracing::warn!("the container says: {said}");
         }
-        let namespace = &self.kubectl.target.namespace;
+        let (namespace, name) = (&self.kubectl.target.namespace, &self.subject.snapshot.metadata.name);
         Fail::new(Exit::Bad, why).remedy(format!(
             "do not rely on this one: see backup-ns list -n {namespace} for others, verify the one before it, and make a new \
-             backup now with {}",
+             backup now with {}; it is marked as distrusted until another verify of {name} finds it good",
             job::backup_now(namespace)
         ))
     }
@@ -472,6 +472,12 @@ fn lost(why: &str, session: &mut Session) -> Fail {
     if why.starts_with("the image lacks") {
         return Fail::new(Exit::Precondition, format!("{why}{said}"))
             .remedy("name an image that has them with --verify-image (BAK_VERIFY_IMAGE); nothing was stamped");
+    }
+    if why.ends_with("does not take the query") {
+        return Fail::new(Exit::Failed, format!("{why}{said}")).remedy(
+            "nothing was stamped: correct the query (--verify-sql, BAK_VERIFY_SQL); if it is right, the backup lacks what it \
+             asks for",
+        );
     }
     Fail::new(Exit::Failed, format!("{why}{said}")).remedy(
         "this is no verdict about the backup, and nothing was stamped: correct what the message names and run it again",

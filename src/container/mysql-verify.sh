@@ -1,7 +1,7 @@
 # MySQL's and MariaDB's part of a restore test: a scratch server, and what a dump holds. Nothing in it listens but a socket.
 
 STOP=TERM
-NOT_THE_DUMP='no space left|errno: 28|error 28|is full|out of memory|plugin .* is not loaded|unknown storage engine|GTID_MODE'
+NOT_THE_DUMP='no space left|errno: 28|error 28|is full|out of memory|plugin .* is not loaded|unknown storage engine|GTID_MODE|lost connection|has gone away'
 
 db_tools() {
   PATH=$PATH:/usr/sbin:/usr/libexec:/opt/bitnami/mariadb/sbin:/opt/bitnami/mysql/bin

@@ -115,9 +115,15 @@ $x$ $$"#,
     assert_eq!((&note["verdict"], &note["rows"], &note["sql"]), (&json!("good"), &json!(1005), &json!(true)));
     assert_eq!((stamp(&tenant, &first).0, distrusted), (Value::Null, Value::Null));
 
-    for query in ["SELECT count(*) = 7 FROM gate", "SELECT true UNION ALL SELECT true", "SELECT * FROM nowhere"] {
+    // A query that nobody answers is no verdict.
+    let before = stamp(&tenant, &newest);
+    let done = verify(&tenant, &[&newest, "--verify-sql=SELECT * FROM nowhere"]);
+    done.assert(1, &["does not take the query", "relation \"nowhere\" does not exist", "correct the query"]);
+    assert_eq!(stamp(&tenant, &newest), before);
+
+    for query in ["SELECT count(*) = 7 FROM gate", "SELECT true UNION ALL SELECT true"] {
         let done = verify(&tenant, &[&newest, &format!("--verify-sql={query}")]);
-        done.assert(8, &["the query", "is bad"]);
+        done.assert(8, &["the query", "is bad", &format!("until another verify of {newest} finds it good")]);
         assert_eq!(serde_json::from_str::<Value>(&done.stdout).unwrap()["verdict"], "bad");
         let (label, note, distrusted) = stamp(&tenant, &newest);
         assert_eq!((label, &note["verdict"]), (Value::Null, &json!("bad")));
