@@ -117,7 +117,7 @@ fn described(row: &Row, moment: &Moment) -> String {
     if let Some(pvc) = &row.pvc {
         text.push_str(&format!(", of the PVC {pvc}"));
     }
-    text.push_str(&format!(", {} old", listing::age(moment.now - row.made())));
+    text.push_str(&format!(", {} old", listing::age(moment.now - row.made(moment.now))));
     for (engine, proof) in &row.dumps {
         text.push_str(&format!(", with a dump of {engine} of {}", report::bytes(proof.bytes)));
     }

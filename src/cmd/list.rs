@@ -1,5 +1,7 @@
 //! `list`: the snapshots of a namespace, or of all, oldest first.
 
+use chrono::{DateTime, Utc};
+
 use crate::cmd::now;
 use crate::cmd::show::{show, table};
 use crate::config::{Global, List, Output};
@@ -28,8 +30,9 @@ pub fn run(global: &Global, list: &List, reporter: &Reporter) -> Result<(), Fail
     }
     let read = rows.len();
     rows.retain(|row| row.is_meant(list.pvc.as_deref(), &list.kinds) && (!list.ready || row.is_good()));
-    listing::sort(&mut rows);
-    show(reporter, global.output, &rows, || text(&rows, global.output, list.all_namespaces))?;
+    let now = now();
+    listing::sort(&mut rows, now);
+    show(reporter, global.output, &rows, || text(&rows, now, global.output, list.all_namespaces))?;
     if rows.is_empty() {
         let place = named.map_or("any namespace that may be read".into(), |name| format!("namespace {name}"));
         match read {
@@ -40,11 +43,10 @@ pub fn run(global: &Global, list: &List, reporter: &Reporter) -> Result<(), Fail
     Ok(())
 }
 
-fn text(rows: &[Row], output: Output, all_namespaces: bool) -> String {
+fn text(rows: &[Row], now: DateTime<Utc>, output: Output, all_namespaces: bool) -> String {
     if output == Output::Name {
         return rows.iter().map(|row| format!("volumesnapshot.snapshot.storage.k8s.io/{}\n", row.name)).collect();
     }
-    let now = now();
     let wide = output == Output::Wide;
     let mut head = vec!["NAME", "PVC", "TYPE", "SLOTS", "DELETE-AFTER", "READY", "AGE", "SIZE", "VERIFIED"];
     if all_namespaces {
@@ -63,7 +65,7 @@ fn text(rows: &[Row], output: Output, all_namespaces: bool) -> String {
             row.held(),
             or_none(&row.delete_after),
             row.stands().into(),
-            listing::age(now - row.made()),
+            listing::age(now - row.made(now)),
             or_none(&row.restore_size),
             or_none(&row.verified),
         ]);

@@ -77,7 +77,7 @@ fn observe(kubectl: &Kubectl, config: &Verify) -> Result<Subject, Fail> {
     let snapshots: Vec<Snapshot> = of_kind("VolumeSnapshot").into_iter().filter_map(read).collect();
     let pods = of_kind("Pod");
     let namespace = &kubectl.target.namespace;
-    let snapshot = verify::choose(&snapshots, config.snapshot.as_deref(), &config.pvc);
+    let snapshot = verify::choose(&snapshots, config.snapshot.as_deref(), &config.pvc, now());
     let snapshot = snapshot.map_err(|why| match list.items.is_empty() {
         true => check_namespace(kubectl, namespace).err().unwrap_or_else(|| no_snapshot(config, namespace, why)),
         false => no_snapshot(config, namespace, why),

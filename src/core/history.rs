@@ -107,10 +107,24 @@ impl From<Snapshot> for Seen {
     }
 }
 
+/// How far the clocks of a cluster may be apart.
+const CLOCKS: TimeDelta = TimeDelta::minutes(5);
+
+/// Whether a driver says of a cut that it lies in the future: its clock was wrong.
+pub fn is_ahead(cut: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
+    cut.is_some_and(|cut| cut > now + CLOCKS)
+}
+
+/// The moment for which a snapshot stands: when it was cut, its `status.creationTime`. Before that it is when the object was made,
+/// and also where the cut [`is_ahead`]: else the one with it would be the newest until then, whatever comes.
+pub fn made(cut: Option<DateTime<Utc>>, created: DateTime<Utc>, now: DateTime<Utc>) -> DateTime<Utc> {
+    cut.filter(|cut| !is_ahead(Some(*cut), now)).unwrap_or(created)
+}
+
 impl Seen {
-    /// The moment for which it stands: its `status.creationTime`, and before it is cut when the object was made.
-    pub fn made(&self) -> DateTime<Utc> {
-        self.cut.unwrap_or(self.created)
+    /// See [`made`].
+    pub fn made(&self, moment: &Moment) -> DateTime<Utc> {
+        made(self.cut, self.created, moment.now)
     }
 
     /// Where it stands.
@@ -137,8 +151,8 @@ impl Seen {
     }
 
     /// Newest first: by when it was cut, then by when the object was made, then by name.
-    fn rank(&self) -> impl Ord + '_ {
-        std::cmp::Reverse((self.made(), self.created, &self.name))
+    fn rank(&self, moment: &Moment) -> impl Ord + '_ {
+        std::cmp::Reverse((self.made(moment), self.created, &self.name))
     }
 }
 
@@ -163,7 +177,7 @@ pub struct Group<'a> {
 
 impl<'a> Group<'a> {
     fn new(mut snapshots: Vec<&'a Seen>, moment: &Moment) -> Group<'a> {
-        snapshots.sort_by(|a, b| a.rank().cmp(&b.rank()));
+        snapshots.sort_by(|a, b| a.rank(moment).cmp(&b.rank(moment)));
         let first = |wanted: &[Standing]| snapshots.iter().position(|seen| wanted.contains(&seen.standing(moment)));
         let floor = [first(&[Standing::Good, Standing::Distrusted]), first(&[Standing::Good])];
         Group { floor: floor.into_iter().flatten().collect(), snapshots }

@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Serialize, Serializer};
 
 use crate::core::engine::Engine;
+use crate::core::history;
 use crate::core::labels;
 use crate::core::observed::Snapshot;
 use crate::core::proof::Proof;
@@ -111,9 +112,9 @@ impl From<Snapshot> for Row {
 }
 
 impl Row {
-    /// The moment for which it stands: when it was cut, and before that when the object was made.
-    pub fn made(&self) -> DateTime<Utc> {
-        self.cut.unwrap_or(self.created)
+    /// The moment for which it stands, see [`history::made`].
+    pub fn made(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        history::made(self.cut, self.created, now)
     }
 
     /// Whether it is ready, and nothing speaks against what is in it.
@@ -151,8 +152,8 @@ impl Row {
 }
 
 /// Sorts by namespace, oldest first.
-pub fn sort(rows: &mut [Row]) {
-    rows.sort_by(|a, b| (&a.namespace, a.made(), &a.name).cmp(&(&b.namespace, b.made(), &b.name)));
+pub fn sort(rows: &mut [Row], now: DateTime<Utc>) {
+    rows.sort_by(|a, b| (&a.namespace, a.made(now), &a.name).cmp(&(&b.namespace, b.made(now), &b.name)));
 }
 
 /// So many of them: `1 snapshot`, `2 snapshots`.
@@ -302,10 +303,12 @@ mod tests {
             at("shop", "b", "2026-11-22T02:00:00Z", None),
             // Bound again later to data of before.
             at("shop", "d", "2026-11-23T02:00:00Z", Some("2026-11-20T02:00:00Z")),
+            // Cut by a driver whose clock was wrong.
+            at("shop", "a", "2026-11-19T02:00:00Z", Some("2028-11-19T02:00:00Z")),
             at("bank", "z", "2026-11-24T02:00:00Z", None),
         ];
-        sort(&mut rows);
-        assert_eq!(rows.each_ref().map(|row| row.name.as_str()), ["z", "d", "b", "c"]);
+        sort(&mut rows, history::testing::at("2026-11-24T12:00"));
+        assert_eq!(rows.each_ref().map(|row| row.name.as_str()), ["z", "a", "d", "b", "c"]);
     }
 
     #[test]

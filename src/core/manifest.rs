@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::core::claim::ClaimTemplate;
 use crate::core::engine::Engine;
 use crate::core::escape;
+use crate::core::history;
 use crate::core::labels;
 use crate::core::observed::{Readiness, Snapshot};
 use crate::core::proof::Proof;
@@ -83,7 +84,7 @@ pub fn choose_slots(
         .map(|kind| {
             let value = kind.value(now, zone);
             let holds = |snapshot: &&Snapshot| {
-                let made = snapshot.status.creation_time.unwrap_or(snapshot.metadata.creation_timestamp);
+                let made = history::made(snapshot.status.creation_time, snapshot.metadata.creation_timestamp, now);
                 let label = snapshot.metadata.labels.get(labels::of_slot(kind));
                 snapshot.is_of(pvc)
                     && snapshot.metadata.deletion_timestamp.is_none()
@@ -200,6 +201,9 @@ mod tests {
         assert_eq!(taken(&seen("data", (labels::WEEKLY, "2026-w47"), ready.clone()), HOUR), [SlotKind::Weekly]);
         assert_eq!(taken(&seen("data", (labels::WEEKLY, "w47"), ready.clone()), HOUR), [SlotKind::Weekly]);
         assert_eq!(taken(&seen("data", (labels::MONTHLY, "2026-11"), ready), HOUR), [SlotKind::Monthly]);
+        // The week without a year is that of the cut, and where that lies in the future of the object.
+        let ahead = json!({"readyToUse": true, "creationTime": "2028-11-22T11:30:00Z"});
+        assert_eq!(taken(&seen("data", (labels::WEEKLY, "w47"), ahead), HOUR), [SlotKind::Weekly]);
     }
 
     #[test]

@@ -90,7 +90,7 @@ fn of_kind(group: &Group<'_>, kind: SlotKind, keep: usize, moment: &Moment) -> B
     let mut lost: Vec<(usize, String)> = Vec::new();
     for (at, seen) in group.snapshots.iter().enumerate().filter(|(_, seen)| seen.by_slots) {
         let Some(label) = seen.slot(kind) else { continue };
-        let Some(slot) = kind.read(label, seen.made(), moment.zone) else {
+        let Some(slot) = kind.read(label, seen.made(moment), moment.zone) else {
             let reason = format!("the label {kind}='{label}' is no {kind} slot");
             changes.insert(at, Change { warning: true, ..Change::keep(reason) });
             continue;
@@ -165,12 +165,13 @@ fn of_kind(group: &Group<'_>, kind: SlotKind, keep: usize, moment: &Moment) -> B
 /// slot of its `own` of that kind. One that is marked already is out of the game.
 fn heir(group: &Group<'_>, kind: SlotKind, slot: &str, own: &BTreeSet<usize>, moment: &Moment) -> Option<usize> {
     group.snapshots.iter().enumerate().position(|(at, seen)| {
-        let malformed = || seen.slot(kind).is_some_and(|label| kind.read(label, seen.made(), moment.zone).is_none());
+        let malformed =
+            || seen.slot(kind).is_some_and(|label| kind.read(label, seen.made(moment), moment.zone).is_none());
         seen.by_slots
             && seen.standing(moment) == Standing::Good
             && seen.delete_after.is_none()
             && !own.contains(&at)
-            && kind.value(seen.made(), moment.zone) == slot
+            && kind.value(seen.made(moment), moment.zone) == slot
             && !malformed()
     })
 }
@@ -249,6 +250,21 @@ mod tests {
                 => label -daily: daily 2026-11-30: number 2, only 1 are kept
             b 2026-11-21 d
                 => keep: daily 2026-11-21: number 1 of 1
+            ",
+        );
+    }
+
+    #[test]
+    fn a_cut_in_the_future_does_not_outlive_all_others() {
+        check(
+            policy(1, 0, 0),
+            "
+            a 2028-10-22 - created=2026-11-10T02:00 daily=2026-11-10
+                => label -daily: daily 2026-11-10: number 3, only 1 are kept
+            b 2026-11-22 d
+                => keep: daily 2026-11-22: number 1 of 1
+            c 2026-11-21 d
+                => label -daily: daily 2026-11-21: number 2, only 1 are kept
             ",
         );
     }
@@ -548,7 +564,7 @@ mod tests {
             |seen: &&Seen| seen.by_slots && seen.leaves().is_none() && seen.standing(&moment) == Standing::Good;
         let slots = |seen: &Seen| -> Vec<Slot> {
             let pvc = if seen.pvc.is_empty() { &seen.name } else { &seen.pvc };
-            let slot = |kind: SlotKind| kind.read(seen.slot(kind)?, seen.made(), moment.zone);
+            let slot = |kind: SlotKind| kind.read(seen.slot(kind)?, seen.made(&moment), moment.zone);
             let of = |kind| Some((seen.namespace.clone(), pvc.clone(), kind, slot(kind)?));
             SlotKind::ALL.into_iter().filter_map(of).collect()
         };
@@ -661,7 +677,7 @@ mod tests {
                 let Action::Label { give, .. } = verdict.action else { continue };
                 let seen = snapshots.iter().find(|seen| seen.name == verdict.name).unwrap();
                 for (kind, slot) in give {
-                    prop_assert_eq!(kind.value(seen.made(), moment(NOW).zone), slot);
+                    prop_assert_eq!(kind.value(seen.made(&moment(NOW)), moment(NOW).zone), slot);
                     prop_assert_eq!(seen.standing(&moment(NOW)), Standing::Good);
                     prop_assert!(seen.delete_after.is_none());
                 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::core::engine::Engine;
-use crate::core::history::{Action, Moment, Seen, date};
+use crate::core::history::{Action, Moment, Seen, date, is_ahead};
 use crate::core::labels;
 use crate::core::listing;
 use crate::core::name;
@@ -106,8 +106,8 @@ impl State {
 
 impl Backup {
     /// The newest last.
-    fn rank(&self) -> impl Ord + '_ {
-        (self.seen.made(), self.seen.created, &self.seen.name)
+    fn rank(&self, moment: &Moment) -> impl Ord + '_ {
+        (self.seen.made(moment), self.seen.created, &self.seen.name)
     }
 
     fn state(&self, moment: &Moment) -> State {
@@ -478,14 +478,14 @@ impl Draft<'_> {
             *snapshots.entry(backup.state(moment)).or_default() += 1;
         }
         let newest_of = |wanted: &dyn Fn(&Backup) -> bool| {
-            backups.iter().filter(|backup| wanted(backup)).max_by(|a, b| a.rank().cmp(&b.rank()))
+            backups.iter().filter(|backup| wanted(backup)).max_by(|a, b| a.rank(moment).cmp(&b.rank(moment)))
         };
         let is_ready = |backup: &Backup| backup.state(moment) == State::Ready;
         let newest = newest_of(&|_| true);
         let decided = newest_of(&|backup| backup.state(moment) != State::Pending);
         let ready = newest_of(&is_ready);
         let verified = newest_of(&|backup| is_ready(backup) && backup.verified.is_some());
-        let is_since = |backup: &Backup| ready.is_none_or(|ready| backup.rank() > ready.rank());
+        let is_since = |backup: &Backup| ready.is_none_or(|ready| backup.rank(moment) > ready.rank(moment));
         let failed_since =
             backups.iter().filter(|backup| backup.state(moment) == State::Failed && is_since(backup)).count();
         let age = |then: DateTime<Utc>| (moment.now - then).num_seconds().max(0);
@@ -506,8 +506,8 @@ impl Draft<'_> {
             newest_decided: decided.map(|backup| backup.state(moment)),
             newest_ready: ready.map(|backup| Ready {
                 name: backup.seen.name.clone(),
-                made: backup.seen.made(),
-                age_seconds: age(backup.seen.made()),
+                made: backup.seen.made(moment),
+                age_seconds: age(backup.seen.made(moment)),
                 restore_size: backup.restore_size.clone(),
                 dumps: backup.dumps.iter().copied().collect(),
             }),
@@ -522,6 +522,16 @@ impl Draft<'_> {
         let failed = plans.iter().find(|schedule| !schedule.suspended && schedule.failed());
         let begun = restoring.iter().map(|name| format!("an in-place restore of {name} is not finished"));
         protection.notes = begun.chain(notes(&protection, error, failed.copied(), moment)).collect();
+        let ahead = backups.iter().filter_map(|backup| Some((backup, backup.seen.cut?)));
+        if let Some((backup, cut)) =
+            ahead.max_by_key(|(_, cut)| *cut).filter(|(_, cut)| is_ahead(Some(*cut), moment.now))
+        {
+            let day = cut.format("%Y-%m-%d");
+            protection.notes.push(format!(
+                "{} says that it was cut in the future, on {day}: the clock of its driver was wrong",
+                backup.seen.name
+            ));
+        }
         protection
     }
 }
@@ -767,6 +777,24 @@ mod tests {
             one(Read { snapshots, ..Read::default() }).failed_since
         };
         assert_eq!(["", "2026-11-19T02:00", "2026-11-20T12:00", "2026-11-22T02:00"].map(since), [2, 2, 1, 0]);
+    }
+
+    #[test]
+    fn a_cut_in_the_future_is_not_the_newest() {
+        let error =
+            json!({"status.readyToUse": false, "status.creationTime": null, "status.error": {"message": "full"}});
+        let ahead = json!({"status.creationTime": "2028-10-22T02:00:00Z"});
+        let snapshots = vec![
+            shot("shop", "ahead", "2026-11-10T02:00", json!({}), ahead),
+            shot("shop", "good", "2026-11-20T02:00", json!({}), json!({})),
+            shot("shop", "night", "2026-11-22T02:00", json!({}), error),
+        ];
+        let told = one(Read { snapshots, claims: vec![claim("shop", "data")], ..Read::default() });
+        let ready = told.newest_ready.unwrap();
+        assert_eq!((ready.name.as_str(), ready.age_seconds), ("good", 58 * 3600));
+        assert_eq!((told.newest.unwrap().name.as_str(), told.failed_since), ("night", 1));
+        let note = "ahead says that it was cut in the future, on 2028-10-22: the clock of its driver was wrong";
+        assert!(told.notes.iter().any(|told| told == note), "{:?}", told.notes);
     }
 
     #[test]

@@ -122,6 +122,22 @@ mod tests {
     }
 
     #[test]
+    fn a_cut_in_the_future_makes_no_floor() {
+        check(
+            "",
+            "
+            b 2026-11-20 - date=2026-11-21
+                => keep (!): its date 2026-11-21 has passed, but it is the newest ready snapshot of its PVC
+            a 2028-10-22 - date=2026-11-21 created=2026-11-10T02:00
+                => delete: its date 2026-11-21 has passed
+            # The clocks of two machines are never the same.
+            z 2026-11-22T12:04 - pvc=logs date=2026-11-21 created=2026-11-10T02:00
+                => keep (!): its date 2026-11-21 has passed, but it is the newest ready snapshot of its PVC
+            ",
+        );
+    }
+
+    #[test]
     fn a_date_stays_until_its_day_is_over() {
         check(
             "",
@@ -397,7 +413,7 @@ mod tests {
             let value = kind.value(cut, moment.zone);
             let holds = |seen: &Seen| {
                 let counts = matches!(seen.standing(&moment), Standing::Good | Standing::Pending);
-                counts && seen.slot(kind).is_some_and(|label| kind.same(label, seen.made(), &value, moment.zone))
+                counts && seen.slot(kind).is_some_and(|label| kind.same(label, seen.made(&moment), &value, moment.zone))
             };
             new.slots[kind as usize] = (!all.iter().any(holds)).then_some(value);
         }

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::core::claim::ClaimTemplate;
 use crate::core::engine::Engine;
+use crate::core::history;
 use crate::core::labels;
 use crate::core::observed::{Meta, Readiness, Snapshot};
 use crate::core::proof::Proof;
@@ -43,7 +44,12 @@ pub enum NoSnapshot {
 ///
 /// # Errors
 /// See [`NoSnapshot`].
-pub fn choose<'a>(snapshots: &'a [Snapshot], named: Option<&str>, pvc: &str) -> Result<&'a Snapshot, NoSnapshot> {
+pub fn choose<'a>(
+    snapshots: &'a [Snapshot],
+    named: Option<&str>,
+    pvc: &str,
+    now: DateTime<Utc>,
+) -> Result<&'a Snapshot, NoSnapshot> {
     let Some(name) = named else {
         let ready = |snapshot: &&Snapshot| {
             snapshot.metadata.labels.get(labels::TYPE).is_none_or(|kind| kind != labels::SAFETY)
@@ -52,7 +58,7 @@ pub fn choose<'a>(snapshots: &'a [Snapshot], named: Option<&str>, pvc: &str) -> 
         };
         let made = |snapshot: &&Snapshot| {
             let meta = &snapshot.metadata;
-            (snapshot.status.creation_time.unwrap_or(meta.creation_timestamp), meta.creation_timestamp)
+            (history::made(snapshot.status.creation_time, meta.creation_timestamp, now), meta.creation_timestamp)
         };
         let of_claim = snapshots.iter().filter(|snapshot| snapshot.is_of(pvc));
         return of_claim.filter(ready).max_by_key(made).ok_or_else(|| {
@@ -418,6 +424,7 @@ pub fn stamp(meta: &Meta, verdict: &Verdict, now: DateTime<Utc>, zone: Zone, sec
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::history::testing::at;
 
     fn snapshot(name: &str, second: u32, more: Value) -> Snapshot {
         let mut object = json!({
@@ -441,9 +448,16 @@ mod tests {
             snapshot("other", 3, json!({"spec": {"source": {"persistentVolumeClaimName": "x"}}})),
             snapshot("failed", 4, json!({"status": {"readyToUse": false, "error": {"message": "boom"}}})),
             snapshot("going", 5, json!({"metadata": {"deletionTimestamp": "2026-11-22T12:01:00Z"}})),
+            snapshot(
+                "ahead",
+                7,
+                json!({"status": {"creationTime": "2028-10-22T12:00:00Z"}, "metadata": {"creationTimestamp": "2026-11-22T11:00:00Z"}}),
+            ),
             snapshot("safe", 6, json!({"metadata": {"labels": {"backup-ns.sh/type": "safety"}}})),
         ];
-        let name = |named, pvc| choose(&all, named, pvc).map(|snapshot| snapshot.metadata.name.as_str());
+        let name = |named, pvc| {
+            choose(&all, named, pvc, at("2026-11-22T13:00")).map(|snapshot| snapshot.metadata.name.as_str())
+        };
         assert_eq!(name(None, "data"), Ok("new"));
         assert_eq!(name(Some("old"), "data"), Ok("old"));
         assert_eq!(name(Some("other"), "data"), Ok("other"));
