@@ -621,7 +621,7 @@ impl Exam<'_> {
         // The snapshots were read before: what was made meanwhile is no orphan.
         let orphans = contents.map(|contents| {
             let mut orphans = status::orphans(contents, &snapshots, covers);
-            orphans.retain(|orphan| orphan.created < self.now);
+            orphans.retain(|orphan| orphan.bound < self.now);
             orphans
         });
         let claims = seen.scene.claims.iter().cloned().map(Claim::from).collect();

@@ -839,6 +839,7 @@ mod tests {
             volume_snapshot: "a".into(),
             clone: false,
             deletion_policy: "Retain".into(),
+            bound: at("2026-11-22T02:00"),
             created: at("2026-11-22T02:00"),
         };
         is(&orphans(&Report { orphaned_contents: Some(vec![orphan]), ..report(Vec::new()) }), Failed, "snapcontent-1");

@@ -550,6 +550,8 @@ impl Content {
 pub struct ContentStatus {
     /// The storage's own name of the data.
     pub snapshot_handle: Option<String>,
+    /// When the data was cut, in nanoseconds since 1970.
+    pub creation_time: Option<i64>,
 }
 
 /// `spec.source` of a [`Content`].

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::core::engine::Engine;
-use crate::core::history::{Action, Moment, Seen, date, is_ahead};
+use crate::core::history::{Action, Moment, Seen, date, is_ahead, made};
 use crate::core::labels;
 use crate::core::listing;
 use crate::core::name;
@@ -169,7 +169,10 @@ pub struct Orphan {
     pub clone: bool,
     /// `Retain` or `Delete`.
     pub deletion_policy: String,
-    /// When it was made.
+    /// When the object was made; for data that was bound again later than the data.
+    #[serde(skip)]
+    pub bound: DateTime<Utc>,
+    /// When its data was cut, as far as that is known.
     pub created: DateTime<Utc>,
 }
 
@@ -182,13 +185,15 @@ impl Stored {
         let reference = content.spec.volume_snapshot_ref;
         // What was never copied to it, its VolumeSnapshot's name may tell.
         let ours = keys.any(|key| key.starts_with(labels::PREFIX)) || clone || name::is_by_default(&reference.name);
+        let cut = content.status.creation_time.and_then(|nanos| DateTime::from_timestamp(nanos / 1_000_000_000, 0));
         let orphan = Orphan {
             name: meta.name.clone(),
             namespace: reference.namespace,
             volume_snapshot: reference.name,
             clone,
             deletion_policy: content.spec.deletion_policy,
-            created: meta.creation_timestamp,
+            bound: meta.creation_timestamp,
+            created: cut.unwrap_or(meta.creation_timestamp),
         };
         (ours && meta.deletion_timestamp.is_none()).then_some(Stored(orphan, reference.uid))
     }
@@ -390,6 +395,9 @@ fn key(namespace: &str, pvc: &str) -> Key {
 /// Judges what was read.
 pub fn report(mut read: Read, moment: &Moment) -> Report {
     let overdue = overdue(&read, moment);
+    for orphan in read.orphans.iter_mut().flatten() {
+        orphan.created = made(Some(orphan.created), orphan.bound, moment.now);
+    }
     let mut drafts: BTreeMap<Key, Draft<'_>> = BTreeMap::new();
     for claim in read.claims.iter().filter(|claim| !claim.passing) {
         drafts.entry(key(&claim.namespace, &claim.name)).or_default().claim = Some(claim);
@@ -943,5 +951,25 @@ mod tests {
         assert_eq!(names(orphans(all(), &snapshots, |_| true)), ["lost", "never-synced"]);
         assert_eq!(names(orphans(all(), &[], |_| true)), ["bound", "by-hand", "lost", "never-synced"]);
         assert!(orphans(all(), &[], |namespace| namespace != "shop").is_empty());
+    }
+
+    #[test]
+    fn stored_data_is_as_old_as_its_cut() {
+        let created = |cut: Value| {
+            let object = json!({
+                "metadata": {"name": "clone-1", "creationTimestamp": "2026-11-22T02:00:00Z"},
+                "spec": {"source": {"snapshotHandle": "h"}, "volumeSnapshotRef": {"namespace": "shop", "name": "a", "uid": "u"}},
+                "status": {"creationTime": cut},
+            });
+            let content = serde_json::from_value::<Content>(object).unwrap();
+            let read = Read {
+                orphans: Some(orphans(Stored::of(content).into_iter().collect(), &[], |_| true)),
+                ..Read::default()
+            };
+            serde_json::to_value(judge(read)).unwrap()["orphanedContents"][0]["created"].clone()
+        };
+        assert_eq!(created(json!(1_792_000_000_123_456_789_i64)), "2026-10-14T17:46:40Z");
+        assert_eq!(created(Value::Null), "2026-11-22T02:00:00Z");
+        assert_eq!(created(json!(1_892_000_000_000_000_000_i64)), "2026-11-22T02:00:00Z", "no clock is that wrong");
     }
 }
