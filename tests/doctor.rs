@@ -11,6 +11,7 @@ use support::{ALWAYS, FORBIDDEN, Fault, Outcome, REFUSED, Scenario};
 fn doctor() -> Scenario {
     let scenario = Scenario::new().args(&["doctor", "-o", "json"]).env("BAK_RETRY_TIMEOUT", "1s");
     scenario.object("PersistentVolumeClaim", |claim| {
+        claim["metadata"]["namespace"] = json!("shop");
         claim["metadata"]["annotations"] = json!({"volume.kubernetes.io/storage-provisioner": "csi.example"});
     })
 }
@@ -53,6 +54,27 @@ fn a_sound_namespace_passes_and_nothing_is_changed() {
     let scenario = scenario.args(&["doctor"]);
     let words = ["passed   class             csi, the default", "skipped  locks", " passed, 0 failed, 3 skipped\n"];
     scenario.run().exits(0).prints(&words);
+}
+
+#[test]
+fn a_nightly_cronjob_that_made_nothing_for_long_fails() {
+    let pod = json!({"containers": [{"name": "b", "image": "backup-ns"}]});
+    let cronjob = |schedule: &str| {
+        json!({
+            "kind": "CronJob",
+            "metadata": {"namespace": "shop", "name": "nightly", "creationTimestamp": "2026-01-01T00:00:00Z"},
+            "spec": {"schedule": schedule, "jobTemplate": {"spec": {"template": {"spec": pod}}}},
+        })
+    };
+    let words = "there is none of data, though the CronJob nightly makes them";
+    fails(&doctor().also(cronjob("0 3 * * *")), "last backup", words);
+    let old = doctor().also(cronjob("0 3 * * *")).snapshot(
+        "old",
+        json!({"backup-ns.sh/type": "cronjob"}),
+        json!({"readyToUse": true, "creationTime": "2026-01-02T03:04:05Z"}),
+    );
+    fails(&old, "last backup", "old of data is the newest good one, and ");
+    doctor().also(cronjob("0 3 * * 0")).run().exits(0);
 }
 
 #[test]

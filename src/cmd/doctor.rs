@@ -20,7 +20,7 @@ use crate::core::look;
 use crate::core::observed::{Item, List, Pvc};
 use crate::core::pod::{self, Chosen};
 use crate::core::scene::Scene;
-use crate::core::schedule::Schedule;
+use crate::core::schedule::{ConfigMaps, Schedule};
 use crate::core::status::{self, Backup, Claim, Read, Report, Stored};
 use crate::core::target::{
     CLAIMS, CONTENTS, CRON_JOBS, JOBS, Kind, NAMESPACES, PODS, SNAPSHOT_CLASSES, SNAPSHOTS, VOLUMES,
@@ -567,7 +567,7 @@ impl Exam<'_> {
             false => self.skip(&["schedule"], "may not list cronjobs"),
         }
         if seen.has(SNAPSHOTS) {
-            let report = self.report(kubectl, granted, seen)?;
+            let report = self.report(kubectl, granted, seen, maps)?;
             self.checks.extend(doctor::history(&report, &seen.scene.snapshots, namespace, pvcs));
             self.checks.push(doctor::orphans(&report));
         } else {
@@ -607,7 +607,13 @@ impl Exam<'_> {
     }
 
     /// How the namespace's claims are protected, as `status` tells it.
-    fn report(&self, kubectl: &Kubectl, granted: &Granted, seen: &Seen) -> Result<Report, Fail> {
+    fn report(
+        &self,
+        kubectl: &Kubectl,
+        granted: &Granted,
+        seen: &Seen,
+        config_maps: Option<ConfigMaps>,
+    ) -> Result<Report, Fail> {
         let contents = match granted.may("list", "volumesnapshotcontents") {
             true => match kubectl.pages(|next| kubectl.target.page(CONTENTS, None, "", next), Stored::of, |_| ()) {
                 Ok(contents) => Some(contents),
@@ -625,7 +631,8 @@ impl Exam<'_> {
             orphans
         });
         let claims = seen.scene.claims.iter().cloned().map(Claim::from).collect();
-        let read = Read { snapshots, claims, orphans, ..Read::default() };
+        let schedules = seen.schedules.clone();
+        let read = Read { snapshots, claims, orphans, schedules, config_maps, ..Read::default() };
         let patience = self.config.ready_timeout;
         Ok(status::report(read, &Moment { now: self.now, zone: self.global.zone, patience }))
     }

@@ -462,19 +462,31 @@ fn names<'a>(all: impl Iterator<Item = &'a str>) -> String {
 /// What earlier backups and restores left in the namespace.
 pub fn history(report: &Report, snapshots: &[Snapshot], namespace: &str, pvcs: &[String]) -> Vec<Check> {
     let mut checks = Vec::new();
-    for claim in report.claims.iter().filter(|claim| pvcs.contains(&claim.pvc)) {
+    let of_it = |claim: &&Protection| claim.namespace == namespace && pvcs.contains(&claim.pvc);
+    for claim in report.claims.iter().filter(of_it) {
         let pvc = &claim.pvc;
         let newest = claim.newest.as_ref();
-        checks.push(match (newest.map(|newest| (newest.state, &newest.name)), &claim.newest_ready) {
-            (None, _) => Check::skipped("last backup", format!("there is none of {pvc} yet")),
-            (Some((State::Ready, name)), Some(ready)) => {
+        let late = |what: String, cronjob: &String| {
+            let remedy = format!(
+                "kubectl get jobs -n {namespace} shows how its runs ended, if there were any; backup-ns adhoc {cronjob} -n \
+                 {namespace} makes a backup now and follows it"
+            );
+            Check::failed("last backup", format!("{what}, though the CronJob {cronjob} makes them"), remedy)
+        };
+        checks.push(match (newest.map(|newest| (newest.state, &newest.name)), &claim.newest_ready, &claim.late) {
+            (None, _, Some(cronjob)) => late(format!("there is none of {pvc}"), cronjob),
+            (None, _, None) => Check::skipped("last backup", format!("there is none of {pvc} yet")),
+            (Some((State::Ready, name)), Some(ready), cronjob) => {
                 let old = age(TimeDelta::seconds(ready.age_seconds));
-                Check::passed("last backup", format!("{name} of {pvc} is ready, {old} old"))
+                match cronjob {
+                    Some(cronjob) => late(format!("{name} of {pvc} is the newest good one, and {old} old"), cronjob),
+                    None => Check::passed("last backup", format!("{name} of {pvc} is ready, {old} old")),
+                }
             }
-            (Some((State::Pending, name)), _) => {
+            (Some((State::Pending, name)), ..) => {
                 Check::skipped("last backup", format!("{name} of {pvc} is being made"))
             }
-            (Some((state, name)), _) => Check::failed(
+            (Some((state, name)), ..) => Check::failed(
                 "last backup",
                 format!("{name} of {pvc} is {}", state.word()),
                 format!(
@@ -814,6 +826,15 @@ mod tests {
         assert!(failed.remedy.contains("another with backup-ns adhoc -n shop"), "{failed:?}");
         let none = Protection { newest: None, newest_ready: None, ..protection("data", State::Ready) };
         is(&judge(&report(vec![none]), &[])[0], Skipped, "none of data yet");
+        let late = |of: Protection| Protection { late: Some("nightly".into()), ..of };
+        let [old, ..] = &judge(&report(vec![late(protection("data", State::Ready))]), &[])[..] else { panic!() };
+        is(old, Failed, "night of data is the newest good one, and 10h old, though the CronJob nightly makes them");
+        assert!(old.remedy.contains("backup-ns adhoc nightly -n shop"), "{old:?}");
+        let never = Protection { newest: None, newest_ready: None, ..late(protection("data", State::Ready)) };
+        is(&judge(&report(vec![never]), &[])[0], Failed, "there is none of data, though the CronJob nightly makes");
+        // Of another namespace.
+        let other = Protection { namespace: "bank".into(), ..late(protection("data", State::Ready)) };
+        assert!(judge(&report(vec![other]), &[]).iter().all(|check| check.outcome == Passed));
         // Of another claim, and still somebody should know.
         let [failed, ..] = &judge(&report(vec![protection("logs", State::Failed)]), &[])[..] else { panic!() };
         is(failed, Failed, "no newer one is ready: 1 of logs");

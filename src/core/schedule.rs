@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
 use crate::core::job::{self, list, text};
@@ -24,6 +24,10 @@ const PVC: Wanted<'_> = Wanted { variable: "BAK_PVC_NAME", flags: &["--pvc-name"
 /// Where it is.
 pub const NAMESPACE: Wanted<'_> = Wanted { variable: "BAK_NAMESPACE", flags: &["--namespace", "-n"], switch: false };
 
+/// How old the newest good backup of what runs every night may be: a day, and two hours for the run. The same as in the alert
+/// `BackupNsSnapshotTooOld` of `charts/backup-ns/files/rules.yaml`.
+pub const LATE: TimeDelta = TimeDelta::hours(26);
+
 /// A CronJob that makes backups.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Schedule {
@@ -35,6 +39,8 @@ pub struct Schedule {
     pub cron: String,
     /// Whether it makes no Jobs for now.
     pub suspended: bool,
+    /// When the object was made; none where that is not known.
+    pub created: Option<DateTime<Utc>>,
     /// Whether a Job of it is at work.
     pub active: bool,
     /// When it made a Job last.
@@ -55,6 +61,7 @@ impl Schedule {
             name: job::name(cronjob).into(),
             cron: text(cronjob, "/spec/schedule").into(),
             suspended: cronjob["spec"]["suspend"] == true,
+            created: time("/metadata/creationTimestamp"),
             active: !list(cronjob, "/status/active").is_empty(),
             last: time("/status/lastScheduleTime"),
             succeeded: time("/status/lastSuccessfulTime"),
@@ -102,6 +109,24 @@ impl Schedule {
     /// Whether its last run, made before `now`, ended without success.
     pub fn failed(&self) -> bool {
         self.last.is_some_and(|last| !self.active && self.succeeded.is_none_or(|succeeded| succeeded < last))
+    }
+
+    /// Whether it runs every day: it names no day of a month or a week, and no month. A wrong no costs a warning, a wrong yes
+    /// would be a false one.
+    fn daily(&self) -> bool {
+        match self.cron.split_whitespace().collect::<Vec<&str>>()[..] {
+            [_, _, ref days @ ..] if days.len() == 3 => days.iter().all(|field| ["*", "?"].contains(field)),
+            [word] => ["@hourly", "@daily", "@midnight"].contains(&word),
+            _ => false,
+        }
+    }
+
+    /// Since when there must be a good backup of it: for longer than [`LATE`] where it runs every day, else since the last run
+    /// that is as long ago. None where it is suspended, or too young to have made one.
+    pub fn due(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let due = now - LATE;
+        let since = |then: Option<DateTime<Utc>>| then.filter(|then| *then < due && !self.suspended);
+        if self.daily() { since(self.created).map(|_| due) } else { since(self.last) }
     }
 
     /// What the container is told: by a flag, else by a variable of its own, else by one of a ConfigMap, the last of which counts
@@ -320,6 +345,30 @@ mod tests {
             .claims(None)
             .is_ok()
         );
+    }
+
+    #[test]
+    fn a_backup_is_due_a_day_later_or_since_a_run_of_long_ago() {
+        let rules = include_str!("../../charts/backup-ns/files/rules.yaml");
+        assert!(rules.contains(&format!("> {} * 3600", LATE.num_hours())), "the alert has another number");
+        let at = |text: &str| DateTime::parse_from_rfc3339(&format!("2026-11-{text}:00Z")).unwrap().to_utc();
+        let due = |cron: &str, created: &str, last: Option<&str>| {
+            let (cron, created, last) = (cron.into(), Some(at(created)), last.map(at));
+            Schedule { cron, created, last, ..schedule(json!({})) }.due(at("22T12:00"))
+        };
+        let (old, yesterday) = ("01T00:00", Some(at("21T10:00")));
+        for daily in ["0 3 * * *", "*/5 * * * ?", "@daily"] {
+            assert_eq!(due(daily, old, Some("22T03:00")), yesterday, "{daily}");
+            assert_eq!(due(daily, old, None), yesterday, "{daily}: it never ran");
+            assert_eq!(due(daily, "21T11:00", None), None, "{daily}: its first night may be to come");
+        }
+        for rare in ["0 3 * * 0", "0 3 1 * *", "0 3 * 1 *", "@weekly", "@every 1h", "0 0 3 * * *", ""] {
+            assert_eq!(due(rare, old, None), None, "{rare}");
+            assert_eq!(due(rare, old, Some("22T03:00")), None, "{rare}: it may be at work");
+            assert_eq!(due(rare, old, Some("08T03:00")), Some(at("08T03:00")), "{rare}");
+        }
+        let suspended = Schedule { suspended: true, created: Some(at(old)), ..schedule(json!({})) };
+        assert_eq!(suspended.due(at("22T12:00")), None);
     }
 
     #[test]

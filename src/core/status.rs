@@ -297,6 +297,9 @@ pub struct Protection {
     /// How many failed that are newer than the newest good one.
     #[serde(skip)]
     pub failed_since: usize,
+    /// The CronJob that should have made a newer good one by now.
+    #[serde(skip)]
+    pub late: Option<String>,
     /// The last attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub newest: Option<Attempt>,
@@ -497,6 +500,9 @@ impl Draft<'_> {
         let failed_since =
             backups.iter().filter(|backup| backup.state(moment) == State::Failed && is_since(backup)).count();
         let age = |then: DateTime<Utc>| (moment.now - then).num_seconds().max(0);
+        let is_late = |schedule: &&Schedule| {
+            schedule.due(moment.now).is_some_and(|due| ready.is_none_or(|ready| ready.seen.made(moment) < due))
+        };
         let scheduled = plans.iter().any(|schedule| !schedule.suspended);
         let mut protection = Protection {
             exists: claim.map(|_| true).or(claims.then_some(false)),
@@ -506,6 +512,7 @@ impl Draft<'_> {
             cron_jobs: plans.iter().map(|schedule| planned(schedule)).collect(),
             snapshots,
             failed_since,
+            late: plans.iter().find(|schedule| is_late(schedule)).map(|schedule| schedule.name.clone()),
             newest: newest.map(|backup| Attempt {
                 name: backup.seen.name.clone(),
                 state: backup.state(moment),
@@ -569,8 +576,14 @@ fn notes(of: &Protection, error: Option<&str>, failed: Option<&Schedule>, moment
         notes.extend((of.scheduled == Some(false)).then(|| "nobody makes backups of it".into()));
         return notes;
     }
-    if of.newest_ready.is_none() {
-        notes.push("there is no good backup".into());
+    match (&of.newest_ready, &of.late) {
+        (None, None) => notes.push("there is no good backup".into()),
+        (None, Some(cronjob)) => notes.push(format!("there is no good backup, though CronJob {cronjob} makes them")),
+        (Some(ready), Some(cronjob)) => {
+            let old = listing::age(TimeDelta::seconds(ready.age_seconds));
+            notes.push(format!("the newest good backup is {old} old, though CronJob {cronjob} makes them"));
+        }
+        (Some(_), None) => {}
     }
     if let Some(newest) = of.newest.as_ref().filter(|newest| newest.state != State::Ready) {
         let why = match (newest.state, error) {
@@ -611,6 +624,7 @@ pub mod testing {
             cron_jobs: Vec::new(),
             snapshots: [(state, 1)].into(),
             failed_since: usize::from(state == State::Failed),
+            late: None,
             newest: Some(Attempt { name: "night".into(), state, created: made }),
             newest_decided: Some(state).filter(|state| *state != State::Pending),
             newest_ready: (state == State::Ready).then(|| Ready {
@@ -755,6 +769,30 @@ mod tests {
         let bad = one(read(distrusted, json!({})));
         assert_eq!(bad.notes, ["the last attempt, night, must not be trusted"]);
         assert_eq!(bad.newest_ready.unwrap().name, "good");
+    }
+
+    #[test]
+    fn a_backup_that_a_cronjob_should_have_followed_is_told() {
+        let made = json!({"metadata.creationTimestamp": "2026-10-01T00:00:00Z"});
+        let told = |backups: &[&str], cron: &Value| {
+            let read = Read {
+                snapshots: backups.iter().map(|made| shot("shop", made, made, json!({}), json!({}))).collect(),
+                claims: vec![claim("shop", "data")],
+                schedules: vec![cronjob("shop", cron.clone())],
+                config_maps: Some(ConfigMaps::new()),
+                ..Read::default()
+            };
+            let protection = one(read);
+            (protection.notes, protection.late)
+        };
+        let late = |note: &str| (vec![note.to_string()], Some("backup".to_string()));
+        let old = "the newest good backup is 29d old, though CronJob backup makes them";
+        assert_eq!(told(&["2026-10-24T02:00"], &made), late(old));
+        assert_eq!(told(&["2026-10-24T02:00", "2026-11-22T02:00"], &made), (vec![], None));
+        assert_eq!(told(&[], &made), late("there is no good backup, though CronJob backup makes them"));
+        // Made tonight.
+        let young = json!({"metadata.creationTimestamp": "2026-11-22T00:00:00Z"});
+        assert_eq!(told(&["2026-10-24T02:00"], &young), (vec![], None));
     }
 
     #[test]

@@ -349,7 +349,7 @@ impl Scenario {
         let snapshot = json!({
             "kind": "VolumeSnapshot", "status": status,
             "metadata": {
-                "name": name, "labels": labels, "resourceVersion": "5", "creationTimestamp": "2026-01-02T03:04:05Z",
+                "namespace": "shop", "name": name, "labels": labels, "resourceVersion": "5", "creationTimestamp": "2026-01-02T03:04:05Z",
             },
             "spec": {"source": {"persistentVolumeClaimName": "data"}},
         });
