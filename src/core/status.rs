@@ -133,6 +133,8 @@ pub struct Claim {
     phase: String,
     /// The snapshots, by namespace and name, that its volume is still to be made from.
     sources: Vec<(String, String)>,
+    /// When it was made empty; none where its volume was made from something.
+    made_empty: Option<DateTime<Utc>>,
     /// Whether it is of a restore test, and goes with it.
     passing: bool,
 }
@@ -140,8 +142,12 @@ pub struct Claim {
 impl From<Pvc> for Claim {
     fn from(claim: Pvc) -> Claim {
         let sources = claim.sources().collect();
+        let spec = &claim.spec;
         let meta = claim.metadata;
+        let from = spec.data_source.is_some() || spec.data_source_ref.is_some();
+        let restored = from || meta.annotations.contains_key(labels::RESTORED_FROM);
         Claim {
+            made_empty: Some(meta.creation_timestamp).filter(|_| !restored),
             passing: meta.labels.contains_key(labels::VERIFY),
             phase: if meta.deletion_timestamp.is_some() { TERMINATING.into() } else { claim.status.phase },
             namespace: meta.namespace,
@@ -537,6 +543,11 @@ impl Draft<'_> {
         let failed = plans.iter().find(|schedule| !schedule.suspended && schedule.failed());
         let begun = restoring.iter().map(|name| format!("an in-place restore of {name} is not finished"));
         protection.notes = begun.chain(notes(&protection, error, failed.copied(), moment)).collect();
+        // Whoever deleted a claim and made it anew has its snapshots, and none of its data.
+        let made_empty = claim.and_then(|claim| claim.made_empty);
+        if made_empty.zip(ready).is_some_and(|(made_empty, ready)| made_empty > ready.seen.made(moment)) {
+            protection.notes.push("the claim is younger than its newest backup, and was not made from one".into());
+        }
         let ahead = backups.iter().filter_map(|backup| Some((backup, backup.seen.cut?)));
         if let Some((backup, cut)) =
             ahead.max_by_key(|(_, cut)| *cut).filter(|(_, cut)| is_ahead(Some(*cut), moment.now))
@@ -793,6 +804,31 @@ mod tests {
         // Made tonight.
         let young = json!({"metadata.creationTimestamp": "2026-11-22T00:00:00Z"});
         assert_eq!(told(&["2026-10-24T02:00"], &young), (vec![], None));
+    }
+
+    #[test]
+    fn a_claim_that_was_made_anew_is_told() {
+        let told = |made: &str, spec: Value, annotations: Value| {
+            let claim = json!({
+                "metadata": {"namespace": "shop", "name": "data", "creationTimestamp": made, "annotations": annotations},
+                "spec": spec, "status": {"phase": "Bound"},
+            });
+            let read = Read {
+                snapshots: vec![shot("shop", "night", "2026-11-22T02:00", json!({}), json!({}))],
+                claims: vec![serde_json::from_value::<Pvc>(claim).unwrap().into()],
+                schedules: vec![cronjob("shop", json!({}))],
+                config_maps: Some(ConfigMaps::new()),
+                ..Read::default()
+            };
+            one(read).notes
+        };
+        let (before, after) = ("2026-11-22T01:00:00Z", "2026-11-22T11:00:00Z");
+        let note = "the claim is younger than its newest backup, and was not made from one";
+        assert_eq!(told(after, json!({}), json!({})), [note]);
+        assert_eq!(told(before, json!({}), json!({})), [""; 0]);
+        let source = json!({"dataSource": {"kind": "VolumeSnapshot", "name": "night"}});
+        assert_eq!(told(after, source, json!({})), [""; 0]);
+        assert_eq!(told(after, json!({}), json!({"backup-ns.sh/restored-from": "shop/night"})), [""; 0]);
     }
 
     #[test]
