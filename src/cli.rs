@@ -46,7 +46,15 @@ pub fn command() -> Command {
         .subcommand_required(true)
         .subcommand(sync("syncMetadataToVsc"))
         .after_help(after("  backup-ns sync-metadata-to-vsc"));
-    shown().subcommand(controller)
+    unwrapped(shown().subcommand(controller))
+}
+
+/// The same with what stands behind every help as it is. clap would break it at the width of the terminal, and whoever copies a
+/// command that is broken in two has two broken ones. Literal text of a template it does not touch.
+fn unwrapped(command: Command) -> Command {
+    let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+    let before = "{before-help}{about-with-newline}\n{usage-heading} {usage}\n\n{all-args}";
+    command.help_template(format!("{before}\n\n{after}")).mut_subcommands(unwrapped)
 }
 
 /// The same as kubectl's plugin, which is called `kubectl backup-ns`.
@@ -60,7 +68,7 @@ pub fn plugin() -> Command {
         let after: Vec<String> = after.lines().map(line).collect();
         command.after_help(after.join("\n")).mut_subcommands(renamed)
     }
-    renamed(command()).bin_name("kubectl backup-ns")
+    unwrapped(renamed(command())).bin_name("kubectl backup-ns")
 }
 
 /// The command line without the names that are there for those alone who know them from the older tool.
@@ -629,6 +637,9 @@ mod tests {
             for command in all {
                 let help = command.clone().render_long_help().to_string();
                 let (_, after) = help.split_once("\nExamples:\n").unwrap_or_else(|| panic!("no examples: {help}"));
+                let narrow = command.clone().term_width(60).render_long_help().to_string();
+                let whole = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+                assert!(narrow.trim_end().ends_with(&whole), "a narrow terminal breaks what is copied: {narrow}");
                 let (examples, codes) = after.split_once("\n\nExit codes:\n").unwrap_or_else(|| panic!("{help}"));
                 assert_eq!(format!("Exit codes:\n{}", codes.trim_end()), exit::HELP);
                 let calls = examples.lines().filter(|line| !line.starts_with("  #") && line.contains("backup-ns "));
