@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::{Database, DbValue};
 use crate::container;
-use crate::core::look::{self, Look, Site};
+use crate::core::look::{self, Look, Problem, Site};
 use crate::core::pod::Chosen;
 use crate::core::proof::{Claim, Proof};
 use crate::exit::{Exit, Fail};
@@ -82,8 +82,11 @@ impl<'a> Dump<'a> {
             if !look.unsteady.is_empty() {
                 tracing::warn!(
                     "not of one moment in the dump, because only InnoDB's tables are held still: {}",
-                    look.unsteady
+                    look.unsteady.join(", ")
                 );
+            }
+            for Problem { what, remedy, .. } in look.unseen().into_iter().chain(look.empty(database.engine)) {
+                tracing::warn!("{what}; {remedy}");
             }
             let what =
                 format!("{tool}, {compressor}, database {name}, volume {} % full, {free} free", site.used_percent);

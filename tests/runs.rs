@@ -17,7 +17,7 @@ fn with_mysql(scenario: Scenario) -> Scenario {
     let file = folder.join("dump.sql.gz").display().to_string();
     scenario
         .file("mysql.text", MYSQL_TEXT)
-        .tool("mysql", r#"cat "${1#--defaults-file=}" >"$FAKE_KUBECTL_DIR/mysql.options"; echo odd"#)
+        .tool("mysql", r#"cat "${1#--defaults-file=}" >"$FAKE_KUBECTL_DIR/mysql.options"; printf 'unsteady\todd\n'"#)
         .tool(
             "mysqldump",
             r#"case $1 in --version) echo 'mysqldump  Ver 9.0'; exit ;; esac
@@ -83,6 +83,28 @@ fn both_databases_are_proven_before_one_snapshot() {
         assert!(argv.contains(option), "{option}: {argv}");
     }
     assert!(!argv.contains("p\"w"));
+}
+
+/// What the database's user may not see, the dump tools leave out and say nothing.
+#[test]
+fn what_the_user_may_not_see_is_told_before_the_dump() {
+    let mysql = |facts: &str| {
+        let script = format!(r#"case "$*" in *'SHOW GRANTS'*) printf '{facts}' ;; esac"#);
+        with_mysql(Scenario::new()).tool("mysql", &script)
+    };
+    let limited = mysql("tables\\t3\\naccount\\tu@%%\\nGRANT SELECT, EVENT ON *.* TO u IDENTIFIED BY hunter2\\n");
+    let words = ["the database's user 'u'@'%' lacks TRIGGER", "GRANT TRIGGER ON `shop`.* TO 'u'@'%'"];
+    let outcome = limited.run().exits(4).says(&words).clean().keeps_old().snapshots(0);
+    assert!(!format!("{outcome}").contains("hunter2"), "{outcome}");
+    limited.args(&["doctor"]).run().exits(4).prints(&["FAILED   database", words[0], words[1]]);
+    // Whether there is anything that it does not see, nobody can tell here: that stops no backup.
+    let owner =
+        mysql("tables\\t0\\naccount\\tu@%%\\nserver\\t8.4.6\\nGRANT SELECT, TRIGGER, EVENT ON `shop`.* TO u\\n");
+    let words = ["may not see stored procedures and functions", "GRANT SHOW_ROUTINE ON *.* TO 'u'@'%'"];
+    let none = ["the database shop holds no table", "BAK_DB_MYSQL_DB (--db-mysql-db)"];
+    owner.run().exits(0).says(&words).says(&none).clean().snapshots(1);
+    let lines = ["skipped  routines", "FAILED   database"];
+    owner.args(&["doctor"]).run().exits(4).prints(&words).prints(&none).prints(&lines);
 }
 
 #[test]

@@ -654,6 +654,93 @@ fn a_dump_of_mariadb_is_made_proven_and_can_be_loaded_under_every_shell() {
     }
 }
 
+/// The looks of a session at the database, line by line, without its end.
+fn facts(mut session: Session) -> Vec<String> {
+    let mut all = Vec::new();
+    loop {
+        match session.until(&["tables", "unsteady", "unreadable", "account", "server", "grant", "looked"]) {
+            (key, _) if key == "looked" => break,
+            (key, value) => all.push(format!("{key} {value}")),
+        }
+    }
+    session.close();
+    session.until(&["end"]);
+    all
+}
+
+#[test]
+#[ignore = "needs MariaDB on this machine: make test"]
+fn what_a_user_of_mariadb_may_is_told_under_every_shell() {
+    let server = Maria::start();
+    server.sql(
+        "",
+        "CREATE DATABASE my_app; CREATE TABLE my_app.t (n int); CREATE VIEW my_app.v AS SELECT 1;
+         CREATE PROCEDURE my_app.p() SELECT 1; CREATE DATABASE nothing;
+         CREATE USER limited IDENTIFIED BY 'x'; GRANT SELECT, EVENT ON *.* TO limited;
+         CREATE USER owner IDENTIFIED BY 'x'; GRANT ALL ON `my\\_app`.* TO owner; GRANT SELECT ON nothing.* TO owner;
+         CREATE ROLE reader; GRANT SELECT, TRIGGER ON my_app.* TO reader;
+         CREATE USER member IDENTIFIED BY 'x'; GRANT reader TO member; SET DEFAULT ROLE reader FOR member",
+    );
+    for shell in SHELLS {
+        let folder = server.dir.path().join(format!("facts {}", shell[0]));
+        fs::create_dir_all(&folder).unwrap();
+        let look = |user: &str, database: &str| {
+            let file = folder.join("d.gz");
+            facts(server.session(shell, &file, [&format!("={user}"), "=x", &format!("={database}")], &[]))
+        };
+        let told = look("limited", "my_app");
+        assert_eq!(told[0], "tables 1", "{shell:?}");
+        assert!(told[1].starts_with("server ") && told[1].contains("MariaDB"), "{told:?}");
+        assert_eq!(told[2..], ["account limited@%", "grant SELECT, EVENT ON *.*"], "no hash of a password: {shell:?}");
+        let told = look("owner", "my_app");
+        assert!(told.contains(&"unreadable p".into()), "{shell:?} {told:?}");
+        assert!(told.contains(&r"grant ALL PRIVILEGES ON `my\\_app`.*".into()), "{shell:?} {told:?}");
+        assert!(look("member", "my_app").contains(&"grant SELECT, TRIGGER ON `my_app`.*".into()), "{shell:?}");
+        assert!(look("owner", "nothing").contains(&"tables 0".into()), "{shell:?}");
+    }
+}
+
+#[test]
+#[ignore = "needs PostgreSQL on this machine: make test"]
+fn what_a_user_of_postgres_may_not_read_is_told_under_every_shell() {
+    let server = Server::start();
+    server.sql("postgres", "CREATE DATABASE shop");
+    server.sql("shop", "CREATE ROLE reader LOGIN PASSWORD 'x'");
+    let look = |shell: &[&str], user: &str, database: &str| {
+        let file = server.folder(&format!("facts {}", shell[0])).join("d.gz");
+        let password = if user == "reader" { "=x".into() } else { format!("={PASSWORD}") };
+        facts(Session::start(shell, &server, &file, &format!("={user}"), &password, &format!("={database}"), &[]))
+    };
+    for shell in SHELLS {
+        assert_eq!(look(shell, "reader", "shop"), ["account reader", "tables 0"], "{shell:?}");
+    }
+    server.sql(
+        "shop",
+        "CREATE SCHEMA closed; CREATE TABLE closed.t (id int); GRANT SELECT ON closed.t TO reader;
+         CREATE TABLE a (id serial); GRANT SELECT ON a TO reader;
+         CREATE TABLE b (id int) PARTITION BY LIST (id); CREATE VIEW v AS SELECT 1;
+         CREATE TABLE mine (id int); GRANT SELECT ON mine TO reader; ALTER TABLE mine ENABLE ROW LEVEL SECURITY;
+         CREATE TABLE seen (id int); GRANT SELECT ON seen TO reader",
+    );
+    for shell in SHELLS {
+        let told =
+            ["account reader", "tables 5", "unreadable closed.t", "unreadable public.a_id_seq", "unreadable public.b"];
+        assert_eq!(look(shell, "reader", "shop"), [&told[..], &["unreadable public.mine"]].concat(), "{shell:?}");
+        assert_eq!(look(shell, "app", "shop"), ["account app", "tables 5"], "{shell:?}");
+    }
+    // Not everything that is there is dumped.
+    server.sql(
+        "shop",
+        "GRANT USAGE ON SCHEMA closed TO reader; GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader;
+         GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO reader; ALTER TABLE mine DISABLE ROW LEVEL SECURITY;
+         REVOKE SELECT ON v FROM reader",
+    );
+    assert_eq!(look(SHELLS[0], "reader", "shop"), ["account reader", "tables 5"]);
+    let mut session =
+        Session::start(SHELLS[0], &server, &server.folder("d").join("d.gz"), "=reader", "=x", "=shop", &[]);
+    assert_eq!(session.dump().0, "proven", "{:?}", session.seen);
+}
+
 /// Rewrites a dump as a filter makes it.
 fn filtered(file: &Path, filter: &str) {
     let script = format!("{{ {filter}; }} <\"$1\" >\"$1.new\" && mv \"$1.new\" \"$1\"");

@@ -482,7 +482,7 @@ impl Exam<'_> {
                         look::assess(&look, database.engine, &chosen.mounts, holder, file, rules.threshold_percent);
                     let free = judged.as_ref().map(|site| report::bytes(site.available_bytes)).unwrap_or_default();
                     let judged = judged.as_ref().map_err(Vec::as_slice);
-                    let mut checks = doctor::container(&look, judged, rules.threshold_percent, &free);
+                    let mut checks = doctor::container(&look, database.engine, judged, rules.threshold_percent, &free);
                     let said = if judged.is_err() { session.last_words() } else { String::new() };
                     // What the client says names the reason.
                     let database = checks.iter_mut().find(|it| it.check == "database" && it.outcome == Outcome::Failed);

@@ -6,6 +6,13 @@ MORE_TOOLS=
 # progress: the size of the dump so far.
 progress() { bytes "$own.dump"; }
 
+# examine: looks at what there is to dump.
+examine() {
+  db_facts &
+  children=$!
+  await "$children"
+}
+
 # undo: nothing but files, which go anyway.
 undo() { :; }
 

@@ -65,11 +65,28 @@ db_answers() {
   ask 'SELECT 1' >/dev/null
 }
 
-# db_unsteady: tables that a transaction does not hold still, separated by spaces: only InnoDB's are dumped as of one moment.
-db_unsteady() (
-  ask "SELECT table_name FROM information_schema.tables
-    WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE' AND engine <> 'InnoDB'" | tr '\n' ' '
-)
+# db_facts: what there is to dump, and what its user may do, a line of the report each: the number of tables, those that a
+# transaction does not hold still (only InnoDB's are dumped as of one moment), routines of which the user sees no more
+# than the name, and the grants, roles' among them. Behind TO there may be the hash of a password, which is told to nobody.
+db_facts() {
+  tables="FROM information_schema.tables WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE'"
+  ask "SELECT 'tables', count(*) $tables;
+    SELECT 'unsteady', table_name $tables AND engine <> 'InnoDB';
+    SELECT 'unreadable', routine_name FROM information_schema.routines
+      WHERE routine_schema = DATABASE() AND routine_type IN ('PROCEDURE', 'FUNCTION') AND routine_definition IS NULL LIMIT 4;
+    SELECT 'server', version();
+    SELECT 'account', current_user();
+    SHOW GRANTS" | while IFS= read -r fact; do
+    case $fact in
+    'GRANT '*)
+      fact=${fact#GRANT }
+      say grant "${fact%% TO *}"
+      ;;
+    *"$tab"*) say "${fact%%"$tab"*}" "${fact#*"$tab"}" ;;
+    esac
+  done
+}
+tab=$(printf '\t')
 
 db_dump() {
   with_options "$DUMP" --default-character-set="$CHARSET" --single-transaction --quick --routines --events --triggers \

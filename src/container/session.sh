@@ -121,7 +121,7 @@ look_round() {
     children=$!
     if await "$children"; then
       say answers yes
-      say unsteady "$(db_unsteady)"
+      examine
     fi
     children=
     say tool "$(db_version)"

@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::core::engine::Engine;
 use crate::core::job::{self, list, text};
 use crate::core::labels;
 use crate::core::listing::age;
@@ -358,7 +359,13 @@ pub fn flushed(pvcs: &str, mounters: &[Chosen], hooked: bool, may: bool) -> Chec
 }
 
 /// What the container said before a dump, aspect by aspect.
-pub fn container(look: &Look, judged: Result<&Site, &[Problem]>, threshold_percent: u8, free: &str) -> Vec<Check> {
+pub fn container(
+    look: &Look,
+    engine: Engine,
+    judged: Result<&Site, &[Problem]>,
+    threshold_percent: u8,
+    free: &str,
+) -> Vec<Check> {
     let problems = judged.err().unwrap_or_default();
     let line = |check, aspect, fine: &dyn Fn() -> Check| {
         let of: Vec<&Problem> = problems.iter().filter(|problem| problem.aspect == aspect).collect();
@@ -369,10 +376,13 @@ pub fn container(look: &Look, judged: Result<&Site, &[Problem]>, threshold_perce
     };
     let unknown = "a check before it failed";
     let tools = || Check::passed("tools", format!("{}, {}", look.tool, look.compressor));
-    let database = || match look.missing.is_empty() {
-        true => Check::passed("database", format!("{} answers", look.database)),
-        false => Check::skipped("database", unknown),
+    let database = || match (look.missing.is_empty(), look.empty(engine)) {
+        (false, _) => Check::skipped("database", unknown),
+        // It can be backed up, but hardly ever is what was meant.
+        (true, Some(empty)) => Check::failed("database", empty.what, empty.remedy),
+        (true, None) => Check::passed("database", format!("{} answers", look.database)),
     };
+    let unseen = look.unseen().map(|it| Check::skipped("routines", format!("{}; {}", it.what, it.remedy)));
     let path = || match judged {
         Ok(site) => Check::passed("path", format!("the dump is {} on the volume", site.path_in_volume)),
         Err(_) => Check::passed("path", "the dump lies on the volume"),
@@ -388,6 +398,7 @@ pub fn container(look: &Look, judged: Result<&Site, &[Problem]>, threshold_perce
     let all = [
         line("tools", Aspect::Tools, &tools),
         line("database", Aspect::Database, &database),
+        unseen.into_iter().collect(),
         line("path", Aspect::Path, &path),
         line("space", Aspect::Space, &space),
     ];
@@ -735,25 +746,33 @@ mod tests {
             ..Look::default()
         };
         let site = Site { path_in_volume: "dump.sql.gz".into(), used_percent: 12, available_bytes: 1 };
-        let fine = container(&look, Ok(&site), 90, "1 KiB");
+        let fine = container(&look, Engine::Postgres, Ok(&site), 90, "1 KiB");
         let words = ["pg_dump 17, gzip", "app answers", "dump.sql.gz", "12 % full, 1 KiB free"];
         assert_eq!(fine.len(), words.len());
         for (check, words) in fine.iter().zip(words) {
             is(check, Passed, words);
         }
+        let empty = Look { tables: Some(0), ..look.clone() };
+        let check = &container(&empty, Engine::Postgres, Ok(&site), 90, "1 KiB")[1];
+        is(check, Failed, "the database app holds no table");
+        assert!(check.remedy.contains("BAK_DB_POSTGRES_DB (--db-postgres-db)"), "{check:?}");
+        let blinkered = Look { grants: vec!["SELECT, TRIGGER, EVENT ON `app`.*".into()], ..look.clone() };
+        let check = &container(&blinkered, Engine::MySql, Ok(&site), 90, "1 KiB")[2];
+        is(check, Skipped, "may not see stored procedures");
         let problem = |aspect, what: &str| Problem { aspect, what: what.into(), remedy: "do".into() };
         let problems = [
             problem(Aspect::Database, "it does not answer"),
             problem(Aspect::Space, "full"),
             problem(Aspect::Space, "no room"),
         ];
-        let bad = container(&look, Err(&problems), 90, "");
+        let bad = container(&look, Engine::Postgres, Err(&problems), 90, "");
         let expected =
             [("tools", Passed), ("database", Failed), ("path", Passed), ("space", Failed), ("space", Failed)];
         assert_eq!(bad.iter().map(|check| (check.check, check.outcome)).collect::<Vec<_>>(), expected);
         let blind = Look { missing: "psql".into(), directory: String::new(), ..look };
         let problems = [problem(Aspect::Tools, "the container lacks: psql"), problem(Aspect::Path, "does not exist")];
-        let outcomes: Vec<_> = container(&blind, Err(&problems), 90, "").iter().map(|check| check.outcome).collect();
+        let outcomes: Vec<_> =
+            container(&blind, Engine::Postgres, Err(&problems), 90, "").iter().map(|check| check.outcome).collect();
         assert_eq!(outcomes, [Failed, Skipped, Failed, Skipped]);
     }
 

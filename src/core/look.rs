@@ -2,6 +2,7 @@
 //! came here is none of its business.
 
 use crate::core::engine::Engine;
+use crate::core::grants;
 use crate::core::observed::VolumeMount;
 
 /// The container's report, line by line.
@@ -31,8 +32,18 @@ pub struct Look {
     pub unset: String,
     /// The container's variables that somebody named, each behind the setting that names it.
     pub named: Vec<(String, String)>,
-    /// Tables whose rows are not dumped as of one moment, separated by spaces.
-    pub unsteady: String,
+    /// How many tables there are to dump, where that was asked.
+    pub tables: Option<u64>,
+    /// Tables whose rows are not dumped as of one moment.
+    pub unsteady: Vec<String>,
+    /// The first of what a dump reads and the user may not: tables and sequences, or routines.
+    pub unreadable: Vec<String>,
+    /// The user as the server knows it.
+    pub account: String,
+    /// What MySQL or MariaDB granted that user, each what stands between GRANT and TO.
+    pub grants: Vec<String>,
+    /// The version of MySQL's or MariaDB's server.
+    pub server: String,
     /// The dump tool and its version.
     pub tool: String,
     /// The database's name as it was resolved in the container.
@@ -62,7 +73,12 @@ impl Look {
             "occupied" => self.occupied = value == "yes",
             "answers" => self.answers = value == "yes",
             "unset" => self.unset = value.into(),
-            "unsteady" => self.unsteady = value.trim().into(),
+            "tables" => self.tables = value.trim().parse().ok(),
+            "unsteady" => self.unsteady.push(value.into()),
+            "unreadable" => self.unreadable.push(value.into()),
+            "account" => self.account = value.into(),
+            "grant" => self.grants.push(value.into()),
+            "server" => self.server = value.into(),
             "tool" => self.tool = value.into(),
             "database" => self.database = value.into(),
             "compressor" => self.compressor = value.into(),
@@ -92,6 +108,91 @@ impl Look {
     fn wants_password(&self, engine: Engine) -> bool {
         ["no password supplied", "using password: NO"].iter().any(|words| self.said.contains(words))
             && engine.password_variables().iter().all(|name| self.is_unset(name))
+    }
+
+    /// That there is nothing to dump, which is rarely meant.
+    pub fn empty(&self, engine: Engine) -> Option<Problem> {
+        let (setting, flag) = (engine.setting(), engine.setting().trim_start_matches("BAK_").replace('_', "-"));
+        let problem = Problem {
+            aspect: Aspect::Database,
+            what: format!("the database {} holds no table", self.database),
+            remedy: format!(
+                "look whether it is the one to back up: {setting}_DB (--{}-db) names it",
+                flag.to_ascii_lowercase()
+            ),
+        };
+        (self.tables == Some(0)).then_some(problem)
+    }
+
+    /// That MySQL's or MariaDB's user sees no routine at all: whether there are any, nobody can tell.
+    pub fn unseen(&self) -> Option<Problem> {
+        let (grants, database) = (&self.grants, &self.database);
+        // Who may run or make routines sees their names, and so whether the bodies can be read.
+        let listing = ["EXECUTE", "CREATE ROUTINE", "ALTER ROUTINE", "SHOW CREATE ROUTINE", "SHOW_ROUTINE"];
+        let seen = grants::on_database(grants, &listing, database)
+            || grants::on(grants, "SELECT", &["*.*", "`mysql`.*", "`mysql`.`proc`"]);
+        let problem = Problem {
+            aspect: Aspect::Database,
+            what: format!(
+                "{} may not see stored procedures and functions: if the database {database} has any, they are missing from the dump",
+                self.user(Engine::MySql)
+            ),
+            remedy: self.routines_granted(),
+        };
+        (!grants.is_empty() && !seen).then_some(problem)
+    }
+
+    /// The database's user.
+    fn user(&self, engine: Engine) -> String {
+        let name = match engine {
+            Engine::MySql => grants::account(&self.account),
+            Engine::Postgres => self.account.clone(),
+        };
+        format!("the database's user {name}")
+    }
+
+    /// What lets a user see routines with their bodies.
+    fn routines_granted(&self) -> String {
+        let major = self.server.split('.').next().and_then(|major| major.parse::<u32>().ok()).unwrap_or_default();
+        let privilege = match !self.server.contains("MariaDB") && major >= 8 {
+            true => "SHOW_ROUTINE ON *.*",
+            false => "SELECT ON mysql.proc",
+        };
+        format!("GRANT {privilege} TO {}", grants::account(&self.account))
+    }
+
+    /// What a dump needs and the user may not: left out of it without a word, or the end of it.
+    fn denied(&self, engine: Engine) -> Vec<Problem> {
+        let mut all = Vec::new();
+        let mut deny = |what: String, remedy: String| all.push(Problem { aspect: Aspect::Database, what, remedy });
+        let missing = ["SELECT", "TRIGGER", "EVENT"];
+        let missing = missing.into_iter().filter(|it| !grants::on_database(&self.grants, &[it], &self.database));
+        let missing = missing.collect::<Vec<_>>().join(", ");
+        if !self.grants.is_empty() && !missing.is_empty() {
+            let named = self.database.replace('`', "``");
+            deny(
+                format!("{} lacks {missing}: what it may not see would be missing from the dump", self.user(engine)),
+                format!("GRANT {missing} ON `{named}`.* TO {}", grants::account(&self.account)),
+            );
+        }
+        let (first, more) = self.unreadable.split_at(self.unreadable.len().min(3));
+        if !first.is_empty() {
+            let names = format!("{}{}", first.join(", "), if more.is_empty() { "" } else { " and more" });
+            match engine {
+                Engine::MySql => {
+                    deny(format!("{} may not see the text of {names}", self.user(engine)), self.routines_granted());
+                }
+                Engine::Postgres => deny(
+                    format!("{} may not read {names}", self.user(engine)),
+                    format!(
+                        "GRANT pg_read_all_data TO \"{}\" (before PostgreSQL 14: SELECT on each), and ALTER ROLE with \
+                         BYPASSRLS where row-level security holds rows back; or set BAK_DB_POSTGRES_USER to a user who may",
+                        self.account.replace('"', "\"\"")
+                    ),
+                ),
+            }
+        }
+        all
     }
 }
 
@@ -170,6 +271,9 @@ pub fn assess(
         }
         problem(Aspect::Database, what, &remedy);
     }
+    problems.extend(look.denied(engine));
+    let mut problem =
+        |aspect, what: String, remedy: &str| problems.push(Problem { aspect, what, remedy: remedy.to_string() });
     let path_in_volume = if look.directory.is_empty() {
         problem(
             Aspect::Path,
@@ -432,6 +536,53 @@ mod tests {
         assert!(said.contains(words) && said.contains("set BAK_DB_MYSQL_PASSWORD"), "{said}");
         assert!(problems(|look| look.writable = false).contains("read-only"));
         assert!(problems(|look| look.occupied = true).contains("is a directory"));
+    }
+
+    #[test]
+    fn a_user_of_mysql_sees_all_that_is_to_be_dumped() {
+        let told = |grants: &[&str], server: &str| {
+            let mut look = Look { database: "app".into(), account: "u@%".into(), server: server.into(), ..sound() };
+            look.grants = grants.iter().map(ToString::to_string).collect();
+            let judged = assess(&look, Engine::MySql, &[mounted(MOUNT, "")], "data", FILE, 90);
+            let denied =
+                judged.err().unwrap_or_default().into_iter().map(|it| it.remedy).collect::<Vec<_>>().join("; ");
+            (denied, look.unseen().map(|it| it.remedy).unwrap_or_default())
+        };
+        let (maria, mysql) = ("11.8.3-MariaDB-ubu2404", "8.4.6");
+        let proc = "GRANT SELECT ON mysql.proc TO 'u'@'%'";
+        for (grants, server, denied, unseen) in [
+            (&["ALL PRIVILEGES ON *.*"][..], maria, "", ""),
+            (&["USAGE ON *.*", "ALL PRIVILEGES ON `app`.*"], maria, "", ""),
+            (&["SELECT, LOCK TABLES, SHOW VIEW, EVENT ON *.*"], maria, "GRANT TRIGGER ON `app`.* TO 'u'@'%'", ""),
+            (&["USAGE ON *.*", "SELECT ON `app`.*"], mysql, "GRANT TRIGGER, EVENT ON `app`.* TO 'u'@'%'", "all"),
+            (&["SELECT, TRIGGER, EVENT ON `app`.*"], maria, "", proc),
+            (&["SELECT, TRIGGER, EVENT ON `app`.*"], "5.7.44-log", "", proc),
+            (&["SELECT, TRIGGER, EVENT ON `app`.*"], mysql, "", "GRANT SHOW_ROUTINE ON *.* TO 'u'@'%'"),
+            (&["SELECT, TRIGGER, EVENT ON `app`.*", "SELECT ON `mysql`.`proc`"], maria, "", ""),
+            (&["SELECT, TRIGGER, EVENT, SHOW CREATE ROUTINE ON `app`.*"], maria, "", ""),
+            (&["SELECT, TRIGGER, EVENT ON `app`.*", "SHOW_ROUTINE ON *.*"], mysql, "", ""),
+            // A server that asks nobody for rights.
+            (&[], maria, "", ""),
+        ] {
+            let (lacks, blind) = told(grants, server);
+            assert_eq!((lacks.as_str(), unseen == "all" || blind == unseen), (denied, true), "{grants:?}: {blind}");
+        }
+        let hidden = |look: &mut Look| look.unreadable = vec!["a".into(), "b".into(), "c".into(), "d".into()];
+        let said = problems(|look| {
+            hidden(look);
+            look.account = "reader".into();
+        });
+        assert!(
+            said.contains("the database's user reader may not read a, b, c and more; GRANT pg_read_all_data"),
+            "{said}"
+        );
+        let mut look = Look { account: "u@%".into(), server: mysql.into(), ..sound() };
+        hidden(&mut look);
+        let said = &assess(&look, Engine::MySql, &[mounted(MOUNT, "")], "data", FILE, 90).unwrap_err()[0];
+        assert!(
+            said.what.contains("'u'@'%' may not see the text of a, b") && said.remedy.contains("SHOW_ROUTINE"),
+            "{said:?}"
+        );
     }
 
     #[test]

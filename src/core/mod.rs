@@ -8,6 +8,7 @@ pub mod doctor;
 pub mod engine;
 pub mod escape;
 pub mod event;
+pub mod grants;
 pub mod history;
 pub mod job;
 pub mod labels;

@@ -68,6 +68,7 @@ fn each_planted_misconfiguration_is_found_and_none_on_a_sound_cluster() {
     let tenant = Tenant::small("doctor", 256, |_| ());
     let mut patient = Patient::of(&tenant);
     let first = tenant.backup(&[]);
+    tenant.sql("CREATE ROLE reader LOGIN PASSWORD 'reader'");
     let skipped = patient.sound(&[DB]);
     assert_eq!(skipped.len(), 2, "schedule and locks: {skipped:?}");
     let before = tenant.get(&["pods,pvc,volumesnapshots,configmaps,secrets,events"]);
@@ -125,6 +126,14 @@ fn each_planted_misconfiguration_is_found_and_none_on_a_sound_cluster() {
             &[("BAK_DB_POSTGRES_PASSWORD", "hunter2 but wrong")],
             "database",
             "authentication failed",
+        ),
+        ("an empty database", &[DB, "--db-postgres-db=postgres"], &[], "database", "postgres holds no table"),
+        (
+            "a user who may not read",
+            &[DB, "--db-postgres-user=reader"],
+            &[("BAK_DB_POSTGRES_PASSWORD", "reader")],
+            "database",
+            "reader may not read public.gate",
         ),
         ("a full volume", &[DB, "--threshold-space-used-percentage=1"], &[], "space", "the threshold is 1 %"),
         ("no lock directory", &[DB, "--flock", "--flock-dir=/no/such/place"], &[], "locks", "does not exist"),
