@@ -123,7 +123,13 @@ impl Cut<'_> {
         match failed.pop() {
             Some(Err(fail)) => {
                 let made: Vec<Snapshot> = made.into_iter().flatten().collect();
-                Err(self.distrust(&made, fail))
+                let mut fail = self.distrust(&made, fail);
+                if !made.is_empty() {
+                    let names: Vec<&str> = made.iter().map(|snapshot| snapshot.metadata.name.as_str()).collect();
+                    let half = "made by the same run, is only a part of the backup";
+                    fail.what = format!("{}; VolumeSnapshot {}, {half}", fail.what, names.join(", "));
+                }
+                Err(fail)
             }
             _ => Ok(made.into_iter().flatten().collect()),
         }

@@ -219,6 +219,11 @@ fn a_backup_of_several_claims_is_whole_or_none() {
     let scenario = two_claims().fault("create", ONCE, Fault::Refuse(FORBIDDEN));
     let outcome = scenario.run().exits(4).clean().snapshots(1);
     assert_eq!(outcome.count("patch"), 1, "what was made counts for nothing: {outcome}");
+    let made = scenario.snapshots()[0]["metadata"]["name"].as_str().unwrap().to_string();
+    let words = format!("VolumeSnapshot {made}, made by the same run, is only a part of the backup");
+    let outcome = outcome.says(&[&words]);
+    assert!(outcome.stdin("event").contains(&words), "whoever reads the Events knows as well: {outcome}");
+    assert!(!outcome.argv("patch").contains("only a part"), "it knows its own name: {outcome}");
     let scenario = two_claims().args_also(&["--retry-timeout=0s"]).fault(
         "create",
         ONCE,
