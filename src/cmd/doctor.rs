@@ -529,7 +529,11 @@ impl Exam<'_> {
                 Err(error) => return self.refused(&error),
             }
         }
-        self.checks.push(Check::passed("snapshot", format!("the API would take {}", cut.names.join(", "))));
+        let each = match cut.names.len() {
+            1 => "",
+            _ => ", each by itself: whether a quota leaves room for all of them, it was not asked",
+        };
+        self.checks.push(Check::passed("snapshot", format!("the API would take {}{each}", cut.names.join(", "))));
         Ok(())
     }
 
