@@ -321,6 +321,11 @@ fn the_container_speaks_for_itself() {
     assert!(!silent("${POSTGRES_USER}").run().stdout.contains("names POSTGRES_USER"));
     doctor().env("BAK_DB_POSTGRES_DB", "${NO_SUCH}").run().exits(0);
     fails(&doctor().env("BAK_THRESHOLD_SPACE_USED_PERCENTAGE", "1"), "space", "the threshold is 1 %");
+    let full = r#"case $* in *-i*) echo '/dev/x 9 9 0 100% /' ;; *) exec "$REAL/df" "$@" ;; esac"#;
+    fails(&doctor().tool("df", full), "space", "the volume has no inode left");
+    doctor().tool("df", full).args(&["create"]).run().exits(4).lost_nothing();
+    let unknown = r#"case $* in *-i*) echo 'df: invalid option' >&2; exit 1 ;; *) exec "$REAL/df" "$@" ;; esac"#;
+    doctor().tool("df", unknown).run().exits(0);
     let cut = doctor().fault("session", ALWAYS, Fault::CutAfter("directory", 0));
     fails(&cut, "container", "");
 }

@@ -324,6 +324,7 @@ fn a_dump_is_made_proven_and_can_be_loaded_under_every_shell() {
         assert_eq!(session.seen["sha256"], sha256(&file), "{shell:?}");
         assert_eq!(session.seen["bytes"], fs::metadata(&file).unwrap().len().to_string());
         assert_eq!(session.seen["old-bytes"], "12");
+        assert!(session.seen["inodes"].split_whitespace().count() >= 6, "{shell:?} {:?}", session.seen);
         let inode = std::os::unix::fs::MetadataExt::ino(&fs::metadata(&file).unwrap());
         assert_eq!(session.seen["inode"], inode.to_string());
 

@@ -106,6 +106,8 @@ look_round() {
   if [ -n "$there" ]; then
     say directory "$(pwd -P)"
     say df "$(df -P -k . | tail -n 1)"
+    # Not every busybox knows -i.
+    say inodes "$(df -P -i . 2>/dev/null | tail -n 1)"
     if [ -w . ]; then say writable yes; fi
     if [ -d "$FILE" ]; then say occupied yes; fi
     if [ -f "$FILE" ]; then say old-bytes "$(bytes "$FILE")"; fi

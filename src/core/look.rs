@@ -18,6 +18,8 @@ pub struct Look {
     pub mountinfo: Vec<String>,
     /// The line of `df -P -k` for the dump's directory.
     pub df: String,
+    /// The line of `df -P -i`, as far as that is known there.
+    pub inodes: String,
     /// Size of the dump that is there, in bytes.
     pub old_bytes: Option<u64>,
     /// Whether a file can be made in the dump's directory.
@@ -68,6 +70,7 @@ impl Look {
             }
             "mountinfo" => self.mountinfo.push(value.into()),
             "df" => self.df = value.into(),
+            "inodes" => self.inodes = value.into(),
             "old-bytes" => self.old_bytes = value.trim().parse().ok(),
             "writable" => self.writable = value == "yes",
             "occupied" => self.occupied = value == "yes",
@@ -338,6 +341,15 @@ pub fn assess(
         problem(Aspect::Space, format!("df says nothing that can be read: '{}'", look.df), "");
     }
 
+    // A file system that makes inodes as it needs them tells of none at all.
+    if let Some((100, 0)) = parse_df(&look.inodes) {
+        problem(
+            Aspect::Space,
+            "the volume has no inode left: no file can be made on it".into(),
+            "delete files that nobody needs, of which there are very many, or enlarge the PVC; see df -i",
+        );
+    }
+
     match space {
         Some((used_percent, available_bytes)) if problems.is_empty() => {
             Ok(Site { path_in_volume, used_percent, available_bytes })
@@ -380,7 +392,7 @@ fn unescape(field: &str) -> String {
     field.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\")
 }
 
-/// Used percent and available bytes from a line of `df -P -k`: the device may hold spaces, so the numbers are found
+/// Used percent and available bytes from a line of `df -P -k`, or a thousandfold inodes of `df -P -i`: the device may hold spaces, so the numbers are found
 /// by the first `NN%` that follows three of them.
 pub fn parse_df(line: &str) -> Option<(u8, u64)> {
     let words: Vec<&str> = line.split_whitespace().collect();
@@ -497,6 +509,11 @@ mod tests {
         let said = problems(|look| look.old_bytes = Some(900_000 * 1024));
         assert!(said.contains("no room for a second dump"), "{said}");
         assert!(problems(|look| look.df = "nonsense".into()).contains("nonsense"));
+        let inodes = |line: &str| judge(&Look { inodes: line.into(), ..sound() }).map(|_| ());
+        assert!(inodes("/dev/x 65536 65536 0 100% /").unwrap_err()[0].what.contains("no inode left"));
+        for line in ["/dev/x 65536 65535 1 100% /", "/dev/x 0 0 0 - /", "/dev/x 0 0 0 0% /", ""] {
+            assert_eq!(inodes(line), Ok(()), "{line}");
+        }
     }
 
     #[test]
