@@ -151,6 +151,8 @@ fn wrong_settings_are_lines_and_words_of_the_command_line_are_not() {
     let scenario = doctor().env("TZ", "Mars/Olympus");
     fails(&scenario, "time zone", "Mars/Olympus");
     assert_eq!(scenario.run().exits(4).count("session"), 1, "the rest is looked at");
+    // A pod with these settings makes no backup.
+    fails(&doctor().env("BAK_DRY_RUN", "true"), "configuration", "only print its plan");
     // Of another command that reads the same settings.
     fails(&doctor().env("RETAIN_LAST_DAILY", "-1"), "configuration", "RETAIN_LAST_DAILY");
     let scenario = doctor().env("BAK_DB_POSTGRES_PORT", "0");

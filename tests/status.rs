@@ -101,6 +101,19 @@ fn a_backup_by_a_mirrored_image_is_scheduled() {
     assert_eq!((&told["claims"][0]["pvc"], &told["claims"][0]["scheduled"]), (&json!("data"), &json!(true)));
 }
 
+/// Its Jobs succeed, and no alert on the age of a backup is to hang on it; the one on suspended CronJobs tells of it.
+#[test]
+fn a_dry_run_is_no_schedule() {
+    let scenario = shop(&["-o", "prometheus"]);
+    let mut map = config_map("shop", "data");
+    map["data"]["BAK_DRY_RUN"] = json!("true");
+    scenario.api().put(CONFIG_MAPS, map);
+    let of = |metric: &str| format!("\nbackup_ns_{metric}{{namespace=\"shop\",pvc=\"data\"}}");
+    scenario.run().exits(0).prints(&[&format!("{} 0\n", of("scheduled")), &format!("{} 1\n", of("suspended"))]);
+    let scenario = scenario.args(&["status"]);
+    scenario.run().exits(0).prints(&["dry run", "CronJob nightly only prints its plan (BAK_DRY_RUN)"]);
+}
+
 #[test]
 fn a_thousand_namespaces_take_a_process_for_a_page() {
     let scenario = Scenario::cluster(&["status", "-A", "-o", "prometheus"]);

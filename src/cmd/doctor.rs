@@ -40,7 +40,7 @@ use crate::report::{self, Reporter, Step};
 /// # Errors
 /// A check failed, or a signal came; what was found is printed before.
 pub fn run(global: &Global, config: &Doctor, reporter: &Reporter) -> Result<(), Fail> {
-    let checks = doctor::configuration(&config.faults);
+    let checks = doctor::configuration(&config.faults, global.dry_run);
     let mut exam = Exam {
         global,
         config: &config.create,

@@ -185,12 +185,16 @@ fn cells(claim: &Protection, report: &Report, wide: bool, all_namespaces: bool) 
     let ready = claim.newest_ready.as_ref();
     let counts = State::ALL.into_iter().filter(|state| claim.count(*state) > 0);
     let counts: Vec<String> = counts.map(|state| format!("{} {}", claim.count(state), state.word())).collect();
-    let suspended = if claim.cron_jobs.is_empty() { "no" } else { "suspended" };
+    let at_rest = match &claim.cron_jobs[..] {
+        [] => "no",
+        some if some.iter().any(|plan| plan.suspended) => "suspended",
+        _ => "dry run",
+    };
     let mut cells = if all_namespaces { vec![claim.namespace.clone()] } else { Vec::new() };
     cells.extend([
         claim.pvc.clone(),
         claim.phase.clone().unwrap_or_else(|| known(claim.exists, "", "missing")),
-        known(claim.scheduled, "yes", suspended),
+        known(claim.scheduled, "yes", at_rest),
         ready.map(|ready| ready.name.clone()).unwrap_or_default(),
         ready.map(|ready| seconds(ready.age_seconds)).unwrap_or_default(),
         claim

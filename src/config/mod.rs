@@ -15,6 +15,7 @@ use crate::core::manifest::Retain;
 use crate::core::name::{self, Template};
 use crate::core::pod::ExecResource;
 use crate::core::retention::Policy;
+use crate::core::schedule;
 use crate::core::target::Asked;
 use crate::core::zone::Zone;
 use crate::exit::{Exit, Fail};
@@ -811,11 +812,7 @@ fn parse_dry_run(text: &str) -> Result<bool, String> {
 }
 
 fn parse_bool(text: &str) -> Result<bool, String> {
-    match text.to_ascii_lowercase().as_str() {
-        "true" | "yes" | "on" | "1" | "t" | "y" => Ok(true),
-        "false" | "no" | "off" | "0" | "f" | "n" => Ok(false),
-        _ => Err("true, yes, on or 1; false, no, off or 0".into()),
-    }
+    schedule::yes_or_no(text).ok_or("true, yes, on or 1; false, no, off or 0".into())
 }
 
 /// `a, b or c`.

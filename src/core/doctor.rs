@@ -61,14 +61,18 @@ impl Check {
     }
 }
 
-/// The settings: each fault a line.
-pub fn configuration(faults: &[String]) -> Vec<Check> {
+/// The settings: each fault a line, and that a backup would be none by them.
+pub fn configuration(faults: &[String], dry_run: bool) -> Vec<Check> {
     const REMEDY: &str = "correct it; backup-ns env shows every setting, and where it comes from";
     let (zone, other): (Vec<&String>, Vec<&String>) = faults.iter().partition(|fault| is_about(fault, "TZ"));
     let mut checks: Vec<Check> =
         other.iter().map(|fault| Check::failed("configuration", fault.as_str(), REMEDY)).collect();
     if checks.is_empty() {
         checks.push(Check::passed("configuration", "every setting can be read"));
+    }
+    if dry_run {
+        let what = "a backup would only print its plan: BAK_DRY_RUN is set";
+        checks.push(Check::failed("configuration", what, "take BAK_DRY_RUN (--dry-run) away"));
     }
     checks.extend(zone.iter().map(|fault| Check::failed("time zone", fault.as_str(), "set TZ (--tz) to an IANA name")));
     checks
@@ -432,6 +436,17 @@ pub fn schedules(
             let patch = format!("kubectl patch cronjob {name} -n {namespace} -p '{{\"spec\":{{\"suspend\":false}}}}'");
             return Check::failed("schedule", format!("the CronJob {name} is suspended: it makes no backups"), patch);
         }
+        if schedule.is_dry_run(maps) {
+            let what = format!("the CronJob {name} only prints its plan: it makes no backups");
+            let set = format!("kubectl set env cronjob/{name} -n {namespace} BAK_DRY_RUN-");
+            return Check::failed(
+                "schedule",
+                what,
+                format!(
+                    "take BAK_DRY_RUN or --dry-run away where it is told so: {set}, or its ConfigMap, or its command line"
+                ),
+            );
+        }
         if let Some((pod, why)) = schedule.stuck(pods) {
             let see = format!("see kubectl describe pod {pod} -n {namespace}");
             return Check::failed("schedule", format!("the pod {pod} of the CronJob {name} cannot start: {why}"), see);
@@ -600,10 +615,10 @@ mod tests {
 
     #[test]
     fn every_fault_of_the_configuration_is_a_line() {
-        let [one] = &configuration(&[])[..] else { panic!() };
+        let [one] = &configuration(&[], false)[..] else { panic!() };
         is(one, Passed, "every setting");
         let faults = ["BAK_DB_POSTGRES_PORT is '0'".to_string(), "TZ is 'Mars'; accepted: x".into()];
-        let [port, zone] = &configuration(&faults)[..] else { panic!() };
+        let [port, zone] = &configuration(&faults, false)[..] else { panic!() };
         is(port, Failed, "BAK_DB_POSTGRES_PORT");
         is(zone, Failed, "TZ is 'Mars'");
         assert_eq!(zone.check, "time zone");
@@ -790,14 +805,15 @@ mod tests {
 
     #[test]
     fn a_schedule_is_to_run_and_to_succeed() {
-        let cronjob = |spec: Value, status: Value| {
+        let cronjob_of = |spec: Value, status: Value| {
             let mut object =
                 json!({"metadata": {"namespace": "shop", "name": "nightly"}, "spec": spec, "status": status});
             object["spec"]["schedule"] = json!("0 3 * * *");
             object["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"] =
                 json!([{"name": "b", "image": "backup-ns"}]);
-            Schedule::of(&object).unwrap()
+            object
         };
+        let cronjob = |spec: Value, status: Value| Schedule::of(&cronjob_of(spec, status)).unwrap();
         let now = at("2026-11-22T12:00");
         // Of a Job of whom, and for what it waits.
         let pod = |job: &str, reason: &str| {
@@ -824,6 +840,10 @@ mod tests {
         is(&judge(cronjob(json!({}), json!({})), "data"), Passed, "0 3 * * *");
         is(&judge(cronjob(json!({}), json!({})), "logs"), Skipped, "no CronJob in shop makes backups of logs");
         is(&judge(cronjob(json!({"suspend": true}), json!({})), "data"), Failed, "suspended");
+        let mut dry = cronjob_of(json!({}), json!({}));
+        dry["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["args"] =
+            json!(["create", "--dry-run"]);
+        is(&judge(Schedule::of(&dry).unwrap(), "data"), Failed, "the CronJob nightly only prints its plan");
         is(&judge(cronjob(json!({}), last), "data"), Failed, "the last run of the CronJob nightly, 9h ago, failed");
     }
 

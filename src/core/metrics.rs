@@ -15,9 +15,9 @@ pub fn text(report: &Report) -> String {
     let meant: Vec<&Protection> = report.claims.iter().filter(|claim| claim.is_meant()).collect();
     let mut text = Text::default();
 
-    text.gauge("scheduled", "Whether a CronJob that is not suspended makes backups of the claim.");
+    text.gauge("scheduled", "Whether a CronJob makes backups of the claim, and is neither suspended nor a dry run.");
     text.each(&meant, |claim| claim.scheduled.map(u8::from));
-    text.gauge("suspended", "Whether every CronJob that makes backups of the claim is suspended.");
+    text.gauge("suspended", "Whether every CronJob that would make backups of the claim is suspended or a dry run.");
     text.each(&meant, |claim| claim.scheduled.map(|scheduled| u8::from(!scheduled && !claim.cron_jobs.is_empty())));
     text.gauge("claim_exists", "Whether the PersistentVolumeClaim is there.");
     text.each(&meant, |claim| claim.exists.map(u8::from));
@@ -195,6 +195,7 @@ mod tests {
             name: "b".into(),
             schedule: String::new(),
             suspended: true,
+            dry_run: false,
             last_schedule: None,
             last_success: None,
         };

@@ -23,6 +23,17 @@ pub struct Wanted<'a> {
 const PVC: Wanted<'_> = Wanted { variable: "BAK_PVC_NAME", flags: &["--pvc-name"], switch: false };
 /// Where it is.
 pub const NAMESPACE: Wanted<'_> = Wanted { variable: "BAK_NAMESPACE", flags: &["--namespace", "-n"], switch: false };
+/// Whether none is made after all.
+const DRY_RUN: Wanted<'_> = Wanted { variable: "BAK_DRY_RUN", flags: &["--dry-run"], switch: true };
+
+/// What the text of a switch says, if it is any.
+pub fn yes_or_no(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "yes" | "on" | "1" | "t" | "y" => Some(true),
+        "false" | "no" | "off" | "0" | "f" | "n" => Some(false),
+        _ => None,
+    }
+}
 
 /// How old the newest good backup of what runs every night may be: a day, and two hours for the run. The same as in the alert
 /// `BackupNsSnapshotTooOld` of `charts/backup-ns/files/rules.yaml`.
@@ -93,6 +104,11 @@ impl Schedule {
         let namespace = self.told(NAMESPACE, maps)?.unwrap_or_else(|| self.namespace.clone());
         let claims = self.told(PVC, maps)?.unwrap_or_else(|| "data".into());
         Ok(claims.split(',').map(|claim| (namespace.clone(), claim.trim().to_string())).collect())
+    }
+
+    /// Whether it only prints its plan, as far as that can be told.
+    pub fn is_dry_run(&self, maps: Option<&ConfigMaps>) -> bool {
+        self.told(DRY_RUN, maps).ok().flatten().is_some_and(|text| yes_or_no(&text) == Some(true))
     }
 
     /// The Secrets whose keys are variables to it, and which nobody here reads.
@@ -179,6 +195,8 @@ impl Schedule {
             let Some(rest) = wanted.flags.iter().find_map(|flag| word.strip_prefix(flag)) else { continue };
             let value = match rest.strip_prefix('=') {
                 Some(value) => Some((value, words[at].1)),
+                // In a script its command may end with it.
+                None if wanted.switch && words[at].1 && rest.starts_with([';', '&', '|', ')']) => Some(("true", false)),
                 None if !rest.is_empty() => continue,
                 None if wanted.switch => Some(("true", false)),
                 None => words.get(at + 1).copied(),
@@ -313,6 +331,28 @@ mod tests {
         ] {
             assert_eq!(schedule(json!({"args": args})).told(wanted, None), told, "{args}");
         }
+    }
+
+    #[test]
+    fn a_dry_run_is_told_by_the_programs_own_words() {
+        let maps = maps(&[("a", &[("BAK_DRY_RUN", "Yes")]), ("b", &[("BAK_DRY_RUN", "no")])]);
+        let from = |name: &str| json!([{"configMapRef": {"name": name}}]);
+        let own = |value: &str| json!([{"name": "BAK_DRY_RUN", "value": value}]);
+        for (container, dry) in [
+            (json!({}), false),
+            (json!({"args": ["create", "--dry-run"]}), true),
+            (json!({"args": ["create", "--dry-run=false"], "env": own("true")}), false),
+            (json!({"command": ["sh", "-c", "backup-ns create --dry-run; backup-ns retain"]}), true),
+            (json!({"command": ["sh", "-c", "(backup-ns create --dry-run) && echo"]}), true),
+            (json!({"env": own("1")}), true),
+            // With which a backup fails, and says so.
+            (json!({"env": own("perhaps")}), false),
+            (json!({"envFrom": from("a")}), true),
+            (json!({"envFrom": from("b")}), false),
+        ] {
+            assert_eq!(schedule(container.clone()).is_dry_run(Some(&maps)), dry, "{container}");
+        }
+        assert!(!schedule(json!({"envFrom": from("a")})).is_dry_run(None), "what is not known is no dry run");
     }
 
     #[test]

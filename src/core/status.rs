@@ -294,9 +294,9 @@ pub struct Protection {
     /// Its phase, such as `Bound`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,
-    /// Whether a CronJob that is not suspended makes backups of it; none where that is not known.
+    /// Whether a CronJob makes backups of it, and is neither suspended nor only prints its plan; none where that is not known.
     pub scheduled: Option<bool>,
-    /// The CronJobs that do, suspended or not.
+    /// The CronJobs that do, or would.
     pub cron_jobs: Vec<Planned>,
     /// How many snapshots there are of each state.
     pub snapshots: BTreeMap<State, usize>,
@@ -334,6 +334,8 @@ pub struct Planned {
     pub schedule: String,
     /// Whether it makes no Jobs for now.
     pub suspended: bool,
+    /// Whether it only prints its plan.
+    pub dry_run: bool,
     /// When it ran last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_schedule: Option<DateTime<Utc>>,
@@ -414,11 +416,12 @@ pub fn report(mut read: Read, moment: &Moment) -> Report {
     // Where a CronJob does not say it in a way that can be read.
     let mut unknown: BTreeSet<&str> = BTreeSet::new();
     for schedule in &read.schedules {
-        match schedule.claims(read.config_maps.as_ref()) {
+        let maps = read.config_maps.as_ref();
+        match schedule.claims(maps) {
             Ok(claims) => {
                 for (namespace, name) in claims {
                     let draft = drafts.entry(key(&namespace, &name)).or_default();
-                    draft.schedules.push(schedule);
+                    draft.schedules.push((schedule, schedule.is_dry_run(maps)));
                     draft.name.get_or_insert(name);
                 }
             }
@@ -480,7 +483,8 @@ fn overdue(read: &Read, moment: &Moment) -> Vec<Overdue> {
 struct Draft<'a> {
     claim: Option<&'a Claim>,
     name: Option<String>,
-    schedules: Vec<&'a Schedule>,
+    /// The CronJobs, and whether each only prints its plan.
+    schedules: Vec<(&'a Schedule, bool)>,
     backups: Vec<&'a Backup>,
     /// The snapshots of which an in-place restore to it was begun and is not done.
     restoring: Vec<&'a str>,
@@ -509,16 +513,21 @@ impl Draft<'_> {
         let is_late = |schedule: &&Schedule| {
             schedule.due(moment.now).is_some_and(|due| ready.is_none_or(|ready| ready.seen.made(moment) < due))
         };
-        let scheduled = plans.iter().any(|schedule| !schedule.suspended);
+        let scheduled = plans.iter().any(|(schedule, dry_run)| !schedule.suspended && !dry_run);
         let mut protection = Protection {
             exists: claim.map(|_| true).or(claims.then_some(false)),
             phase: claim.map(|claim| claim.phase.clone()),
             pvc: claim.map(|claim| claim.name.clone()).or(name).unwrap_or(short),
             scheduled: if scheduled { Some(true) } else { schedules.then_some(false) },
-            cron_jobs: plans.iter().map(|schedule| planned(schedule)).collect(),
+            cron_jobs: plans.iter().map(|(schedule, dry_run)| planned(schedule, *dry_run)).collect(),
             snapshots,
             failed_since,
-            late: plans.iter().find(|schedule| is_late(schedule)).map(|schedule| schedule.name.clone()),
+            late: plans
+                .iter()
+                .filter(|(_, dry_run)| !dry_run)
+                .map(|(schedule, _)| *schedule)
+                .find(is_late)
+                .map(|schedule| schedule.name.clone()),
             newest: newest.map(|backup| Attempt {
                 name: backup.seen.name.clone(),
                 state: backup.state(moment),
@@ -540,9 +549,10 @@ impl Draft<'_> {
             notes: Vec::new(),
         };
         let error = newest.and_then(|newest| newest.seen.error.as_deref());
-        let failed = plans.iter().find(|schedule| !schedule.suspended && schedule.failed());
+        let failed =
+            plans.iter().map(|(schedule, _)| *schedule).find(|schedule| !schedule.suspended && schedule.failed());
         let begun = restoring.iter().map(|name| format!("an in-place restore of {name} is not finished"));
-        protection.notes = begun.chain(notes(&protection, error, failed.copied(), moment)).collect();
+        protection.notes = begun.chain(notes(&protection, error, failed, moment)).collect();
         // Whoever deleted a claim and made it anew has its snapshots, and none of its data.
         let made_empty = claim.and_then(|claim| claim.made_empty);
         if made_empty.zip(ready).is_some_and(|(made_empty, ready)| made_empty > ready.seen.made(moment)) {
@@ -562,12 +572,13 @@ impl Draft<'_> {
     }
 }
 
-fn planned(schedule: &Schedule) -> Planned {
+fn planned(schedule: &Schedule, dry_run: bool) -> Planned {
     Planned {
         namespace: schedule.namespace.clone(),
         name: schedule.name.clone(),
         schedule: schedule.cron.clone(),
         suspended: schedule.suspended,
+        dry_run,
         last_schedule: schedule.last,
         last_success: schedule.succeeded,
     }
@@ -609,10 +620,12 @@ fn notes(of: &Protection, error: Option<&str>, failed: Option<&Schedule>, moment
         let ago = listing::age(moment.now - last);
         notes.push(format!("the last run of CronJob {}, {ago} ago, failed", schedule.name));
     }
-    match (&of.cron_jobs[..], of.scheduled) {
-        ([], Some(false)) => notes.push("no CronJob makes backups of it".into()),
-        ([.., last], Some(false)) => notes.push(format!("CronJob {} is suspended", last.name)),
-        _ => {}
+    let dry = of.cron_jobs.iter().filter(|plan| plan.dry_run && !plan.suspended);
+    notes.extend(dry.map(|plan| format!("CronJob {} only prints its plan (BAK_DRY_RUN)", plan.name)));
+    if of.scheduled == Some(false) {
+        let suspended = of.cron_jobs.iter().rfind(|plan| plan.suspended);
+        notes.extend(suspended.map(|plan| format!("CronJob {} is suspended", plan.name)));
+        notes.extend(of.cron_jobs.is_empty().then(|| "no CronJob makes backups of it".into()));
     }
     notes
 }
@@ -739,7 +752,7 @@ mod tests {
         let told = serde_json::to_value(one(read)).unwrap();
         let expected = json!({
             "namespace": "shop", "pvc": "data", "exists": true, "phase": "Bound", "scheduled": true,
-            "cronJobs": [{"namespace": "shop", "name": "backup", "schedule": "0 3 * * *", "suspended": false}],
+            "cronJobs": [{"namespace": "shop", "name": "backup", "schedule": "0 3 * * *", "suspended": false, "dryRun": false}],
             "snapshots": {"ready": 2, "pending": 0, "failed": 0, "distrusted": 0},
             "newest": {"name": "new", "state": "ready", "created": "2026-11-22T02:00:00Z"},
             "newestReady": {
@@ -771,6 +784,11 @@ mod tests {
         assert_eq!(failed.newest_ready.as_ref().unwrap().name, "good");
         let notes = ["the last attempt, night, failed: full", "the last run of CronJob backup, 9h ago, failed"];
         assert_eq!(failed.notes, notes);
+        let dry_run = json!({"args": ["create", "--dry-run"], "name": "b", "image": "backup-ns"});
+        let dry_run = json!({"spec.jobTemplate": {"spec": {"template": {"spec": {"containers": [dry_run]}}}}});
+        let dry = one(read(json!({}), dry_run));
+        assert_eq!((dry.scheduled, dry.cron_jobs[0].dry_run), (Some(false), true));
+        assert_eq!(dry.notes, ["CronJob backup only prints its plan (BAK_DRY_RUN)"]);
         let pending = json!({"status.readyToUse": false, "status.creationTime": null});
         let waits = one(read(pending, json!({"spec.suspend": true})));
         assert_eq!(waits.notes, ["the last attempt, night, is not ready yet", "CronJob backup is suspended"]);
