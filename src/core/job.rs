@@ -53,7 +53,10 @@ pub(super) fn list<'a>(object: &'a Value, pointer: &str) -> &'a [Value] {
     object.pointer(pointer).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
-const CONTAINERS: &str = "/spec/jobTemplate/spec/template/spec/containers";
+/// The spec of a CronJob's pods.
+const POD: &str = "/spec/jobTemplate/spec/template/spec";
+const CONTAINERS: &str = "/containers";
+const INIT_CONTAINERS: &str = "/initContainers";
 
 /// The name of an object.
 pub fn name(object: &Value) -> &str {
@@ -67,8 +70,10 @@ pub fn uid(object: &Value) -> &str {
 
 /// What a container is told by its command and arguments; a word of those may be a whole script. Of a path the end counts.
 fn told(container: &Value) -> impl Iterator<Item = &str> {
-    let words = ["/command", "/args"].into_iter().flat_map(|part| list(container, part)).filter_map(Value::as_str);
-    words.flat_map(str::split_whitespace).map(|word| word.rsplit('/').next().unwrap_or_default())
+    let texts = ["/command", "/args"].into_iter().flat_map(|part| list(container, part)).filter_map(Value::as_str);
+    let is_between = |c: char| c.is_whitespace() || [';', '&', '|', '(', ')', '\'', '"'].contains(&c);
+    let words = texts.flat_map(move |text| text.split(is_between)).filter(|word| !word.is_empty());
+    words.map(|word| word.rsplit('/').next().unwrap_or_default())
 }
 
 fn is_told_to_create(container: &Value) -> bool {
@@ -96,34 +101,41 @@ fn is_the_charts(cronjob: &Value) -> bool {
     label("part-of") == "backup-ns" && label("component") == "backup"
 }
 
-/// Which container of a CronJob runs `backup-ns create`, if one does. An image may have been mirrored under any name: then it is
-/// one that has settings of ours, or that our chart made, and is told to create, or told nothing, which means the same. What
-/// else such a one may run is not known.
-fn maker_at(cronjob: &Value) -> Option<usize> {
-    let containers = list(cronjob, CONTAINERS);
-    let position = |is_it: &dyn Fn(&Value) -> bool| containers.iter().position(is_it);
+/// Where in the pod's spec the container of a CronJob stands that runs `backup-ns create`, if one does; one of the first to run
+/// must be told to. An image may have been mirrored under any name: then it is one that has settings of ours, or that our chart
+/// made, and is told to create, or told nothing, which means the same. What else such a one may run is not known.
+fn maker_at(cronjob: &Value) -> Option<String> {
+    let find = |part: &str, is_it: &dyn Fn(&Value) -> bool| {
+        let containers = list(cronjob, &format!("{POD}{part}"));
+        Some(format!("{part}/{}", containers.iter().position(is_it)?))
+    };
     let charts = is_the_charts(cronjob);
     let is_ours = |container: &Value| {
         charts || list(container, "/env").iter().any(|entry| text(entry, "/name").starts_with("BAK_"))
     };
-    position(&makes_backups)
-        .or_else(|| position(&|container| is_ours(container) && is_told_to_create(container)))
-        .or_else(|| position(&|container| is_ours(container) && told(container).next().is_none()))
+    let creates = |container: &Value| makes_backups(container) && is_told_to_create(container);
+    let may_create = |container: &Value| is_ours(container) && is_told_to_create(container);
+    find(CONTAINERS, &creates)
+        .or_else(|| find(CONTAINERS, &may_create))
+        .or_else(|| find(INIT_CONTAINERS, &creates))
+        .or_else(|| find(INIT_CONTAINERS, &may_create))
+        .or_else(|| find(CONTAINERS, &makes_backups))
+        .or_else(|| find(CONTAINERS, &|container| is_ours(container) && told(container).next().is_none()))
 }
 
 /// The container of a CronJob that runs `backup-ns create`, if one does.
 pub(super) fn maker(cronjob: &Value) -> Option<&Value> {
-    list(cronjob, CONTAINERS).get(maker_at(cronjob)?)
+    cronjob.pointer(&format!("{POD}{}", maker_at(cronjob)?))
 }
 
-/// The container of a CronJob that makes the backup; where none can be told for it, the first.
-fn backup_container(cronjob: &Value) -> usize {
-    maker_at(cronjob).unwrap_or(0)
+/// Where the container of a CronJob stands that makes the backup; where none can be told for it, the first.
+fn backup_container(cronjob: &Value) -> String {
+    maker_at(cronjob).unwrap_or(format!("{CONTAINERS}/0"))
 }
 
 /// The name of the container that makes the backup.
 pub fn container(cronjob: &Value) -> &str {
-    list(cronjob, CONTAINERS).get(backup_container(cronjob)).map_or("", |container| text(container, "/name"))
+    text(cronjob, &format!("{POD}{}/name", backup_container(cronjob)))
 }
 
 /// How a backup is made now, in words; plain `create` would not know the CronJob's settings.
@@ -169,8 +181,7 @@ pub fn manifest(cronjob: &Value, namespace: &str, job: &str) -> Value {
     let mut annotations = template["metadata"]["annotations"].as_object().cloned().unwrap_or_default();
     annotations.insert("cronjob.kubernetes.io/instantiate".into(), json!("manual"));
     let mut spec = template["spec"].clone();
-    let containers = spec.pointer_mut("/template/spec/containers").and_then(Value::as_array_mut);
-    if let Some(container) = containers.and_then(|all| all.get_mut(backup_container(cronjob))) {
+    if let Some(container) = spec.pointer_mut(&format!("/template/spec{}", backup_container(cronjob))) {
         let others = list(container, "/env").iter().filter(|entry| text(entry, "/name") != TYPE_VARIABLE).cloned();
         let env: Vec<Value> = others.chain([json!({"name": TYPE_VARIABLE, "value": "adhoc"})]).collect();
         container["env"] = json!(env);
@@ -191,11 +202,13 @@ pub fn manifest(cronjob: &Value, namespace: &str, job: &str) -> Value {
 /// A manifest as it may be shown: what containers are told in secret variables is masked.
 pub fn masked(manifest: &Value, is_secret: impl Fn(&str) -> bool) -> Value {
     let mut manifest = manifest.clone();
-    let containers = manifest.pointer_mut("/spec/template/spec/containers").and_then(Value::as_array_mut);
-    let env =
-        containers.into_iter().flatten().filter_map(|container| container.get_mut("env")?.as_array_mut()).flatten();
-    for entry in env.filter(|entry| entry["value"].is_string() && is_secret(text(entry, "/name"))) {
-        entry["value"] = json!(MASK);
+    for part in [CONTAINERS, INIT_CONTAINERS] {
+        let containers = manifest.pointer_mut(&format!("/spec/template/spec{part}")).and_then(Value::as_array_mut);
+        let env =
+            containers.into_iter().flatten().filter_map(|container| container.get_mut("env")?.as_array_mut()).flatten();
+        for entry in env.filter(|entry| entry["value"].is_string() && is_secret(text(entry, "/name"))) {
+            entry["value"] = json!(MASK);
+        }
     }
     manifest
 }
@@ -234,7 +247,8 @@ pub fn tries(pods: &[Value], container: &str) -> Vec<Try> {
     let mut pods: Vec<&Value> = pods.iter().collect();
     pods.sort_by_key(|pod| (text(pod, "/metadata/creationTimestamp"), name(pod)));
     let one = |pod: &&Value| {
-        let status = list(pod, "/status/containerStatuses").iter().find(|status| text(status, "/name") == container);
+        let all = ["/status/containerStatuses", "/status/initContainerStatuses"].into_iter();
+        let status = all.flat_map(|part| list(pod, part)).find(|status| text(status, "/name") == container);
         let restarts = status.and_then(|status| status["restartCount"].as_u64()).unwrap_or(0);
         let of = |state: &str| status.and_then(|status| status.pointer(&format!("/{state}/terminated/exitCode")));
         let code = of("state").or_else(|| of("lastState")).and_then(Value::as_i64);
@@ -400,6 +414,19 @@ mod tests {
             (json!({"image": "x", "command": ["/usr/bin/backup-ns", "-n", "shop", "create"]}), true),
             (json!({"image": "x", "command": ["sh", "-c", "env A=b backup-ns create && echo done"]}), true),
             (json!({"image": "x", "command": ["kubectl", "backup_ns", "create"]}), true),
+            (
+                json!({"image": "registry/backup-ns:1", "args": ["sh", "-c", "backup-ns create; backup-ns retain"]}),
+                true,
+            ),
+            (
+                json!({"image": "registry/backup-ns:1", "args": ["sh", "-c", "(backup-ns create) && backup-ns verify"]}),
+                true,
+            ),
+            (
+                json!({"image": "registry/backup-ns:1", "args": ["sh", "-c", "backup-ns 'create'&backup-ns retain"]}),
+                true,
+            ),
+            (json!({"image": "registry/backup-ns:1", "args": ["sh", "-c", "backup-ns retain; echo done"]}), false),
             (json!({"image": "registry/backup-ns:1", "args": ["retain"]}), false),
             (json!({"image": "registry/backup-ns:1", "command": ["/app/mark-and-delete.sh"]}), false),
             (json!({"image": "x", "command": ["backup-ns"], "args": ["-v", "mark-and-delete"]}), false),
@@ -443,6 +470,42 @@ mod tests {
             assert_eq!(maker(&cronjob).map(|container| text(container, "/name")), makes, "{cronjob}");
             assert_eq!(choose(&[cronjob], None).is_ok(), makes.is_some());
         }
+    }
+
+    #[test]
+    fn a_backup_may_run_before_the_containers() {
+        let env = json!([{"name": "BAK_DB_POSTGRES_PASSWORD", "value": "hunter2"}]);
+        let push = json!({"name": "push", "image": "rclone", "args": ["sync"]});
+        let with = |before: Value| {
+            let mut cronjob = cronjob("nightly", json!([push]));
+            cronjob["spec"]["jobTemplate"]["spec"]["template"]["spec"]["initContainers"] =
+                json!([{"name": "a"}, before]);
+            cronjob
+        };
+        let before = |image: &str, args: Value| with(json!({"name": "b", "image": image, "args": args, "env": env}));
+        for (cronjob, makes) in [
+            (before("backup-ns", json!(["create"])), true),
+            (with(json!({"name": "b", "image": "backup-ns", "args": ["create"]})), true),
+            (before("mirrored", json!(["create"])), true),
+            (before("backup-ns", json!(["locks", "--prepare"])), false),
+            (before("backup-ns", json!(["sh", "-c", "chmod 777 /locks"])), false),
+            (before("mirrored", json!([])), false),
+        ] {
+            assert_eq!(maker(&cronjob).map(|one| text(one, "/name")), makes.then_some("b"), "{cronjob}");
+        }
+        let cronjob = before("backup-ns", json!(["create"]));
+        assert_eq!(container(&cronjob), "b");
+        let job = masked(&manifest(&cronjob, "shop", "j"), |name| name.ends_with("_PASSWORD"));
+        let pod = &job["spec"]["template"]["spec"];
+        assert_eq!(pod["containers"], json!([push]));
+        let told = json!([
+            {"name": "BAK_DB_POSTGRES_PASSWORD", "value": "****"}, {"name": "BAK_LABEL_VS_TYPE", "value": "adhoc"},
+        ]);
+        assert_eq!(pod["initContainers"][1]["env"], told);
+        let ended = json!({"name": "b", "state": {"terminated": {"exitCode": 7}}});
+        let pod = json!({"metadata": {"name": "p"}, "status": {"initContainerStatuses": [ended]}});
+        let Try { stage, code, .. } = tries(&[pod], "b").remove(0);
+        assert_eq!((stage, code), (Stage::Ended, Some(7)));
     }
 
     #[test]
