@@ -18,7 +18,7 @@ use crate::report::Step;
 #[derive(Debug)]
 pub struct Survey<T = Seen> {
     /// The namespaces; none for the whole cluster at once.
-    scope: Option<Vec<String>>,
+    pub scope: Option<Vec<String>>,
     /// The snapshots.
     pub snapshots: Vec<T>,
     /// The namespaces that may not be read.

@@ -82,7 +82,7 @@ fn a_namespace_takes_a_process_for_a_kind() {
     let told = told(&outcome);
     let claims = told["claims"].as_array().unwrap();
     assert_eq!(claims.iter().map(|claim| claim["pvc"].as_str().unwrap()).collect::<Vec<_>>(), ["cache", "data"]);
-    assert_eq!(claims[0]["notes"], json!(["nobody makes backups of it"]));
+    assert_eq!(claims[0]["notes"], json!(["no CronJob in shop makes backups of it"]));
     assert_eq!((&claims[1]["notes"], &claims[1]["scheduled"]), (&json!([]), &json!(true)));
     assert_eq!(claims[1]["newestReady"]["name"], "new");
     assert_eq!((&told["orphanedContents"], &told["overdue"]), (&json!([]), &json!([])));
@@ -112,6 +112,34 @@ fn a_dry_run_is_no_schedule() {
     scenario.run().exits(0).prints(&[&format!("{} 0\n", of("scheduled")), &format!("{} 1\n", of("suspended"))]);
     let scenario = scenario.args(&["status"]);
     scenario.run().exits(0).prints(&["dry run", "CronJob nightly only prints its plan (BAK_DRY_RUN)"]);
+}
+
+/// What one namespace tells of another is not taken for all.
+#[test]
+fn a_cronjob_of_another_namespace_may_make_the_backups() {
+    let scenario = shop(&["-n", "bank", "-o", "prometheus"]);
+    let api = scenario.api();
+    api.cut([(shot("bank", "night", 9), "Retain")]);
+    api.put(CLAIMS, claim("bank", "data"));
+    let mut central = cronjob("shop", false);
+    central["metadata"]["name"] = json!("central");
+    central["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["args"] =
+        json!(["create", "-n", "bank"]);
+    api.put(CRONJOBS, central);
+    let outcome = scenario.run().exits(0).prints(&["\nbackup_ns_last_success_age_seconds{namespace=\"bank\""]);
+    assert!(!outcome.stdout.contains("\nbackup_ns_scheduled{"), "{outcome}");
+    let scenario = scenario.args(&["status", "-n", "bank", "-o", "json"]);
+    let bank = told(&scenario.run().exits(0))["claims"][0].clone();
+    assert_eq!(
+        (&bank["scheduled"], &bank["notes"]),
+        (&Value::Null, &json!(["no CronJob in bank makes backups of it"]))
+    );
+    // Whether that claim is there was not asked.
+    let scenario = scenario.args(&["status", "-n", "shop", "-o", "json"]);
+    assert_eq!(told(&scenario.run().exits(0))["claims"].as_array().unwrap().len(), 2);
+    let scenario = scenario.args(&["status", "-A", "-o", "json"]);
+    let all = told(&scenario.run().exits(0));
+    assert_eq!((&all["claims"][0]["namespace"], &all["claims"][0]["scheduled"]), (&json!("bank"), &json!(true)));
 }
 
 #[test]

@@ -124,7 +124,7 @@ fn read(kubectl: &Kubectl, named: Option<&str>, step: &Step) -> Result<Read, Fai
     let config_maps = config_maps(kubectl, &schedules)?;
     let covers = |namespace: &str| survey.covers(namespace);
     let orphans = contents.map(|contents| status::orphans(contents, &survey.snapshots, covers));
-    Ok(Read { claims, schedules, config_maps, orphans, unread, snapshots: survey.snapshots })
+    Ok(Read { claims, schedules, config_maps, orphans, unread, scope: survey.scope, snapshots: survey.snapshots })
 }
 
 /// What was not read, in words.

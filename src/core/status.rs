@@ -238,6 +238,8 @@ pub struct Unread {
 /// All that was read.
 #[derive(Debug, Default)]
 pub struct Read {
+    /// The namespaces that were read; none for the whole cluster.
+    pub scope: Option<Vec<String>>,
     /// Every VolumeSnapshot.
     pub snapshots: Vec<Backup>,
     /// Every claim.
@@ -448,10 +450,13 @@ pub fn report(mut read: Read, moment: &Moment) -> Report {
         let about = |unread: &Unread| unread.namespace.is_empty() || unread.namespace == namespace;
         read.unread.iter().any(|unread| unread.what == what && about(unread))
     };
-    let judged = drafts.into_iter().map(|((namespace, short), draft)| {
+    // A CronJob may make backups of another namespace than its own.
+    let is_read = |namespace: &String| read.scope.as_ref().is_none_or(|scope| scope.contains(namespace));
+    let drafts = drafts.into_iter().filter(|((namespace, _), _)| is_read(namespace));
+    let judged = drafts.map(|((namespace, short), draft)| {
         let claims = !is_unread("persistentvolumeclaims", &namespace);
         let schedules = !is_unread("cronjobs", &namespace) && !unknown.contains(namespace.as_str());
-        draft.judge(namespace, short, claims, schedules, moment)
+        draft.judge(namespace, short, claims, schedules.then_some(read.scope.is_none()), moment)
     });
     let claims = judged.collect();
     Report { asked: moment.now, claims, orphaned_contents: read.orphans, overdue, unread: read.unread }
@@ -491,8 +496,16 @@ struct Draft<'a> {
 }
 
 impl Draft<'_> {
-    /// `claims` and `schedules` are whether all claims and CronJobs there were read.
-    fn judge(self, namespace: String, short: String, claims: bool, schedules: bool, moment: &Moment) -> Protection {
+    /// `claims` is whether all claims there were read, `schedules` whether the CronJobs of all namespaces were; none where not
+    /// even those there.
+    fn judge(
+        self,
+        namespace: String,
+        short: String,
+        claims: bool,
+        schedules: Option<bool>,
+        moment: &Moment,
+    ) -> Protection {
         let Draft { claim, name, schedules: plans, backups, restoring } = self;
         let mut snapshots: BTreeMap<State, usize> = State::ALL.map(|state| (state, 0)).into();
         for backup in &backups {
@@ -518,7 +531,12 @@ impl Draft<'_> {
             exists: claim.map(|_| true).or(claims.then_some(false)),
             phase: claim.map(|claim| claim.phase.clone()),
             pvc: claim.map(|claim| claim.name.clone()).or(name).unwrap_or(short),
-            scheduled: if scheduled { Some(true) } else { schedules.then_some(false) },
+            // Where there is none, one of a namespace that was not read may be the one.
+            scheduled: match schedules {
+                _ if scheduled => Some(true),
+                Some(everywhere) if everywhere || !plans.is_empty() => Some(false),
+                _ => None,
+            },
             cron_jobs: plans.iter().map(|(schedule, dry_run)| planned(schedule, *dry_run)).collect(),
             snapshots,
             failed_since,
@@ -552,7 +570,7 @@ impl Draft<'_> {
         let failed =
             plans.iter().map(|(schedule, _)| *schedule).find(|schedule| !schedule.suspended && schedule.failed());
         let begun = restoring.iter().map(|name| format!("an in-place restore of {name} is not finished"));
-        protection.notes = begun.chain(notes(&protection, error, failed, moment)).collect();
+        protection.notes = begun.chain(notes(&protection, schedules, error, failed, moment)).collect();
         // Whoever deleted a claim and made it anew has its snapshots, and none of its data.
         let made_empty = claim.and_then(|claim| claim.made_empty);
         if made_empty.zip(ready).is_some_and(|(made_empty, ready)| made_empty > ready.seen.made(moment)) {
@@ -584,8 +602,15 @@ fn planned(schedule: &Schedule, dry_run: bool) -> Planned {
     }
 }
 
-/// What somebody should know about a claim; `failed` is a CronJob of it whose last run was none.
-fn notes(of: &Protection, error: Option<&str>, failed: Option<&Schedule>, moment: &Moment) -> Vec<String> {
+/// What somebody should know about a claim; `schedules` is as for [`Draft::judge`], `failed` is a CronJob of it whose last run
+/// was none.
+fn notes(
+    of: &Protection,
+    schedules: Option<bool>,
+    error: Option<&str>,
+    failed: Option<&Schedule>,
+    moment: &Moment,
+) -> Vec<String> {
     let mut notes = Vec::new();
     if of.exists == Some(false) {
         notes.push("the claim is not there".to_string());
@@ -593,9 +618,14 @@ fn notes(of: &Protection, error: Option<&str>, failed: Option<&Schedule>, moment
     if of.phase.as_deref() == Some(TERMINATING) {
         notes.push("the claim is being deleted".into());
     }
+    // Whoever may not look for CronJobs does not know.
+    let unplanned = schedules.filter(|_| of.cron_jobs.is_empty()).map(|everywhere| match everywhere {
+        true if !of.is_meant() => "nobody makes backups of it".to_string(),
+        true => "no CronJob makes backups of it".into(),
+        false => format!("no CronJob in {} makes backups of it", of.namespace),
+    });
     if !of.is_meant() {
-        // Whoever may not look for CronJobs does not know.
-        notes.extend((of.scheduled == Some(false)).then(|| "nobody makes backups of it".into()));
+        notes.extend(unplanned);
         return notes;
     }
     match (&of.newest_ready, &of.late) {
@@ -625,8 +655,8 @@ fn notes(of: &Protection, error: Option<&str>, failed: Option<&Schedule>, moment
     if of.scheduled == Some(false) {
         let suspended = of.cron_jobs.iter().rfind(|plan| plan.suspended);
         notes.extend(suspended.map(|plan| format!("CronJob {} is suspended", plan.name)));
-        notes.extend(of.cron_jobs.is_empty().then(|| "no CronJob makes backups of it".into()));
     }
+    notes.extend(unplanned);
     notes
 }
 
