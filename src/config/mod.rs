@@ -483,7 +483,7 @@ fn backup(v: &mut Values<'_>) -> Create {
         Retain::Days(retain_days),
     );
     Create {
-        pvcs: v.parse("BAK_PVC_NAME", parse_pvcs, Vec::new()),
+        pvcs: v.parse("BAK_PVC_NAME", name::claims, Vec::new()),
         rand: v.optional("BAK_VS_RAND", name),
         template: v.parse("BAK_VS_NAME_TEMPLATE", Template::parse, Template::default()),
         class: v.optional("BAK_VS_CLASS_NAME", name),
@@ -868,16 +868,6 @@ fn parse_dump_file(text: &str) -> Result<String, String> {
         && !["", ".", ".."].contains(&base)
         && !text.split('/').any(|part| part == "..");
     if fine { Ok(text.into()) } else { Err("the absolute path of a file, without '..' and control characters".into()) }
-}
-
-fn parse_pvcs(text: &str) -> Result<Vec<String>, String> {
-    let names: Vec<String> = text.split(',').map(|name| name.trim().to_string()).collect();
-    let distinct = names.iter().collect::<BTreeSet<_>>().len() == names.len();
-    match names.iter().try_for_each(|name| name::check_name(name)) {
-        Ok(()) if distinct => Ok(names),
-        Ok(()) => Err("names of claims with commas in between, each once".into()),
-        Err(why) => Err(why),
-    }
 }
 
 fn parse_charset(text: &str) -> Result<String, String> {

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Database, Global, Output, Outputs, Plain, TOLD, Values, database, parse_duration, parse_pvcs, told};
+use super::{Database, Global, Output, Outputs, Plain, TOLD, Values, database, parse_duration, told};
 use crate::core::engine::Engine;
 use crate::core::name;
 use crate::exit::Fail;
@@ -289,7 +289,7 @@ pub struct Verify {
 pub fn verify(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Verify), Fail> {
     told(plain, TOLD, values, |_, v| Verify {
         snapshot: plain.name("VS", v),
-        pvc: v.parse("BAK_PVC_NAME", parse_pvcs, Vec::new()).into_iter().next().unwrap_or_default(),
+        pvc: v.parse("BAK_PVC_NAME", name::claims, Vec::new()).into_iter().next().unwrap_or_default(),
         sql: v.text("BAK_VERIFY_SQL"),
         physical: v.switch("BAK_VERIFY_PHYSICAL"),
         image: v.optional("BAK_VERIFY_IMAGE", |text| Ok(text.to_string())),
@@ -329,7 +329,7 @@ pub fn by_hand(plain: &Plain, values: &mut Values<'_>, engine: Engine) -> Result
         }
         ByHand {
             database: database(v, engine),
-            pvc: v.parse("BAK_PVC_NAME", parse_pvcs, Vec::new()).into_iter().next().unwrap_or_default(),
+            pvc: v.parse("BAK_PVC_NAME", name::claims, Vec::new()).into_iter().next().unwrap_or_default(),
             threshold_percent: u8::try_from(v.number("BAK_THRESHOLD_SPACE_USED_PERCENTAGE", 1, 100)).unwrap_or(100),
             dump_timeout: Some(v.time("BAK_DUMP_TIMEOUT")).filter(|time| !time.is_zero()),
             busy_timeout: v.time("BAK_BUSY_TIMEOUT"),

@@ -1,5 +1,7 @@
 //! Names of VolumeSnapshots: the template, and what Kubernetes takes for a name.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, NaiveDateTime, Utc};
 
 use crate::core::zone::Zone;
@@ -81,6 +83,17 @@ pub fn check_name(name: &str) -> Result<(), String> {
     } else {
         Err("at most 253 lower-case letters, digits, '-' and '.', with a letter or digit at either end".to_string())
     }
+}
+
+/// The names of claims, with commas in between.
+///
+/// # Errors
+/// What is accepted, as a phrase.
+pub fn claims(text: &str) -> Result<Vec<String>, String> {
+    let names: Vec<String> = text.split(',').map(|name| name.trim().to_string()).collect();
+    names.iter().try_for_each(|name| check_name(name))?;
+    let distinct = names.iter().collect::<BTreeSet<_>>().len() == names.len();
+    if distinct { Ok(names) } else { Err("names of claims with commas in between, each once".into()) }
 }
 
 /// Whether a VolumeSnapshot of this name was named by the default template, as that of the older tool, too:

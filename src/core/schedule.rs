@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
 use crate::core::job::{self, list, text};
+use crate::core::name;
 
 /// A setting as a container may be told it.
 #[derive(Debug, Clone, Copy)]
@@ -96,14 +97,30 @@ impl Schedule {
         names.map(|name| (self.namespace.clone(), name.to_string())).collect()
     }
 
+    /// The namespace that it makes backups of.
+    ///
+    /// # Errors
+    /// Why that cannot be told.
+    pub fn place(&self, maps: Option<&ConfigMaps>) -> Result<String, String> {
+        Ok(self.told(NAMESPACE, maps)?.unwrap_or_else(|| self.namespace.clone()))
+    }
+
     /// The claims, by namespace and name, that it makes backups of; `maps` is none where ConfigMaps may not be read.
     ///
     /// # Errors
     /// Why that cannot be told.
     pub fn claims(&self, maps: Option<&ConfigMaps>) -> Result<Vec<(String, String)>, String> {
-        let namespace = self.told(NAMESPACE, maps)?.unwrap_or_else(|| self.namespace.clone());
-        let claims = self.told(PVC, maps)?.unwrap_or_else(|| "data".into());
-        Ok(claims.split(',').map(|claim| (namespace.clone(), claim.trim().to_string())).collect())
+        let namespace = self.place(maps)?;
+        let told = self.told(PVC, maps)?;
+        if let Some(secret) = told.is_none().then(|| self.secrets_with(PVC.variable).next()).flatten() {
+            return Err(format!(
+                "the Secret {secret}, which is not read, may hold {0}: set {0} beside it",
+                PVC.variable
+            ));
+        }
+        let claims = name::claims(told.as_deref().unwrap_or("data"));
+        let claims = claims.map_err(|accepted| format!("{} is wrong; accepted: {accepted}", PVC.variable))?;
+        Ok(claims.into_iter().map(|claim| (namespace.clone(), claim)).collect())
     }
 
     /// Whether it only prints its plan, as far as that can be told.
@@ -113,8 +130,14 @@ impl Schedule {
 
     /// The Secrets whose keys are variables to it, and which nobody here reads.
     pub fn secrets(&self) -> Vec<&str> {
-        let names = list(&self.container, "/envFrom").iter().map(|from| text(from, "/secretRef/name"));
-        names.filter(|name| !name.is_empty()).collect()
+        self.secrets_with("").collect()
+    }
+
+    /// Those of them that may hold this variable, by the prefix of their keys.
+    fn secrets_with(&self, variable: &str) -> impl Iterator<Item = &str> {
+        let all = list(&self.container, "/envFrom").iter();
+        let some = all.filter(move |from| variable.is_empty() || variable.starts_with(text(from, "/prefix")));
+        some.map(|from| text(from, "/secretRef/name")).filter(|name| !name.is_empty())
     }
 
     /// The pod of one of its Jobs that cannot start, and why, such as for want of a Secret or an image.
@@ -192,11 +215,14 @@ impl Schedule {
         let words = self.words();
         let mut found = None;
         for (at, (word, _)) in words.iter().enumerate() {
-            let Some(rest) = wanted.flags.iter().find_map(|flag| word.strip_prefix(flag)) else { continue };
+            let begun = wanted.flags.iter().find_map(|flag| Some((flag, word.strip_prefix(flag)?)));
+            let Some((flag, rest)) = begun else { continue };
             let value = match rest.strip_prefix('=') {
                 Some(value) => Some((value, words[at].1)),
                 // In a script its command may end with it.
                 None if wanted.switch && words[at].1 && rest.starts_with([';', '&', '|', ')']) => Some(("true", false)),
+                // A short one's value may follow at once.
+                None if !rest.is_empty() && !flag.starts_with("--") => Some((rest, words[at].1)),
                 None if !rest.is_empty() => continue,
                 None if wanted.switch => Some(("true", false)),
                 None => words.get(at + 1).copied(),
@@ -223,7 +249,12 @@ impl Schedule {
             parts[at].contains(char::is_whitespace) && (is_behind || words.any(job::is_program))
         };
         let words = |at: usize| match is_script(at) {
-            true => parts[at].split_whitespace().map(|word| (word, true)).collect(),
+            true => {
+                let words: Vec<(&str, bool)> = parts[at].split_whitespace().map(|word| (word, true)).collect();
+                // What comes before this program is told to another, as in `nice -n5 backup-ns create`.
+                let ours = words.iter().position(|(word, _)| job::is_program(word)).unwrap_or(0);
+                words[ours..].to_vec()
+            }
             false => vec![(parts[at], false)],
         };
         (0..parts.len()).flat_map(words).collect()
@@ -289,6 +320,12 @@ mod tests {
             (json!({"env": own("logs"), "args": ["create", "--pvc-name=flag"]}), &[("shop", "flag")]),
             (json!({"command": ["sh", "-c", "exec backup-ns create --pvc-name 'x' -n bank"]}), &[("bank", "x")]),
             (json!({"env": [{"name": "BAK_NAMESPACE", "value": "bank"}]}), &[("bank", "data")]),
+            (json!({"args": ["create", "-nbank"]}), &[("bank", "data")]),
+            (json!({"args": ["create", "-n=bank", "--namespaces"]}), &[("bank", "data")]),
+            (json!({"command": ["sh", "-c", "nice -n5 backup-ns create"]}), &[("shop", "data")]),
+            // A Secret whose keys are other variables, or that is not the only place.
+            (json!({"envFrom": [{"prefix": "PG_", "secretRef": {"name": "s"}}]}), &[("shop", "data")]),
+            (json!({"env": own("logs"), "envFrom": [{"secretRef": {"name": "s"}}]}), &[("shop", "logs")]),
             (
                 json!({"env": [{"name": "BAK_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}}]}),
                 &[("shop", "data")],
@@ -373,6 +410,16 @@ mod tests {
         let secret = json!([{"name": "BAK_PVC_NAME", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]);
         for container in [json!({"env": secret}), json!({"args": ["create", "--pvc-name=$(PVC)"]})] {
             assert!(schedule(container.clone()).claims(Some(&ConfigMaps::new())).is_err(), "{container}");
+        }
+        // With these a backup fails.
+        for wrong in ["data,", "data,data", "Data"] {
+            let why = schedule(json!({"args": ["create", "--pvc-name", wrong]})).claims(None).unwrap_err();
+            assert!(why.starts_with("BAK_PVC_NAME is wrong; accepted: "), "{why}");
+        }
+        for prefix in [json!(null), json!("BAK_")] {
+            let secret = schedule(json!({"envFrom": [{"secretRef": {"name": "s"}, "prefix": prefix}]}));
+            let why = secret.claims(None).unwrap_err();
+            assert_eq!(why, "the Secret s, which is not read, may hold BAK_PVC_NAME: set BAK_PVC_NAME beside it");
         }
         let from = schedule(json!({"envFrom": [{"configMapRef": {"name": "a"}}, {"secretRef": {"name": "s"}}]}));
         assert_eq!(from.config_maps(), BTreeSet::from([("shop".into(), "a".into())]));

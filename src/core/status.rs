@@ -416,7 +416,7 @@ pub fn report(mut read: Read, moment: &Moment) -> Report {
         drafts.entry(key(&claim.namespace, &claim.name)).or_default().claim = Some(claim);
     }
     // Where a CronJob does not say it in a way that can be read.
-    let mut unknown: BTreeSet<&str> = BTreeSet::new();
+    let mut unknown: BTreeSet<String> = BTreeSet::new();
     for schedule in &read.schedules {
         let maps = read.config_maps.as_ref();
         match schedule.claims(maps) {
@@ -428,7 +428,7 @@ pub fn report(mut read: Read, moment: &Moment) -> Report {
                 }
             }
             Err(reason) => {
-                unknown.insert(&schedule.namespace);
+                unknown.extend(schedule.place(maps));
                 let reason = format!("of what the CronJob {} makes backups cannot be told: {reason}", schedule.name);
                 read.unread.push(Unread { what: "cronjobs", namespace: schedule.namespace.clone(), reason });
             }
@@ -455,7 +455,7 @@ pub fn report(mut read: Read, moment: &Moment) -> Report {
     let drafts = drafts.into_iter().filter(|((namespace, _), _)| is_read(namespace));
     let judged = drafts.map(|((namespace, short), draft)| {
         let claims = !is_unread("persistentvolumeclaims", &namespace);
-        let schedules = !is_unread("cronjobs", &namespace) && !unknown.contains(namespace.as_str());
+        let schedules = !is_unread("cronjobs", &namespace) && !unknown.contains(&namespace);
         draft.judge(namespace, short, claims, schedules.then_some(read.scope.is_none()), moment)
     });
     let claims = judged.collect();
@@ -1015,6 +1015,12 @@ mod tests {
         let report = judge(Read { schedules: vec![from], ..read() });
         assert_eq!(report.claims[0].scheduled, None);
         assert!(report.unread[0].reason.contains("the ConfigMap x may not be read"), "{report:?}");
+        // Nor of the namespace that it is for.
+        let container =
+            json!({"image": "backup-ns", "args": ["create", "-n", "shop"], "envFrom": [{"secretRef": {"name": "x"}}]});
+        let central = json!({"spec.jobTemplate": {"spec": {"template": {"spec": {"containers": [container]}}}}});
+        let report = judge(Read { schedules: vec![cronjob("central", central)], ..read() });
+        assert_eq!((report.claims[0].scheduled, report.unread.len()), (None, 1));
     }
 
     #[test]
