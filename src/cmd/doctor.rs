@@ -565,8 +565,16 @@ impl Exam<'_> {
         match seen.has(CRON_JOBS) {
             true => {
                 let unmade = self.unmade(kubectl, granted, seen)?;
-                let (plans, pods) = (&seen.schedules, &seen.pods);
-                self.checks.extend(doctor::schedules(plans, pods, maps.as_ref(), namespace, pvcs, &unmade, self.now));
+                let (plans, started) = (&seen.schedules, (&seen.pods[..], &seen.jobs[..]));
+                self.checks.extend(doctor::schedules(
+                    plans,
+                    started,
+                    maps.as_ref(),
+                    namespace,
+                    pvcs,
+                    &unmade,
+                    self.now,
+                ));
             }
             false => self.skip(&["schedule"], "may not list cronjobs"),
         }

@@ -409,28 +409,41 @@ pub fn container(
     all.concat()
 }
 
-/// The CronJobs that make backups of `pvcs` in the namespace, and whether a pod of theirs cannot start, or cannot be made, as
-/// `unmade` says by the names of CronJobs: the Job and why.
+/// The CronJobs that make backups of `pvcs` in the namespace, and whether a pod of theirs, by one of `jobs`, cannot start, or cannot
+/// be made, as `unmade` says by the names of CronJobs: the Job and why.
 pub fn schedules(
     schedules: &[Schedule],
-    pods: &[Value],
+    (pods, jobs): (&[Value], &[Value]),
     maps: Option<&ConfigMaps>,
     namespace: &str,
     pvcs: &[String],
     unmade: &BTreeMap<String, (String, String)>,
     now: DateTime<Utc>,
 ) -> Vec<Check> {
-    let is_of = |schedule: &&Schedule| match schedule.claims(maps) {
-        Ok(claims) => claims.iter().any(|(of, name)| of == namespace && pvcs.contains(name)),
+    let (mut ours, mut unclear) = (Vec::new(), Vec::new());
+    for schedule in schedules {
+        match schedule.claims(maps) {
+            Ok(claims) if claims.iter().any(|(of, name)| of == namespace && pvcs.contains(name)) => ours.push(schedule),
+            Ok(_) => {}
+            Err(why) => unclear.push((schedule, why)),
+        }
+    }
+    let mut checks = Vec::new();
+    if ours.is_empty() {
         // One of which nothing can be told may be the one.
-        Err(_) => true,
-    };
-    let ours: Vec<&Schedule> = schedules.iter().filter(is_of).collect();
+        ours.extend(unclear.iter().map(|(schedule, _)| *schedule));
+    } else {
+        let skipped = unclear.iter().map(|(schedule, why)| {
+            let what = format!("of what the CronJob {} makes backups cannot be told: {why}", schedule.name);
+            Check::skipped("schedule", what)
+        });
+        checks.extend(skipped);
+    }
     if ours.is_empty() {
         let why = format!("no CronJob in {namespace} makes backups of {}", pvcs.join(", "));
         return vec![Check::skipped("schedule", why)];
     }
-    let judge = |schedule: &&Schedule| {
+    let judge = |schedule: &Schedule| {
         let name = &schedule.name;
         if schedule.suspended {
             let patch = format!("kubectl patch cronjob {name} -n {namespace} -p '{{\"spec\":{{\"suspend\":false}}}}'");
@@ -447,7 +460,7 @@ pub fn schedules(
                 ),
             );
         }
-        if let Some((pod, why)) = schedule.stuck(pods) {
+        if let Some((pod, why)) = schedule.stuck(pods, jobs) {
             let see = format!("see kubectl describe pod {pod} -n {namespace}");
             return Check::failed("schedule", format!("the pod {pod} of the CronJob {name} cannot start: {why}"), see);
         }
@@ -469,7 +482,8 @@ pub fn schedules(
             None => Check::passed("schedule", format!("the CronJob {name} makes backups ({})", schedule.cron)),
         }
     };
-    ours.iter().map(judge).collect()
+    checks.extend(ours.into_iter().map(judge));
+    checks
 }
 
 /// How many names a line holds.
@@ -821,10 +835,16 @@ mod tests {
                 json!({"name": "b", "state": {"waiting": {"reason": reason, "message": "secret \"x\" not found"}}});
             json!({"metadata": {"name": "p", "labels": {"job-name": job}}, "status": {"containerStatuses": [waiting]}})
         };
-        let pods = [pod("weekly-1", "CreateContainerConfigError"), pod("nightly-1", "ContainerCreating")];
-        let judge_with = |pods: &[Value], schedule: Schedule, pvc: &str| {
+        let broken = "CreateContainerConfigError";
+        let pods = [pod("weekly-1", broken), pod("nightly-1", "ContainerCreating"), pod("nightly-verify-1", broken)];
+        let job = |name: &str, cronjob: &str| json!({"metadata": {"name": name, "ownerReferences": [{"kind": "CronJob", "name": cronjob}]}});
+        let jobs = [job("weekly-1", "weekly"), job("nightly-1", "nightly"), job("nightly-verify-1", "nightly-verify")];
+        let all = |all: &[Schedule], pods: &[Value], pvc: &str| {
             let (maps, unmade) = (ConfigMaps::new(), BTreeMap::new());
-            let checks = schedules(&[schedule], pods, Some(&maps), "shop", &[pvc.to_string()], &unmade, now);
+            schedules(all, (pods, &jobs), Some(&maps), "shop", &[pvc.to_string()], &unmade, now)
+        };
+        let judge_with = |pods: &[Value], schedule: Schedule, pvc: &str| {
+            let checks = all(&[schedule], pods, pvc);
             assert_eq!(checks.len(), 1);
             checks[0].clone()
         };
@@ -836,6 +856,15 @@ mod tests {
             Failed,
             "the pod p of the CronJob nightly cannot start: CreateContainerConfigError: secret \"x\" not found",
         );
+        // Of what this one makes backups nobody can tell.
+        let mut other = cronjob_of(json!({"suspend": true}), json!({}));
+        let from = json!([{"secretRef": {"name": "s"}}]);
+        other["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["envFrom"] = from;
+        let other = Schedule::of(&other).unwrap();
+        is(&judge(other.clone(), "data"), Failed, "suspended");
+        let [unclear, sure] = &all(&[other, cronjob(json!({}), json!({}))], &pods, "data")[..] else { panic!() };
+        is(unclear, Skipped, "of what the CronJob nightly makes backups cannot be told: the Secret s");
+        is(sure, Passed, "0 3 * * *");
         let last = json!({"lastScheduleTime": "2026-11-22T03:00:00Z"});
         is(&judge(cronjob(json!({}), json!({})), "data"), Passed, "0 3 * * *");
         is(&judge(cronjob(json!({}), json!({})), "logs"), Skipped, "no CronJob in shop makes backups of logs");

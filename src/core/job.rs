@@ -286,12 +286,17 @@ fn stage(pod: &Value, status: Option<&Value>) -> Stage {
     }
 }
 
-/// The pod of a Job of this CronJob that cannot start, and why. A Job's name begins with its CronJob's.
-pub fn stuck(pods: &[Value], cronjob: &str, container: &str) -> Option<(String, String)> {
-    let is_of = |pod: &&Value| {
-        text(pod, "/metadata/labels/job-name").strip_prefix(cronjob).is_some_and(|rest| rest.starts_with('-'))
-    };
-    let pods: Vec<Value> = pods.iter().filter(is_of).cloned().collect();
+/// Whether a Job is of this CronJob, by its owner: a name says too little, as that of a Job of `backup-verify` begins with `backup`.
+fn is_of(job: &Value, cronjob: &str) -> bool {
+    let is_owner = |owner: &Value| text(owner, "/kind") == "CronJob" && text(owner, "/name") == cronjob;
+    list(job, "/metadata/ownerReferences").iter().any(is_owner)
+}
+
+/// The pod of one of these Jobs that is of this CronJob and cannot start, and why.
+pub fn stuck(pods: &[Value], jobs: &[Value], cronjob: &str, container: &str) -> Option<(String, String)> {
+    let jobs: Vec<&str> = jobs.iter().filter(|job| is_of(job, cronjob)).map(name).collect();
+    let is_theirs = |pod: &&Value| jobs.contains(&text(pod, "/metadata/labels/job-name"));
+    let pods: Vec<Value> = pods.iter().filter(is_theirs).cloned().collect();
     tries(&pods, container).into_iter().find_map(|pod| match pod.stage {
         Stage::Waiting { why, stuck: true } => Some((pod.pod, why)),
         _ => None,
@@ -300,14 +305,13 @@ pub fn stuck(pods: &[Value], cronjob: &str, container: &str) -> Option<(String, 
 
 /// The Job of this CronJob that has been at work for a minute and never had a pod.
 pub fn podless<'a>(jobs: &'a [Value], pods: &[Value], cronjob: &str, now: DateTime<Utc>) -> Option<&'a Value> {
-    let is_of = |owner: &Value| text(owner, "/kind") == "CronJob" && text(owner, "/name") == cronjob;
     let had_none = |job: &Value| {
         ["active", "failed", "succeeded"].iter().all(|count| job["status"][count].as_u64().unwrap_or(0) == 0)
     };
     let is_old = |job: &Value| made(job).is_some_and(|made| now - made > TimeDelta::minutes(1));
     let has_none = |job: &Value| !pods.iter().any(|pod| text(pod, "/metadata/labels/job-name") == name(job));
     jobs.iter().find(|job| {
-        list(job, "/metadata/ownerReferences").iter().any(is_of)
+        is_of(job, cronjob)
             && job["spec"]["suspend"] != true
             && ended(job).is_none()
             && had_none(job)

@@ -141,8 +141,8 @@ impl Schedule {
     }
 
     /// The pod of one of its Jobs that cannot start, and why, such as for want of a Secret or an image.
-    pub fn stuck(&self, pods: &[Value]) -> Option<(String, String)> {
-        job::stuck(pods, &self.name, text(&self.container, "/name"))
+    pub fn stuck(&self, pods: &[Value], jobs: &[Value]) -> Option<(String, String)> {
+        job::stuck(pods, jobs, &self.name, text(&self.container, "/name"))
     }
 
     /// Whether its last run, made before `now`, ended without success.
