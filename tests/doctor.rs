@@ -37,7 +37,7 @@ fn fails(scenario: &Scenario, check: &str, words: &str) {
     assert!(one.starts_with(&format!("{check}: ")) && one.contains(words), "{check} {words}: {one}");
 }
 
-const WHOLE: &str = "config version review observe kinds observe classes session try contents";
+const WHOLE: &str = "config version review observe kinds observe driver classes session try contents";
 
 #[test]
 fn a_sound_namespace_passes_and_nothing_is_changed() {
@@ -95,13 +95,14 @@ fn without_a_cluster_the_rest_is_skipped() {
 #[test]
 fn what_may_not_be_read_is_skipped_and_what_is_missing_fails() {
     // What a Role for backups does not let one see.
-    let more = "namespaces get\nconfigmaps get\nevents create\ncronjobs list\njobs list\n\
+    let more = "namespaces get\nconfigmaps get\ncsidrivers get\nevents create\ncronjobs list\njobs list\n\
                 volumesnapshotclasses list\nvolumesnapshotcontents list\n";
     let scenario = doctor().file("forbidden", more);
     let outcome = scenario.run().exits(0).calls("config version review kinds observe session try");
     let skipped = lines(&outcome, "skipped");
     for line in [
         "namespace: may not get namespaces",
+        "driver: may not get csidrivers",
         "class: may not list volumesnapshotclasses",
         "schedule: may not list cronjobs",
         "stored data: may not list volumesnapshotcontents",
@@ -144,6 +145,18 @@ fn a_cluster_without_snapshots_is_told() {
         Fault::Print(r#"{"versions": [{"version": "v1beta1"}]}"#),
     );
     fails(&scenario, "snapshot API", "in v1beta1, not in v1");
+}
+
+/// Its class is there, and create would wait a quarter of an hour for nobody.
+#[test]
+fn what_cuts_snapshots_must_be_there() {
+    const NONE: &str = "Error from server (NotFound): csidrivers.storage.k8s.io \"csi.example\" not found";
+    let scenario = doctor().fault("driver", ALWAYS, Fault::Refuse(NONE));
+    fails(&scenario, "driver", "no CSIDriver 'csi.example'");
+    let scenario = doctor().fault("driver", ALWAYS, Fault::Refuse(FORBIDDEN));
+    assert!(lines(&scenario.run().exits(0), "skipped").iter().any(|line| line == "driver: may not get csidrivers"));
+    let ignored = doctor().snapshot("ignored", json!({}), json!({}));
+    fails(&ignored, "controller", "ignored");
 }
 
 #[test]
@@ -235,7 +248,11 @@ fn the_api_is_asked_whether_it_would_take_the_snapshot() {
     fails(&doctor().fault("try", ALWAYS, Fault::Refuse(QUOTA)), "snapshot", "exceeded quota: few");
     fails(&doctor().fault("try", ALWAYS, Fault::Refuse(POLICY)), "snapshot", "denied the request: bad name");
     fails(&doctor().fault("try", ALWAYS, Fault::Print("")), "snapshot", "before its last line");
-    let taken = doctor().env("BAK_VS_NAME_TEMPLATE", "{{ .pvcName }}").snapshot("data", json!({}), json!({}));
+    let taken = doctor().env("BAK_VS_NAME_TEMPLATE", "{{ .pvcName }}").snapshot(
+        "data",
+        json!({}),
+        json!({"boundVolumeSnapshotContentName": "snapcontent-1"}),
+    );
     fails(&taken, "snapshot", "already exists");
     let skips = |scenario: &Scenario, words: &str| {
         let outcome = scenario.run();

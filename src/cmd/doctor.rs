@@ -23,7 +23,7 @@ use crate::core::scene::Scene;
 use crate::core::schedule::{ConfigMaps, Schedule};
 use crate::core::status::{self, Backup, Claim, Read, Report, Stored};
 use crate::core::target::{
-    CLAIMS, CONTENTS, CRON_JOBS, JOBS, Kind, NAMESPACES, PODS, SNAPSHOT_CLASSES, SNAPSHOTS, VOLUMES,
+    CLAIMS, CONTENTS, CRON_JOBS, CSI_DRIVERS, JOBS, Kind, NAMESPACES, PODS, SNAPSHOT_CLASSES, SNAPSHOTS, VOLUMES,
 };
 use crate::cut::Cut;
 use crate::dump::{self, Rules};
@@ -108,14 +108,16 @@ struct Exam<'a> {
 }
 
 /// The checks that need this namespace's objects, in their order.
-const IN_NAMESPACE: [&str; 10] = [
+const IN_NAMESPACE: [&str; 12] = [
     "claim",
+    "driver",
     "class",
     "pod",
     "container",
     "snapshot",
     "schedule",
     "last backup",
+    "controller",
     "stored data",
     "restores",
     "restore tests",
@@ -361,7 +363,7 @@ impl Exam<'_> {
     /// The claims, and the VolumeSnapshotClass of each of their drivers. Whether a dump may have its claim.
     fn claims(&mut self, kubectl: &Kubectl, granted: &Granted, seen: &Seen, snapshots: bool) -> Result<bool, Fail> {
         if !seen.has(CLAIMS) {
-            self.skip(&["claim", "class"], "may not list persistentvolumeclaims");
+            self.skip(&["claim", "driver", "class"], "may not list persistentvolumeclaims");
             return Ok(true);
         }
         let mut there = true;
@@ -391,6 +393,7 @@ impl Exam<'_> {
                 }
             }
         }
+        self.drivers(kubectl, granted, &drivers)?;
         let unseen = match &self.config.class {
             Some(class) => {
                 format!("may not list volumesnapshotclasses: whether there is a {class} is for somebody to see who may")
@@ -418,6 +421,27 @@ impl Exam<'_> {
             Err(error) => self.fail("class", kubectl::fail(&error), "see kubectl get volumesnapshotclasses")?,
         }
         Ok(there)
+    }
+
+    /// Whether these drivers are there.
+    fn drivers(&mut self, kubectl: &Kubectl, granted: &Granted, drivers: &BTreeSet<String>) -> Result<(), Fail> {
+        if !granted.may("get", CSI_DRIVERS.plural) {
+            self.skip(&["driver"], "may not get csidrivers");
+            return Ok(());
+        }
+        for driver in drivers {
+            match kubectl.json::<Value>(&kubectl.target.get(CSI_DRIVERS, driver)) {
+                Ok(_) => self.checks.push(Check::passed("driver", format!("{driver} is registered"))),
+                Err(error) if kubectl::refusal(&error) == Refusal::NotFound => {
+                    self.checks.push(doctor::no_driver(driver));
+                }
+                Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => {
+                    self.skip(&["driver"], "may not get csidrivers");
+                }
+                Err(error) => self.fail("driver", kubectl::fail(&error), "see kubectl get csidrivers")?,
+            }
+        }
+        Ok(())
     }
 
     /// The driver of a claim. Its volume is asked only where the claim does not say who made it.
@@ -581,9 +605,13 @@ impl Exam<'_> {
         if seen.has(SNAPSHOTS) {
             let report = self.report(kubectl, granted, seen, maps)?;
             self.checks.extend(doctor::history(&report, &seen.scene.snapshots, namespace, pvcs));
+            self.checks.push(doctor::controller(&seen.scene.snapshots, namespace, self.now));
             self.checks.push(doctor::orphans(&report));
         } else {
-            self.skip(&["last backup", "stored data", "restores"], "may not list volumesnapshots, or there are none");
+            self.skip(
+                &["last backup", "controller", "stored data", "restores"],
+                "may not list volumesnapshots, or there are none",
+            );
         }
         match seen.has(JOBS) {
             true => self.checks.push(doctor::trials(&seen.jobs, namespace, self.now)),

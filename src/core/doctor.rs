@@ -137,6 +137,7 @@ pub fn rights(workloads: &[Kind], exec: bool, minor: Option<u32>) -> Vec<Right> 
         wish("", "events", "list", false),
         wish("batch", "cronjobs", "list", false),
         wish("batch", "jobs", "list", false),
+        wish("storage.k8s.io", "csidrivers", "get", true),
         wish(SNAPSHOT_GROUP, "volumesnapshotclasses", "list", true),
         wish(SNAPSHOT_GROUP, "volumesnapshotcontents", "list", true),
     ]);
@@ -279,6 +280,17 @@ pub fn driver(claim: &Pvc, volume: Option<&Value>) -> Driver {
         Some(name) => Driver::Csi(name.clone()),
         None => Driver::Unknown,
     }
+}
+
+/// A driver that no CSIDriver tells of.
+pub fn no_driver(driver: &str) -> Check {
+    Check::failed(
+        "driver",
+        format!(
+            "there is no CSIDriver '{driver}': nothing in the cluster seems to be at work that could cut snapshots"
+        ),
+        "install the driver, with the sidecar external-snapshotter; if it is there and runs without a CSIDriver, as few do, this may be",
+    )
 }
 
 /// The VolumeSnapshotClass that a backup of a claim of `driver` is made with: the named one, else the default of the driver.
@@ -575,6 +587,33 @@ pub fn history(report: &Report, snapshots: &[Snapshot], namespace: &str, pvcs: &
         ),
     });
     checks
+}
+
+/// Snapshots that nobody has taken up; the snapshot controller binds one, or says what is wrong with it, within seconds.
+pub fn controller(snapshots: &[Snapshot], namespace: &str, now: DateTime<Utc>) -> Check {
+    let is_ignored = |snapshot: &&Snapshot| {
+        let Snapshot { metadata, status, .. } = snapshot;
+        status.bound_volume_snapshot_content_name.is_none()
+            && status.ready_to_use.is_none()
+            && status.error.is_none()
+            && metadata.deletion_timestamp.is_none()
+            && now - metadata.creation_timestamp > TimeDelta::minutes(1)
+    };
+    let ignored: Vec<&str> =
+        snapshots.iter().filter(is_ignored).map(|snapshot| snapshot.metadata.name.as_str()).collect();
+    match &ignored[..] {
+        [] => Check::passed("controller", "no VolumeSnapshot waits for the snapshot controller"),
+        [first, ..] => Check::failed(
+            "controller",
+            format!(
+                "the snapshot controller does not seem to be at work: these have no VolumeSnapshotContent after more than a minute: {}",
+                names(ignored.iter().copied())
+            ),
+            format!(
+                "install the snapshot controller (kubernetes-csi/external-snapshotter), or see its pods' logs; kubectl describe volumesnapshot {first} -n {namespace}"
+            ),
+        ),
+    }
 }
 
 /// Stored data without a snapshot.
@@ -932,6 +971,31 @@ mod tests {
             created: at("2026-11-22T02:00"),
         };
         is(&orphans(&Report { orphaned_contents: Some(vec![orphan]), ..report(Vec::new()) }), Failed, "snapcontent-1");
+    }
+
+    #[test]
+    fn a_snapshot_that_nobody_takes_up_is_told() {
+        let snapshot = |status: Value, metadata: Value| {
+            let mut object =
+                json!({"metadata": {"name": "s", "creationTimestamp": "2026-11-22T11:58:00Z"}, "status": status});
+            object["metadata"].as_object_mut().unwrap().extend(metadata.as_object().unwrap().clone());
+            serde_json::from_value::<Snapshot>(object).unwrap()
+        };
+        for (status, metadata, outcome) in [
+            (json!({}), json!({}), Failed),
+            (json!({}), json!({"creationTimestamp": "2026-11-22T11:59:30Z"}), Passed),
+            (json!({}), json!({"deletionTimestamp": "2026-11-22T11:59:00Z"}), Passed),
+            (json!({"boundVolumeSnapshotContentName": "c", "readyToUse": false}), json!({}), Passed),
+            (json!({"error": {"message": "no class"}}), json!({}), Passed),
+            (json!({"readyToUse": true}), json!({}), Passed),
+        ] {
+            let check = controller(&[snapshot(status, metadata)], "shop", at("2026-11-22T12:00"));
+            is(
+                &check,
+                outcome,
+                if outcome == Failed { "after more than a minute: s" } else { "no VolumeSnapshot waits" },
+            );
+        }
     }
 
     #[test]

@@ -65,6 +65,8 @@ pub const NAMESPACES: Kind = in_cluster("/api/v1", "namespaces");
 pub const EVENTS: Kind = in_namespace("/api/v1", "events");
 /// StorageClasses.
 pub const STORAGE_CLASSES: Kind = in_cluster("/apis/storage.k8s.io/v1", "storageclasses");
+/// CSIDrivers.
+pub const CSI_DRIVERS: Kind = in_cluster("/apis/storage.k8s.io/v1", "csidrivers");
 /// Deployments.
 pub const DEPLOYMENTS: Kind = in_namespace("/apis/apps/v1", "deployments");
 /// StatefulSets.

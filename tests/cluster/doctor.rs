@@ -163,6 +163,7 @@ fn each_planted_misconfiguration_is_found_and_none_on_a_sound_cluster() {
     let skipped = patient.sound(&[DB]).join("\n");
     for line in [
         "namespace: may not get",
+        "driver: may not get csidrivers",
         "class: may not list volumesnapshotclasses",
         "stored data: may not list",
         "schedule: may not",
@@ -229,6 +230,8 @@ fn each_planted_misconfiguration_is_found_and_none_on_a_sound_cluster() {
     );
     let away = OfDriver::volume(&tenant, "away");
     let skip = ["--db-skip", "--pvc-name=away"];
+    patient.finds("a driver that is not there", &skip, &[], &["driver", "class"], "no CSIDriver 'away.backup-ns.sh'");
+    let registered = OfDriver::registered("away.backup-ns.sh");
     patient.finds("no class for the driver", &skip, &[], &["class"], "no VolumeSnapshotClass is the default");
     let defaults = ["one", "two"].map(|name| OfDriver::class(name, "away.backup-ns.sh", true));
     patient.finds(
@@ -242,7 +245,7 @@ fn each_planted_misconfiguration_is_found_and_none_on_a_sound_cluster() {
     let hook = [("BAK_HOOK_PRE", "true")];
     let hooked = [&skip[..], &[&foreign_class]].concat();
     patient.finds("hooks without a pod", &hooked, &hook, &["pod"], "none in which the hooks could run");
-    drop((away, foreign));
+    drop((away, foreign, registered));
 
     // The container and the pod.
     tenant.sh("mv /usr/bin/sha256sum /usr/bin/sha256sum.away");
@@ -298,6 +301,13 @@ fn each_planted_misconfiguration_is_found_and_none_on_a_sound_cluster() {
 struct OfDriver(String, &'static str);
 
 impl OfDriver {
+    fn registered(driver: &str) -> OfDriver {
+        let object =
+            json!({"apiVersion": "storage.k8s.io/v1", "kind": "CSIDriver", "metadata": {"name": driver}, "spec": {}});
+        apply("default", &object);
+        OfDriver(driver.into(), "csidriver")
+    }
+
     fn class(name: &str, driver: &str, default: bool) -> OfDriver {
         let name = format!("{name}-{:x}", std::process::id());
         let annotations = json!({"snapshot.storage.kubernetes.io/is-default-class": default.to_string()});

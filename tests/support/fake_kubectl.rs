@@ -98,6 +98,7 @@ fn main() {
             });
             call.answer(&json!({"items": [class]}));
         }
+        "driver" => call.answer(&json!({"kind": "CSIDriver"})),
         "class" => call.answer(&json!({"kind": "VolumeSnapshotClass"})),
         "contents" => call.answer(&json!({"items": []})),
         "list" => call.answer(&json!({"kind": "VolumeSnapshotList", "items": call.snapshots()})),
@@ -135,6 +136,7 @@ fn kind(args: &[String], script: &str) -> &'static str {
         _ if has("create") && has("-o") && has("json") && path.is_empty() => "review",
         _ if path.ends_with("/volumesnapshotclasses") => "classes",
         _ if path.contains("/volumesnapshotclasses/") => "class",
+        _ if path.contains("/csidrivers/") => "driver",
         _ if path == "/apis/snapshot.storage.k8s.io" || path == "/apis/snapshot.storage.k8s.io/v1" => "kinds",
         // A change of many, whichever way.
         _ if has("label") || has("patch") && has("-f") => "label",
