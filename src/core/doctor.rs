@@ -897,12 +897,12 @@ mod tests {
         );
         // Of what this one makes backups nobody can tell.
         let mut other = cronjob_of(json!({"suspend": true}), json!({}));
-        let from = json!([{"secretRef": {"name": "s"}}]);
-        other["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["envFrom"] = from;
+        let from = json!([{"name": "BAK_PVC_NAME", "valueFrom": {"secretKeyRef": {"name": "s", "key": "pvc"}}}]);
+        other["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["env"] = from;
         let other = Schedule::of(&other).unwrap();
         is(&judge(other.clone(), "data"), Failed, "suspended");
         let [unclear, sure] = &all(&[other, cronjob(json!({}), json!({}))], &pods, "data")[..] else { panic!() };
-        is(unclear, Skipped, "of what the CronJob nightly makes backups cannot be told: the Secret s");
+        is(unclear, Skipped, "of what the CronJob nightly makes backups cannot be told");
         is(sure, Passed, "0 3 * * *");
         let last = json!({"lastScheduleTime": "2026-11-22T03:00:00Z"});
         is(&judge(cronjob(json!({}), json!({})), "data"), Passed, "0 3 * * *");

@@ -105,20 +105,14 @@ impl Schedule {
         Ok(self.told(NAMESPACE, maps)?.unwrap_or_else(|| self.namespace.clone()))
     }
 
-    /// The claims, by namespace and name, that it makes backups of; `maps` is none where ConfigMaps may not be read.
+    /// The claims, by namespace and name, that it makes backups of; `maps` is none where ConfigMaps may not be read. A Secret that
+    /// it is told as a whole holds passwords, and hardly ever the name of a claim: that one is not read leaves nothing open.
     ///
     /// # Errors
     /// Why that cannot be told.
     pub fn claims(&self, maps: Option<&ConfigMaps>) -> Result<Vec<(String, String)>, String> {
         let namespace = self.place(maps)?;
-        let told = self.told(PVC, maps)?;
-        if let Some(secret) = told.is_none().then(|| self.secrets_with(PVC.variable).next()).flatten() {
-            return Err(format!(
-                "the Secret {secret}, which is not read, may hold {0}: set {0} beside it",
-                PVC.variable
-            ));
-        }
-        let claims = name::claims(told.as_deref().unwrap_or("data"));
+        let claims = name::claims(self.told(PVC, maps)?.as_deref().unwrap_or("data"));
         let claims = claims.map_err(|accepted| format!("{} is wrong; accepted: {accepted}", PVC.variable))?;
         Ok(claims.into_iter().map(|claim| (namespace.clone(), claim)).collect())
     }
@@ -130,14 +124,8 @@ impl Schedule {
 
     /// The Secrets whose keys are variables to it, and which nobody here reads.
     pub fn secrets(&self) -> Vec<&str> {
-        self.secrets_with("").collect()
-    }
-
-    /// Those of them that may hold this variable, by the prefix of their keys.
-    fn secrets_with(&self, variable: &str) -> impl Iterator<Item = &str> {
-        let all = list(&self.container, "/envFrom").iter();
-        let some = all.filter(move |from| variable.is_empty() || variable.starts_with(text(from, "/prefix")));
-        some.map(|from| text(from, "/secretRef/name")).filter(|name| !name.is_empty())
+        let names = list(&self.container, "/envFrom").iter().map(|from| text(from, "/secretRef/name"));
+        names.filter(|name| !name.is_empty()).collect()
     }
 
     /// The pod of one of its Jobs that cannot start, and why, such as for want of a Secret or an image.
@@ -323,8 +311,7 @@ mod tests {
             (json!({"args": ["create", "-nbank"]}), &[("bank", "data")]),
             (json!({"args": ["create", "-n=bank", "--namespaces"]}), &[("bank", "data")]),
             (json!({"command": ["sh", "-c", "nice -n5 backup-ns create"]}), &[("shop", "data")]),
-            // A Secret whose keys are other variables, or that is not the only place.
-            (json!({"envFrom": [{"prefix": "PG_", "secretRef": {"name": "s"}}]}), &[("shop", "data")]),
+            (json!({"envFrom": [{"secretRef": {"name": "s"}}]}), &[("shop", "data")]),
             (json!({"env": own("logs"), "envFrom": [{"secretRef": {"name": "s"}}]}), &[("shop", "logs")]),
             (
                 json!({"env": [{"name": "BAK_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}}]}),
@@ -415,11 +402,6 @@ mod tests {
         for wrong in ["data,", "data,data", "Data"] {
             let why = schedule(json!({"args": ["create", "--pvc-name", wrong]})).claims(None).unwrap_err();
             assert!(why.starts_with("BAK_PVC_NAME is wrong; accepted: "), "{why}");
-        }
-        for prefix in [json!(null), json!("BAK_")] {
-            let secret = schedule(json!({"envFrom": [{"secretRef": {"name": "s"}, "prefix": prefix}]}));
-            let why = secret.claims(None).unwrap_err();
-            assert_eq!(why, "the Secret s, which is not read, may hold BAK_PVC_NAME: set BAK_PVC_NAME beside it");
         }
         let from = schedule(json!({"envFrom": [{"configMapRef": {"name": "a"}}, {"secretRef": {"name": "s"}}]}));
         assert_eq!(from.config_maps(), BTreeSet::from([("shop".into(), "a".into())]));

@@ -1016,8 +1016,8 @@ mod tests {
         assert_eq!(report.claims[0].scheduled, None);
         assert!(report.unread[0].reason.contains("the ConfigMap x may not be read"), "{report:?}");
         // Nor of the namespace that it is for.
-        let container =
-            json!({"image": "backup-ns", "args": ["create", "-n", "shop"], "envFrom": [{"secretRef": {"name": "x"}}]});
+        let secret = json!({"name": "BAK_PVC_NAME", "valueFrom": {"secretKeyRef": {"name": "x", "key": "pvc"}}});
+        let container = json!({"image": "backup-ns", "args": ["create", "-n", "shop"], "env": [secret]});
         let central = json!({"spec.jobTemplate": {"spec": {"template": {"spec": {"containers": [container]}}}}});
         let report = judge(Read { schedules: vec![cronjob("central", central)], ..read() });
         assert_eq!((report.claims[0].scheduled, report.unread.len()), (None, 1));
