@@ -29,8 +29,10 @@ pub struct Kubectl {
 pub enum Refusal {
     /// RBAC says no.
     Forbidden,
-    /// The kubeconfig has no such context.
+    /// The kubeconfig cannot be read, or has no such context.
     NoContext,
+    /// The API does not know who asks.
+    Unauthenticated,
     /// No such object.
     NotFound,
     /// The API does not know the kind.
@@ -53,8 +55,12 @@ impl Refusal {
         let any = |words: &[&str]| words.iter().any(|word| stderr.contains(word));
         if any(&["(Forbidden)", "is forbidden:", "forbidden: User"]) {
             Refusal::Forbidden
-        } else if stderr.contains("context \"") && stderr.contains("\" does not exist") {
+        } else if stderr.contains("context \"") && stderr.contains("\" does not exist")
+            || stderr.contains("error loading config file")
+        {
             Refusal::NoContext
+        } else if any(&["(Unauthorized)", "You must be logged in", ": Unauthorized", "getting credentials: "]) {
+            Refusal::Unauthenticated
         } else if any(&["(AlreadyExists)", " already exists"]) {
             Refusal::AlreadyExists
         } else if any(&["(Conflict)", "the object has been modified"]) {
@@ -104,8 +110,8 @@ pub fn fail(error: &ProcessError) -> Fail {
         (_, Refusal::Forbidden) if !what.contains(" cannot ") => Fail::new(Exit::Precondition, what)
             .remedy("the API refuses this for a reason of its own, which the message names"),
         (_, Refusal::Forbidden) => Fail::new(Exit::Precondition, what).remedy(
-            "grant the verb that the message names; backup-ns doctor lists every rule that a backup lacks, and docs/install.md says \
-             where the rights of each command stand",
+            "grant the verb that the message names; backup-ns doctor lists every rule that a backup lacks, and docs/install.md \
+             the rights that each command needs",
         ),
         (_, Refusal::NoContext) => {
             // Of several kinds at once kubectl says it as often.
@@ -114,6 +120,8 @@ pub fn fail(error: &ProcessError) -> Fail {
             Fail::new(Exit::Precondition, format!("kubectl has no cluster to talk to: {said}"))
                 .remedy("name another with --context (kubectl config get-contexts shows them), or another kubeconfig with --kubeconfig")
         }
+        (_, Refusal::Unauthenticated) => Fail::new(Exit::Precondition, what)
+            .remedy("log in again, or renew the token or certificate of the context; kubectl auth whoami tells whether it is known"),
         (_, Refusal::UnknownKind) => Fail::new(Exit::Precondition, what).remedy(
             "install the VolumeSnapshot CRDs and the snapshot controller (kubernetes-csi/external-snapshotter)",
         ),
@@ -355,6 +363,13 @@ mod tests {
                 Forbidden,
             ),
             ("context \"nope\" does not exist\ncontext \"nope\" does not exist", NoContext),
+            (r#"error: error loading config file "/etc/passwd": yaml: line 1: mapping values"#, NoContext),
+            ("error: You must be logged in to the server (Unauthorized)", Unauthenticated),
+            (
+                "error: You must be logged in to the server (the server has asked for the client to provide credentials)",
+                Unauthenticated,
+            ),
+            ("Unable to connect to the server: getting credentials: exec: executable aws not found", Unauthenticated),
             (r#"Error from server (NotFound): pods "x" not found"#, NotFound),
             (r#"error: the server doesn't have a resource type "volumesnapshots""#, UnknownKind),
             (r#"Error from server (NotFound): the server could not find the requested resource"#, UnknownKind),
@@ -379,7 +394,6 @@ mod tests {
             ("Unable to connect to the server: net/http: TLS handshake timeout", Passing),
             ("Error from server: etcdserver: request timed out", Passing),
             ("error: unable to upgrade connection: pod does not exist", Passing),
-            ("error: You must be logged in to the server (Unauthorized)", Other),
             ("", Other),
         ] {
             assert_eq!(Refusal::of(stderr), refusal, "{stderr}");

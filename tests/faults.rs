@@ -198,12 +198,14 @@ fn missing_preconditions_change_nothing() {
 #[test]
 fn a_missing_context_or_namespace_is_told_once() {
     let context = "context \"nope\" does not exist\ncontext \"nope\" does not exist";
+    let login = "error: You must be logged in to the server (Unauthorized)";
     let namespace = "Error from server (NotFound): error when creating \"STDIN\": namespaces \"shop\" not found";
     let cases = [
         (
             Scenario::new().fault("observe", ALWAYS, Fault::Refuse(context)),
             "to: context \"nope\" does not exist code=4",
         ),
+        (Scenario::new().fault("observe", ALWAYS, Fault::Refuse(login)), "You must be logged in"),
         (Scenario::new().without("pg_dump").fault("event", ALWAYS, Fault::Refuse(namespace)), "lacks: pg_dump"),
     ];
     each(&cases, |(scenario, words)| {

@@ -479,7 +479,9 @@ impl<'a> Notice<'a> {
             let there = match kubectl.json::<List<Pvc>>(&kubectl.target.get_all(&[CLAIMS])) {
                 Ok(list) => list.items,
                 Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => Vec::new(),
-                Err(error) if kubectl::refusal(&error) == Refusal::NoContext => return Ok(()),
+                Err(error) if matches!(kubectl::refusal(&error), Refusal::NoContext | Refusal::Unauthenticated) => {
+                    return Ok(());
+                }
                 Err(error) => return Err(kubectl::fail(&error)),
             };
             let uid = |name: &String| there.iter().find(|claim| claim.metadata.name == *name);
