@@ -6,8 +6,8 @@
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::thread;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::exit::{Exit, Fail};
@@ -54,21 +54,19 @@ impl Page {
     }
 
     fn listen(&self, listener: &TcpListener) {
-        let mut clients: VecDeque<(Weak<TcpStream>, Instant)> = VecDeque::new();
+        let mut clients: VecDeque<Client> = VecDeque::new();
         loop {
             match listener.accept() {
                 Ok((stream, _)) => {
-                    clients.retain(|(client, _)| client.strong_count() > 0);
-                    let is_full = clients.len() >= CLIENTS;
-                    if let Some((first, came)) = is_full.then(|| clients.pop_front()).flatten() {
-                        thread::sleep(TURN.saturating_sub(came.elapsed()));
-                        let _ = first.upgrade().map(|first| first.shutdown(Shutdown::Both));
+                    clients.retain(|client| !client.answer.is_finished());
+                    if clients.len() >= CLIENTS {
+                        clients.pop_front().into_iter().for_each(Client::send_away);
                     }
-                    let (page, stream, now) = (self.clone(), Arc::new(stream), Instant::now());
-                    clients.push_back((Arc::downgrade(&stream), now));
+                    let (page, stream, came) = (self.clone(), Arc::new(stream), Instant::now());
+                    let mut timed = Timed { stream: Arc::clone(&stream), end: came + PATIENCE };
                     // Whoever went away, or had to, asks again.
-                    let _ =
-                        thread::Builder::new().spawn(move || page.answer(&mut Timed { stream, end: now + PATIENCE }));
+                    let answer = thread::Builder::new().spawn(move || drop(page.answer(&mut timed)));
+                    clients.extend(answer.map(|answer| Client { stream, came, answer }));
                 }
                 // Of one client, or no file is left for it.
                 Err(_) => thread::sleep(Duration::from_millis(100)),
@@ -97,6 +95,22 @@ impl Page {
         // What nobody reads would have the kernel cut off what the client has not read yet.
         client.stream.shutdown(Shutdown::Write)?;
         io::copy(client, &mut io::sink()).map(|_| ())
+    }
+}
+
+/// Somebody who is being answered.
+struct Client {
+    stream: Arc<TcpStream>,
+    came: Instant,
+    answer: JoinHandle<()>,
+}
+
+impl Client {
+    /// Makes room for another, with its thread gone as well.
+    fn send_away(self) {
+        thread::sleep(TURN.saturating_sub(self.came.elapsed()));
+        let _ = self.stream.shutdown(Shutdown::Both);
+        let _ = self.answer.join();
     }
 }
 
