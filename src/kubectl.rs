@@ -59,7 +59,10 @@ impl Refusal {
             || stderr.contains("error loading config file")
         {
             Refusal::NoContext
-        } else if any(&["(Unauthorized)", "You must be logged in", ": Unauthorized", "getting credentials: "]) {
+        } else if any(&["(Unauthorized)", "You must be logged in", ": Unauthorized"])
+            // What fails otherwise may be away for a moment.
+            || stderr.contains("getting credentials: ") && any(&[" not found", "no such file"])
+        {
             Refusal::Unauthenticated
         } else if any(&["(AlreadyExists)", " already exists"]) {
             Refusal::AlreadyExists
@@ -370,6 +373,10 @@ mod tests {
                 Unauthenticated,
             ),
             ("Unable to connect to the server: getting credentials: exec: executable aws not found", Unauthenticated),
+            (
+                "Unable to connect to the server: getting credentials: exec: executable aws failed with exit code 255",
+                Passing,
+            ),
             (r#"Error from server (NotFound): pods "x" not found"#, NotFound),
             (r#"error: the server doesn't have a resource type "volumesnapshots""#, UnknownKind),
             (r#"Error from server (NotFound): the server could not find the requested resource"#, UnknownKind),

@@ -680,7 +680,9 @@ fn what_a_user_of_mariadb_may_is_told_under_every_shell() {
          CREATE USER limited IDENTIFIED BY 'x'; GRANT SELECT, EVENT ON *.* TO limited;
          CREATE USER owner IDENTIFIED BY 'x'; GRANT ALL ON `my\\_app`.* TO owner; GRANT SELECT ON nothing.* TO owner;
          CREATE ROLE reader; GRANT SELECT, TRIGGER ON my_app.* TO reader;
-         CREATE USER member IDENTIFIED BY 'x'; GRANT reader TO member; SET DEFAULT ROLE reader FOR member",
+         CREATE USER member IDENTIFIED BY 'x'; GRANT reader TO member; SET DEFAULT ROLE reader FOR member;
+         CREATE DATABASE `a TO b`; CREATE USER odd IDENTIFIED BY 'x'; GRANT ALL ON `a TO b`.* TO odd;
+         SET GLOBAL sql_mode = 'ANSI'",
     );
     for shell in SHELLS {
         let folder = server.dir.path().join(format!("facts {}", shell[0]));
@@ -698,6 +700,7 @@ fn what_a_user_of_mariadb_may_is_told_under_every_shell() {
         assert!(told.contains(&r"grant ALL PRIVILEGES ON `my\\_app`.*".into()), "{shell:?} {told:?}");
         assert!(look("member", "my_app").contains(&"grant SELECT, TRIGGER ON `my_app`.*".into()), "{shell:?}");
         assert!(look("owner", "nothing").contains(&"tables 0".into()), "{shell:?}");
+        assert!(look("odd", "a TO b").contains(&"grant ALL PRIVILEGES ON `a TO b`.*".into()), "{shell:?}");
     }
 }
 

@@ -393,7 +393,7 @@ impl Exam<'_> {
                 }
             }
         }
-        self.drivers(kubectl, granted, &drivers)?;
+        self.drivers(kubectl, granted, seen, &drivers)?;
         let unseen = match &self.config.class {
             Some(class) => {
                 format!("may not list volumesnapshotclasses: whether there is a {class} is for somebody to see who may")
@@ -424,7 +424,13 @@ impl Exam<'_> {
     }
 
     /// Whether these drivers are there.
-    fn drivers(&mut self, kubectl: &Kubectl, granted: &Granted, drivers: &BTreeSet<String>) -> Result<(), Fail> {
+    fn drivers(
+        &mut self,
+        kubectl: &Kubectl,
+        granted: &Granted,
+        seen: &Seen,
+        drivers: &BTreeSet<String>,
+    ) -> Result<(), Fail> {
         if !granted.may("get", CSI_DRIVERS.plural) {
             self.skip(&["driver"], "may not get csidrivers");
             return Ok(());
@@ -433,7 +439,7 @@ impl Exam<'_> {
             match kubectl.json::<Value>(&kubectl.target.get(CSI_DRIVERS, driver)) {
                 Ok(_) => self.checks.push(Check::passed("driver", format!("{driver} is registered"))),
                 Err(error) if kubectl::refusal(&error) == Refusal::NotFound => {
-                    self.checks.push(doctor::no_driver(driver));
+                    self.checks.push(doctor::no_driver(driver, &seen.scene.snapshots, self.now));
                 }
                 Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => {
                     self.skip(&["driver"], "may not get csidrivers");

@@ -64,7 +64,10 @@ pub fn yaml<T: Serialize + ?Sized>(value: &T) -> String {
 fn is_more_than_text(text: &str) -> bool {
     let is_switch = ["y", "n", "yes", "no", "on", "off"].iter().any(|word| text.eq_ignore_ascii_case(word));
     let may_be_number = |c: char| c.is_ascii_hexdigit() || "+-.:_xob".contains(c);
+    let mut chars = text.chars();
+    let is_based = chars.next() == Some('0') && chars.next().is_some_and(|c| c.is_ascii_alphabetic());
     is_switch
+        || is_based
         || (text.contains(['_', ':', '-']) && text.chars().all(may_be_number))
             && text.contains(|c: char| c.is_ascii_digit())
 }
@@ -105,7 +108,8 @@ mod tests {
     }
     #[test]
     fn yaml_means_the_same_to_those_who_read_its_older_version() {
-        let texts = ["y", "No", "ON", "off", "1_000", "0b1_0", "1:30", "-1_0", "2026-11-22", "true", "~", "017", "1e3"];
+        let texts =
+            ["y", "No", "ON", "off", "1_000", "0b1_0", "1:30", "-1_0", "0X1F", "2026-11-22", "true", "~", "017", "1e3"];
         for text in texts {
             let printed = yaml(&serde_json::json!({text: [text]}));
             let bare = format!("\n- {text}\n");

@@ -802,18 +802,16 @@ fn set(v: &mut Values<'_>) -> Vec<(String, String)> {
     .collect()
 }
 
-/// A switch, or one of kubectl's words for the same.
 fn parse_dry_run(text: &str) -> Result<bool, String> {
-    match text {
-        "client" | "server" => Ok(true),
-        "none" => Ok(false),
-        _ => parse_bool(text),
-    }
+    schedule::dry_run(text).ok_or(SWITCH.into())
 }
 
 fn parse_bool(text: &str) -> Result<bool, String> {
-    schedule::yes_or_no(text).ok_or("true, yes, on or 1; false, no, off or 0".into())
+    schedule::yes_or_no(text).ok_or(SWITCH.into())
 }
+
+/// What a switch takes.
+const SWITCH: &str = "true, yes, on or 1; false, no, off or 0";
 
 /// `a, b or c`.
 fn either(words: &[&str]) -> String {

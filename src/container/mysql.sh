@@ -70,7 +70,9 @@ db_answers() {
 # than the name, and the grants, roles' among them. Behind TO there may be the hash of a password, which is told to nobody.
 db_facts() {
   tables="FROM information_schema.tables WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE'"
-  ask "SELECT 'tables', count(*) $tables;
+  # In some modes the server would quote the names in grants otherwise.
+  ask "SET SESSION sql_mode = '';
+    SELECT 'tables', count(*) $tables;
     SELECT 'unsteady', table_name $tables AND engine <> 'InnoDB';
     SELECT 'unreadable', routine_name FROM information_schema.routines
       WHERE routine_schema = DATABASE() AND routine_type IN ('PROCEDURE', 'FUNCTION') AND routine_definition IS NULL LIMIT 4;
@@ -80,7 +82,11 @@ db_facts() {
     case $fact in
     'GRANT '*)
       fact=${fact#GRANT }
-      say grant "${fact%% TO *}"
+      case $fact in
+      *'.* TO '*) fact=${fact%%'.* TO '*}'.*' ;;
+      *) fact=${fact%% TO *} ;;
+      esac
+      say grant "$fact"
       ;;
     *"$tab"*) say "${fact%%"$tab"*}" "${fact#*"$tab"}" ;;
     esac

@@ -80,6 +80,11 @@ fn is_told_to_create(container: &Value) -> bool {
     told(container).any(|word| word == "create")
 }
 
+/// Whether a word of a script is `create`, whatever stands at its end.
+pub(super) fn is_create(word: &str) -> bool {
+    word.trim_end_matches([';', '&', '|', ')', '"', '\'']) == "create"
+}
+
 /// Whether a word of a command line is this program.
 pub(super) fn is_program(word: &str) -> bool {
     let name = word.rsplit('/').next().unwrap_or_default();

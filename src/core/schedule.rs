@@ -36,6 +36,15 @@ pub fn yes_or_no(text: &str) -> Option<bool> {
     }
 }
 
+/// What `--dry-run` says: a switch, or one of kubectl's words for the same.
+pub fn dry_run(text: &str) -> Option<bool> {
+    match text {
+        "client" | "server" => Some(true),
+        "none" => Some(false),
+        _ => yes_or_no(text),
+    }
+}
+
 /// How old the newest good backup of what runs every night may be: a day, and two hours for the run. The same as in the alert
 /// `BackupNsSnapshotTooOld` of `charts/backup-ns/files/rules.yaml`.
 pub const LATE: TimeDelta = TimeDelta::hours(26);
@@ -119,7 +128,7 @@ impl Schedule {
 
     /// Whether it only prints its plan, as far as that can be told.
     pub fn is_dry_run(&self, maps: Option<&ConfigMaps>) -> bool {
-        self.told(DRY_RUN, maps).ok().flatten().is_some_and(|text| yes_or_no(&text) == Some(true))
+        self.told(DRY_RUN, maps).ok().flatten().is_some_and(|text| dry_run(&text) == Some(true))
     }
 
     /// The Secrets whose keys are variables to it, and which nobody here reads.
@@ -239,9 +248,13 @@ impl Schedule {
         let words = |at: usize| match is_script(at) {
             true => {
                 let words: Vec<(&str, bool)> = parts[at].split_whitespace().map(|word| (word, true)).collect();
-                // What comes before this program is told to another, as in `nice -n5 backup-ns create`.
-                let ours = words.iter().position(|(word, _)| job::is_program(word)).unwrap_or(0);
-                words[ours..].to_vec()
+                // What comes before this program is told to another, as in `nice -n5 backup-ns create`, and so is what comes
+                // behind the next of it, as in `backup-ns create; backup-ns retain --dry-run`.
+                let starts = (0..words.len()).filter(|at| job::is_program(words[*at].0));
+                let starts: Vec<usize> = starts.chain([words.len()]).collect();
+                let mut calls = starts.windows(2).map(|call| &words[call[0]..call[1]]);
+                let creates = |call: &&[(&str, bool)]| call.iter().any(|(word, _)| job::is_create(word));
+                calls.clone().find(creates).or_else(|| calls.next()).unwrap_or(&words).to_vec()
             }
             false => vec![(parts[at], false)],
         };
@@ -253,8 +266,9 @@ impl Schedule {
 /// (<https://kubernetes.io/docs/tasks/inject-data-application/define-interdependent-environment-variables/>).
 const EXPANDED: &str = "$(";
 
-/// A word of a script without the quotes around it; none where a shell would make more of it.
+/// A word of a script without the quotes around it, and without what ends its command; none where a shell would make more of it.
 fn unquoted(word: &str) -> Option<&str> {
+    let word = word.trim_end_matches([';', '&', '|', ')']);
     let quoted = ['\'', '"'].into_iter().find_map(|quote| word.strip_prefix(quote)?.strip_suffix(quote));
     let bare = quoted.unwrap_or(word);
     (!bare.contains(['\'', '"', '$', '`', '\\', ';', '&', '|', '<', '>', '(', ')'])).then_some(bare)
@@ -311,6 +325,10 @@ mod tests {
             (json!({"args": ["create", "-nbank"]}), &[("bank", "data")]),
             (json!({"args": ["create", "-n=bank", "--namespaces"]}), &[("bank", "data")]),
             (json!({"command": ["sh", "-c", "nice -n5 backup-ns create"]}), &[("shop", "data")]),
+            (
+                json!({"command": ["sh", "-c", "backup-ns doctor -n zoo; backup-ns create --hook-pre='a; b' --pvc-name logs; backup-ns verify --pvc-name x"]}),
+                &[("shop", "logs")],
+            ),
             (json!({"envFrom": [{"secretRef": {"name": "s"}}]}), &[("shop", "data")]),
             (json!({"env": own("logs"), "envFrom": [{"secretRef": {"name": "s"}}]}), &[("shop", "logs")]),
             (
@@ -351,7 +369,9 @@ mod tests {
             (json!(["cd / && backup-ns create --hook-pre='psql -c x'"]), hook, unclear(hook)),
             (json!(["cd / && backup-ns create --hook-pre='psql --pvc-name=evil'"]), pvc, unclear(pvc)),
             (json!(["backup-ns create --pvc-name=$PVC"]), pvc, unclear(pvc)),
-            (json!(["backup-ns create --pvc-name=x;"]), pvc, unclear(pvc)),
+            (json!(["backup-ns create --pvc-name=x; echo"]), pvc, yes("x")),
+            (json!(["backup-ns create --pvc-name=x;echo"]), pvc, unclear(pvc)),
+            (json!(["backup-ns create --pvc-name=$(cat /pvc)"]), pvc, unclear(pvc)),
         ] {
             assert_eq!(schedule(json!({"args": args})).told(wanted, None), told, "{args}");
         }
@@ -367,6 +387,9 @@ mod tests {
             (json!({"args": ["create", "--dry-run"]}), true),
             (json!({"args": ["create", "--dry-run=false"], "env": own("true")}), false),
             (json!({"command": ["sh", "-c", "backup-ns create --dry-run; backup-ns retain"]}), true),
+            (json!({"command": ["sh", "-c", "backup-ns create; backup-ns retain --dry-run"]}), false),
+            (json!({"args": ["create", "--dry-run=client"]}), true),
+            (json!({"args": ["create", "--dry-run=none"], "env": own("server")}), false),
             (json!({"command": ["sh", "-c", "(backup-ns create --dry-run) && echo"]}), true),
             (json!({"env": own("1")}), true),
             // With which a backup fails, and says so.

@@ -139,15 +139,22 @@ pub struct Claim {
     passing: bool,
 }
 
+/// The annotations of a claim whose volume is to be made
+/// (<https://kubernetes.io/docs/reference/labels-annotations-taints/#volume-kubernetes-io-storage-provisioner>).
+const PROVISIONER: [&str; 2] =
+    ["volume.kubernetes.io/storage-provisioner", "volume.beta.kubernetes.io/storage-provisioner"];
+
 impl From<Pvc> for Claim {
     fn from(claim: Pvc) -> Claim {
         let sources = claim.sources().collect();
         let spec = &claim.spec;
         let meta = claim.metadata;
         let from = spec.data_source.is_some() || spec.data_source_ref.is_some();
+        let provisioned = PROVISIONER.iter().any(|key| meta.annotations.contains_key(*key));
         let restored = from || meta.annotations.contains_key(labels::RESTORED_FROM);
         Claim {
-            made_empty: Some(meta.creation_timestamp).filter(|_| !restored),
+            // One that is bound to a volume that was there before has no provisioner.
+            made_empty: Some(meta.creation_timestamp).filter(|_| !restored && provisioned),
             passing: meta.labels.contains_key(labels::VERIFY),
             phase: if meta.deletion_timestamp.is_some() { TERMINATING.into() } else { claim.status.phase },
             namespace: meta.namespace,
@@ -523,9 +530,10 @@ impl Draft<'_> {
         let failed_since =
             backups.iter().filter(|backup| backup.state(moment) == State::Failed && is_since(backup)).count();
         let age = |then: DateTime<Utc>| (moment.now - then).num_seconds().max(0);
-        let is_late = |schedule: &&Schedule| {
-            schedule.due(moment.now).is_some_and(|due| ready.is_none_or(|ready| ready.seen.made(moment) < due))
-        };
+        // A claim that is new to an old CronJob has its first night to come.
+        let since = ready.map(|ready| ready.seen.made(moment)).or_else(|| claim?.made_empty);
+        let is_late =
+            |schedule: &&Schedule| schedule.due(moment.now).is_some_and(|due| since.is_none_or(|since| since < due));
         let scheduled = plans.iter().any(|(schedule, dry_run)| !schedule.suspended && !dry_run);
         let mut protection = Protection {
             exists: claim.map(|_| true).or(claims.then_some(false)),
@@ -708,7 +716,7 @@ pub mod testing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::history::testing::moment;
+    use crate::core::history::testing::{at, moment};
     use serde_json::json;
 
     fn shot(namespace: &str, name: &str, made: &str, labels: Value, more: Value) -> Backup {
@@ -833,10 +841,10 @@ mod tests {
     #[test]
     fn a_backup_that_a_cronjob_should_have_followed_is_told() {
         let made = json!({"metadata.creationTimestamp": "2026-10-01T00:00:00Z"});
-        let told = |backups: &[&str], cron: &Value| {
+        let told_of = |claim: Claim, backups: &[&str], cron: &Value| {
             let read = Read {
                 snapshots: backups.iter().map(|made| shot("shop", made, made, json!({}), json!({}))).collect(),
-                claims: vec![claim("shop", "data")],
+                claims: vec![claim],
                 schedules: vec![cronjob("shop", cron.clone())],
                 config_maps: Some(ConfigMaps::new()),
                 ..Read::default()
@@ -844,11 +852,14 @@ mod tests {
             let protection = one(read);
             (protection.notes, protection.late)
         };
+        let told = |backups: &[&str], cron: &Value| told_of(claim("shop", "data"), backups, cron);
         let late = |note: &str| (vec![note.to_string()], Some("backup".to_string()));
         let old = "the newest good backup is 29d old, though CronJob backup makes them";
         assert_eq!(told(&["2026-10-24T02:00"], &made), late(old));
         assert_eq!(told(&["2026-10-24T02:00", "2026-11-22T02:00"], &made), (vec![], None));
         assert_eq!(told(&[], &made), late("there is no good backup, though CronJob backup makes them"));
+        let new = Claim { made_empty: Some(at("2026-11-22T00:00")), ..claim("shop", "data") };
+        assert_eq!(told_of(new, &[], &made).1, None);
         // Made tonight.
         let young = json!({"metadata.creationTimestamp": "2026-11-22T00:00:00Z"});
         assert_eq!(told(&["2026-10-24T02:00"], &young), (vec![], None));
@@ -872,11 +883,15 @@ mod tests {
         };
         let (before, after) = ("2026-11-22T01:00:00Z", "2026-11-22T11:00:00Z");
         let note = "the claim is younger than its newest backup, and was not made from one";
-        assert_eq!(told(after, json!({}), json!({})), [note]);
-        assert_eq!(told(before, json!({}), json!({})), [""; 0]);
+        let made = || json!({"volume.kubernetes.io/storage-provisioner": "csi"});
+        assert_eq!(told(after, json!({}), made()), [note]);
+        assert_eq!(told(before, json!({}), made()), [""; 0]);
         let source = json!({"dataSource": {"kind": "VolumeSnapshot", "name": "night"}});
-        assert_eq!(told(after, source, json!({})), [""; 0]);
-        assert_eq!(told(after, json!({}), json!({"backup-ns.sh/restored-from": "shop/night"})), [""; 0]);
+        assert_eq!(told(after, source, made()), [""; 0]);
+        let mut restored = made();
+        restored["backup-ns.sh/restored-from"] = json!("shop/night");
+        assert_eq!(told(after, json!({}), restored), [""; 0]);
+        assert_eq!(told(after, json!({"volumeName": "pv-1"}), json!({})), [""; 0], "it is bound to its old volume");
     }
 
     #[test]
