@@ -368,7 +368,7 @@ impl Exam<'_> {
         }
         let mut there = true;
         let namespace = &kubectl.target.namespace;
-        let mut drivers = BTreeSet::new();
+        let mut drivers: BTreeMap<String, Vec<&str>> = BTreeMap::new();
         for pvc in &self.config.pvcs {
             let claim = match find_lasting(namespace, pvc, &seen.scene.claims) {
                 Ok(claim) => claim,
@@ -381,7 +381,7 @@ impl Exam<'_> {
             match self.driver(kubectl, granted, claim)? {
                 Driver::Csi(driver) => {
                     self.checks.push(Check::passed("claim", format!("{pvc} is bound, of the driver {driver}")));
-                    drivers.insert(driver);
+                    drivers.entry(driver).or_default().push(pvc);
                 }
                 Driver::Other(kind) => self.checks.push(Check::failed(
                     "claim",
@@ -413,7 +413,7 @@ impl Exam<'_> {
         match kubectl.json::<List<Value>>(&kubectl.target.list(SNAPSHOT_CLASSES, "")) {
             Ok(classes) => {
                 let named = self.config.class.as_deref();
-                self.checks.extend(drivers.iter().flat_map(|driver| doctor::class(named, driver, &classes.items)));
+                self.checks.extend(drivers.keys().flat_map(|driver| doctor::class(named, driver, &classes.items)));
             }
             Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => {
                 self.skip(&["class"], &unseen);
@@ -423,23 +423,23 @@ impl Exam<'_> {
         Ok(there)
     }
 
-    /// Whether these drivers are there.
+    /// Whether these drivers, each of some claims, are there.
     fn drivers(
         &mut self,
         kubectl: &Kubectl,
         granted: &Granted,
         seen: &Seen,
-        drivers: &BTreeSet<String>,
+        drivers: &BTreeMap<String, Vec<&str>>,
     ) -> Result<(), Fail> {
         if !granted.may("get", CSI_DRIVERS.plural) {
             self.skip(&["driver"], "may not get csidrivers");
             return Ok(());
         }
-        for driver in drivers {
+        for (driver, pvcs) in drivers {
             match kubectl.json::<Value>(&kubectl.target.get(CSI_DRIVERS, driver)) {
                 Ok(_) => self.checks.push(Check::passed("driver", format!("{driver} is registered"))),
                 Err(error) if kubectl::refusal(&error) == Refusal::NotFound => {
-                    self.checks.push(doctor::no_driver(driver, &seen.scene.snapshots, self.now));
+                    self.checks.push(doctor::no_driver(driver, pvcs, &seen.scene.snapshots, self.now));
                 }
                 Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => {
                     self.skip(&["driver"], "may not get csidrivers");

@@ -282,10 +282,10 @@ pub fn driver(claim: &Pvc, volume: Option<&Value>) -> Driver {
     }
 }
 
-/// A driver that no CSIDriver tells of. Few do without one; that cut a snapshot here of late, one of them must have.
-pub fn no_driver(driver: &str, snapshots: &[Snapshot], now: DateTime<Utc>) -> Check {
+/// A driver, of these claims, that no CSIDriver tells of. Few do without one; what cut a snapshot of them of late is one.
+pub fn no_driver(driver: &str, pvcs: &[&str], snapshots: &[Snapshot], now: DateTime<Utc>) -> Check {
     let is_of_late = |snapshot: &Snapshot| snapshot.status.creation_time.is_some_and(|cut| cut > now - LATE);
-    if snapshots.iter().any(is_of_late) {
+    if snapshots.iter().any(|snapshot| is_of_late(snapshot) && pvcs.iter().any(|pvc| snapshot.is_of(pvc))) {
         return Check::skipped("driver", format!("there is no CSIDriver '{driver}', but snapshots are cut"));
     }
     Check::failed(
@@ -999,6 +999,23 @@ mod tests {
                 outcome,
                 if outcome == Failed { "after more than a minute: s" } else { "no VolumeSnapshot waits" },
             );
+        }
+    }
+
+    #[test]
+    fn a_driver_that_cut_a_snapshot_of_the_claim_needs_no_csidriver() {
+        for (pvc, cut, outcome) in [
+            ("data", "2026-11-22T02:00:00Z", Skipped),
+            ("data", "2026-11-20T02:00:00Z", Failed),
+            ("logs", "2026-11-22T02:00:00Z", Failed),
+        ] {
+            let snapshot = json!({
+                "metadata": {"name": "s", "creationTimestamp": cut}, "status": {"creationTime": cut},
+                "spec": {"source": {"persistentVolumeClaimName": pvc}},
+            });
+            let snapshots = [serde_json::from_value::<Snapshot>(snapshot).unwrap()];
+            let check = no_driver("csi.example", &["data"], &snapshots, at("2026-11-22T12:00"));
+            is(&check, outcome, "there is no CSIDriver 'csi.example'");
         }
     }
 
