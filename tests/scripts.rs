@@ -1392,6 +1392,29 @@ fn what_keeps_the_pod_ends_a_minute_after_the_last_sign_of_life() {
     }
 }
 
+/// dash and busybox ash forget a signal that a child hears before it has put its parent's trap away.
+#[test]
+fn a_child_that_misses_its_signal_does_not_wait_at_the_pipe() {
+    let session = include_str!("../src/container/session.sh");
+    let (_, rest) = session.split_once("\nput_down() {\n").unwrap();
+    let (body, _) = rest.split_once("\n}\n").unwrap();
+    for shell in SHELLS {
+        let dir = tempfile::tempdir().unwrap();
+        let script = format!(
+            "own=$1/own\nput_down() {{\n{body}\n}}\ntrap : TERM\nfor n in 1 2 3 4 5 6 7 8 9; do
+                mkfifo \"$own.fifo\" || exit
+                cat <\"$own.fifo\" >/dev/null &
+                children=$!
+                put_down
+            done\nls \"$1\""
+        );
+        let mut command = Command::new("timeout");
+        command.args(["-k", "1", "20"]).args(shell).args(["-c", &script, "sh"]).arg(dir.path());
+        let output = command.output().unwrap();
+        assert!(output.status.success() && output.stdout.is_empty(), "{shell:?} {output:?}");
+    }
+}
+
 #[test]
 fn a_script_that_is_cut_off_runs_nothing() {
     for shell in SHELLS {

@@ -70,13 +70,23 @@ tidy() {
   rm -f "$own".*
 }
 
+# put_down: ends the children. One that was started just now may miss the signal, because it hears it while it still has this
+# shell's trap, and then forgets both. It would wait at the named pipe for its other end for ever: so the pipe is held at both
+# ends for a moment, and is gone after that.
+put_down() {
+  # shellcheck disable=SC2086 # process ids
+  kill -TERM $children 2>/dev/null
+  if [ -p "$own.fifo" ]; then
+    { rm -f "$own.fifo"; } 4<>"$own.fifo"
+  fi
+  wait
+}
+
 # stop: a TERM in the middle of the work. The child that was started last may not be in the list yet.
 # shellcheck disable=SC2317 # called by a trap
 stop() {
   [ "$!" = "$waited" ] || children="$children $!"
-  # shellcheck disable=SC2086 # process ids
-  kill -TERM $children 2>/dev/null
-  wait
+  put_down
   undo
   rm -f "$own".*
   exit 0
@@ -201,9 +211,7 @@ sweep() {
 
 # lost WHY: the end of work that does not count.
 lost() {
-  # shellcheck disable=SC2086 # process ids
-  kill -TERM $children 2>/dev/null
-  wait
+  put_down
   undo
   rm -f "$own.dump"
   say lost "$1"
