@@ -327,7 +327,12 @@ pub fn podless<'a>(jobs: &'a [Value], pods: &[Value], cronjob: &str, now: DateTi
 
 /// When an object was made.
 pub fn made(object: &Value) -> Option<DateTime<Utc>> {
-    Some(DateTime::parse_from_rfc3339(text(object, "/metadata/creationTimestamp")).ok()?.to_utc())
+    time(object, "/metadata/creationTimestamp")
+}
+
+/// The time at a place in an object; none where there is none.
+pub(super) fn time(object: &Value, pointer: &str) -> Option<DateTime<Utc>> {
+    Some(DateTime::parse_from_rfc3339(text(object, pointer)).ok()?.to_utc())
 }
 
 /// Why the pod of a Job could not be made, by the newest of these Events about it.

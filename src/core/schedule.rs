@@ -75,17 +75,16 @@ pub struct Schedule {
 impl Schedule {
     /// What is to be known of a CronJob; none where it makes no backups.
     pub fn of(cronjob: &Value) -> Option<Schedule> {
-        let time = |pointer: &str| Some(DateTime::parse_from_rfc3339(text(cronjob, pointer)).ok()?.to_utc());
         let container = job::maker(cronjob)?;
         Some(Schedule {
             namespace: text(cronjob, "/metadata/namespace").into(),
             name: job::name(cronjob).into(),
             cron: text(cronjob, "/spec/schedule").into(),
             suspended: cronjob["spec"]["suspend"] == true,
-            created: time("/metadata/creationTimestamp"),
+            created: job::made(cronjob),
             active: !list(cronjob, "/status/active").is_empty(),
-            last: time("/status/lastScheduleTime"),
-            succeeded: time("/status/lastSuccessfulTime"),
+            last: job::time(cronjob, "/status/lastScheduleTime"),
+            succeeded: job::time(cronjob, "/status/lastSuccessfulTime"),
             container: json!({
                 "name": container["name"], "command": container["command"], "args": container["args"],
                 "env": container["env"], "envFrom": container["envFrom"],
