@@ -46,7 +46,7 @@ bench: build ## Measure on the cluster: create, and pruning at a thousand namesp
 	@tests/bench.sh
 	@tests/bench-retain.sh
 
-soak: build ## Ten minutes of random faults on the cluster: each success restored and compared (tests/soak.rs)
+soak: build ## Ten minutes of random faults on the cluster: each success restored and compared (tests/soak)
 	@kind/cluster.sh up && eval "$$(kind/cluster.sh env)" && cargo test --release --locked --quiet --test soak
 
 demo: build ## A cluster, a database, a backup, and the proof that the snapshot holds it (DB=mariadb for the other)
