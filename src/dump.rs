@@ -177,6 +177,8 @@ impl<'a> Dump<'a> {
                 pod: self.chosen.pod.clone(),
                 container: self.chosen.container.clone(),
                 image: self.chosen.image.clone(),
+                objects: made.claim.before.objects(&made.claim.after),
+                server: made.claim.before.server(&made.claim.after),
             };
             Ok((proof, format!("second look agrees, flushed, SHA-256 {}", &second.sha256[..16])))
         })

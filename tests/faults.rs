@@ -48,6 +48,25 @@ fn a_sound_run_makes_eight_calls() {
     }
 }
 
+/// What the database holds is noted as far as it was the same before and after the dump, and no dump fails for want of it.
+#[test]
+fn a_proof_notes_what_the_database_held() {
+    let psql = r#"case $* in *pg_event_trigger*) ;; *) exit ;; esac
+        cd "$FAKE_KUBECTL_DIR"
+        echo "$PWD" >>asked
+        echo 'object tables 3 aa'
+        echo "object views 2 $(grep -c . asked)"
+        echo 'property encoding UTF8'
+        echo 'property app.password hush'
+        exit 1"#;
+    let scenario = Scenario::new().tool("psql", psql);
+    scenario.run().exits(0).clean().holds_new();
+    let text = scenario.snapshots()[0]["metadata"]["annotations"]["backup-ns.sh/dump-postgres"].clone();
+    let proof: Value = serde_json::from_str(text.as_str().unwrap()).unwrap();
+    assert_eq!(proof["objects"], json!({"tables": 3}), "a view came and another went");
+    assert_eq!(proof["server"], json!({"encoding": "UTF8"}));
+}
+
 #[test]
 fn the_first_dump_of_all_needs_no_old_one() {
     let scenario = Scenario::new().without_old();

@@ -217,7 +217,14 @@ impl Session {
             });
             let rest = line.strip_prefix(&format!("{} ", self.nonce)).expect("every line has the nonce").to_string();
             let (key, value) = rest.split_once(' ').unwrap();
-            self.seen.insert(key.into(), value.into());
+            let mut words = value.splitn(3, ' ');
+            match (key, words.next(), words.next(), words.next()) {
+                // Facts of the inventories, by what they are about.
+                ("before" | "after", Some(kind), Some(name), fact) => {
+                    self.seen.insert(format!("{key} {kind} {name}"), fact.unwrap_or_default().into())
+                }
+                _ => self.seen.insert(key.into(), value.into()),
+            };
             if keys.contains(&key) {
                 return (key.into(), value.into());
             }
@@ -324,6 +331,19 @@ fn a_dump_is_made_proven_and_can_be_loaded_under_every_shell() {
         assert_eq!(session.seen["sha256"], sha256(&file), "{shell:?}");
         assert_eq!(session.seen["bytes"], fs::metadata(&file).unwrap().len().to_string());
         assert_eq!(session.seen["old-bytes"], "12");
+        for (fact, value) in [
+            ("object tables", "1 "),
+            ("object indexes", "1 "),
+            ("object extensions", "1 "),
+            ("property encoding", "UTF8"),
+            ("property ctype", "C.UTF-8"),
+            ("property TimeZone", ""),
+            ("property version", ""),
+        ] {
+            let [before, after] = ["before", "after"].map(|when| session.seen.get(&format!("{when} {fact}")).cloned());
+            assert!(before.as_deref().is_some_and(|it| it.starts_with(value)), "{shell:?} {fact}: {:?}", session.seen);
+            assert_eq!(before, after, "{shell:?} {fact}");
+        }
         assert!(session.seen["inodes"].split_whitespace().count() >= 6, "{shell:?} {:?}", session.seen);
         let inode = std::os::unix::fs::MetadataExt::ino(&fs::metadata(&file).unwrap());
         assert_eq!(session.seen["inode"], inode.to_string());
@@ -619,6 +639,21 @@ fn a_dump_of_mariadb_is_made_proven_and_can_be_loaded_under_every_shell() {
         }
         assert_eq!((session.seen["answers"].as_str(), session.seen["database"].as_str()), ("yes", MARIA_DATABASE));
         assert_eq!(session.seen["unsteady"].trim(), "not held");
+        for (fact, value) in [
+            ("object tables", "2 "),
+            ("object views", "1 "),
+            ("object routines", "1 "),
+            ("object triggers", "1 "),
+            ("object events", "1 "),
+            ("property characterSet", "utf8mb4"),
+            ("property sql_mode", ""),
+            ("property version", ""),
+        ] {
+            let [before, after] = ["before", "after"].map(|when| session.seen.get(&format!("{when} {fact}")).cloned());
+            assert!(before.as_deref().is_some_and(|it| it.starts_with(value)), "{shell:?} {fact}: {:?}", session.seen);
+            assert_eq!(before, after, "{shell:?} {fact}");
+        }
+        assert!(session.seen["before"].starts_with("Com_"), "what counts all that goes: {:?}", session.seen);
         assert!(session.seen["tool"].starts_with("mariadb-dump"), "{:?}", session.seen);
         assert_eq!(session.seen["sha256"], sha256(&file));
         session.close();
@@ -1216,7 +1251,7 @@ fn verify(shell: &[&str], awk: &[&str], engine: &str, file: &Path, database: &st
     ok(Command::new("chmod").args(["-R", "a+rwx"]).arg(dir.path()));
     let (volume, name) = (file.parent().unwrap().to_str().unwrap(), file.file_name().unwrap().to_str().unwrap());
     let (bytes, sum) = (fs::metadata(file).unwrap().len().to_string(), sha256(file));
-    let values = ["n1", volume, scratch.to_str().unwrap(), name, &bytes, &sum, database, query, ""];
+    let values = ["n1", volume, scratch.to_str().unwrap(), name, &bytes, &sum, database, query, "", "", ""];
     let values: String = values.map(|value| escaped(value) + "\n").concat();
     let mut command = Command::new(shell[0]);
     command.args(&shell[1..]).args(["-c", BOOT]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());

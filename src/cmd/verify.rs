@@ -239,6 +239,8 @@ impl Run<'_> {
             word(|proof| proof.database.clone()),
             if test.proof.is_some() { self.config.sql.clone() } else { String::new() },
             if self.config.physical { "yes".into() } else { String::new() },
+            word(|proof| proof.objects.iter().map(|(kind, number)| format!("{kind} {number}\n")).collect()),
+            word(|proof| proof.server.iter().map(|(name, value)| format!("{name} {value}\n")).collect()),
         ];
         let script = container::verify(test.engine);
         let mut facts = Facts {

@@ -13,12 +13,24 @@ examine() {
   await "$children"
 }
 
+# inventory WHEN: says what the database holds and what its server is like, for the proof: before and after the dump, because
+# what changed meanwhile proves nothing. No dump fails for want of it.
+inventory() {
+  db_inventory >"$own.inventory" 2>/dev/null &
+  children=$!
+  await "$children"
+  children=
+  while IFS= read -r fact; do say "$1" "$fact"; done <"$own.inventory"
+  rm -f "$own.inventory"
+}
+
 # undo: nothing but files, which go anyway.
 undo() { :; }
 
 # work: all of it.
 work() {
   begin
+  inventory before
   say began "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
   mkfifo "$own.fifo" || lost "a named pipe cannot be made beside the dump file"
   "$compressor" -c <"$own.fifo" >"$own.dump" &
@@ -33,6 +45,7 @@ work() {
   [ "$dumped" -eq 0 ] || [ "$packed" -ne 0 ] || lost "the dump tool ended with status $dumped"
   [ "$packed" -eq 0 ] || lost "${compressor##*/} ended with status $packed"
   say ended "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
+  inventory after
 
   # gzip's status stands behind the text it unpacked; the last lines of both are looked at.
   sha256sum <"$own.dump" >"$own.sum" &

@@ -94,6 +94,40 @@ db_facts() {
 }
 tab=$(printf '\t')
 
+# db_inventory: what a dump holds and what its server is like, a line each: `object KIND NUMBER MARK`, where the mark changes with
+# any object that comes or goes, `property NAME VALUE`, and a name with a number of what else tells that something went. The
+# server's own databases are dumped in other ways.
+db_inventory() {
+  case $DATABASE in mysql | sys | information_schema | performance_schema) return ;; esac
+  ask "SELECT concat('object ', kind, ' ', count(*), ' ', coalesce(sum(crc32(mark)), 0)) FROM (
+      SELECT CASE table_type WHEN 'BASE TABLE' THEN 'tables' WHEN 'VIEW' THEN 'views' WHEN 'SEQUENCE' THEN 'sequences'
+          WHEN 'SYSTEM VERSIONED' THEN 'versionedTables' ELSE 'otherTables' END AS kind,
+        concat_ws(',', table_name, create_time) AS mark FROM information_schema.tables WHERE table_schema = DATABASE()
+      UNION ALL SELECT CASE routine_type WHEN 'PACKAGE' THEN 'packages' WHEN 'PACKAGE BODY' THEN 'packageBodies'
+          ELSE 'routines' END, concat_ws(',', routine_name, routine_type, created)
+        FROM information_schema.routines WHERE routine_schema = DATABASE()
+      UNION ALL SELECT 'triggers', concat_ws(',', trigger_name, created)
+        FROM information_schema.triggers WHERE trigger_schema = DATABASE()
+      UNION ALL SELECT 'events', concat_ws(',', event_name, created)
+        FROM information_schema.events WHERE event_schema = DATABASE()) AS objects GROUP BY kind;
+    SELECT concat('property characterSet ', default_character_set_name) FROM information_schema.schemata
+      WHERE schema_name = DATABASE();
+    SELECT concat('property collation ', default_collation_name) FROM information_schema.schemata
+      WHERE schema_name = DATABASE();
+    SELECT concat('property version ', version());
+    SELECT concat('property systemTimeZone ', @@GLOBAL.system_time_zone);
+    SELECT concat('property sql_mode ', @@GLOBAL.sql_mode);
+    SELECT concat('property time_zone ', @@GLOBAL.time_zone);
+    SELECT concat('property lower_case_table_names ', @@GLOBAL.lower_case_table_names);
+    SELECT concat('property character_set_server ', @@GLOBAL.character_set_server);
+    SELECT concat('property collation_server ', @@GLOBAL.collation_server);
+    SELECT concat('property default_storage_engine ', @@GLOBAL.default_storage_engine);
+    SELECT concat('property explicit_defaults_for_timestamp ', @@GLOBAL.explicit_defaults_for_timestamp);
+    SELECT concat('property innodb_page_size ', @@GLOBAL.innodb_page_size);
+    SHOW GLOBAL STATUS WHERE Variable_name IN ('Com_drop_view', 'Com_drop_trigger', 'Com_drop_event', 'Com_drop_procedure',
+      'Com_drop_function', 'Com_drop_package', 'Com_drop_package_body', 'Com_drop_sequence', 'Com_drop_db', 'Com_rename_table')"
+}
+
 db_dump() {
   with_options "$DUMP" --default-character-set="$CHARSET" --single-transaction --quick --routines --events --triggers \
     --hex-blob --max-allowed-packet=1G -- "$DATABASE"

@@ -42,6 +42,58 @@ db_facts() {
       ORDER BY name LIMIT 4)"
 }
 
+# db_inventory: what a dump holds and what its server is like, a line each: `object KIND NUMBER MARK`, where the mark changes with
+# any object that comes or goes, and `property NAME VALUE`, settings among them. What an extension made is in no dump. An older
+# server lacks some columns, which jsonb bears.
+db_inventory() {
+  exec psql --no-psqlrc --no-password --quiet --no-align --tuples-only --command "
+    WITH by_extension AS (SELECT classid, objid FROM pg_catalog.pg_depend WHERE deptype = 'e'),
+    relation AS (
+      SELECT c.oid, c.relkind FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+      WHERE n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' AND NOT EXISTS (
+        SELECT FROM by_extension e WHERE e.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND e.objid = c.oid)),
+    object AS (
+      SELECT CASE relkind WHEN 'r' THEN 'tables' WHEN 'p' THEN 'partitionedTables' WHEN 'f' THEN 'foreignTables'
+          WHEN 'v' THEN 'views' WHEN 'm' THEN 'materializedViews' WHEN 'S' THEN 'sequences' END AS kind, oid
+        FROM relation WHERE relkind IN ('r', 'p', 'f', 'v', 'm', 'S')
+      UNION ALL SELECT 'indexes', i.indexrelid FROM pg_catalog.pg_index i JOIN relation r ON r.oid = i.indrelid
+        JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid WHERE i.indisvalid AND i.indisready AND c.relkind = 'i'
+      UNION ALL SELECT 'triggers', t.oid FROM pg_catalog.pg_trigger t JOIN relation r ON r.oid = t.tgrelid
+        WHERE NOT t.tgisinternal
+      UNION ALL SELECT 'policies', p.oid FROM pg_catalog.pg_policy p JOIN relation r ON r.oid = p.polrelid
+      UNION ALL SELECT 'routines', p.oid FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+        WHERE n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' AND NOT EXISTS (
+          SELECT FROM by_extension e WHERE e.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND e.objid = p.oid)
+      UNION ALL SELECT 'extensions', oid FROM pg_catalog.pg_extension
+      UNION ALL SELECT 'eventTriggers', t.oid FROM pg_catalog.pg_event_trigger t WHERE NOT EXISTS (
+          SELECT FROM by_extension e
+          WHERE e.classid = 'pg_catalog.pg_event_trigger'::pg_catalog.regclass AND e.objid = t.oid)),
+    fact AS (
+      SELECT 'object ' || kind || ' ' || count(*) || ' '
+        || pg_catalog.md5(pg_catalog.string_agg(oid::text, ',' ORDER BY oid)) AS line FROM object GROUP BY kind
+      UNION ALL SELECT 'property ' || key || ' ' || value FROM pg_catalog.pg_database d, LATERAL (VALUES
+        ('version', pg_catalog.current_setting('server_version')),
+        ('encoding', pg_catalog.pg_encoding_to_char(d.encoding)),
+        ('localeProvider', pg_catalog.to_jsonb(d) ->> 'datlocprovider'),
+        ('collate', d.datcollate::text), ('ctype', d.datctype::text),
+        ('locale', coalesce(pg_catalog.to_jsonb(d) ->> 'datlocale', pg_catalog.to_jsonb(d) ->> 'daticulocale')),
+        ('icuRules', pg_catalog.to_jsonb(d) ->> 'daticurules')) AS of_it (key, value)
+        WHERE d.datname = pg_catalog.current_database() AND value IS NOT NULL
+      UNION ALL SELECT 'property ' || name || ' ' || setting FROM pg_catalog.pg_settings
+        WHERE name IN ('TimeZone', 'DateStyle', 'IntervalStyle', 'lc_monetary', 'lc_numeric', 'lc_time',
+            'default_text_search_config', 'session_replication_role', 'transform_null_equals', 'array_nulls', 'xmlbinary',
+            'lo_compat_privileges', 'default_toast_compression', 'shared_preload_libraries', 'session_preload_libraries',
+            'local_preload_libraries')
+          OR name LIKE '%.%' AND source NOT IN ('default', 'override')
+      UNION ALL SELECT 'property ' || pg_catalog.split_part(entry, '=', 1) || ' '
+          || pg_catalog.substr(entry, pg_catalog.strpos(entry, '=') + 1)
+        FROM pg_catalog.pg_db_role_setting s, pg_catalog.unnest(s.setconfig) entry
+        WHERE s.setdatabase = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
+          AND s.setrole IN (0, (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = current_user))
+          AND pg_catalog.split_part(entry, '=', 1) LIKE '%.%')
+    SELECT line FROM fact WHERE line !~ '[[:cntrl:]]' AND pg_catalog.length(line) < 2000 ORDER BY line LIMIT 200"
+}
+
 # db_complete TAIL: whether the end of the plain text is the end of a whole dump: the closing comment, behind which recent
 # versions (17.6, 16.10, 15.14, 14.19, 13.22) write `\unrestrict KEY`. A row that looks like the comment is not the end.
 db_complete() {

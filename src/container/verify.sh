@@ -11,6 +11,9 @@ take && SUM=$VALUE
 take && DATABASE=$VALUE
 take && QUERY=$VALUE
 take && PHYSICAL=$VALUE
+# What the proof notes: `KIND NUMBER` and `NAME VALUE`, a line each.
+take && OBJECTS=$VALUE
+take && LIKE=$VALUE
 
 exec 3<&0 </dev/null
 main=$$

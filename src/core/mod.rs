@@ -10,6 +10,7 @@ pub mod escape;
 pub mod event;
 pub mod grants;
 pub mod history;
+pub mod inventory;
 pub mod job;
 pub mod labels;
 pub mod lease;

@@ -1,6 +1,10 @@
 //! The proof of a dump: what the container said of it, whether that is enough, and whether a second look agrees.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
+
+use crate::core::inventory::Inventory;
 
 /// What the container said of a finished dump file, line by line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,6 +21,10 @@ pub struct Claim {
     pub ended: String,
     /// Which run of the container spoke.
     pub identity: String,
+    /// What the database held and what its server was like before the dump.
+    pub before: Inventory,
+    /// And after it.
+    pub after: Inventory,
 }
 
 impl Claim {
@@ -29,6 +37,8 @@ impl Claim {
             "began" => self.began = value.into(),
             "ended" => self.ended = value.into(),
             "identity" => self.identity = value.into(),
+            "before" => self.before.note(value),
+            "after" => self.after.note(value),
             _ => {}
         }
     }
@@ -111,6 +121,12 @@ pub struct Proof {
     /// That container's image, which can read it again.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub image: String,
+    /// How many objects of each kind the database held, as far as none came or went during the dump. Older proofs have none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub objects: BTreeMap<String, u64>,
+    /// What the server was like, by the names of properties and settings. Older proofs have none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub server: BTreeMap<String, String>,
 }
 
 #[cfg(test)]
@@ -151,6 +167,24 @@ mod tests {
             hole(&mut claim);
             assert!(claim.check().is_err(), "{claim:?}");
         }
+    }
+
+    #[test]
+    fn a_proof_notes_what_the_database_held_and_older_ones_are_read() {
+        let older = r#"{"tool":"t","database":"app","bytes":20,"sha256":"0","began":"","ended":"","file":"/d","pathInVolume":"d",
+            "pod":"p","container":"c"}"#;
+        let mut proof: Proof = serde_json::from_str(older).unwrap();
+        assert!(proof.objects.is_empty() && proof.server.is_empty());
+        let mut claim = claim();
+        for key in ["before", "after"] {
+            claim.note(key, "object tables 2 aa");
+            claim.note(key, "property encoding UTF8");
+        }
+        proof.objects = claim.before.objects(&claim.after);
+        proof.server = claim.before.server(&claim.after);
+        let text = serde_json::to_string(&proof).unwrap();
+        assert!(text.contains(r#""objects":{"tables":2},"server":{"encoding":"UTF8"}"#), "{text}");
+        assert_eq!(serde_json::from_str::<Proof>(&text).unwrap(), proof);
     }
 
     #[test]
