@@ -1,13 +1,18 @@
 //! The one place that writes: results to stdout, everything else to stderr. On a terminal a live line for the step at
 //! work; elsewhere plain log lines, or JSON ones. Must not know what the steps are.
+//!
+//! Whatever it writes may hold the words of a container, an annotation or an API server. So everything but this program's own
+//! colours is made visible here, on each way out (see [`escape::visible`]).
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
+use crate::core::escape;
 use crate::exit::Fail;
 
 /// How progress and logs look.
@@ -29,21 +34,29 @@ static LIVE: Mutex<Option<ProgressBar>> = Mutex::new(None);
 /// What every JSON line begins with: members and their commas.
 static MARKS: Mutex<String> = Mutex::new(String::new());
 
+/// The longest text beside the spinner, in characters.
+const LONGEST_PROGRESS: usize = 200;
+
 /// Where log lines go: to stderr, around the live line.
-struct Stderr;
+#[derive(Clone, Copy)]
+struct Stderr {
+    json: bool,
+    live: bool,
+    /// Our own, in colour where that is wanted.
+    prefix: &'static str,
+}
 
 impl Write for Stderr {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let live = LIVE.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let marks = MARKS.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let (length, marked) = (line.len(), [b"{", marks.as_bytes(), line.get(1..).unwrap_or_default()].concat());
-        let line = if marks.is_empty() || line.first() != Some(&b'{') { line } else { &marked };
+        let text = String::from_utf8_lossy(line);
+        let text = if self.json { marked(&escape::json(&text)) } else { format!("{}{}", self.prefix, indented(&text)) };
         // A log that nobody can read any more is no reason to fail a backup.
         let _ = match live {
-            Some(bar) => bar.suspend(|| stderr().write_all(line)),
-            None => stderr().write_all(line),
+            Some(bar) => bar.suspend(|| stderr().write_all(text.as_bytes())),
+            None => stderr().write_all(text.as_bytes()),
         };
-        Ok(length)
+        Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -51,11 +64,37 @@ impl Write for Stderr {
     }
 }
 
+/// A JSON line with what every one begins with.
+fn marked(line: &str) -> String {
+    let marks = MARKS.lock().unwrap_or_else(PoisonError::into_inner);
+    match line.strip_prefix('{') {
+        Some(rest) => format!("{{{marks}{rest}"),
+        None => line.into(),
+    }
+}
+
+/// A text in which only the first line begins at the margin: the words of others cannot pass for a line of ours.
+fn indented(text: &str) -> String {
+    let (text, end) = text.strip_suffix('\n').map_or((text, ""), |text| (text, "\n"));
+    format!("{}{end}", escape::visible(text).replace('\n', "\n  "))
+}
+
 impl MakeWriter<'_> for Stderr {
     type Writer = Stderr;
 
     fn make_writer(&self) -> Stderr {
-        Stderr
+        *self
+    }
+
+    fn make_writer_for(&self, meta: &Metadata<'_>) -> Stderr {
+        let prefix = match *meta.level() {
+            _ if !self.live => "",
+            Level::ERROR => "\x1b[31mERROR\x1b[0m ",
+            Level::WARN => "\x1b[33m WARN\x1b[0m ",
+            Level::INFO => "\x1b[32m INFO\x1b[0m ",
+            _ => "\x1b[34mDEBUG\x1b[0m ",
+        };
+        Stderr { prefix, ..*self }
     }
 }
 
@@ -92,20 +131,23 @@ impl Reporter {
             LogFormat::Plain | LogFormat::Json => false,
         };
         let level = match (verbose, live) {
-            (true, _) => tracing::Level::DEBUG,
+            (true, _) => Level::DEBUG,
             // The live display shows the steps itself.
-            (false, true) => tracing::Level::WARN,
-            (false, false) => tracing::Level::INFO,
+            (false, true) => Level::WARN,
+            (false, false) => Level::INFO,
         };
-        let log = tracing_subscriber::fmt().with_max_level(level).with_target(false).with_writer(|| Stderr);
-        if format == LogFormat::Json {
+        let json = format == LogFormat::Json;
+        let log = tracing_subscriber::fmt().with_max_level(level).with_target(false).with_ansi(false);
+        // What is written is made visible by the writer, and in one way.
+        let log = log.with_ansi_sanitization(false).with_writer(Stderr { json, live, prefix: "" });
+        if json {
             log.json().flatten_event(true).init();
         } else if live {
-            log.without_time().with_ansi(true).init();
+            log.without_time().with_level(false).init();
         } else {
-            log.with_ansi(false).init();
+            log.init();
         }
-        Reporter { live, json: format == LogFormat::Json }
+        Reporter { live, json }
     }
 
     /// From now on every JSON line says so, whichever thread it is from. What was marked already stays as it is.
@@ -137,19 +179,29 @@ impl Reporter {
         }
         let took = began.elapsed();
         match &outcome {
-            Ok((_, what)) if self.live => self.line(&format!("\x1b[32m✓\x1b[0m {name:<9} {what} ({})", seconds(took))),
-            Err(_) if self.live => self.line(&format!("\x1b[31m✗\x1b[0m {name:<9} ({})", seconds(took))),
+            Ok((_, what)) if self.live => {
+                self.line("\x1b[32m✓\x1b[0m", &format!("{name:<9} {what} ({})", seconds(took)));
+            }
+            Err(_) if self.live => self.line("\x1b[31m✗\x1b[0m", &format!("{name:<9} ({})", seconds(took))),
             Ok((_, what)) => tracing::info!(step = name, seconds = rounded(took), "{what}"),
             Err(_) => tracing::warn!(step = name, seconds = rounded(took), "failed"),
         }
         outcome.map(|(value, _)| value)
     }
 
-    /// Writes a result to stdout.
+    /// Writes a result to stdout. Data has been made visible in its own way already, and stays as it is.
     ///
     /// # Errors
     /// Nobody reads it.
     pub fn result(&self, text: &str) -> io::Result<()> {
+        self.exactly(&escape::visible(text))
+    }
+
+    /// Writes what a shell reads to stdout, byte by byte as it is.
+    ///
+    /// # Errors
+    /// Nobody reads it.
+    pub fn exactly(&self, text: &str) -> io::Result<()> {
         let mut stdout = stdout();
         stdout.write_all(text.as_bytes())?;
         stdout.flush()
@@ -158,7 +210,7 @@ impl Reporter {
     /// Writes a question; the answer comes from elsewhere.
     pub fn ask(&self, question: &str) {
         // There is nowhere left to say that nobody reads.
-        let _ = write!(stderr(), "{question}");
+        let _ = write!(stderr(), "{}", escape::visible(question));
     }
 
     /// Passes on a line of another program's log, as it is where lines need not be JSON.
@@ -167,7 +219,7 @@ impl Reporter {
             tracing::info!(from, "{line}");
         } else {
             // There is nowhere left to say that nobody reads.
-            let _ = Stderr.write(format!("{line}\n").as_bytes());
+            let _ = Stderr { json: false, live: self.live, prefix: "" }.write(format!("{line}\n").as_bytes());
         }
     }
 
@@ -175,9 +227,9 @@ impl Reporter {
     pub fn failure(&self, fail: &Fail) {
         let code = fail.exit.code();
         if self.live {
-            self.line(&format!("\x1b[31merror:\x1b[0m {}", fail.what));
+            self.line("\x1b[31merror:\x1b[0m", &fail.what);
             if !fail.remedy.is_empty() {
-                self.line(&format!("\x1b[36mremedy:\x1b[0m {}", fail.remedy));
+                self.line("\x1b[36mremedy:\x1b[0m", &fail.remedy);
             }
         } else if fail.remedy.is_empty() {
             tracing::error!(code, "failed: {}", fail.what);
@@ -186,9 +238,9 @@ impl Reporter {
         }
     }
 
-    fn line(self, text: &str) {
+    fn line(self, mark: &str, text: &str) {
         // There is nowhere left to say that nobody reads.
-        let _ = writeln!(stderr(), "{text}");
+        let _ = writeln!(stderr(), "{mark} {}", indented(text));
     }
 }
 
@@ -209,7 +261,7 @@ impl Step {
     /// Says how far it is: so many bytes, or where it stands.
     pub fn progress(&self, what: &str) {
         if let Some(bar) = &self.bar {
-            bar.set_message(format!("{:<9} {what}", self.name));
+            bar.set_message(format!("{:<9} {}", self.name, escape::one_line(&escape::short(what, LONGEST_PROGRESS))));
         }
     }
 }

@@ -11,9 +11,9 @@ use clap_complete::engine::{self, ArgValueCandidates};
 use clap_complete::env::{EnvCompleter, Shells};
 
 use crate::cli;
-use crate::cmd::show::print;
+use crate::cmd::show::written;
 use crate::config::Plain;
-use crate::core::escape::Secrets;
+use crate::core::escape::{Secrets, visible};
 use crate::exit::{Exit, Fail};
 use crate::process::Job;
 use crate::report::Reporter;
@@ -35,7 +35,7 @@ pub fn run(plain: &Plain, reporter: &Reporter) -> Result<(), Fail> {
     shell(&plain.word("SHELL").unwrap_or_default())?
         .write_registration(ASKS, &name, &name, &name, &mut script)
         .map_err(|error| failed(&error))?;
-    print(reporter, &String::from_utf8_lossy(&script))
+    written(reporter.exactly(&String::from_utf8_lossy(&script)))
 }
 
 /// Answers the script of a shell, which passes on all words behind a `--`.
@@ -52,7 +52,7 @@ pub fn answer_shell(name: &str, reporter: &Reporter) -> Result<(), Fail> {
     let mut command = completed(&words);
     let outcome = shell(name)?.write_complete(&mut command, words, here.as_deref(), &mut answer);
     outcome.map_err(|error| failed(&error))?;
-    print(reporter, &String::from_utf8_lossy(&answer))
+    written(reporter.exactly(&String::from_utf8_lossy(&answer)))
 }
 
 fn shell(name: &str) -> Result<&'static dyn EnvCompleter, Fail> {
@@ -91,7 +91,8 @@ pub fn answer_kubectl(reporter: &Reporter) -> Result<(), Fail> {
             text.push_str(&format!("{value}\t{}\n", help.lines().next().unwrap_or_default()));
         }
     }
-    print(reporter, &format!("{text}:{}\n", if goes_on && !text.is_empty() { NO_FILES + NO_SPACE } else { NO_FILES }))
+    let how = if goes_on && !text.is_empty() { NO_FILES + NO_SPACE } else { NO_FILES };
+    written(reporter.exactly(&format!("{text}:{how}\n")))
 }
 
 /// The command line as it is completed, for these words.
@@ -149,7 +150,9 @@ fn names(kind: &str, words: &[OsString]) -> Vec<CompletionCandidate> {
         stdout.read_to_string(&mut text).map(|_| text)
     });
     let text = text.unwrap_or_default();
-    text.lines().map(|line| CompletionCandidate::new(line.rsplit('/').next().unwrap_or(line))).collect()
+    // What is no name of an object is nothing to type, and might be obeyed by the terminal.
+    let names = text.lines().map(|line| line.rsplit('/').next().unwrap_or(line)).filter(|name| visible(name) == *name);
+    names.map(CompletionCandidate::new).collect()
 }
 
 /// What these words say of a flag. Behind the last of them stands the one that is completed.

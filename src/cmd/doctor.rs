@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 
 use crate::cmd::create::names;
 use crate::cmd::now;
-use crate::cmd::show::{line, show};
+use crate::cmd::show::show;
 use crate::config::{Create, Doctor, Global};
 use crate::container;
 use crate::core::claim::ClaimTemplate;
 use crate::core::doctor::{self, Check, Driver, Granted, Outcome};
-use crate::core::escape::Secrets;
+use crate::core::escape::{Secrets, one_line};
 use crate::core::history::Moment;
 use crate::core::job;
 use crate::core::look;
@@ -85,9 +85,9 @@ fn text(checks: &[Check]) -> String {
             Outcome::Failed => "FAILED",
             Outcome::Skipped => "skipped",
         };
-        let _ = writeln!(text, "{word:<8} {check:<17} {}", line(what));
+        let _ = writeln!(text, "{word:<8} {check:<17} {}", one_line(what));
         if !remedy.is_empty() {
-            let _ = writeln!(text, "{:26} remedy: {}", "", line(remedy));
+            let _ = writeln!(text, "{:26} remedy: {}", "", one_line(remedy));
         }
     }
     text

@@ -5,8 +5,9 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use crate::cmd::show::{line, print, yaml};
+use crate::cmd::show::{json_line, print, yaml};
 use crate::config::Output;
+use crate::core::escape::one_line;
 use crate::core::history::{Action, Verdict};
 use crate::core::listing::counted;
 use crate::core::target::Relabel;
@@ -153,7 +154,7 @@ impl Account {
             tracing::warn!(namespace, snapshot = name, "{reason}");
         }
         let text = match output {
-            Output::Json => format!("{}\n", serde_json::to_string(&self).unwrap_or_default()),
+            Output::Json => json_line(&self),
             Output::Yaml => yaml(&self),
             _ => self.text(),
         };
@@ -173,7 +174,7 @@ impl Account {
                 Outcome::Left { note } => format!(": left, {note}"),
                 Outcome::Failed { error } => format!(": FAILED, {error}"),
             };
-            let _ = writeln!(text, "{}", line(&format!("{namespace}/{name}  {what}  ({reason}){end}")));
+            let _ = writeln!(text, "{}", one_line(&format!("{namespace}/{name}  {what}  ({reason}){end}")));
         }
         for Skipped { namespace, reason } in &self.skipped {
             let _ = writeln!(text, "{namespace}  skipped  ({reason})");

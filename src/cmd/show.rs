@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_yaml_ng::Value;
 
 use crate::config::Output;
+use crate::core::escape;
 use crate::exit::{Exit, Fail};
 use crate::report::Reporter;
 
@@ -21,19 +22,27 @@ pub fn show<T: Serialize + ?Sized>(
     text: impl FnOnce() -> String,
 ) -> Result<(), Fail> {
     let text = match output {
-        Output::Json => format!("{}\n", serde_json::to_string_pretty(value).unwrap_or_default()),
+        Output::Json => json(value),
         Output::Yaml => yaml(value),
         Output::Text | Output::Wide | Output::Name | Output::Prometheus => text(),
     };
     print(reporter, &text)
 }
 
-/// Prints text as it is. A reader that has seen enough, as `head` has, is nobody's failure.
+/// Prints text. A reader that has seen enough, as `head` has, is nobody's failure.
 ///
 /// # Errors
 /// It cannot be written.
 pub fn print(reporter: &Reporter, text: &str) -> Result<(), Fail> {
-    match reporter.result(text) {
+    written(reporter.result(text))
+}
+
+/// What became of writing a result: a reader that has seen enough, as `head` has, is nobody's failure.
+///
+/// # Errors
+/// It cannot be written.
+pub fn written(outcome: std::io::Result<()>) -> Result<(), Fail> {
+    match outcome {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(Fail::new(Exit::Failed, format!("the result cannot be written to stdout: {error}")))
         }
@@ -41,8 +50,19 @@ pub fn print(reporter: &Reporter, text: &str) -> Result<(), Fail> {
     }
 }
 
+/// JSON over several lines, which no terminal obeys.
+pub fn json<T: Serialize + ?Sized>(value: &T) -> String {
+    escape::json(&serde_json::to_string_pretty(value).unwrap_or_default()).into_owned() + "\n"
+}
+
+/// JSON in one line, which no terminal obeys.
+pub fn json_line<T: Serialize + ?Sized>(value: &T) -> String {
+    escape::json(&serde_json::to_string(value).unwrap_or_default()).into_owned() + "\n"
+}
+
 /// YAML that kubectl, which reads version 1.1 of it, takes for what it is: words that version has for switches and numbers
-/// (<https://yaml.org/type/>), such as `no` and `1_000`, are quoted.
+/// (<https://yaml.org/type/>), such as `no` and `1_000`, are quoted. Data with what a terminal would obey is printed in JSON,
+/// which is YAML as well: it alone can write all of that as escapes.
 pub fn yaml<T: Serialize + ?Sized>(value: &T) -> String {
     // A character that nobody uses stands for the quotes until all is written.
     const QUOTE: char = '\u{e000}';
@@ -56,8 +76,9 @@ pub fn yaml<T: Serialize + ?Sized>(value: &T) -> String {
             other => other,
         }
     }
-    let value = serde_yaml_ng::to_value(value).map(quoted);
-    value.and_then(|value| serde_yaml_ng::to_string(&value)).unwrap_or_default().replace(QUOTE, "\"")
+    let yaml = serde_yaml_ng::to_value(value).map(quoted);
+    let yaml = yaml.and_then(|yaml| serde_yaml_ng::to_string(&yaml)).unwrap_or_default().replace(QUOTE, "\"");
+    if escape::visible(&yaml) == yaml { yaml } else { json(value) }
 }
 
 /// Whether the older YAML may read a plain text as something else; those that the newer one would, too, get their quotes anyway.
@@ -77,22 +98,12 @@ pub fn table(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> Stri
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(head);
     for row in rows {
-        table.add_row(row.iter().map(|cell| if cell.is_empty() { "-".into() } else { line(cell) }));
+        table.add_row(row.iter().map(|cell| if cell.is_empty() { "-".into() } else { escape::one_line(cell) }));
     }
     for column in table.column_iter_mut() {
         column.set_padding((0, 3)).set_cell_alignment(CellAlignment::Left);
     }
     table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
-}
-
-/// A text as one line of a terminal: a driver's words may have several, and anybody's may have what moves the cursor.
-pub fn line(text: &str) -> String {
-    let shown = |c: char| match c {
-        '\n' => " ".to_string(),
-        c if c.is_control() => c.escape_default().to_string(),
-        c => c.to_string(),
-    };
-    text.chars().map(shown).collect()
 }
 
 #[cfg(test)]
@@ -106,6 +117,18 @@ mod tests {
         assert_eq!(text, "NAME     READY   WHY\ndata-1   true    -\nx        false   two lines\\u{1b}\n");
         assert_eq!(table(&["NAME"], []), "NAME\n");
     }
+
+    #[test]
+    fn hostile_data_is_exact_and_yet_nothing_a_terminal_obeys() {
+        let data = serde_json::json!({"why": "\u{9b}2J \u{202e}\u{85}no \u{1b}", "n\u{2067}": ["no", 1]});
+        for printed in [json(&data), yaml(&data)] {
+            assert_eq!(escape::visible(&printed), printed);
+            assert_eq!(serde_yaml_ng::from_str::<serde_json::Value>(&printed).unwrap(), data);
+        }
+        let data = serde_json::json!({"why": "\u{1b}[2J\r"});
+        assert_eq!(serde_yaml_ng::from_str::<serde_json::Value>(&yaml(&data)).unwrap(), data);
+    }
+
     #[test]
     fn yaml_means_the_same_to_those_who_read_its_older_version() {
         let texts =

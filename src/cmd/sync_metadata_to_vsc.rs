@@ -8,9 +8,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::cmd::prune::Outcome;
-use crate::cmd::show::{line, print, yaml};
+use crate::cmd::show::{json_line, print, yaml};
 use crate::config::{Global, Output};
-use crate::core::escape::Secrets;
+use crate::core::escape::{Secrets, one_line};
 use crate::core::listing::counted;
 use crate::core::mirror::{Source, Sources};
 use crate::core::observed::List;
@@ -170,7 +170,7 @@ impl Account {
             ..self.summary
         };
         let text = match output {
-            Output::Json => format!("{}\n", serde_json::to_string(&self).unwrap_or_default()),
+            Output::Json => json_line(&self),
             Output::Yaml => yaml(&self),
             _ => self.text(),
         };
@@ -189,7 +189,7 @@ impl Account {
                 Outcome::Failed { error } => format!(": FAILED, {error}"),
             };
             let changes = changes.join(" ");
-            let _ = writeln!(text, "{}", line(&format!("{content}  {namespace}/{snapshot}  {changes}{end}")));
+            let _ = writeln!(text, "{}", one_line(&format!("{content}  {namespace}/{snapshot}  {changes}{end}")));
         }
         for Skipped { namespace, reason } in &self.skipped {
             let _ = writeln!(text, "{namespace}  skipped  ({reason})");

@@ -1,4 +1,6 @@
-//! Values on their way out: into the container's stdin, onto a terminal as shell words, past the masks.
+//! Values on their way out: into the container's stdin, onto a terminal as shell words or as text, past the masks.
+
+use std::borrow::Cow;
 
 /// One line that `printf '%b'` of any POSIX shell turns back into `value`: every byte that is not plainly
 /// harmless becomes `\0ooo`. No value can end the line or reach a shell as text.
@@ -36,6 +38,44 @@ pub fn query(value: &str) -> String {
 /// `value` in single quotes, whatever it holds.
 pub fn quoted(value: &str) -> String {
     format!("'{}'", value.replace('\'', r"'\''"))
+}
+
+/// Whether a terminal obeys a character instead of showing it: it moves the cursor, begins an escape sequence, or changes the
+/// direction in which others are shown (Unicode's Bidi_Control). Line feeds and tabs do no harm.
+fn is_obeyed(c: char) -> bool {
+    c.is_control() && !matches!(c, '\n' | '\t')
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+fn without_obeyed(text: &str, shown: impl Fn(char) -> String) -> Cow<'_, str> {
+    if !text.contains(is_obeyed) {
+        return text.into();
+    }
+    text.chars().map(|c| if is_obeyed(c) { shown(c) } else { c.into() }).collect::<String>().into()
+}
+
+/// `text` for a terminal, which shows all of it and obeys none of it: an escape character becomes `\u{1b}`.
+pub fn visible(text: &str) -> Cow<'_, str> {
+    without_obeyed(text, |c| c.escape_default().to_string())
+}
+
+/// Serialized JSON for a terminal. The data is the same, because such characters occur in strings alone.
+pub fn json(text: &str) -> Cow<'_, str> {
+    // All of them are in the Basic Multilingual Plane.
+    without_obeyed(text, |c| format!("\\u{:04x}", u32::from(c)))
+}
+
+/// `text` as one visible line.
+pub fn one_line(text: &str) -> String {
+    visible(text).replace('\n', " ")
+}
+
+/// The beginning of `text`: at most so many characters, with an ellipsis where more followed.
+pub fn short(text: &str, most: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", &text[..end]).into(),
+        None => text.into(),
+    }
 }
 
 /// The values that must appear in no log, error or plan.
@@ -77,7 +117,28 @@ mod tests {
         assert_eq!(secrets.mask("password1 pass word"), "**** **** word");
     }
 
+    #[test]
+    fn what_a_terminal_would_obey_is_shown() {
+        let hostile = "a\u{1b}[2J\r\u{7}\u{7f}\u{9b}\u{202e}\u{2066}\u{200f}\u{61c}\u{2028}\nä\t👩\u{200d}👧";
+        let shown = r"a\u{1b}[2J\r\u{7}\u{7f}\u{9b}\u{202e}\u{2066}\u{200f}\u{61c}\u{2028}";
+        assert_eq!(visible(hostile), format!("{shown}\nä\t👩\u{200d}👧"));
+        assert_eq!(one_line("a\nb\u{1b}"), r"a b\u{1b}");
+        assert_eq!(short("äöü", 3), "äöü");
+        assert_eq!(short("äöü", 2), "äö…");
+    }
+
     proptest! {
+        #[test]
+        fn no_text_is_obeyed_and_json_stays_the_same_data(text in any::<String>()) {
+            let obeyed = |text: &str| text.chars().any(is_obeyed);
+            prop_assert!(!obeyed(&visible(&text)));
+            let data = serde_json::json!({text.as_str(): [text.as_str()]});
+            for printed in [data.to_string(), serde_json::to_string_pretty(&data).unwrap()] {
+                let printed = json(&printed);
+                prop_assert!(!obeyed(&printed));
+                prop_assert_eq!(&serde_json::from_str::<serde_json::Value>(&printed).unwrap(), &data);
+            }
+        }
         #[test]
         fn a_line_is_one_line_of_harmless_bytes(value in any::<String>()) {
             let line = line(&value);

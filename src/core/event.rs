@@ -4,6 +4,8 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
+use crate::core::escape;
+
 /// Who writes it.
 const CONTROLLER: &str = "backup-ns.sh";
 
@@ -66,7 +68,7 @@ pub fn manifest(
         json!({
             "apiVersion": "v1", "kind": "Event",
             "metadata": {"namespace": namespace, "name": format!("{}.{nonce}", short(&claim.name, 200).trim_end_matches(['.', '-']))},
-            "involvedObject": object, "type": kind, "reason": reason, "message": short(news.message, LONGEST), "count": 1,
+            "involvedObject": object, "type": kind, "reason": reason, "message": short(&escape::visible(news.message), LONGEST), "count": 1,
             "firstTimestamp": at, "lastTimestamp": at, "source": {"component": CONTROLLER},
             "reportingComponent": CONTROLLER, "reportingInstance": short(holder, 128),
         })
@@ -79,6 +81,14 @@ pub fn manifest(
 mod tests {
     use super::*;
     use crate::core::history::testing::at;
+
+    #[test]
+    fn whoever_reads_it_on_a_terminal_obeys_nothing() {
+        let news = News { reason: Reason::Failed, failed: true, message: "psql: \u{1b}[2J" };
+        let about = [About { name: "data".into(), uid: String::new() }];
+        let list = manifest("shop", &about, news, ("n", "h"), at("2026-11-22T12:00"));
+        assert_eq!(list["items"][0]["message"], r"psql: \u{1b}[2J");
+    }
 
     #[test]
     fn each_claim_has_its_event() {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::core::escape::word;
+use crate::core::escape::{self, word};
 use crate::core::target::BOOT;
 
 /// One step of a plan.
@@ -58,7 +58,7 @@ pub fn text(steps: &[Step]) -> String {
         }
         if let Some(manifest) = &step.manifest {
             let json = serde_json::to_string_pretty(manifest).unwrap_or_default();
-            for line in json.lines() {
+            for line in escape::json(&json).lines() {
                 text.push_str(&format!("     {line}\n"));
             }
         }
