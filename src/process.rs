@@ -126,6 +126,30 @@ pub fn sleep(time: Duration) {
     }
 }
 
+/// Does `work`, which the kernel may hold up for as long as it likes, on a thread of its own. Where that is given up, the thread
+/// ends with the program.
+///
+/// # Errors
+/// A signal came or time is up.
+pub fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Ending> {
+    let (send, receive) = mpsc::channel();
+    thread::spawn(move || {
+        // It may have been given up.
+        let _ = send.send(work());
+    });
+    loop {
+        match receive.recv_timeout(PAUSE) {
+            Ok(value) => return Ok(value),
+            Err(RecvTimeoutError::Disconnected) => return Err(Ending::Io(io::Error::other("the thread ended"))),
+            Err(RecvTimeoutError::Timeout) => {
+                if let Some(ending) = hurried() {
+                    return Err(ending);
+                }
+            }
+        }
+    }
+}
+
 /// A program to run, and what must never be shown of it.
 #[derive(Debug, Clone)]
 pub struct Job<'a> {
@@ -547,6 +571,13 @@ mod tests {
             }
         });
         assert!(hurried().is_none());
+    }
+
+    #[test]
+    fn what_the_kernel_holds_up_is_given_up() {
+        assert_eq!(aside(|| 7).unwrap(), 7);
+        let ending = within(Duration::from_millis(100), || aside(|| thread::sleep(SECOND * 600)).unwrap_err());
+        assert!(matches!(ending, Ending::OutOfTime(_)), "{ending:?}");
     }
 
     #[test]

@@ -236,7 +236,7 @@ fn what_cannot_be_used_is_a_precondition_that_is_named() {
         ("missing", "missing does not exist"),
         ("kubectl", "kubectl is no directory"),
         ("kubectl/below", "kubectl/below cannot be used: Not a directory"),
-        ("locks", "1.lock cannot be used: Too many levels of symbolic links"),
+        ("locks", "1.lock cannot be used: it is a symbolic link and no regular file"),
     ];
     for (dir, what) in cases {
         let mut command = node.create(1);
@@ -244,6 +244,23 @@ fn what_cannot_be_used_is_a_precondition_that_is_named() {
         let (code, stderr) = node.start(command).end();
         assert_eq!(code, PRECONDITION, "{stderr}");
         assert!(stderr.contains(what) && stderr.contains("remedy="), "{stderr}");
+    }
+    assert!(node.started().is_empty());
+}
+
+/// An open of a named pipe waits for its other end, and any pod with the hostPath may put one there.
+#[test]
+fn a_named_pipe_holds_nobody_up() {
+    let node = Node::new();
+    let pipe = node.lock(1);
+    assert!(node.command(&["mkfifo", pipe.to_str().unwrap()]).status().unwrap().success());
+    let dir = node.path("locks").display().to_string();
+    let looks = node.command(&[PROGRAM, "locks", "--flock-count=1", "--flock-dir", &dir]);
+    let prepares = node.command(&[PROGRAM, "locks", "--prepare", "--flock-count=1", "--flock-dir", &dir]);
+    for command in [node.create(1), looks, prepares] {
+        let (code, stderr) = node.start(command).end();
+        assert_eq!(code, PRECONDITION, "{stderr}");
+        assert!(stderr.contains("1.lock cannot be used: it is a named pipe and no regular file"), "{stderr}");
     }
     assert!(node.started().is_empty());
 }

@@ -4,24 +4,32 @@
 //! Everyone queues: the head of the queue, who holds the lock on the directory itself, alone looks for a free file, the
 //! others wait in the kernel behind it. Newcomers queue as well, so none overtakes. The kernel lets go of a lock
 //! the moment its holder dies.
+//!
+//! Whoever may write to the directory may put anything there. So nothing but a regular file is opened as a lock file, opening
+//! waits for nobody, what a file says is read up to a limit, and a file system that hangs holds up a thread and not the program.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::fs::Access;
+use rustix::fs::{Access, OFlags};
 
+use crate::core::escape;
 use crate::exit::{Exit, Fail};
 use crate::lock::{Listing, Seen};
-use crate::process;
+use crate::process::{self, Ending};
 
 /// How often the head of the queue looks for a free file.
 const PAUSE: Duration = Duration::from_millis(20);
+
+/// How much is read of what a lock file says, in bytes, and how much of that is told, in characters.
+const RECORD: u64 = 4096;
+const TOLD: usize = 200;
 
 /// Which lock files there are and how long to wait for one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,18 +59,14 @@ impl Locks {
     /// The directory or its files cannot be used, no lock in time (it says who holds them), or a signal.
     pub fn acquire(&self, holder: &str) -> Result<Held, Fail> {
         let began = Instant::now();
-        self.directory()?;
+        self.aside(Locks::directory)?;
         let deadline = began + self.timeout;
         let turn = self.queue(deadline)?;
         let mut told = turn.is_none();
         loop {
-            for number in 1..=self.count {
-                let path = self.dir.join(format!("{number}.lock"));
-                if let Some(file) = try_lock(&path).map_err(|error| unusable(&path, &error))? {
-                    let mut held = Held { file, path, waited: began.elapsed() };
-                    held.sign(holder);
-                    return Ok(held);
-                }
+            let name = holder.to_string();
+            if let Some((file, path)) = self.aside(move |locks| locks.take(&name))? {
+                return Ok(Held { file, path, waited: began.elapsed() });
             }
             if !std::mem::replace(&mut told, true) {
                 tracing::info!("waiting for a lock, all {} are held: {}", self.count, self.holders());
@@ -75,26 +79,61 @@ impl Locks {
         }
     }
 
+    /// Takes the first free file, if there is one, and writes into it who holds it.
+    fn take(&self, holder: &str) -> Result<Option<(File, PathBuf)>, Fail> {
+        for number in 1..=self.count {
+            let path = self.dir.join(format!("{number}.lock"));
+            if let Some(file) = try_lock(&path, open).map_err(|error| unusable(&path, &error))? {
+                sign(&file, &path, holder);
+                return Ok(Some((file, path)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Does what the file system of the directory may hold up.
+    fn aside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Locks) -> Result<T, Fail> + Send + 'static,
+    ) -> Result<T, Fail> {
+        let locks = self.clone();
+        process::aside(move || work(&locks)).unwrap_or_else(|ending| {
+            let dir = self.dir.display();
+            Err(match ending {
+                Ending::Signal(signal) => Fail::new(
+                    Exit::Signal(signal),
+                    format!("ended by signal {signal} while waiting for a file in {dir}"),
+                ),
+                _ => Fail::new(Exit::Lock, format!("the file system of the lock directory {dir} does not answer"))
+                    .remedy("look at the node's mounts, or set BAK_FLOCK_DIR to a directory on a local disk"),
+            })
+        })
+    }
+
     /// Makes the directory and its files where they are missing, and lets every user of this node lock them: whoever owns
     /// them, or root, does that once for those who may not write there.
     ///
     /// # Errors
     /// One of them cannot be made, or is not this user's to open to others.
     pub fn prepare(&self) -> Result<(), Fail> {
+        self.aside(Locks::prepare_files)
+    }
+
+    fn prepare_files(&self) -> Result<(), Fail> {
         let failed = |path: &Path, error: io::Error| {
-            Fail::new(Exit::Precondition, format!("{} cannot be prepared: {error}", path.display()))
-                .remedy("run it as root, or as the owner of the directory, with CAP_DAC_OVERRIDE and CAP_FOWNER where it is a stranger's")
+            match error.kind() {
+            io::ErrorKind::InvalidData => unusable(path, &error),
+            _ => Fail::new(Exit::Precondition, format!("{} cannot be prepared: {error}", path.display())).remedy(
+                "run it as root, or as the owner of the directory, with CAP_DAC_OVERRIDE and CAP_FOWNER where it is a stranger's",
+            ),
+        }
         };
         let dir = self.dir.as_path();
         fs::DirBuilder::new().recursive(true).mode(0o755).create(dir).map_err(|error| failed(dir, error))?;
-        File::open(dir).and_then(|opened| permit(&opened, 0o555)).map_err(|error| failed(dir, error))?;
+        open_directory(dir).and_then(|opened| permit(&opened, 0o555)).map_err(|error| failed(dir, error))?;
         for number in 1..=self.count {
             let path = self.dir.join(format!("{number}.lock"));
-            // Where others may write, a link could lead elsewhere.
-            let not_followed = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
-            let mut options = OpenOptions::new();
-            options.read(true).write(true).truncate(false).mode(0o666).custom_flags(not_followed);
-            let opened = open_or_make(&mut options, &path);
+            let opened = open_regular(to_lock(), &path);
             opened.and_then(|file| permit(&file, 0o666)).map_err(|error| failed(&path, error))?;
         }
         Ok(())
@@ -120,12 +159,16 @@ impl Locks {
     /// # Errors
     /// The directory or one of the files cannot be used.
     pub fn check(&self) -> Result<String, Fail> {
+        self.aside(Locks::check_files)
+    }
+
+    fn check_files(&self) -> Result<String, Fail> {
         self.directory()?;
-        File::open(&self.dir).map_err(|error| unusable(&self.dir, &error))?;
+        open_directory(&self.dir).map_err(|error| unusable(&self.dir, &error))?;
         let paths = (1..=self.count).map(|number| self.dir.join(format!("{number}.lock")));
-        let (there, missing): (Vec<PathBuf>, Vec<PathBuf>) = paths.partition(|path| path.exists());
+        let (there, missing): (Vec<PathBuf>, Vec<PathBuf>) = paths.partition(|path| fs::symlink_metadata(path).is_ok());
         for path in &there {
-            File::open(path).map_err(|error| unusable(path, &error))?;
+            open_to_read(path).map_err(|error| unusable(path, &error))?;
         }
         if let Some(path) = missing.first() {
             let write = Access::WRITE_OK | Access::EXEC_OK;
@@ -141,10 +184,12 @@ impl Locks {
     /// # Errors
     /// The directory or its files cannot be read.
     pub fn look(&self) -> Result<Listing, Fail> {
-        let kernel = fs::read_to_string("/proc/locks").unwrap_or_default();
-        let complete =
-            !kernel.is_empty() && fs::read_link("/proc/self/ns/pid").is_ok_and(|ns| ns == Path::new(ROOT_PIDS));
-        self.look_by(&kernel, complete)
+        self.aside(|locks| {
+            let kernel = fs::read_to_string("/proc/locks").unwrap_or_default();
+            let complete =
+                !kernel.is_empty() && fs::read_link("/proc/self/ns/pid").is_ok_and(|ns| ns == Path::new(ROOT_PIDS));
+            locks.look_by(&kernel, complete)
+        })
     }
 
     /// The same by what the kernel's list of locks says. `complete` is whether those of all processes are in it.
@@ -160,7 +205,7 @@ impl Locks {
         for number in numbers {
             let lock = format!("{number}.lock");
             let path = self.dir.join(&lock);
-            let seen = match File::open(&path) {
+            let seen = match open_to_read(&path) {
                 Ok(file) => {
                     let (seen, listed) = seen(lock, file, kernel, &queue).map_err(|error| unusable(&path, &error))?;
                     // A list that does not name the holder of a file need not name those who wait at the directory.
@@ -188,7 +233,7 @@ impl Locks {
             Fail::new(Exit::Precondition, format!("the lock directory {} cannot be used: {error}", path.display()))
                 .remedy("let the user that runs backup-ns read it")
         };
-        if let Some(turn) = try_lock(&path).map_err(unusable)? {
+        if let Some(turn) = self.aside(|locks| Ok(try_lock(&locks.dir, open_directory)))?.map_err(unusable)? {
             return Ok(Some(turn));
         }
         tracing::info!("waiting for one of {} locks behind others: {}", self.count, self.holders());
@@ -214,27 +259,32 @@ impl Locks {
 
     /// Who holds the files, as far as they say.
     fn holders(&self) -> String {
-        let holder = |number: u32| {
-            let text = fs::read_to_string(self.dir.join(format!("{number}.lock"))).unwrap_or_default();
-            let said = text.lines().next().filter(|line| !line.trim().is_empty());
-            format!("{number}.lock by {}", said.unwrap_or("someone who does not say"))
+        let holder = |locks: &Locks, number: u32| {
+            let said = open_to_read(&locks.dir.join(format!("{number}.lock"))).ok().and_then(|file| record(&file));
+            format!("{number}.lock by {}", said.as_deref().unwrap_or("someone who does not say"))
         };
-        (1..=self.count).map(holder).collect::<Vec<_>>().join(", ")
+        let holders =
+            move |locks: &Locks| Ok((1..=locks.count).map(|number| holder(locks, number)).collect::<Vec<_>>());
+        self.aside(holders).map_or_else(|fail| fail.what, |all| all.join(", "))
     }
 }
 
-impl Held {
-    /// Writes who holds it into the file, for others to read; a file of another user is held without.
-    fn sign(&mut self, holder: &str) {
-        let written = self
-            .file
-            .set_len(0)
-            .and_then(|()| self.file.rewind())
-            .and_then(|()| writeln!(self.file, "{}", holder.replace('\n', " ")));
-        if let Err(error) = written {
-            tracing::debug!("{} does not say who holds it: {error}", self.path.display());
-        }
+/// Writes who holds it into a file, for others to read; a file of another user is held without.
+fn sign(mut file: &File, path: &Path, holder: &str) {
+    let written = file.set_len(0).and_then(|()| file.rewind());
+    if let Err(error) = written.and_then(|()| writeln!(file, "{}", holder.replace('\n', " "))) {
+        tracing::debug!("{} does not say who holds it: {error}", path.display());
     }
+}
+
+/// What a file says of its holder, if anything: its first line, or the beginning of it, because anybody may write there.
+fn record(file: &File) -> Option<String> {
+    let mut bytes = Vec::new();
+    // What cannot be read says nothing.
+    let _ = file.take(RECORD).read_to_end(&mut bytes);
+    let text = String::from_utf8_lossy(&bytes);
+    let line = text.lines().next()?.trim_matches(|c: char| c.is_whitespace() || c == '\0');
+    (!line.is_empty()).then(|| escape::short(line, TOLD).into_owned())
 }
 
 impl Drop for Held {
@@ -256,7 +306,7 @@ fn permit(file: &File, rights: u32) -> io::Result<()> {
 const ROOT_PIDS: &str = "pid:[4026531836]";
 
 /// A file as it is, and whether the kernel's list can be taken to tell of `queue`, its directory, as well.
-fn seen(lock: String, mut file: File, kernel: &str, queue: &fs::Metadata) -> io::Result<(Seen, bool)> {
+fn seen(lock: String, file: File, kernel: &str, queue: &fs::Metadata) -> io::Result<(Seen, bool)> {
     let metadata = file.metadata()?;
     let pid = in_kernel(kernel, &metadata).0;
     let listed = pid.is_some() && metadata.dev() == queue.dev();
@@ -269,12 +319,7 @@ fn seen(lock: String, mut file: File, kernel: &str, queue: &fs::Metadata) -> io:
         },
     };
     // What stands in a file that nobody holds is the name of somebody who was killed.
-    let mut text = String::new();
-    if held {
-        // Another program's file may hold anything.
-        let _ = file.read_to_string(&mut text);
-    }
-    let holder = text.lines().next().map(str::trim).filter(|line| !line.is_empty()).map(str::to_string);
+    let holder = if held { record(&file) } else { None };
     // Its holder wrote his name when he took it.
     let since = holder.as_ref().and_then(|_| Some(metadata.modified().ok()?.into()));
     Ok((Seen { lock, held, holder, pid: pid.filter(|pid| *pid > 0), since }, listed))
@@ -297,8 +342,11 @@ fn in_kernel(kernel: &str, metadata: &fs::Metadata) -> (Option<u32>, usize) {
 }
 
 fn unusable(path: &Path, error: &io::Error) -> Fail {
-    Fail::new(Exit::Precondition, format!("the lock file {} cannot be used: {error}", path.display()))
-        .remedy("let the user that runs backup-ns read it (and create it, where it does not exist)")
+    let remedy = match error.kind() {
+        io::ErrorKind::InvalidData => "find out who put it there, and remove it: backup-ns makes the file anew",
+        _ => "let the user that runs backup-ns read it (and create it, where it does not exist)",
+    };
+    Fail::new(Exit::Precondition, format!("the lock file {} cannot be used: {error}", path.display())).remedy(remedy)
 }
 
 /// Opens a file, or makes it where it is missing, whoever else makes it meanwhile. One that is there is opened without O_CREAT,
@@ -311,22 +359,70 @@ fn open_or_make(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     })
 }
 
-/// Opens a lock file, making it where it is missing, or a directory; reading is enough for a lock on another user's.
-fn open(path: &Path) -> io::Result<File> {
-    if path.is_dir() {
-        return File::open(path);
-    }
-    // Everyone on the node may lock them, whoever came first: the mode is what the umask leaves of this.
+/// How a lock file is opened to lock it. Everyone on the node may lock them, whoever came first: the mode is what the umask leaves
+/// of this.
+fn to_lock() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).write(true).truncate(false).mode(0o666);
-    match open_or_make(&mut options, path) {
+    options
+}
+
+/// Opens a lock file, making it where it is missing; reading is enough for a lock on another user's.
+fn open(path: &Path) -> io::Result<File> {
+    match open_regular(to_lock(), path) {
         Err(error)
             if error.kind() == io::ErrorKind::PermissionDenied || error.kind() == io::ErrorKind::ReadOnlyFilesystem =>
         {
-            File::open(path).map_err(|_| error)
+            open_to_read(path).map_err(|_| error)
         }
         opened => opened,
     }
+}
+
+/// Opens a lock file that is there, to read it.
+fn open_to_read(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    regular(&fs::symlink_metadata(path)?)?;
+    // Nothing is followed and nothing is waited for, should it have been replaced just now.
+    let file = options.custom_flags(at_once(OFlags::NOFOLLOW)).open(path)?;
+    regular(&file.metadata()?)?;
+    Ok(file)
+}
+
+/// Opens a lock file, making it where it is missing, if it is a regular file: an open of a named pipe may wait for ever, one of a
+/// device may do anything, and a link may lead anywhere.
+fn open_regular(mut options: OpenOptions, path: &Path) -> io::Result<File> {
+    if let Ok(there) = fs::symlink_metadata(path) {
+        regular(&there)?;
+    }
+    let file = open_or_make(options.custom_flags(at_once(OFlags::NOFOLLOW)), path)?;
+    regular(&file.metadata()?)?;
+    Ok(file)
+}
+
+/// Opens the directory.
+fn open_directory(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(at_once(OFlags::DIRECTORY)).open(path)
+}
+
+/// Flags of an open that waits for nobody.
+fn at_once(more: OFlags) -> i32 {
+    (more | OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed()
+}
+
+/// That a file is a regular one.
+fn regular(metadata: &fs::Metadata) -> io::Result<()> {
+    let kind = metadata.file_type();
+    let what = match () {
+        () if kind.is_file() => return Ok(()),
+        () if kind.is_dir() => "directory",
+        () if kind.is_symlink() => "symbolic link",
+        () if kind.is_fifo() => "named pipe",
+        () if kind.is_socket() => "socket",
+        () => "device",
+    };
+    Err(io::Error::new(io::ErrorKind::InvalidData, format!("it is a {what} and no regular file")))
 }
 
 /// Whether the path still leads to the open file: one that was deleted or replaced locks nobody out.
@@ -339,7 +435,7 @@ fn is_current(file: &File, path: &Path) -> io::Result<bool> {
     }
 }
 
-fn try_lock(path: &Path) -> io::Result<Option<File>> {
+fn try_lock(path: &Path, open: fn(&Path) -> io::Result<File>) -> io::Result<Option<File>> {
     loop {
         let file = open(path)?;
         match file.try_lock() {
@@ -353,7 +449,7 @@ fn try_lock(path: &Path) -> io::Result<Option<File>> {
 
 fn wait_lock(path: &Path) -> io::Result<File> {
     loop {
-        let file = open(path)?;
+        let file = open_directory(path)?;
         file.lock()?;
         if is_current(&file, path)? {
             return Ok(file);
@@ -406,12 +502,69 @@ mod tests {
     fn a_deleted_file_is_noticed() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("1.lock");
-        let stale = try_lock(&path).unwrap().unwrap();
+        let stale = try_lock(&path, open).unwrap().unwrap();
         fs::remove_file(&path).unwrap();
         assert!(!is_current(&stale, &path).unwrap());
         let held = locks(&dir, 1).acquire("new").unwrap();
         assert!(is_current(&held.file, &path).unwrap());
         assert!(!is_current(&stale, &path).unwrap());
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_refused_by_whoever_looks() {
+        let make = |what: &str, path: &Path| match what {
+            "named pipe" => assert!(run("mkfifo", &[path.to_str().unwrap()]).success()),
+            "directory" => fs::create_dir(path).unwrap(),
+            "symbolic link" => std::os::unix::fs::symlink("elsewhere", path).unwrap(),
+            "socket" => drop(std::os::unix::net::UnixListener::bind(path).unwrap()),
+            // Only root can make one.
+            _ => {
+                let _ = run("mknod", &[path.to_str().unwrap(), "c", "1", "5"]);
+            }
+        };
+        for what in ["named pipe", "directory", "symbolic link", "socket", "device"] {
+            let dir = tempfile::tempdir().unwrap();
+            let locks = locks(&dir, 1);
+            make(what, &dir.path().join("1.lock"));
+            if what == "device" && !dir.path().join("1.lock").exists() {
+                continue;
+            }
+            let fails = [
+                locks.look().map(|_| ()).unwrap_err(),
+                locks.check().map(|_| ()).unwrap_err(),
+                locks.prepare().unwrap_err(),
+                locks.acquire("us").map(|_| ()).unwrap_err(),
+            ];
+            for fail in fails {
+                assert_eq!(fail.exit, Exit::Precondition, "{fail:?}");
+                assert!(fail.what.contains(&format!("it is a {what} and no regular file")), "{fail:?}");
+            }
+            assert!(!dir.path().join("elsewhere").exists(), "a link was followed");
+        }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a test's tools")]
+    fn run(program: &str, args: &[&str]) -> std::process::ExitStatus {
+        std::process::Command::new(program).args(args).stderr(std::process::Stdio::null()).status().unwrap()
+    }
+
+    #[test]
+    fn whatever_a_file_says_little_of_it_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let locks = locks(&dir, 2);
+        for (number, text) in [(1, "x".repeat(1 << 20)), (2, String::new())] {
+            let path = dir.path().join(format!("{number}.lock"));
+            fs::write(&path, text).unwrap();
+            // All the rest of it is a hole.
+            OpenOptions::new().write(true).open(&path).unwrap().set_len(1 << 30).unwrap();
+        }
+        let held = [1, 2].map(|number| try_lock(&dir.path().join(format!("{number}.lock")), open).unwrap().unwrap());
+        let told = locks.look().unwrap().locks;
+        assert_eq!(told[0].holder.as_deref(), Some(&*format!("{}…", "x".repeat(TOLD))));
+        assert_eq!(told[1].holder, None);
+        let fail = locks.acquire("us").unwrap_err();
+        assert!(fail.what.contains("2.lock by someone who does not say") && fail.what.len() < 1000, "{fail:?}");
+        drop(held);
     }
 
     /// Somebody tidies up, and is careful to hold what he deletes.
@@ -422,7 +575,7 @@ mod tests {
         let named = |file: &File| fs::metadata(&path).is_ok_and(|it| it.ino() == file.metadata().unwrap().ino());
         thread::scope(|scope| {
             let taker = scope.spawn(|| {
-                let held = (0..20_000).filter_map(|_| try_lock(&path).unwrap());
+                let held = (0..20_000).filter_map(|_| try_lock(&path, open).unwrap());
                 held.filter(|file| !named(file)).count()
             });
             while !taker.is_finished() {
@@ -555,7 +708,7 @@ mod tests {
         let path = held.path.clone();
         drop(held);
         assert!(!locks.look_by(OTHERS, true).unwrap().locks[0].held);
-        assert!(try_lock(&path).unwrap().is_some(), "and let go again");
+        assert!(try_lock(&path, open).unwrap().is_some(), "and let go again");
     }
 
     #[test]
