@@ -58,7 +58,7 @@ const SCENE: [Kind; 7] = [CLAIMS, PODS, SNAPSHOTS, DEPLOYMENTS, STATEFUL_SETS, D
 /// # Errors
 /// It cannot be read.
 pub fn observe(kubectl: &Kubectl) -> Result<Scene, Fail> {
-    kubectl.json(&kubectl.target.get_all(&SCENE)).map_err(|error| kubectl::fail(&error))
+    kubectl.all(&SCENE).map_err(|error| kubectl::fail(&error))
 }
 
 /// How far it is, for the words at a failure.

@@ -1,15 +1,18 @@
 //! Speaks kubectl: makes its calls, tells its refusals apart, asks again where the API is only busy or away. Must not
 //! know what a backup is.
 
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, Write as _};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tempfile::NamedTempFile;
 
 use crate::core::escape::Secrets;
 use crate::core::observed::List;
-use crate::core::target::{Asked, Target};
+use crate::core::shield::{Change, KUBERC, Shield};
+use crate::core::target::{Asked, Kind, Target};
 use crate::exit::{Exit, Fail};
 use crate::process::{self, Ending, Job, ProcessError, Running};
 
@@ -22,6 +25,35 @@ pub struct Kubectl {
     pub secrets: Secrets,
     /// How long a busy or absent API is asked again.
     pub patience: Duration,
+    environment: Arc<Environment>,
+}
+
+/// What is different in the environment of every kubectl from this program's.
+#[derive(Debug)]
+pub struct Environment {
+    /// The changes.
+    pub changes: Vec<Change>,
+    /// The preferences that one of them names; they go with this.
+    _preferences: Option<NamedTempFile>,
+}
+
+impl Environment {
+    /// kubectl without preferences, but for a policy for credential plugins.
+    ///
+    /// # Errors
+    /// That policy cannot be passed on.
+    pub fn of(shield: &Shield) -> io::Result<Environment> {
+        let policy = shield.preferences.as_ref().and_then(|preferences| preferences.policy.as_deref());
+        let preferences = policy.map(|policy| {
+            let mut file = tempfile::Builder::new().prefix("backup-ns-kuberc-").tempfile()?;
+            file.write_all(policy.as_bytes()).map(|()| file)
+        });
+        let preferences = preferences.transpose()?;
+        let path = preferences.as_ref().map(|file| file.path().display().to_string());
+        let kuberc = (KUBERC.to_string(), Some(path.unwrap_or_else(|| "off".into())));
+        let changes = shield.changes.iter().cloned().chain([kuberc]).collect();
+        Ok(Environment { changes, _preferences: preferences })
+    }
 }
 
 /// What kind of refusal kubectl's words are.
@@ -168,7 +200,17 @@ impl Kubectl {
     /// # Errors
     /// kubectl cannot be run, or has no cluster to talk to.
     pub fn connect(asked: &Asked, secrets: Secrets, patience: Duration) -> Result<Kubectl, Fail> {
-        let kubectl = Kubectl { target: Target::of(asked), secrets, patience };
+        let environment = Environment::of(&asked.shield).map_err(|error| {
+            Fail::new(
+                Exit::Precondition,
+                format!("kubectl's policy for credential plugins cannot be passed on: {error}"),
+            )
+            .remedy(
+                "make the directory for temporary files writable (TMPDIR), or set KUBERC=off to go without that policy",
+            )
+        })?;
+        let environment = Arc::new(environment);
+        let kubectl = Kubectl { target: Target::of(asked), secrets, patience, environment };
         let target = match Target::as_asked(asked) {
             Some(target) => target,
             None => {
@@ -183,7 +225,7 @@ impl Kubectl {
     }
 
     fn job(&self, args: Vec<String>) -> Job<'_> {
-        Job { program: "kubectl", args, secrets: &self.secrets }
+        Job { program: "kubectl", args, environment: &self.environment.changes, secrets: &self.secrets }
     }
 
     /// Starts a call whose streams the caller works with.
@@ -220,6 +262,35 @@ impl Kubectl {
     pub fn json<T: DeserializeOwned + Send>(&self, args: &[String]) -> Result<T, ProcessError> {
         self.patiently(|| {
             self.once(args.to_vec(), "", |stdout| serde_json::from_reader(stdout).map_err(io::Error::from))
+        })
+    }
+
+    /// Reads all objects of these kinds in the namespace.
+    ///
+    /// # Errors
+    /// As [`Kubectl::json`]; an object of another namespace among them.
+    pub fn all<T: DeserializeOwned>(&self, kinds: &[Kind]) -> Result<T, ProcessError> {
+        self.read_all(&self.target.get_all(kinds))
+    }
+
+    /// Makes a call that lists objects of the namespace.
+    ///
+    /// # Errors
+    /// As [`Kubectl::all`].
+    pub fn read_all<T: DeserializeOwned>(&self, args: &[String]) -> Result<T, ProcessError> {
+        let list: Value = self.json(args)?;
+        let items = list["items"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let namespaces = items.iter().filter_map(|item| item["metadata"]["namespace"].as_str());
+        let read = match namespaces.into_iter().find(|namespace| *namespace != self.target.namespace) {
+            Some(other) => Err(io::Error::other(format!(
+                "it answered with objects of the namespace '{other}', not of '{}'",
+                self.target.namespace
+            ))),
+            None => serde_json::from_value(list).map_err(io::Error::from),
+        };
+        read.map_err(|error| {
+            let command = self.job(args.to_vec()).shown();
+            ProcessError { command, ending: Ending::Io(error), stderr: String::new(), secrets: self.secrets.clone() }
         })
     }
 

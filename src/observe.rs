@@ -63,7 +63,7 @@ fn read(kubectl: &Kubectl, databases: &[Database], snapshots: bool) -> Result<Sc
     let kinds = databases.iter().filter_map(|database| database.resource.kind.resource());
     let kinds = kinds.collect::<BTreeSet<_>>();
     let kinds: Vec<Kind> = [CLAIMS, PODS].into_iter().chain(snapshots.then_some(SNAPSHOTS)).chain(kinds).collect();
-    kubectl.json(&kubectl.target.get_all(&kinds)).map_err(|error| kubectl::fail(&error))
+    kubectl.all(&kinds).map_err(|error| kubectl::fail(&error))
 }
 
 /// The pod of a database whose dump lies on `holder`.

@@ -17,6 +17,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::core::escape::{self, Secrets};
+use crate::core::shield::Change;
 
 /// The signal that was received, 0 for none. Set by the handlers that [`listen`] installs.
 static SIGNAL: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
@@ -157,6 +158,8 @@ pub struct Job<'a> {
     pub program: &'a str,
     /// The arguments.
     pub args: Vec<String>,
+    /// What it finds otherwise in its environment than this program does.
+    pub environment: &'a [Change],
     /// Masked wherever the command line or the output is shown.
     pub secrets: &'a Secrets,
 }
@@ -204,7 +207,7 @@ impl fmt::Display for ProcessError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.ending {
             Ending::NotFound => write!(f, "`{}` cannot be run: the program is not in the PATH", self.command)?,
-            Ending::Io(error) => write!(f, "`{}` cannot be run: {error}", self.command)?,
+            Ending::Io(error) => write!(f, "`{}` cannot be run or understood: {error}", self.command)?,
             Ending::Status(status) => match (status.code(), status.signal()) {
                 (Some(code), _) => write!(f, "`{}` ended with status {code}", self.command)?,
                 (None, Some(signal)) => write!(f, "`{}` was killed by signal {signal}", self.command)?,
@@ -272,10 +275,22 @@ impl Job<'_> {
 
     /// Puts it in the place of this program: its streams, its terminal and its status are this one's from here on.
     pub fn replace(&self) -> ProcessError {
-        #[expect(clippy::disallowed_methods, reason = "the one place")]
-        let error = Command::new(self.program).args(&self.args).exec();
+        let error = self.process().exec();
         let ending = if error.kind() == io::ErrorKind::NotFound { Ending::NotFound } else { Ending::Io(error) };
         ProcessError { command: self.shown(), ending, stderr: String::new(), secrets: self.secrets.clone() }
+    }
+
+    fn process(&self) -> Command {
+        #[expect(clippy::disallowed_methods, reason = "the one place")]
+        let mut process = Command::new(self.program);
+        process.args(&self.args);
+        for (name, value) in self.environment {
+            match value {
+                Some(value) => process.env(name, value),
+                None => process.env_remove(name),
+            };
+        }
+        process
     }
 
     /// Starts it with all three streams in hand.
@@ -284,9 +299,8 @@ impl Job<'_> {
     /// It cannot be started.
     pub fn start(&self) -> Result<Running, ProcessError> {
         let command = self.shown();
-        #[expect(clippy::disallowed_methods, reason = "the one place")]
-        let mut process = Command::new(self.program);
-        process.args(&self.args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        let mut process = self.process();
+        process.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         let mut child = process.spawn().map_err(|error| ProcessError {
             command: command.clone(),
             ending: if error.kind() == io::ErrorKind::NotFound { Ending::NotFound } else { Ending::Io(error) },
@@ -514,7 +528,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn shell(script: &str, secrets: &Secrets, input: &str) -> Result<String, ProcessError> {
-        let job = Job { program: "sh", args: vec!["-c".into(), script.into()], secrets };
+        let job = Job { program: "sh", args: vec!["-c".into(), script.into()], environment: &[], secrets };
         job.run(input, SECOND * 10, |stdout| io::read_to_string(stdout))
     }
 
@@ -537,7 +551,7 @@ mod tests {
 
     #[test]
     fn a_missing_program_is_told_apart() {
-        let job = Job { program: "no-such-program-here", args: vec![], secrets: &Secrets::default() };
+        let job = Job { program: "no-such-program-here", args: vec![], environment: &[], secrets: &Secrets::default() };
         assert!(matches!(job.start().map(|_| ()).unwrap_err().ending, Ending::NotFound));
     }
 
@@ -563,7 +577,7 @@ mod tests {
     #[test]
     fn what_may_take_so_long_shares_its_time() {
         let secrets = Secrets::default();
-        let job = Job { program: "sleep", args: vec!["60".into()], secrets: &secrets };
+        let job = Job { program: "sleep", args: vec!["60".into()], environment: &[], secrets: &secrets };
         within(Duration::from_millis(100), || {
             for _ in 0..2 {
                 let error = job.run("", SECOND * 60, |_| Ok(())).unwrap_err();
@@ -582,7 +596,7 @@ mod tests {
 
     #[test]
     fn time_is_limited_whether_stdin_is_read_or_not() {
-        let job = Job { program: "sleep", args: vec!["60".into()], secrets: &Secrets::default() };
+        let job = Job { program: "sleep", args: vec!["60".into()], environment: &[], secrets: &Secrets::default() };
         for input in [String::new(), "x".repeat(1 << 20)] {
             let error = job.run(&input, Duration::from_millis(100), |_| Ok(())).unwrap_err();
             assert!(matches!(error.ending, Ending::TimeOut(_)), "{error}");

@@ -67,7 +67,7 @@ impl<'a> Trial<'a> {
     }
 
     fn objects(&self) -> Result<Vec<Value>, ProcessError> {
-        let list: List<Value> = self.kubectl.json(&self.kubectl.target.trial(&verify::selector(&self.name)))?;
+        let list: List<Value> = self.kubectl.read_all(&self.kubectl.target.trial(&verify::selector(&self.name)))?;
         Ok(list.items)
     }
 

@@ -479,3 +479,20 @@ fn every_json_line_says_of_which_run_it_is() {
     let scenario = Scenario::new().args_also(&["--log-format=json", "--db-postgres-port=0"]);
     assert!(lines(&scenario.run().exits(2)).iter().all(|line| line["try"].is_null() && line["code"] == 2));
 }
+
+#[test]
+fn a_native_sidecar_is_backed_up_and_flushed_like_any_container() {
+    let sidecar = |scenario: Scenario| {
+        scenario.object("Pod", |pod| {
+            let mut database = pod["spec"]["containers"].as_array_mut().unwrap().remove(0);
+            database["restartPolicy"] = json!("Always");
+            pod["spec"]["initContainers"] = json!([{"name": "prepare"}, database]);
+            pod["spec"]["containers"] = json!([{"name": "app"}]);
+        })
+    };
+    let scenario = sidecar(Scenario::new());
+    scenario.run().exits(0).calls("config observe session second create watch event").clean().holds_new().snapshots(1);
+    let scenario = sidecar(skipping());
+    let outcome = scenario.run().exits(0).calls("config observe flush create watch event").snapshots(1);
+    assert!(outcome.argv("flush").contains("-c postgres"), "{outcome}");
+}

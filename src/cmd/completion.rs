@@ -15,6 +15,7 @@ use crate::cmd::show::written;
 use crate::config::Plain;
 use crate::core::escape::{Secrets, visible};
 use crate::exit::{Exit, Fail};
+use crate::kubectl::Environment;
 use crate::process::Job;
 use crate::report::Reporter;
 
@@ -144,7 +145,10 @@ fn names(kind: &str, words: &[OsString]) -> Vec<CompletionCandidate> {
             args.push(format!("{flag}={value}"));
         }
     }
-    let job = Job { program: "kubectl", args, secrets: &Secrets::default() };
+    // Without a policy for credential plugins that cannot be passed on, there are no names.
+    let shield = crate::config::shield().ok();
+    let Some(environment) = shield.and_then(|shield| Environment::of(&shield).ok()) else { return Vec::new() };
+    let job = Job { program: "kubectl", args, environment: &environment.changes, secrets: &Secrets::default() };
     let text = job.run("", PATIENCE, |stdout| {
         let mut text = String::new();
         stdout.read_to_string(&mut text).map(|_| text)

@@ -45,8 +45,7 @@ pub fn run(global: &Global, config: &Delete, reporter: &Reporter) -> Result<(), 
     let (target, name) = (&kubectl.target, &config.snapshot);
     let moment = Moment { now: now(), zone: global.zone, patience: Duration::ZERO };
     let (scene, snapshot) = reporter.step("observe", |_| {
-        let all = target.get_all(&[SNAPSHOTS, CLAIMS]);
-        let scene: Scene = kubectl.json(&all).map_err(|error| kubectl::fail(&error))?;
+        let scene: Scene = kubectl.all(&[SNAPSHOTS, CLAIMS]).map_err(|error| kubectl::fail(&error))?;
         let snapshot = find(&scene, name, &target.namespace)?.clone();
         let what = format!("{name} among {}", counted(scene.snapshots.len(), "snapshot"));
         Ok(((scene, snapshot), what))

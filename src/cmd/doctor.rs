@@ -350,7 +350,7 @@ impl Exam<'_> {
             self.skip(&IN_NAMESPACE, "nothing in the namespace may be listed");
             return Ok(None);
         }
-        match kubectl.json::<List<Value>>(&kubectl.target.get_all(&kinds)) {
+        match kubectl.all::<List<Value>>(&kinds) {
             Ok(list) => Ok(Some(Seen::of(list.items, kinds))),
             Err(error) => {
                 self.fail("claim", kubectl::fail(&error), "see kubectl get persistentvolumeclaims,pods")?;

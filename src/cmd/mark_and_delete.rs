@@ -125,7 +125,7 @@ fn clear(
                 );
             }
             let kubectl = kubectl.in_namespace(&verdict.namespace);
-            let look = kubectl.json(&kubectl.target.get_all(&[SNAPSHOTS, CLAIMS])).inspect_err(|error| {
+            let look = kubectl.all(&[SNAPSHOTS, CLAIMS]).inspect_err(|error| {
                 // A change may fail again and again for a reason of its own; who cannot even look has no API.
                 if kubectl::refusal(error) == Refusal::Passing {
                     away = Some(error.to_string());

@@ -287,8 +287,7 @@ impl Run<'_> {
     /// Takes away what brought the data over, unless another claim is still to be made from it: the data is the source's.
     fn take_bridge_away(&self, planned: &Planned, snapshot: &Snapshot) -> Result<((), String), Fail> {
         let kubectl = &planned.kubectl;
-        let all = kubectl.target.get_all(&[SNAPSHOTS, CLAIMS]);
-        let scene: Scene = kubectl.json(&all).map_err(|error| kubectl::fail(&error))?;
+        let scene: Scene = kubectl.all(&[SNAPSHOTS, CLAIMS]).map_err(|error| kubectl::fail(&error))?;
         let name = &snapshot.metadata.name;
         if scene.in_use().contains(&(kubectl.target.namespace.clone(), name.clone())) {
             return Ok(((), "another claim is still to be made from it, it stays".into()));

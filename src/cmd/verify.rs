@@ -70,8 +70,7 @@ struct Test {
 
 /// Reads the namespace once, and finds the snapshot and what a test of it needs.
 fn observe(kubectl: &Kubectl, config: &Verify) -> Result<Subject, Fail> {
-    let list: List<Value> =
-        kubectl.json(&kubectl.target.get_all(&[CLAIMS, PODS, SNAPSHOTS])).map_err(|error| kubectl::fail(&error))?;
+    let list: List<Value> = kubectl.all(&[CLAIMS, PODS, SNAPSHOTS]).map_err(|error| kubectl::fail(&error))?;
     let of_kind = |kind: &str| list.items.iter().filter(|item| item["kind"] == kind).cloned().collect::<Vec<Value>>();
     let read = |item: Value| serde_json::from_value::<Snapshot>(item).ok();
     let snapshots: Vec<Snapshot> = of_kind("VolumeSnapshot").into_iter().filter_map(read).collect();

@@ -16,6 +16,7 @@ use crate::core::name::{self, Template};
 use crate::core::pod::ExecResource;
 use crate::core::retention::Policy;
 use crate::core::schedule;
+use crate::core::shield::{self, Preferences, Shield};
 use crate::core::target::Asked;
 use crate::core::zone::Zone;
 use crate::exit::{Exit, Fail};
@@ -650,6 +651,10 @@ fn global(plain: &Plain, outputs: Outputs, v: &mut Values<'_>) -> Global {
             kubeconfig: plain.word("kubeconfig"),
             lost: lost_kubeconfig(plain),
             request_timeout: v.parse("BAK_REQUEST_TIMEOUT", parse_request_timeout, Duration::ZERO),
+            shield: shield().unwrap_or_else(|why| {
+                v.error(why);
+                Shield::default()
+            }),
         },
         dry_run: v.parse("BAK_DRY_RUN", parse_dry_run, false),
         timeout: Some(v.time("BAK_TIMEOUT")).filter(|time| !time.is_zero()),
@@ -659,6 +664,41 @@ fn global(plain: &Plain, outputs: Outputs, v: &mut Values<'_>) -> Global {
         holder: holder(),
         own_pod: Some(hostname()).filter(|_| Path::new(SERVICE_ACCOUNT).exists()),
     }
+}
+
+/// What kubectl is to be shielded from in this environment.
+///
+/// # Errors
+/// kubectl's preferences file may hold a policy for credential plugins, and cannot be read.
+#[expect(clippy::disallowed_methods, reason = "the one place")]
+pub fn shield() -> Result<Shield, String> {
+    let variables: Vec<(String, String)> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())))
+        .collect();
+    let changes = shield::changes(variables.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    Ok(Shield { changes, preferences: preferences()? })
+}
+
+/// The preferences file that kubectl would read, if it is there and preferences are not turned off.
+fn preferences() -> Result<Option<Preferences>, String> {
+    let set = |var: &str| environment(var).ok().flatten();
+    let path = match set(shield::KUBERC) {
+        Some(off) if off == "off" => return Ok(None),
+        Some(path) => path,
+        None => match set("HOME") {
+            Some(home) => format!("{home}/.kube/kuberc"),
+            None => return Ok(None),
+        },
+    };
+    if set("KUBECTL_KUBERC").is_some_and(|word| word.eq_ignore_ascii_case("false")) {
+        return Ok(None);
+    }
+    // What kubectl cannot read, it goes without.
+    let Ok(text) = std::fs::read(&path) else { return Ok(None) };
+    let policy = shield::policy(&String::from_utf8_lossy(&text)).map_err(|why| {
+        format!("the policy for credential plugins in kubectl's preferences, {path}, cannot be read ({why}); correct the file, or set KUBERC=off to go without it")
+    })?;
+    Ok(Some(Preferences { path, policy }))
 }
 
 /// Why the kubeconfig that was named is none; `KUBECONFIG` may name several files, of which one is enough.

@@ -100,6 +100,11 @@ fn makes_backups(container: &Value) -> bool {
         && (is_told_to_create(container) || !told(container).any(|word| OTHERS.contains(&word)))
 }
 
+/// Whether an init container runs beside the others, as a container like any other.
+fn is_native_sidecar(container: &Value) -> bool {
+    text(container, "/restartPolicy") == "Always"
+}
+
 /// Whether a CronJob is the one by which our chart makes backups.
 fn is_the_charts(cronjob: &Value) -> bool {
     let label = |name: &str| text(cronjob, &format!("/metadata/labels/app.kubernetes.io~1{name}"));
@@ -126,6 +131,7 @@ fn maker_at(cronjob: &Value) -> Option<String> {
         .or_else(|| find(INIT_CONTAINERS, &may_create))
         .or_else(|| find(CONTAINERS, &makes_backups))
         .or_else(|| find(CONTAINERS, &|container| is_ours(container) && told(container).next().is_none()))
+        .or_else(|| find(INIT_CONTAINERS, &|container| is_native_sidecar(container) && makes_backups(container)))
 }
 
 /// The container of a CronJob that runs `backup-ns create`, if one does.
@@ -504,6 +510,8 @@ mod tests {
             (before("backup-ns", json!(["locks", "--prepare"])), false),
             (before("backup-ns", json!(["sh", "-c", "chmod 777 /locks"])), false),
             (before("mirrored", json!([])), false),
+            (before("backup-ns", json!([])), false),
+            (with(json!({"name": "b", "image": "backup-ns", "restartPolicy": "Always"})), true),
         ] {
             assert_eq!(maker(&cronjob).map(|one| text(one, "/name")), makes.then_some("b"), "{cronjob}");
         }

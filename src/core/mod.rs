@@ -32,6 +32,7 @@ pub mod restore;
 pub mod retention;
 pub mod scene;
 pub mod schedule;
+pub mod shield;
 pub mod slot;
 pub mod status;
 pub mod sweep;

@@ -316,19 +316,36 @@ impl Pod {
 
     /// When the last of its containers was started, the first time or again.
     pub fn begun(&self) -> Option<DateTime<Utc>> {
-        let running = self.status.container_statuses.iter().filter_map(|status| status.state.running.as_ref());
+        let statuses = self.status.container_statuses.iter().chain(&self.status.init_container_statuses);
+        let running = statuses.filter_map(|status| status.state.running.as_ref());
         running.filter_map(|running| running.started_at).max().or(self.status.start_time)
     }
 }
 
 /// `spec` of a [`Pod`].
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
+#[serde(from = "PodSpecFields")]
 pub struct PodSpec {
-    /// The containers that run together.
+    /// The containers that run together, native sidecars behind the others.
     pub containers: Vec<Container>,
     /// What they can mount.
     pub volumes: Vec<Volume>,
+}
+
+/// `spec` of a [`Pod`] as the API has it.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct PodSpecFields {
+    containers: Vec<Container>,
+    init_containers: Vec<Container>,
+    volumes: Vec<Volume>,
+}
+
+impl From<PodSpecFields> for PodSpec {
+    fn from(fields: PodSpecFields) -> PodSpec {
+        let sidecars = fields.init_containers.into_iter().filter(Container::is_native_sidecar);
+        PodSpec { containers: fields.containers.into_iter().chain(sidecars).collect(), volumes: fields.volumes }
+    }
 }
 
 /// A container of a pod.
@@ -341,6 +358,16 @@ pub struct Container {
     pub image: String,
     /// What it mounts, and where.
     pub volume_mounts: Vec<VolumeMount>,
+    /// Of an init container: `Always` on a native sidecar.
+    pub restart_policy: Option<String>,
+}
+
+impl Container {
+    /// Whether it is an init container that runs as long as the pod does
+    /// (<https://kubernetes.io/docs/concepts/workloads/pods/sidecar-containers/>).
+    pub fn is_native_sidecar(&self) -> bool {
+        self.restart_policy.as_deref() == Some("Always")
+    }
 }
 
 /// One mount of a container.
@@ -387,6 +414,8 @@ pub struct PodStatus {
     pub start_time: Option<DateTime<Utc>>,
     /// How each of its containers is.
     pub container_statuses: Vec<ContainerStatus>,
+    /// How each of its init containers is, native sidecars among them.
+    pub init_container_statuses: Vec<ContainerStatus>,
 }
 
 /// How a container is.
@@ -633,12 +662,15 @@ mod tests {
     #[test]
     fn a_mixed_list_is_told_apart() {
         let list: List = serde_json::from_value(json!({"kind": "List", "items": [
-            {"kind": "Pod", "metadata": {"name": "a"}, "spec": {"containers": [{"name": "c"}]}, "extra": 1},
+            {"kind": "Pod", "metadata": {"name": "a"}, "spec": {"containers": [{"name": "c"}], "initContainers": [
+                {"name": "prepare"}, {"name": "sidecar", "restartPolicy": "Always"},
+            ]}, "extra": 1},
             {"kind": "Secret", "metadata": {"name": "b"}, "data": {}},
         ]}))
         .unwrap();
         let [Item::Pod(pod), Item::Other] = &list.items[..] else { panic!("{list:?}") };
-        assert_eq!(pod.spec.containers[0].name, "c");
+        let names: Vec<&str> = pod.spec.containers.iter().map(|container| container.name.as_str()).collect();
+        assert_eq!(names, ["c", "sidecar"], "a native sidecar is a container like any other");
     }
 
     #[test]

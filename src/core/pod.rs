@@ -228,6 +228,25 @@ mod tests {
     }
 
     #[test]
+    fn a_native_sidecar_is_a_container_like_any_other() {
+        let sidecar = |policy: Value| {
+            pod("p", |v| {
+                let database = v["spec"]["containers"].as_array_mut().unwrap().remove(1);
+                v["spec"]["initContainers"] = json!([{"name": "prepare"}, database]);
+                v["spec"]["initContainers"][1]["restartPolicy"] = policy.clone();
+            })
+        };
+        assert_eq!(pick(&[sidecar(json!("Always"))]).unwrap(), "p");
+        let flushed: Vec<String> =
+            mounters("data", &[sidecar(json!("Always"))]).into_iter().map(|c| c.container).collect();
+        assert_eq!(flushed, ["postgres"]);
+        for other in [json!(null), json!("OnFailure")] {
+            let Err(NoPod::NoneFits { why, .. }) = pick(&[sidecar(other)]) else { panic!() };
+            assert_eq!(why, ["pod p: it has no container 'postgres' (it has sidecar)"]);
+        }
+    }
+
+    #[test]
     fn every_refusal_has_its_reason() {
         type Change = fn(&mut Value);
         let cases: [(Change, &str); 7] = [

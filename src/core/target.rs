@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::core::escape;
+use crate::core::shield::Shield;
 
 /// Which cluster and namespace, and how to reach them.
 #[derive(Debug, Clone, Default)]
@@ -137,6 +138,8 @@ pub struct Asked {
     pub own_namespace: Option<String>,
     /// How long one request may take.
     pub request_timeout: Duration,
+    /// What kubectl is to be shielded from.
+    pub shield: Shield,
 }
 
 impl Target {

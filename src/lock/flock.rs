@@ -598,6 +598,7 @@ mod tests {
             let job = process::Job {
                 program: "flock",
                 args: args.into_iter().map(str::to_string).collect(),
+                environment: &[],
                 secrets: &crate::core::escape::Secrets::default(),
             };
             job.start().unwrap()
@@ -624,6 +625,7 @@ mod tests {
             args: ["--no-fork", path.to_str().unwrap(), "sh", "-c", "echo held; exec sleep 60"]
                 .map(str::to_string)
                 .to_vec(),
+            environment: &[],
             secrets: &crate::core::escape::Secrets::default(),
         };
         let mut other = process::Lines::of(job.start().unwrap());

@@ -306,3 +306,66 @@ fn a_mariadb_comes_back_in_place() {
     tenant.await_ready();
     assert_eq!(sql(sum), before);
 }
+
+/// Preferences of kubectl that would break most calls: its own example and worse.
+fn hostile_kuberc(more: &str) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let option = |name: &str, value: &str| json!({"name": name, "default": value});
+    let defaults = json!([
+        {"command": "delete", "options": [option("interactive", "true")]},
+        {"command": "get", "options": [option("output", "wide"), option("all-namespaces", "true"), option("v", "9")]},
+        {"command": "create", "options": [option("dry-run", "client")]},
+        {"command": "exec", "options": [option("container", "other")]},
+    ]);
+    let head = "apiVersion: kubectl.config.k8s.io/v1beta1\nkind: Preference\n";
+    std::fs::write(file.path(), format!("{head}defaults: {defaults}\n{more}")).unwrap();
+    file
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn no_preference_of_a_person_changes_what_is_done() {
+    let tenant = Tenant::small("kuberc", 256, |_| ());
+    let kuberc = hostile_kuberc("");
+    let run = |args: &[&str]| {
+        let done = tenant.run(args, |command| {
+            command.env("KUBERC", kuberc.path()).env("LC_ALL", "ja_JP.UTF-8").env("KUBECTL_KYAML", "true");
+        });
+        let done = done.done();
+        assert!(done.status.success(), "{args:?}: {}", done.stderr);
+        serde_json::from_str::<Value>(&done.stdout).unwrap_or_default()
+    };
+    let first = run(&["create", "--db-postgres"])["volumeSnapshot"].as_str().unwrap().to_string();
+    tenant.sql("TRUNCATE gate");
+    let second = run(&["create", "--db-postgres"])["volumeSnapshot"].as_str().unwrap().to_string();
+    assert_eq!(run(&["list"]).as_array().unwrap().len(), 2);
+    run(&["restore", &first, "--in-place", "--yes"]);
+    assert_eq!(tenant.sql("SELECT count(*) FROM gate"), "1000");
+    run(&["delete", &second, "--yes", "--force"]);
+    assert!(!tenant.snapshots().contains(&second));
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn a_policy_for_credential_plugins_holds_for_every_call() {
+    // A kubeconfig whose user runs a program; the person's preferences let none run.
+    let dir = tempfile::tempdir().unwrap();
+    let mut config: Value = serde_json::from_str(&kubectl(&["config", "view", "--raw", "-o", "json"])).unwrap();
+    config["users"][0]["user"] = json!({"exec": {
+        "apiVersion": "client.authentication.k8s.io/v1", "interactiveMode": "Never", "command": "sh",
+        "args": ["-c", format!("echo ran >>{}/ran; exit 1", dir.path().display())],
+    }});
+    let kubeconfig = dir.path().join("config");
+    std::fs::write(&kubeconfig, config.to_string()).unwrap();
+    let kuberc = hostile_kuberc("credentialPluginPolicy: DenyAll\n");
+    let ran = |kuberc: &std::path::Path| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_backup-ns"));
+        command.args(["list", "-n", "default", "--retry-timeout=1s"]).env("KUBECONFIG", &kubeconfig);
+        let output = command.env("KUBERC", kuberc).output().unwrap();
+        assert!(!output.status.success(), "{output:?}");
+        (dir.path().join("ran").exists(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (ran_at_all, said) = ran(kuberc.path());
+    assert!(!ran_at_all && said.contains("DenyAll"), "{said}");
+    assert!(ran("off".as_ref()).0, "without preferences it runs");
+}

@@ -248,8 +248,18 @@ impl Call {
 
     /// Leaves this call in the log, in one write.
     fn record(&mut self) {
-        let line = json!({"kind": self.kind, "nth": self.nth, "pid": std::process::id(), "parent": parent_id(), "argv": self.args})
-            .to_string();
+        let kubectls = |name: &str| ["KUBE", "LC_", "LANG", "HTTPS_PROXY"].iter().any(|start| name.starts_with(start));
+        let env: serde_json::Map<_, _> = std::env::vars()
+            .filter(|(name, _)| kubectls(name))
+            .map(|(name, value)| (name, Value::from(value)))
+            .collect();
+        let kuberc = env.get("KUBERC").and_then(Value::as_str).filter(|word| *word != "off");
+        let kuberc = kuberc.map(|path| fs::read_to_string(path).unwrap_or_else(|error| error.to_string()));
+        let line = json!({
+            "kind": self.kind, "nth": self.nth, "pid": std::process::id(), "parent": parent_id(), "argv": self.args,
+            "env": env, "kuberc": kuberc,
+        })
+        .to_string();
         let mut log = OpenOptions::new().append(true).create(true).open(self.dir.join("calls.jsonl")).unwrap();
         log.write_all(format!("{line}\n").as_bytes()).unwrap();
         let all = fs::read_to_string(self.dir.join("calls.jsonl")).unwrap();

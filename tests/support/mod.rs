@@ -591,7 +591,8 @@ pub struct Outcome<'a> {
     pub killed: Option<i32>,
     pub stdout: String,
     pub stderr: String,
-    /// Its calls of kubectl in order: `kind`, `nth`, `pid`, `argv`.
+    /// Its calls of kubectl in order: `kind`, `nth`, `pid`, `argv`, `env` (what of it is about kubectl or the
+    /// language) and `kuberc` (the text of the preferences file that it names).
     pub calls: Vec<Value>,
 }
 
