@@ -380,7 +380,11 @@ fn by_hand(engine: Engine) -> Command {
   ENGINE restore -n shop --yes",
             )
             .arg(switch("yes", "do not ask").short('y'))
-            .arg(switch("force", "do not ask, and load even what could not be tried first")),
+            .arg(switch(
+                "force",
+                "do not ask, load even what could not be tried first, and drop what is not in the dump but depends on what it \
+                 replaces",
+            )),
             piece(
                 "download-dump",
                 "Copy the dump file to this machine",

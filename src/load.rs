@@ -14,17 +14,22 @@ use crate::process::ProcessError;
 use crate::report::{self, Reporter};
 use crate::session::{self, Session};
 
+/// How many objects a database may lose to a load are kept at most, and how many of them an error names.
+const GONE: usize = 100;
+const NAMED: usize = 5;
+
 /// How long to listen before looking up.
 const SOON: Duration = Duration::from_secs(1);
 
-/// Whether a dump that cannot be undone is tried first, in a schema of its own.
+/// Whether a dump that cannot be undone is tried first, in a schema of its own. Whether one that can be undone may take along
+/// what it does not hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trial {
-    /// It must be.
+    /// It must be tried, and may not.
     Must,
-    /// It is, where the user may make a schema.
+    /// It is tried where the user may make a schema, and may.
     May,
-    /// It is not.
+    /// It is not tried.
     Not,
 }
 
@@ -80,6 +85,7 @@ impl<'a> Load<'a> {
             let mut queue = Queue::new(rules.busy_timeout);
             let mut state = "nothing was loaded, the database is as it was".to_string();
             let (mut tried, mut untried) = (false, String::new());
+            let mut gone = Vec::new();
             let mut phase = "";
             loop {
                 let line = session.next(SOON).map_err(|error| broken(&error, &state))?;
@@ -94,15 +100,20 @@ impl<'a> Load<'a> {
                         tracing::warn!("the dump is not tried first: {}", line.value);
                         untried = line.value;
                     }
+                    "gone" if gone.len() < GONE => gone.push(line.value),
                     "beat" => {
                         if let Ok(far @ 1..) = line.value.trim().parse::<u64>() {
                             step.progress(&format!("{phase}{} of {}", report::bytes(far), report::bytes(bytes)));
                         }
                     }
+                    "lost" if !gone.is_empty() => return Err(would_lose(&line.value, &gone, &state)),
                     "lost" => return Err(lost(&line.value, &untried, &state, trial, &session.last_words())),
                     "loaded" => break,
                     _ => {}
                 }
+            }
+            if !gone.is_empty() {
+                tracing::warn!("dropped with what the dump replaces, and not in the dump: {}", gone.join(", "));
             }
             let first = if tried { ", tried in a schema of its own first" } else { "" };
             Ok((tried, format!("{} loaded{first}", report::bytes(bytes))))
@@ -123,6 +134,18 @@ fn broken(error: &ProcessError, state: &str) -> Fail {
     }
 }
 
+/// A load that would have dropped what its dump does not hold.
+fn would_lose(why: &str, gone: &[String], state: &str) -> Fail {
+    let more = match gone.len() {
+        GONE.. => " and many more".into(),
+        all if all > NAMED => format!(" and {} more", all - NAMED),
+        _ => String::new(),
+    };
+    let named = gone[..gone.len().min(NAMED)].join(", ");
+    Fail::new(Exit::Precondition, format!("{why}: {named}{more}"))
+        .remedy(format!("drop them, or use --force to load the dump and drop them with what it replaces; {state}"))
+}
+
 /// A load that failed, with what became of the database.
 fn lost(why: &str, untried: &str, state: &str, trial: Trial, said: &str) -> Fail {
     let said = if said.is_empty() { String::new() } else { format!(": {said}") };
@@ -137,4 +160,24 @@ fn lost(why: &str, untried: &str, state: &str, trial: Trial, said: &str) -> Fail
     Fail::new(Exit::Failed, format!("{why}{said}")).remedy(format!(
         "correct what the message names and run it again: the dump file is proven and still there; {state}"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_be_lost_is_named_within_bounds() {
+        let said = |number: usize| {
+            let gone: Vec<_> = (0..number).map(|at| format!("view public.v{at}")).collect();
+            let fail = would_lose("it would be dropped", &gone, "nothing changed");
+            assert_eq!(fail.exit, Exit::Precondition);
+            (fail.what, fail.remedy)
+        };
+        let remedy = "drop them, or use --force to load the dump and drop them with what it replaces; nothing changed";
+        assert_eq!(said(1), ("it would be dropped: view public.v0".into(), remedy.into()));
+        assert!(said(5).0.ends_with("public.v3, view public.v4"));
+        assert!(said(7).0.ends_with("public.v4 and 2 more"));
+        assert!(said(GONE).0.ends_with("public.v4 and many more"));
+    }
 }

@@ -1,7 +1,7 @@
 # The load of the dump file into its database, as the work of a session. The lock keeps backups from replacing the file
 # meanwhile, and from dumping what is loaded by half.
 
-MORE_TOOLS='awk'
+MORE_TOOLS='awk grep'
 
 # progress: how much of the dump file was read.
 # shellcheck disable=SC2034 # the first word is the field's name
@@ -65,7 +65,7 @@ pour() {
     esac
   elif [ "$poured" != 0 ]; then
     why="${CLIENT##*/} ended with status $poured"
-  elif [ "$(cat "$own.out")" != "$NONCE" ]; then
+  elif [ "$(tail -n 1 "$own.out")" != "$NONCE" ]; then
     why="${CLIENT##*/} ended with status 0, but did not come to the end of the dump"
   fi
   [ -z "$why" ]

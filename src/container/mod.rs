@@ -22,7 +22,15 @@ pub const fn dump(engine: Engine) -> &'static str {
 pub const fn load(engine: Engine) -> &'static str {
     match engine {
         Engine::Postgres => {
-            script!("common.sh", "postgres.sh", "postgres-load.sh", "session.sh", "load.sh", "loop.sh")
+            script!(
+                "common.sh",
+                "postgres.sh",
+                "postgres-replace.sh",
+                "postgres-load.sh",
+                "session.sh",
+                "load.sh",
+                "loop.sh"
+            )
         }
         Engine::MySql => script!("common.sh", "mysql.sh", "mysql-load.sh", "session.sh", "load.sh", "loop.sh"),
     }

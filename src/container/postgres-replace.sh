@@ -1,0 +1,138 @@
+# How a dump of PostgreSQL takes the place of what is in a database, for a load and for its test: in one transaction, whatever
+# the dump's own statements drop, and so that nothing is lost that is not in the dump.
+
+# db_first: settings of a role or database that would end a load or change what it loads, off. From here on no end of a
+# transaction passes but ours: a constraint that is checked only then does not hold. A server that can ends what it is doing
+# when its client is gone. Then a note of all that could be dropped together with something else. Default privileges of the
+# user would change what the dump creates, so they are noted and taken away.
+db_first() {
+  cat <<'EOF'
+SELECT pg_catalog.set_config(name, value, false) FROM pg_catalog.pg_settings JOIN (VALUES ('statement_timeout', '0'),
+  ('lock_timeout', '0'), ('transaction_timeout', '0'), ('idle_in_transaction_session_timeout', '0'),
+  ('client_connection_check_interval', '2s'), ('array_nulls', 'on'), ('transform_null_equals', 'off')
+) AS wanted (name, value) USING (name);
+BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE;
+CREATE TEMPORARY TABLE backup_ns_gate (n int UNIQUE DEFERRABLE INITIALLY DEFERRED);
+INSERT INTO pg_temp.backup_ns_gate VALUES (1), (1);
+CREATE TEMPORARY TABLE backup_ns_lost (type text, identity text);
+CREATE TEMPORARY TABLE backup_ns_before AS
+  SELECT d.*, o.type, o.identity FROM pg_catalog.pg_depend d,
+    LATERAL pg_catalog.pg_identify_object(d.classid, d.objid, d.objsubid) o WHERE d.objid >= 16384;
+CREATE TEMPORARY TABLE backup_ns_default AS
+  SELECT defaclnamespace, defaclobjtype, defaclacl, objects, pg_catalog.concat('ALTER DEFAULT PRIVILEGES',
+    ' IN SCHEMA ' || pg_catalog.quote_ident(nspname)) AS command
+  FROM pg_catalog.pg_default_acl LEFT JOIN pg_catalog.pg_namespace n ON n.oid = defaclnamespace
+  JOIN (VALUES ('r', 'TABLES'), ('S', 'SEQUENCES'), ('f', 'FUNCTIONS'), ('T', 'TYPES'), ('n', 'SCHEMAS'), ('L', 'LARGE OBJECTS')
+  ) AS kinds (kind, objects) ON kind = defaclobjtype::text
+  WHERE defaclrole = (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = current_user);
+SELECT DISTINCT pg_catalog.format('%s REVOKE ALL ON %s FROM %s', command, objects,
+  CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::pg_catalog.regrole::text END)
+  FROM pg_temp.backup_ns_default, LATERAL pg_catalog.aclexplode(defaclacl) \gexec
+SELECT pg_catalog.format('%s GRANT ALL ON %s TO CURRENT_USER', command, objects)
+  || CASE WHEN defaclobjtype IN ('f', 'T') THEN ', PUBLIC' ELSE '' END
+  FROM pg_temp.backup_ns_default WHERE defaclnamespace = 0 \gexec
+EOF
+}
+
+# db_last: gives the user the default privileges back that are not in the dump, and says what was dropped and is not in the dump.
+# Only without that, or if it may go, opens the gate. Then says that the end was reached. A part goes with its whole, such as an
+# index with its table; a table is never a part.
+db_last() {
+  cat <<EOF
+DELETE FROM pg_temp.backup_ns_default b USING pg_catalog.pg_default_acl d
+  WHERE d.defaclrole = (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = current_user)
+    AND d.defaclnamespace = b.defaclnamespace AND d.defaclobjtype = b.defaclobjtype;
+SELECT pg_catalog.format('%s REVOKE ALL ON %s FROM CURRENT_USER, PUBLIC', command, objects)
+  FROM pg_temp.backup_ns_default WHERE defaclnamespace = 0 \gexec
+SELECT pg_catalog.format('%s GRANT %s ON %s TO %s', command, privilege_type, objects,
+  CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::pg_catalog.regrole::text END)
+  || CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END
+  FROM pg_temp.backup_ns_default, LATERAL pg_catalog.aclexplode(defaclacl) \gexec
+INSERT INTO pg_temp.backup_ns_lost
+  WITH gone AS (
+    SELECT * FROM pg_temp.backup_ns_before b WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+      WHERE d.classid = b.classid AND d.objid = b.objid AND d.objsubid = b.objsubid)),
+  parts AS (
+    SELECT *, EXISTS (SELECT FROM gone g WHERE g.classid = b.refclassid AND g.objid = b.refobjid
+      AND g.objsubid IN (0, b.refobjsubid)) AS whole_gone, objsubid > 0 AND EXISTS (
+        SELECT FROM gone g WHERE g.classid = b.classid AND g.objid = b.objid AND g.objsubid = 0) AS column_gone FROM gone b)
+  SELECT type, identity FROM parts GROUP BY type, identity
+  HAVING NOT bool_or(column_gone OR whole_gone AND deptype NOT IN ('n', 'a', 'x'))
+    AND (type IN ('table', 'foreign table') OR NOT coalesce(bool_and(whole_gone) FILTER (WHERE deptype IN ('a', 'x')), false))
+  EXCEPT SELECT o.type, o.identity FROM pg_catalog.pg_depend d,
+    LATERAL pg_catalog.pg_identify_object(d.classid, d.objid, d.objsubid) o WHERE d.objid >= 16384;
+\o
+SELECT '$NONCE gone ' || pg_catalog.translate(type || ' ' || identity, E'\r\n', '  ')
+  FROM pg_temp.backup_ns_lost ORDER BY type <> 'table', type, identity LIMIT 100;
+DELETE FROM pg_temp.backup_ns_gate;
+SELECT CASE WHEN '$how' <> 'any' AND EXISTS (SELECT FROM pg_temp.backup_ns_lost) THEN 'ROLLBACK' ELSE 'COMMIT' END \gexec
+SELECT '$NONCE';
+EOF
+}
+
+# replacing: the dump on stdin, so that it can be loaded over what is there. pg_dump first drops the parts of each table, which
+# fails on the inherited parts of a partition, and then the table, which fails where something depends on it. So of what it drops
+# only whole objects are dropped, with what depends on them. Schemas stay. Views that depend on themselves through a function
+# it replaces first, which fails where there are none. Large objects it puts between a BEGIN and a COMMIT of its own, which would
+# end ours. Event triggers it makes before it fills materialized views, and they may write to tables: so they come last. Rows of
+# tables are left alone.
+replacing() {
+  exec awk '
+    function drop(text, kind) {
+      if (text ~ /^(ALTER|CREATE|DROP (SCHEMA|CONSTRAINT|INDEX|TRIGGER|POLICY|RULE) )/) return
+      if (text ~ /^SELECT/) {
+        gsub(/[^0-9]/, "", text)
+        print "SELECT pg_catalog.lo_unlink(oid) FROM pg_catalog.pg_largeobject_metadata WHERE oid = \047" text "\047;"
+        return
+      }
+      match(text, /^DROP (FOREIGN DATA WRAPPER|TEXT SEARCH [A-Z]+|OPERATOR (CLASS|FAMILY)|(FOREIGN|MATERIALIZED|EVENT|ACCESS|PROCEDURAL|USER) [A-Z]+|[A-Z]+) (IF EXISTS )?/)
+      kind = substr(text, 1, RLENGTH)
+      text = substr(text, RLENGTH + 1)
+      sub(/(IF EXISTS )?$/, "IF EXISTS ", kind)
+      if (kind ~ /SUBSCRIPTION/) {
+        sub(/;$/, "", text)
+        name = text
+        gsub(/\047/, "\047\047", name)
+        print "DO $backup_ns$ BEGIN IF EXISTS (SELECT FROM pg_catalog.pg_subscription JOIN pg_catalog.pg_database d ON d.oid = subdbid"
+        print "  WHERE datname = current_database() AND pg_catalog.quote_ident(subname) = \047" name "\047) THEN"
+        print "  ALTER SUBSCRIPTION " text " DISABLE; ALTER SUBSCRIPTION " text " SET (slot_name = NONE); DROP SUBSCRIPTION " text ";"
+        print "END IF; END $backup_ns$;"
+        return
+      }
+      if (kind !~ /USER MAPPING/) sub(/;$/, " CASCADE;", text)
+      print kind text
+    }
+    copying { print; if ($0 == "\\.") copying = 0; next }
+    dropping || !body && /^(DROP|ALTER|CREATE OR REPLACE VIEW|SELECT pg_catalog\.lo_unlink\() ?/ {
+      statement = dropping ? statement "\n" $0 : $0
+      text = statement
+      dropping = !(/;$/ && gsub(/"/, "", text) % 2 == 0)
+      if (!dropping) drop(statement)
+      next
+    }
+    held {
+      if ($0 == "") { blank = blank "\n"; next }
+      if (index($0, "SELECT pg_catalog.lo_open(") != 1) print "BEGIN;"
+      printf "%s", blank
+      held = 0
+    }
+    /^-- (Data for )?Name: .*; Type: / {
+      body = 1
+      event = /; Type: EVENT TRIGGER; / || /^-- Name: EVENT TRIGGER .*; Type: (COMMENT|SECURITY LABEL); /
+      large = /; Type: BLOBS; /
+      table = /; Type: TABLE DATA; /
+      schema = /; Type: SCHEMA; /
+    }
+    event && !/^--/ { later = later $0 "\n"; next }
+    table && /^COPY .* FROM stdin;$/ { copying = 1; print; next }
+    large && $0 == "BEGIN;" { held = 1; blank = ""; next }
+    large && $0 == "COMMIT;" && last == "SELECT pg_catalog.lo_close(0);" { next }
+    schema && /^CREATE SCHEMA / { sub(/^CREATE SCHEMA /, "CREATE SCHEMA IF NOT EXISTS "); schema = 0 }
+    $0 != "" { last = $0 }
+    { print }
+    END {
+      if (held) print "BEGIN;"
+      printf "%s", later
+    }
+  '
+}
