@@ -11,7 +11,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -201,6 +201,8 @@ pub enum Ending {
     Signal(i32),
     /// It was ended because the time of the whole run was up.
     OutOfTime(Duration),
+    /// It was ended because it said more than this, in bytes.
+    TooMuch(usize),
 }
 
 impl fmt::Display for ProcessError {
@@ -217,6 +219,7 @@ impl fmt::Display for ProcessError {
             Ending::TimeOut(time) => {
                 write!(f, "`{}` did not answer within {}", self.command, humantime::format_duration(*time))?;
             }
+            Ending::TooMuch(most) => write!(f, "`{}` said more than {} MiB", self.command, most >> 20)?,
             Ending::Signal(signal) => write!(f, "ended by signal {signal}")?,
             Ending::OutOfTime(time) => {
                 write!(f, "not done within {} in all", humantime::format_duration(*time))?;
@@ -454,36 +457,60 @@ impl Drop for Running {
     }
 }
 
-/// A process whose output is heard line by line while it runs.
+/// A process whose output is heard line by line while it runs. However much it prints, a few lines are held: where nobody listens,
+/// its output waits in the pipe, and it waits to write.
 pub struct Lines {
     /// The process.
     pub running: Running,
     lines: Receiver<String>,
 }
 
+/// What becomes of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hear {
+    /// It is passed on, and waits until there is room for it.
+    Yes,
+    /// It is passed on if there is room for it just now: another like it follows soon.
+    IfRoom,
+    /// It is not passed on.
+    No,
+}
+
 /// The longest line that is heard whole, in bytes; a VolumeSnapshot has at most 1.5 MiB.
 const LONGEST_LINE: u64 = 2 << 20;
 
+/// How many lines wait to be heard.
+const WAITING: usize = 8;
+
+/// Of how many bytes that are not heard it is told: by accident a container prints a line, but not a million.
+const MUCH: u64 = 1 << 20;
+
 impl Lines {
     /// Listens to a process.
-    pub fn of(mut running: Running) -> Lines {
-        let (send, lines) = mpsc::channel();
+    pub fn of(running: Running) -> Lines {
+        Lines::chosen(running, LONGEST_LINE, |_| Hear::Yes)
+    }
+
+    /// Listens to those lines of a process, none longer than `longest` bytes, that `hear` says to.
+    pub fn chosen(mut running: Running, longest: u64, hear: impl Fn(&str) -> Hear + Send + 'static) -> Lines {
+        let (send, lines) = mpsc::sync_channel(WAITING);
         if let Some(stdout) = running.stdout.take() {
+            let command = running.command.clone();
             thread::spawn(move || {
                 let mut stdout = BufReader::new(stdout);
-                let mut line = Vec::new();
-                while let Ok(1..) = (&mut stdout).take(LONGEST_LINE).read_until(b'\n', &mut line) {
-                    // A line that was cut off is no line.
-                    if line.ends_with(b"\n")
-                        && send.send(String::from_utf8_lossy(&line).trim_end().to_string()).is_err()
-                    {
-                        return;
-                    }
-                    line.clear();
-                }
+                // It cannot be read any more; the process's end says why.
+                let _ = pass_on(&mut stdout, longest, &hear, &send, &command);
+                drop(send);
+                // Whatever nobody listens to is read all the same, or the process could not end.
+                let _ = io::copy(&mut stdout, &mut io::sink());
             });
         }
         Lines { running, lines }
+    }
+
+    /// Listens no more, so that the process can write what it likes and end.
+    pub fn close(&mut self) {
+        self.lines = mpsc::sync_channel(0).1;
     }
 
     /// The next line; none if none came within `wait`.
@@ -505,6 +532,43 @@ impl Lines {
                 }
                 Err(RecvTimeoutError::Timeout) if left.is_zero() => return Ok(None),
                 Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+    }
+}
+
+/// Passes on what is to be heard, until the end of the output or of the listener.
+fn pass_on(
+    stdout: &mut impl BufRead,
+    longest: u64,
+    hear: impl Fn(&str) -> Hear,
+    send: &SyncSender<String>,
+    command: &str,
+) -> io::Result<()> {
+    let (mut line, mut unheard) = (Vec::new(), 0);
+    loop {
+        line.clear();
+        let read = stdout.take(longest).read_until(b'\n', &mut line)?;
+        if read == 0 {
+            return Ok(());
+        }
+        // A line that is cut off or has no end is no line.
+        let skipped = if line.ends_with(b"\n") { 0 } else { read + stdout.skip_until(b'\n')? };
+        let text = String::from_utf8_lossy(&line);
+        let text = text.trim_end();
+        let heard = if skipped == 0 { hear(text) } else { Hear::No };
+        match heard {
+            Hear::Yes if send.send(text.into()).is_err() => return Ok(()),
+            Hear::IfRoom if matches!(send.try_send(text.into()), Err(TrySendError::Disconnected(_))) => return Ok(()),
+            Hear::Yes | Hear::IfRoom => {}
+            Hear::No => {
+                let before = unheard;
+                unheard += read.max(skipped) as u64;
+                if before < MUCH && unheard >= MUCH {
+                    tracing::warn!(
+                        "passing over what is no report in the output of `{command}`: more than 1 MiB so far"
+                    );
+                }
             }
         }
     }
@@ -585,6 +649,52 @@ mod tests {
             }
         });
         assert!(hurried().is_none());
+    }
+
+    fn lines(script: &str, longest: u64, hear: impl Fn(&str) -> Hear + Send + 'static) -> Lines {
+        let job = Job {
+            program: "sh",
+            args: vec!["-c".into(), script.into()],
+            secrets: &Secrets::default(),
+            environment: &[],
+        };
+        Lines::chosen(job.start().unwrap(), longest, hear)
+    }
+
+    #[test]
+    fn lines_that_are_foreign_too_long_or_cut_off_are_passed_over() {
+        let script = "echo 'n one'; echo foreign; printf 'n %1000s\\n' n; echo 'n two'; printf 'n three'";
+        let mut lines = lines(script, 100, |line| if line.starts_with("n ") { Hear::Yes } else { Hear::No });
+        assert_eq!(lines.next(SECOND * 10).unwrap().as_deref(), Some("n one"));
+        assert_eq!(lines.next(SECOND * 10).unwrap().as_deref(), Some("n two"));
+        assert!(matches!(lines.next(SECOND * 10).unwrap_err().ending, Ending::Early));
+    }
+
+    #[test]
+    fn a_process_waits_for_its_listener_but_not_with_what_need_not_be_heard() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("written").display().to_string();
+        // More than the pipe and all that waits hold.
+        let beats = format!("i=0; while [ $i -lt 20000 ]; do echo beat; i=$((i+1)); done; echo done; : >{file}; cat");
+        let mut lines = lines(&beats, 100, |line| if line == "beat" { Hear::IfRoom } else { Hear::Yes });
+        let written = || std::fs::exists(&file).unwrap();
+        while !written() {
+            thread::sleep(PAUSE);
+        }
+        // Those that had room are heard, and then what waited for it.
+        let heard: Vec<String> = std::iter::from_fn(|| lines.next(SECOND * 10).unwrap()).take(WAITING + 1).collect();
+        assert_eq!(heard.last().map(String::as_str), Some("done"), "{heard:?}");
+        drop(lines);
+        let flood = format!("i=0; while [ $i -lt 20000 ]; do echo line $i; i=$((i+1)); done; : >{file}.2; cat");
+        let mut lines = self::lines(&flood, 100, |_| Hear::Yes);
+        for number in 0..10 {
+            assert_eq!(lines.next(SECOND * 10).unwrap(), Some(format!("line {number}")));
+        }
+        thread::sleep(SECOND / 5);
+        assert!(!std::fs::exists(format!("{file}.2")).unwrap(), "it does not wait");
+        lines.close();
+        lines.running.close();
+        lines.running.wait(SECOND * 60).unwrap();
     }
 
     #[test]

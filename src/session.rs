@@ -1,6 +1,9 @@
 //! A script that runs in a container, on the other end of one `kubectl exec`: values and commands go in, report lines
 //! come out, heartbeats go both ways. Knows the protocol of `src/container`, not what a dump is.
 //!
+//! The container is not trusted, and it knows the nonce: what it says is bounded line by line and in all, so that whatever is
+//! kept of a report is bounded too.
+//!
 //! The script lives as long as its stdin. Whatever ends this program ends kubectl's stdin, that ends the script's, and
 //! the script then ends what it started.
 
@@ -11,7 +14,7 @@ use crate::core::escape;
 use crate::core::pod::Chosen;
 use crate::exit::{Exit, Fail};
 use crate::kubectl::{self, Kubectl};
-use crate::process::{self, Ending, Lines, ProcessError};
+use crate::process::{self, Ending, Hear, Lines, ProcessError};
 
 /// How long a session may be silent: its sign of life comes every second or two.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -25,11 +28,23 @@ const FAREWELL: Duration = Duration::from_secs(8);
 /// The status of a script that could not read such a file.
 const UNREADABLE: i32 = 71;
 
+/// The longest line of a report, in bytes.
+const LONGEST_LINE: u64 = 64 << 10;
+
+/// How much a session may report, in bytes: the mounts of a busy node and the names of tens of thousands of tables are less.
+const MOST: usize = 16 << 20;
+
+/// What one line costs whoever keeps it, besides its bytes.
+const COST: usize = 64;
+
+/// Lines that come again and again, and that nobody keeps.
+const SIGNS: [&str; 3] = ["beat", "busy", "doubted"];
+
 /// A running script.
 pub struct Session {
     lines: Lines,
-    prefix: String,
     heard: Instant,
+    reported: usize,
 }
 
 /// One line of a report.
@@ -69,24 +84,36 @@ impl Session {
                 process::write(&input, "beat\n").is_ok()
             } {}
         });
-        Ok(Session { lines: Lines::of(running), prefix: format!("{nonce} "), heard: Instant::now() })
+        let nonce = nonce.to_string();
+        let hear = move |line: &str| match ours(&nonce, line) {
+            None => Hear::No,
+            // Nobody may listen for hours while the snapshot is cut, and must not hold up the sign of life.
+            Some(("beat", _)) => Hear::IfRoom,
+            Some(_) => Hear::Yes,
+        };
+        Ok(Session { lines: Lines::chosen(running, LONGEST_LINE, hear), heard: Instant::now(), reported: 0 })
     }
 
     /// The next line; none if none came within `wait`. A line without the nonce is not from our script.
     ///
     /// # Errors
-    /// The stream ended, was silent for too long, or a signal came.
+    /// The stream ended, was silent for too long, said too much, or a signal came.
     pub fn next(&mut self, wait: Duration) -> Result<Option<Line>, ProcessError> {
         let line = self.lines.next(wait)?;
-        let ours = line.as_deref().and_then(|line| line.strip_prefix(&self.prefix)?.split_once(' '));
-        if let Some((key, value)) = ours {
-            self.heard = Instant::now();
-            return Ok(Some(Line { key: key.into(), value: value.into() }));
+        let Some((_, key, value)) = line.as_deref().and_then(parts) else {
+            return match self.heard.elapsed() > SILENCE {
+                true => Err(self.lines.running.error(Ending::TimeOut(SILENCE))),
+                false => Ok(None),
+            };
+        };
+        self.heard = Instant::now();
+        if !SIGNS.contains(&key) {
+            self.reported = self.reported.saturating_add(key.len() + value.len() + COST);
         }
-        if self.heard.elapsed() > SILENCE {
-            return Err(self.lines.running.error(Ending::TimeOut(SILENCE)));
+        if self.reported > MOST {
+            return Err(self.lines.running.error(Ending::TooMuch(MOST)));
         }
-        Ok(None)
+        Ok(Some(Line { key: key.into(), value: value.into() }))
     }
 
     /// Lines up to and without the one with the key `last`, in order, each given to `note`; returns that line's value.
@@ -125,17 +152,33 @@ impl Session {
 
     /// Ends the session; what the script and kubectl wrote to stderr to the last.
     pub fn last_words(&mut self) -> String {
-        self.lines.running.close();
-        self.lines.running.end(FAREWELL);
+        self.end();
         self.lines.running.said()
     }
+
+    fn end(&mut self) {
+        self.lines.close();
+        self.lines.running.close();
+        self.lines.running.end(FAREWELL);
+    }
+}
+
+/// Nonce, key and value of a line.
+fn parts(line: &str) -> Option<(&str, &str, &str)> {
+    let (nonce, rest) = line.split_once(' ')?;
+    let (key, value) = rest.split_once(' ')?;
+    Some((nonce, key, value))
+}
+
+/// Key and value of a line of ours.
+fn ours<'a>(nonce: &str, line: &'a str) -> Option<(&'a str, &'a str)> {
+    parts(line).filter(|(first, ..)| *first == nonce).map(|(_, key, value)| (key, value))
 }
 
 impl Drop for Session {
     /// Ends the script's stdin and gives it time to clean up.
     fn drop(&mut self) {
-        self.lines.running.close();
-        self.lines.running.end(FAREWELL);
+        self.end();
     }
 }
 
@@ -150,6 +193,9 @@ pub fn fail(error: &ProcessError, exit: Exit, state: &str) -> Fail {
             .remedy("correct what the container is told, mount the file there or let the container's user read it; or name the value in a setting of backup-ns");
     }
     let fail = kubectl::fail(error).during(exit);
+    if matches!(error.ending, Ending::TooMuch(_)) {
+        return fail.remedy(format!("find out what in the container writes to the session of backup-ns; {state}"));
+    }
     if fail.remedy.is_empty() {
         fail.remedy(format!("look at the pod's events and the container's restarts, then run it again; {state}"))
     } else {

@@ -7,6 +7,9 @@ mod support;
 use serde_json::{Value, json};
 use support::{ALWAYS, Event, Fault, Outcome, Scenario, each};
 
+/// More memory than any run here needs, in MiB, and much less than what floods it.
+const ENOUGH: u64 = 64;
+
 /// What a terminal would obey: it clears the screen, rings, writes over the line, and shows what follows from right to left.
 const EVIL: &str = "\u{1b}[2J\u{1b}]0;OWNED\u{7}\r\u{9b}2J\u{202e}\u{2066}done";
 const REFUSED: &str =
@@ -115,4 +118,53 @@ fn the_words_of_the_cluster_are_shown_and_not_obeyed() {
     ] {
         in_every_way(listed(args), |outcome| assert!(outcome.code.is_some(), "{outcome}"));
     }
+}
+
+/// A pg_dump that leaves behind what writes 200 MiB into the session's output, each piece by `$1`, while nobody listens there.
+fn flooded(how: &str) -> Scenario {
+    let dump = format!(
+        r#"case " $* " in *' --version '*) echo 'pg_dump (PostgreSQL) 17.6'; exit ;; esac
+        cd "$FAKE_KUBECTL_DIR"
+        exec 4>"/proc/$PPID/fd/1"
+        cat dump.text
+        {{ "$REAL/sleep" 1; {how} | "$REAL/head" -c 200000000; echo; : >flooded; }} >&4 2>/dev/null </dev/null &
+        exit 0"#
+    );
+    // The snapshot is not cut before all of it was written, or as much as is read of it.
+    let wait = Event::Run("tries=0; until [ -e flooded ] || [ $tries = 300 ]; do sleep 0.1; tries=$((tries+1)); done");
+    Scenario::new().tool("pg_dump", &dump).watches(&[&[wait, Event::Cut, Event::Ready]])
+}
+
+/// Invariant 18.
+#[test]
+fn a_container_that_floods_its_session_takes_no_memory() {
+    // Lines of 1000 bytes, and one that does not end.
+    let line = "x".repeat(1000);
+    for how in [format!("\"$REAL/yes\" {line}"), format!("\"$REAL/yes\" {line} | tr -d '\\n'")] {
+        let scenario = flooded(&how);
+        scenario.run().exits(0).fits_in(ENOUGH).says(&["passing over what is no report"]).clean().holds_new();
+    }
+}
+
+/// Invariant 18. The container knows the nonce.
+#[test]
+fn a_report_without_end_is_ended() {
+    let scenario = Scenario::new().fault("session", ALWAYS, Fault::Flood("mountinfo", 200_000));
+    scenario.run().exits(4).fits_in(ENOUGH).says(&["said more than 16 MiB", "find out what"]).lost_nothing();
+    let scenario = Scenario::new().fault("second", ALWAYS, Fault::Flood("bytes", 200_000));
+    scenario.run().exits(6).fits_in(ENOUGH).says(&["said more than 16 MiB"]);
+    // What nobody keeps may come as often as it likes.
+    let scenario = Scenario::new().fault("session", ALWAYS, Fault::Flood("beat", 100_000));
+    scenario.run().exits(0).fits_in(ENOUGH).clean().holds_new();
+}
+
+/// Invariant 18. So do the words of kubectl and of a policy that refuses.
+#[test]
+fn of_stderr_the_last_lines_are_kept() {
+    let flood = Fault::Run(
+        "yes aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa | head -c 200000000; yes | head -c 100000000 | tr -d '\n'",
+    );
+    let scenario = Scenario::new().fault("observe", ALWAYS, flood).fault("observe", ALWAYS, Fault::Refuse(REFUSED));
+    let outcome = scenario.run().exits(4).fits_in(ENOUGH);
+    assert!(outcome.stderr.len() < 2 << 20, "{}", outcome.stderr.len());
 }

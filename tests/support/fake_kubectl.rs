@@ -627,6 +627,7 @@ impl Call {
             });
         }
         let mut mute = false;
+        let mut flood = faults.iter().find(|fault| fault.get("flood").is_some());
         for line in BufReader::new(child.stdout.take().unwrap()).lines() {
             let line = line.unwrap();
             let (mut nonce, rest) = line.split_once(' ').unwrap_or((&line, ""));
@@ -642,6 +643,10 @@ impl Call {
             }
             if !dropped {
                 say(&format!("{nonce} {key} {value}\n"));
+            }
+            if let Some(flood) = flood.take() {
+                let line = format!("{nonce} {} {}\n", flood["flood"].as_str().unwrap(), "x".repeat(1000));
+                (0..flood["lines"].as_u64().unwrap()).for_each(|_| say(&line));
             }
             if let Some(cut) = faults.iter().find(|fault| fault["cutAfter"] == key) {
                 self.end(i32::try_from(cut["code"].as_i64().unwrap()).unwrap(), "");

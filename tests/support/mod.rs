@@ -89,6 +89,8 @@ pub enum Fault {
     Drop(&'static str),
     /// An exec's lines with this key come with another value.
     Rewrite(&'static str, &'static str),
+    /// Behind an exec's first line come so many of 1000 bytes with its nonce and this key, because the container knows it.
+    Flood(&'static str, u64),
 }
 
 impl Fault {
@@ -120,6 +122,7 @@ impl Fault {
             Fault::Nonce(nonce) => json!({"nonce": nonce}),
             Fault::Drop(key) => json!({"drop": key}),
             Fault::Rewrite(key, value) => json!({"rewrite": key, "value": value}),
+            Fault::Flood(key, lines) => json!({"flood": key, "lines": lines}),
         }
     }
 }
@@ -546,10 +549,19 @@ impl<'a> Running<'a> {
         self
     }
 
+    /// How much memory it has had at most so far, in MiB: `VmHWM` of proc_pid_status(5); 0 once it has ended.
+    fn peak(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+        peak.map_or(0, |kib| kib.trim().parse::<u64>().unwrap() / 1024)
+    }
+
     /// Waits for its end.
     pub fn finish(mut self) -> Outcome<'a> {
         let end = Instant::now() + PATIENCE;
+        let mut peak = 0;
         let status = loop {
+            peak = peak.max(self.peak());
             match self.child.try_wait().unwrap() {
                 Some(status) => break Some(status),
                 None if Instant::now() > end => {
@@ -568,6 +580,7 @@ impl<'a> Running<'a> {
             killed: status.and_then(|status| status.signal()),
             stdout: fs::read_to_string(&self.stdout).unwrap(),
             stderr: fs::read_to_string(&self.stderr).unwrap(),
+            peak,
             calls: calls.filter(|call: &Value| call["parent"] == self.child.id()).collect(),
         };
         assert!(status.is_some(), "it did not end: {outcome}");
@@ -591,6 +604,8 @@ pub struct Outcome<'a> {
     pub killed: Option<i32>,
     pub stdout: String,
     pub stderr: String,
+    /// How much memory it had at most, in MiB, as far as that was seen before it ended.
+    pub peak: u64,
     /// Its calls of kubectl in order: `kind`, `nth`, `pid`, `argv`, `env` (what of it is about kubectl or the
     /// language) and `kuberc` (the text of the preferences file that it names).
     pub calls: Vec<Value>,
@@ -626,6 +641,13 @@ impl Outcome<'_> {
         for text in texts {
             assert!(self.stdout.contains(text), "stdout lacks '{text}': {self}");
         }
+        self
+    }
+
+    /// It never had more memory than this, in MiB.
+    #[track_caller]
+    pub fn fits_in(self, most: u64) -> Self {
+        assert!((1..=most).contains(&self.peak), "it had {} MiB: {self}", self.peak);
         self
     }
 
