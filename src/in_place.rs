@@ -1,21 +1,22 @@
-//! An in-place restore, step by step: down, safety snapshot, replacement, up. Before anything is changed a journal stands on
-//! the snapshot, and what is to be done next is read from it and from what is there, so that a second call goes on from
-//! wherever the first one ended, or takes it back. Must not know how it came to be asked for.
+//! An in-place restore, step by step: try, note, stop, safety snapshot, replacement, start. Before anything is stopped the API
+//! has tried every request that is still to come, and a journal is on the snapshot. What is to be done next is read from it and
+//! from what is there, so that a second call goes on from wherever the first one ended, or takes it back. Must not know how it
+//! came to be asked for.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use crate::core::claim::ClaimTemplate;
-use crate::core::labels;
 use crate::core::observed::{Pvc, Readiness, Snapshot};
-use crate::core::restore::{self, Down, Journal, StorageClass};
+use crate::core::restore::{self, Down, Journal, Rest, StorageClass};
 use crate::core::scene::Scene;
 use crate::core::target::{
     CLAIMS, CRON_JOBS, DAEMON_SETS, DEPLOYMENTS, Kind, PODS, SNAPSHOTS, STATEFUL_SETS, STORAGE_CLASSES, delete_options,
 };
 use crate::core::zone::Zone;
+use crate::dry_run::Asked;
 use crate::exit::{Exit, Fail};
 use crate::kubectl::{self, Kubectl, Refusal};
 use crate::report::{Reporter, Step};
@@ -23,6 +24,9 @@ use crate::watch::Watch;
 
 /// How often a change of the journal is tried again that loses to other changes of its snapshot.
 const TRIES: usize = 5;
+
+/// How long one that gives way to this one may take to take its journal off.
+const GIVE_WAY: Duration = Duration::from_secs(5);
 
 /// A restore at work.
 pub struct InPlace<'a> {
@@ -48,6 +52,8 @@ pub struct InPlace<'a> {
     pub zone: Zone,
     /// The command that goes on with it, but for its last words.
     pub command: String,
+    /// How far it is.
+    pub stage: Cell<Stage>,
 }
 
 /// What an in-place restore is decided on.
@@ -61,41 +67,54 @@ pub fn observe(kubectl: &Kubectl) -> Result<Scene, Fail> {
     kubectl.all(&SCENE).map_err(|error| kubectl::fail(&error))
 }
 
-/// How far it is, for the words at a failure.
-#[derive(Clone, Copy)]
-enum Stage {
+/// How far a restore is, for the words at a failure.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Stage {
+    /// Nothing was changed.
+    #[default]
     Untouched,
+    /// The journal is on the snapshot.
+    Noted,
+    /// Workloads may be down.
     Down,
+    /// The safety snapshot is ready.
     Safe,
+    /// The claim is replaced.
     Replaced,
+    /// Another call is at work on it, or it is over: nothing is to be done here.
+    Over,
 }
 
 impl InPlace<'_> {
-    /// Writes the journal, then does all that is still to be done. Where an earlier call had made the claim: when.
+    /// Has the API try all that is still to come, writes the journal, then does it. Where an earlier call had made the claim: when.
     ///
     /// # Errors
     /// Of any step; the failure says how things stand, and how to go on.
-    pub fn run(&mut self) -> Result<Option<DateTime<Utc>>, Fail> {
-        let mut stage = Stage::Untouched;
-        self.steps(&mut stage).map_err(|fail| self.explain(stage, fail))
+    pub fn run(&mut self, scene: &Scene) -> Result<Option<DateTime<Utc>>, Fail> {
+        let begun = self.found.is_some();
+        self.steps(scene).map_err(|fail| self.explain(begun, fail))
     }
 
-    fn steps(&mut self, stage: &mut Stage) -> Result<Option<DateTime<Utc>>, Fail> {
-        let begun = self.found.is_some();
-        self.reporter.step("note", |_| {
-            self.write_journal(true)?;
-            self.check_ground(begun)?;
-            Ok(((), format!("on VolumeSnapshot {}", self.snapshot.metadata.name)))
+    fn steps(&mut self, scene: &Scene) -> Result<Option<DateTime<Utc>>, Fail> {
+        self.reporter.step("try", |_| self.rehearse(scene))?;
+        let rest = self.reporter.step("note", |_| {
+            let rest = self.begin()?;
+            Ok((rest, format!("on VolumeSnapshot {}", self.snapshot.metadata.name)))
         })?;
-        *stage = Stage::Down;
-        self.reporter.step("stop", |step| self.stop(step))?;
-        if !self.journal.back {
-            self.reporter.step("safety", |step| self.keep_what_is_there(step))?;
-            *stage = Stage::Safe;
+        let mut earlier = None;
+        if rest == Rest::Replace {
+            self.stage.set(Stage::Down);
+            self.reporter.step("stop", |step| self.stop(step))?;
+            if !self.journal.back {
+                self.reporter.step("safety", |step| self.keep_what_is_there(step))?;
+                self.stage.set(Stage::Safe);
+            }
         }
-        let earlier = self.reporter.step("replace", |step| self.replace(self.journal.back, step))?;
-        *stage = Stage::Replaced;
-        self.reporter.step("start", |step| self.start(step))?;
+        if rest != Rest::Forget {
+            earlier = self.reporter.step("replace", |step| self.replace(self.journal.back, step))?;
+            self.stage.set(Stage::Replaced);
+            self.reporter.step("start", |step| self.start(rest, step))?;
+        }
         self.reporter.step("done", |_| {
             self.write_journal(false)?;
             Ok(((), "nothing is left to do".into()))
@@ -104,11 +123,14 @@ impl InPlace<'_> {
     }
 
     /// What a reader has to know at a failure: how things stand, what is safe, and what to type.
-    fn explain(&self, stage: Stage, fail: Fail) -> Fail {
+    fn explain(&self, begun: bool, fail: Fail) -> Fail {
         let Journal { claim, safety, back, .. } = &self.journal;
         let (name, claim) = (&self.snapshot.metadata.name, &claim.name);
-        let state = match (stage, back) {
-            (Stage::Untouched, _) => "this call changed nothing".to_string(),
+        let state = match (self.stage.get(), back) {
+            (Stage::Over, _) => return fail,
+            (Stage::Untouched, _) if begun => "this call changed nothing".to_string(),
+            (Stage::Untouched, _) => "nothing was changed".to_string(),
+            (Stage::Noted, _) => "this call stopped nothing".to_string(),
             (Stage::Down, false) => {
                 format!("workloads may be down; this call left the claim {claim} as it was")
             }
@@ -124,6 +146,9 @@ impl InPlace<'_> {
             (Stage::Replaced, true) => format!("the claim {claim} is as it was, workloads may not be up"),
         };
         let next = match back {
+            _ if self.stage.get() == Stage::Untouched && !begun => {
+                format!("then run it again: {} --in-place --yes", self.command)
+            }
             true => format!("go on with: {} --rollback --yes", self.command),
             false => {
                 format!("go on with: {0} --in-place --yes; or take it back with: {0} --rollback --yes", self.command)
@@ -131,6 +156,72 @@ impl InPlace<'_> {
         };
         let before = if fail.remedy.is_empty() { String::new() } else { format!("{}; ", fail.remedy) };
         fail.remedy(format!("{before}{state}; {next}"))
+    }
+
+    /// Has the API try all that is still to come, by what `scene` holds.
+    ///
+    /// # Errors
+    /// It would refuse some of it, or neither way goes on.
+    pub fn rehearse(&self, scene: &Scene) -> Result<((), String), Fail> {
+        let rest = self.journal.rest(scene, &self.snapshot);
+        let rest = rest.map_err(|(what, remedy)| Fail::new(Exit::Precondition, what).remedy(remedy))?;
+        let asked =
+            Asked { kubectl: self.kubectl, journal: &self.journal, of: &self.snapshot, scene, class: self.class };
+        let number = asked.all(rest, &self.safety_snapshot())?;
+        Ok(((), format!("the API would accept all of it, {number} requests")))
+    }
+
+    fn safety_snapshot(&self) -> Value {
+        let (of, namespace) = (&self.snapshot.metadata.name, &self.kubectl.target.namespace);
+        self.journal.safety(of, namespace, self.class, self.now, self.zone)
+    }
+
+    /// Writes the journal and makes sure that it is the only one for its claim and workloads; what is to be done.
+    fn begin(&mut self) -> Result<Rest, Fail> {
+        let begun = self.found.is_some();
+        self.write_journal(true)?;
+        self.stage.set(Stage::Noted);
+        let rest = match self.alone()? {
+            Ok(scene) => self.journal.rest(&scene, &self.snapshot),
+            Err(other) => {
+                let (name, claim) = (&self.snapshot.metadata.name, &self.journal.claim.name);
+                let what = format!(
+                    "another restore was begun at the same time, of {other}; this one of {name} to the claim {claim} gives way"
+                );
+                Err((what, format!("wait until that one is done, and see whether {name} is still to be restored")))
+            }
+        };
+        match rest {
+            Ok(rest) => Ok(rest),
+            Err((what, remedy)) => {
+                if !begun {
+                    self.write_journal(false)?;
+                    self.stage.set(Stage::Over);
+                }
+                Err(Fail::new(Exit::Precondition, what).remedy(remedy))
+            }
+        }
+    }
+
+    /// Waits until no other restore is in the way, or tells which one is. Each writes its journal before it looks for others, so
+    /// of two at least one sees the other, and none goes on that does. The one whose snapshot's name comes first waits for the
+    /// other to give way, as long as that takes if the other has not begun yet.
+    fn alone(&self) -> Result<Result<Scene, String>, Fail> {
+        let mut other = String::new();
+        let alone = kubectl::until(GIVE_WAY, || {
+            let scene = observe(self.kubectl)?;
+            self.check_journal(&scene)?;
+            let first = self.journal.others(&scene, &self.snapshot).into_iter().min().map(str::to_string);
+            match first {
+                None => Ok(Some(Ok(scene))),
+                Some(first) if first < self.snapshot.metadata.name => Ok(Some(Err(first))),
+                Some(first) => {
+                    other = first;
+                    Ok(None)
+                }
+            }
+        })?;
+        Ok(alone.unwrap_or(Err(other)))
     }
 
     /// Notes the journal on the snapshot, or takes it away. Nobody else's journal is overwritten.
@@ -141,6 +232,7 @@ impl InPlace<'_> {
         loop {
             let there = restore::journal(&self.snapshot);
             if wanted == there.is_some() && there.as_ref().is_none_or(|there| *there == self.journal) {
+                self.found = there;
                 return Ok(());
             }
             if there.is_some() && there != self.found && there.as_ref() != Some(&self.journal) {
@@ -163,59 +255,38 @@ impl InPlace<'_> {
         }
     }
 
-    /// Whether there is anything to go on from: the old claim, or what was kept of it. Nothing is stopped otherwise.
-    fn check_ground(&mut self, begun: bool) -> Result<(), Fail> {
-        let target = &self.kubectl.target;
-        let is_old =
-            |claim: &Pvc| claim.metadata.uid == self.journal.uid && claim.metadata.deletion_timestamp.is_none();
-        if self.claim()?.as_ref().is_some_and(is_old)
-            || self.kubectl.find::<Snapshot>(&target.get(SNAPSHOTS, &self.journal.safety))?.is_some()
-        {
-            return Ok(());
-        }
-        let (claim, safety) = (&self.journal.claim.name, &self.journal.safety);
-        let what =
-            format!("the claim {claim} is not the one any more that this restore began with, and there is no {safety}");
-        if !begun {
-            self.write_journal(false)?;
-            return Err(Fail::new(Exit::Precondition, what).remedy("look what there is now, then run it again"));
-        }
-        let (name, namespace) = (&self.snapshot.metadata.name, &target.namespace);
-        let were: Vec<String> =
-            self.journal.workloads.iter().map(|down| format!("{down} had {}", down.replicas)).collect();
-        Err(Fail::new(Exit::Precondition, what).remedy(format!(
-            "neither way goes on. By hand: if the claim is gone, backup-ns restore {name} -n {namespace}; scale the workloads up \
-             ({}); then take the note away: kubectl annotate volumesnapshot {name} -n {namespace} {}-",
-            were.join(", "),
-            labels::RESTORING
-        )))
-    }
-
     fn overtaken(&self) -> Fail {
+        self.stage.set(Stage::Over);
         let name = &self.snapshot.metadata.name;
-        let what = format!("somebody else began, changed or ended a restore of {name} in place meanwhile");
+        let what = format!("another call began, changed or ended the restore of {name} in place meanwhile");
         Fail::new(Exit::Precondition, what).remedy("wait until that call is through, then look")
     }
 
-    /// Whether the journal is still this one: somebody else may have turned it round, or be through with it.
-    fn check_journal(&self) -> Result<(), Fail> {
-        let target = &self.kubectl.target;
-        let now = self.kubectl.json::<Snapshot>(&target.get(SNAPSHOTS, &self.snapshot.metadata.name));
-        match restore::journal(&now.map_err(|error| kubectl::fail(&error))?) {
+    /// Whether the journal is still this one: another call may have turned it round, or be through with it.
+    fn check_journal(&self, scene: &Scene) -> Result<(), Fail> {
+        match scene.snapshot(&self.snapshot.metadata.name).and_then(restore::journal) {
             Some(now) if now == self.journal => Ok(()),
             _ => Err(self.overtaken()),
         }
+    }
+
+    /// Likewise, with a look at the snapshot alone.
+    fn check_journal_now(&self) -> Result<(), Fail> {
+        let target = &self.kubectl.target;
+        let now = self.kubectl.find::<Snapshot>(&target.get(SNAPSHOTS, &self.snapshot.metadata.name))?;
+        self.check_journal(&Scene { snapshots: now.into_iter().collect(), ..Scene::default() })
     }
 
     /// Whether what is there is what the safety snapshot holds: whatever was brought up since it was cut has written.
     fn check_quiet(&self) -> Result<(), Fail> {
         let claim = &self.journal.claim.name;
         let scene = observe(self.kubectl)?;
+        self.check_journal(&scene)?;
         let pods: Vec<&str> = scene.mounters(claim).iter().map(|pod| pod.metadata.name.as_str()).collect();
         if pods.is_empty() && self.journal.workloads.iter().all(|down| scene.is_down(down)) {
             return Ok(());
         }
-        let what = format!("somebody brought workloads up again; the claim {claim} is mounted by: {}", pods.join(", "));
+        let what = format!("workloads were brought up again; the claim {claim} is mounted by: {}", pods.join(", "));
         Err(Fail::new(Exit::Precondition, what)
             .remedy("pause what scales them; the next call makes a safety snapshot of its own"))
     }
@@ -228,7 +299,8 @@ impl InPlace<'_> {
         let mut mounting = Vec::new();
         let ended = kubectl::until(self.timeout, || {
             let scene = observe(self.kubectl)?;
-            // Somebody may have brought one up again meanwhile.
+            self.check_journal(&scene)?;
+            // It may have been brought up again meanwhile.
             for down in self.journal.workloads.iter().filter(|down| !scene.is_down(down)) {
                 self.set(down, Some(&self.snapshot.metadata.name))?;
             }
@@ -268,21 +340,19 @@ impl InPlace<'_> {
 
     /// The safety snapshot, ready. Once the old claim is gone there must be one.
     fn keep_what_is_there(&self, step: &Step) -> Result<((), String), Fail> {
-        let (name, namespace) = (&self.journal.safety, &self.kubectl.target.namespace);
+        let name = &self.journal.safety;
         let there = match self.kubectl.find::<Snapshot>(&self.kubectl.target.get(SNAPSHOTS, name))? {
             Some(there) => there,
             None => {
                 let old = self.claim()?.filter(|claim| claim.metadata.uid == self.journal.uid);
                 if old.is_none_or(|claim| claim.metadata.deletion_timestamp.is_some()) {
                     let claim = &self.journal.claim.name;
-                    let what = format!("somebody else took the claim {claim} away, and there is no {name}");
+                    let what = format!("something else deleted the claim {claim}, and there is no {name}");
                     return Err(Fail::new(Exit::Precondition, what));
                 }
-                let of = &self.snapshot.metadata.name;
-                let manifest = self.journal.safety(of, namespace, self.class, self.now, self.zone);
                 self.kubectl.ensure(
                     &self.kubectl.target.create(SNAPSHOTS),
-                    &manifest,
+                    &self.safety_snapshot(),
                     &self.kubectl.target.get(SNAPSHOTS, name),
                 )?
             }
@@ -319,11 +389,11 @@ impl InPlace<'_> {
         }
         let from = self.source(if back { &self.journal.safety } else { &self.snapshot.metadata.name })?;
         let is_new = |claim: &Pvc| restore::is_from(claim, &from) && !is_old(claim);
-        let mut ours = false;
+        let (mut ours, mut refused) = (false, None);
         let earlier = loop {
             let claim = self.claim()?;
             // After the claim was read: whoever turns the journal round later looks at the claim later still.
-            self.check_journal()?;
+            self.check_journal_now()?;
             match claim {
                 Some(claim) if claim.metadata.deletion_timestamp.is_some() => self.await_gone(&claim, step)?,
                 Some(claim) if is_new(&claim) => break Some(claim.metadata.creation_timestamp).filter(|_| !ours),
@@ -342,16 +412,31 @@ impl InPlace<'_> {
                     }
                 }
                 Some(_) => {
-                    let what = format!("somebody else made a claim {name} meanwhile");
+                    let namespace = &self.kubectl.target.namespace;
+                    let what = format!("something else made a claim {name} meanwhile");
                     return Err(Fail::new(Exit::Precondition, what).remedy(format!(
-                        "if nothing in it is needed, delete it (kubectl delete pvc {name} -n {})",
-                        self.kubectl.target.namespace
+                        "see what made it: kubectl describe pvc {name} -n {namespace}; pause that (GitOps, an operator) and move what \
+                         it holds; this goes on as soon as there is no such claim"
                     )));
                 }
                 None => {
                     let target = &self.kubectl.target;
                     let manifest = self.journal.replacement(&target.namespace, &from);
-                    self.kubectl.ensure::<Pvc>(&target.create(CLAIMS), &manifest, &target.get(CLAIMS, name))?;
+                    let (create, get) = (target.create(CLAIMS), target.get(CLAIMS, name));
+                    let made = kubectl::until(self.timeout, || {
+                        match self.kubectl.ensure::<Pvc>(&create, &manifest, &get) {
+                            // It counts the old claim for a moment after that is gone.
+                            Err(fail) if fail.what.contains("exceeded quota") => {
+                                step.progress("waits until the quota counts the old claim no more");
+                                refused = Some(fail);
+                                Ok(None)
+                            }
+                            outcome => outcome.map(Some),
+                        }
+                    })?;
+                    if let (None, Some(fail)) = (made, refused.take()) {
+                        return Err(fail);
+                    }
                     ours = true;
                 }
             }
@@ -385,14 +470,19 @@ impl InPlace<'_> {
         })
     }
 
-    fn start(&self, step: &Step) -> Result<((), String), Fail> {
-        for down in &self.journal.workloads {
+    /// Brings up what is down for this restore: after a replacement all of it, else what an earlier call had stopped.
+    fn start(&self, rest: Rest, step: &Step) -> Result<((), String), Fail> {
+        let scene = observe(self.kubectl)?;
+        self.check_journal(&scene)?;
+        let is_down = |down: &&Down| rest == Rest::Replace || scene.is_down_for(down, &self.snapshot.metadata.name);
+        let stopped: Vec<&Down> = self.journal.workloads.iter().filter(is_down).collect();
+        for down in &stopped {
             self.set(down, None)?;
         }
         let mut missing = Vec::new();
         let up = kubectl::until(self.timeout, || {
             let scene = observe(self.kubectl)?;
-            let waits = self.journal.workloads.iter().filter(|down| !scene.is_up(down));
+            let waits = stopped.iter().filter(|down| !scene.is_up(down));
             missing = waits.map(ToString::to_string).collect::<Vec<_>>();
             step.progress(&format!("waits for {}", missing.join(", ")));
             Ok(missing.is_empty().then_some(()))
@@ -402,26 +492,12 @@ impl InPlace<'_> {
             return Err(Fail::new(Exit::Failed, what)
                 .remedy(format!("see kubectl get pods -n {}", self.kubectl.target.namespace)));
         }
-        let names: Vec<String> = self.journal.workloads.iter().map(ToString::to_string).collect();
+        let names: Vec<String> = stopped.iter().map(ToString::to_string).collect();
         Ok(((), format!("{} up as before", if names.is_empty() { "nothing".into() } else { names.join(", ") })))
     }
 
     fn said_timeout(&self) -> String {
         humantime::format_duration(self.timeout).to_string()
-    }
-}
-
-/// Whether a claim's StorageClass is there; whoever may not look goes on. Without it a claim is made and never bound.
-///
-/// # Errors
-/// It is not.
-pub fn check_class(kubectl: &Kubectl, claim: &ClaimTemplate) -> Result<(), Fail> {
-    let Some(class) = claim.storage_class_name.as_deref().filter(|class| !class.is_empty()) else { return Ok(()) };
-    match kubectl.find::<StorageClass>(&kubectl.target.get(STORAGE_CLASSES, class)) {
-        Ok(None) => Err(Fail::new(Exit::Precondition, format!("there is no StorageClass {class}"))
-            .remedy("see kubectl get storageclasses; --storage-class names another for a claim beside the old one")),
-        Err(fail) if fail.exit != Exit::Precondition => Err(fail),
-        _ => Ok(()),
     }
 }
 

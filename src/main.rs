@@ -11,6 +11,7 @@ mod core;
 mod cut;
 mod delete;
 mod download;
+mod dry_run;
 mod dump;
 mod dump_file;
 mod exit;

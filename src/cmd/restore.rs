@@ -1,5 +1,6 @@
 //! `restore`: a claim from a snapshot, beside the old one, in another namespace, or in its place.
 
+use std::cell::Cell;
 use std::time::Instant;
 
 use serde_json::{Value, json};
@@ -13,10 +14,11 @@ use crate::core::escape::{self, Secrets};
 use crate::core::labels;
 use crate::core::observed::{Content, List, Meta, Pvc, Readiness, Snapshot};
 use crate::core::plan::{self, Step};
-use crate::core::restore::{self, Journal, StorageClass};
+use crate::core::restore::{self, Journal, Place, StorageClass};
 use crate::core::scene::Scene;
 use crate::core::target::{CLAIMS, CONTENTS, NAMESPACES, SNAPSHOTS, STORAGE_CLASSES, delete_options};
 use crate::delete;
+use crate::dry_run;
 use crate::exit::{Exit, Fail};
 use crate::in_place::{self, InPlace};
 use crate::kubectl::{self, Kubectl, Refusal};
@@ -140,7 +142,7 @@ impl Run<'_> {
         if let Some(class) = &self.config.storage_class {
             template.storage_class_name = Some(class.clone());
         }
-        in_place::check_class(self.kubectl, &template)?;
+        dry_run::check_class(self.kubectl, &template)?;
         let elsewhere = self.config.to_namespace.as_ref().filter(|to| **to != self.kubectl.target.namespace);
         let kubectl = elsewhere.map_or_else(|| self.kubectl.clone(), |to| self.kubectl.in_namespace(to));
         if elsewhere.is_some() {
@@ -334,53 +336,57 @@ impl Run<'_> {
         let (config, kubectl) = (self.config, self.kubectl);
         let (name, namespace) = (&config.snapshot, &kubectl.target.namespace);
         let now = now();
-        let (snapshot, mut journal, found) = self.reporter.step("observe", |_| {
+        let (scene, snapshot, mut journal, found) = self.reporter.step("observe", |_| {
             let scene = in_place::observe(kubectl)?;
             let snapshot = scene.snapshot(name).ok_or_else(|| no_snapshot(namespace, name))?;
             let claim = restore::of_claim(snapshot).unwrap_or_default();
             if let Some((what, remedy)) = scene.going(&claim) {
                 return Err(Fail::new(Exit::Precondition, what).remedy(remedy));
             }
-            let begun = scene.begun(&claim).map(|(of, journal)| (of.metadata.name.clone(), journal));
-            let (journal, found) = match (begun, config.way) {
-                (Some((of, journal)), Way::RollBack) if of == *name => (journal.clone(), Some(journal)),
-                (Some((of, found)), _) if of == *name && !found.back => {
+            let own = restore::journal(snapshot);
+            if own.is_none() && snapshot.metadata.annotations.contains_key(labels::RESTORING) {
+                let what = format!("{name} carries a note on an in-place restore that this version cannot read");
+                return Err(Fail::new(Exit::Precondition, what).remedy("finish that restore with the version of backup-ns that began it"));
+            }
+            let (journal, found) = match (own, config.way) {
+                (Some(found), way) => {
+                    if way != Way::RollBack && found.back {
+                        let what = format!("the restore of {name} to the claim {claim} is being taken back");
+                        return Err(Fail::new(Exit::Precondition, what).remedy(self.finish(name, "--rollback --yes")));
+                    }
+                    let is_replaced = found.place(&scene, snapshot) != Place::Old;
+                    if let (Some(other), true) = (found.others(&scene, snapshot).first(), way != Way::RollBack || is_replaced) {
+                        return Err(self.begun(other, &claim));
+                    }
                     let mut journal = found.clone();
-                    let is_old =
-                        |there: &Pvc| there.metadata.uid == found.uid && there.metadata.deletion_timestamp.is_none();
                     // What wrote to the old claim since the earlier call is in no safety snapshot of that one.
-                    if scene.claim(&claim).is_some_and(is_old) && scene.snapshot(&found.safety).is_some() {
+                    if way != Way::RollBack && !is_replaced && scene.snapshot(&found.safety).is_some() {
                         journal.safety = restore::safety_name(&claim, now, self.global.zone);
                     }
                     (journal, Some(found))
-                }
-                (Some((of, journal)), _) => {
-                    let ways = if journal.back { "--rollback" } else { "--in-place, or take it back with --rollback" };
-                    return Err(Fail::new(Exit::Precondition, format!("a restore of {of} to the claim {claim} was begun and is not done"))
-                        .remedy(format!("finish it first: {} {ways}", self.command(&of))));
                 }
                 (None, Way::RollBack) => {
                     return Err(Fail::new(Exit::Precondition, format!("no in-place restore of {name} is in progress"))
                         .remedy("after a restore what was there before is a VolumeSnapshot of the type safety: restore that in place"));
                 }
                 (None, _) => {
+                    if let Some((other, _)) = scene.begun(&claim) {
+                        return Err(self.begun(&other.metadata.name, &claim));
+                    }
                     let safety = restore::safety_name(&claim, now, self.global.zone);
                     let journal = scene.plan(snapshot, &safety).map_err(|problems| {
                         let (whats, remedies): (Vec<String>, Vec<String>) = problems.into_iter().unzip();
                         Fail::new(Exit::Precondition, whats.join("; ")).remedy(remedies.join("; "))
                     })?;
-                    in_place::check_class(kubectl, &journal.claim)?;
                     (journal, None)
                 }
             };
             let what = format!("claim {claim}, {} of {}", said(&journal), name);
-            Ok(((snapshot.clone(), journal, found), what))
+            Ok(((scene.clone(), snapshot.clone(), journal, found), what))
         })?;
         warn_of(&snapshot);
         journal.back = config.way == Way::RollBack;
-        if self.global.dry_run {
-            return self.show_plan(&snapshot, &journal);
-        }
+        journal.run = (0..10).map(|_| fastrand::lowercase()).collect();
         let question = match (found.is_some(), journal.back) {
             (_, true) => format!(
                 "The claim {} in {namespace} becomes what it was before the restore of {name}; what was written to it since is lost.",
@@ -395,7 +401,9 @@ impl Run<'_> {
                 said(&journal),
             ),
         };
-        ask::confirm(self.reporter, &question, config.yes, "--yes")?;
+        if !self.global.dry_run {
+            ask::confirm(self.reporter, &question, config.yes, "--yes")?;
+        }
         let mut work = InPlace {
             kubectl,
             reporter: self.reporter,
@@ -408,8 +416,13 @@ impl Run<'_> {
             now,
             zone: self.global.zone,
             command: self.command(name),
+            stage: Cell::default(),
         };
-        let earlier = work.run()?;
+        if self.global.dry_run {
+            work.reporter.step("try", |_| work.rehearse(&scene))?;
+            return self.show_plan(&work.snapshot, &work.journal);
+        }
+        let earlier = work.run(&scene)?;
         let Journal { claim, safety, workloads, back, .. } = &work.journal;
         let told = json!({
             "namespace": namespace, "pvc": claim.name, "volumeSnapshot": name, "safety": safety, "rolledBack": back,
@@ -432,6 +445,17 @@ impl Run<'_> {
                 self.command(safety),
             ),
         })
+    }
+
+    /// Another restore was begun, and is not done.
+    fn begun(&self, other: &str, claim: &str) -> Fail {
+        let what = format!("a restore of {other} to the claim {claim} was begun and is not done");
+        let ways = format!("--in-place --yes, or take it back with: {} --rollback --yes", self.command(other));
+        Fail::new(Exit::Precondition, what).remedy(self.finish(other, &ways))
+    }
+
+    fn finish(&self, snapshot: &str, ways: &str) -> String {
+        format!("wait for the call that does it; if that was ended, finish it first: {} {ways}", self.command(snapshot))
     }
 
     /// This command for a snapshot, as it is to be typed, but for its last words.

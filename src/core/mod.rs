@@ -5,6 +5,7 @@
 
 pub mod claim;
 pub mod doctor;
+pub mod dry_run;
 pub mod engine;
 pub mod escape;
 pub mod event;

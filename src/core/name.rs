@@ -4,7 +4,11 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 
+use crate::core::labels;
 use crate::core::zone::Zone;
+
+/// The longest name of an object, in bytes.
+const LONGEST: usize = 253;
 
 /// A parsed name template such as `{{ .pvcName }}-{{ .timestamp }}-{{ .rand }}`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -78,11 +82,22 @@ pub fn check_name(name: &str) -> Result<(), String> {
             && bytes.last().is_some_and(plain)
             && bytes.iter().all(|b| plain(b) || *b == b'-')
     };
-    if name.len() <= 253 && name.split('.').all(part) {
+    if name.len() <= LONGEST && name.split('.').all(part) {
         Ok(())
     } else {
         Err("at most 253 lower-case letters, digits, '-' and '.', with a letter or digit at either end".to_string())
     }
+}
+
+/// The name of an object that belongs to another: its name and an ending. Where that is longer than a name may be, the end of
+/// the other's gives way to a hash, so that two long names stay two.
+pub fn with_ending(name: &str, ending: &str) -> String {
+    if name.len() + ending.len() <= LONGEST {
+        return format!("{name}{ending}");
+    }
+    let hash = format!("-{:016x}", labels::fnv1a(name.as_bytes()));
+    let keep: String = name.chars().take(LONGEST.saturating_sub(hash.len() + ending.len())).collect();
+    format!("{}{hash}{ending}", keep.trim_end_matches(['-', '.']))
 }
 
 /// The names of claims, with commas in between.
@@ -159,11 +174,28 @@ mod tests {
         assert!(render("a..{{.rand}}", "UTC").is_err());
     }
 
+    #[test]
+    fn long_names_with_one_beginning_stay_apart() {
+        let long = "p".repeat(252);
+        let ended = |last: &str| with_ending(&format!("{long}{last}"), "-x");
+        assert_eq!(ended("a").len(), 253);
+        assert_ne!(ended("a"), ended("b"));
+        assert_eq!(with_ending("data", "-x"), "data-x");
+    }
+
     proptest! {
         #[test]
         fn no_template_panics(text in "[{}. a-zA-Z-]{0,40}") {
             let _ = render(&text, "UTC");
             let _ = is_by_default(&text);
+        }
+
+        #[test]
+        fn a_name_with_an_ending_is_valid(name in "[a-z0-9]([a-z0-9-]{0,100}[a-z0-9][.][a-z0-9]){0,3}") {
+            prop_assume!(check_name(&name).is_ok());
+            let ended = with_ending(&name, "-before-restore-2026-11-22-000000");
+            prop_assert!(check_name(&ended).is_ok(), "{}", ended);
+            prop_assert!(ended.ends_with("-before-restore-2026-11-22-000000"));
         }
 
         #[test]

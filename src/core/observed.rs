@@ -100,6 +100,8 @@ pub struct PvcSpec {
     pub access_modes: Vec<String>,
     /// `Filesystem` or `Block`.
     pub volume_mode: Option<String>,
+    /// The VolumeAttributesClass, where there is one.
+    pub volume_attributes_class_name: Option<String>,
     /// What is asked for.
     pub resources: Resources,
     /// What the volume is made from, if from anything.
@@ -114,6 +116,8 @@ pub struct PvcSpec {
 pub struct Resources {
     /// Quantities by name, `storage` among them.
     pub requests: BTreeMap<String, String>,
+    /// The most that may be asked for, likewise.
+    pub limits: BTreeMap<String, String>,
 }
 
 /// `spec.dataSource` and `spec.dataSourceRef` of a [`Pvc`].
@@ -211,8 +215,6 @@ pub struct ClaimRetention {
 pub struct WorkloadStatus {
     /// The generation of the object that its controller has seen.
     pub observed_generation: i64,
-    /// How many of its pods are of the newest template.
-    pub updated_replicas: u32,
     /// How many of its pods are ready.
     pub ready_replicas: u32,
 }

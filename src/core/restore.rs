@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use crate::core::claim::ClaimTemplate;
 use crate::core::engine::Engine;
 use crate::core::labels;
-use crate::core::observed::{Content, Meta, Pod, PodSpec, Pvc, Readiness, Snapshot, Workload};
+use crate::core::name;
+use crate::core::observed::{Content, CronJob, Meta, Pod, PodSpec, Pvc, Readiness, Snapshot, Workload};
 use crate::core::pod::ExecKind;
 use crate::core::quantity;
 use crate::core::scene::Scene;
@@ -198,6 +199,35 @@ pub struct Journal {
     pub workloads: Vec<Down>,
     /// Whether what was there is to come back.
     pub back: bool,
+    /// Which call is at work on it: the last one that wrote it. Empty where an older version did.
+    #[serde(default)]
+    pub run: String,
+}
+
+/// What is there by the name of a restore's claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// The claim that the restore began with.
+    Old,
+    /// None, or one that is being deleted.
+    Gone,
+    /// The one that the restore made.
+    Restored,
+    /// The one that its rollback made.
+    Back,
+    /// Another one: something else made it.
+    Other,
+}
+
+/// What is still to be done of a restore.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rest {
+    /// All of it: the claim is not replaced yet.
+    Replace,
+    /// The claim is there; what is down for it has to come up.
+    Start,
+    /// The journal has to go: nothing else was changed.
+    Forget,
 }
 
 /// How many days the snapshot of what was there before a restore stays.
@@ -205,7 +235,7 @@ const SAFETY_DAYS: u32 = 30;
 
 /// The name of the snapshot of what was there.
 pub fn safety_name(claim: &str, now: DateTime<Utc>, zone: Zone) -> String {
-    format!("{claim}-before-restore-{}", zone.local(now).format("%Y-%m-%d-%H%M%S"))
+    name::with_ending(claim, &format!("-before-restore-{}", zone.local(now).format("%Y-%m-%d-%H%M%S")))
 }
 
 /// A workload that is down, and how it was.
@@ -296,20 +326,44 @@ impl Scene {
             .map(|(_, found)| found)
     }
 
+    /// The note on a workload that says for which restore it is down.
+    fn mark(&self, down: &Down) -> Option<&str> {
+        let meta = match down.kind {
+            Kind::CronJob => self.cron_job(down).map(|found| &found.metadata),
+            Kind::Deployment | Kind::StatefulSet => self.workload(down).map(|found| &found.metadata),
+        };
+        meta?.annotations.get(labels::RESTORING).map(String::as_str)
+    }
+
+    fn cron_job(&self, down: &Down) -> Option<&CronJob> {
+        self.cron_jobs.iter().find(|found| found.metadata.name == down.name)
+    }
+
+    /// Whether a workload is there.
+    pub fn is_there(&self, down: &Down) -> bool {
+        match down.kind {
+            Kind::CronJob => self.cron_job(down).is_some(),
+            Kind::Deployment | Kind::StatefulSet => self.workload(down).is_some(),
+        }
+    }
+
+    /// Whether a workload is down for the restore of this snapshot.
+    pub fn is_down_for(&self, down: &Down, snapshot: &str) -> bool {
+        self.mark(down) == Some(snapshot)
+    }
+
     /// Whether a workload is down.
     pub fn is_down(&self, down: &Down) -> bool {
         match down.kind {
-            Kind::CronJob => {
-                let found = self.cron_jobs.iter().find(|found| found.metadata.name == down.name);
-                found.is_none_or(|found| found.spec.suspend)
-            }
+            Kind::CronJob => self.cron_job(down).is_none_or(|found| found.spec.suspend),
             Kind::Deployment | Kind::StatefulSet => {
                 self.workload(down).is_none_or(|found| found.spec.replicas == Some(0))
             }
         }
     }
 
-    /// Whether a workload is up as it was: all of its pods are of the newest template, and ready.
+    /// Whether a workload is up as it was: all of its pods are ready. They were made since it was down; that they are of the
+    /// newest template is not asked for, as they never are where a Deployment is paused or a StatefulSet keeps a partition back.
     pub fn is_up(&self, down: &Down) -> bool {
         match down.kind {
             Kind::CronJob => down.replicas == 0 || !self.is_down(down),
@@ -319,7 +373,6 @@ impl Scene {
                 (wanted > 0 || down.replicas == 0)
                     && found.status.observed_generation >= found.metadata.generation
                     && found.status.ready_replicas >= wanted
-                    && found.status.updated_replicas >= wanted
             }),
         }
     }
@@ -411,6 +464,7 @@ impl Scene {
             safety: safety.into(),
             workloads,
             back: false,
+            run: String::new(),
         })
     }
 
@@ -504,6 +558,72 @@ fn makes(workload: &Workload, claim: &str) -> bool {
 }
 
 impl Journal {
+    /// What is there by the claim's name; `of` is the snapshot that carries the journal.
+    pub fn place(&self, scene: &Scene, of: &Snapshot) -> Place {
+        let Some(claim) = scene.claim(&self.claim.name) else { return Place::Gone };
+        let is_from = |name: &str| {
+            let full = format!("{}/{name}", of.metadata.namespace);
+            claim.metadata.annotations.get(labels::RESTORED_FROM) == Some(&full)
+        };
+        match () {
+            () if claim.metadata.deletion_timestamp.is_some() => Place::Gone,
+            () if claim.metadata.uid == self.uid => Place::Old,
+            () if is_from(&of.metadata.name) => Place::Restored,
+            () if is_from(&self.safety) => Place::Back,
+            () => Place::Other,
+        }
+    }
+
+    /// What is still to be done, by what is there.
+    ///
+    /// # Errors
+    /// Neither way goes on, with what a person can do.
+    pub fn rest(&self, scene: &Scene, of: &Snapshot) -> Result<Rest, (String, String)> {
+        let Journal { claim, safety, workloads, .. } = self;
+        let (claim, name, namespace) = (&claim.name, &of.metadata.name, &of.metadata.namespace);
+        let kept = scene.snapshot(safety).is_some();
+        match (self.place(scene, of), self.back) {
+            (Place::Old, false) => Ok(Rest::Replace),
+            (Place::Gone, _) | (Place::Restored, true) if kept => Ok(Rest::Replace),
+            (Place::Restored, false) | (Place::Old | Place::Back, true) => Ok(Rest::Start),
+            (Place::Other, true) if !workloads.iter().any(|down| scene.is_down_for(down, name)) => Ok(Rest::Forget),
+            (Place::Restored, true) => Err((
+                format!("the VolumeSnapshot {safety} of what was there is gone"),
+                "it cannot be taken back any more".into(),
+            )),
+            (Place::Gone, _) => {
+                let were: Vec<String> = workloads.iter().map(|down| format!("{down} had {}", down.replicas)).collect();
+                Err((
+                    format!("the claim {claim} is gone, and so is the VolumeSnapshot {safety} of what was there"),
+                    format!(
+                        "make it from what is to come back: backup-ns restore {name} -n {namespace} --pvc {claim} --wait; what is                          down comes up then with the command below ({})",
+                        were.join(", ")
+                    ),
+                ))
+            }
+            (Place::Back | Place::Other, _) => Err((
+                format!("the claim {claim} is neither the one that this restore began with nor the one that it made"),
+                format!(
+                    "see what made it: kubectl describe pvc {claim} -n {namespace}; pause that (GitOps, an operator) and move what \
+                     it holds; this goes on as soon as there is no such claim"
+                ),
+            )),
+        }
+    }
+
+    /// Whether another restore is about the same claim or stops the same workload.
+    fn collides(&self, other: &Journal) -> bool {
+        let stops = |down: &Down| other.workloads.iter().any(|it| (it.kind, &it.name) == (down.kind, &down.name));
+        self.claim.name == other.claim.name || self.workloads.iter().any(stops)
+    }
+
+    /// The restores of other snapshots, by name, that were begun and are in the way of this one.
+    pub fn others<'a>(&self, scene: &'a Scene, of: &Snapshot) -> Vec<&'a str> {
+        let others = scene.snapshots.iter().filter(|other| other.metadata.name != of.metadata.name);
+        let others = others.filter(|other| journal(other).is_some_and(|journal| self.collides(&journal)));
+        others.map(|other| other.metadata.name.as_str()).collect()
+    }
+
     /// The merge patch that notes it on its snapshot, while that is still in this version; `None` takes the note away.
     pub fn patch(journal: Option<&Journal>, snapshot: &Snapshot) -> Value {
         let note = journal.map(|journal| json!(journal).to_string());
@@ -685,18 +805,106 @@ mod tests {
         assert!(scene.begun("data").is_none());
     }
 
+    /// What is still to be done where the claim is of this uid and from this snapshot, where this is there besides.
+    fn rest(back: bool, claim: Option<(&str, &str)>, also: &[Value]) -> Result<Rest, String> {
+        let journal = Journal {
+            back,
+            ..plan(&[workload("Deployment", "web", json!({"template": {"spec": {"volumes": volumes()}}}))]).unwrap()
+        };
+        let mut objects = vec![snapshot("s", |_| ())];
+        objects.extend(claim.map(|(uid, from)| {
+            let mut claim = self::claim();
+            claim["metadata"]["uid"] = json!(uid);
+            claim["metadata"]["annotations"][labels::RESTORED_FROM] = json!(from);
+            claim
+        }));
+        objects.extend_from_slice(also);
+        let scene = items(json!(objects));
+        journal.rest(&scene, scene.snapshot("s").unwrap()).map_err(|(what, remedy)| format!("{what} -> {remedy}"))
+    }
+
     #[test]
-    fn up_means_ready_and_of_the_newest_template() {
+    fn what_is_still_to_be_done_follows_from_what_is_there() {
+        let safe = || snapshot("safe", |_| ());
+        let (old, restored, back, other) =
+            (Some(("u1", "")), Some(("u2", "shop/s")), Some(("u2", "shop/safe")), Some(("u2", "")));
+        for (is_back, claim, also, expected) in [
+            (false, old, vec![], Rest::Replace),
+            // What was restored once before is the old one of the next restore.
+            (false, Some(("u1", "shop/s")), vec![], Rest::Replace),
+            (false, old, vec![safe()], Rest::Replace),
+            (false, None, vec![safe()], Rest::Replace),
+            (false, restored, vec![safe()], Rest::Start),
+            (true, old, vec![], Rest::Start),
+            (true, restored, vec![safe()], Rest::Replace),
+            (true, None, vec![safe()], Rest::Replace),
+            (true, back, vec![safe()], Rest::Start),
+            // Another restore replaced it meanwhile, and nothing is down for this one.
+            (true, other, vec![], Rest::Forget),
+        ] {
+            assert_eq!(rest(is_back, claim, &also), Ok(expected), "{is_back} {claim:?}");
+        }
+        let stopped =
+            json!({"kind": "Deployment", "metadata": {"name": "web", "annotations": {labels::RESTORING: "s"}}});
+        for (is_back, claim, also, words) in [
+            (false, None, vec![], "backup-ns restore s -n shop --pvc data-db-0 --wait"),
+            (true, None, vec![], "deployment/web had 1"),
+            (true, restored, vec![], "safe of what was there is gone"),
+            (false, other, vec![safe()], "as soon as there is no such claim"),
+            (true, other, vec![stopped, safe()], "as soon as there is no such claim"),
+        ] {
+            let told = rest(is_back, claim, &also).unwrap_err();
+            assert!(told.contains(words) && !told.contains("delete"), "{told}");
+        }
+        let mut going = claim();
+        going["metadata"]["deletionTimestamp"] = json!("2026-01-02T03:04:05Z");
+        assert_eq!(rest(true, None, &[going, safe()]), Ok(Rest::Replace), "it is as good as gone");
+    }
+
+    #[test]
+    fn restores_of_one_claim_or_one_workload_are_in_each_others_way() {
+        let web = workload("Deployment", "web", json!({"template": {"spec": {"volumes": volumes()}}}));
+        let journal = plan(&[web]).unwrap();
+        let with = |name: &str, change: &dyn Fn(&mut Journal)| {
+            let mut other = journal.clone();
+            other.claim.name = "logs".into();
+            other.workloads.clear();
+            change(&mut other);
+            snapshot(name, |object| {
+                object["metadata"]["annotations"][labels::RESTORING] = json!(json!(other).to_string())
+            })
+        };
+        let scene = items(json!([
+            with("s", &|_| ()),
+            with("claim", &|other| other.claim.name = "data-db-0".into()),
+            with("workload", &|other| other.workloads = journal.workloads.clone()),
+            with("neither", &|_| ()),
+            snapshot("unread", |object| object["metadata"]["annotations"][labels::RESTORING] = json!("?")),
+        ]));
+        assert_eq!(journal.others(&scene, scene.snapshot("s").unwrap()), ["claim", "workload"]);
+    }
+
+    #[test]
+    fn a_journal_of_an_older_version_is_read() {
+        let mut note = json!(plan(&[]).unwrap());
+        note.as_object_mut().unwrap().remove("run");
+        let old =
+            snapshot("s", |object| object["metadata"]["annotations"][labels::RESTORING] = json!(note.to_string()));
+        assert_eq!(journal(&serde_json::from_value(old).unwrap()), Some(plan(&[]).unwrap()));
+    }
+
+    #[test]
+    fn up_means_that_the_pods_that_were_asked_for_are_ready() {
         let down = Down { kind: Kind::Deployment, name: "web".into(), replicas: 2 };
-        let is_up = |replicas: u32, generation: i64, ready: u32, updated: u32| {
+        let is_up = |replicas: u32, generation: i64, ready: u32| {
             let mut object = workload("Deployment", "web", json!({"replicas": replicas}));
             object["metadata"]["generation"] = json!(4);
-            object["status"] =
-                json!({"observedGeneration": generation, "readyReplicas": ready, "updatedReplicas": updated});
+            object["status"] = json!({"observedGeneration": generation, "readyReplicas": ready});
             items(json!([object])).is_up(&down)
         };
-        assert!(is_up(2, 4, 2, 2));
-        assert!(!is_up(0, 4, 0, 0) && !is_up(2, 3, 2, 2) && !is_up(2, 4, 1, 2) && !is_up(2, 4, 2, 1));
+        // One that is paused, or keeps a partition back, never has pods of the newest template.
+        assert!(is_up(2, 4, 2));
+        assert!(!is_up(0, 4, 0) && !is_up(2, 3, 2) && !is_up(2, 4, 1));
         assert!(items(json!([])).is_up(&down), "one that is gone is not waited for");
     }
 

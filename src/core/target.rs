@@ -78,6 +78,10 @@ pub const DAEMON_SETS: Kind = in_namespace("/apis/apps/v1", "daemonsets");
 pub const JOBS: Kind = in_namespace("/apis/batch/v1", "jobs");
 /// CronJobs.
 pub const CRON_JOBS: Kind = in_namespace("/apis/batch/v1", "cronjobs");
+/// ResourceQuotas.
+pub const QUOTAS: Kind = in_namespace("/api/v1", "resourcequotas");
+/// Questions whether the caller has a right; nothing is stored by asking.
+pub const ACCESS_REVIEWS: Kind = in_cluster("/apis/authorization.k8s.io/v1", "selfsubjectaccessreviews");
 /// NetworkPolicies.
 pub const NETWORK_POLICIES: Kind = in_namespace("/apis/networking.k8s.io/v1", "networkpolicies");
 /// Leases.
@@ -118,6 +122,12 @@ impl std::fmt::Display for Relabel {
 /// DeleteOptions: only the object for which this holds, such as `{"uid": …}`.
 pub fn delete_options(preconditions: &Value) -> String {
     json!({"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions}).to_string()
+}
+
+/// DeleteOptions by which the API only tells whether it would delete the object. They belong into the body: with a body the API
+/// heeds no `dryRun` in the URL, and deletes.
+pub fn try_delete_options(preconditions: &Value) -> String {
+    json!({"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions, "dryRun": ["All"]}).to_string()
 }
 
 /// How many objects are read at once: what kubectl itself reads a list in.
@@ -256,6 +266,11 @@ impl Target {
         let place: &[&str] = if kind.namespaced { &["-n", &self.namespace] } else { &[] };
         let change = [how, "-o", "json", "-p", &patch.to_string()];
         self.call(self.request_timeout, &[&["patch", &resource, name], place, &change].concat())
+    }
+
+    /// Asks whether the change of one object would be accepted; changes nothing.
+    pub fn try_patch(&self, kind: Kind, name: &str, patch: &Value) -> Vec<String> {
+        [self.patch(kind, name, patch), vec!["--dry-run=server".into()]].concat()
     }
 
     /// Deletes one object, under the conditions that come on stdin as DeleteOptions.

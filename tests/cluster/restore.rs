@@ -369,3 +369,203 @@ fn a_policy_for_credential_plugins_holds_for_every_call() {
     assert!(!ran_at_all && said.contains("DenyAll"), "{said}");
     assert!(ran("off".as_ref()).0, "without preferences it runs");
 }
+
+/// A volume with a Deployment that mounts it and does nothing, and its snapshot `one`.
+fn web(name: &str) -> Tenant {
+    let tenant = Tenant::empty(name);
+    let deployment = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"},
+        "spec": {
+            "strategy": {"type": "Recreate"},
+            "selector": {"matchLabels": {"app": "web"}},
+            "template": {
+                "metadata": {"labels": {"app": "web"}},
+                "spec": {
+                    "terminationGracePeriodSeconds": 1,
+                    "containers": [{
+                        "name": "web", "image": "postgres:15", "imagePullPolicy": "IfNotPresent",
+                        "command": ["sh", "-c", "echo kept >/data/kept && sync && exec sleep 86400"],
+                        "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+                    }],
+                    "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}],
+                },
+            },
+        },
+    });
+    let items = json!([tenant.claim("data", "64Mi", None), deployment]);
+    apply(&tenant.namespace, &json!({"apiVersion": "v1", "kind": "List", "items": items}));
+    tenant.kubectl(&["rollout", "status", "deployment/web", "--timeout=120s"]);
+    tenant.snapshot("one", &json!({}));
+    tenant
+}
+
+/// A policy of this namespace's that goes with the test: what it matches is denied with its own name.
+struct Policy(String);
+
+impl Policy {
+    fn of(tenant: &Tenant, name: &str, operation: &str, (group, resource): (&str, &str), allowed: &str) -> Policy {
+        let name = format!("{name}-{}", tenant.namespace);
+        let selector = json!({"matchLabels": {"kubernetes.io/metadata.name": tenant.namespace}});
+        let rule =
+            json!({"apiGroups": [group], "apiVersions": ["*"], "operations": [operation], "resources": [resource]});
+        let (api, metadata) = ("admissionregistration.k8s.io/v1", json!({"name": name}));
+        let policy = json!({
+            "apiVersion": api, "kind": "ValidatingAdmissionPolicy", "metadata": metadata,
+            "spec": {
+                "failurePolicy": "Fail", "matchConstraints": {"resourceRules": [rule], "namespaceSelector": selector},
+                "validations": [{"expression": allowed, "message": format!("{name} says no")}],
+            },
+        });
+        let binding = json!({
+            "apiVersion": api, "kind": "ValidatingAdmissionPolicyBinding", "metadata": metadata,
+            "spec": {"policyName": name, "validationActions": ["Deny"]},
+        });
+        apply(&tenant.namespace, &json!({"apiVersion": "v1", "kind": "List", "items": [policy, binding]}));
+        Policy(name)
+    }
+}
+
+impl Drop for Policy {
+    fn drop(&mut self) {
+        for kind in ["validatingadmissionpolicybinding", "validatingadmissionpolicy"] {
+            kubectl_with(&["delete", kind, &self.0, "--wait=false"], "");
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn what_the_api_would_refuse_stops_nothing() {
+    let tenant = web("refused");
+    let generation = tenant.get(&["deployment", "web"])["metadata"]["generation"].clone();
+    let old = tenant.get(&["pvc", "data"])["metadata"]["uid"].clone();
+    let refused = |args: &[&str], words: &[&str]| {
+        // A policy and a quota take a moment until they hold.
+        until("a refusal", 30, || {
+            let dry = tenant.run(&[&["restore", "one", "--in-place", "--dry-run"], args].concat(), |_| ()).done();
+            (dry.status.code() == Some(4)).then_some(())
+        });
+        let done = tenant.run(&[&["restore", "one", "--in-place", "--yes"], args].concat(), |_| ()).done();
+        done.assert(4, &[words, &["nothing was changed; then run it again: backup-ns restore one"]].concat());
+        let deployment = tenant.get(&["deployment", "web"]);
+        assert_eq!(deployment["metadata"]["generation"], generation, "it was never touched");
+        let claim = tenant.get(&["pvc", "data"]);
+        assert_eq!((&claim["metadata"]["uid"], claim["metadata"].get("deletionTimestamp")), (&old, None));
+        assert!(!tenant.get(&["volumesnapshots"]).to_string().contains("backup-ns.sh/restoring"));
+    };
+    tenant.kubectl(&["create", "quota", "few", "--hard=count/volumesnapshots.snapshot.storage.k8s.io=1"]);
+    refused(&[], &["refuses to make the safety snapshot", "exceeded quota: few", "raise that ResourceQuota"]);
+    tenant.kubectl(&["delete", "quota", "few"]);
+    tenant.kubectl(&["create", "quota", "none", "--hard=persistentvolumeclaims=0"]);
+    refused(&[], &["no room for the claim data", "the ResourceQuota none"]);
+    tenant.kubectl(&["delete", "quota", "none"]);
+    refused(&["--vs-class-name=nope"], &["there is no VolumeSnapshotClass 'nope'", "--vs-class-name"]);
+    let policy = Policy::of(&tenant, "keep", "DELETE", ("", "persistentvolumeclaims"), "false");
+    refused(&[], &["refuses to delete the claim data", &format!("{} says no", policy.0)]);
+    drop(policy);
+    let up = "object.spec.replicas > 0";
+    let policy = Policy::of(&tenant, "up", "UPDATE", ("apps", "deployments"), up);
+    refused(&[], &["refuses to stop deployment/web", &format!("{} says no", policy.0)]);
+    drop(policy);
+    let fresh = "!has(object.spec.dataSource)";
+    let policy = Policy::of(&tenant, "fresh", "CREATE", ("", "persistentvolumeclaims"), fresh);
+    refused(&[], &["refuses to make the claim data from one", &format!("{} says no", policy.0)]);
+    drop(policy);
+    // Nothing of all that was tried was done: the next one goes through.
+    until("an end of the policies", 30, || {
+        let dry = tenant.run(&["restore", "one", "--in-place", "--dry-run"], |_| ()).done();
+        dry.status.success().then_some(())
+    });
+    restore(&tenant, &["one", "--in-place", "--yes"]);
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn a_right_that_is_missing_is_told_before_anything_is_stopped() {
+    let tenant = web("rights");
+    let rule = |group: &str, resource: &str, verbs: &str| json!({"apiGroups": [group], "resources": [resource], "verbs": verbs.split(' ').collect::<Vec<_>>()});
+    // As in docs/recovery.md, but for deleting claims, watching snapshots and changing Deployments.
+    let rules = json!([
+        rule("snapshot.storage.k8s.io", "volumesnapshots", "get list create patch"),
+        rule("", "persistentvolumeclaims", "get list create"),
+        rule("", "pods", "list"),
+        rule("apps", "deployments", "get list"),
+        rule("apps", "statefulsets", "get list patch"),
+        rule("apps", "daemonsets", "list"),
+        rule("batch", "cronjobs", "get list patch"),
+    ]);
+    let role = "rbac.authorization.k8s.io/v1";
+    let items = json!([
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "small"}},
+        {"apiVersion": role, "kind": "Role", "metadata": {"name": "small"}, "rules": rules},
+        {
+            "apiVersion": role, "kind": "RoleBinding", "metadata": {"name": "small"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "small"},
+            "subjects": [{"kind": "ServiceAccount", "name": "small", "namespace": tenant.namespace}],
+        },
+    ]);
+    apply(&tenant.namespace, &json!({"apiVersion": "v1", "kind": "List", "items": items}));
+    let config = tenant.kubeconfig("small");
+    let config = config.path().to_str().unwrap();
+    let done = tenant.run(&["restore", "one", "--in-place", "--yes", "--kubeconfig", config], |_| ()).done();
+    let words = [
+        "refuses to delete the claim data",
+        "refuses to stop deployment/web",
+        "you may not watch volumesnapshots",
+        "grant the verb",
+        "nothing was changed",
+    ];
+    done.assert(4, &words);
+    assert_eq!(tenant.get(&["deployment", "web"])["spec"]["replicas"], 1);
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn a_quota_with_room_for_one_claim_is_no_hindrance() {
+    let tenant = web("room");
+    let class = tenant.get(&["pvc", "data"])["spec"]["storageClassName"].as_str().unwrap().to_string();
+    let of_class = format!("{class}.storageclass.storage.k8s.io");
+    for (name, hard) in [
+        ("one", "persistentvolumeclaims=1,requests.storage=64Mi".to_string()),
+        ("two", "count/persistentvolumeclaims=1".into()),
+        ("three", format!("{of_class}/persistentvolumeclaims=1,{of_class}/requests.storage=64Mi")),
+    ] {
+        tenant.kubectl(&["create", "quota", name, &format!("--hard={hard}")]);
+    }
+    until("the quotas to count the claim", 30, || {
+        let quotas = tenant.get(&["quota"]);
+        let counts =
+            quotas["items"].as_array().unwrap().iter().all(|quota| quota["status"]["used"] == quota["status"]["hard"]);
+        counts.then_some(())
+    });
+    restore(&tenant, &["one", "--in-place", "--yes"]);
+    assert_eq!(tenant.get(&["deployment", "web"])["spec"]["replicas"], 1);
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn of_two_restores_at_once_one_gives_way() {
+    let tenant = Tenant::small("twice", 256, |_| ());
+    let first = tenant.backup(&[])["volumeSnapshot"].as_str().unwrap().to_string();
+    let rows = tenant.sql(ROWS);
+    tenant.sql("INSERT INTO gate VALUES (5000)");
+    let second = tenant.backup(&[])["volumeSnapshot"].as_str().unwrap().to_string();
+    let newer = tenant.sql(ROWS);
+    for _ in 0..3 {
+        let args = |snapshot| ["restore", snapshot, "--in-place", "--yes"];
+        let (one, two) = (tenant.run(&args(&first), |_| ()), tenant.run(&args(&second), |_| ()));
+        let ended = [(one.done(), &rows), (two.done(), &newer)];
+        let won: Vec<_> = ended.iter().filter(|(done, _)| done.status.success()).collect();
+        // Both give way where they are as far as each other, and either may be done before the other begins.
+        if let [(_, rows)] = won[..] {
+            assert_restored(&tenant, rows);
+        }
+        for (done, _) in ended.iter().filter(|(done, _)| !done.status.success()) {
+            assert_eq!(done.status.code(), Some(4), "{}", done.stderr);
+            assert!(!done.stderr.contains("kubectl delete"), "{}", done.stderr);
+        }
+        assert!(!won.is_empty(), "{}\n{}", ended[0].0.stderr, ended[1].0.stderr);
+        tenant.await_ready();
+        assert!(!tenant.get(&["volumesnapshots"]).to_string().contains("backup-ns.sh/restoring"));
+    }
+}

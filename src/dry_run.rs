@@ -1,0 +1,196 @@
+//! Has the API try what an in-place restore is about to do (`dryRun=All`), and looks whether there is what that needs. Nothing
+//! is changed. Must not know in which order it is done.
+
+use std::thread;
+
+use serde_json::Value;
+
+use crate::core::claim::ClaimTemplate;
+use crate::core::doctor::{self, Check, Driver, Outcome, Right};
+use crate::core::dry_run::{self, Quota, Trial};
+use crate::core::observed::{List, Snapshot};
+use crate::core::restore::{Journal, Rest, StorageClass};
+use crate::core::scene::Scene;
+use crate::core::target::{ACCESS_REVIEWS, QUOTAS, SNAPSHOT_CLASSES, SNAPSHOTS, STORAGE_CLASSES};
+use crate::exit::{Exit, Fail};
+use crate::kubectl::{self, Kubectl, Refusal};
+
+/// What is asked for.
+pub struct Asked<'a> {
+    /// kubectl for the namespace.
+    pub kubectl: &'a Kubectl,
+    /// What is to be done.
+    pub journal: &'a Journal,
+    /// The snapshot that carries the journal.
+    pub of: &'a Snapshot,
+    /// What there is.
+    pub scene: &'a Scene,
+    /// The class of the safety snapshot, where one was named.
+    pub class: Option<&'a str>,
+}
+
+impl Asked<'_> {
+    /// Tries the rest of a restore, all requests side by side; how many those are.
+    ///
+    /// # Errors
+    /// All that was refused, at once.
+    pub fn all(&self, rest: Rest, safety: &Value) -> Result<usize, Fail> {
+        let (journal, scene) = (self.journal, self.scene);
+        let from = if journal.back { scene.snapshot(&journal.safety) } else { None };
+        let trials = match rest {
+            Rest::Forget => Vec::new(),
+            _ => dry_run::trials(&self.kubectl.target, journal, scene, (self.of, from.unwrap_or(self.of)), safety),
+        };
+        let refused: Vec<Fail> = thread::scope(|scope| {
+            let mut tasks: Vec<_> = trials.iter().map(|trial| scope.spawn(|| self.attempt(trial))).collect();
+            if rest == Rest::Replace {
+                tasks.push(scope.spawn(|| check_class(self.kubectl, &journal.claim)));
+            }
+            if rest == Rest::Replace && !journal.back {
+                tasks.push(scope.spawn(|| self.check_snapshot_class()));
+                tasks.push(scope.spawn(|| self.check_watch()));
+            }
+            let failed = || Err(Fail::new(Exit::Failed, "a request was not made at all"));
+            let outcomes = tasks.into_iter().map(|task| task.join().unwrap_or_else(|_| failed()));
+            outcomes.filter_map(Result::err).collect()
+        });
+        all_of(refused).map_or(Ok(trials.len()), Err)
+    }
+
+    /// One request. What may pass, and what would be refused for the copy of the claim alone, is no refusal.
+    fn attempt(&self, trial: &Trial) -> Result<(), Fail> {
+        let Err(error) = self.kubectl.act(&trial.args, &trial.input) else { return Ok(()) };
+        let said = error.said();
+        // One that cannot be asked without doing it tells nothing.
+        if said.contains("does not support dry run") {
+            tracing::warn!("cannot be tried, going on: {}: {said}", trial.what);
+            return Ok(());
+        }
+        let fail = kubectl::fail(&error);
+        match kubectl::refusal(&error) {
+            Refusal::Passing => return Err(fail),
+            // Quotas are asked last: nothing else speaks against it.
+            Refusal::Forbidden if trial.beside => {
+                if let Some(quota) = Quota::that_refused(&said) {
+                    return self.check_quotas(quota);
+                }
+            }
+            _ => {}
+        }
+        if let Exit::Signal(_) = fail.exit {
+            return Err(fail);
+        }
+        let mut remedy = fail.remedy;
+        if said.contains("exceeded quota") {
+            remedy = format!(
+                "raise that ResourceQuota, or remove what it counts: kubectl describe resourcequota -n {}",
+                self.kubectl.target.namespace
+            );
+        }
+        let what = said.lines().last().unwrap_or(&fail.what).to_string();
+        Err(Fail::new(Exit::Precondition, format!("the API refuses to {}: {what}", trial.what)).remedy(remedy))
+    }
+
+    /// Whether the quotas leave room for the new claim once the old one is gone: the one that refused it beside the old one, and
+    /// those that it hides, as far as they may be read.
+    fn check_quotas(&self, refused: Quota) -> Result<(), Fail> {
+        let claim = &self.journal.claim;
+        let old = self.scene.claim(&claim.name).and_then(|old| old.spec.resources.requests.get("storage"));
+        let old = old.map_or("0", String::as_str);
+        let all = self.kubectl.find::<List<Quota>>(&self.kubectl.target.list(QUOTAS, ""));
+        let all = all.ok().flatten().map(|all| all.items).unwrap_or_default();
+        let named = refused.metadata.name.clone();
+        let others = all.into_iter().filter(|quota| quota.is_of_all() && quota.metadata.name != named);
+        let class = claim.storage_class_name.as_deref();
+        let lacks = [refused].into_iter().chain(others).find_map(|quota| quota.lacks(class, old, &claim.storage));
+        match lacks {
+            None => Ok(()),
+            Some(lack) => {
+                let what =
+                    format!("there is no room for the claim {}, even when the old one is gone: {lack}", claim.name);
+                Err(Fail::new(Exit::Precondition, what).remedy("raise that ResourceQuota"))
+            }
+        }
+    }
+
+    /// Whether there is a class to make the safety snapshot with; whoever may not look goes on.
+    fn check_snapshot_class(&self) -> Result<(), Fail> {
+        let Some(claim) = self.scene.claim(&self.journal.claim.name) else { return Ok(()) };
+        let classes = match self.kubectl.json::<List<Value>>(&self.kubectl.target.list(SNAPSHOT_CLASSES, "")) {
+            Ok(classes) => classes.items,
+            Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => return Ok(()),
+            Err(error) => return Err(kubectl::fail(&error)),
+        };
+        let checks = match (doctor::driver(claim, None), self.class) {
+            (Driver::Csi(driver), named) => doctor::class(named, &driver, &classes),
+            (_, Some(named)) if !classes.iter().any(|class| class["metadata"]["name"] == named) => {
+                let remedy = "set BAK_VS_CLASS_NAME (--vs-class-name) to one of kubectl get volumesnapshotclasses";
+                vec![Check::failed("class", format!("there is no VolumeSnapshotClass '{named}'"), remedy)]
+            }
+            _ => Vec::new(),
+        };
+        match checks.into_iter().find(|check| check.check == "class" && check.outcome == Outcome::Failed) {
+            Some(check) => {
+                let what = format!("no safety snapshot can be made: {}", check.what);
+                Err(Fail::new(Exit::Precondition, what).remedy(check.remedy))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the safety snapshot can be waited for. Only a plain no counts.
+    fn check_watch(&self) -> Result<(), Fail> {
+        let right = Right {
+            group: "snapshot.storage.k8s.io",
+            resource: SNAPSHOTS.plural,
+            verb: "watch",
+            cluster: false,
+            needed: true,
+        };
+        let target = &self.kubectl.target;
+        let review = doctor::review(&right, &target.namespace);
+        match self.kubectl.create::<Value>(&target.create(ACCESS_REVIEWS), &review) {
+            Ok(answer) if answer["status"]["allowed"] == false => Err(Fail::new(
+                Exit::Precondition,
+                "you may not watch volumesnapshots, so the safety snapshot cannot be waited for",
+            )
+            .remedy("grant the verb watch on volumesnapshots.snapshot.storage.k8s.io")),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether a claim's StorageClass is there; whoever may not look goes on. Without it a claim is made and never bound.
+///
+/// # Errors
+/// It is not.
+pub fn check_class(kubectl: &Kubectl, claim: &ClaimTemplate) -> Result<(), Fail> {
+    let Some(class) = claim.storage_class_name.as_deref().filter(|class| !class.is_empty()) else { return Ok(()) };
+    match kubectl.find::<StorageClass>(&kubectl.target.get(STORAGE_CLASSES, class)) {
+        Ok(None) => Err(Fail::new(Exit::Precondition, format!("there is no StorageClass {class}"))
+            .remedy("see kubectl get storageclasses; --storage-class names another for a claim beside the old one")),
+        Err(fail) if fail.exit != Exit::Precondition => Err(fail),
+        _ => Ok(()),
+    }
+}
+
+/// Several failures as one; none if there is none. A signal outweighs all else, an API that is away the rest.
+fn all_of(fails: Vec<Fail>) -> Option<Fail> {
+    let signal = fails.iter().find(|fail| matches!(fail.exit, Exit::Signal(_)));
+    let away = fails.iter().find(|fail| fail.exit != Exit::Precondition);
+    if let Some(fail) = signal.or(away) {
+        return Some(fail.clone());
+    }
+    let exit = fails.first()?.exit;
+    let join = |words: Vec<String>| {
+        let mut all: Vec<String> = Vec::new();
+        for word in words.into_iter().filter(|word| !word.is_empty()) {
+            if !all.contains(&word) {
+                all.push(word);
+            }
+        }
+        all.join("; ")
+    };
+    let remedy = join(fails.iter().map(|fail| fail.remedy.clone()).collect());
+    Some(Fail::new(exit, join(fails.into_iter().map(|fail| fail.what).collect())).remedy(remedy))
+}
