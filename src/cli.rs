@@ -246,7 +246,7 @@ fn ready_timeout() -> impl Iterator<Item = Arg> {
 }
 
 /// What shows, checks and brings back backups.
-fn recovery() -> [Command; 5] {
+fn recovery() -> [Command; 6] {
     [
         one(
             "list",
@@ -331,6 +331,25 @@ fn recovery() -> [Command; 5] {
         .arg(position("VS", "the VolumeSnapshot").required(true))
         .arg(switch("yes", "do not ask").short('y'))
         .arg(switch("force", "even the newest ready one, and one that is in use")),
+        one(
+            "delete-vsc",
+            "Delete stored data whose VolumeSnapshot or namespace is gone",
+            "By its VolumeSnapshotContent, which backup-ns status names. Asks first. Where another VolumeSnapshotContent names the \
+             same data, only the object is deleted, and the data stays. One whose VolumeSnapshot is there is refused: that is \
+             what delete is for.",
+            "  # What it would do
+  backup-ns delete-vsc snapcontent-1b0d8a4e-5f0c-4d0e-9a57-0d2d3f8ad1c5 --dry-run
+
+  # The stored data of a snapshot that is gone
+  backup-ns delete-vsc snapcontent-1b0d8a4e-5f0c-4d0e-9a57-0d2d3f8ad1c5
+
+  # In a script: only an object whose data another one names
+  backup-ns delete-vsc snapcontent-1b0d8a4e-5f0c-4d0e-9a57-0d2d3f8ad1c5 --keep-data --yes",
+        )
+        .arg(position("VSC", "the VolumeSnapshotContent").required(true))
+        .arg(switch("yes", "do not ask").short('y'))
+        .arg(switch("keep-data", "delete the object alone; refuse where no other one names the data"))
+        .arg(switch("force", "delete the data of a clone, too, if no other one names it").conflicts_with("keep-data")),
     ]
 }
 

@@ -5,15 +5,23 @@
 //! wants to keep. So the VolumeSnapshot gets a finalizer of ours before it is deleted: it then stays, as deleted, with
 //! its labels, until its content is gone too. A crash in between leaves just that, and the next run goes on from there, or,
 //! when somebody has taken the mark off meanwhile, lets the VolumeSnapshot go and the content stay.
+//!
+//! Data that another content names is never deleted. That is looked for twice: before anything is changed, when the
+//! VolumeSnapshot stays, and again once it is deleted: who makes such a content looks at the VolumeSnapshot afterwards, so one
+//! of the two sees the other.
 
+use std::time::Duration;
+
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::core::labels;
 use crate::core::observed::{Content, Meta, Snapshot};
+use crate::core::stored_data::{Holder, shared_reason};
 use crate::core::target::{CONTENTS, SNAPSHOTS, delete_options};
 use crate::kubectl::{self, Kubectl, Refusal};
-use crate::process::ProcessError;
+use crate::process::{self, ProcessError};
 
 /// What came of a deletion.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,15 +34,18 @@ pub enum Fate {
 
 const CHANGED: &str = "it changed since it was judged; the next run judges it anew";
 
+/// What came of one whose deletion was called off.
+pub const RELEASED: &str = "its finalizer is off, its data stays";
+
 /// How often a change is tried again that loses to other changes of the same object.
 const TRIES: usize = 5;
 
 /// Deletes `snapshot`, as it was just read, with its data. One that was deleted already and carries our finalizer is
-/// finished.
+/// finished. `named` is when a person named it; none for a deletion by policy.
 ///
 /// # Errors
 /// A call that failed; what has been done stays, and another call with a fresh look goes on from there.
-pub fn delete(kubectl: &Kubectl, snapshot: &Snapshot) -> Result<Fate, ProcessError> {
+pub fn delete(kubectl: &Kubectl, snapshot: &Snapshot, named: Option<DateTime<Utc>>) -> Result<Fate, ProcessError> {
     let content = match content_of(kubectl, snapshot) {
         Ok(content) => content,
         Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => {
@@ -54,17 +65,28 @@ pub fn delete(kubectl: &Kubectl, snapshot: &Snapshot) -> Result<Fate, ProcessErr
         // Before the snapshot controller can take the data with it.
         policy(kubectl, clone, "Retain")?;
     }
+    let is_deleted = snapshot.metadata.deletion_timestamp.is_some();
+    if let Some(content) = content.as_ref().filter(|content| !content.is_clone() && !is_deleted)
+        && let Some(other) = sharers(kubectl, content, false)?.first()
+    {
+        return Ok(Fate::Left(shared_reason(&other.name)));
+    }
     let goes_along = |content: &Content| content.spec.deletion_policy == "Delete" && !content.is_clone();
     let Some(content) = content.filter(|content| !goes_along(content) || is_claimed(snapshot)) else {
         return forget(kubectl, snapshot);
     };
     let name = &content.metadata.name;
-    if snapshot.metadata.deletion_timestamp.is_none() {
-        let Some(claimed) = claim(kubectl, snapshot)? else { return Ok(Fate::Left(CHANGED.into())) };
+    if !is_deleted {
+        let Some(claimed) = claim(kubectl, snapshot, named)? else { return Ok(Fate::Left(CHANGED.into())) };
         if let left @ Fate::Left(_) = forget(kubectl, &claimed)? {
             release(kubectl, &snapshot.metadata.name)?;
             return Ok(left);
         }
+    }
+    let other = if content.is_clone() { None } else { sharers(kubectl, &content, false)?.into_iter().next() };
+    if let Some(other) = other {
+        call_off(kubectl, snapshot)?;
+        return Ok(Fate::Deleted(format!("but {name} and its data stay: {}", shared_reason(&other.name))));
     }
     destroy(kubectl, &content)?;
     release(kubectl, &snapshot.metadata.name)?;
@@ -74,6 +96,24 @@ pub fn delete(kubectl: &Kubectl, snapshot: &Snapshot) -> Result<Fate, ProcessErr
     }))
 }
 
+/// The other contents that name the data of `content`: of all, or of those that this program made for data that was there.
+///
+/// # Errors
+/// They cannot be read. Nothing is deleted then, because what cannot be seen may be there.
+pub fn sharers(kubectl: &Kubectl, content: &Content, all: bool) -> Result<Vec<Holder>, ProcessError> {
+    let value = |handle| labels::data_value(&content.spec.driver, handle);
+    let values: Vec<String> = content.handles().map(value).collect();
+    let selector = match (all, values.first()) {
+        (true, _) => String::new(),
+        (false, Some(value)) => format!("{}={value}", labels::DATA),
+        // Nothing is stored yet.
+        (false, None) => return Ok(Vec::new()),
+    };
+    let page = |next: &str| kubectl.target.page(CONTENTS, None, &selector, next);
+    let keep = |other: Content| Some(Holder::from(&other)).filter(|other| other.shares(content));
+    kubectl.pages(page, keep, |_| ())
+}
+
 /// Calls a deletion off that was begun: our finalizer goes, and a content that was already told to go with its
 /// VolumeSnapshot is told to stay.
 ///
@@ -81,12 +121,51 @@ pub fn delete(kubectl: &Kubectl, snapshot: &Snapshot) -> Result<Fate, ProcessErr
 /// One of them cannot be changed.
 pub fn call_off(kubectl: &Kubectl, snapshot: &Snapshot) -> Result<(), ProcessError> {
     match content_of(kubectl, snapshot) {
-        Ok(Some(content)) if content.spec.deletion_policy == "Delete" => policy(kubectl, &content, "Retain")?,
+        Ok(Some(content)) if content.spec.deletion_policy == "Delete" => {
+            policy(kubectl, &content, "Retain")?;
+        }
         Err(error) if kubectl::refusal(&error) != Refusal::Forbidden => return Err(error),
         _ => {}
     }
     release(kubectl, &snapshot.metadata.name)
 }
+
+/// Likewise, of one that was not just read.
+///
+/// # Errors
+/// As [`call_off`].
+pub fn call_off_by_name(kubectl: &Kubectl, name: &str) -> Result<(), ProcessError> {
+    match snapshot_by(kubectl, &kubectl.target.get(SNAPSHOTS, name), name) {
+        Err(error) if kubectl::refusal(&error) == Refusal::NotFound => Ok(()),
+        snapshot => call_off(kubectl, &snapshot?),
+    }
+}
+
+/// Calls off what a failed [`delete`] has begun, if anything, even where a signal came or time is up: a namespace could not be
+/// deleted meanwhile. Whether the VolumeSnapshot goes, and the content that then stays.
+///
+/// # Errors
+/// It cannot be called off.
+pub fn take_back(kubectl: &Kubectl, snapshot: &Snapshot) -> Result<(bool, Option<String>), ProcessError> {
+    let mut kubectl = kubectl.clone();
+    kubectl.patience = kubectl.patience.min(TAKE_BACK / 2);
+    process::within(TAKE_BACK, || {
+        let name = &snapshot.metadata.name;
+        let now = match snapshot_by(&kubectl, &kubectl.target.get(SNAPSHOTS, name), name) {
+            Err(error) if kubectl::refusal(&error) == Refusal::NotFound => None,
+            answer => Some(answer?).filter(|now| now.metadata.uid == snapshot.metadata.uid),
+        };
+        if let Some(now) = &now {
+            call_off(&kubectl, now)?;
+        }
+        let content = content_of(&kubectl, snapshot)?.filter(|content| content.metadata.deletion_timestamp.is_none());
+        let goes = now.is_none_or(|now| now.metadata.deletion_timestamp.is_some());
+        Ok((goes, content.map(|content| content.metadata.name)))
+    })
+}
+
+/// How long that may take.
+const TAKE_BACK: Duration = Duration::from_secs(20);
 
 /// Takes our finalizer off, so that a VolumeSnapshot that was deleted goes.
 fn release(kubectl: &Kubectl, name: &str) -> Result<(), ProcessError> {
@@ -101,7 +180,11 @@ fn release(kubectl: &Kubectl, name: &str) -> Result<(), ProcessError> {
         }
         let ours = |finalizer: &&String| *finalizer == labels::SWEEP;
         let others: Vec<&String> = snapshot.metadata.finalizers.iter().filter(|finalizer| !ours(finalizer)).collect();
-        match patched(kubectl, &snapshot, &finalizers_patch(&snapshot, &others)) {
+        let mut patch = finalizers_patch(&snapshot, &others);
+        if snapshot.metadata.annotations.contains_key(labels::DELETING) {
+            patch["metadata"]["annotations"] = json!({labels::DELETING: null});
+        }
+        match patched(kubectl, &snapshot, &patch) {
             Ok(_) => return Ok(()),
             Err(error) => match kubectl::refusal(&error) {
                 Refusal::NotFound => return Ok(()),
@@ -112,12 +195,16 @@ fn release(kubectl: &Kubectl, name: &str) -> Result<(), ProcessError> {
     }
 }
 
-fn is_claimed(snapshot: &Snapshot) -> bool {
+/// Whether a deletion of ours has begun and holds it.
+pub fn is_claimed(snapshot: &Snapshot) -> bool {
     snapshot.metadata.finalizers.iter().any(|finalizer| finalizer == labels::SWEEP)
 }
 
 /// The content that holds the data of this very VolumeSnapshot; none if there is none, or if it belongs to another.
-fn content_of(kubectl: &Kubectl, snapshot: &Snapshot) -> Result<Option<Content>, ProcessError> {
+///
+/// # Errors
+/// It cannot be read.
+pub fn content_of(kubectl: &Kubectl, snapshot: &Snapshot) -> Result<Option<Content>, ProcessError> {
     let Some(name) = &snapshot.status.bound_volume_snapshot_content_name else { return Ok(None) };
     match object(kubectl, &kubectl.target.get(CONTENTS, name), name, |content: &Content| &content.metadata) {
         Ok(content) => {
@@ -128,8 +215,12 @@ fn content_of(kubectl: &Kubectl, snapshot: &Snapshot) -> Result<Option<Content>,
     }
 }
 
-/// Puts our finalizer on; none if the object is not in this version any more.
-fn claim(kubectl: &Kubectl, snapshot: &Snapshot) -> Result<Option<Snapshot>, ProcessError> {
+/// Puts our finalizer on, with a note of the time where a person named it; none if the object is not in this version any more.
+fn claim(
+    kubectl: &Kubectl,
+    snapshot: &Snapshot,
+    named: Option<DateTime<Utc>>,
+) -> Result<Option<Snapshot>, ProcessError> {
     if is_claimed(snapshot) {
         return Ok(Some(snapshot.clone()));
     }
@@ -140,6 +231,9 @@ fn claim(kubectl: &Kubectl, snapshot: &Snapshot) -> Result<Option<Snapshot>, Pro
     // One that was marked by hand must be found by the next run even when the mark is taken off.
     if !snapshot.metadata.labels.contains_key(labels::RETAIN) {
         patch["metadata"]["labels"] = json!({labels::RETAIN: "days"});
+    }
+    if let Some(time) = named {
+        patch["metadata"]["annotations"] = json!({labels::DELETING: time.to_rfc3339_opts(SecondsFormat::Secs, true)});
     }
     match patched(kubectl, snapshot, &patch) {
         Ok(claimed) => Ok(Some(claimed)),
@@ -206,17 +300,45 @@ fn forget(kubectl: &Kubectl, snapshot: &Snapshot) -> Result<Fate, ProcessError> 
 }
 
 /// Deletes a content and the data that it stands for, as long as it belongs to the VolumeSnapshot that it was read for. The data
-/// of a clone is another's, and stays.
+/// of a clone is another's, and stays. Otherwise the deletion is of the very version whose policy is Delete: where it is called
+/// off meanwhile, an object that is deleted alone would leave data that nothing names.
 fn destroy(kubectl: &Kubectl, content: &Content) -> Result<(), ProcessError> {
-    let (name, uid) = (&content.metadata.name, &content.metadata.uid);
-    let gone = |error: &ProcessError| kubectl::refusal(error) == Refusal::NotFound;
-    if !content.is_clone() && content.spec.deletion_policy != "Delete" {
-        policy(kubectl, content, "Delete")?;
+    let Meta { name, uid, resource_version, .. } = &content.metadata;
+    let delete =
+        |conditions: &Value| match kubectl.act(&kubectl.target.delete(CONTENTS, name), &delete_options(conditions)) {
+            Err(error) if kubectl::refusal(&error) == Refusal::NotFound => Ok(()),
+            outcome => outcome,
+        };
+    if content.is_clone() {
+        return delete(&json!({"uid": uid}));
     }
-    match kubectl.act(&kubectl.target.delete(CONTENTS, name), &delete_options(&json!({"uid": uid}))) {
-        Err(error) if gone(&error) => Ok(()),
-        outcome => outcome,
+    let mut version = match content.spec.deletion_policy == "Delete" {
+        true => Some(resource_version.clone()),
+        false => policy(kubectl, content, "Delete")?,
+    };
+    let mut tries = TRIES;
+    while let Some(now) = version {
+        let error = match delete(&json!({"uid": uid, "resourceVersion": now})) {
+            Err(error) if kubectl::refusal(&error) == Refusal::Conflict && tries > 0 => error,
+            outcome => return outcome,
+        };
+        tries -= 1;
+        let args = kubectl.target.get(CONTENTS, name);
+        let now: Content = match object(kubectl, &args, name, |content: &Content| &content.metadata) {
+            Err(error) if kubectl::refusal(&error) == Refusal::NotFound => return Ok(()),
+            answer => answer?,
+        };
+        let is_it =
+            now.metadata.uid == *uid && now.spec.volume_snapshot_ref.uid == content.spec.volume_snapshot_ref.uid;
+        if !is_it || now.spec.deletion_policy != "Delete" {
+            return Err(error);
+        }
+        if now.metadata.deletion_timestamp.is_some() {
+            return Ok(());
+        }
+        version = Some(now.metadata.resource_version);
     }
+    Ok(())
 }
 
 /// Deletes the content of a clone, whatever it belongs to; its data stays.
@@ -230,17 +352,19 @@ pub fn forget_clone(kubectl: &Kubectl, content: &Content) -> Result<(), ProcessE
     destroy(kubectl, content)
 }
 
-/// Sets the deletionPolicy of a content, as long as it belongs to the VolumeSnapshot that it was read for. One that is gone
-/// needs none.
-fn policy(kubectl: &Kubectl, content: &Content, policy: &str) -> Result<(), ProcessError> {
+/// Sets the deletionPolicy of a content, as long as it belongs to the VolumeSnapshot that it was read for; its version then. One
+/// that is gone has none.
+fn policy(kubectl: &Kubectl, content: &Content, policy: &str) -> Result<Option<String>, ProcessError> {
     let Content { metadata, spec, .. } = content;
     let patch = json!([
         {"op": "test", "path": "/metadata/uid", "value": metadata.uid},
         {"op": "test", "path": "/spec/volumeSnapshotRef/uid", "value": spec.volume_snapshot_ref.uid},
         {"op": "replace", "path": "/spec/deletionPolicy", "value": policy},
     ]);
-    match kubectl.act(&kubectl.target.patch(CONTENTS, &metadata.name, &patch), "") {
-        Err(error) if kubectl::refusal(&error) == Refusal::NotFound => Ok(()),
-        outcome => outcome,
+    let args = kubectl.target.patch(CONTENTS, &metadata.name, &patch);
+    match object(kubectl, &args, &metadata.name, |content: &Content| &content.metadata) {
+        Ok(now) => Ok(Some(now.metadata.resource_version)),
+        Err(error) if kubectl::refusal(&error) == Refusal::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
 }

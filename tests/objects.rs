@@ -144,7 +144,7 @@ fn is_there(scenario: &Scenario, name: &str) -> bool {
 #[test]
 fn a_deletion_takes_its_data_along() {
     let scenario = deletion(&["old", "--yes"]);
-    let whole = "config history getContent patch delete patchContent deleteContent get patch";
+    let whole = "config history getContent contents getContent contents patch delete contents patchContent deleteContent get patch";
     scenario.run().exits(0).calls(whole).prints(&["VolumeSnapshot old in shop is deleted"]);
     let stored = |name: &str| scenario.api().get(CONTENTS, &content_of(&format!("shop/{name}"))).is_ok();
     assert!(!is_there(&scenario, "old") && !stored("old") && is_there(&scenario, "new") && stored("new"));
@@ -152,15 +152,17 @@ fn a_deletion_takes_its_data_along() {
 
 #[test]
 fn what_is_refused_is_not_touched() {
-    for (args, code, said) in [
-        (&["new", "--yes"][..], 4, "it is the newest ready snapshot of its PVC"),
-        (&["gone", "--yes"], 4, "has no VolumeSnapshot 'gone' (it has new, old)"),
-        (&["old"], 2, "confirmation is needed"),
-        (&["new", "--force"], 2, "Mind that it is the newest ready snapshot of its PVC."),
-        (&["old", "--dry-run"], 0, ""),
+    // Whether another content names the data is asked before a person is.
+    let shared = "config history getContent contents";
+    for (args, code, calls, said) in [
+        (&["new", "--yes"][..], 4, "config history", "it is the newest ready snapshot of its PVC"),
+        (&["gone", "--yes"], 4, "config history", "has no VolumeSnapshot 'gone' (it has new, old)"),
+        (&["old"], 2, shared, "confirmation is needed"),
+        (&["new", "--force"], 2, shared, "Mind that it is the newest ready snapshot of its PVC."),
+        (&["old", "--dry-run"], 0, shared, ""),
     ] {
         let scenario = deletion(args);
-        scenario.run().exits(code).calls("config history").says(&[said]);
+        scenario.run().exits(code).calls(calls).says(&[said]);
         assert!(is_there(&scenario, "old") && is_there(&scenario, "new"), "{args:?}");
     }
     let scenario = deletion(&["old", "--yes"]);

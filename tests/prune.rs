@@ -22,8 +22,8 @@ const SWEEP: &str = "backup-ns.sh/sweep";
 const UNMARK: &str = r#"{"metadata": {"labels": {"backup-ns.sh/delete-after": null}}}"#;
 
 /// The calls of one deletion of a snapshot whose content is retained, and of one whose content goes along.
-const RETAINED: &str = "history getContent patch delete patchContent deleteContent get patch";
-const ALONG: &str = "history getContent delete";
+const RETAINED: &str = "history getContent contents patch delete contents patchContent deleteContent get patch";
+const ALONG: &str = "history getContent contents delete";
 
 /// A VolumeSnapshot to be.
 #[derive(Clone)]
@@ -211,7 +211,7 @@ fn version(scenario: &Scenario) -> Vec<String> {
 
 /// The calls of a run of `mark-and-delete` that has to delete one snapshot.
 fn calls_of_one(deletion: &str) -> Vec<String> {
-    let calls = format!("config page page claims {deletion}");
+    let calls = format!("config page page claims contents {deletion}");
     calls.split(' ').map(str::to_string).collect()
 }
 
@@ -265,7 +265,7 @@ fn a_deletion_takes_a_fixed_number_of_processes() {
     for (deletion, along) in [(RETAINED, false), (ALONG, true)] {
         let due = pairs(&["a", "b", "c"]).into_iter().map(|shot| if along { shot.along() } else { shot });
         let scenario = with(Scenario::cluster(&args), due.chain([shot("d", "new", 1), shot("d", "mark", 2)]));
-        let calls = format!("config page page claims label {deletion} {deletion} {deletion}");
+        let calls = format!("config page page claims contents label {deletion} {deletion} {deletion}");
         scenario.run().exits(0).calls(&calls).prints(&["4 changed, 0 left, 0 failed"]);
         for key in ["a/old", "b/old", "c/old"] {
             gone(&scenario, key);
@@ -554,7 +554,7 @@ fn one_that_became_the_last_good_one_stays() {
 #[test]
 fn two_pruners_do_no_more_than_one() {
     let shots = || pairs(&["a", "b"]).into_iter().chain(pairs(&["c"]).into_iter().map(Shot::along));
-    let calls = format!("config page page claims {RETAINED} {RETAINED} {ALONG}");
+    let calls = format!("config page page claims contents {RETAINED} {RETAINED} {ALONG}");
     let all = calls.split(' ').count() as u32;
     let numbers: Vec<u32> = (1..=all).collect();
     each(&numbers, |number| {
@@ -698,13 +698,13 @@ fn one_failure_goes_on_with_the_rest() {
 fn an_api_that_goes_away_ends_the_run_and_the_next_one_finishes() {
     let shots =
         || pairs(&["a", "b", "c", "e", "f", "g"]).into_iter().chain([shot("d", "new", 1), shot("d", "mark", 2)]);
-    let calls = format!("config page page claims label {RETAINED} {RETAINED}");
+    let calls = format!("config page page claims contents label {RETAINED} {RETAINED}");
     let numbers: Vec<u32> = (1..=calls.split(' ').count() as u32).collect();
     each(&numbers, |number| {
         let scenario = sweeper(shots()).fault("*", *number..=u32::MAX, Fault::Refuse(REFUSED));
-        // Nothing is done before the mark, which is done by the fifth call.
-        let outcome = scenario.run().exits(if *number <= 5 { 1 } else { 3 }).says(&["remedy="]);
-        if *number >= 5 {
+        // Nothing is done before the mark, which is done by the sixth call.
+        let outcome = scenario.run().exits(if *number <= 6 { 1 } else { 3 }).says(&["remedy="]);
+        if *number >= 6 {
             let told = told(&outcome);
             assert!(told.contains(&"g/old delete failed".into()), "{outcome}");
             assert_eq!(told.len(), 7, "{outcome}");
@@ -997,6 +997,323 @@ fn only_the_content_of_this_very_snapshot_goes() {
     });
 }
 
+// Stored data that two contents name.
+
+/// Another content, of an unbound VolumeSnapshot of `z`, that names the data of this one.
+fn twin(scenario: &Scenario, name: &str, of: &str, labelled: bool) {
+    let owner = scenario.api().get(CONTENTS, &content_of(of)).unwrap();
+    let mut twin = json!({
+        "kind": "VolumeSnapshotContent",
+        "metadata": {
+            "name": name, "creationTimestamp": "2026-01-02T03:04:05Z", "annotations": {}, "labels": {},
+            "finalizers": ["snapshot.storage.kubernetes.io/volumesnapshotcontent-bound-protection"],
+        },
+        "spec": {
+            "driver": owner["spec"]["driver"], "deletionPolicy": "Retain",
+            "source": {"snapshotHandle": owner["status"]["snapshotHandle"]},
+            "volumeSnapshotRef": {"namespace": "z", "name": "lost", "uid": "uid-lost"},
+        },
+        "status": {"snapshotHandle": owner["status"]["snapshotHandle"]},
+    });
+    if labelled {
+        let value = fnv(&owner["spec"]["driver"], &owner["status"]["snapshotHandle"]);
+        twin["metadata"]["labels"] = json!({"backup-ns.sh/data": value});
+    }
+    scenario.api().put(CONTENTS, twin);
+}
+
+/// The label by which contents of the same data are found, as the older versions must find it for ever.
+fn fnv(driver: &Value, handle: &Value) -> String {
+    let text = format!("{}\0{}", driver.as_str().unwrap(), handle.as_str().unwrap());
+    let hash = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    format!("{:016x}", text.bytes().fold(0xcbf2_9ce4_8422_2325, hash))
+}
+
+#[test]
+fn data_that_another_content_names_is_never_deleted() {
+    // A clone's is protected like any other.
+    let cases: Vec<_> = ["rebound-1", "clone-1-z"].iter().flat_map(|name| [(*name, false), (*name, true)]).collect();
+    each(&cases, |(name, along)| {
+        let shots = pairs(&["a", "b"]).into_iter().map(|shot| if *along { shot.along() } else { shot });
+        let scenario = sweeper(shots);
+        twin(&scenario, name, "a/old", false);
+        let remedy = format!("backup-ns delete-vsc {name} --keep-data");
+        let outcome = scenario.run().exits(0).says(&[&remedy]);
+        assert_eq!(told(&outcome), ["a/old keep planned", "b/old delete done"], "{outcome}");
+        whole(&scenario, "a/old");
+        gone(&scenario, "b/old");
+        drop(outcome);
+        // Nor by name, with whatever force; and nothing was changed.
+        let delete = ["delete", "old", "-n", "a", "--yes", "--force"];
+        let scenario = scenario.args(&delete);
+        let before = version(&scenario);
+        scenario.run().exits(4).says(&["old is not deleted", name, &remedy]);
+        assert_eq!(before, version(&scenario));
+        // The remedy, as it is written; then it goes.
+        let scenario = scenario.args(&["delete-vsc", name, "--keep-data", "--yes"]);
+        scenario.run().exits(0).prints(&["is deleted; snapcontent-a-old (a/old) keeps the data"]);
+        assert!(scenario.api().get(CONTENTS, name).is_err());
+        whole(&scenario, "a/old");
+        let scenario = scenario.args(&delete);
+        scenario.run().exits(0);
+        gone(&scenario, "a/old");
+    });
+}
+
+/// Somebody makes a second content for the data while it is being deleted.
+#[test]
+fn a_content_that_is_made_meanwhile_keeps_the_data() {
+    // Before each call of the deletion of `a/old`, up to the last look.
+    let looks: Vec<_> = [RETAINED, ALONG]
+        .iter()
+        .flat_map(|deletion| {
+            let calls = calls_of_one(deletion);
+            let last = calls.iter().rposition(|call| call == "contents").unwrap();
+            (5..=last + 1).map(move |number| (*deletion, number as u32)).collect::<Vec<_>>()
+        })
+        .collect();
+    each(&looks, |(deletion, number)| {
+        let shots = || pairs(&["a"]).into_iter().map(|shot| if *deletion == ALONG { shot.along() } else { shot });
+        let scenario = sweeper(shots());
+        twin(&scenario, "rebound-1", "a/old", true);
+        std::fs::rename(scenario.dir().join("api/volumesnapshotcontents/rebound-1"), scenario.dir().join("rebound-1"))
+            .unwrap();
+        let make = Fault::Run("mv rebound-1 api/volumesnapshotcontents/");
+        let scenario = scenario.fault("*", *number..=*number, make);
+        scenario.run().exits(0);
+        assert!(scenario.api().get(CONTENTS, "rebound-1").is_ok());
+        data_stays(&scenario, "a/old");
+        assert!(!claimed(&scenario, "a/old"));
+        let content = scenario.api().get(CONTENTS, &content_of("a/old")).unwrap();
+        assert_eq!(content["spec"]["deletionPolicy"], if *deletion == ALONG { "Delete" } else { "Retain" });
+    });
+}
+
+#[test]
+fn who_may_not_list_contents_deletes_none() {
+    let scenario = sweeper(pairs(&["a"])).fault("contents", ALWAYS, Fault::Refuse(FORBIDDEN));
+    scenario.run().exits(1).says(&["(Forbidden)"]);
+    whole(&scenario, "a/old");
+    let scenario = scenario.args(&["delete", "old", "-n", "a", "--yes"]);
+    scenario.run().exits(4).says(&["(Forbidden)", "remedy="]);
+    whole(&scenario, "a/old");
+}
+
+/// A tenant can write what it likes into a claim of its own; contents it cannot make.
+#[test]
+fn an_annotation_holds_back_nothing_in_another_namespace() {
+    let claim = |namespace: &str| {
+        json!({
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"namespace": namespace, "name": "look", "annotations": {"backup-ns.sh/restored-from": "a/old"}},
+            "spec": {}, "status": {"phase": "Pending"},
+        })
+    };
+    let scenario = sweeper(pairs(&["a"]));
+    scenario.api().put(CLAIMS, claim("z"));
+    scenario.run().exits(0);
+    gone(&scenario, "a/old");
+    // Where a content is really of that data, its deletion waits; and a namespace's own claims count as ever.
+    let scenario = sweeper(pairs(&["a"]));
+    scenario.api().put(CLAIMS, claim("z"));
+    twin(&scenario, "clone-1-z", "a/old", true);
+    scenario.run().exits(0);
+    whole(&scenario, "a/old");
+    let scenario = sweeper(pairs(&["a"]));
+    scenario.api().put(CLAIMS, claim("a"));
+    scenario.run().exits(0);
+    whole(&scenario, "a/old");
+}
+
+// `delete`.
+
+/// `delete a/old` with a failure: what is left of it, by what failed.
+#[test]
+fn a_delete_that_fails_leaves_no_finalizer() {
+    let args = ["delete", "old", "-n", "a", "--yes"];
+    let faults = [
+        ("patch", 1..=1, false),
+        ("delete", 1..=u32::MAX, false),
+        ("contents", 3..=3, true),
+        ("patchContent", 1..=1, true),
+        ("deleteContent", 1..=u32::MAX, true),
+    ];
+    each(&faults, |(call, calls, goes)| {
+        let scenario =
+            with(Scenario::cluster(&args), pairs(&["a"])).fault(call, calls.clone(), Fault::Refuse(FORBIDDEN));
+        let outcome = scenario.run().exits(4).says(&["(Forbidden)"]);
+        assert!(!claimed(&scenario, "a/old"), "{outcome}");
+        data_stays(&scenario, "a/old");
+        let content = scenario.api().get(CONTENTS, &content_of("a/old")).unwrap();
+        assert_eq!(content["spec"]["deletionPolicy"], "Retain", "{outcome}");
+        assert_eq!(is_there(&scenario, "a/old"), !goes, "{outcome}");
+        // The printed way on works as it is written.
+        let command: &[&str] = match *goes {
+            true => &["delete-vsc", "snapcontent-a-old"],
+            false => &["delete", "old", "-n", "a"],
+        };
+        assert!(outcome.stderr.contains(&format!("backup-ns {}", command.join(" "))), "{outcome}");
+        drop(outcome);
+        let scenario = scenario.mended().args(&[command, &["--yes"]].concat());
+        scenario.run().exits(0);
+        gone(&scenario, "a/old");
+    });
+    // A signal, whatever hangs.
+    each(&["patch", "delete", "patchContent", "deleteContent", "get"], |call| {
+        let scenario = with(Scenario::cluster(&args), pairs(&["a"])).fault(call, ONCE, Fault::Hang);
+        let running = scenario.start().until(&format!("{call}.1")).signal("TERM");
+        let outcome = running.finish().exits(143).clean();
+        assert!(!claimed(&scenario, "a/old"), "{outcome}");
+    });
+    // The time that it may take is up.
+    let scenario =
+        with(Scenario::cluster(&args).env("BAK_TIMEOUT", "2s"), pairs(&["a"])).fault("patchContent", ONCE, Fault::Hang);
+    let outcome = scenario.run().exits(1);
+    assert!(!claimed(&scenario, "a/old"), "{outcome}");
+    data_stays(&scenario, "a/old");
+}
+
+/// A snapshot whose `delete` was killed so many minutes ago.
+fn killed_delete(minutes: i64) -> Scenario {
+    let scenario = with(
+        Scenario::cluster(&["delete", "old", "-n", "a", "--yes"]),
+        [shot("a", "new", 1), shot("a", "newer", 0), shot("a", "old", 9)],
+    );
+    let scenario = scenario.fault("patchContent", ONCE, Fault::Kill);
+    assert_eq!(scenario.run().killed, Some(9));
+    assert!(claimed(&scenario, "a/old"));
+    let time = chrono::Utc::now() - chrono::TimeDelta::minutes(minutes);
+    let note = json!({"metadata": {"annotations": {"backup-ns.sh/deleting": time.to_rfc3339()}}});
+    scenario.api().merge(SNAPSHOTS, "a/old", &note).unwrap();
+    scenario.mended()
+}
+
+#[test]
+fn what_a_killed_delete_left_is_let_go_by_the_next_pruning() {
+    let commands: [&[&str]; 3] = [
+        &["retain", "-o", "json"],
+        &["mark-and-delete", "-o", "json", "--delete-interval=0s"],
+        &["delete", "new", "-n", "a", "--yes"],
+    ];
+    each(&commands, |command| {
+        // One that may be at work is not touched.
+        let scenario = killed_delete(1).args(command);
+        scenario.run().exits(0);
+        assert!(claimed(&scenario, "a/old"));
+        let scenario = killed_delete(60).args(command);
+        scenario.run().exits(0);
+        assert!(!is_there(&scenario, "a/old"));
+        data_stays(&scenario, "a/old");
+        let content = scenario.api().get(CONTENTS, &content_of("a/old")).unwrap();
+        assert_eq!(content["spec"]["deletionPolicy"], "Retain");
+    });
+    // The same call finishes it at any time.
+    let scenario = killed_delete(1);
+    scenario.run().exits(0);
+    gone(&scenario, "a/old");
+    // A dry run lets go of nothing, and a live one that lost its deletion is whole again.
+    let scenario = killed_delete(60).args(&["retain", "--dry-run"]);
+    scenario.run().exits(0).prints(&["a/old  release "]);
+    assert!(claimed(&scenario, "a/old"));
+}
+
+/// Whoever lets go of a deletion that is at work all the same does not have its data lose its last name.
+#[test]
+fn a_delete_that_is_called_off_under_way_leaves_its_content() {
+    let scenario = with(Scenario::cluster(&["delete", "old", "-n", "a", "--yes"]), pairs(&["a"]));
+    let keep = Fault::Change("snapcontent-a-old", r#"{"spec": {"deletionPolicy": "Retain"}}"#);
+    let scenario = scenario.fault("deleteContent", ONCE, keep);
+    scenario.run().exits(1).says(&["backup-ns delete-vsc snapcontent-a-old"]);
+    data_stays(&scenario, "a/old");
+}
+
+// `delete-vsc`.
+
+/// `a/old` was deleted by hand, and its content is left.
+fn orphan(args: &[&str]) -> Scenario {
+    let scenario = with(Scenario::cluster(args), pairs(&["a"]));
+    scenario.api().delete(SNAPSHOTS, "a/old", &json!({})).unwrap();
+    data_stays(&scenario, "a/old");
+    scenario
+}
+
+const LET_GO: [&str; 3] = ["delete-vsc", "snapcontent-a-old", "--yes"];
+
+#[test]
+fn stored_data_without_a_snapshot_goes_when_somebody_says_so() {
+    let scenario = orphan(&["delete-vsc", "snapcontent-a-old"]);
+    let before = version(&scenario);
+    scenario.run().exits(2).says(&["confirmation is needed", "a/old", "nothing brings it back"]);
+    let scenario = scenario.args(&["delete-vsc", "snapcontent-a-old", "--dry-run", "-o", "json"]);
+    let dry: Value = serde_json::from_str(&scenario.run().exits(0).stdout).unwrap();
+    assert_eq!((&dry["data"], dry["steps"].as_array().unwrap().len()), (&json!("deleted"), 3), "{dry}");
+    assert_eq!(before, version(&scenario));
+    let scenario = scenario.args(&LET_GO);
+    let look = "getContent contents list";
+    scenario.run().exits(0).calls(&format!("config {look} patchContent {look} deleteContent"));
+    gone(&scenario, "a/old");
+    whole(&scenario, "a/new");
+    // Once more does no harm.
+    scenario.run().exits(0).prints(&["there is no VolumeSnapshotContent snapcontent-a-old"]);
+    // One that is bound is refused, with what does work.
+    let scenario = scenario.args(&["delete-vsc", "snapcontent-a-new", "--yes", "--force"]);
+    scenario.run().exits(4).says(&["bound to a/new", "backup-ns delete new -n a"]);
+    whole(&scenario, "a/new");
+    // The only one that names the data is none to be deleted alone.
+    let scenario = orphan(&LET_GO).arg("--keep-data");
+    scenario.run().exits(4).says(&["backup-ns rebind-vsc snapcontent-a-old"]);
+    data_stays(&scenario, "a/old");
+}
+
+#[test]
+fn a_delete_vsc_that_ends_anywhere_is_gone_on_with() {
+    let all = "config getContent contents list patchContent getContent contents list deleteContent";
+    let numbers: Vec<u32> = (2..=all.split(' ').count() as u32).collect();
+    each(&numbers, |number| {
+        for fault in [Fault::Kill, Fault::DoneBut(REFUSED), Fault::Refuse(FORBIDDEN)] {
+            let scenario = orphan(&LET_GO).fault("*", *number..=*number, fault);
+            let outcome = scenario.run();
+            // Until it is deleted the content says where the data is.
+            let content = scenario.api().get(CONTENTS, &content_of("a/old")).is_ok();
+            assert_eq!(content, scenario.api().is_stored("a/old"), "{outcome}");
+            drop(outcome);
+            let scenario = scenario.mended();
+            scenario.run().exits(0);
+            gone(&scenario, "a/old");
+            whole(&scenario, "a/new");
+        }
+    });
+}
+
+#[test]
+fn whatever_comes_between_the_look_and_the_deletion_keeps_the_data() {
+    let all = "config getContent contents list patchContent getContent contents list deleteContent";
+    let last = all.split(' ').collect::<Vec<_>>().iter().rposition(|call| *call == "contents").unwrap() as u32 + 1;
+    each(&(3..=last).collect::<Vec<_>>(), |number| {
+        let scenario = orphan(&LET_GO);
+        twin(&scenario, "rebound-1", "a/old", true);
+        std::fs::rename(scenario.dir().join("api/volumesnapshotcontents/rebound-1"), scenario.dir().join("rebound-1"))
+            .unwrap();
+        let scenario = scenario.fault("*", *number..=*number, Fault::Run("mv rebound-1 api/volumesnapshotcontents/"));
+        let outcome = scenario.run();
+        assert!(scenario.api().is_stored("a/old"), "{outcome}");
+        // Seen by the first look it is only the object that goes; later nothing does.
+        match number {
+            3 => assert_eq!(outcome.code, Some(0), "{outcome}"),
+            _ => {
+                assert_eq!(outcome.code, Some(1), "{outcome}");
+                let content = scenario.api().get(CONTENTS, &content_of("a/old")).unwrap();
+                assert_eq!(content["spec"]["deletionPolicy"], "Retain", "{outcome}");
+            }
+        }
+    });
+    // Somebody has it keep its data, in the last moment: it is looked at anew, and asked for anew.
+    let keep = Fault::Change("snapcontent-a-old", r#"{"spec": {"deletionPolicy": "Retain"}}"#);
+    let scenario = orphan(&LET_GO).fault("deleteContent", ALWAYS, keep);
+    scenario.run().exits(1).says(&["somebody else is changing", "run this again"]);
+    data_stays(&scenario, "a/old");
+}
+
 // Signals.
 
 #[test]
@@ -1025,7 +1342,7 @@ fn a_signal_ends_it_and_the_next_run_goes_on() {
         }
     });
     // Whatever hangs.
-    each(&["page", "claims", "history", "patch", "delete", "deleteContent", "get"], |call| {
+    each(&["page", "claims", "contents", "history", "patch", "delete", "deleteContent", "get"], |call| {
         let scenario = sweeper(pairs(&["a"])).fault(call, ONCE, Fault::Hang);
         let running = scenario.start().until(&format!("{call}.1")).signal("TERM");
         running.finish().exits(143).clean();

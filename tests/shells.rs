@@ -190,6 +190,7 @@ fn names_are_asked_of_the_cluster_that_is_meant() {
         (&["create", "--pvc-name", ""], "get persistentvolumeclaims "),
         (&["adhoc", ""], "get cronjobs "),
         (&["rebind-vsc", ""], "get volumesnapshotcontents "),
+        (&["delete-vsc", ""], "get volumesnapshotcontents "),
         (&["list", "--context", ""], "config get-contexts "),
     ] {
         let (names, asked_for) = asked(words);

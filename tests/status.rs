@@ -202,6 +202,57 @@ fn everything_that_is_wrong_is_told() {
     assert!(outcome.stdout.starts_with("NAMESPACE "), "{outcome}");
 }
 
+/// A content that is left of `bank`, which is gone or may not be seen, on the data of `shop/new`.
+fn twin(name: &str) -> Value {
+    json!({
+        "kind": "VolumeSnapshotContent",
+        "metadata": {"name": name, "creationTimestamp": ago(9), "labels": {"backup-ns.sh/pvc": "data"}},
+        "spec": {
+            "driver": "csi.example", "deletionPolicy": "Retain", "source": {"snapshotHandle": content_of("shop/new")},
+            "volumeSnapshotRef": {"namespace": "shop", "name": "lost", "uid": "uid-lost"},
+        },
+    })
+}
+
+#[test]
+fn what_shares_the_data_of_a_snapshot_is_no_orphan() {
+    let scenario = shop(&["-A", "-o", "json"]);
+    let api = scenario.api();
+    api.put(CONTENTS, twin("twin"));
+    let mut other = twin("other");
+    other["spec"]["driver"] = json!("csi.other");
+    api.put(CONTENTS, other);
+    let all = told(&scenario.run().exits(0));
+    let names: Vec<&str> =
+        all["orphanedContents"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["other"], "the same handle of another driver is other data");
+    let superfluous = all["superfluousContents"].as_array().unwrap();
+    let fields = ["name", "sharesDataOf", "belongsTo"].map(|field| superfluous[0][field].as_str().unwrap());
+    assert_eq!((superfluous.len(), fields), (1, ["twin", "snapcontent-shop-new", "shop/new"]));
+    let scenario = scenario.args(&["status", "-A"]);
+    let words = ["that share the data of another: 1", "shop/new", "backup-ns delete-vsc CONTENT --keep-data"];
+    scenario.run().exits(0).prints(&words).prints(&["backup-ns delete-vsc CONTENT deletes one with its data"]);
+    let scenario = scenario.args(&["status", "-A", "-o", "prometheus"]);
+    scenario.run().exits(0).prints(&["\nbackup_ns_orphaned_contents 1\n", "\nbackup_ns_superfluous_contents 1\n"]);
+}
+
+/// What a killed `delete` leaves holds its namespace.
+#[test]
+fn a_deletion_that_was_begun_and_not_finished_is_named() {
+    let scenario = shop(&["-o", "json"]);
+    let begun = json!({"metadata": {
+        "finalizers": ["backup-ns.sh/sweep"], "deletionTimestamp": ago(1), "annotations": {"backup-ns.sh/deleting": ago(1)},
+    }});
+    scenario.api().merge(SNAPSHOTS, "shop/old", &begun).unwrap();
+    let all = told(&scenario.run().exits(0));
+    assert_eq!(all["unfinishedDeletions"], json!([{"namespace": "shop", "volumeSnapshot": "old"}]));
+    let scenario = scenario.args(&["status"]);
+    scenario
+        .run()
+        .exits(0)
+        .prints(&["Deletions that were begun and not finished: 1", "backup-ns delete SNAPSHOT -n NAMESPACE"]);
+}
+
 #[test]
 fn what_may_not_be_read_is_left_out_and_said() {
     for (call, what, gone) in [

@@ -10,15 +10,16 @@ use crate::cmd::now;
 use crate::cmd::show::show;
 use crate::config::{Delete, Global};
 use crate::core::escape::Secrets;
-use crate::core::history::Moment;
+use crate::core::history::{Action, Moment, Seen};
 use crate::core::listing::{self, Row, counted};
 use crate::core::observed::Snapshot;
 use crate::core::plan::{self, Step};
 use crate::core::scene::Scene;
+use crate::core::sweep::{self, Held};
 use crate::core::target::{CLAIMS, CONTENTS, SNAPSHOTS, Target};
 use crate::delete::{self, Fate};
 use crate::exit::{Exit, Fail};
-use crate::kubectl::{self, Kubectl};
+use crate::kubectl::{self, Kubectl, Refusal};
 use crate::report::{self, Reporter};
 
 /// What `delete` says at its end.
@@ -55,6 +56,7 @@ pub fn run(global: &Global, config: &Delete, reporter: &Reporter) -> Result<(), 
         let what = format!("the VolumeSnapshot {name} is not deleted: {}", objections.join(", and "));
         return Err(Fail::new(Exit::Precondition, what).remedy("say --force if it is meant all the same"));
     }
+    check_shared(&kubectl, &snapshot)?;
     let row = Row::from(snapshot.clone());
     let what = described(&row, &moment);
     if global.dry_run {
@@ -70,15 +72,12 @@ pub fn run(global: &Global, config: &Delete, reporter: &Reporter) -> Result<(), 
     }
     question.push_str(" The stored data goes with it, and nothing brings it back.");
     ask::confirm(reporter, &question, config.yes, "--yes")?;
-    let note = reporter.step("delete", |_| match delete::delete(&kubectl, &snapshot) {
+    clear(&kubectl, &scene, name, &moment);
+    let note = reporter.step("delete", |_| match delete::delete(&kubectl, &snapshot, Some(moment.now)) {
         Ok(Fate::Deleted(note)) => Ok((note, name.clone())),
         Ok(Fate::Left(why)) => Err(Fail::new(Exit::Failed, format!("the VolumeSnapshot {name} stays: {why}"))
             .remedy(format!("look at it with backup-ns list -n {}, then decide again", target.namespace))),
-        Err(error) => {
-            let fail = kubectl::fail(&error);
-            let again = "the same call goes on where this one stopped, and nothing else is lost";
-            Err(if fail.remedy.is_empty() { fail.remedy(again) } else { fail })
-        }
+        Err(error) => Err(taken_back(&kubectl, &snapshot, kubectl::fail(&error))),
     })?;
     let told = Deleted {
         namespace: &target.namespace,
@@ -91,6 +90,66 @@ pub fn run(global: &Global, config: &Delete, reporter: &Reporter) -> Result<(), 
         let note = if note.is_empty() { String::new() } else { format!(", {note}") };
         format!("VolumeSnapshot {name} in {} is deleted{note}\n", target.namespace)
     })
+}
+
+/// Stored data that another content names stays: that may be the data of a living snapshot.
+fn check_shared(kubectl: &Kubectl, snapshot: &Snapshot) -> Result<(), Fail> {
+    let content = match delete::content_of(kubectl, snapshot) {
+        // Then the deletion leaves contents alone, too.
+        Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => None,
+        content => content.map_err(|error| kubectl::fail(&error))?,
+    };
+    let is_deleted = snapshot.metadata.deletion_timestamp.is_some();
+    let Some(content) = content.filter(|content| !content.is_clone() && !is_deleted) else { return Ok(()) };
+    let others = delete::sharers(kubectl, &content, true).map_err(|error| kubectl::fail(&error))?;
+    let Some(other) = others.first() else { return Ok(()) };
+    let (name, meta) = (&snapshot.metadata.name, &content.metadata.name);
+    let what = format!(
+        "the VolumeSnapshot {name} is not deleted: its data, by {meta}, is also that of the VolumeSnapshotContent {}",
+        other.described()
+    );
+    let remedy = format!(
+        "backup-ns delete-vsc {} --keep-data deletes that object alone, or says what needs it; then this again",
+        other.name
+    );
+    Err(Fail::new(Exit::Precondition, what).remedy(remedy))
+}
+
+/// Lets go of what earlier deletions in the namespace have left behind: it cannot be deleted as long as they hold on. A failure
+/// is no reason not to delete.
+fn clear(kubectl: &Kubectl, scene: &Scene, name: &str, moment: &Moment) {
+    let seen: Vec<Seen> = scene.snapshots.iter().filter(|one| one.is_pruned()).cloned().map(Seen::from).collect();
+    let left = sweep::sweep(&seen, &Held::default(), moment);
+    for verdict in left.iter().filter(|left| left.action == Action::Release && left.name != name) {
+        let Some(left) = scene.snapshot(&verdict.name) else { continue };
+        let (snapshot, reason) = (&verdict.name, &verdict.reason);
+        match delete::call_off(kubectl, left) {
+            Ok(()) => tracing::info!(snapshot, "let go, its data stays: {reason}"),
+            Err(error) => tracing::warn!(snapshot, "an earlier deletion still holds it: {error}"),
+        }
+    }
+}
+
+/// A failure on the way, once what was begun is called off.
+fn taken_back(kubectl: &Kubectl, snapshot: &Snapshot, fail: Fail) -> Fail {
+    let (name, namespace) = (&snapshot.metadata.name, &kubectl.target.namespace);
+    let again = format!("backup-ns delete {name} -n {namespace}");
+    let what = match delete::take_back(kubectl, snapshot) {
+        Ok((false, _)) => format!("the VolumeSnapshot is as it was; once that is mended: {again}"),
+        Ok((true, Some(content))) => format!(
+            "the VolumeSnapshot is deleted, its data stays under {content}; once that is mended: backup-ns delete-vsc {content}"
+        ),
+        Ok((true, None)) => "it is deleted with its data all the same".into(),
+        Err(error) => {
+            tracing::warn!("what was begun could not be called off: {error}");
+            format!(
+                "the deletion is begun, and its finalizer on the VolumeSnapshot holds the namespace; {again} finishes it, and \
+                 nothing else is lost"
+            )
+        }
+    };
+    let remedy = if fail.remedy.is_empty() { what } else { format!("{}; {what}", fail.remedy) };
+    fail.remedy(remedy)
 }
 
 fn find<'a>(scene: &'a Scene, name: &str, namespace: &str) -> Result<&'a Snapshot, Fail> {

@@ -108,7 +108,7 @@ struct Exam<'a> {
 }
 
 /// The checks that need this namespace's objects, in their order.
-const IN_NAMESPACE: [&str; 12] = [
+const IN_NAMESPACE: [&str; 13] = [
     "claim",
     "driver",
     "class",
@@ -119,6 +119,7 @@ const IN_NAMESPACE: [&str; 12] = [
     "last backup",
     "controller",
     "stored data",
+    "deletions",
     "restores",
     "restore tests",
 ];
@@ -612,10 +613,11 @@ impl Exam<'_> {
             let report = self.report(kubectl, granted, seen, maps)?;
             self.checks.extend(doctor::history(&report, &seen.scene.snapshots, namespace, pvcs));
             self.checks.push(doctor::controller(&seen.scene.snapshots, namespace, self.now));
-            self.checks.push(doctor::orphans(&report));
+            self.checks.push(doctor::stored_data(&report));
+            self.checks.push(doctor::deletions(&report));
         } else {
             self.skip(
-                &["last backup", "controller", "stored data", "restores"],
+                &["last backup", "controller", "stored data", "deletions", "restores"],
                 "may not list volumesnapshots, or there are none",
             );
         }
@@ -671,14 +673,15 @@ impl Exam<'_> {
         let snapshots: Vec<Backup> = seen.scene.snapshots.iter().cloned().map(Backup::from).collect();
         let covers = |namespace: &str| namespace == kubectl.target.namespace;
         // The snapshots were read before: what was made meanwhile is no orphan.
-        let orphans = contents.map(|contents| {
-            let mut orphans = status::orphans(contents, &snapshots, covers);
-            orphans.retain(|orphan| orphan.bound < self.now);
-            orphans
+        let leftovers = contents.map(|contents| {
+            let mut found = status::leftovers(contents, &snapshots, covers);
+            found.orphans.retain(|orphan| orphan.bound < self.now);
+            found.superfluous.retain(|one| one.content.bound < self.now);
+            found
         });
         let claims = seen.scene.claims.iter().cloned().map(Claim::from).collect();
         let schedules = seen.schedules.clone();
-        let read = Read { snapshots, claims, orphans, schedules, config_maps, ..Read::default() };
+        let read = Read { snapshots, claims, leftovers, schedules, config_maps, ..Read::default() };
         let patience = self.config.ready_timeout;
         Ok(status::report(read, &Moment { now: self.now, zone: self.global.zone, patience }))
     }

@@ -1,6 +1,6 @@
 //! `mark-and-delete`: marks snapshots that lost every slot, deletes those whose date has passed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::cmd::now;
 use crate::cmd::prune::{Account, Entry, Outcome};
@@ -8,11 +8,13 @@ use crate::cmd::retain;
 use crate::config::{Global, Sweep};
 use crate::core::escape::Secrets;
 use crate::core::history::{Action, Moment, Seen, Verdict};
+use crate::core::labels;
 use crate::core::listing::counted;
-use crate::core::observed::Snapshot;
+use crate::core::observed::{Content, Snapshot};
 use crate::core::scene::Scene;
-use crate::core::target::{CLAIMS, Relabel, SNAPSHOTS};
-use crate::core::{labels, sweep};
+use crate::core::stored_data::{Holder, Holders};
+use crate::core::sweep::{self, Held};
+use crate::core::target::{CLAIMS, CONTENTS, Relabel, SNAPSHOTS};
 use crate::delete::{self, Fate};
 use crate::exit::{Exit, Fail};
 use crate::kubectl::{self, Kubectl, Refusal};
@@ -45,7 +47,7 @@ fn mark_and_delete(global: &Global, config: &Sweep, reporter: &Reporter) -> Resu
     // Whoever marks a snapshot by hand need not have made it with this program.
     let marked_by_hand = format!("{},!{}", labels::DELETE_AFTER, labels::RETAIN);
     let moment = Moment { now: now(), zone: global.zone, patience: config.patience };
-    let (survey, verdicts) = reporter.step("read", |step| {
+    let (survey, verdicts, held) = reporter.step("read", |step| {
         let mut survey = Survey::of(
             &kubectl,
             named,
@@ -53,23 +55,41 @@ fn mark_and_delete(global: &Global, config: &Sweep, reporter: &Reporter) -> Resu
             |snapshot| Some(Seen::from(snapshot)),
             step,
         )?;
-        let mut verdicts = sweep::sweep(&survey.snapshots, &BTreeSet::new(), &moment);
+        let mut held = Held::default();
+        let mut verdicts = sweep::sweep(&survey.snapshots, &held, &moment);
         // What is in use matters only where something is to be deleted.
         if verdicts.iter().any(|verdict| verdict.action == Action::Delete) {
-            let in_use = survey.in_use(&kubectl)?;
-            verdicts = sweep::sweep(&survey.snapshots, &in_use, &moment);
+            held = Held { sources: survey.in_use(&kubectl)?, shared: shared(&kubectl)? };
+            verdicts = sweep::sweep(&survey.snapshots, &held, &moment);
         }
         let what = counted(survey.snapshots.len(), "snapshot");
-        Ok(((survey, verdicts), what))
+        Ok(((survey, verdicts, held), what))
     })?;
     let read = survey.snapshots.len();
     let mut account = Account::new("mark-and-delete", global.dry_run, verdicts, survey.skipped);
     drop(survey.snapshots);
     if !global.dry_run {
         mark(&kubectl, &mut account, reporter)?;
-        clear(&kubectl, &mut account, config, &moment, reporter)?;
+        clear(&kubectl, &mut account, config, &Judged { held, moment }, reporter)?;
     }
     account.close(reporter, global.output, read)
+}
+
+/// By what it was judged.
+struct Judged {
+    held: Held,
+    moment: Moment,
+}
+
+/// The VolumeSnapshots, by uid, whose data another content names. Where contents may not be listed, each deletion finds that
+/// out, if it reads contents at all.
+fn shared(kubectl: &Kubectl) -> Result<BTreeMap<String, String>, Fail> {
+    let page = |next: &str| kubectl.target.page(CONTENTS, None, "", next);
+    match kubectl.pages(page, |content: Content| Some(Holder::from(&content)), |_| ()) {
+        Ok(all) => Ok(all.into_iter().collect::<Holders>().shared()),
+        Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => Ok(BTreeMap::new()),
+        Err(error) => Err(kubectl::fail(&error)),
+    }
 }
 
 /// Marks them, those that are alike at once.
@@ -94,7 +114,7 @@ fn clear(
     kubectl: &Kubectl,
     account: &mut Account,
     config: &Sweep,
-    moment: &Moment,
+    judged: &Judged,
     reporter: &Reporter,
 ) -> Result<(), Fail> {
     let positions = account.to_do(|action| matches!(action, Action::Delete | Action::Release));
@@ -131,7 +151,7 @@ fn clear(
                     away = Some(error.to_string());
                 }
             });
-            *outcome = match look.and_then(|scene| again(&kubectl, scene, verdict, moment)) {
+            *outcome = match look.and_then(|scene| again(&kubectl, scene, verdict, judged)) {
                 Ok(Fate::Deleted(note)) => Outcome::Done { note },
                 Ok(Fate::Left(note)) => Outcome::Left { note },
                 Err(error) => {
@@ -159,13 +179,13 @@ fn clear(
 }
 
 /// Does what was decided, if it would be decided again about the very same version in the namespace as it is now.
-fn again(kubectl: &Kubectl, scene: Scene, planned: &Verdict, moment: &Moment) -> Result<Fate, ProcessError> {
-    let in_use = scene.in_use();
+fn again(kubectl: &Kubectl, scene: Scene, planned: &Verdict, judged: &Judged) -> Result<Fate, ProcessError> {
+    let held = Held { sources: scene.in_use(), shared: judged.held.shared.clone() };
     let found = scene.snapshot(&planned.name).cloned();
     let Some(found) = found else { return Ok(Fate::Left("somebody else deleted it meanwhile".into())) };
     // Others of the same PVC may have gone since.
     let seen: Vec<Seen> = scene.snapshots.into_iter().filter(Snapshot::is_pruned).map(Seen::from).collect();
-    let verdicts = sweep::sweep(&seen, &in_use, moment);
+    let verdicts = sweep::sweep(&seen, &held, &judged.moment);
     let now = verdicts.into_iter().find(|verdict| verdict.name == planned.name);
     match now {
         Some(now) if now.action != planned.action => Ok(Fate::Left(now.reason)),
@@ -174,9 +194,9 @@ fn again(kubectl: &Kubectl, scene: Scene, planned: &Verdict, moment: &Moment) ->
         }
         Some(Verdict { action: Action::Release, .. }) => {
             delete::call_off(kubectl, &found)?;
-            Ok(Fate::Deleted("its finalizer is off, its data stays".into()))
+            Ok(Fate::Deleted(delete::RELEASED.into()))
         }
-        Some(_) => delete::delete(kubectl, &found),
+        Some(_) => delete::delete(kubectl, &found, None),
         None => Ok(Fate::Left("it is no snapshot of ours any more".into())),
     }
 }

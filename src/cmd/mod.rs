@@ -6,6 +6,7 @@ pub mod by_hand;
 pub mod completion;
 pub mod create;
 pub mod delete;
+pub mod delete_vsc;
 pub mod doctor;
 pub mod env;
 pub mod list;

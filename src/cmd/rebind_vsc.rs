@@ -239,7 +239,9 @@ impl Work<'_> {
             self.create(&self.kubectl.target.create(CONTENTS), &pair.content)?;
             // A call that was answered is no proof that this is what is there.
             let made = content(&self.kubectl, &new)?.ok_or_else(|| self.lost("VolumeSnapshotContent", &new))?;
-            self.rebind.judge_content(&made, self.taken()?.as_ref()).map_err(not)?;
+            let taken = self.taken()?;
+            self.rebind.judge_content(&made, taken.as_ref()).map_err(not)?;
+            self.recheck(&made, taken.is_some())?;
             Ok(((), format!("{new}, for {}", old.handle().unwrap_or_default())))
         })?;
         let made = reporter.step("snapshot", |_| {
@@ -273,6 +275,28 @@ impl Work<'_> {
             self.patch(&now, &rebind::retain_patch(&now.metadata))?;
         }
         Err(self.unsettled())
+    }
+
+    /// Looks at the old content again, now that the new one is there. Who deletes its data says so on it first and looks for
+    /// others afterwards, so one of the two sees the other. Then the new one goes, unless an earlier call made its VolumeSnapshot.
+    fn recheck(&self, made: &Content, bound: bool) -> Result<(), Fail> {
+        let (name, new) = (&self.rebind.old.metadata.name, &made.metadata.name);
+        let now = self.old_now()?;
+        if now.as_ref().is_some_and(|now| now.spec.deletion_policy == "Retain") {
+            return Ok(());
+        }
+        if now.is_some() && !bound {
+            let conditions = json!({"uid": made.metadata.uid, "resourceVersion": made.metadata.resource_version});
+            match self.kubectl.act(&self.kubectl.target.delete(CONTENTS, new), &delete_options(&conditions)) {
+                Err(error) if kubectl::refusal(&error) == Refusal::NotFound => {}
+                outcome => outcome.map_err(|error| kubectl::fail(&error))?,
+            }
+        }
+        let what = match now {
+            Some(_) => format!("somebody began to delete the VolumeSnapshotContent {name} with its data"),
+            None => format!("somebody deleted the VolumeSnapshotContent {name} meanwhile, perhaps with its data"),
+        };
+        Err(Fail::new(Exit::Failed, what).remedy("run this again: it tells what there is now"))
     }
 
     /// Deletes the old content, and nothing but the object.

@@ -227,6 +227,7 @@ impl Run<'_> {
         let kubectl = &planned.kubectl;
         let name = |object: &Value| object["metadata"]["name"].as_str().unwrap_or_default().to_string();
         self.make_content(kubectl, content, &name(content))?;
+        self.recheck(kubectl, &name(content))?;
         let target = &kubectl.target;
         let snapshot: Snapshot =
             kubectl.ensure(&target.create(SNAPSHOTS), bridge, &target.get(SNAPSHOTS, &name(bridge)))?;
@@ -240,6 +241,21 @@ impl Run<'_> {
             .remedy("move it out of the way, or clone into another namespace"));
         }
         Ok(((), format!("{} in {}, on the same stored data", snapshot.metadata.name, kubectl.target.namespace)))
+    }
+
+    /// Looks at the source again, now that the content is there. Who deletes its data deletes the VolumeSnapshot first and looks for
+    /// other contents afterwards, so one of the two sees the other.
+    fn recheck(&self, kubectl: &Kubectl, content: &str) -> Result<(), Fail> {
+        let name = &self.config.snapshot;
+        let source = self.kubectl.find::<Snapshot>(&self.kubectl.target.get(SNAPSHOTS, name))?;
+        if source.is_some_and(|source| source.metadata.deletion_timestamp.is_none()) {
+            return Ok(());
+        }
+        if let Some(made) = kubectl.find::<Content>(&kubectl.target.get(CONTENTS, content))? {
+            delete::forget_clone(kubectl, &made).map_err(|error| kubectl::fail(&error))?;
+        }
+        Err(Fail::new(Exit::Failed, format!("somebody deleted the VolumeSnapshot {name} meanwhile"))
+            .remedy(format!("choose another: backup-ns list -n {}", self.kubectl.target.namespace)))
     }
 
     /// Creates a clone's content. One that is left of an earlier clone, bound to a snapshot that is gone, gives way.
@@ -295,7 +311,7 @@ impl Run<'_> {
             return Ok(((), "another claim is still to be made from it, it stays".into()));
         }
         if let Some(bridge) = scene.snapshot(name) {
-            delete::delete(kubectl, bridge).map_err(|error| kubectl::fail(&error))?;
+            delete::delete(kubectl, bridge, None).map_err(|error| kubectl::fail(&error))?;
         }
         Ok(((), "temporary objects removed; the data still belongs to the source".into()))
     }

@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 
 use crate::cmd::now;
-use crate::cmd::prune::Account;
+use crate::cmd::prune::{Account, Entry, Outcome};
 use crate::config::{Global, Retention};
 use crate::core::escape::Secrets;
-use crate::core::history::{Action, Moment, Seen};
+use crate::core::history::{Action, Moment, Seen, Verdict};
 use crate::core::listing::counted;
 use crate::core::target::Relabel;
-use crate::core::{labels, retention};
+use crate::core::{labels, retention, sweep};
+use crate::delete;
 use crate::exit::Fail;
-use crate::kubectl::Kubectl;
+use crate::kubectl::{self, Kubectl};
 use crate::report::Reporter;
 use crate::survey::Survey;
 
@@ -28,12 +29,19 @@ pub fn run(global: &Global, config: &Retention, reporter: &Reporter) -> Result<(
         Ok((survey, what))
     })?;
     let moment = Moment { now: now(), zone: global.zone, patience: config.patience };
-    let verdicts = retention::retain(&survey.snapshots, config.policy, &moment);
+    let mut verdicts = retention::retain(&survey.snapshots, config.policy, &moment);
+    let left = sweep::left_behind(&survey.snapshots, &moment);
+    let is_left = |verdict: &Verdict| {
+        left.iter().any(|left| (&left.namespace, &left.name) == (&verdict.namespace, &verdict.name))
+    };
+    verdicts.retain(|verdict| !is_left(verdict));
+    verdicts.extend(left);
     let read = survey.snapshots.len();
     let mut account = Account::new("retain", global.dry_run, verdicts, survey.skipped);
     drop(survey.snapshots);
     if !global.dry_run {
         label(&kubectl, &mut account, reporter)?;
+        release(&kubectl, &mut account, reporter)?;
     }
     account.close(reporter, global.output, read)
 }
@@ -59,4 +67,29 @@ fn label(kubectl: &Kubectl, account: &mut Account, reporter: &Reporter) -> Resul
         })?;
     }
     Ok(())
+}
+
+/// Lets go of what deletions by name have left behind: their namespace cannot be deleted meanwhile.
+fn release(kubectl: &Kubectl, account: &mut Account, reporter: &Reporter) -> Result<(), Fail> {
+    let positions = account.to_do(|action| *action == Action::Release);
+    if positions.is_empty() {
+        return Ok(());
+    }
+    reporter.step("release", |_| {
+        let mut done = 0;
+        for at in &positions {
+            let Entry { verdict, outcome } = &mut account.snapshots[*at];
+            *outcome = match delete::call_off_by_name(&kubectl.in_namespace(&verdict.namespace), &verdict.name) {
+                Ok(()) => {
+                    done += 1;
+                    Outcome::Done { note: delete::RELEASED.into() }
+                }
+                Err(error) => match kubectl::interrupted() {
+                    Some(fail) => return Err(fail),
+                    None => Outcome::Failed { error: error.to_string() },
+                },
+            };
+        }
+        Ok(((), format!("{done} of {}", counted(positions.len(), "snapshot"))))
+    })
 }

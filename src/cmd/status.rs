@@ -11,7 +11,9 @@ use crate::core::listing::{age, counted};
 use crate::core::metrics;
 use crate::core::observed::Pvc;
 use crate::core::schedule::Schedule;
-use crate::core::status::{self, Backup, Claim, Orphan, Overdue, Protection, Read, Report, State, Stored, Unread};
+use crate::core::status::{
+    self, Backup, Claim, Orphan, Overdue, Protection, Read, Report, State, Stored, Superfluous, Unfinished, Unread,
+};
 use crate::core::target::{CLAIMS, CONTENTS, CRON_JOBS};
 use crate::exit::{Exit, Fail};
 use crate::kubectl::{self, Kubectl, Refusal};
@@ -123,8 +125,8 @@ fn read(kubectl: &Kubectl, named: Option<&str>, step: &Step) -> Result<Read, Fai
     note("cronjobs", skipped);
     let config_maps = config_maps(kubectl, &schedules)?;
     let covers = |namespace: &str| survey.covers(namespace);
-    let orphans = contents.map(|contents| status::orphans(contents, &survey.snapshots, covers));
-    Ok(Read { claims, schedules, config_maps, orphans, unread, scope: survey.scope, snapshots: survey.snapshots })
+    let leftovers = contents.map(|contents| status::leftovers(contents, &survey.snapshots, covers));
+    Ok(Read { claims, schedules, config_maps, leftovers, unread, scope: survey.scope, snapshots: survey.snapshots })
 }
 
 /// What was not read, in words.
@@ -144,16 +146,43 @@ fn text(report: &Report, wide: bool, all_namespaces: bool) -> String {
     }
     head.push("NOTES");
     let mut text = table(&head, report.claims.iter().map(|claim| cells(claim, report, wide, all_namespaces)));
+    let snapshot = |orphan: &Orphan| format!("{}/{}", orphan.namespace, orphan.volume_snapshot);
     if let Some(orphans) = report.orphaned_contents.as_ref().filter(|orphans| !orphans.is_empty()) {
         text.push_str(&format!("\nStored data without a VolumeSnapshot: {}\n", orphans.len()));
         let row = |orphan: &Orphan| {
             let policy = if orphan.clone { "a clone's" } else { orphan.deletion_policy.as_str() };
-            let snapshot = format!("{}/{}", orphan.namespace, orphan.volume_snapshot);
-            [orphan.name.clone(), snapshot, policy.into(), age(report.asked - orphan.created)].to_vec()
+            [orphan.name.clone(), snapshot(orphan), policy.into(), age(report.asked - orphan.created)].to_vec()
         };
         text.push_str(&table(&["CONTENT", "WAS", "POLICY", "AGE"], orphans.iter().take(SHOWN).map(row)));
         text.push_str(&more(orphans.len()));
-        text.push_str("backup-ns rebind-vsc CONTENT brings one back; docs/operations.md says how to let one go\n");
+        text.push_str(
+            "backup-ns rebind-vsc CONTENT brings one back, backup-ns delete-vsc CONTENT deletes one with its data\n",
+        );
+    }
+    if let Some(superfluous) = report.superfluous_contents.as_ref().filter(|superfluous| !superfluous.is_empty()) {
+        text.push_str(&format!("\nVolumeSnapshotContents that share the data of another: {}\n", superfluous.len()));
+        let row = |one: &Superfluous| {
+            let content = &one.content;
+            [content.name.clone(), snapshot(content), one.shares_data_of.clone(), one.belongs_to.clone()].to_vec()
+        };
+        let rows = superfluous.iter().take(SHOWN).map(row);
+        text.push_str(&table(&["CONTENT", "WAS", "DATA-OF", "SNAPSHOT"], rows));
+        text.push_str(&more(superfluous.len()));
+        text.push_str("backup-ns delete-vsc CONTENT --keep-data deletes that object alone; the data stays\n");
+    }
+    if !report.unfinished_deletions.is_empty() {
+        text.push_str(&format!(
+            "\nDeletions that were begun and not finished: {}\n",
+            report.unfinished_deletions.len()
+        ));
+        let row = |one: &Unfinished| [one.namespace.clone(), one.volume_snapshot.clone()].to_vec();
+        let rows = report.unfinished_deletions.iter().take(SHOWN).map(row);
+        text.push_str(&table(&["NAMESPACE", "SNAPSHOT"], rows));
+        text.push_str(&more(report.unfinished_deletions.len()));
+        text.push_str(
+            "backup-ns delete SNAPSHOT -n NAMESPACE finishes one; the next backup-ns mark-and-delete finishes what is due, and \
+             lets go of the others, whose data stays\n",
+        );
     }
     if !report.overdue.is_empty() {
         text.push_str(&format!("\nSnapshots that should be gone for days: {}\n", report.overdue.len()));

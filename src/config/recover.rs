@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::{Database, Global, Output, Outputs, Plain, TOLD, Values, database, parse_duration, told};
 use crate::core::engine::Engine;
 use crate::core::name;
+use crate::core::stored_data::Wish;
 use crate::exit::Fail;
 
 /// Of commands that list.
@@ -239,6 +240,29 @@ pub fn rebind(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Rebind)
         content: plain.name("VSC", v).unwrap_or_default(),
         name: plain.name("name", v),
         ready_timeout: v.time("BAK_VS_WAIT_UNTIL_READY_TIMEOUT"),
+    })
+}
+
+/// What `delete-vsc` is told.
+#[derive(Debug, Clone)]
+pub struct DeleteContent {
+    /// The VolumeSnapshotContent.
+    pub content: String,
+    /// Do not ask.
+    pub yes: bool,
+    /// What is wanted of it.
+    pub wish: Wish,
+}
+
+/// The configuration of `delete-vsc`.
+///
+/// # Errors
+/// As [`list`].
+pub fn delete_content(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, DeleteContent), Fail> {
+    told(plain, TOLD, values, |_, v| DeleteContent {
+        content: plain.name("VSC", v).unwrap_or_default(),
+        yes: plain.is("yes"),
+        wish: Wish { keep_data: plain.is("keep-data"), force: plain.is("force") },
     })
 }
 

@@ -620,18 +620,52 @@ pub fn controller(snapshots: &[Snapshot], namespace: &str, now: DateTime<Utc>) -
     }
 }
 
-/// Stored data without a snapshot.
-pub fn orphans(report: &Report) -> Check {
-    match report.orphaned_contents.as_deref() {
-        None => Check::skipped("stored data", "may not list volumesnapshotcontents"),
-        Some([]) => Check::passed("stored data", "none is without its VolumeSnapshot"),
-        Some(some) => Check::failed(
-            "stored data",
+/// Stored data without a snapshot, and contents that share another's.
+pub fn stored_data(report: &Report) -> Check {
+    let (Some(orphans), Some(superfluous)) = (&report.orphaned_contents, &report.superfluous_contents) else {
+        return Check::skipped("stored data", "may not list volumesnapshotcontents");
+    };
+    let (mut whats, mut remedies) = (Vec::new(), Vec::new());
+    if !orphans.is_empty() {
+        let names = names(orphans.iter().map(|one| one.name.as_str()));
+        whats.push(format!("VolumeSnapshotContents without a VolumeSnapshot: {names}"));
+        remedies.push(
+            "backup-ns rebind-vsc NAME brings one back, backup-ns delete-vsc NAME deletes one with its data"
+                .to_string(),
+        );
+    }
+    if let [first, ..] = &superfluous[..] {
+        let names = names(superfluous.iter().map(|one| one.content.name.as_str()));
+        whats.push(format!(
+            "VolumeSnapshotContents without a VolumeSnapshot that share the data of another: {names} ({} that of {}, of {})",
+            first.content.name, first.shares_data_of, first.belongs_to
+        ));
+        remedies.push(format!(
+            "backup-ns delete-vsc {} --keep-data deletes that object alone; the data stays",
+            first.content.name
+        ));
+    }
+    match whats.is_empty() {
+        true => Check::passed("stored data", "none is without its VolumeSnapshot"),
+        false => Check::failed("stored data", whats.join("; "), remedies.join("; ")),
+    }
+}
+
+/// Deletions of ours that were begun and are at work no more.
+pub fn deletions(report: &Report) -> Check {
+    match &report.unfinished_deletions[..] {
+        [] => Check::passed("deletions", "none was begun and not finished"),
+        [first, ..] => Check::failed(
+            "deletions",
             format!(
-                "VolumeSnapshotContents without a VolumeSnapshot: {}",
-                names(some.iter().map(|one| one.name.as_str()))
+                "begun and not finished, and the namespace cannot be deleted meanwhile: {}",
+                names(report.unfinished_deletions.iter().map(|one| one.volume_snapshot.as_str()))
             ),
-            "backup-ns rebind-vsc NAME brings one back; docs/operations.md says how to let one go",
+            format!(
+                "backup-ns delete {} -n {} finishes one with its data; backup-ns mark-and-delete -n {} finishes what is due, \
+                 and lets go of the others, whose data stays",
+                first.volume_snapshot, first.namespace, first.namespace
+            ),
         ),
     }
 }
@@ -660,7 +694,7 @@ mod tests {
     use super::*;
     use crate::core::history::testing::at;
     use crate::core::status::testing::{protection, report};
-    use crate::core::status::{Orphan, Overdue};
+    use crate::core::status::{Orphan, Overdue, Superfluous, Unfinished};
 
     #[track_caller]
     fn is(check: &Check, outcome: Outcome, words: &str) {
@@ -963,8 +997,8 @@ mod tests {
         let begun = json!({"metadata": {"name": "old", "annotations": {"backup-ns.sh/restoring": "{}"}}});
         let begun: Snapshot = serde_json::from_value(begun).unwrap();
         is(&judge(&report(Vec::new()), &[begun])[2], Failed, "not done: old");
-        is(&orphans(&report(Vec::new())), Passed, "none");
-        is(&orphans(&Report { orphaned_contents: None, ..report(Vec::new()) }), Skipped, "may not list");
+        is(&stored_data(&report(Vec::new())), Passed, "none");
+        is(&stored_data(&Report { orphaned_contents: None, ..report(Vec::new()) }), Skipped, "may not list");
         let orphan = Orphan {
             name: "snapcontent-1".into(),
             namespace: "shop".into(),
@@ -974,7 +1008,26 @@ mod tests {
             bound: at("2026-11-22T02:00"),
             created: at("2026-11-22T02:00"),
         };
-        is(&orphans(&Report { orphaned_contents: Some(vec![orphan]), ..report(Vec::new()) }), Failed, "snapcontent-1");
+        let orphans = Some(vec![orphan.clone()]);
+        let orphaned = stored_data(&Report { orphaned_contents: orphans.clone(), ..report(Vec::new()) });
+        is(&orphaned, Failed, "snapcontent-1");
+        assert!(orphaned.remedy.contains("backup-ns delete-vsc NAME"), "{orphaned:?}");
+        let twin = Superfluous {
+            content: Orphan { name: "twin".into(), ..orphan },
+            shares_data_of: "rebound-1".into(),
+            belongs_to: "shop/a".into(),
+        };
+        let superfluous = Some(vec![twin]);
+        let shared = stored_data(&Report { superfluous_contents: superfluous.clone(), ..report(Vec::new()) });
+        is(&shared, Failed, "twin that of rebound-1, of shop/a");
+        assert_eq!(shared.remedy, "backup-ns delete-vsc twin --keep-data deletes that object alone; the data stays");
+        let both = Report { orphaned_contents: orphans, superfluous_contents: superfluous, ..report(Vec::new()) };
+        is(&stored_data(&both), Failed, "VolumeSnapshot: snapcontent-1; VolumeSnapshotContents");
+        is(&deletions(&report(Vec::new())), Passed, "none");
+        let begun = Unfinished { namespace: "shop".into(), volume_snapshot: "a".into() };
+        let begun = deletions(&Report { unfinished_deletions: vec![begun], ..report(Vec::new()) });
+        is(&begun, Failed, "begun and not finished");
+        assert!(begun.remedy.starts_with("backup-ns delete a -n shop finishes"), "{begun:?}");
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub struct Seen {
     pub namespace: String,
     /// Its name.
     pub name: String,
+    /// Its uid.
+    pub uid: String,
     /// Its resourceVersion: what is decided holds for this one only.
     pub version: String,
     /// The PVC it is of, as [`labels::pvc_value`] shortens it; empty where nothing tells.
@@ -45,7 +47,14 @@ pub struct Seen {
     pub deleting: bool,
     /// Whether it carries the finalizer of a deletion that we began.
     pub claimed: bool,
+    /// When somebody deleted it.
+    pub deleted: Option<DateTime<Utc>>,
+    /// When `delete` began to delete it, by the note that it left.
+    pub named: Option<DateTime<Utc>>,
 }
+
+/// How long `delete` may be at work on one snapshot. What it left behind is not touched before.
+pub const AT_WORK: TimeDelta = TimeDelta::minutes(15);
 
 /// Where a snapshot stands when pruning looks at it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,6 +109,13 @@ impl From<Snapshot> for Seen {
             restoring: meta.annotations.contains_key(labels::RESTORING),
             deleting: meta.deletion_timestamp.is_some(),
             claimed: meta.finalizers.iter().any(|finalizer| finalizer == labels::SWEEP),
+            deleted: meta.deletion_timestamp,
+            named: meta
+                .annotations
+                .get(labels::DELETING)
+                .and_then(|time| DateTime::parse_from_rfc3339(time).ok())
+                .map(|time| time.to_utc()),
+            uid: meta.uid,
             namespace: meta.namespace,
             name: meta.name,
             version: meta.resource_version,
@@ -138,6 +154,19 @@ impl Seen {
             Seen { error: Some(_), .. } => Standing::Failing,
             _ => Standing::Pending,
         }
+    }
+
+    /// Whether a `delete` may be at work on it.
+    pub fn is_at_work(&self, moment: &Moment) -> bool {
+        let is_recent = |begun: DateTime<Utc>| moment.now - begun < AT_WORK && !is_ahead(Some(begun), moment.now);
+        self.claimed && self.named.is_some_and(is_recent)
+    }
+
+    /// Whether a deletion of ours was begun and is at work no more. One by policy counts only after the same time, because it
+    /// leaves no note.
+    pub fn is_unfinished(&self, moment: &Moment) -> bool {
+        let is_old = self.deleted.is_some_and(|deleted| moment.now - deleted >= AT_WORK);
+        self.claimed && !self.is_at_work(moment) && (is_old || self.named.is_some())
     }
 
     /// The last day on which it stays, where a label says one; a label that is no date says nothing.
@@ -302,6 +331,7 @@ pub mod testing {
         Seen {
             namespace: "shop".into(),
             name: name.into(),
+            uid: format!("uid-{name}"),
             version: "1".into(),
             pvc: "data".into(),
             by_slots: true,
@@ -315,6 +345,8 @@ pub mod testing {
             restoring: false,
             deleting: false,
             claimed: false,
+            deleted: None,
+            named: None,
         }
     }
 
@@ -346,6 +378,7 @@ pub mod testing {
                 "restoring" => seen.restoring = true,
                 "deleting" => seen.deleting = true,
                 "claimed" => seen.claimed = true,
+                "named" => seen.named = Some(at(value)),
                 _ => panic!("what is {word}? {row}"),
             }
         }
@@ -486,7 +519,7 @@ mod tests {
     fn an_object_becomes_a_record() {
         let object = json!({
             "metadata": {
-                "namespace": "shop", "name": "a", "resourceVersion": "7", "creationTimestamp": "2026-11-22T02:00:00Z",
+                "namespace": "shop", "name": "a", "uid": "uid-a", "resourceVersion": "7", "creationTimestamp": "2026-11-22T02:00:00Z",
                 "labels": {
                     "backup-ns.sh/retain": "daily_weekly_monthly", "backup-ns.sh/pvc": "other",
                     "backup-ns.sh/daily": "2026-11-22", "backup-ns.sh/monthly": "2026-11", "backup-ns.sh/delete-after": "",
@@ -502,16 +535,19 @@ mod tests {
         // Bound to stored data by hand: only the label tells the PVC. And not one sign is lost.
         let object = json!({
             "metadata": {
-                "namespace": "shop", "name": "a", "resourceVersion": "7", "creationTimestamp": "2026-11-22T02:00:00Z",
+                "namespace": "shop", "name": "a", "uid": "uid-a", "resourceVersion": "7", "creationTimestamp": "2026-11-22T02:00:00Z",
                 "deletionTimestamp": "2026-11-22T02:05:00Z", "finalizers": ["other", "backup-ns.sh/sweep"],
                 "labels": {"backup-ns.sh/retain": "days", "backup-ns.sh/pvc": "logs", "backup-ns.sh/weekly": "w47"},
-                "annotations": {"backup-ns.sh/distrusted": "", "backup-ns.sh/restoring": "{}"},
+                "annotations": {
+                    "backup-ns.sh/distrusted": "", "backup-ns.sh/restoring": "{}", "backup-ns.sh/deleting": "2026-11-22T02:04:00Z",
+                },
             },
             "spec": {"source": {"volumeSnapshotContentName": "c"}},
             "status": {"error": {}},
         });
-        let row = "a 2026-11-22 - days pvc=logs weekly=w47 pending error= distrusted restoring deleting claimed";
-        let expected = Seen { version: "7".into(), error: Some("no reason given".into()), ..parse(row) };
+        let row = "a 2026-11-22 - days pvc=logs weekly=w47 pending error= distrusted restoring deleting claimed named=2026-11-22T02:04";
+        let deleted = Some(at("2026-11-22T02:05"));
+        let expected = Seen { version: "7".into(), deleted, error: Some("no reason given".into()), ..parse(row) };
         assert_eq!(seen(object), expected);
     }
 

@@ -10,10 +10,11 @@ use crate::core::escape::MASK;
 const PROGRAM: [&str; 2] = ["backup-ns", "backup_ns"];
 
 /// The commands of this program that make no backup, and those of the older one.
-const OTHERS: [&str; 24] = [
+const OTHERS: [&str; 25] = [
     "adhoc",
     "controller",
     "delete",
+    "delete-vsc",
     "doctor",
     "env",
     "list",

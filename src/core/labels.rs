@@ -48,6 +48,10 @@ pub const RESTORING: &str = "backup-ns.sh/restoring";
 pub const CLONE_OF: &str = "backup-ns.sh/clone-of";
 /// Finalizer: a deletion of ours has begun and is not through with the stored data, see [`crate::delete`].
 pub const SWEEP: &str = "backup-ns.sh/sweep";
+/// Annotation beside [`SWEEP`]: when `delete` began, RFC 3339. A deletion by policy leaves none.
+pub const DELETING: &str = "backup-ns.sh/deleting";
+/// Label of a VolumeSnapshotContent that was made for stored data that was there: which data, see [`data_value`].
+pub const DATA: &str = "backup-ns.sh/data";
 /// The run that made the snapshot: given, or the Job's, else of its own. Those of several claims share it, a retry finds its own
 /// by it, and it tells our own object from another's of the same name.
 pub const RUN: &str = "backup-ns.sh/run";
@@ -67,7 +71,7 @@ pub const LOCK_TURN: &str = "backup-ns.sh/lock-turn";
 /// Whether a label or annotation says of a snapshot what its content is to say, too. A restore that is at work is the
 /// snapshot's alone, and some are the content's own.
 pub fn is_mirrored(key: &str) -> bool {
-    key.starts_with(PREFIX) && ![CLONE_OF, REBOUND_FROM, RESTORING].contains(&key)
+    key.starts_with(PREFIX) && ![CLONE_OF, DATA, DELETING, REBOUND_FROM, RESTORING].contains(&key)
 }
 /// The longest label value that Kubernetes takes, in bytes
 /// (<https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set>).
@@ -105,6 +109,11 @@ pub fn check_value(value: &str) -> Result<(), String> {
 /// label, wherever that is known.
 pub fn pvc_value(pvc: &str) -> String {
     name_value(pvc)
+}
+
+/// The value of [`DATA`] for a driver and its name of the data: others that name the same are found by it.
+pub fn data_value(driver: &str, handle: &str) -> String {
+    format!("{:016x}", fnv1a(format!("{driver}\0{handle}").as_bytes()))
 }
 
 /// An object's name as the value of a label. It may be longer (253) than a label's value; the end of a longer one gives way

@@ -67,6 +67,13 @@ pub fn text(report: &Report) -> String {
     if let Some(orphans) = &report.orphaned_contents {
         text.line(&[], orphans.len());
     }
+    text.gauge(
+        "superfluous_contents",
+        "VolumeSnapshotContents without a VolumeSnapshot that share the data of another.",
+    );
+    if let Some(superfluous) = &report.superfluous_contents {
+        text.line(&[], superfluous.len());
+    }
     text.gauge("unread", "What could not be read or understood, so that something is missing here.");
     text.line(&[], report.unread.len());
     text.gauge("status_timestamp_seconds", "When this was asked.");
@@ -170,6 +177,7 @@ mod tests {
             r#"backup_ns_overdue_snapshots{namespace="shop"} 0"#,
             r#"backup_ns_overdue_snapshots{namespace="zoo"} 1"#,
             "backup_ns_orphaned_contents 0",
+            "backup_ns_superfluous_contents 0",
             "backup_ns_unread 0",
             "backup_ns_status_timestamp_seconds 1795348800",
         ];
@@ -185,7 +193,7 @@ mod tests {
             }
         }
         let kinds = |kind: &str| text.lines().filter(|line| line.starts_with(&format!("# {kind} "))).count();
-        assert_eq!((kinds("HELP"), kinds("TYPE")), (16, 16));
+        assert_eq!((kinds("HELP"), kinds("TYPE")), (17, 17));
     }
 
     #[test]

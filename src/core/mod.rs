@@ -36,6 +36,7 @@ pub mod schedule;
 pub mod shield;
 pub mod slot;
 pub mod status;
+pub mod stored_data;
 pub mod sweep;
 pub mod target;
 pub mod verify;

@@ -133,8 +133,8 @@ pub struct DataSource {
 }
 
 impl Pvc {
-    /// The VolumeSnapshots, by namespace and name, that this claim's volume is still to be made from. That of a clone is made
-    /// from the stored data of another namespace's, which the claim's annotation names.
+    /// The VolumeSnapshots, by namespace and name, that this claim's volume is still to be made from. An annotation counts only
+    /// for the claim's own namespace: a clone's source in another one is known by the content that both share.
     pub fn sources(&self) -> impl Iterator<Item = (String, String)> + '_ {
         let spec = &self.spec;
         let waits = self.status.phase != "Bound";
@@ -144,6 +144,7 @@ impl Pvc {
             (namespace.clone(), source.name.clone())
         });
         let noted = self.metadata.annotations.get(super::labels::RESTORED_FROM).and_then(|from| from.split_once('/'));
+        let noted = noted.filter(|(namespace, _)| *namespace == self.metadata.namespace);
         let noted = noted.map(|(namespace, name)| (namespace.to_string(), name.to_string()));
         sources.chain(noted).filter(move |_| waits)
     }
@@ -565,6 +566,12 @@ impl Content {
     pub fn handle(&self) -> Option<&str> {
         let named = self.status.snapshot_handle.as_deref().or(self.spec.source.snapshot_handle.as_deref());
         named.filter(|handle| !handle.is_empty())
+    }
+
+    /// Every name of the data, as status and spec say it.
+    pub fn handles(&self) -> impl Iterator<Item = &str> {
+        let all = [&self.status.snapshot_handle, &self.spec.source.snapshot_handle];
+        all.into_iter().flatten().map(String::as_str).filter(|handle| !handle.is_empty())
     }
 
     /// Whether its data is that of another content, and stays whatever becomes of this one. Annotations get lost; the name that

@@ -58,12 +58,7 @@ pub fn judge_old(old: &Content, bound: Option<&Snapshot>) -> Result<(), No> {
         let what = format!("the VolumeSnapshotContent {name} has no snapshotHandle: nothing was ever stored for it");
         return Err((what, format!("see kubectl describe volumesnapshotcontent {name}")));
     }
-    // One that was made by hand and is not bound yet has no uid: it is the VolumeSnapshot's that asks for it.
-    let is_its_own = |snapshot: &&Snapshot| match reference.uid.as_str() {
-        "" => snapshot.spec.source.volume_snapshot_content_name.as_ref() == Some(name),
-        uid => snapshot.metadata.uid == uid,
-    };
-    match bound.filter(is_its_own) {
+    match bound.filter(|snapshot| is_of(old, snapshot)) {
         Some(snapshot) if snapshot.metadata.deletion_timestamp.is_some() => {
             let finalizers = snapshot.metadata.finalizers.join(", ");
             let what = format!("the VolumeSnapshot {place} of {name} is being deleted, and held by {finalizers}");
@@ -99,6 +94,15 @@ pub fn judge_old(old: &Content, bound: Option<&Snapshot>) -> Result<(), No> {
     Ok(())
 }
 
+/// Whether the content is this VolumeSnapshot's. One that was made by hand and is not bound yet has no uid: it is the
+/// VolumeSnapshot's that asks for it.
+pub fn is_of(content: &Content, snapshot: &Snapshot) -> bool {
+    match content.spec.volume_snapshot_ref.uid.as_str() {
+        "" => snapshot.spec.source.volume_snapshot_content_name.as_ref() == Some(&content.metadata.name),
+        uid => snapshot.metadata.uid == uid,
+    }
+}
+
 /// The name of the content that takes the place of `old`: another call finds it again.
 pub fn new_name(old: &Content) -> String {
     format!("rebound-{}", old.metadata.uid)
@@ -129,7 +133,6 @@ impl Rebind<'_> {
     pub fn judge_content(&self, found: &Content, snapshot: Option<&Snapshot>) -> Result<(), No> {
         let Content { metadata, spec, .. } = found;
         let new = &metadata.name;
-        let delete = format!("kubectl delete volumesnapshotcontent {new}");
         if metadata.annotations.get(labels::REBOUND_FROM) != Some(&self.old.metadata.name)
             || spec.driver != self.old.spec.driver
             || spec.source.snapshot_handle.as_deref() != self.old.handle()
@@ -145,15 +148,12 @@ impl Rebind<'_> {
         if (reference.namespace.as_str(), reference.name.as_str()) != (self.namespace, self.name) {
             let what = format!("an earlier call began to rebind it as {}/{}", reference.namespace, reference.name);
             let again = format!("--name {} -n {}", reference.name, reference.namespace);
-            return Err((what, format!("go on with {again}, or take it back first: {delete}")));
+            return Err((what, format!("go on with it: backup-ns rebind-vsc {} {again}", self.old.metadata.name)));
         }
         let is_bound = |snapshot: &Snapshot| snapshot.metadata.uid == reference.uid;
         if !reference.uid.is_empty() && !snapshot.is_some_and(is_bound) {
             let what = format!("an earlier call rebound it as {new}, whose VolumeSnapshot was deleted since");
-            return Err((
-                what,
-                format!("{delete}, which keeps the data as long as its deletionPolicy is Retain, then this again"),
-            ));
+            return Err((what, format!("backup-ns delete-vsc {new} --keep-data, then this again")));
         }
         Ok(())
     }
@@ -178,6 +178,7 @@ impl Rebind<'_> {
         };
         let mut content_labels = of_driver(&meta.labels);
         content_labels.extend(labels.clone());
+        content_labels.insert(labels::DATA.into(), labels::data_value(&spec.driver, self.old.handle()?));
         let mut notes = of_driver(&meta.annotations);
         notes.extend(annotations.clone());
         notes.insert(labels::REBOUND_FROM.into(), meta.name.clone());
@@ -238,7 +239,8 @@ pub fn orphan_patch(meta: &Meta) -> Option<Value> {
     })
 }
 
-fn patch(meta: &Meta, operations: Value) -> Value {
+/// The JSON patch that makes a change of this very version of a content.
+pub fn patch(meta: &Meta, operations: Value) -> Value {
     let mut all = vec![
         json!({"op": "test", "path": "/metadata/uid", "value": meta.uid}),
         json!({"op": "test", "path": "/metadata/resourceVersion", "value": meta.resource_version}),
@@ -304,6 +306,7 @@ mod tests {
                     "labels": {
                         "backup-ns.sh/type": "adhoc", "backup-ns.sh/run": "r",
                         "snapshot.storage.kubernetes.io/managed-by": "node",
+                        "backup-ns.sh/data": labels::data_value("d", "h"),
                     },
                     "annotations": {
                         "backup-ns.sh/claim": "{}", "backup-ns.sh/clone-of": "a/b", "backup-ns.sh/rebound-from": "c1",

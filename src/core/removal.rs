@@ -27,8 +27,12 @@ impl Scene {
                 })
             })
         };
-        let mut objections: Vec<String> =
-            stays(&seen(&|_| true)).or_else(|| stays(&seen(&pruned))).into_iter().collect();
+        // What brings a clone's data over is no backup, and its data is another's.
+        let is_bridge = snapshot.metadata.labels.get(labels::TYPE).is_some_and(|kind| kind == labels::CLONE)
+            && snapshot.metadata.annotations.contains_key(labels::CLONE_OF)
+            && snapshot.spec.source.volume_snapshot_content_name.is_some();
+        let floor = || stays(&seen(&|_| true)).or_else(|| stays(&seen(&pruned)));
+        let mut objections: Vec<String> = if is_bridge { Vec::new() } else { floor().into_iter().collect() };
         if snapshot.metadata.annotations.contains_key(labels::RESTORING) {
             objections.push("an in-place restore from it was begun and is not done".into());
         }
@@ -113,6 +117,18 @@ mod tests {
         let used = "a volume is still being made from it, for the PVC look, more";
         assert_eq!(with(&[claim("look", "Pending", "a"), claim("more", "Pending", "a")]), [used, NEWEST]);
         assert_eq!(with(&[claim("look", "Bound", "a"), claim("more", "Pending", "c")]), ["", NEWEST]);
+    }
+
+    #[test]
+    fn what_brings_a_clone_over_needs_no_force_once_it_is_not_used() {
+        let bridge = json!({
+            "metadata": {"labels": {"backup-ns.sh/type": "clone"}, "annotations": {"backup-ns.sh/clone-of": "bank/a"}},
+            "spec": {"source": {"volumeSnapshotContentName": "clone-1-shop"}},
+        });
+        let shot = shot("a", 20, bridge);
+        assert_eq!(against(std::slice::from_ref(&shot)), [""]);
+        let used = "a volume is still being made from it, for the PVC look";
+        assert_eq!(against(&[shot, claim("look", "Pending", "a")]), [used]);
     }
 
     #[test]

@@ -165,7 +165,11 @@ pub fn clone(snapshot: &Snapshot, content: &Content, namespace: &str) -> Result<
     let api = "snapshot.storage.k8s.io/v1";
     let content = json!({
         "apiVersion": api, "kind": "VolumeSnapshotContent",
-        "metadata": {"name": content_name, "annotations": of}, "spec": spec,
+        "metadata": {
+            "name": content_name, "annotations": of,
+            "labels": {labels::DATA: labels::data_value(&content.spec.driver, handle)},
+        },
+        "spec": spec,
     });
     let snapshot = json!({
         "apiVersion": api, "kind": "VolumeSnapshot",
@@ -1003,7 +1007,10 @@ mod tests {
         );
         assert_eq!(
             made["metadata"],
-            json!({"name": "clone-u9-staging", "annotations": {"backup-ns.sh/clone-of": "shop/s"}})
+            json!({
+                "name": "clone-u9-staging", "annotations": {"backup-ns.sh/clone-of": "shop/s"},
+                "labels": {"backup-ns.sh/data": labels::data_value("d", "h")},
+            })
         );
         assert_eq!(bridge["spec"]["source"]["volumeSnapshotContentName"], "clone-u9-staging");
         assert!(serde_json::from_value::<Content>(made).unwrap().is_clone());

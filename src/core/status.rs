@@ -14,7 +14,8 @@ use crate::core::listing;
 use crate::core::name;
 use crate::core::observed::{Content, Pvc, Snapshot};
 use crate::core::schedule::{ConfigMaps, Schedule};
-use crate::core::sweep::sweep;
+use crate::core::stored_data::{Holder, Holders};
+use crate::core::sweep::{Held, sweep};
 
 /// How many days behind its last day a snapshot may still be there: the sweep of the next night takes it.
 const SWEEP_DAYS: i64 = 2;
@@ -164,9 +165,13 @@ impl From<Pvc> for Claim {
     }
 }
 
-/// A VolumeSnapshotContent of ours as an orphan, which it is unless the VolumeSnapshot of this uid is there.
+/// A VolumeSnapshotContent: the data that it names, and, where it is of ours and not going, what to say of it if its
+/// VolumeSnapshot is gone.
 #[derive(Debug, Clone)]
-pub struct Stored(Orphan, String);
+pub struct Stored {
+    holder: Holder,
+    orphan: Option<Orphan>,
+}
 
 /// Stored data of ours whose VolumeSnapshot is gone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -189,12 +194,38 @@ pub struct Orphan {
     pub created: DateTime<Utc>,
 }
 
+/// A VolumeSnapshotContent of ours whose VolumeSnapshot is gone, and whose data is that of another content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Superfluous {
+    /// The content, as an orphan would be described.
+    #[serde(flatten)]
+    pub content: Orphan,
+    /// The other content.
+    pub shares_data_of: String,
+    /// The VolumeSnapshot of that, `NAMESPACE/NAME`.
+    pub belongs_to: String,
+}
+
+/// What was found out about the contents.
+#[derive(Debug, Default)]
+pub struct Leftovers {
+    /// Those without a VolumeSnapshot whose data no other names.
+    pub orphans: Vec<Orphan>,
+    /// Those without a VolumeSnapshot whose data another names.
+    pub superfluous: Vec<Superfluous>,
+    /// See [`Holders::shared`].
+    pub shared: BTreeMap<String, String>,
+}
+
 impl Stored {
-    /// What is to be known of a content; none where it does not say to be of ours, or is going.
+    /// What is to be known of a content; none where it neither names data nor says to be of ours.
     pub fn of(content: Content) -> Option<Stored> {
+        let holder = Holder::from(&content);
         let meta = &content.metadata;
         let clone = content.is_clone();
         let mut keys = meta.labels.keys().chain(meta.annotations.keys());
+        let has_data = content.handles().next().is_some();
         let reference = content.spec.volume_snapshot_ref;
         // What was never copied to it, its VolumeSnapshot's name may tell.
         let ours = keys.any(|key| key.starts_with(labels::PREFIX)) || clone || name::is_by_default(&reference.name);
@@ -208,26 +239,52 @@ impl Stored {
             bound: meta.creation_timestamp,
             created: cut.unwrap_or(meta.creation_timestamp),
         };
-        (ours && meta.deletion_timestamp.is_none()).then_some(Stored(orphan, reference.uid))
+        let orphan = (ours && meta.deletion_timestamp.is_none()).then_some(orphan);
+        (has_data || orphan.is_some()).then_some(Stored { holder, orphan })
     }
 }
 
-/// The contents of ours whose VolumeSnapshot is not among `snapshots`, of those namespaces whose snapshots were read. Contents
-/// must have been read before snapshots: one that is made meanwhile is no orphan then.
-pub fn orphans(contents: Vec<Stored>, snapshots: &[Backup], covers: impl Fn(&str) -> bool) -> Vec<Orphan> {
+/// The contents of ours whose VolumeSnapshot is not among `snapshots`, of those namespaces whose snapshots were read. One whose
+/// data another content names, in whatever namespace, is no orphan. Contents must have been read before snapshots: one that is
+/// made meanwhile is no orphan then.
+pub fn leftovers(contents: Vec<Stored>, snapshots: &[Backup], covers: impl Fn(&str) -> bool) -> Leftovers {
     let uids: BTreeSet<&str> = snapshots.iter().map(|backup| backup.uid.as_str()).collect();
     let names: BTreeSet<(&str, &str)> =
         snapshots.iter().map(|backup| (backup.seen.namespace.as_str(), backup.seen.name.as_str())).collect();
-    let without = contents.into_iter().filter(|Stored(orphan, uid)| match uid.as_str() {
-        // One that was made by hand and is not bound yet.
-        "" => !names.contains(&(orphan.namespace.as_str(), orphan.volume_snapshot.as_str())),
-        uid => !uids.contains(uid),
-    });
-    let mut orphans: Vec<Orphan> =
-        without.map(|Stored(orphan, _)| orphan).filter(|orphan| covers(&orphan.namespace)).collect();
-    orphans
-        .sort_by(|a, b| (&a.namespace, &a.volume_snapshot, &a.name).cmp(&(&b.namespace, &b.volume_snapshot, &b.name)));
-    orphans
+    // What may not be seen is taken to be there.
+    let is_bound = |holder: &Holder| {
+        !covers(&holder.namespace)
+            || match holder.snapshot_uid.as_str() {
+                // One that was made by hand and is not bound yet.
+                "" => names.contains(&(holder.namespace.as_str(), holder.snapshot.as_str())),
+                uid => uids.contains(uid),
+            }
+    };
+    let holders: Holders = contents.iter().map(|stored| stored.holder.clone()).collect();
+    let ours: BTreeSet<String> =
+        contents.iter().filter_map(|stored| Some(stored.orphan.as_ref()?.name.clone())).collect();
+    // The one of several that stays: a clone must not be the last to name the data.
+    let rank = |holder: &Holder| (!holder.clone, is_bound(holder), !ours.contains(&holder.name), holder.name.clone());
+    let mut found = Leftovers { shared: holders.shared(), ..Leftovers::default() };
+    for Stored { holder, orphan } in contents {
+        let Some(orphan) = orphan.filter(|_| !is_bound(&holder)) else { continue };
+        match holders.others(&holder).into_iter().max_by_key(|other| rank(other)) {
+            None => found.orphans.push(orphan),
+            Some(other) if rank(other) > rank(&holder) => found.superfluous.push(Superfluous {
+                content: orphan,
+                shares_data_of: other.name.clone(),
+                belongs_to: format!("{}/{}", other.namespace, other.snapshot),
+            }),
+            // It is the one that stays.
+            Some(_) => {}
+        }
+    }
+    let order = |a: &Orphan, b: &Orphan| {
+        (&a.namespace, &a.volume_snapshot, &a.name).cmp(&(&b.namespace, &b.volume_snapshot, &b.name))
+    };
+    found.orphans.sort_by(order);
+    found.superfluous.sort_by(|a, b| order(&a.content, &b.content));
+    found
 }
 
 /// Something that could not be read, so that nothing is said of it.
@@ -255,8 +312,8 @@ pub struct Read {
     pub schedules: Vec<Schedule>,
     /// What their ConfigMaps hold; none where they may not be read.
     pub config_maps: Option<ConfigMaps>,
-    /// The stored data without a snapshot; none where it may not be read.
-    pub orphans: Option<Vec<Orphan>>,
+    /// What there is of contents; none where they may not be read.
+    pub leftovers: Option<Leftovers>,
     /// What could not be read.
     pub unread: Vec<Unread>,
 }
@@ -271,11 +328,25 @@ pub struct Report {
     pub claims: Vec<Protection>,
     /// Stored data of ours without a snapshot; none where that could not be read.
     pub orphaned_contents: Option<Vec<Orphan>>,
+    /// Contents of ours without a snapshot whose stored data another content names; none where that could not be read.
+    pub superfluous_contents: Option<Vec<Superfluous>>,
+    /// Deletions that were begun and are at work no more.
+    pub unfinished_deletions: Vec<Unfinished>,
     /// Snapshots that a sweep should have deleted days ago.
     pub overdue: Vec<Overdue>,
     /// What could not be read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unread: Vec<Unread>,
+}
+
+/// A snapshot whose deletion was begun by a run that is at work no more.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Unfinished {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub volume_snapshot: String,
 }
 
 /// A snapshot that a sweep should have deleted days ago.
@@ -415,9 +486,20 @@ fn key(namespace: &str, pvc: &str) -> Key {
 /// Judges what was read.
 pub fn report(mut read: Read, moment: &Moment) -> Report {
     let overdue = overdue(&read, moment);
-    for orphan in read.orphans.iter_mut().flatten() {
-        orphan.created = made(Some(orphan.created), orphan.bound, moment.now);
+    let mut leftovers = read.leftovers.take();
+    for Leftovers { orphans, superfluous, .. } in leftovers.iter_mut() {
+        for orphan in orphans.iter_mut().chain(superfluous.iter_mut().map(|one| &mut one.content)) {
+            orphan.created = made(Some(orphan.created), orphan.bound, moment.now);
+        }
     }
+    let (orphaned_contents, superfluous_contents) = leftovers.map(|found| (found.orphans, found.superfluous)).unzip();
+    let mut unfinished_deletions: Vec<Unfinished> = read
+        .snapshots
+        .iter()
+        .filter(|backup| backup.seen.is_unfinished(moment))
+        .map(|Backup { seen, .. }| Unfinished { namespace: seen.namespace.clone(), volume_snapshot: seen.name.clone() })
+        .collect();
+    unfinished_deletions.sort();
     let mut drafts: BTreeMap<Key, Draft<'_>> = BTreeMap::new();
     for claim in read.claims.iter().filter(|claim| !claim.passing) {
         drafts.entry(key(&claim.namespace, &claim.name)).or_default().claim = Some(claim);
@@ -466,12 +548,23 @@ pub fn report(mut read: Read, moment: &Moment) -> Report {
         draft.judge(namespace, short, claims, schedules.then_some(read.scope.is_none()), moment)
     });
     let claims = judged.collect();
-    Report { asked: moment.now, claims, orphaned_contents: read.orphans, overdue, unread: read.unread }
+    Report {
+        asked: moment.now,
+        claims,
+        orphaned_contents,
+        superfluous_contents,
+        unfinished_deletions,
+        overdue,
+        unread: read.unread,
+    }
 }
 
 /// The snapshots that a sweep should have deleted days ago.
 fn overdue(read: &Read, moment: &Moment) -> Vec<Overdue> {
-    let in_use = read.claims.iter().flat_map(|claim| claim.sources.iter().cloned()).collect();
+    let held = Held {
+        sources: read.claims.iter().flat_map(|claim| claim.sources.iter().cloned()).collect(),
+        shared: read.leftovers.as_ref().map(|found| found.shared.clone()).unwrap_or_default(),
+    };
     let pruned: Vec<Seen> = read.snapshots.iter().filter(|one| one.pruned).map(|one| one.seen.clone()).collect();
     let late = |seen: &Seen| {
         let day = date(seen.delete_after.as_deref()?)?;
@@ -479,7 +572,7 @@ fn overdue(read: &Read, moment: &Moment) -> Vec<Overdue> {
     };
     let late: BTreeMap<(&str, &str), String> =
         pruned.iter().filter_map(|seen| Some(((seen.namespace.as_str(), seen.name.as_str()), late(seen)?))).collect();
-    let deleted = sweep(&pruned, &in_use, moment).into_iter().filter(|verdict| verdict.action == Action::Delete);
+    let deleted = sweep(&pruned, &held, moment).into_iter().filter(|verdict| verdict.action == Action::Delete);
     let mut overdue: Vec<Overdue> = deleted
         .filter_map(|verdict| {
             let delete_after = late.get(&(verdict.namespace.as_str(), verdict.name.as_str()))?.clone();
@@ -707,6 +800,8 @@ pub mod testing {
             asked: at("2026-11-22T12:00"),
             claims,
             orphaned_contents: Some(Vec::new()),
+            superfluous_contents: Some(Vec::new()),
+            unfinished_deletions: Vec::new(),
             overdue: Vec::new(),
             unread: Vec::new(),
         }
@@ -1091,9 +1186,102 @@ mod tests {
         };
         let snapshots = [shot("shop", "a", "2026-11-22T02:00", json!({}), json!({}))];
         let names = |orphans: Vec<Orphan>| orphans.into_iter().map(|orphan| orphan.name).collect::<Vec<_>>();
-        assert_eq!(names(orphans(all(), &snapshots, |_| true)), ["lost", "never-synced"]);
-        assert_eq!(names(orphans(all(), &[], |_| true)), ["bound", "by-hand", "lost", "never-synced"]);
-        assert!(orphans(all(), &[], |namespace| namespace != "shop").is_empty());
+        let orphans = |snapshots, covers: fn(&str) -> bool| leftovers(all(), snapshots, covers).orphans;
+        assert_eq!(names(orphans(&snapshots, |_| true)), ["lost", "never-synced"]);
+        assert_eq!(names(orphans(&[], |_| true)), ["bound", "by-hand", "lost", "never-synced"]);
+        assert!(orphans(&[], |namespace| namespace != "shop").is_empty());
+    }
+
+    /// Contents of ours: name, its VolumeSnapshot's namespace and uid, driver, handle.
+    fn contents(rows: &[[&str; 5]]) -> Vec<Stored> {
+        let content = |[name, namespace, uid, driver, handle]: &[&str; 5]| {
+            let object = json!({
+                "metadata": {"name": name, "creationTimestamp": "2026-11-22T02:00:00Z", "labels": {"backup-ns.sh/pvc": "data"}},
+                "spec": {"driver": driver, "source": {"snapshotHandle": handle},
+                    "volumeSnapshotRef": {"namespace": namespace, "name": "a", "uid": uid}},
+            });
+            Stored::of(serde_json::from_value::<Content>(object).unwrap())
+        };
+        rows.iter().filter_map(content).collect()
+    }
+
+    #[test]
+    fn what_shares_its_data_is_no_orphan() {
+        let snapshots = [shot("shop", "a", "2026-11-22T02:00", json!({}), json!({}))];
+        let check = |rows: &[[&str; 5]], orphans: &[&str], superfluous: &[(&str, &str)]| {
+            let found = leftovers(contents(rows), &snapshots, |namespace| namespace == "shop");
+            let names: Vec<&str> = found.orphans.iter().map(|one| one.name.as_str()).collect();
+            let pairs: Vec<(&str, &str)> =
+                found.superfluous.iter().map(|one| (one.content.name.as_str(), one.shares_data_of.as_str())).collect();
+            assert_eq!((&names[..], &pairs[..]), (orphans, superfluous), "{rows:?}");
+        };
+        let bound = ["bound", "shop", "uid-a", "d", "h"];
+        let old = ["old", "shop", "uid-gone", "d", "h"];
+        let clone = ["clone-1", "shop", "uid-gone", "d", "h"];
+        // In a namespace that may not be seen.
+        let hidden = ["hidden", "bank", "uid-x", "d", "h"];
+        check(&[old], &["old"], &[]);
+        check(&[bound, old], &[], &[("old", "bound")]);
+        check(&[hidden, old], &[], &[("old", "hidden")]);
+        check(&[bound, clone], &[], &[("clone-1", "bound")]);
+        check(&[hidden, clone], &[], &[("clone-1", "hidden")]);
+        check(&[hidden], &[], &[]);
+        // Where none is bound one stays, and that is no clone.
+        check(&[old, clone], &[], &[("clone-1", "old")]);
+        check(&[old, ["older", "shop", "uid-gone", "d", "h"]], &[], &[("old", "older")]);
+        // Other data.
+        check(&[bound, ["old", "shop", "uid-gone", "other", "h"]], &["old"], &[]);
+        check(&[bound, ["old", "shop", "uid-gone", "d", "i"]], &["old"], &[]);
+        check(&[["x", "shop", "uid-gone", "d", ""], ["y", "shop", "uid-gone", "d", ""]], &["x", "y"], &[]);
+        // One that is not of ours, or is going, names it all the same.
+        let mut foreign = contents(&[["foreign", "bank", "uid-x", "d", "h"]]);
+        foreign[0].orphan = None;
+        let found = leftovers(foreign.into_iter().chain(contents(&[old])).collect(), &snapshots, |_| true);
+        assert_eq!((found.orphans.len(), found.superfluous.len()), (0, 1));
+    }
+
+    #[test]
+    fn a_snapshot_whose_data_is_shared_is_not_overdue() {
+        let due = json!({"backup-ns.sh/delete-after": "2026-11-01"});
+        let all = || {
+            vec![
+                shot("shop", "new", "2026-11-22T02:00", json!({}), json!({})),
+                shot("shop", "a", "2026-11-10T02:00", due.clone(), json!({})),
+            ]
+        };
+        let overdue = |rows: &[[&str; 5]]| {
+            let leftovers = Some(leftovers(contents(rows), &all(), |_| true));
+            judge(Read { snapshots: all(), leftovers, ..Read::default() }).overdue.len()
+        };
+        let own = ["own", "shop", "uid-a", "d", "h"];
+        assert_eq!((overdue(&[own]), overdue(&[own, ["twin", "bank", "uid-b", "d", "h"]])), (1, 0));
+    }
+
+    #[test]
+    fn a_deletion_that_is_at_work_no_more_is_named() {
+        let begun = |deleted: Value, note: Value| {
+            let more = json!({
+                "metadata.finalizers": [labels::SWEEP], "metadata.deletionTimestamp": deleted,
+                "metadata.annotations": {labels::DELETING: note},
+            });
+            let read =
+                Read { snapshots: vec![shot("shop", "a", "2026-11-10T02:00", json!({}), more)], ..Read::default() };
+            judge(read).unfinished_deletions.len()
+        };
+        let (old, young) = (json!("2026-11-22T11:44:00Z"), json!("2026-11-22T11:46:00Z"));
+        assert_eq!(begun(old.clone(), old.clone()), 1);
+        assert_eq!(begun(young.clone(), young.clone()), 0, "it may be at work");
+        assert_eq!(begun(old.clone(), json!("")), 1, "of a pruning");
+        assert_eq!(begun(young, json!("")), 0);
+        assert_eq!(begun(Value::Null, old), 1, "killed before the deletion itself");
+        let gone = shot(
+            "shop",
+            "a",
+            "2026-11-10T02:00",
+            json!({}),
+            json!({"metadata.deletionTimestamp": "2026-11-01T00:00:00Z"}),
+        );
+        assert_eq!(judge(Read { snapshots: vec![gone], ..Read::default() }).unfinished_deletions, []);
     }
 
     #[test]
@@ -1106,7 +1294,7 @@ mod tests {
             });
             let content = serde_json::from_value::<Content>(object).unwrap();
             let read = Read {
-                orphans: Some(orphans(Stored::of(content).into_iter().collect(), &[], |_| true)),
+                leftovers: Some(leftovers(Stored::of(content).into_iter().collect(), &[], |_| true)),
                 ..Read::default()
             };
             serde_json::to_value(judge(read)).unwrap()["orphanedContents"][0]["created"].clone()

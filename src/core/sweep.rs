@@ -1,22 +1,48 @@
 //! Which snapshots are marked with `delete-after`, and which are deleted because their date has passed. Decides and
 //! explains; must not know how they are deleted. docs/retention.md has the rules in words.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::core::history::{Action, FLOOR, Group, Moment, Seen, Standing, Verdict, date};
 use crate::core::slot::SlotKind;
+use crate::core::stored_data::shared_reason;
 
-/// Decides about every snapshot of ours, PVC by PVC, newest first. `in_use` are those, by namespace and name, that a
-/// volume is still to be made from. The order of `snapshots` does not matter.
-pub fn sweep(snapshots: &[Seen], in_use: &BTreeSet<(String, String)>, moment: &Moment) -> Vec<Verdict> {
-    let groups = Group::all(snapshots, moment);
-    groups.iter().flat_map(|group| of_group(group, in_use, moment)).collect()
+/// What keeps snapshots whose date has passed.
+#[derive(Debug, Clone, Default)]
+pub struct Held {
+    /// Those, by namespace and name, that a volume is still to be made from.
+    pub sources: BTreeSet<(String, String)>,
+    /// Those, by uid, whose data another VolumeSnapshotContent names, and which one.
+    pub shared: BTreeMap<String, String>,
 }
 
-fn of_group(group: &Group<'_>, in_use: &BTreeSet<(String, String)>, moment: &Moment) -> Vec<Verdict> {
+/// Decides about every snapshot of ours, PVC by PVC, newest first. The order of `snapshots` does not matter.
+pub fn sweep(snapshots: &[Seen], held: &Held, moment: &Moment) -> Vec<Verdict> {
+    let groups = Group::all(snapshots, moment);
+    groups.iter().flat_map(|group| of_group(group, held, moment)).collect()
+}
+
+/// Those of which `delete` began the deletion, is at work no more, and which no date lets go: they hold their namespace.
+pub fn left_behind(snapshots: &[Seen], moment: &Moment) -> Vec<Verdict> {
+    let named: BTreeSet<(&str, &str)> = snapshots
+        .iter()
+        .filter(|seen| seen.named.is_some() && seen.claimed)
+        .map(|seen| (seen.namespace.as_str(), seen.name.as_str()))
+        .collect();
+    if named.is_empty() {
+        return Vec::new();
+    }
+    let is_left = |verdict: &Verdict| {
+        verdict.action == Action::Release && named.contains(&(verdict.namespace.as_str(), verdict.name.as_str()))
+    };
+    sweep(snapshots, &Held::default(), moment).into_iter().filter(is_left).collect()
+}
+
+fn of_group(group: &Group<'_>, held: &Held, moment: &Moment) -> Vec<Verdict> {
     let judge = |(at, seen): (usize, &&Seen)| match &seen.delete_after {
         _ if seen.deleting && !seen.claimed => Verdict::on(seen, Action::Keep, "it is being deleted"),
-        Some(label) => due(group, at, label, in_use, moment),
+        _ if seen.is_at_work(moment) => Verdict::on(seen, Action::Keep, "backup-ns delete is at work on it"),
+        Some(label) => due(group, at, label, held, moment),
         None if seen.claimed => stays(seen, "it has no delete-after any more"),
         None => unmarked(group, at, moment),
     };
@@ -32,7 +58,7 @@ fn stays(seen: &Seen, reason: &str) -> Verdict {
 }
 
 /// A snapshot with a `delete-after` label.
-fn due(group: &Group<'_>, at: usize, label: &str, in_use: &BTreeSet<(String, String)>, moment: &Moment) -> Verdict {
+fn due(group: &Group<'_>, at: usize, label: &str, held: &Held, moment: &Moment) -> Verdict {
     let seen = group.snapshots[at];
     let Some(date) = date(label) else {
         return stays(seen, &format!("delete-after is '{label}', which is no date YYYY-MM-DD")).warning();
@@ -54,8 +80,13 @@ fn due(group: &Group<'_>, at: usize, label: &str, in_use: &BTreeSet<(String, Str
     if seen.restoring {
         return Verdict::on(seen, Action::Keep, "an in-place restore from it was begun and is not done");
     }
-    if in_use.contains(&(seen.namespace.clone(), seen.name.clone())) {
+    if held.sources.contains(&(seen.namespace.clone(), seen.name.clone())) {
         return Verdict::on(seen, Action::Keep, "a volume is being made from it; the next run looks again");
+    }
+    // One that is going already is looked at again where it is deleted.
+    if let Some(other) = held.shared.get(&seen.uid).filter(|_| !seen.deleting) {
+        let reason = format!("its date {date} has passed, but {}", shared_reason(other));
+        return Verdict::on(seen, Action::Keep, reason).warning();
     }
     Verdict::on(seen, Action::Delete, format!("its date {date} has passed"))
 }
@@ -93,8 +124,9 @@ mod tests {
 
     /// The table's verdicts on 2026-11-22, with `used` in use.
     fn check(used: &str, table: &str) {
-        let in_use: BTreeSet<_> = used.split_whitespace().map(|name| ("shop".to_string(), name.to_string())).collect();
-        testing::check(table, |snapshots| sweep(snapshots, &in_use, &moment("2026-11-22T12:00")));
+        let sources = used.split_whitespace().map(|name| ("shop".to_string(), name.to_string())).collect();
+        let held = Held { sources, ..Held::default() };
+        testing::check(table, |snapshots| sweep(snapshots, &held, &moment("2026-11-22T12:00")));
     }
 
     #[test]
@@ -176,7 +208,7 @@ mod tests {
                 rows.iter().zip(verdicts).map(|(row, verdict)| format!("{row}\n=> {verdict}\n")).collect();
             let moment = Moment { zone, ..moment(now) };
             testing::check(&format!("new 2026-11-03 d\n=> keep: holds daily 2026-11-03\n{rows}"), |snapshots| {
-                sweep(snapshots, &BTreeSet::new(), &moment)
+                sweep(snapshots, &Held::default(), &moment)
             });
         };
         // Fourteen hours ahead of UTC.
@@ -314,13 +346,62 @@ mod tests {
         );
     }
 
-    fn nothing_in_use() -> BTreeSet<(String, String)> {
-        BTreeSet::new()
+    #[test]
+    fn data_that_another_content_names_stays() {
+        let shared = [("uid-b".to_string(), "clone-1".to_string()), ("uid-c".to_string(), "twin".to_string())].into();
+        let held = Held { shared, ..Held::default() };
+        let table = "
+            e 2026-11-22 d
+                => keep: holds daily 2026-11-22
+            d 2026-11-21 - date=2026-11-20
+                => delete: its date 2026-11-20 has passed
+            b 2026-11-20 - date=2026-11-20
+                => keep (!): its date 2026-11-20 has passed, but the VolumeSnapshotContent clone-1 names the same stored data; backup-ns delete-vsc clone-1 --keep-data deletes that object alone, or says what needs it
+            # That looks again, and keeps the data.
+            c 2026-11-19 - date=2026-11-20 deleting claimed
+                => delete: its date 2026-11-20 has passed
+            ";
+        testing::check(table, |snapshots| sweep(snapshots, &held, &moment("2026-11-22T12:00")));
     }
 
-    fn uses() -> impl Strategy<Value = BTreeSet<(String, String)>> {
+    #[test]
+    fn what_delete_is_at_work_on_is_left_alone() {
+        check(
+            "",
+            "
+            f 2026-11-22 d
+                => keep: holds daily 2026-11-22
+            e 2026-11-21 - deleting claimed named=2026-11-22T11:46
+                => keep: backup-ns delete is at work on it
+            d 2026-11-20 - date=2026-11-21 claimed named=2026-11-22T11:46
+                => keep: backup-ns delete is at work on it
+            c 2026-11-19 - deleting claimed named=2026-11-22T11:44
+                => release: its deletion was begun, but is off: it has no delete-after any more
+            b 2026-11-18 - date=2026-11-21 deleting claimed named=2026-11-22T11:44
+                => delete: its date 2026-11-21 has passed
+            # Nobody holds it by a note from the future.
+            a 2026-11-17 - deleting claimed named=2027-11-22T11:44
+                => release: its deletion was begun, but is off: it has no delete-after any more
+            ",
+        );
+        let rows = [
+            "f 2026-11-22 d",
+            "e 2026-11-21 - claimed named=2026-11-22T11:46",
+            "c 2026-11-19 - claimed named=2026-11-22T11:44",
+            "b 2026-11-18 - claimed",
+        ];
+        let all: Vec<Seen> = rows.map(testing::parse).to_vec();
+        let left = left_behind(&all, &moment("2026-11-22T12:00"));
+        assert_eq!(left.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["c"]);
+    }
+
+    fn nothing_in_use() -> Held {
+        Held::default()
+    }
+
+    fn uses() -> impl Strategy<Value = Held> {
         let name = (0..24).prop_map(|number| ("shop".to_string(), format!("s{number:02}")));
-        prop::collection::btree_set(name, 0..6)
+        prop::collection::btree_set(name, 0..6).prop_map(|sources| Held { sources, ..Held::default() })
     }
 
     /// The names of those to which it is done.
@@ -378,7 +459,7 @@ mod tests {
                 let seen = snapshots.iter().find(|seen| seen.name == name).unwrap();
                 let date = seen.delete_after.as_deref().and_then(date).unwrap();
                 prop_assert!(date < moment(NOW).today(), "{:?}", seen);
-                prop_assert!(!in_use.contains(&(seen.namespace.clone(), seen.name.clone())));
+                prop_assert!(!in_use.sources.contains(&(seen.namespace.clone(), seen.name.clone())));
                 prop_assert!(!seen.deleting || seen.claimed);
             }
         }

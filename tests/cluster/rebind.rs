@@ -441,3 +441,146 @@ fn a_content_that_somebody_changes_in_the_last_moment_does_not_take_the_data_alo
     assert_one(&tenant, &stored, "a");
     assert_restores(&tenant, "a");
 }
+
+/// `delete-vsc`, without a question; how it ended.
+fn let_go(tenant: &Tenant, content: &str, args: &[&str]) -> Done {
+    tenant.run(&[&["delete-vsc", content, "--yes"], args].concat(), |_| ()).done()
+}
+
+fn status(tenant: &Tenant) -> Value {
+    let done = tenant.run(&["status"], |_| ()).done();
+    done.assert(0, &[]);
+    serde_json::from_str(&done.stdout).unwrap()
+}
+
+/// A content is no more.
+fn assert_gone(content: &str) {
+    until("the content is gone", 30, || {
+        (!kubectl_with(&["get", "volumesnapshotcontent", content], "").status.success()).then_some(())
+    });
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn stored_data_that_nobody_wants_any_more_is_deleted_by_a_command() {
+    let tenant = Tenant::volume("orphan");
+    let (content, stored) = mirrored(&tenant, "a", &json!({}));
+    let_go(&tenant, &content, &["--force"]).assert(4, &["is not without a snapshot", "backup-ns delete a -n"]);
+    lose(&tenant, "a");
+    assert_eq!(status(&tenant)["orphanedContents"][0]["name"], content);
+    let before = content_object(&content);
+    let_go(&tenant, &content, &["--dry-run"]).assert(0, &[]);
+    let_go(&tenant, &content, &["--keep-data"]).assert(4, &["no other VolumeSnapshotContent", "rebind-vsc"]);
+    tenant.run(&["delete-vsc", &content], |_| ()).done().assert(2, &["confirmation is needed"]);
+    assert_eq!(content_object(&content), before, "nothing was changed");
+    // Killed after each step, and before the answer to each change; the same call goes on.
+    for call in ["patch volumesnapshotcontents", "delete --raw"] {
+        let fake = Fake::new(call, ": >there; exec sleep 60");
+        let killed = tenant.run(&["delete-vsc", &content, "--yes"], |command| fake.stand_in(command));
+        until(call, 60, || fake.0.path().join("there").exists().then_some(()));
+        killed.signal("KILL");
+        killed.done();
+        assert_eq!(stored.contents().len(), 1);
+    }
+    let_go(&tenant, &content, &[]).assert(0, &[]);
+    assert_gone(&content);
+    // The storage does not know it any more.
+    let probe = json!({
+        "apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshotContent",
+        "metadata": {"name": format!("probe-{}", tenant.namespace)},
+        "spec": {
+            "deletionPolicy": "Retain", "driver": before["spec"]["driver"], "source": {"snapshotHandle": stored.0},
+            "volumeSnapshotRef": {"namespace": tenant.namespace, "name": "b"},
+        },
+    });
+    apply("default", &probe);
+    let wanted = tenant
+        .run(&["rebind-vsc", probe["metadata"]["name"].as_str().unwrap(), "--vs-wait-until-ready-timeout=3s"], |_| ());
+    wanted.done().assert(7, &[]);
+    let_go(&tenant, &content, &[]).assert(0, &[]);
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn a_twin_that_a_killed_rebind_left_goes_without_the_data() {
+    let tenant = Tenant::volume("twin");
+    let (content, stored) = mirrored(&tenant, "a", &json!({"backup-ns.sh/delete-after": "2020-01-01"}));
+    lose(&tenant, "a");
+    let fake = Fake::new("delete --raw", "kill -9 $PPID; exit 1");
+    tenant.run(&["rebind-vsc", &content], |command| fake.stand_in(command)).done();
+    assert_eq!(stored.contents().len(), 2);
+    let told = status(&tenant);
+    assert_eq!(told["orphanedContents"], json!([]), "{told}");
+    let superfluous = &told["superfluousContents"][0];
+    assert_eq!(
+        (&superfluous["name"], &superfluous["belongsTo"]),
+        (&json!(content), &json!(format!("{}/a", tenant.namespace)))
+    );
+    let doctor = tenant.run(&["doctor", "--db-skip"], |_| ()).done();
+    assert!(doctor.stdout.contains(&format!("backup-ns delete-vsc {content} --keep-data")), "{}", doctor.stdout);
+    // Neither by name nor by date.
+    let remedy = format!("backup-ns delete-vsc {content} --keep-data");
+    tenant.run(&["delete", "a", "--yes", "--force"], |_| ()).done().assert(4, &["a is not deleted", &remedy]);
+    tenant.kubectl(&[
+        "label",
+        "volumesnapshot",
+        "a",
+        "backup-ns.sh/delete-after=2020-01-01",
+        "backup-ns.sh/retain=days",
+    ]);
+    tenant.snapshot("b", &json!({"backup-ns.sh/retain": "days"}));
+    let _newer = Stored::of(&tenant.content("b"));
+    tenant.run(&["mark-and-delete"], |_| ()).done().assert(0, &[&remedy]);
+    assert_eq!(stored.contents().len(), 2);
+    let_go(&tenant, &content, &["--keep-data"]).assert(0, &[]);
+    assert_one(&tenant, &stored, "a");
+    assert_restores(&tenant, "a");
+    // Once it is alone it is not taken for another's.
+    let_go(&tenant, &tenant.content("a"), &["--keep-data"]).assert(4, &["is not without a snapshot"]);
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn what_a_clone_left_whose_namespace_is_gone_goes_without_the_data() {
+    let tenant = Tenant::volume("bridge");
+    let (_, stored) = mirrored(&tenant, "a", &json!({}));
+    let into = Tenant::empty("bridge-to");
+    tenant.run(&["restore", "a", "--to-namespace", &into.namespace, "--pvc=copy"], |_| ()).done().assert(0, &[]);
+    let bridge =
+        stored.contents().into_iter().find(|one| one["metadata"]["name"].as_str().unwrap().starts_with("clone-"));
+    let bridge = bridge.unwrap()["metadata"]["name"].as_str().unwrap().to_string();
+    // In use, and its source is held: each says so, and what to do.
+    let in_use = let_go(&tenant, &bridge, &["--keep-data"]);
+    in_use.assert(4, &[&format!("backup-ns delete a -n {}", into.namespace)]);
+    tenant.run(&["delete", "a", "--yes", "--force"], |_| ()).done().assert(4, &[&bridge]);
+    kubectl(&["delete", "namespace", &into.namespace]);
+    let told = status(&tenant);
+    assert_eq!(told["orphanedContents"], json!([]), "{told}");
+    let_go(&tenant, &bridge, &["--keep-data"]).assert(0, &[]);
+    assert_one(&tenant, &stored, "a");
+    assert_restores(&tenant, "a");
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn a_rebind_and_a_deletion_of_the_same_data_never_leave_a_snapshot_without_data() {
+    let tenant = Tenant::volume("both");
+    let (content, stored) = mirrored(&tenant, "a", &json!({}));
+    let bin = env!("CARGO_BIN_EXE_backup-ns");
+    let real = |command: &str| {
+        format!("[ -e there ] || {{ : >there; {bin} {command} -n {} >out 2>&1 || :; }}", tenant.namespace)
+    };
+    // All of a rebind between the last look and the deletion.
+    lose(&tenant, "a");
+    let fake = Fake::new("delete --raw", &real(&format!("rebind-vsc {content}")));
+    let done = tenant.run(&["delete-vsc", &content, "--yes"], |command| fake.stand_in(command)).done();
+    done.assert(1, &["names its data now"]);
+    let object = assert_one(&tenant, &stored, "a");
+    // All of a deletion between the mark that keeps the data and the second content.
+    let content = object["status"]["boundVolumeSnapshotContentName"].as_str().unwrap().to_string();
+    lose(&tenant, "a");
+    let fake = Fake::new("volumesnapshotcontents -f", &real(&format!("delete-vsc {content} --yes")));
+    let done = tenant.run(&["rebind-vsc", &content], |command| fake.stand_in(command)).done();
+    done.assert(1, &["deleted the VolumeSnapshotContent", "perhaps with its data"]);
+    assert_eq!(tenant.snapshots(), Vec::<String>::new());
+}

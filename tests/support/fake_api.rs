@@ -195,13 +195,19 @@ impl Api {
         Ok(self.store(kind, new))
     }
 
-    /// A JSON patch (RFC 6902) of `test` and `replace`.
+    /// A JSON patch (RFC 6902) of `test`, `replace` and `add` to what is there.
     pub fn patch(&self, kind: Kind, key: &str, operations: &Value) -> Answer {
         let _lock = self.lock();
         let mut object = self.get(kind, key)?;
         for operation in operations.as_array().unwrap() {
-            let at = object.pointer_mut(operation["path"].as_str().unwrap());
-            match (operation["op"].as_str().unwrap(), at) {
+            let path = operation["path"].as_str().unwrap();
+            if let ("add", Some((parent, field))) = (operation["op"].as_str().unwrap(), path.rsplit_once('/'))
+                && let Some(Value::Object(fields)) = object.pointer_mut(parent)
+            {
+                fields.insert(field.replace("~1", "/"), operation["value"].clone());
+                continue;
+            }
+            match (operation["op"].as_str().unwrap(), object.pointer_mut(path)) {
                 ("test", Some(value)) if *value == operation["value"] => {}
                 ("replace", Some(value)) => *value = operation["value"].clone(),
                 _ => {
@@ -289,7 +295,9 @@ impl Api {
                     && !object["metadata"]["annotations"][BEING_DELETED].is_null() =>
             {
                 if object["spec"]["deletionPolicy"] == "Delete" {
-                    fs::remove_file(self.dir.join("stored").join(key)).unwrap();
+                    // Of a second content of the same data the driver deletes nothing more.
+                    let handle = object["status"]["snapshotHandle"].as_str().unwrap_or(key);
+                    let _ = fs::remove_file(self.dir.join("stored").join(handle));
                 }
                 self.let_go(CONTENTS, object, CONTENT_BOUND);
             }
@@ -325,7 +333,8 @@ impl Api {
                         "name": content, "uid": format!("uid-of-{content}"), "resourceVersion": version.to_string(),
                         "finalizers": [CONTENT_BOUND], "annotations": {},
                     },
-                    "spec": {"deletionPolicy": policy, "volumeSnapshotRef": reference},
+                    "spec": {"driver": "csi.example", "deletionPolicy": policy, "volumeSnapshotRef": reference},
+                    "status": {"snapshotHandle": content},
                 });
                 fs::write(self.path(CONTENTS, &content), object.to_string()).unwrap();
                 fs::write(self.dir.join("stored").join(&content), "data").unwrap();

@@ -326,6 +326,7 @@ impl Call {
         let answer = match self.kind {
             "page" => Ok(self.page(api, SNAPSHOTS)),
             "contents" => Ok(self.page(api, CONTENTS)),
+            "list" => Ok(api.page(SNAPSHOTS, self.namespace(), "", usize::MAX, "")),
             "claims" => Ok(self.page(api, CLAIMS)),
             "namespaces" => Ok(self.page(api, NAMESPACES)),
             "cronjobs" => Ok(self.page(api, CRONJOBS)),

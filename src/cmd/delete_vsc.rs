@@ -1,0 +1,251 @@
+//! `delete-vsc`: deletes stored data whose VolumeSnapshot, or whole namespace, is gone; or only the VolumeSnapshotContent, where
+//! another one names the data, too.
+//!
+//! The deletionPolicy `Delete` is the mark: who makes another content for the same data (`rebind-vsc`, a clone) looks at this one,
+//! or at its VolumeSnapshot, afterwards. So it is set first, then all contents are read again, and only the version that was
+//! marked is deleted: one of the two sees the other, and the data stays.
+
+use serde_json::json;
+
+use crate::ask;
+use crate::cmd::now;
+use crate::cmd::show::show;
+use crate::config::{DeleteContent as Config, Global};
+use crate::core::escape::Secrets;
+use crate::core::labels;
+use crate::core::listing;
+use crate::core::observed::{Content, List, Snapshot};
+use crate::core::plan::{self, Step};
+use crate::core::rebind::No;
+use crate::core::stored_data::{self, Holder, Removal};
+use crate::core::target::{CONTENTS, SNAPSHOTS, delete_options};
+use crate::delete;
+use crate::exit::{Exit, Fail};
+use crate::kubectl::{self, Kubectl, Refusal};
+use crate::report::Reporter;
+
+/// How often it is begun anew because somebody changed the content meanwhile.
+const TRIES: usize = 5;
+
+/// Asks, and deletes it.
+///
+/// # Errors
+/// Something speaks against it, nobody said yes, or a call failed. The same call again goes on.
+pub fn run(global: &Global, config: &Config, reporter: &Reporter) -> Result<(), Fail> {
+    let kubectl = Kubectl::connect(&global.asked, Secrets::default(), global.retry_timeout)?;
+    let name = &config.content;
+    let Some(content) = find(&kubectl, name)? else {
+        let told = json!({"volumeSnapshotContent": name, "deleted": false, "data": "none"});
+        return show(reporter, global.output, &told, || {
+            format!("there is no VolumeSnapshotContent {name}: nothing is to be deleted\n")
+        });
+    };
+    let work = Work { kubectl: &kubectl, config, uid: content.metadata.uid.clone() };
+    let removal = reporter.step("look", |_| {
+        let removal = work.judge(&content)?;
+        let what = match &removal {
+            Removal::WithData => format!("no other content names the data of {name}"),
+            Removal::ObjectAlone(other) => format!("{other} names the data of {name}, too"),
+        };
+        Ok((removal, what))
+    })?;
+    let what = described(&content, &removal);
+    if global.dry_run {
+        let steps = work.steps(&content, &removal);
+        let told = json!({"dryRun": true, "volumeSnapshotContent": name, "data": word(&removal), "steps": steps});
+        return show(reporter, global.output, &told, || {
+            format!("Dry run: nothing was changed. {what}\n{}", plan::text(&steps))
+        });
+    }
+    ask::confirm(reporter, &what, config.yes, "--yes")?;
+    reporter.step("delete", |_| Ok(((), work.delete(content, &removal)?)))?;
+    let told = json!({"volumeSnapshotContent": name, "deleted": true, "data": word(&removal)});
+    show(reporter, global.output, &told, || match &removal {
+        Removal::WithData => format!("VolumeSnapshotContent {name} is deleted with its stored data\n"),
+        Removal::ObjectAlone(other) => format!("VolumeSnapshotContent {name} is deleted; {other} keeps the data\n"),
+    })
+}
+
+/// What becomes of the data, for machines.
+fn word(removal: &Removal) -> &'static str {
+    match removal {
+        Removal::WithData => "deleted",
+        Removal::ObjectAlone(_) => "kept",
+    }
+}
+
+/// What goes, as a question needs it.
+fn described(content: &Content, removal: &Removal) -> String {
+    let (meta, reference) = (&content.metadata, &content.spec.volume_snapshot_ref);
+    let mut text = format!(
+        "This deletes the VolumeSnapshotContent {}, which was of the VolumeSnapshot {}/{}",
+        meta.name, reference.namespace, reference.name
+    );
+    if let Some(pvc) = meta.labels.get(labels::PVC) {
+        text.push_str(&format!(", of the PVC {pvc}"));
+    }
+    text.push_str(&format!(", {} old", listing::age(now() - meta.creation_timestamp)));
+    match removal {
+        Removal::WithData => text.push_str(". The stored data goes with it, and nothing brings it back."),
+        Removal::ObjectAlone(other) => text.push_str(&format!(". The stored data stays: {other} names it, too.")),
+    }
+    text
+}
+
+fn find(kubectl: &Kubectl, name: &str) -> Result<Option<Content>, Fail> {
+    let args = kubectl.target.get(CONTENTS, name);
+    match delete::object(kubectl, &args, name, |content: &Content| &content.metadata) {
+        Ok(content) => Ok(Some(content)),
+        Err(error) if kubectl::refusal(&error) == Refusal::NotFound => Ok(None),
+        Err(error) => Err(kubectl::fail(&error)),
+    }
+}
+
+fn not((what, remedy): No) -> Fail {
+    Fail::new(Exit::Precondition, what).remedy(remedy)
+}
+
+/// What one run goes by.
+struct Work<'a> {
+    kubectl: &'a Kubectl,
+    config: &'a Config,
+    /// Of the very content that was asked about.
+    uid: String,
+}
+
+impl Work<'_> {
+    /// How it may be deleted, by a look at all contents and at the VolumeSnapshots of its namespace.
+    fn judge(&self, content: &Content) -> Result<Removal, Fail> {
+        let others: Vec<Holder> =
+            delete::sharers(self.kubectl, content, true).map_err(|error| kubectl::fail(&error))?;
+        let kubectl = self.kubectl.in_namespace(&content.spec.volume_snapshot_ref.namespace);
+        let snapshots: List<Snapshot> =
+            kubectl.json(&kubectl.target.list(SNAPSHOTS, "")).map_err(|error| kubectl::fail(&error))?;
+        stored_data::judge(content, &others, &snapshots.items, self.config.wish, now()).map_err(not)
+    }
+
+    /// The steps, with the very calls.
+    fn steps(&self, content: &Content, removal: &Removal) -> Vec<Step> {
+        let (target, name) = (&self.kubectl.target, &content.metadata.name);
+        let policy = policy(removal);
+        let mut steps = Vec::new();
+        if let Some(patch) = stored_data::prepare(content, policy) {
+            let what = format!("Set the deletionPolicy of {name} to {policy}, as long as it is still in this version");
+            steps.push(Step::new(what).kubectl(&target.patch(CONTENTS, name, &patch)));
+        }
+        if *removal == Removal::WithData {
+            steps.push(Step::new("Read all VolumeSnapshotContents again: another that names the data ends it here"));
+        }
+        let what = match removal {
+            Removal::WithData => format!("Delete the VolumeSnapshotContent {name} with its stored data"),
+            Removal::ObjectAlone(_) => format!("Delete the VolumeSnapshotContent {name}; the data stays"),
+        };
+        steps.push(Step::new(what).kubectl(&target.delete(CONTENTS, name)));
+        steps
+    }
+
+    /// Deletes it in the way that was asked about, or not at all.
+    fn delete(&self, content: Content, removal: &Removal) -> Result<String, Fail> {
+        let name = &self.config.content;
+        let mut content = content;
+        for _ in 0..TRIES {
+            if let Some(patch) = stored_data::prepare(&content, policy(removal)) {
+                let patch = self.kubectl.target.patch(CONTENTS, name, &patch);
+                if let Err(error) = self.kubectl.act(&patch, "") {
+                    // What overtook this one is seen below; one that nothing overtook was refused.
+                    let now = self.now()?;
+                    if now
+                        .as_ref()
+                        .is_some_and(|now| now.metadata.resource_version == content.metadata.resource_version)
+                    {
+                        return Err(again(kubectl::fail(&error)));
+                    }
+                }
+                match self.now()? {
+                    Some(now) => content = now,
+                    None => return self.gone(&content, removal),
+                }
+                if content.spec.deletion_policy != policy(removal) {
+                    continue;
+                }
+            }
+            match self.judge(&content) {
+                Ok(now) if now == *removal => {}
+                answer => return Err(self.call_off(&content, removal, answer.err())),
+            }
+            if content.metadata.deletion_timestamp.is_some() {
+                return Ok(format!("{name} is being deleted"));
+            }
+            let (uid, version) = (&self.uid, &content.metadata.resource_version);
+            let conditions = delete_options(&json!({"uid": uid, "resourceVersion": version}));
+            match self.kubectl.act(&self.kubectl.target.delete(CONTENTS, name), &conditions) {
+                Ok(()) => return Ok(format!("{name} is deleted")),
+                Err(error) if matches!(kubectl::refusal(&error), Refusal::Conflict | Refusal::NotFound) => {}
+                Err(error) => return Err(again(kubectl::fail(&error))),
+            }
+            match self.now()? {
+                Some(now) => content = now,
+                None => return self.gone(&content, removal),
+            }
+        }
+        Err(again(Fail::new(Exit::Failed, format!("somebody else is changing the VolumeSnapshotContent {name}"))))
+    }
+
+    /// What has become of a content that is gone: a first request may have been heard, or somebody else has brought its data back.
+    fn gone(&self, content: &Content, removal: &Removal) -> Result<String, Fail> {
+        let name = &self.config.content;
+        let others = delete::sharers(self.kubectl, content, true).map_err(|error| kubectl::fail(&error))?;
+        match others.first().filter(|_| *removal == Removal::WithData) {
+            Some(other) => {
+                let what =
+                    format!("somebody else deleted {name} meanwhile, and {} names its data now", other.described());
+                Err(Fail::new(Exit::Failed, what)
+                    .remedy(format!("if that is to go, too: backup-ns delete-vsc {}", other.name)))
+            }
+            None => Ok(format!("{name} is gone")),
+        }
+    }
+
+    /// The content as it is now; none if it is gone.
+    fn now(&self) -> Result<Option<Content>, Fail> {
+        Ok(find(self.kubectl, &self.config.content)?.filter(|now| now.metadata.uid == self.uid))
+    }
+
+    /// Has the content keep its data again, after something changed that was asked about.
+    fn call_off(&self, content: &Content, removal: &Removal, why: Option<Fail>) -> Fail {
+        let name = &self.config.content;
+        let why = why.unwrap_or_else(|| {
+            Fail::new(
+                Exit::Failed,
+                format!("{name} is not deleted: which contents name its data has changed meanwhile"),
+            )
+            .remedy("run this again: it tells what there is now")
+        });
+        if *removal != Removal::WithData {
+            return why;
+        }
+        let kept = stored_data::prepare(content, "Retain")
+            .map_or(Ok(()), |patch| self.kubectl.act(&self.kubectl.target.patch(CONTENTS, name, &patch), ""));
+        match kept {
+            Ok(()) => why,
+            Err(error) => {
+                let remedy =
+                    format!("{}; its deletionPolicy is still Delete, which alone deletes nothing: {error}", why.remedy);
+                why.remedy(remedy)
+            }
+        }
+    }
+}
+
+fn policy(removal: &Removal) -> &'static str {
+    match removal {
+        Removal::WithData => "Delete",
+        Removal::ObjectAlone(_) => "Retain",
+    }
+}
+
+fn again(fail: Fail) -> Fail {
+    let again = "run this again: it goes on where this one stopped";
+    let remedy = if fail.remedy.is_empty() { again.into() } else { format!("{}; then {again}", fail.remedy) };
+    fail.remedy(remedy)
+}
