@@ -17,6 +17,7 @@ use crate::core::target::SNAPSHOTS;
 use crate::core::zone::Zone;
 use crate::exit::{Exit, Fail};
 use crate::kubectl::{self, Kubectl, Refusal};
+use crate::process::{Ending, ProcessError};
 
 /// What the snapshots of one run go by.
 #[derive(Debug)]
@@ -109,6 +110,31 @@ impl Cut<'_> {
         self.config.pvcs.iter().zip(&self.names).enumerate().map(one).collect()
     }
 
+    /// Asks the API whether it would take them, each by itself; it creates none. The words of a part of the API that cannot be
+    /// asked beforehand, if any.
+    ///
+    /// # Errors
+    /// It would refuse one, or cannot be asked. That a name is taken comes after everything else.
+    pub fn foresee(&self, planned: &[Planned]) -> Result<Option<String>, ProcessError> {
+        let kubectl = self.kubectl;
+        let ask = |planned: &Planned| {
+            kubectl.create::<Snapshot>(&kubectl.target.try_create(SNAPSHOTS), &planned.manifest).map(drop)
+        };
+        let answers: Vec<Result<(), ProcessError>> = thread::scope(|scope| {
+            let tasks: Vec<_> = planned.iter().map(|planned| scope.spawn(move || ask(planned))).collect();
+            tasks.into_iter().filter_map(|task| task.join().ok()).collect()
+        });
+        let mut errors: Vec<ProcessError> = answers.into_iter().filter_map(Result::err).collect();
+        errors.sort_by_key(|error| kubectl::refusal(error) == Refusal::AlreadyExists);
+        // An admission webhook with side effects is not called by a dry run.
+        let (mute, refused): (Vec<_>, Vec<_>) =
+            errors.into_iter().partition(|error| error.said().contains("does not support dry run"));
+        match refused.into_iter().next() {
+            Some(error) => Err(error),
+            None => Ok(mute.first().map(ProcessError::said)),
+        }
+    }
+
     /// Creates them, all at once.
     ///
     /// # Errors
@@ -176,5 +202,24 @@ impl Cut<'_> {
             }
         }
         fail
+    }
+}
+
+/// The API would not take a VolumeSnapshot, for reasons that it gives.
+pub fn refused(error: &ProcessError) -> Fail {
+    let fail = kubectl::fail(error);
+    match kubectl::refusal(error) {
+        Refusal::AlreadyExists => fail.remedy(
+            "put {{ .timestamp }} or {{ .rand }} into BAK_VS_NAME_TEMPLATE (--vs-name-template): each backup needs a name of its own",
+        ),
+        // RBAC says who cannot do what; a quota or a policy has words of its own.
+        Refusal::Forbidden if !fail.what.contains(" cannot ") => fail.remedy(
+            "change the quota or the policy that the message names, or delete snapshots that are not needed (backup-ns list)",
+        ),
+        Refusal::Other if matches!(error.ending, Ending::Status(_)) => {
+            Fail::new(Exit::Precondition, fail.what).remedy("correct what the API says, then run it again")
+        }
+        _ if fail.remedy.is_empty() && !matches!(fail.exit, Exit::Signal(_)) => fail.remedy("run it again"),
+        _ => fail,
     }
 }

@@ -32,6 +32,8 @@ pub struct Observed {
     pub run_id: Option<String>,
     /// The snapshots that an earlier try of this run made, in the order of the claims: all of them or none.
     pub earlier: Vec<Snapshot>,
+    /// All snapshots of the namespace.
+    pub snapshots: Vec<Snapshot>,
 }
 
 /// Where one database and its dump are.
@@ -131,7 +133,8 @@ pub fn observe(kubectl: &Kubectl, config: &Create, own_pod: Option<&str>) -> Res
     let by = Vec::from_iter(names).join(", ");
     let by = if by.is_empty() { "no running pod mounts it".into() } else { format!("mounted by {by}") };
     let what = format!("PVC {} in {namespace}, {by}", config.pvcs.join(", "));
-    Ok((Observed { claims: templates, about, chosen, mounters, run_id, earlier }, what))
+    let snapshots = scene.snapshots;
+    Ok((Observed { claims: templates, about, chosen, mounters, run_id, earlier, snapshots }, what))
 }
 
 /// Why a claim was not found: it is being replaced, or the namespace is not there, of which the API answers as for one without

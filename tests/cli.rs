@@ -126,7 +126,7 @@ fn a_flag_wins_over_the_environment() {
         .env("BAK_LABEL_VS_TYPE", "cronjob")
         .args_also(&["--dry-run=no", "-n", "right", "--vs-rand=bright", "--context=staging", "--kubeconfig=/k"]);
     let outcome = scenario.run().exits(0);
-    assert_eq!(outcome.kinds(), ["observe", "session", "second", "create", "watch", "event"], "{outcome}");
+    assert_eq!(outcome.kinds(), ["observe", "session", "try", "second", "create", "watch", "event"], "{outcome}");
     for kind in outcome.kinds() {
         let argv = outcome.argv(kind);
         assert!(argv.starts_with("--kubeconfig=/k --context=staging "), "{argv}");
@@ -141,7 +141,7 @@ fn a_flag_wins_over_the_environment() {
 fn the_context_and_its_namespace_are_pinned() {
     let scenario = Scenario::new();
     let outcome = scenario.run().exits(0);
-    for kind in ["observe", "session", "second", "create", "watch"] {
+    for kind in ["observe", "session", "try", "second", "create", "watch"] {
         let argv = outcome.argv(kind);
         assert!(argv.starts_with("--context=prod "), "{argv}");
         assert!(argv.contains(" -n shop ") || argv.contains("/namespaces/shop/"), "{argv}");
@@ -240,7 +240,7 @@ fn json_logs_are_an_object_on_each_line() {
         let scenario = Scenario::new().args_also(verbose);
         let outcome = scenario.run().exits(0);
         let lines = every_line_is_json(&outcome.stderr);
-        for step in ["observe", "check", "dump", "prove", "snapshot", "cut", "ready"] {
+        for step in ["observe", "check", "preflight", "dump", "prove", "snapshot", "cut", "ready"] {
             let line = lines.iter().find(|line| line["step"] == step && line["seconds"].is_number());
             assert!(line.is_some(), "no line of step {step} with its duration: {outcome}");
         }
@@ -255,7 +255,7 @@ fn json_logs_are_an_object_on_each_line() {
 fn plain_logs_have_a_line_with_its_duration_for_each_step() {
     let scenario = Scenario::new().env("BAK_FLOCK", "true").args_also(&["--flock-dir", "locks"]);
     let outcome = scenario.run().exits(0).prints(&["is done", "SHA-256"]);
-    for step in ["lock", "observe", "check", "dump", "prove", "snapshot", "cut", "ready"] {
+    for step in ["lock", "observe", "check", "preflight", "dump", "prove", "snapshot", "cut", "ready"] {
         let mark = format!("step=\"{step}\" seconds=");
         assert_eq!(outcome.stderr.matches(&mark).count(), 1, "{step}: {outcome}");
     }
@@ -273,7 +273,7 @@ fn a_dry_run_shows_everything_and_changes_nothing() {
     ]);
     let stamp = |file: &str| std::fs::metadata(scenario.dir().join(file)).unwrap().modified().unwrap();
     let before = (stamp("data"), stamp("data/dump.sql.gz"), stamp("locks"));
-    let outcome = scenario.run().exits(0).calls("config observe session list").lost_nothing().prints(&[
+    let outcome = scenario.run().exits(0).calls("config observe session try list").lost_nothing().prints(&[
         "nothing was changed",
         "PGPASSWORD=****",
         "pg_dump --no-password --format=plain --clean --if-exists",

@@ -247,7 +247,7 @@ fn the_api_is_asked_whether_it_would_take_the_snapshot() {
 
     fails(&doctor().fault("try", ALWAYS, Fault::Refuse(QUOTA)), "snapshot", "exceeded quota: few");
     fails(&doctor().fault("try", ALWAYS, Fault::Refuse(POLICY)), "snapshot", "denied the request: bad name");
-    fails(&doctor().fault("try", ALWAYS, Fault::Print("")), "snapshot", "before its last line");
+    fails(&doctor().fault("try", ALWAYS, Fault::Print("")), "snapshot", "EOF while parsing");
     let taken = doctor().env("BAK_VS_NAME_TEMPLATE", "{{ .pvcName }}").snapshot(
         "data",
         json!({}),

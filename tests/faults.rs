@@ -11,7 +11,7 @@ use support::{
 };
 
 /// All calls of one run in their order.
-const CALLS: [&str; 7] = ["config", "observe", "session", "second", "list", "create", "watch"];
+const CALLS: [&str; 8] = ["config", "observe", "session", "try", "second", "list", "create", "watch"];
 
 /// A scenario that makes all of them.
 fn with_slots() -> Scenario {
@@ -26,14 +26,14 @@ fn impatient() -> Scenario {
 /// rename.
 fn in_order<'a>(outcome: Outcome<'a>, call: &str) -> Outcome<'a> {
     let outcome = outcome.clean();
-    if ["config", "observe", "session"].contains(&call) { outcome.keeps_old() } else { outcome.holds_new() }
+    if ["config", "observe", "session", "try"].contains(&call) { outcome.keeps_old() } else { outcome.holds_new() }
 }
 
 #[test]
-fn a_sound_run_makes_eight_calls() {
+fn a_sound_run_makes_nine_calls() {
     let scenario = with_slots();
     let outcome = scenario.run().exits(0).calls(&format!("{} event", CALLS.join(" "))).clean().holds_new().snapshots(1);
-    assert!(outcome.calls.len() <= 8, "{outcome}");
+    assert!(outcome.calls.len() <= 9, "{outcome}");
     let pids: std::collections::BTreeSet<_> = outcome.calls.iter().map(|call| call["pid"].as_u64()).collect();
     assert_eq!(pids.len(), outcome.calls.len());
     let snapshot = &scenario.snapshots()[0];
@@ -70,7 +70,7 @@ fn a_proof_notes_what_the_database_held() {
 #[test]
 fn the_first_dump_of_all_needs_no_old_one() {
     let scenario = Scenario::new().without_old();
-    scenario.run().exits(0).calls("config observe session second create watch event").clean().holds_new();
+    scenario.run().exits(0).calls("config observe session try second create watch event").clean().holds_new();
     let scenario = Scenario::new().without_old().dump(BODY);
     scenario.run().exits(6).clean().snapshots(0);
     assert!(!scenario.dir().join("data/dump.sql.gz").exists());
@@ -114,7 +114,7 @@ fn a_call_that_is_forbidden_is_a_precondition() {
 
 #[test]
 fn a_call_that_is_always_refused_ends_with_the_code_of_its_phase() {
-    let codes = [1, 1, 4, 6, 7, 7, 7];
+    let codes = [1, 1, 4, 1, 6, 7, 7, 7];
     let cases: Vec<(&str, i32)> = CALLS.into_iter().zip(codes).collect();
     each(&cases, |(call, code)| {
         let scenario = impatient().fault(call, ALWAYS, Fault::Refuse(REFUSED));
@@ -137,7 +137,7 @@ fn a_call_that_is_refused_once_is_made_again() {
 
 #[test]
 fn garbage_is_no_answer() {
-    let codes = [1, 1, 4, 6, 7, 7, 7];
+    let codes = [1, 1, 4, 1, 6, 7, 7, 7];
     let texts = ["", "no JSON\n", "{\"kind\": \"List\", \"items\": [{\"kind\": \"Pod\", \"meta"];
     let calls: Vec<(&str, i32)> = CALLS.into_iter().zip(codes).collect();
     let cases: Vec<_> = calls.into_iter().flat_map(|call| texts.map(|text| (call, text))).collect();
@@ -349,7 +349,7 @@ fn a_second_look_that_sees_another_file_fails() {
 fn a_stream_that_is_cut_behind_the_proof_makes_it_look_again() {
     each(&[0, 1], |status| {
         let scenario = Scenario::new().fault("session", ALWAYS, Fault::CutAfter("proven", *status));
-        let outcome = scenario.run().exits(0).calls("config observe session second create watch second event");
+        let outcome = scenario.run().exits(0).calls("config observe session try second create watch second event");
         outcome.says(&["looking at the dump again"]).clean().holds_new().snapshots(1);
     });
 }
@@ -370,7 +370,7 @@ fn a_stream_that_is_cut_while_the_snapshot_is_made_makes_it_look_again() {
     each(&[0, 1], |status| {
         let scenario =
             Scenario::new().fault("session", ALWAYS, Fault::CutAt("cut", *status)).watches(cut_meanwhile!(":"));
-        let outcome = scenario.run().exits(0).calls("config observe session second create watch second event");
+        let outcome = scenario.run().exits(0).calls("config observe session try second create watch second event");
         outcome.says(&["looking at the dump again"]).clean().holds_new();
 
         // shows: the second second look keeps the code 6 of the first.
@@ -394,7 +394,7 @@ fn a_dump_that_is_replaced_while_the_snapshot_is_made_fails_it() {
     ];
     each(&scripts, |script| {
         let scenario = Scenario::new().watches(&[&[Event::Run(script), Event::Cut, Event::Ready]]);
-        let outcome = scenario.run().exits(7).calls("config observe session second create watch patch event");
+        let outcome = scenario.run().exits(7).calls("config observe session try second create watch patch event");
         outcome.says(&["replaced by somebody else", "do not trust VolumeSnapshot data-", "remedy="]).clean();
     });
     // It keeps no slot that a good one could have; where it cannot be marked so, that is said.
@@ -407,7 +407,7 @@ fn a_dump_that_is_replaced_while_the_snapshot_is_made_fails_it() {
 fn a_create_that_was_done_is_not_done_twice() {
     each(&[REFUSED, INTERNAL, "error: unexpected EOF"], |words| {
         let scenario = Scenario::new().fault("create", ONCE, Fault::DoneBut(words));
-        let outcome = scenario.run().exits(0).calls("config observe session second create create get watch event");
+        let outcome = scenario.run().exits(0).calls("config observe session try second create create get watch event");
         outcome.clean().snapshots(1);
     });
     // Not even when it cannot be told that it was.
@@ -469,7 +469,7 @@ fn a_dry_run_finds_out_a_class_that_is_not_there() {
     outcome.says(&["there is no VolumeSnapshotClass 'typo'", "kubectl get volumesnapshotclasses"]);
     // Few may look at what is the cluster's.
     for scenario in [scenario(), scenario().fault("class", ALWAYS, Fault::Refuse(FORBIDDEN))] {
-        scenario.run().exits(0).calls("config observe class session").lost_nothing();
+        scenario.run().exits(0).calls("config observe class session try").lost_nothing();
     }
     scenario().fault("class", ALWAYS, Fault::Refuse(REFUSED)).run().exits(1).lost_nothing();
     let outcome = scenario().fault("class", ALWAYS, Fault::Hang);
@@ -482,7 +482,7 @@ fn a_snapshot_whose_class_is_not_there_is_not_waited_for() {
     // shows: it was waited for until the time was up, 15 minutes, and the retries of a Job likewise.
     let scenario = Scenario::new().arg("--vs-class-name=typo");
     let scenario = scenario.watches(&[&[Event::Pending, Event::Error(NEVER_CUT)]]);
-    let outcome = scenario.run().exits(7).calls("config observe session second create watch event");
+    let outcome = scenario.run().exits(7).calls("config observe class session try second create watch event");
     outcome
         .says(&["was not cut: Failed to get snapshot class", "kubectl get volumesnapshotclasses", "stays as it is"])
         .clean()
@@ -797,4 +797,86 @@ fn it_works_with_every_shell() {
         let outcome = scenario.start().until("dumping").signal("KILL").finish();
         outcome.lost_nothing();
     });
+}
+
+const NO_ROOM: &str = "Error from server (Forbidden): volumesnapshots.snapshot.storage.k8s.io \"data-x\" is forbidden: exceeded \
+                       quota: few, requested: count/volumesnapshots.snapshot.storage.k8s.io=1, used: \
+                       count/volumesnapshots.snapshot.storage.k8s.io=1, limited: count/volumesnapshots.snapshot.storage.k8s.io=1";
+
+/// The very VolumeSnapshot that would be made is tried before a dump is.
+#[test]
+fn what_the_api_would_refuse_is_known_before_the_dump() {
+    let denied = "Error from server: admission webhook \"names.example\" denied the request: bad name";
+    let invalid =
+        "The volumesnapshots \"x\" is invalid: : ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no";
+    for (words, remedy) in [
+        (NO_ROOM, "change the quota or the policy"),
+        (denied, "correct what the API says"),
+        (invalid, "correct what the API says"),
+    ] {
+        let scenario = Scenario::new().fault("try", ALWAYS, Fault::Refuse(words));
+        let outcome =
+            scenario.run().exits(4).calls("config observe session try event").clean().keeps_old().snapshots(0);
+        outcome.says(&["no dump was made", words, remedy]);
+    }
+    let scenario = Scenario::new().arg("--dry-run").fault("try", ALWAYS, Fault::Refuse(NO_ROOM));
+    scenario.run().exits(4).says(&["exceeded quota: few"]).lost_nothing();
+    // An admission webhook with side effects is not asked, and a name that is taken now is judged when it is made.
+    let no_dry_run = "Error from server (BadRequest): admission webhook \"names.example\" does not support dry run";
+    let taken = "Error from server (AlreadyExists): volumesnapshots.snapshot.storage.k8s.io \"x\" already exists";
+    for words in [no_dry_run, taken] {
+        let scenario = Scenario::new().fault("try", ALWAYS, Fault::Refuse(words));
+        scenario.run().exits(0).calls("config observe session try second create watch event").holds_new().snapshots(1);
+    }
+}
+
+#[test]
+fn a_class_that_is_not_there_is_known_before_the_dump() {
+    let scenario = || Scenario::new().args_also(&["--vs-class-name=typo", "--retry-timeout=1s"]);
+    let missing = scenario().fault("class", ALWAYS, Fault::Refuse(NO_CLASS));
+    let outcome = missing.run().exits(4).calls("config observe class event").keeps_old().snapshots(0);
+    outcome.says(&["there is no VolumeSnapshotClass 'typo'", "kubectl get volumesnapshotclasses"]);
+    // Who may not read classes makes the backup.
+    let blind = scenario().fault("class", ALWAYS, Fault::Refuse(FORBIDDEN));
+    blind.run().exits(0).calls("config observe class session try second create watch event").snapshots(1);
+    // What was cut by this class last time is not asked for again; what was not, is.
+    let again = blind.mended();
+    let name = again.snapshots()[0]["metadata"]["name"].as_str().unwrap().to_string();
+    let path = format!("snapshots/{name}");
+    let cut = json!({
+        "kind": "VolumeSnapshot", "status": {"readyToUse": true},
+        "metadata": {"namespace": "shop", "name": name, "creationTimestamp": "2026-01-02T03:04:05Z"},
+        "spec": {"source": {"persistentVolumeClaimName": "data"}, "volumeSnapshotClassName": "typo"},
+    });
+    let again = again.file(&path, &cut.to_string());
+    again.run().exits(0).calls("config observe session try second create watch event");
+    let mut failed = cut;
+    failed["status"] = json!({"readyToUse": false, "error": {"message": "no class"}});
+    failed["metadata"]["creationTimestamp"] = json!("2026-01-03T03:04:05Z");
+    let again = again.file(&path, &failed.to_string()).fault("class", ALWAYS, Fault::Refuse(NO_CLASS));
+    again.run().exits(4).calls("config observe class event");
+}
+
+/// A quota for one of two snapshots lets each dry run pass.
+#[test]
+fn a_quota_for_one_of_two_snapshots_is_known_before_the_dump() {
+    let two = || {
+        Scenario::new().env("BAK_PVC_NAME", "data,more").also(json!({
+        "kind": "PersistentVolumeClaim", "metadata": {"namespace": "shop", "name": "more"}, "status": {"phase": "Bound"},
+    }))
+    };
+    let quota = |hard: &str| {
+        let count = "count/volumesnapshots.snapshot.storage.k8s.io";
+        let quota = json!({"metadata": {"name": "few"}, "status": {"hard": {count: hard}, "used": {count: "1"}}});
+        &*Box::leak(json!({"items": [quota]}).to_string().into_boxed_str())
+    };
+    let scenario = two().fault("quotas", ALWAYS, Fault::Print(quota("2")));
+    let outcome = scenario.run().exits(4).keeps_old().snapshots(0);
+    let words = "the ResourceQuota few leaves room for 1 VolumeSnapshots, and this backup makes 2";
+    outcome.says(&["no dump was made", words, "backup-ns list"]);
+    two().fault("quotas", ALWAYS, Fault::Print(quota("3"))).run().exits(0).snapshots(2);
+    // Without the right to read quotas the second one fails, and the first is not taken for a backup.
+    let blind = two().fault("quotas", ALWAYS, Fault::Refuse(FORBIDDEN)).fault("create", 2..=2, Fault::Refuse(NO_ROOM));
+    let outcome = blind.run().exits(4).count("patch");
+    assert_eq!(outcome, 1, "the first one is distrusted");
 }

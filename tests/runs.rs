@@ -67,7 +67,7 @@ fn both_databases_are_proven_before_one_snapshot() {
     scenario
         .run()
         .exits(0)
-        .calls("config observe session session second second create watch event")
+        .calls("config observe session session try second second create watch event")
         .clean()
         .holds_new();
     let snapshot = &scenario.snapshots()[0];
@@ -125,7 +125,7 @@ fn tables_that_are_not_held_still_are_named() {
     scenario
         .run()
         .exits(0)
-        .calls("config observe session second create watch event")
+        .calls("config observe session try second create watch event")
         .says(&["held still: odd"])
         .clean();
 }
@@ -133,21 +133,21 @@ fn tables_that_are_not_held_still_are_named() {
 #[test]
 fn without_a_dump_the_volume_is_flushed() {
     let scenario = skipping();
-    scenario.run().exits(0).calls("config observe flush create watch event").clean().keeps_old().snapshots(1);
+    scenario.run().exits(0).calls("config observe try flush create watch event").clean().keeps_old().snapshots(1);
     assert!(annotation(&scenario.snapshots()[0], "dump-postgres").is_none());
     // What cannot be flushed is told, and no reason to go without.
     let scenario = skipping().fault("flush", ALWAYS, Fault::Refuse(FORBIDDEN));
     scenario.run().exits(0).says(&["could not flush"]).snapshots(1);
     // Nobody mounts it.
     let scenario = skipping().object("Pod", |pod| pod["status"]["phase"] = json!("Pending"));
-    scenario.run().exits(0).calls("config observe create watch event").snapshots(1);
+    scenario.run().exits(0).calls("config observe try create watch event").snapshots(1);
 }
 
 #[test]
 fn hooks_run_before_the_dump_and_once_the_snapshot_is_cut() {
     let scenario = hooked(Scenario::new());
     let outcome =
-        scenario.run().exits(0).calls("config observe session hook second create watch event").clean().holds_new();
+        scenario.run().exits(0).calls("config observe session try hook second create watch event").clean().holds_new();
     assert_eq!(hook_log(&outcome, &scenario), "before after");
     let said = format!("{}{}", outcome.stdout, outcome.stderr);
     assert!(!said.contains("echo before") && !outcome.argv("hook").contains("echo"), "{outcome}");
@@ -491,8 +491,14 @@ fn a_native_sidecar_is_backed_up_and_flushed_like_any_container() {
         })
     };
     let scenario = sidecar(Scenario::new());
-    scenario.run().exits(0).calls("config observe session second create watch event").clean().holds_new().snapshots(1);
+    scenario
+        .run()
+        .exits(0)
+        .calls("config observe session try second create watch event")
+        .clean()
+        .holds_new()
+        .snapshots(1);
     let scenario = sidecar(skipping());
-    let outcome = scenario.run().exits(0).calls("config observe flush create watch event").snapshots(1);
+    let outcome = scenario.run().exits(0).calls("config observe try flush create watch event").snapshots(1);
     assert!(outcome.argv("flush").contains("-c postgres"), "{outcome}");
 }

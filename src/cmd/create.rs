@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde::de::IgnoredAny;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::cmd::now;
 use crate::cmd::show::show;
@@ -22,8 +22,9 @@ use crate::core::observed::{List, Pvc, Readiness, Snapshot};
 use crate::core::plan::{self, Step};
 use crate::core::pod::Chosen;
 use crate::core::proof::Proof;
-use crate::core::target::{CLAIMS, SNAPSHOT_CLASSES, SNAPSHOTS};
-use crate::cut::Cut;
+use crate::core::quota;
+use crate::core::target::{CLAIMS, QUOTAS, SNAPSHOT_CLASSES, SNAPSHOTS};
+use crate::cut::{self, Cut};
 use crate::dump::{Dump, Made, Rules};
 use crate::exit::{Exit, Fail};
 use crate::hooks::Hooks;
@@ -92,8 +93,7 @@ fn make(global: &Global, config: &Create, reporter: &Reporter, notice: &mut Noti
     let nonce = notice.nonce;
     let observed = reporter.step("observe", |_| observe(&kubectl, config, global.own_pod.as_deref()))?;
     notice.claims = observed.about.clone();
-    // Otherwise the snapshot controller says it at once, and nothing is lost: that is not worth a process each night.
-    if let Some(class) = config.class.as_ref().filter(|_| global.dry_run) {
+    if let Some(class) = config.class.as_ref().filter(|class| global.dry_run || !has_cut(class, &observed.snapshots)) {
         find_class(&kubectl, class)?;
     }
     let rules = Rules {
@@ -111,12 +111,21 @@ fn make(global: &Global, config: &Create, reporter: &Reporter, notice: &mut Noti
     let prepare = |(database, chosen): (_, &Chosen)| Dump::prepare(&kubectl, reporter, database, chosen.clone(), rules);
     let dumps: Vec<Dump<'_>> = config.databases.iter().zip(&observed.chosen).map(prepare).collect::<Result<_, _>>()?;
     if global.dry_run {
+        run.foresee(&observed.snapshots)?;
         return run.show_plan(&dumps, &observed.mounters);
     }
     if let Some(earlier) = run.adopt(observed.earlier.clone(), &dumps)? {
         return run.await_ready(earlier.watches, &earlier.dumps, Duration::ZERO);
     }
+    run.foresee(&observed.snapshots)?;
     run.back_up(dumps, &observed)
+}
+
+/// Whether the last snapshot that asked for this class was cut: then the class is there, and need not be looked for each night.
+fn has_cut(class: &str, snapshots: &[Snapshot]) -> bool {
+    let asked = |snapshot: &&Snapshot| snapshot.spec.volume_snapshot_class_name.as_deref() == Some(class);
+    let last = snapshots.iter().filter(asked).max_by_key(|snapshot| snapshot.metadata.creation_timestamp);
+    last.is_some_and(|snapshot| matches!(snapshot.readiness(), Readiness::Cut | Readiness::Ready))
 }
 
 /// Looks for the VolumeSnapshotClass, without which a snapshot is never cut. Who may not look takes it to be there: classes are
@@ -173,6 +182,54 @@ struct Earlier<'a> {
 }
 
 impl<'a> Run<'a> {
+    /// Asks whether the API would take the snapshots, before a dump is made for them. `there` are the namespace's snapshots.
+    ///
+    /// # Errors
+    /// It would not.
+    fn foresee(&self, there: &[Snapshot]) -> Result<(), Fail> {
+        self.reporter.step("preflight", |_| {
+            let names = self.cut.names.join(", ");
+            let before = |fail: Fail| match fail.exit {
+                Exit::Signal(_) => fail,
+                _ => Fail { what: format!("no dump was made: {}", fail.what), ..fail },
+            };
+            match self.cut.foresee(&self.cut.planned(&[], there)) {
+                Ok(Some(words)) => return Ok(((), format!("the API cannot tell beforehand: {words}"))),
+                // It may be this run's own, or be free by the time.
+                Err(error) if kubectl::refusal(&error) != Refusal::AlreadyExists => {
+                    return Err(before(cut::refused(&error)));
+                }
+                _ => {}
+            }
+            self.room().map_err(before)?;
+            Ok(((), format!("the API would take {names}")))
+        })
+    }
+
+    /// Whether a quota leaves room for all snapshots of a backup of several claims: each was tried by itself. Who may not read
+    /// quotas takes it to be so.
+    fn room(&self) -> Result<(), Fail> {
+        let (kubectl, wanted) = (self.kubectl, self.cut.names.len());
+        if wanted < 2 {
+            return Ok(());
+        }
+        let quotas: Vec<Value> = match kubectl.json::<List<Value>>(&kubectl.target.list(QUOTAS, "")) {
+            Ok(list) => list.items,
+            Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => return Ok(()),
+            Err(error) => return Err(kubectl::fail(&error)),
+        };
+        match quota::too_small_for(&quotas, wanted) {
+            Some((name, left)) => Err(Fail::new(
+                Exit::Precondition,
+                format!(
+                    "the ResourceQuota {name} leaves room for {left} VolumeSnapshots, and this backup makes {wanted}"
+                ),
+            )
+            .remedy("raise it, or delete snapshots that are not needed (backup-ns list)")),
+            None => Ok(()),
+        }
+    }
+
     /// From the dumps to the ready snapshots.
     fn back_up(&self, dumps: Vec<Dump<'_>>, observed: &Observed) -> Result<(), Fail> {
         let hooked_in = observed.chosen.first().or(observed.mounters.first());

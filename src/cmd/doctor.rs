@@ -25,14 +25,14 @@ use crate::core::status::{self, Backup, Claim, Read, Report, Stored};
 use crate::core::target::{
     CLAIMS, CONTENTS, CRON_JOBS, CSI_DRIVERS, JOBS, Kind, NAMESPACES, PODS, SNAPSHOT_CLASSES, SNAPSHOTS, VOLUMES,
 };
-use crate::cut::Cut;
+use crate::cut::{self, Cut};
 use crate::dump::{self, Rules};
 use crate::exit::{Exit, Fail};
 use crate::kubectl::{self, Kubectl, Refusal};
 use crate::lender::config_maps;
 use crate::lock::{Locks, lease};
 use crate::observe::{choose, find_lasting};
-use crate::process::{Ending, ProcessError};
+use crate::process::Ending;
 use crate::report::{self, Reporter, Step};
 
 /// Looks at everything and says what it found.
@@ -548,17 +548,13 @@ impl Exam<'_> {
         let run = self.config.run_id.clone().unwrap_or_else(|| format!("{:032x}", fastrand::u128(..)));
         let (config, now, zone) = (self.config, self.now, self.global.zone);
         let cut = Cut { kubectl, config, now, zone, run, names, claims: &claims };
-        for planned in cut.planned(&[], &seen.scene.snapshots) {
-            let answer = kubectl.act(&kubectl.target.try_create(SNAPSHOTS), &planned.manifest.to_string());
-            match answer {
-                Ok(()) => {}
-                // Somebody else's admission cannot be asked beforehand.
-                Err(error) if error.said().contains("does not support dry run") => {
-                    self.skip(&["snapshot"], &format!("the API cannot tell beforehand: {}", error.said()));
-                    return Ok(());
-                }
-                Err(error) => return self.refused(&error),
+        match cut.foresee(&cut.planned(&[], &seen.scene.snapshots)) {
+            Ok(None) => {}
+            Ok(Some(words)) => {
+                self.skip(&["snapshot"], &format!("the API cannot tell beforehand: {words}"));
+                return Ok(());
             }
+            Err(error) => return self.fail("snapshot", cut::refused(&error), ""),
         }
         let each = match cut.names.len() {
             1 => "",
@@ -566,24 +562,6 @@ impl Exam<'_> {
         };
         self.checks.push(Check::passed("snapshot", format!("the API would take {}{each}", cut.names.join(", "))));
         Ok(())
-    }
-
-    /// The API would not take a VolumeSnapshot, for reasons that it gives.
-    fn refused(&mut self, error: &ProcessError) -> Result<(), Fail> {
-        let fail = kubectl::fail(error);
-        let remedy = match kubectl::refusal(error) {
-            Refusal::AlreadyExists => {
-                "put {{ .timestamp }} or {{ .rand }} into BAK_VS_NAME_TEMPLATE (--vs-name-template): each backup needs a name of its own"
-            }
-            // RBAC says who cannot do what; anybody else has words of his own.
-            Refusal::Forbidden if !fail.what.contains(" cannot ") => {
-                "change the quota or the policy that the message names, or delete snapshots that nobody needs (backup-ns list)"
-            }
-            _ if fail.remedy.is_empty() => "correct what the API says",
-            _ => "",
-        };
-        let fail = if remedy.is_empty() { fail } else { fail.remedy(remedy) };
-        self.fail("snapshot", fail, "")
     }
 
     /// What earlier backups, restores and tests left, and what makes backups.

@@ -27,6 +27,7 @@ pub mod pod;
 pub mod proof;
 pub mod proven;
 pub mod quantity;
+pub mod quota;
 pub mod rebind;
 pub mod removal;
 pub mod restore;

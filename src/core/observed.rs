@@ -470,10 +470,12 @@ pub struct Snapshot {
 
 /// `spec` of a [`Snapshot`].
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 pub struct SnapshotSpec {
     /// Of what it is.
     pub source: SnapshotSource,
+    /// The VolumeSnapshotClass that was asked for; absent where that is the default.
+    pub volume_snapshot_class_name: Option<String>,
 }
 
 /// `spec.source` of a [`Snapshot`].

@@ -194,3 +194,32 @@ fn rows_of_the_matrix_on_a_real_cluster() {
     assert_eq!(summary["labels"]["backup-ns.sh/daily"], day.as_str());
     assert_eq!(tenant.traces(), "");
 }
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn a_quota_on_snapshots_stops_a_backup_before_its_dump() {
+    let tenant = Tenant::small("noroom", 256, |_| ());
+    tenant.create(&["--vs-class-name=nope"]).done().assert(4, &["there is no VolumeSnapshotClass 'nope'"]);
+    let quota = |count: &str| {
+        let hard = json!({"count/volumesnapshots.snapshot.storage.k8s.io": count});
+        apply(
+            &tenant.namespace,
+            &json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "few"}, "spec": {"hard": hard}}),
+        );
+        let is =
+            format!("--for=jsonpath={{.status.hard.count/volumesnapshots\\.snapshot\\.storage\\.k8s\\.io}}={count}");
+        tenant.kubectl(&["wait", "resourcequota/few", &is, "--timeout=60s"]);
+    };
+    quota("0");
+    tenant.create(&[]).done().assert(4, &["no dump was made", "exceeded quota: few", "delete snapshots"]);
+    assert_eq!(tenant.sh(&format!("ls {DUMP}")), "", "no dump");
+    // Room for one of two.
+    apply(&tenant.namespace, &tenant.claim("more", "64Mi", None));
+    tenant.kubectl(&["wait", "pvc/more", "--for=jsonpath={.status.phase}=Bound", "--timeout=60s"]);
+    quota("1");
+    let two = tenant.create(&["--pvc-name=data,more"]).done();
+    two.assert(4, &["no dump was made", "the ResourceQuota few leaves room for 1 VolumeSnapshots"]);
+    assert_eq!((tenant.sh(&format!("ls {DUMP}")), tenant.snapshots().len()), (String::new(), 0));
+    quota("2");
+    tenant.backup(&["--pvc-name=data,more"]);
+}

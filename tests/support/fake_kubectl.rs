@@ -99,6 +99,7 @@ fn main() {
             call.answer(&json!({"items": [class]}));
         }
         "driver" => call.answer(&json!({"kind": "CSIDriver"})),
+        "quotas" => call.answer(&json!({"items": []})),
         "class" => call.answer(&json!({"kind": "VolumeSnapshotClass"})),
         "contents" => call.answer(&json!({"items": []})),
         "list" => call.answer(&json!({"kind": "VolumeSnapshotList", "items": call.snapshots()})),
@@ -137,6 +138,7 @@ fn kind(args: &[String], script: &str) -> &'static str {
         _ if path.ends_with("/volumesnapshotclasses") => "classes",
         _ if path.contains("/volumesnapshotclasses/") => "class",
         _ if path.contains("/csidrivers/") => "driver",
+        _ if path.ends_with("/resourcequotas") => "quotas",
         _ if path == "/apis/snapshot.storage.k8s.io" || path == "/apis/snapshot.storage.k8s.io/v1" => "kinds",
         // A change of many, whichever way.
         _ if has("label") || has("patch") && has("-f") => "label",
