@@ -85,7 +85,9 @@ impl<'a> Dump<'a> {
                     look.unsteady.join(", ")
                 );
             }
-            for Problem { what, remedy, .. } in look.unseen().into_iter().chain(look.empty(database.engine)) {
+            for Problem { what, remedy, .. } in
+                look.unseen().into_iter().chain(look.left_out()).chain(look.empty(database.engine))
+            {
                 tracing::warn!("{what}; {remedy}");
             }
             let what =

@@ -25,21 +25,47 @@ db_answers() { exec psql --no-psqlrc --no-password --quiet --tuples-only --comma
 db_dump() { exec pg_dump --no-password --format=plain --clean --if-exists; }
 
 # db_facts: what there is to dump, and what its user may do, a line of the report each: the number of tables, and the first
-# tables and sequences that pg_dump reads and the user may not. What an extension made is not for pg_dump to read.
+# tables, sequences and large objects that pg_dump reads and the user may not. What an extension made is not for pg_dump to read,
+# except for the tables that its script says hold a user's rows. Then what pg_dump leaves out or may fail at without being refused
+# anything; an older server lacks some of that.
 db_facts() {
   exec psql --no-psqlrc --no-password --quiet --no-align --tuples-only --command "
     WITH all_of_it AS (
-      SELECT c.oid, c.relkind, n.oid AS schema, pg_catalog.translate(n.nspname || '.' || c.relname, E'\r\n', '  ') AS name
+      SELECT c.oid, c.relkind, n.oid AS schema, pg_catalog.translate(n.nspname || '.' || c.relname, E'\r\n', '  ') AS name,
+        x.oid IS NOT NULL AS by_extension
       FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-      WHERE c.relkind IN ('r', 'p', 'S') AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' AND NOT EXISTS (
-        SELECT FROM pg_catalog.pg_depend d
-        WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.deptype = 'e'))
+        LEFT JOIN pg_catalog.pg_extension x ON c.oid = ANY (x.extconfig)
+      WHERE c.relkind IN ('r', 'p', 'S') AND (x.oid IS NOT NULL
+        OR n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' AND NOT EXISTS (
+          SELECT FROM pg_catalog.pg_depend d
+          WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.deptype = 'e')))
     SELECT '$NONCE account ' || current_user
-    UNION ALL SELECT '$NONCE tables ' || count(*) FROM all_of_it WHERE relkind <> 'S'
+    UNION ALL SELECT '$NONCE server ' || pg_catalog.current_setting('server_version')
+    UNION ALL SELECT '$NONCE tables ' || count(*) FROM all_of_it WHERE relkind <> 'S' AND NOT by_extension
     UNION ALL (SELECT '$NONCE unreadable ' || name FROM all_of_it
       WHERE NOT (pg_catalog.has_schema_privilege(schema, 'USAGE') AND pg_catalog.has_table_privilege(oid, 'SELECT'))
         OR relkind = 'r' AND pg_catalog.row_security_active(oid)
-      ORDER BY name LIMIT 4)"
+      ORDER BY name LIMIT 4)
+    UNION ALL (SELECT '$NONCE unreadable-object ' || oid FROM pg_catalog.pg_largeobject_metadata
+      WHERE pg_catalog.current_setting('lo_compat_privileges') = 'off' AND NOT pg_catalog.pg_has_role(lomowner, 'USAGE')
+        AND NOT EXISTS (SELECT FROM pg_catalog.aclexplode(lomacl) WHERE privilege_type = 'SELECT'
+          AND (grantee = 0 OR pg_catalog.pg_has_role(grantee, 'USAGE')))
+      ORDER BY oid LIMIT 4)" --command "
+    WITH me AS (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user),
+    left_out AS (
+      SELECT 'subscription' AS kind, subname::text AS name FROM pg_catalog.pg_subscription, me WHERE NOT rolsuper
+        AND subdbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
+      UNION ALL SELECT 'mapping', usename || ' on ' || srvname FROM pg_catalog.pg_user_mappings, me
+        WHERE NOT rolsuper AND umoptions IS NULL
+      UNION ALL SELECT 'unlogged', nspname || '.' || relname FROM pg_catalog.pg_class c
+        JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace
+        WHERE pg_catalog.pg_is_in_recovery() AND relpersistence = 'u' AND relkind = 'r'
+      UNION ALL SELECT 'encoding', client FROM pg_catalog.current_setting('client_encoding') client
+        WHERE client NOT IN ('UTF8', 'SQL_ASCII', pg_catalog.current_setting('server_encoding'))),
+    numbered AS (
+      SELECT kind, name, pg_catalog.row_number() OVER (PARTITION BY kind ORDER BY name) AS number FROM left_out)
+    SELECT '$NONCE left-out ' || kind || ' ' || pg_catalog.translate(name, E'\r\n', '  ') FROM numbered WHERE number < 5
+    ORDER BY kind, name"
 }
 
 # db_inventory: what a dump holds and what its server is like, a line each: `object KIND NUMBER MARK`, where the mark changes with

@@ -403,6 +403,8 @@ pub fn container(
         (true, None) => Check::passed("database", format!("{} answers", look.database)),
     };
     let unseen = look.unseen().map(|it| Check::skipped("routines", format!("{}; {}", it.what, it.remedy)));
+    let left_out =
+        look.left_out().into_iter().map(|it| Check::skipped("contents", format!("{}; {}", it.what, it.remedy)));
     let path = || match judged {
         Ok(site) => Check::passed("path", format!("the dump is {} on the volume", site.path_in_volume)),
         Err(_) => Check::passed("path", "the dump lies on the volume"),
@@ -418,7 +420,7 @@ pub fn container(
     let all = [
         line("tools", Aspect::Tools, &tools),
         line("database", Aspect::Database, &database),
-        unseen.into_iter().collect(),
+        unseen.into_iter().chain(left_out).collect(),
         line("path", Aspect::Path, &path),
         line("space", Aspect::Space, &space),
     ];
@@ -865,6 +867,10 @@ mod tests {
         let blinkered = Look { grants: vec!["SELECT, TRIGGER, EVENT ON `app`.*".into()], ..look.clone() };
         let check = &container(&blinkered, Engine::MySql, Ok(&site), 90, "1 KiB")[2];
         is(check, Skipped, "may not see stored procedures");
+        let partial = Look { left_out: vec![("subscription".into(), "s".into())], ..look.clone() };
+        let checks = container(&partial, Engine::Postgres, Ok(&site), 90, "1 KiB");
+        assert_eq!(checks.len(), words.len() + 1);
+        is(&checks[2], Skipped, "these subscriptions are missing from the dump: s");
         let problem = |aspect, what: &str| Problem { aspect, what: what.into(), remedy: "do".into() };
         let problems = [
             problem(Aspect::Database, "it does not answer"),

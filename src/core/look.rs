@@ -40,11 +40,15 @@ pub struct Look {
     pub unsteady: Vec<String>,
     /// The first of what a dump reads and the user may not: tables and sequences, or routines.
     pub unreadable: Vec<String>,
+    /// The first large objects that a dump reads and the user may not.
+    pub unreadable_objects: Vec<String>,
+    /// What the dump lacks or may fail at although nothing is refused: a kind, and the first names of it.
+    pub left_out: Vec<(String, String)>,
     /// The user as the server knows it.
     pub account: String,
     /// What MySQL or MariaDB granted that user, each what stands between GRANT and TO.
     pub grants: Vec<String>,
-    /// The version of MySQL's or MariaDB's server.
+    /// The server's version.
     pub server: String,
     /// The dump tool and its version.
     pub tool: String,
@@ -79,6 +83,11 @@ impl Look {
             "tables" => self.tables = value.trim().parse().ok(),
             "unsteady" => self.unsteady.push(value.into()),
             "unreadable" => self.unreadable.push(value.into()),
+            "unreadable-object" => self.unreadable_objects.push(value.into()),
+            "left-out" => {
+                let (kind, name) = value.split_once(' ').unwrap_or((value, ""));
+                self.left_out.push((kind.into(), name.into()));
+            }
             "account" => self.account = value.into(),
             "grant" => self.grants.push(value.into()),
             "server" => self.server = value.into(),
@@ -145,6 +154,40 @@ impl Look {
         (!grants.is_empty() && !seen).then_some(problem)
     }
 
+    /// What a dump of PostgreSQL lacks, or may fail at, although the server refuses nothing.
+    pub fn left_out(&self) -> Vec<Problem> {
+        let named = |kind: &str| {
+            let names: Vec<_> =
+                self.left_out.iter().filter(|(of, _)| of == kind).map(|(_, name)| name.clone()).collect();
+            (!names.is_empty()).then(|| first_three(&names))
+        };
+        let (user, account) = (self.user(Engine::Postgres), quoted(&self.account));
+        let superuser = "set BAK_DB_POSTGRES_USER to a superuser";
+        let found = [
+            named("subscription").map(|names| {
+                (format!("{user} is no superuser, so these subscriptions are missing from the dump: {names}"), superuser.into())
+            }),
+            named("mapping").map(|names| {
+                let what =
+                    format!("{user} is no superuser, so user mappings are dumped without their options, such as passwords: {names}");
+                (what, superuser.into())
+            }),
+            named("unlogged").map(|names| {
+                let what = format!("the server is a standby, which has no rows of unlogged tables: {names}");
+                (what, "dump from the primary".into())
+            }),
+            named("encoding").map(|name| {
+                let what = format!(
+                    "the dump is written in the encoding {name}, because {user} has that client_encoding, and fails at the first \
+                     character that is not in it"
+                );
+                (what, format!("ALTER ROLE {account} SET client_encoding = 'UTF8'"))
+            }),
+        ];
+        let problem = |(what, remedy)| Problem { aspect: Aspect::Database, what, remedy };
+        found.into_iter().flatten().map(problem).collect()
+    }
+
     /// The database's user.
     fn user(&self, engine: Engine) -> String {
         let name = match engine {
@@ -178,9 +221,8 @@ impl Look {
                 format!("GRANT {missing} ON `{named}`.* TO {}", grants::account(&self.account)),
             );
         }
-        let (first, more) = self.unreadable.split_at(self.unreadable.len().min(3));
-        if !first.is_empty() {
-            let names = format!("{}{}", first.join(", "), if more.is_empty() { "" } else { " and more" });
+        if !self.unreadable.is_empty() {
+            let names = first_three(&self.unreadable);
             match engine {
                 Engine::MySql => {
                     deny(format!("{} may not see the text of {names}", self.user(engine)), self.routines_granted());
@@ -188,15 +230,45 @@ impl Look {
                 Engine::Postgres => deny(
                     format!("{} may not read {names}", self.user(engine)),
                     format!(
-                        "GRANT pg_read_all_data TO \"{}\" (before PostgreSQL 14: SELECT on each), and ALTER ROLE with \
+                        "GRANT pg_read_all_data TO {} (before PostgreSQL 14: SELECT on each), and ALTER ROLE with \
                          BYPASSRLS where row-level security holds rows back; or set BAK_DB_POSTGRES_USER to a user who may",
-                        self.account.replace('"', "\"\"")
+                        quoted(&self.account)
                     ),
                 ),
             }
         }
+        if !self.unreadable_objects.is_empty() {
+            let account = quoted(&self.account);
+            deny(
+                format!(
+                    "{} may not read the large objects {}",
+                    self.user(engine),
+                    first_three(&self.unreadable_objects)
+                ),
+                format!(
+                    "as a superuser, ALTER ROLE {account} SET lo_compat_privileges = on, which lets it read and write all of \
+                     them, or GRANT SELECT ON LARGE OBJECT for each TO {account}; pg_read_all_data does not include them"
+                ),
+            );
+        }
         all
     }
+}
+
+/// The first names, and whether there are more.
+fn first_three(names: &[String]) -> String {
+    let (first, more) = names.split_at(names.len().min(3));
+    format!("{}{}", first.join(", "), if more.is_empty() { "" } else { " and more" })
+}
+
+/// A name as an identifier of PostgreSQL.
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// The first number in the text: a major version.
+fn major(version: &str) -> Option<u32> {
+    version.split(|c: char| !c.is_ascii_digit()).find(|digits| !digits.is_empty())?.parse().ok()
 }
 
 /// A place where a dump may be made.
@@ -258,6 +330,16 @@ pub fn assess(
             Aspect::Tools,
             format!("the container lacks: {}", look.missing),
             "name another container that has these tools, or add them to its image",
+        );
+    }
+    if engine == Engine::Postgres
+        && let (Some(tool), Some(server)) = (major(&look.tool), major(&look.server))
+        && tool < server
+    {
+        problem(
+            Aspect::Tools,
+            format!("pg_dump of version {tool} does not dump a server of version {server}"),
+            "name a container whose pg_dump is of that version or a later one",
         );
     }
     if !look.answers && look.missing.is_empty() {
@@ -600,6 +682,53 @@ mod tests {
             said.what.contains("'u'@'%' may not see the text of a, b") && said.remedy.contains("SHOW_ROUTINE"),
             "{said:?}"
         );
+    }
+
+    #[test]
+    fn what_a_user_of_postgres_cannot_dump_is_said_with_what_mends_it() {
+        let said = problems(|look| {
+            look.account = "a\"b".into();
+            look.note("unreadable-object", "4711");
+            look.note("unreadable-object", "4712");
+        });
+        assert_eq!(
+            said,
+            "the database's user a\"b may not read the large objects 4711, 4712; as a superuser, ALTER ROLE \"a\"\"b\" SET \
+             lo_compat_privileges = on, which lets it read and write all of them, or GRANT SELECT ON LARGE OBJECT for each TO \
+             \"a\"\"b\"; pg_read_all_data does not include them\n"
+        );
+        let mut look = Look { account: "backup".into(), ..sound() };
+        assert_eq!(look.left_out(), []);
+        for fact in
+            ["mapping app on s", "mapping b on s", "mapping c on s", "mapping d on s", "subscription s", "new x"]
+        {
+            look.note("left-out", fact);
+        }
+        look.note("left-out", "encoding LATIN1");
+        look.note("left-out", "unlogged public.u");
+        let said: Vec<_> = look.left_out().into_iter().map(|it| (it.what, it.remedy)).collect();
+        let superuser = "set BAK_DB_POSTGRES_USER to a superuser";
+        assert_eq!(said.len(), 4);
+        assert!(said[0].0.ends_with("these subscriptions are missing from the dump: s") && said[0].1 == superuser);
+        assert!(said[1].0.ends_with("such as passwords: app on s, b on s, c on s and more") && said[1].1 == superuser);
+        assert!(said[2].0.ends_with("no rows of unlogged tables: public.u"), "{said:?}");
+        assert!(said[3].0.contains("LATIN1") && said[3].1 == "ALTER ROLE \"backup\" SET client_encoding = 'UTF8'");
+        assert!(judge(&look).is_ok(), "a dump is made all the same");
+    }
+
+    #[test]
+    fn pg_dump_is_not_older_than_its_server() {
+        let tools = |tool: &str, server: &str| {
+            let look = Look { tool: tool.into(), server: server.into(), ..sound() };
+            judge(&look).map_err(|said| said[0].what.clone()).map(|_| ())
+        };
+        let pg_dump = "pg_dump (PostgreSQL) 15.20 (Debian 15.20-0+deb12u1)";
+        assert_eq!(tools(pg_dump, "17.2"), Err("pg_dump of version 15 does not dump a server of version 17".into()));
+        for (tool, server) in
+            [(pg_dump, "15.21"), (pg_dump, "9.6.24"), (pg_dump, ""), ("", "17.2"), (pg_dump, "15devel")]
+        {
+            assert_eq!(tools(tool, server), Ok(()), "{tool} {server}");
+        }
     }
 
     #[test]
