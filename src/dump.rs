@@ -259,7 +259,8 @@ fn start(
 ) -> Result<(Session, Look), ProcessError> {
     let run = rules.nonce.get(..8).unwrap_or(rules.nonce);
     let limit = rules.dump_timeout.map_or(0, |limit| limit.as_secs().max(1));
-    let mut values = vec![database.dump_file.clone(), format!("{} run {run}", rules.holder), limit.to_string()];
+    let mut values =
+        vec![database.dump_file.clone(), format!("{}{} run {run}", chosen.mark, rules.holder), limit.to_string()];
     values.push(chosen.mounts.len().to_string());
     values.extend(chosen.mounts.iter().map(|mount| mount.mount_path.clone()));
     values.extend(connection(database));

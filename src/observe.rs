@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 
 use crate::config::{Create, Database};
-use crate::core::claim::ClaimTemplate;
+use crate::core::claim::{self, ClaimTemplate};
 use crate::core::event::About;
 use crate::core::labels;
 use crate::core::observed::{Pvc, Readiness, Snapshot, Workload};
@@ -76,7 +76,9 @@ pub fn choose(scene: &Scene, namespace: &str, database: &Database, holder: &str)
     let ExecResource { kind, name } = &database.resource;
     let workload = scene.workloads.iter().find(|(of, found)| of == kind && found.metadata.name == *name);
     let workload = workload.map(|(_, workload)| workload);
-    pod::choose(&database.resource, &database.container, holder, workload, &scene.pods).map_err(|why| {
+    let chosen = pod::choose(&database.resource, &database.container, holder, workload, &scene.pods);
+    let mark = scene.claim(holder).map(claim::mark).unwrap_or_default();
+    chosen.map(|chosen| Chosen { mark, ..chosen }).map_err(|why| {
         let restoring = restoring(scene, holder, workload).filter(|_| why == NoPod::NoPods);
         let fail = no_pod(scene, namespace, database, holder, why);
         match restoring {

@@ -63,7 +63,13 @@ impl<'a> Trial<'a> {
             _ => {}
         }
         let pod = self.running(step, end)?;
-        Ok(Chosen { pod, container: verify::CONTAINER.into(), image: image.into(), mounts: Vec::new() })
+        Ok(Chosen {
+            pod,
+            container: verify::CONTAINER.into(),
+            image: image.into(),
+            mounts: Vec::new(),
+            mark: String::new(),
+        })
     }
 
     fn objects(&self) -> Result<Vec<Value>, ProcessError> {

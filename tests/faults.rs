@@ -771,6 +771,52 @@ fn the_lock_of_a_container_that_is_gone_is_taken_over() {
     assert_eq!(outcome.stderr.matches("whether its holder still lives: somebody@elsewhere").count(), 1, "{outcome}");
 }
 
+/// A volume made from a snapshot holds the lock under which that was cut.
+#[test]
+fn the_lock_that_came_with_a_restored_volume_is_known_dead_at_once() {
+    let lock = "data/dump.sql.gz.backup-ns.lock";
+    let line = |claim: &str| {
+        format!("other-boot,pid:[4026531836],1 4711 99 0123 {claim}somebody@elsewhere (process 1) run 0123\n")
+    };
+    let claimed = |volume: &'static str, made: &'static str| {
+        Scenario::new().object("PersistentVolumeClaim", |claim| {
+            claim["metadata"]["uid"] = json!("new");
+            claim["metadata"]["creationTimestamp"] = json!(made);
+            claim["spec"]["volumeName"] = json!(volume);
+        })
+    };
+    let watched = "whether its holder still lives: somebody@elsewhere";
+    // The lock's file is made now; what was restored has a claim that is younger.
+    let later = "2999-01-01T00:00:00Z";
+    each(&shells(), |shell| {
+        let scenario = claimed("pvc-new", later).shell(shell).file(lock, &line("claim=old,202601020304.05 "));
+        let outcome = scenario.run().exits(0).clean().holds_new().snapshots(1);
+        assert!(!outcome.stderr.contains("whether its holder still lives"), "{outcome}");
+    });
+    // A living holder is never thrown out: one of the same claim in another pod, one that does not say its claim, one on a
+    // volume that was not made for our claim, and one that came to our volume later, through a claim made by hand.
+    for (volume, made, holder) in [
+        ("pvc-new", later, "claim=new,202601020304.05 "),
+        ("pvc-new", later, ""),
+        ("nfs-share", later, "claim=old, "),
+        ("pvc-new", "2026-01-02T03:04:05Z", "claim=old,202601020304.05 "),
+    ] {
+        let scenario = claimed(volume, made).file(lock, &line(holder)).arg("--busy-timeout=0s");
+        let running = scenario.start().until_said(watched);
+        // Its sign of life.
+        std::fs::write(scenario.dir().join("data/dump.sql.gz.backup-ns.beat"), "0123 1\n").unwrap();
+        let outcome = running.finish().exits(5).keeps_old().snapshots(0);
+        assert!(outcome.stderr.contains("another backup of this volume is at work: somebody@elsewhere"), "{outcome}");
+        assert_eq!(std::fs::read_to_string(scenario.dir().join(lock)).unwrap(), line(holder));
+    }
+    // What we leave in the lock names our claim.
+    let scenario = claimed("pvc-new", "2026-01-02T03:04:05Z").held();
+    let running = scenario.start().until("dumping");
+    let ours = std::fs::read_to_string(scenario.dir().join(lock)).unwrap();
+    assert_eq!(ours.split(' ').nth(4), Some("claim=new,202601020304.05"), "{ours}");
+    running.go_on().finish().exits(0).clean();
+}
+
 #[test]
 fn a_node_whose_locks_are_all_held_touches_no_database() {
     let flags = ["--flock", "--flock-count=1", "--flock-dir=locks", "--flock-timeout-sec=0"];

@@ -144,7 +144,8 @@ look_round() {
   exit 0
 }
 
-# Who holds the lock, a line: IDENTITY PID START NONCE HOLDER.
+# Who holds the lock, a line: IDENTITY PID START NONCE HOLDER. The first word of HOLDER may be claim=UID,MADE: the uid of the claim
+# whose volume the holder works on, and, where that volume was made for this claim, when the claim was.
 lock_line() {
   line=
   { IFS= read -r line <"$lock"; } 2>/dev/null
@@ -153,8 +154,30 @@ lock_line() {
 
 mine() { lock_line && case $line in *" $NONCE "*) ;; *) return 1 ;; esac; }
 
+# holder: who that is, for people.
+holder() {
+  case $line in
+  *' '*' '*' '*' claim='*) printf '%s' "$line" | cut -d ' ' -f 6- ;;
+  *) printf '%s' "$line" | cut -d ' ' -f 5- ;;
+  esac
+}
+
+# restored HOLDERS-CLAIM: whether the lock came with the data of this volume, as into one that is made from a snapshot. Then its
+# holder worked on another volume, and is none here. All of this must hold: the holder named another claim; this volume was
+# made for our claim, so it was never another's; and the lock is older than our claim. The last is for a volume that somebody
+# gave to a second claim by hand: who works through that one names another claim, but its lock is younger.
+restored() {
+  ours=${HOLDER%% *}
+  case $1 in claim=?*,*) ;; *) return 1 ;; esac
+  case $ours in claim=?*,?*) ;; *) return 1 ;; esac
+  [ "${1%,*}" != "${ours%,*}" ] || return 1
+  TZ=UTC0 touch -t "${ours#*,}" "$own.made" 2>/dev/null || return 1
+  # shellcheck disable=SC3013 # every shell that is met has it
+  [ "$lock" -ot "$own.made" ]
+}
+
 # dead: whether the holder in $line is gone. A process of this very container is looked up; of any other the sign
-# of life is watched for longer than it may be silent.
+# of life is watched for longer than it may be silent, unless the lock is one that came with the data.
 dead() {
   # shellcheck disable=SC2086 # fields are words
   set -- $line
@@ -163,6 +186,7 @@ dead() {
     [ "$(started "$2")" != "$3" ]
     return
   fi
+  if restored "${5-}"; then return 0; fi
   seen=$(cat "$beat" 2>/dev/null)
   [ "$seen" = "${last_seen-$seen}" ] || silent=0 heard=yes
   last_seen=$seen
@@ -190,7 +214,7 @@ lock() {
         continue
       fi
       if [ -n "$heard" ]; then word=busy; else word=doubted; fi
-      say "$word" "$(printf '%s' "$line" | cut -d ' ' -f 5-)"
+      say "$word" "$(holder)"
     elif [ ! -e "$lock" ]; then
       # Neither there nor to be made: this file system has no links, or the lock was let go just now.
       tries=$((${tries-0} + 1))
@@ -198,7 +222,7 @@ lock() {
     fi
     sleep 1 >/dev/null 2>&1
   done
-  rm -f "$own.lock"
+  rm -f "$own.lock" "$own.made"
   : >"$own.held"
 }
 

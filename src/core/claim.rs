@@ -49,10 +49,39 @@ impl ClaimTemplate {
     }
 }
 
+/// A claim and its volume as the lock beside a dump file names them, `claim=UID,MADE` with a space behind it: its uid, and where
+/// the volume was made for this very claim, when the claim was made, as touch(1) takes it in UTC. Nothing without a uid. A
+/// provisioner names the volumes that it makes after the uid of their claim
+/// (<https://github.com/kubernetes-csi/external-provisioner>, `--volume-name-prefix`).
+pub fn mark(claim: &Pvc) -> String {
+    let Pvc { metadata, spec, .. } = claim;
+    if metadata.uid.is_empty() {
+        return String::new();
+    }
+    let made_for_it = spec.volume_name.as_deref().is_some_and(|volume| volume.ends_with(&metadata.uid));
+    let made =
+        if made_for_it { metadata.creation_timestamp.format("%Y%m%d%H%M.%S").to_string() } else { String::new() };
+    format!("claim={},{made} ", metadata.uid)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn only_a_volume_made_for_the_claim_has_its_time() {
+        let of = |uid: &str, volume: &str| {
+            let claim = json!({
+                "metadata": {"name": "data", "uid": uid, "creationTimestamp": "2026-11-29T08:05:09Z"},
+                "spec": {"volumeName": volume},
+            });
+            mark(&serde_json::from_value(claim).unwrap())
+        };
+        assert_eq!(of("1-2", "pvc-1-2"), "claim=1-2,202611290805.09 ");
+        assert_eq!(of("1-2", "nfs-share"), "claim=1-2, ", "it may be an older volume, or another claim's as well");
+        assert_eq!(of("", ""), "");
+    }
 
     #[test]
     fn what_is_noted_is_read_again() {

@@ -890,8 +890,13 @@ mod tests {
 
     #[test]
     fn hooks_need_a_pod_and_a_flush_does_not() {
-        let mounter =
-            |pod: &str| Chosen { pod: pod.into(), container: "c".into(), image: String::new(), mounts: Vec::new() };
+        let mounter = |pod: &str| Chosen {
+            pod: pod.into(),
+            container: "c".into(),
+            image: String::new(),
+            mounts: Vec::new(),
+            mark: String::new(),
+        };
         let both = [mounter("a"), mounter("b"), mounter("a")];
         is(&flushed("data", &[], false, true), Passed, "nothing to flush");
         is(&flushed("data", &[], true, true), Failed, "no running pod mounts data");

@@ -85,6 +85,8 @@ pub struct Chosen {
     pub image: String,
     /// Where that container mounts the PVC; at least one.
     pub mounts: Vec<VolumeMount>,
+    /// The PVC and its volume, for the lock beside a dump file; see [`crate::core::claim::mark`].
+    pub mark: String,
 }
 
 /// Why no pod could be chosen.
@@ -159,7 +161,7 @@ pub fn mounters(pvc: &str, pods: &[Pod]) -> Vec<Chosen> {
 fn chosen(pod: &Pod, container: &str, mounts: Vec<VolumeMount>) -> Chosen {
     let found = pod.spec.containers.iter().find(|found| found.name == container);
     let image = found.map(|found| found.image.clone()).unwrap_or_default();
-    Chosen { pod: pod.metadata.name.clone(), container: container.into(), image, mounts }
+    Chosen { pod: pod.metadata.name.clone(), container: container.into(), image, mounts, mark: String::new() }
 }
 
 /// Where the container mounts the PVC, or why this pod will not do.

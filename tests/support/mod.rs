@@ -199,8 +199,7 @@ impl Scenario {
         }
         fs::write(dir.join("data/dump.sql.gz"), OLD).unwrap();
         symlink(fake_kubectl(), dir.join("host/kubectl")).unwrap();
-        let tools =
-            "cat chmod chown cut date df gzip head ln ls mkfifo mv printenv readlink rm sha256sum sleep tail tr wc";
+        let tools = "cat chmod chown cut date df gzip head ln ls mkfifo mv printenv readlink rm sha256sum sleep tail touch tr wc";
         for tool in tools.split(' ') {
             symlink(which(tool).unwrap_or_else(|| panic!("{tool} is not installed")), dir.join("container").join(tool))
                 .unwrap();
