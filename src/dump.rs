@@ -179,6 +179,7 @@ impl<'a> Dump<'a> {
                 pod: self.chosen.pod.clone(),
                 container: self.chosen.container.clone(),
                 image: self.chosen.image.clone(),
+                namespace: self.kubectl.target.namespace.clone(),
                 objects: made.claim.before.objects(&made.claim.after),
                 server: made.claim.before.server(&made.claim.after),
             };

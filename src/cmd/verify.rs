@@ -12,7 +12,7 @@ use crate::config::{Global, Verify};
 use crate::container;
 use crate::core::claim::ClaimTemplate;
 use crate::core::engine::Engine;
-use crate::core::escape::Secrets;
+use crate::core::escape::{self, Secrets};
 use crate::core::job;
 use crate::core::listing::counted;
 use crate::core::observed::{List, Pvc, Snapshot};
@@ -68,6 +68,13 @@ struct Test {
     job: String,
 }
 
+impl Test {
+    /// Whether the scratch server can be made like the original.
+    fn is_alike(&self) -> bool {
+        self.proof.as_ref().is_some_and(|proof| !proof.server.is_empty())
+    }
+}
+
 /// Reads the namespace once, and finds the snapshot and what a test of it needs.
 fn observe(kubectl: &Kubectl, config: &Verify) -> Result<Subject, Fail> {
     let list: List<Value> = kubectl.all(&[CLAIMS, PODS, SNAPSHOTS]).map_err(|error| kubectl::fail(&error))?;
@@ -111,7 +118,23 @@ fn observe(kubectl: &Kubectl, config: &Verify) -> Result<Subject, Fail> {
     }
     let test = |(engine, proof): (Option<Engine>, Option<Proof>)| {
         let lent = verify::lent(&pods, proof.as_ref(), &pvc);
-        let noted = proof.as_ref().map(|proof| proof.image.clone()).filter(|image| !image.is_empty());
+        let noted = match &proof {
+            Some(proof) if proof.image.is_empty() || config.image.is_some() => None,
+            Some(proof) if !verify::may_run(proof, namespace, &pods) => {
+                let from = if proof.namespace.is_empty() { "nothing" } else { proof.namespace.as_str() };
+                let what = format!(
+                    "its proof names the image {}, but was made in another namespace ({from}) or by an older version, and no pod \
+                     here runs it",
+                    proof.image
+                );
+                return Err(missing(what).remedy(format!(
+                    "if it is the one to test it with, say so: --verify-image {} (BAK_VERIFY_IMAGE)",
+                    escape::word(&proof.image)
+                )));
+            }
+            Some(proof) => Some(proof.image.clone()),
+            None => None,
+        };
         let image = config.image.clone().or(noted).or_else(|| lent.image.clone()).ok_or_else(|| {
             missing("nothing tells which image its database ran in".into())
                 .remedy("name one with --verify-image (BAK_VERIFY_IMAGE)")
@@ -178,7 +201,12 @@ impl Run<'_> {
                     bad = Some(fail);
                     break;
                 }
-                Err(fail) => return Err(fail),
+                Err(fail) => {
+                    if !matches!(fail.exit, Exit::Signal(_)) {
+                        self.show(&Verdict::None(fail.what.clone()))?;
+                    }
+                    return Err(fail);
+                }
             }
         }
         let verdict = match &bad {
@@ -186,6 +214,12 @@ impl Run<'_> {
             None => Verdict::Good(facts),
         };
         if let Verdict::Good(facts) = &verdict {
+            for facts in facts.values().filter(|facts| facts.unfilled > 0) {
+                tracing::warn!(
+                    "not filled in the scratch server, because what they read is not within its reach: {}",
+                    counted(facts.unfilled, "materialized view")
+                );
+            }
             for facts in facts.values().filter(|facts| facts.database.is_some() && facts.tables == 0) {
                 let database = facts.database.as_deref().unwrap_or_default();
                 tracing::warn!("the dump is good, but holds no table: is {database} the right database?");
@@ -262,10 +296,10 @@ impl Run<'_> {
             self.kubectl.patiently(start).map_err(|error| broken(kubectl::fail(&error), trial))?;
         loop {
             line = match line.key.as_str() {
-                "step" => self.stage(&line.value, &mut session, &mut facts, trial)?,
+                "step" => self.stage(&line.value, test, &mut session, &mut facts, trial)?,
                 "end" => return Ok(facts),
                 "bad" => return Err(self.bad(&line.value, &mut session)),
-                "lost" => return Err(lost(&line.value, &mut session)),
+                "lost" => return Err(lost(&line.value, test.is_alike(), &mut session)),
                 _ => {
                     facts.note(&line.key, &line.value);
                     self.next(&mut session, trial)?
@@ -275,10 +309,18 @@ impl Run<'_> {
     }
 
     /// One step of the session; the line with which the next one begins.
-    fn stage(&self, name: &str, session: &mut Session, facts: &mut Facts, trial: &Trial<'_>) -> Result<Line, Fail> {
+    fn stage(
+        &self,
+        name: &str,
+        test: &Test,
+        session: &mut Session,
+        facts: &mut Facts,
+        trial: &Trial<'_>,
+    ) -> Result<Line, Fail> {
         // The words of verify.sh.
-        let name =
-            ["file", "read", "server", "load", "count", "query", "physical"].into_iter().find(|known| *known == name);
+        let name = ["file", "read", "server", "load", "count", "compare", "query", "physical"]
+            .into_iter()
+            .find(|known| *known == name);
         self.reporter.step(name.unwrap_or("verify"), |step| {
             loop {
                 let line = self.next(session, trial)?;
@@ -290,7 +332,7 @@ impl Run<'_> {
                         }
                     }
                     "bad" => return Err(self.bad(&line.value, session)),
-                    "lost" => return Err(lost(&line.value, session)),
+                    "lost" => return Err(lost(&line.value, test.is_alike(), session)),
                     "step" | "end" => return Ok((line, said(name, facts))),
                     key => facts.note(key, &line.value),
                 }
@@ -361,6 +403,7 @@ impl Run<'_> {
         let (word, why, dumps) = match verdict {
             Verdict::Good(facts) => ("good", None, json!(facts)),
             Verdict::Bad(why) => ("bad", Some(why), json!({})),
+            Verdict::None(why) => ("none", Some(why), json!({})),
         };
         let mut value = json!({
             "volumeSnapshot": name, "namespace": self.kubectl.target.namespace, "verdict": word, "databases": dumps,
@@ -382,6 +425,10 @@ impl Run<'_> {
                             counted(facts.tables, "table"),
                             counted(facts.rows, "row")
                         ));
+                        if facts.objects > 0 {
+                            let kinds = counted(facts.objects, "kind");
+                            text.push_str(&format!("objects    {kinds}, of each as many as the database held\n"));
+                        }
                     }
                     if facts.query {
                         text.push_str("query      true\n");
@@ -453,6 +500,9 @@ fn said(step: Option<&str>, facts: &Facts) -> String {
         Some("count") => {
             format!("{} with {}, as in the dump", counted(facts.tables, "table"), counted(facts.rows, "row"))
         }
+        Some("compare") => {
+            format!("{} of objects, of each as many as the database held", counted(facts.objects, "kind"))
+        }
         Some("query") => "true".into(),
         Some("physical") => "the server runs on the data directory, and all of it was read".into(),
         _ => String::new(),
@@ -463,26 +513,58 @@ fn in_words(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Good(_) => "good".into(),
         Verdict::Bad(why) => format!("bad: {why}"),
+        Verdict::None(why) => format!("none: {why}"),
     }
 }
 
-/// What kept the test from being made says nothing about the backup.
-fn lost(why: &str, session: &mut Session) -> Fail {
+/// What kept the test from being made says nothing about the backup. `report` begins with the kind of it, see `verify.sh`.
+fn lost(report: &str, alike: bool, session: &mut Session) -> Fail {
     let said = session.last_words();
     let said = if said.is_empty() { said } else { format!(": {said}") };
-    if why.starts_with("the image lacks") {
-        return Fail::new(Exit::Precondition, format!("{why}{said}"))
-            .remedy("name an image that has them with --verify-image (BAK_VERIFY_IMAGE); nothing was stamped");
+    let (kind, why) = report.split_once(' ').unwrap_or(("here", report));
+    let (exit, remedy) = hindrance(kind, alike);
+    Fail::new(exit, format!("{why}{said}")).remedy(format!("no verdict, and nothing was stamped: {remedy}"))
+}
+
+/// How a run without a verdict ends, and what to do. `alike` says whether the proof notes what the server was like.
+fn hindrance(kind: &str, alike: bool) -> (Exit, &'static str) {
+    match kind {
+        "image" => (
+            Exit::Precondition,
+            "name an image that has what the message names, and is of the database's version, with --verify-image \
+             (BAK_VERIFY_IMAGE)",
+        ),
+        "space" => (
+            Exit::Precondition,
+            "give the node more room for the scratch server, or raise the ephemeral-storage limit of the database's container, \
+             from which the pod has its own",
+        ),
+        "memory" => (
+            Exit::Precondition,
+            "raise the memory limit of the database's container, from which the pod has its own, or the namespace's default; or \
+             look at the node if there is none",
+        ),
+        "user" => (
+            Exit::Precondition,
+            "run it while the database's pod is there, and name the user in that pod's securityContext (runAsUser): the pod of \
+             the test runs as the same",
+        ),
+        "query" => (
+            Exit::Failed,
+            "correct the query (--verify-sql, BAK_VERIFY_SQL); if it is right, the backup lacks what it asks for",
+        ),
+        "load" if !alike => (
+            Exit::Failed,
+            "the scratch server may not be like the original, because this older proof does not note what that was like: make \
+             a new backup and verify that one",
+        ),
+        "load" => (
+            Exit::Failed,
+            "the message need not be the backup's fault: see whether the scratch server lacks what it names, and try a restore \
+             into a clone (backup-ns restore --to-namespace)",
+        ),
+        _ => (Exit::Failed, "correct what the message names and run it again"),
     }
-    if why.ends_with("does not take the query") {
-        return Fail::new(Exit::Failed, format!("{why}{said}")).remedy(
-            "nothing was stamped: correct the query (--verify-sql, BAK_VERIFY_SQL); if it is right, the backup lacks what it \
-             asks for",
-        );
-    }
-    Fail::new(Exit::Failed, format!("{why}{said}")).remedy(
-        "this is no verdict about the backup, and nothing was stamped: correct what the message names and run it again",
-    )
 }
 
 /// A session that broke off.

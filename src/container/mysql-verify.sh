@@ -1,7 +1,13 @@
 # MySQL's and MariaDB's part of a restore test: a scratch server, and what a dump holds. Nothing in it listens but a socket.
 
 STOP=TERM
-NOT_THE_DUMP='no space left|errno: 28|error 28|is full|out of memory|plugin .* is not loaded|unknown storage engine|GTID_MODE|lost connection|has gone away'
+NO_ROOM='no space left|errno: 28|error 28|is full|disk quota'
+NO_MEMORY='out of memory|lost connection|has gone away'
+LACKING='plugin .* is not loaded|unknown storage engine|unknown collation|unknown character set|unknown or incorrect time zone|not loaded'
+# ER_PARSE_ERROR and ER_WRONG_VALUE_COUNT_ON_ROW.
+DUMP_AT_FAULT='^ERROR (1064|1136) '
+DATA_AT_FAULT='database page corruption|corrupted page|log scan aborted|checksum mismatch|missing FILE_CHECKPOINT|missing MLOG_CHECKPOINT'
+NOT_THE_DATA='permission denied|encrypt|keyring|decrypt|upgrade|downgrade|unsupported|input/output'
 
 db_tools() {
   PATH=$PATH:/usr/sbin:/usr/libexec:/opt/bitnami/mariadb/sbin:/opt/bitnami/mysql/bin
@@ -14,8 +20,9 @@ db_tools() {
 
 db_server() { "$SERVER" --no-defaults --version | sed 's|^[^ ]*/||'; }
 
-# db_facts: what the text holds: the database that it is of, and the rows of each table. A row's text has no line end in it,
-# because the dump tool writes \n; bodies of triggers and the like stand between other delimiters.
+# db_facts: what the text holds: the database that it is of, accounts and time zones that must be there, and the rows of each
+# table. A row's text has no line end in it, because the dump tool writes \n, but a name may; bodies of triggers and the like
+# stand between other delimiters. Tables whose rows are elsewhere are not counted, and in those with a history all of it is.
 db_facts() {
   awk '
     function name(text) { return match(text, /^`([^`]|``)*`/) ? substr(text, 1, RLENGTH) : "" }
@@ -26,76 +33,189 @@ db_facts() {
       inserting = text !~ /;$/
       return number
     }
-    /^DELIMITER ;;$/ { body = 1 }
-    /^DELIMITER ;$/ { body = 0 }
-    body { next }
-    inserting {
+    function definers(text) {
+      while (match(text, /DEFINER=`([^`]|``)+`@`([^`]|``)*`/)) {
+        account = substr(text, RSTART + 8, RLENGTH - 8)
+        if (!(account in known)) print "account\t" account
+        known[account]
+        text = substr(text, RSTART + RLENGTH)
+      }
+    }
+    inserting && !body {
       rows[table] += tuples($0)
       next
     }
+    # An open name goes on in the next line.
+    begun != "" || !body && /^(CREATE TABLE|INSERT (IGNORE )?INTO) `/ {
+      $0 = begun == "" ? $0 : begun "\036" $0
+      begun = ""
+      rest = $0
+      sub(/^[A-Z ]+ /, "", rest)
+      if (name(rest) == "") {
+        begun = $0
+        next
+      }
+    }
+    !body && /^INSERT (IGNORE )?INTO `/ {
+      table = name(rest)
+      rest = substr(rest, length(table) + 1)
+      # Columns, where some are computed.
+      if (match(rest, /^ \((`([^`]|``)*`,? ?)+\)/)) rest = substr(rest, RLENGTH + 1)
+      rows[table] += tuples(rest)
+      next
+    }
+    /DEFINER=`/ { definers($0) }
+    /time_zone *= *\047[A-Za-z]+[\/A-Za-z_+0-9-]*\047/ {
+      zone = $0
+      sub(/^.*time_zone *= *\047/, "", zone)
+      sub(/\047.*$/, "", zone)
+      if (zone != "SYSTEM" && !(zone in known)) print "zone\t" zone
+      known[zone]
+    }
+    /^DELIMITER ;;$/ { body = 1 }
+    /^DELIMITER ;$/ { body = 0 }
+    body { next }
     NR <= 20 && /^-- Host: .* Database: / {
       of = $0
       sub(/^-- Host: .* Database: /, "", of)
       print "database\t" of
     }
     /^SET @@GLOBAL.GTID_PURGED/ { print "gtid" }
-    /^CREATE TABLE `/ { rows[name(substr($0, 14))] += 0 }
-    /^INSERT (IGNORE )?INTO `/ {
-      rest = $0
-      sub(/^INSERT (IGNORE )?INTO /, "", rest)
-      table = name(rest)
-      rest = substr(rest, length(table) + 1)
-      # Columns, where some are computed.
-      if (match(rest, /^ \((`([^`]|``)*`,? ?)+\)/)) rest = substr(rest, RLENGTH + 1)
-      rows[table] += tuples(rest)
+    /^CREATE TABLE `/ {
+      made = name(rest)
+      rows[made] += 0
     }
-    END { for (table in rows) printf "table\t%.0f\t%s\n", rows[table], table }'
+    /^\) ENGINE=/ {
+      gsub(/\047[^\047]*\047/, "")
+      if (tolower($0) ~ /^\) engine=(mrg_|merge|federated|blackhole|spider|connect|s3|oqgraph|ndb)/) away[made]
+      if ($0 ~ / WITH SYSTEM VERSIONING/) versioned[made]
+    }
+    END {
+      for (table in rows) {
+        if (rows[table] || !(table in away))
+          printf "table\t%.0f\t%s%s\n", rows[table], table, table in versioned ? " FOR SYSTEM_TIME ALL" : ""
+      }
+      print "end"
+    }'
 }
 
 db_header() {
   of=$(sed -n 's/^database.//p' "$SCRATCH/facts")
-  [ "$of" = "$DATABASE" ] || bad "the dump is of the database '$of', the proof is of '$DATABASE'"
+  # In a comment the name is not written as it is where it holds the end of a line.
+  case $DATABASE in *"$nl"* | *"$cr"*) return ;; esac
+  [ -z "$of" ] || [ "$of" = "$DATABASE" ] || bad "the dump is of the database '$of', the proof is of '$DATABASE'"
 }
 
 client() { "$CLIENT" --no-defaults --socket="$SCRATCH/socket" --user=root --default-character-set=utf8mb4 "$@"; }
 
 db_up() { client --execute='SELECT 1'; }
 
+# ask: as the session of a dump does.
+ask() { client --batch --skip-column-names --execute="$1" -- "$DATABASE"; }
+
+# db_alike: whether the server is of the version that the dump was made of.
+db_alike() {
+  was=$(noted version)
+  is=$(echo 'SELECT version()' | client --batch --skip-column-names 2>/dev/null)
+  case $was in *MariaDB*) case $is in *MariaDB*) ;; *) return 1 ;; esac ;; *) case $is in *MariaDB*) return 1 ;; esac ;; esac
+  was=$(printf %s "$was" | cut -d . -f 1,2)
+  [ -n "$was" ] && [ "$was" = "$(printf %s "$is" | cut -d . -f 1,2)" ]
+}
+
+# word NAME: what the proof notes of the server, if it is a plain word or number.
+word() {
+  value=$(noted "$1")
+  case $value in *[!A-Za-z0-9_,]*) ;; *) printf '%s' "$value" ;; esac
+}
+
 db_make() {
   user_of mysql
   folder tmp
   tmp=$made
   folder data
+  set -- --datadir="$made" --tmpdir="$tmp" --loose-performance-schema=OFF
+  for name in lower_case_table_names innodb_page_size; do
+    if [ -n "$(word "$name")" ]; then set -- "$@" "--$name=$(word "$name")"; fi
+  done
   if [ -n "$INSTALL" ]; then
-    set -- "$INSTALL" --no-defaults --datadir="$made" --tmpdir="$tmp" --auth-root-authentication-method=normal --skip-test-db
+    (as "$INSTALL" --no-defaults "$@" --auth-root-authentication-method=normal --skip-test-db) >"$SCRATCH/log" 2>&1 3<&-
   else
-    set -- "$SERVER" --no-defaults --datadir="$made" --tmpdir="$tmp" --initialize-insecure
-  fi
-  (as "$@") >"$SCRATCH/log" 2>&1 3<&- || lost 'the scratch database cannot be installed'
-  set -- --datadir="$made" --tmpdir="$tmp" --socket="$SCRATCH/socket" --pid-file="$tmp/pid" --skip-networking \
+    (as "$SERVER" --no-defaults "$@" --initialize-insecure) >"$SCRATCH/log" 2>&1 3<&-
+  fi || {
+    hindered 'the scratch database cannot be installed' "$?"
+    lost here 'the scratch database cannot be installed'
+  }
+  set -- "$@" --socket="$SCRATCH/socket" --pid-file="$tmp/pid" --skip-networking \
     --loose-mysqlx=OFF --skip-log-bin --event-scheduler=OFF --max-allowed-packet=1G --innodb-flush-log-at-trx-commit=0 \
     --skip-innodb-doublewrite --loose-innodb-strict-mode=OFF
   # A dump of MySQL with transaction identifiers is taken by a server with some only.
   if grep -q '^gtid' "$SCRATCH/facts"; then set -- "$@" --loose-gtid-mode=ON --loose-enforce-gtid-consistency=ON; fi
-  server_start "$SERVER" --no-defaults "$@" || lost 'the scratch server does not start'
+  server_start "$SERVER" --no-defaults "$@" || {
+    hindered 'the scratch server does not start' 0
+    lost here 'the scratch server does not start'
+  }
+  # What the proof notes, each by itself, as far as this server takes it. Accounts may define views and routines.
+  {
+    for name in sql_mode character_set_server collation_server default_storage_engine explicit_defaults_for_timestamp; do
+      if printf '%s' "$LIKE" | grep -q "^$name "; then printf "SET GLOBAL %s = '%s';\n" "$name" "$(word "$name")"; fi
+    done
+    # shellcheck disable=SC2016 # backticks quote a name
+    sed -n 's/^account.\(.*\)@``$/CREATE ROLE IF NOT EXISTS \1; GRANT ALL ON *.* TO \1;/p
+      s/^account.\(.*@`..*`\)$/CREATE USER IF NOT EXISTS \1; GRANT ALL ON *.* TO \1;/p' "$SCRATCH/facts"
+  } | client --force >/dev/null 2>&1
+  time_zones
   # shellcheck disable=SC2016 # backticks quote a name
   named=$(printf '%s' "$DATABASE" | sed 's/`/``/g')
+  charset=$(word characterSet)
   # shellcheck disable=SC2016 # likewise
-  printf 'CREATE DATABASE IF NOT EXISTS `%s` CHARACTER SET utf8mb4\n' "$named" | client 2>"$SCRATCH/errors" ||
-    lost 'the scratch database cannot be made'
+  printf 'CREATE DATABASE IF NOT EXISTS `%s` CHARACTER SET %s %s\n' "$named" "${charset:-utf8mb4}" \
+    "$(word collation | sed 's/^./COLLATE &/')" | client 2>"$SCRATCH/errors" || {
+    hindered 'the scratch database cannot be made' 0
+    lost here 'the scratch database cannot be made'
+  }
+}
+
+# time_zones: those that events name, if the image has them.
+time_zones() {
+  reader=$(command -v mariadb-tzinfo-to-sql || command -v mysql_tzinfo_to_sql) || return 0
+  sed -n 's/^zone.//p' "$SCRATCH/facts" | while IFS= read -r zone; do
+    case $zone in *..*) continue ;; esac
+    if [ -f "/usr/share/zoneinfo/$zone" ]; then
+      "$reader" "/usr/share/zoneinfo/$zone" "$zone" 2>/dev/null | client --force -- mysql >/dev/null 2>&1
+    fi
+  done
+}
+
+# db_filter: locks in a dump are for speed alone, and hinder what reads another table, such as the next value of a sequence.
+db_filter() {
+  awk '
+    # A name may hold the end of a line.
+    locking || !body && /^LOCK TABLES `/ {
+      locking = !/ WRITE;$/
+      next
+    }
+    $1 == "DELIMITER" { body = $2 != ";" }
+    !body && /^UNLOCK TABLES;$/ { next }
+    { print }'
 }
 
 db_load() { client --binary-mode --max-allowed-packet=1G -- "$DATABASE"; }
+db_loaded() { :; }
 
 db_counts() {
   awk -F '\t' '$1 == "table" {
-    printf "SELECT %d, %s, count(*), 0 FROM %s;\n", ++number, $2, substr($0, length($2) + 8)
+    name = substr($0, length($2) + 8)
+    gsub(/\036/, "\n", name)
+    printf "SELECT %d, %s, count(*), 0 FROM %s;\n", ++number, $2, name
   }' "$SCRATCH/facts"
 }
 
 db_ask() { client --batch --skip-column-names -- "$DATABASE"; }
 
 db_find() { in_volume ibdata1 mysql; }
+
+# db_same_major FOLDER: what another version wrote is told by the server itself.
+db_same_major() { :; }
 
 # db_start_on FOLDER: with the image's own configuration, except for what leads out of it.
 db_start_on() {

@@ -1,7 +1,13 @@
 # PostgreSQL's part of a restore test: a scratch server, and what a dump holds. Nothing in it listens but a socket.
 
 STOP=INT
-NOT_THE_DUMP='no space left|could not extend file|out of memory|shared_preload_libraries|extension control file|is not available|role ".*" does not exist|server closed the connection|could not access file|"default_tablespace"'
+NO_ROOM='no space left|could not extend file|disk full|disk quota'
+NO_MEMORY='out of memory|could not resize shared memory|terminated by signal 9'
+LACKING='could not access file|could not load library|extension control file|is not available|invalid locale name|could not create locale|ICU is not supported|locale ".*" does not exist'
+# By SQLSTATE: syntax_error and bad_copy_file_format.
+DUMP_AT_FAULT='ERROR:  (42601|22P04): '
+DATA_AT_FAULT='could not locate a (valid|required) checkpoint record|invalid (primary )?checkpoint|incorrect checksum in control file|invalid page in block|missing chunk number|unexpected chunk number|compressed .* data is corrupt|could not read block [0-9]+ in file .* read only|could not open file "base/.*No such file'
+NOT_THE_DATA='permission denied|input/output error'
 
 db_tools() {
   for dir in /usr/lib/postgresql/*/bin /usr/local/pgsql/bin /opt/*/postgresql/bin; do
@@ -42,19 +48,21 @@ db_facts() {
       }
     }
     copying {
-      if ($0 == "\\.") {
-        printf "table\t%.0f\t%s\n", rows, table
-        copying = 0
-      } else rows++
+      if ($0 == "\\.") copying = 0
+      else rows[table]++
       next
     }
     /^-- Data for Name: .*; Type: TABLE DATA; / { data = 1 }
-    data && /^COPY .* FROM stdin;$/ {
-      rest = substr($0, 6)
+    # A name may hold the end of a line.
+    data && (copy != "" || /^COPY /) {
+      copy = copy == "" ? $0 : copy "\036" $0
+      if (copy !~ / FROM stdin;$/) next
+      rest = substr(copy, 6)
       table = ident(rest)
       rest = substr(rest, length(table) + 1)
       if (rest ~ /^\./) table = table "." ident(substr(rest, 2))
-      rows = data = 0
+      rows[table] += data = 0
+      copy = ""
       copying = 1
       next
     }
@@ -67,7 +75,11 @@ db_facts() {
       known[$0]
       print "place\t" substr($0, 26, length($0) - 26)
     }
-    /^(GRANT|REVOKE|ALTER|CREATE POLICY|CREATE USER MAPPING) / { roles($0) }'
+    /^(GRANT|REVOKE|ALTER|CREATE POLICY|CREATE USER MAPPING) / { roles($0) }
+    END {
+      for (table in rows) printf "table\t%.0f\t%s\n", rows[table], table
+      print "end"
+    }'
 }
 
 # The text does not name its database; its hash does.
@@ -75,48 +87,157 @@ db_header() { :; }
 
 db_up() { psql -X -d template1 -c 'SELECT 1'; }
 
+# db_alike: whether the server is of the version that the dump was made of.
+db_alike() {
+  was=$(noted version)
+  is=$(postgres --version | sed 's/^[^0-9]*//')
+  [ -n "$was" ] && [ "${was%%[!0-9]*}" = "${is%%[!0-9]*}" ]
+}
+
+# create_database OPTION...: the scratch database, as the proof notes it. Options are SQL, whose values are psql's variables.
+create_database() {
+  printf '%s\n' "CREATE DATABASE :\"name\" TEMPLATE template0 $*" |
+    psql -X -q -d "$other" -v ON_ERROR_STOP=1 -v name="$DATABASE" -v encoding="${encoding:-UTF8}" -v collate="$collate" \
+      -v ctype="$ctype" -v locale="$(noted locale)" -v rules="$(noted icuRules)" >/dev/null 2>"$SCRATCH/errors"
+}
+
+# with_locale: the locale of the original, or where the proof does not note it, one that most images have and give a database.
+with_locale() {
+  collate=$(noted collate) ctype=$(noted ctype)
+  # shellcheck disable=SC2016 # psql's variables
+  how="ENCODING :'encoding' LC_COLLATE :'collate' LC_CTYPE :'ctype'"
+  case $(noted localeProvider) in
+  i) how="$how LOCALE_PROVIDER icu ICU_LOCALE :'locale'" ;;
+  b) how="$how LOCALE_PROVIDER builtin BUILTIN_LOCALE :'locale'" ;;
+  esac
+  if [ -n "$(noted icuRules)" ]; then how="$how ICU_RULES :'rules'"; fi
+  if [ -n "$collate" ]; then
+    create_database "$how"
+    return
+  fi
+  for collate in en_US.utf8 C.UTF-8 C; do
+    ctype=$collate
+    if create_database "$how"; then return; fi
+  done
+  create_database "ENCODING :'encoding'"
+}
+
+# start_scratch OPTION...: no worker of an extension runs in it, because a job could change what was loaded.
+start_scratch() {
+  server_start postgres -D "$data" -c listen_addresses= -c unix_socket_directories="$SCRATCH" \
+    -c fsync=off -c full_page_writes=off -c synchronous_commit=off -c max_wal_size=1GB -c autovacuum=off \
+    -c log_min_error_statement=panic -c log_error_verbosity=terse -c max_worker_processes=0 "$@"
+}
+
 db_make() {
   user_of postgres
   folder data
-  encoding=$(sed -n 's/^encoding.//p' "$SCRATCH/facts")
-  (as initdb --no-sync --auth=trust --locale=C --encoding="${encoding:-UTF8}" --username="$PGUSER" -D "$made") \
-    >"$SCRATCH/log" 2>&1 3<&- || lost 'initdb failed'
-  server_start postgres -D "$made" -c listen_addresses= -c unix_socket_directories="$SCRATCH" \
-    -c fsync=off -c full_page_writes=off -c synchronous_commit=off -c max_wal_size=1GB -c autovacuum=off \
-    -c log_min_error_statement=panic -c log_error_verbosity=terse || lost 'the scratch server does not start'
+  data=$made
+  encoding=$(noted encoding)
+  [ -n "$encoding" ] || encoding=$(sed -n 's/^encoding.//p' "$SCRATCH/facts")
+  (as initdb --no-sync --auth=trust --locale=C --encoding="${encoding:-UTF8}" --username="$PGUSER" -D "$data") \
+    >"$SCRATCH/log" 2>&1 3<&- || {
+    hindered 'initdb failed' 0
+    if logged 'look up .*user'; then lost user 'the user of the pod has no name, which initdb wants'; fi
+    lost here 'initdb failed'
+  }
+  # The settings that the proof notes; what its server does not take is left out of all. Libraries by their name alone, and
+  # nothing that runs when a language starts.
+  set --
+  # shellcheck disable=SC2016 # PostgreSQL's variable
+  libraries=$(noted shared_preload_libraries | sed 's/\$libdir\///g')
+  case $libraries in '' | *[!A-Za-z0-9_,\"\ .-]*) ;; *) set -- -c "shared_preload_libraries=$libraries" ;; esac
+  printf '%s' "$LIKE" | grep -E '^([A-Za-z_]+\.[A-Za-z0-9_.]+|TimeZone|DateStyle|IntervalStyle|lc_(monetary|numeric|time)|default_text_search_config|session_replication_role|transform_null_equals|array_nulls|xmlbinary|lo_compat_privileges|default_toast_compression) ' |
+    grep -v -E '^pl[a-z]+\.' >"$SCRATCH/settings"
+  while read -r name value; do set -- "$@" -c "$name=$value"; done <"$SCRATCH/settings"
+  start_scratch "$@" || start_scratch || {
+    hindered 'the scratch server does not start' 0
+    lost here 'the scratch server does not start'
+  }
   # Roles as superusers, because memberships are in no dump. Tablespaces within the data directory.
   {
     echo 'SET allow_in_place_tablespaces = on;'
     sed -n -e 's/^role.\(.*\)/CREATE ROLE \1 SUPERUSER;/p' \
       -e "s/^place.\(.*\)/CREATE TABLESPACE \1 LOCATION '';/p" "$SCRATCH/facts"
   } | psql -X -q -d template1 >/dev/null 2>&1
+  other=template1
+  if [ "$DATABASE" = template1 ]; then other=postgres; fi
   case $DATABASE in
-  postgres | template1) ;;
-  *)
-    echo 'CREATE DATABASE :"name" TEMPLATE template0' |
-      psql -X -q -d template1 -v ON_ERROR_STOP=1 -v name="$DATABASE" 2>"$SCRATCH/errors" ||
-      lost 'the scratch database cannot be made'
+  postgres | template1)
+    printf '%s\n' 'ALTER DATABASE :"name" IS_TEMPLATE false;' 'DROP DATABASE :"name";' |
+      psql -X -q -d "$other" -v ON_ERROR_STOP=1 -v name="$DATABASE" >/dev/null 2>"$SCRATCH/errors"
     ;;
   esac
+  with_locale || {
+    hindered 'the scratch database cannot be made' 0
+    lost here 'the scratch database cannot be made'
+  }
   export PGDATABASE="$DATABASE"
 }
 
-db_load() { psql -X -q -v ON_ERROR_STOP=1 -v VERBOSITY=terse -f -; }
+# db_filter: what a materialized view reads may not be within reach, so they are filled later, each by itself.
+db_filter() {
+  : >"$SCRATCH/later"
+  awk -v later="$SCRATCH/later" '
+    copying { print; if ($0 == "\\.") copying = 0; next }
+    /^-- (Data for )?Name: .*; Type: / { rows = /; Type: TABLE DATA; /; view = /; Type: MATERIALIZED VIEW DATA; / }
+    rows && / FROM stdin;$/ { copying = 1 }
+    view && !/^--/ { print >later; next }
+    { print }
+  '
+}
 
-# An extension brings rows of its own into its tables.
+db_load() { psql -X -q -v ON_ERROR_STOP=1 -v VERBOSITY=verbose -f -; }
+
+# db_loaded: fills the materialized views.
+db_loaded() {
+  psql -X -q -v VERBOSITY=verbose -f "$SCRATCH/later" >/dev/null 2>"$SCRATCH/errors"
+  empty=$(complaints | grep -c 'ERROR: ')
+  if [ "$empty" -gt 0 ]; then
+    hindered 'the materialized views cannot be filled' 0
+    server_runs || lost memory 'the materialized views cannot be filled: the scratch server ended'
+    complaints | tail -n 5 >&2
+    say unfilled "$empty"
+  fi
+}
+
+# db_counts: an extension brings rows of its own into its tables, and event triggers may write into any. What was loaded through
+# the root of partitions is in those that the dump does not name.
 db_counts() {
-  awk -F '\t' '$1 == "table" {
-    name = literal = substr($0, length($2) + 8)
-    gsub(/\047/, "\047\047", literal)
-    printf "SELECT %d, %s, count(*), ", ++number, $2
-    printf "(SELECT count(*) FROM pg_depend WHERE classid = \047pg_class\047::regclass AND deptype = \047e\047"
-    printf " AND objid = \047%s\047::regclass) FROM ONLY %s;\n", literal, name
-  }' "$SCRATCH/facts"
+  grep -q '^table' "$SCRATCH/facts" || return 0
+  awk -F '\t' '
+    BEGIN { printf "CREATE TEMPORARY TABLE backup_ns_loaded AS SELECT * FROM (VALUES" }
+    $1 == "table" {
+      name = substr($0, length($2) + 8)
+      gsub(/\047/, "\047\047", name)
+      gsub(/\036/, "\n", name)
+      printf "%s (%d, %s::numeric, \047%s\047::regclass)", comma, ++number, $2, name
+      comma = ","
+    }
+    END { print ") of_dump (number, rows, rel);" }' "$SCRATCH/facts"
+  cat <<'SQL'
+SELECT format('SELECT %s, %s, count(*), (SELECT count(*) FROM pg_depend WHERE classid = ''pg_class''::regclass AND deptype = ''e''
+    AND objid = %s) + (SELECT count(*) FROM pg_event_trigger WHERE evtenabled <> ''D'') FROM %s %s %s', number, rows, rel::oid,
+  CASE relkind WHEN 'p' THEN '' ELSE 'ONLY' END, rel,
+  CASE relkind WHEN 'p' THEN 'WHERE NOT tableoid = ANY (SELECT rel FROM pg_temp.backup_ns_loaded)' END)
+FROM pg_temp.backup_ns_loaded JOIN pg_class c ON c.oid = rel ORDER BY number
+\gexec
+SQL
 }
 
 db_ask() { psql -X -A -t -q -F ' ' -v ON_ERROR_STOP=1 -v VERBOSITY=terse; }
 
 db_find() { in_volume PG_VERSION global base; }
+
+# db_same_major FOLDER: another major version cannot run on it, which says nothing about it.
+db_same_major() {
+  of=$(cat "$1/PG_VERSION")
+  is=$(postgres --version | sed 's/^[^0-9]*//')
+  case $is in
+  "$of" | "$of"[!0-9]*) ;;
+  *) lost image "the data directory is of PostgreSQL $of, the image has $is" ;;
+  esac
+}
 
 # db_start_on FOLDER: with the configuration that is there, except for what leads out of it.
 db_start_on() {

@@ -1,6 +1,7 @@
 # One restore test, in a pod of its own: is the dump the proven one, whole and complete, can it be loaded, does the server
-# hold then what the file holds; and can the server run on the data directory itself. Its words: `bad` for what is wrong
-# with the backup, `lost` for what keeps the test from being made. Whatever it starts ends with the pod.
+# hold then what the file and the database held; and can the server run on the data directory itself. Its words: `bad` for
+# what is wrong with the backup, which only the backup itself can show, `lost KIND` for all that keeps the test from being
+# made. Whatever it starts ends with the pod.
 
 take && NONCE=$VALUE
 take && VOLUME=$VALUE
@@ -37,7 +38,8 @@ complaints() {
   sed -n -e '/^ERROR/p' -e '/^FATAL/p' -e '/^[a-z_-]*:/p' "$SCRATCH/errors" 2>/dev/null | grep -v 'Broken pipe'
 }
 
-# bad WHY, lost WHY: the end of the test. What was said last goes to stderr.
+# bad WHY, lost KIND WHY: the end of the test. What was said last goes to stderr. The kinds: what the `image` lacks, `space`,
+# `memory` or the `user` is in the way, the `query` or the `load` is refused, or anything else `here`.
 bad() {
   complaints | tail -n 5 >&2
   server_stop
@@ -48,9 +50,27 @@ lost() {
   complaints | tail -n 5 >&2
   tail -n 10 "$SCRATCH/log" >&2 2>/dev/null
   server_stop
-  say lost "$1"
+  say lost "$1 $2"
   exit 0
 }
+
+# logged PATTERN: whether the tools or the server said so.
+logged() {
+  { complaints; tail -n 40 "$SCRATCH/log"; } 2>/dev/null | grep -q -i -E "$1"
+}
+
+# hindered WHY STATUS: the end without a verdict where what is round the backup went wrong: no room, no memory, something that
+# the image lacks, or a tool or server that did not end by itself.
+hindered() {
+  if logged "$NO_ROOM" || df -P -k "$SCRATCH" | { read -r _ && read -r _ _ _ free _ && [ "${free:-0}" -lt 1024 ]; }; then
+    lost space "$1"
+  fi
+  if [ "$2" -gt 128 ] || logged "$NO_MEMORY"; then lost memory "$1"; fi
+  if complaints | grep -q -i -E "$LACKING" || { ! server_runs && logged "$LACKING"; }; then lost image "$1"; fi
+}
+
+# noted NAME: what the proof notes of the server, nothing where it does not.
+noted() { printf '%s' "$LIKE" | sed -n "s/^$1 //p" | head -n 1; }
 
 # as PROGRAM ARGUMENTS...: replaces the shell that it is called in; as $uid:$gid where this is root, as whom no server runs.
 as() {
@@ -85,7 +105,7 @@ user_of() {
 # folder NAME: a fresh one for the server, in $made.
 folder() {
   made=$SCRATCH/$1
-  mkdir "$made" || lost 'nothing can be written in the scratch volume'
+  mkdir "$made" || lost space 'nothing can be written in the scratch volume'
   if [ "$(id -u)" = 0 ]; then chown "$uid:$gid" "$made"; fi
   chmod 700 "$made"
 }
@@ -111,18 +131,24 @@ server_stop() {
   server_started=
 }
 
-# full: whether what went wrong did so for want of space, memory or something that the image lacks.
-full() {
-  server_runs || return 0
-  { complaints; tail -n 20 "$SCRATCH/log"; } | grep -q -i -E "$NOT_THE_DUMP" && return 0
-  df -P -k "$SCRATCH" | { read -r _ && read -r _ _ _ free _ && [ "${free:-0}" -lt 1024 ]; }
-}
-
-# unpack: the dump as text into the pipe, in the background; whether it was whole says wait.
+# unpack: the dump as text into the pipe, in the background; whether it was whole says unpacked.
 unpack() {
-  gzip -dc <"$FILE" >"$SCRATCH/pipe" 2>>"$SCRATCH/errors" &
+  gzip -dc <"$FILE" >"$SCRATCH/pipe" 2>"$SCRATCH/unpacking" &
   unpacking=$!
   echo "$unpacking" >"$SCRATCH/reading"
+}
+
+# unpacked: whether the dump was read to its end, or as far as the reader wanted. It is bad only where gzip says what is
+# wrong with the file; one that was killed, or could not read, says nothing about it.
+unpacked() {
+  wait "$unpacking"
+  status=$?
+  if [ "$status" -eq 0 ] || grep -q -i -E 'broken pipe|write error' "$SCRATCH/unpacking"; then return; fi
+  cat "$SCRATCH/unpacking" >&2
+  if [ "$status" -le 128 ] && grep -q -i -E 'unexpected end|crc error|length error|format violated|not in gzip format|invalid (compressed|magic)|corrupted data|short read' "$SCRATCH/unpacking"; then
+    bad 'the compressed dump does not test whole'
+  fi
+  lost here "the dump could not be unpacked: gzip ended with status $status"
 }
 
 # in_volume NAME...: the first folder of the volume, or up to three below, that has all of these, in $found.
@@ -145,55 +171,88 @@ missing_tools() {
   for tool in "$@"; do
     command -v "$tool" >/dev/null || missing="$missing $tool"
   done
-  [ -z "$missing" ] || lost "the image lacks${missing}"
+  [ -z "$missing" ] || lost image "the image lacks${missing}"
 }
 
 check_file() {
   say step file
   FILE=$VOLUME/$FILE
   if ! [ -f "$FILE" ] || ! [ -r "$FILE" ]; then
-    case $(cat -- "$FILE" 2>&1 >/dev/null) in
-    *ermission*) lost 'the user of the pod may not read the dump file' ;;
-    *) bad 'the dump file is not there' ;;
+    said=$(cat -- "$FILE" 2>&1 >/dev/null)
+    case $said in
+    *'No such file'*) bad 'the dump file is not there' ;;
+    *'s a directory'*) bad 'the dump file is a directory' ;;
     esac
+    printf '%s\n' "$said" >&2
+    case $said in *ermission*) lost user 'the user of the pod may not read the dump file' ;; esac
+    lost here 'the dump file cannot be read'
   fi
   size=$(bytes "$FILE")
   [ "$size" = "$BYTES" ] || bad "the dump file has $size bytes, the proof says $BYTES"
   sha256sum <"$FILE" >"$SCRATCH/sum" 2>"$SCRATCH/errors" &
   echo "$!" >"$SCRATCH/reading"
-  wait "$!" || bad 'the dump file cannot be read'
-  read -r sum _ <"$SCRATCH/sum"
+  wait "$!" || lost here "the dump file could not be read: sha256sum ended with status $?"
+  read -r sum _ <"$SCRATCH/sum" || lost space 'nothing can be written in the scratch volume'
   [ "$sum" = "$SUM" ] || bad 'the SHA-256 of the dump file is not that of the proof'
 }
 
 # read_dump: one pass over the text: is it whole, does it end as a complete one, and what does it hold.
 read_dump() {
   say step read
-  mkfifo "$SCRATCH/pipe" "$SCRATCH/text" || lost 'no named pipe can be made in the scratch volume'
+  mkfifo "$SCRATCH/pipe" "$SCRATCH/text" || lost space 'no named pipe can be made in the scratch volume'
   unpack
   db_facts <"$SCRATCH/text" >"$SCRATCH/facts" 2>"$SCRATCH/errors" &
   counting=$!
-  tee "$SCRATCH/text" <"$SCRATCH/pipe" | tail -c 500 >"$SCRATCH/tail"
-  wait "$unpacking" || bad 'the compressed dump does not test whole'
-  wait "$counting" || lost 'the dump could not be counted'
+  {
+    tee "$SCRATCH/text" <"$SCRATCH/pipe" || echo failed >"$SCRATCH/tee"
+  } | tail -c 500 >"$SCRATCH/tail" || {
+    hindered 'the end of the dump could not be looked at' 0
+    lost here 'the end of the dump could not be looked at'
+  }
+  unpacked
+  wait "$counting" || lost here "the dump could not be counted: awk ended with status $?"
+  if [ -e "$SCRATCH/tee" ] || [ "$status" -ne 0 ]; then
+    hindered 'the dump could not be read to its end' 0
+    lost here 'the dump could not be read to its end'
+  fi
+  # What counts ends with a line of its own, so that a full disk does not make the counts of some tables those of all.
+  if ! [ -s "$SCRATCH/tail" ] || [ "$(tail -n 1 "$SCRATCH/facts")" != end ]; then
+    lost space 'nothing can be written in the scratch volume'
+  fi
   tail=$(tr -d '\000' <"$SCRATCH/tail")
   db_complete "$(stripped "$tail")" || bad 'the dump does not end as a complete one does'
   db_header
 }
 
+# load: the text goes through db_filter into db_load. Only what the server says of the text itself makes the dump bad, and only
+# one of the version that it is of.
 load() {
   say step load
+  rm -f "$SCRATCH/text"
+  mkfifo "$SCRATCH/text" || lost space 'no named pipe can be made in the scratch volume'
   unpack
-  db_load <"$SCRATCH/pipe" >/dev/null 2>"$SCRATCH/errors"
+  db_filter <"$SCRATCH/pipe" >"$SCRATCH/text" 2>"$SCRATCH/filtering" &
+  filtering=$!
+  db_load <"$SCRATCH/text" >/dev/null 2>"$SCRATCH/errors"
   loaded=$?
-  wait "$unpacking"
-  unpacked=$?
-  if [ "$loaded" -ne 0 ]; then
-    if full; then lost 'the scratch server could not take the dump'; fi
-    bad 'the dump cannot be loaded'
-  fi
-  [ "$unpacked" -eq 0 ] || bad 'the compressed dump does not test whole'
+  unpacked
+  wait "$filtering"
+  filtered=$?
   rm -f "$SCRATCH/reading"
+  if [ "$filtered" -ne 0 ] && [ "$loaded" -eq 0 ]; then
+    lost here "the dump could not be read to its end: awk ended with status $filtered"
+  fi
+  if [ "$loaded" -ne 0 ]; then
+    why='the scratch server could not take the dump'
+    hindered "$why" "$loaded"
+    server_runs || lost memory "$why: it ended"
+    # 141 is a broken pipe, as status: gawk does not ignore it.
+    if [ "$filtered" -gt 128 ] && [ "$filtered" -ne 141 ]; then lost memory "$why: awk ended with status $filtered"; fi
+    if db_alike && complaints | grep -q -E "$DUMP_AT_FAULT"; then bad 'the dump cannot be loaded'; fi
+    lost load "$why"
+  fi
+  [ "$status" -eq 0 ] || lost here 'the dump could not be read to its end'
+  db_loaded
 }
 
 # count: every table, in the server and in the file.
@@ -201,20 +260,40 @@ count() {
   say step count
   db_counts >"$SCRATCH/questions"
   db_ask <"$SCRATCH/questions" >"$SCRATCH/counts" 2>"$SCRATCH/errors"
+  asked=$?
   # A line: number of the table, rows in the file, rows in the server, whether more may be there.
   wrong=$(awk '
     { if ($4 ? $3 < $2 : $3 != $2) wrong = wrong " " $1; all++ }
     END { print all + 0 wrong }' "$SCRATCH/counts")
   tables=$(grep -c '^table' "$SCRATCH/facts")
+  if [ "$asked" -ne 0 ] || [ "${wrong%% *}" != "$tables" ]; then
+    hindered 'the scratch server could not count its tables' "$asked"
+    lost here "the scratch server counted ${wrong%% *} of $tables tables"
+  fi
   if [ "$wrong" != "$tables" ]; then
-    if full; then lost 'the scratch server could not count its tables'; fi
-    [ "${wrong%% *}" = "$tables" ] || bad "of $tables tables in the dump only ${wrong%% *} can be read in the server"
     first=${wrong#* }
     first=${first%% *}
-    bad "a table does not hold the rows of the dump: $(grep '^table' "$SCRATCH/facts" | sed -n "${first}p" | cut -f 3-)"
+    bad "a table does not hold the rows of the dump: $(grep '^table' "$SCRATCH/facts" | sed -n "${first}p" | cut -f 3- | tr '\036' ' ')"
   fi
   say tables "$tables"
   say rows "$(awk -F '\t' '$1 == "table" { rows += $2 } END { printf "%.0f", rows }' "$SCRATCH/facts")"
+}
+
+# compare: of each kind of objects the server holds at least as many as the database did. Another version may count otherwise.
+compare() {
+  if [ -z "$OBJECTS" ] || ! db_alike; then return; fi
+  say step compare
+  printf '%s' "$OBJECTS" >"$SCRATCH/objects"
+  (db_inventory) >"$SCRATCH/inventory" 2>"$SCRATCH/errors" || {
+    hindered 'the scratch server could not say what it holds' "$?"
+    lost here 'the scratch server could not say what it holds'
+  }
+  [ -s "$SCRATCH/inventory" ] || return 0
+  fewer=$(awk '
+    NR == FNR { if ($1 == "object") has[$2] = $3; next }
+    has[$1] + 0 < $2 { print $1 ": " has[$1] + 0 " of " $2; exit }' "$SCRATCH/inventory" "$SCRATCH/objects")
+  [ -z "$fewer" ] || bad "the dump does not hold all that the database held, $fewer"
+  say objects "$(grep -c . "$SCRATCH/objects")"
 }
 
 query() {
@@ -225,8 +304,9 @@ query() {
   case $answer in
   asked | *"$nl"asked) ;;
   *)
-    if full; then lost 'the scratch server could not answer the query'; fi
-    lost 'the scratch server does not take the query'
+    hindered 'the scratch server could not answer the query' 0
+    server_runs || lost memory 'the scratch server could not answer the query: it ended'
+    lost query 'the scratch server does not take the query'
     ;;
   esac
   case ${answer%"$nl"asked} in 1 | t | true | T | TRUE | True) ;; *) bad 'the query did not return true' ;; esac
@@ -237,16 +317,25 @@ physical() {
   [ -n "$PHYSICAL" ] || return
   say step physical
   : >"$SCRATCH/errors"
-  db_find || bad 'no data directory is in the volume'
+  : >"$SCRATCH/log"
+  db_find || lost here 'no data directory is in the volume'
   owner "$found"
-  db_start_on "$found" || bad 'the server does not start on the data directory'
-  db_read 2>"$SCRATCH/errors" || bad 'the data directory cannot be read to its end'
+  db_same_major "$found"
+  db_start_on "$found" || broken 'the server does not start on the data directory'
+  db_read 2>"$SCRATCH/errors" || broken 'the data directory cannot be read to its end'
   server_stop
   say physical yes
 }
 
+# broken WHY: the data directory is bad only where the server says what in it is.
+broken() {
+  hindered "$1" 0
+  if logged "$DATA_AT_FAULT" && ! logged "$NOT_THE_DATA"; then bad "$1"; fi
+  lost load "$1"
+}
+
 work() {
-  missing_tools sha256sum gzip awk mkfifo tail tee tr cut grep sed df id ls mkdir chmod chown
+  missing_tools sha256sum gzip awk mkfifo tail head tee tr cut grep sed df id ls mkdir chmod chown
   db_tools
   say server "$(db_server)"
   if [ -n "$FILE" ]; then
@@ -256,6 +345,7 @@ work() {
     db_make
     load
     count
+    compare
     query
     server_stop
   fi

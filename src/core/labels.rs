@@ -60,6 +60,8 @@ pub const RUN: &str = "backup-ns.sh/run";
 pub const VERIFIED: &str = "backup-ns.sh/verified";
 /// Annotation: what the last restore test found, JSON, see [`crate::core::verify::stamp`].
 pub const VERIFICATION: &str = "backup-ns.sh/verification";
+/// Annotation of a restore test's pod: its list of users, as `/etc/passwd` has it.
+pub const USERS: &str = "backup-ns.sh/users";
 /// On all that a restore test makes for itself: its Job.
 pub const VERIFY: &str = "backup-ns.sh/verify";
 

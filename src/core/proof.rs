@@ -121,6 +121,9 @@ pub struct Proof {
     /// That container's image, which can read it again.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub image: String,
+    /// The namespace it was made in. Older proofs do not say it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub namespace: String,
     /// How many objects of each kind the database held, as far as none came or went during the dump. Older proofs have none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub objects: BTreeMap<String, u64>,

@@ -106,14 +106,14 @@ pub struct Lent {
     pod: Map<String, Value>,
     /// The container's `securityContext`.
     security: Option<Value>,
+    /// The container's requests and limits of what every node has.
+    resources: Map<String, Value>,
 }
 
 /// Looks for the pod in which the dump was made, or its successor: one that mounts the claim `pvc` in a container of the
-/// same name. Without a proof, any container that mounts it. There may be none.
+/// same name, which may be an init container that stays. Without a proof, any container that mounts it. There may be none.
 pub fn lent(pods: &[Value], proof: Option<&Proof>, pvc: &str) -> Lent {
     let named = |container: &&Value| proof.is_none_or(|proof| container["name"] == proof.container.as_str());
-    let empty = Vec::new();
-    let list = |value: &Value| value.as_array().unwrap_or(&empty).clone();
     let mounts = |pod: &Value, container: &Value| {
         let of_claim: BTreeSet<String> = list(&pod["spec"]["volumes"])
             .iter()
@@ -127,7 +127,7 @@ pub fn lent(pods: &[Value], proof: Option<&Proof>, pvc: &str) -> Lent {
     let mut candidates = Vec::new();
     for pod in pods {
         let made_in = proof.is_some_and(|proof| pod["metadata"]["name"] == proof.pod.as_str());
-        let containers = list(&pod["spec"]["containers"]);
+        let containers = running(pod);
         if let Some(container) = containers.iter().find(|c| named(c) && (made_in || mounts(pod, c))) {
             candidates.push((!made_in, pod, container.clone()));
         }
@@ -135,14 +135,64 @@ pub fn lent(pods: &[Value], proof: Option<&Proof>, pvc: &str) -> Lent {
     let Some((_, pod, container)) = candidates.into_iter().min_by_key(|(other, ..)| *other) else {
         return Lent::default();
     };
-    let fields = ["imagePullSecrets", "securityContext", "nodeSelector", "tolerations"];
+    let fields = ["imagePullSecrets", "securityContext", "nodeSelector", "tolerations", "resources"];
     let pod =
         fields.into_iter().filter_map(|field| Some((field.to_string(), pod["spec"].get(field)?.clone()))).collect();
+    let common = |of: &Value| -> Map<String, Value> {
+        let of = of.as_object().cloned().unwrap_or_default();
+        of.into_iter().filter(|(name, _)| ["cpu", "memory", EPHEMERAL].contains(&name.as_str())).collect()
+    };
+    let kinds = ["requests", "limits"].map(|kind| (kind.to_string(), common(&container["resources"][kind])));
     Lent {
         image: container["image"].as_str().map(str::to_string),
         pod,
         security: container.get("securityContext").cloned(),
+        resources: kinds.into_iter().filter(|(_, of)| !of.is_empty()).map(|(kind, of)| (kind, of.into())).collect(),
     }
+}
+
+/// What a node's own disk is called among the resources.
+const EPHEMERAL: &str = "ephemeral-storage";
+
+impl Lent {
+    /// The container's requests and limits, with room on the node for a scratch server of `storage`: the database has its room
+    /// on a volume.
+    fn resources(&self, storage: &str) -> Map<String, Value> {
+        let mut resources = self.resources.clone();
+        if let Some(limit) = resources.get_mut("limits").and_then(|limits| limits.get_mut(EPHEMERAL)) {
+            let bytes = |text: &str| quantity::bytes(text).unwrap_or_default();
+            *limit = json!(bytes(limit.as_str().unwrap_or_default()).saturating_add(bytes(storage)).to_string());
+        }
+        resources
+    }
+
+    /// The number of the user that the container is to run as, where the pod says one other than root.
+    fn user(&self) -> Option<u64> {
+        let of = |context: Option<&Value>| context?.get("runAsUser")?.as_u64();
+        of(self.security.as_ref()).or_else(|| of(self.pod.get("securityContext"))).filter(|user| *user != 0)
+    }
+}
+
+fn list(value: &Value) -> Vec<Value> {
+    value.as_array().cloned().unwrap_or_default()
+}
+
+/// The containers of a pod that run as long as it does.
+fn running(pod: &Value) -> Vec<Value> {
+    let mut all = list(&pod["spec"]["containers"]);
+    all.extend(list(&pod["spec"]["initContainers"]).into_iter().filter(|it| it["restartPolicy"] == "Always"));
+    all
+}
+
+/// Whether the image that a proof names may run here: where the dump was made in this namespace, or where some container of its
+/// pods has that image. Whoever brought the proof from elsewhere could have anything run.
+pub fn may_run(proof: &Proof, namespace: &str, pods: &[Value]) -> bool {
+    proof.namespace == namespace
+        || pods.iter().any(|pod| {
+            ["containers", "initContainers"]
+                .iter()
+                .any(|kind| list(&pod["spec"][*kind]).iter().any(|it| it["image"] == proof.image.as_str()))
+        })
 }
 
 /// The volume that a test needs.
@@ -222,16 +272,33 @@ pub fn job(request: &Request<'_>) -> Value {
     if let Some(security) = &request.lent.security {
         container["securityContext"] = security.clone();
     }
+    let resources = request.lent.resources(&request.volume.storage);
+    if !resources.is_empty() {
+        container["resources"] = resources.into();
+    }
+    let mut volumes = vec![
+        json!({"name": "volume", "ephemeral": {"volumeClaimTemplate": {"metadata": {"labels": labels}, "spec": claim}}}),
+        json!({"name": "scratch", "emptyDir": {}}),
+    ];
+    let mut annotations = Map::new();
+    // initdb wants a name for its user, and an image has none for every number: so the pod brings its own list of users.
+    if let Some(user) = request.lent.user() {
+        annotations
+            .insert(labels::USERS.into(), json!(format!("root:x:0:0::/:/bin/sh\ndatabase:x:{user}:0::/:/bin/sh\n")));
+        let path = format!("metadata.annotations['{}']", labels::USERS);
+        let file = json!({"path": "passwd", "fieldRef": {"fieldPath": path}});
+        volumes.push(json!({"name": "users", "downwardAPI": {"items": [file]}}));
+        if let Some(mounts) = container["volumeMounts"].as_array_mut() {
+            mounts.push(json!({"name": "users", "mountPath": "/etc/passwd", "subPath": "passwd", "readOnly": true}));
+        }
+    }
     let mut spec = json!({
         "restartPolicy": "Never",
         "terminationGracePeriodSeconds": 1,
         "automountServiceAccountToken": false,
         "enableServiceLinks": false,
         "containers": [container],
-        "volumes": [
-            {"name": "volume", "ephemeral": {"volumeClaimTemplate": {"metadata": {"labels": labels}, "spec": claim}}},
-            {"name": "scratch", "emptyDir": {}},
-        ],
+        "volumes": volumes,
     });
     for (field, value) in &request.lent.pod {
         spec[field] = value.clone();
@@ -244,7 +311,7 @@ pub fn job(request: &Request<'_>) -> Value {
             "backoffLimit": 0,
             "activeDeadlineSeconds": request.seconds,
             "ttlSecondsAfterFinished": STAYS,
-            "template": {"metadata": {"labels": labels}, "spec": spec},
+            "template": {"metadata": {"labels": labels, "annotations": annotations}, "spec": spec},
         },
     })
 }
@@ -349,6 +416,10 @@ pub struct Facts {
     pub tables: u64,
     /// How many rows they have in all.
     pub rows: u64,
+    /// How many kinds of objects were compared with what the database held.
+    pub objects: u64,
+    /// How many materialized views could not be filled in the scratch server, which is shut off from the network.
+    pub unfilled: u64,
     /// Whether the query was asked, and true.
     pub query: bool,
     /// Whether the server ran on the data directory, which was read.
@@ -362,6 +433,8 @@ impl Facts {
             "server" => self.server = value.into(),
             "tables" => self.tables = value.trim().parse().unwrap_or(0),
             "rows" => self.rows = value.trim().parse().unwrap_or(0),
+            "objects" => self.objects = value.trim().parse().unwrap_or(0),
+            "unfilled" => self.unfilled = value.trim().parse().unwrap_or(0),
             "query" => self.query = true,
             "physical" => self.physical = true,
             _ => {}
@@ -376,6 +449,8 @@ pub enum Verdict {
     Good(BTreeMap<Engine, Facts>),
     /// The backup is bad: why.
     Bad(String),
+    /// What is round the backup kept the test from being made: why. Nothing is stamped.
+    None(String),
 }
 
 /// The merge patch that stamps a snapshot, for the very object and version that `meta` is.
@@ -390,6 +465,7 @@ pub fn stamp(meta: &Meta, verdict: &Verdict, now: DateTime<Utc>, zone: Zone, sec
             if !dumps.is_empty() {
                 checked.extend(["size", "sha256", "gzip", "end", "load", "rows"]);
             }
+            checked.extend(facts.values().any(|facts| facts.objects > 0).then_some("objects"));
             checked.extend(facts.values().any(|facts| facts.query).then_some("query"));
             checked.extend(facts.values().any(|facts| facts.physical).then_some("physical"));
             let note = json!({
@@ -405,6 +481,7 @@ pub fn stamp(meta: &Meta, verdict: &Verdict, now: DateTime<Utc>, zone: Zone, sec
                 annotations.insert(labels::DISTRUSTED.into(), Value::Null);
             }
         }
+        Verdict::None(_) => {}
         Verdict::Bad(why) => {
             let note = json!({"verdict": "bad", "why": why, "at": at});
             labels.insert(labels::VERIFIED.into(), Value::Null);
@@ -541,6 +618,79 @@ mod tests {
         assert!(lent(&pods[..1], Some(&proof()), "data").image.is_some());
         assert_eq!(lent(&pods[2..], Some(&proof()), "data"), Lent::default());
         assert!(lent(&pods[2..], None, "other").image.is_some());
+    }
+
+    fn pod_of(pods: &[Value]) -> Value {
+        let found = lent(pods, Some(&proof()), "data");
+        let volume = Volume { class: None, access_modes: vec!["ReadWriteOnce".into()], storage: "1Gi".into() };
+        let (name, snapshot) = ("j", "s");
+        let request =
+            Request { name, namespace: "shop", snapshot, volume: &volume, image: "db:1", lent: &found, seconds: 60 };
+        job(&request)["spec"]["template"].clone()
+    }
+
+    #[test]
+    fn the_pod_has_the_resources_of_the_databases_container() {
+        let mut lender = pod("db-1", "db", "data");
+        assert!(pod_of(&[lender.clone()])["spec"]["containers"][0].get("resources").is_none());
+        lender["spec"]["containers"][0]["resources"] = json!({
+            "requests": {"cpu": "50m", "memory": "64Mi", "ephemeral-storage": "1Gi", "nvidia.com/gpu": "1"},
+            "limits": {"cpu": "1", "memory": "1Gi", "ephemeral-storage": "1Gi"}, "claims": [{"name": "x"}],
+        });
+        let expected = json!({
+            "requests": {"cpu": "50m", "memory": "64Mi", "ephemeral-storage": "1Gi"},
+            "limits": {"cpu": "1", "memory": "1Gi", "ephemeral-storage": (2u64 << 30).to_string()},
+        });
+        assert_eq!(pod_of(&[lender])["spec"]["containers"][0]["resources"], expected, "room for a scratch server");
+    }
+
+    #[test]
+    fn an_init_container_that_stays_lends_as_any_other() {
+        let mut lender = pod("db-1", "db", "data");
+        let container = lender["spec"]["containers"][0].clone();
+        lender["spec"]["containers"] = json!([{"name": "web", "image": "web:1"}]);
+        lender["spec"]["initContainers"] = json!([container]);
+        assert_eq!(lent(&[lender.clone()], Some(&proof()), "data").image, None, "one that has ended");
+        lender["spec"]["initContainers"][0]["restartPolicy"] = json!("Always");
+        assert_eq!(lent(&[lender], Some(&proof()), "data").image.as_deref(), Some("db:1"));
+    }
+
+    #[test]
+    fn a_user_without_a_name_is_given_one() {
+        let users = |template: &Value| {
+            let spec = &template["spec"];
+            let mounted = spec["containers"][0]["volumeMounts"].as_array().unwrap().iter();
+            let mounted = mounted.filter(|mount| mount["mountPath"] == "/etc/passwd").count();
+            (template["metadata"]["annotations"][labels::USERS].as_str().map(str::to_string), mounted)
+        };
+        let mut lender = pod("db-1", "db", "data");
+        let (text, mounted) = users(&pod_of(&[lender.clone()]));
+        assert!(text.unwrap().contains("\ndatabase:x:9:0:"));
+        assert_eq!(mounted, 1);
+        lender["spec"]["containers"][0]["securityContext"] = json!({});
+        assert_eq!(users(&pod_of(&[lender.clone()])), (None, 0), "the image's own user has a name");
+        lender["spec"]["securityContext"] = json!({"runAsUser": 1_000_680_000});
+        assert!(users(&pod_of(&[lender.clone()])).0.unwrap().contains(":1000680000:"));
+        lender["spec"]["containers"][0]["securityContext"] = json!({"runAsUser": 0});
+        assert_eq!(users(&pod_of(&[lender])), (None, 0), "root has a name");
+    }
+
+    #[test]
+    fn an_image_of_a_proof_from_elsewhere_runs_only_where_a_pod_runs_it() {
+        let mut proof = proof();
+        proof.image = "db:1".into();
+        let mut sidecar = pod("x", "web", "y");
+        sidecar["spec"]["initContainers"] = json!([{"name": "a", "image": "tool:1"}]);
+        let pods = [sidecar];
+        assert!(may_run(&proof, "shop", &pods));
+        proof.image = "tool:1".into();
+        assert!(may_run(&proof, "shop", &pods));
+        proof.image = "evil:1".into();
+        assert!(!may_run(&proof, "shop", &pods), "an older proof, which names no namespace");
+        proof.namespace = "bank".into();
+        assert!(!may_run(&proof, "shop", &pods));
+        proof.namespace = "shop".into();
+        assert!(may_run(&proof, "shop", &[]), "it was made here, whatever became of its pod");
     }
 
     #[test]
