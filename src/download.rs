@@ -9,6 +9,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 
 use crate::core::pod::Chosen;
@@ -110,8 +111,10 @@ impl Part {
             return Err(Fail::new(Exit::Failed, what).remedy("remove it, or name another FILE"));
         }
         let mut options = OpenOptions::new();
-        // A dump is for nobody else to read.
-        let file = options.create(true).append(true).read(true).mode(0o600).open(&path);
+        // A dump is for nobody else to read. Nothing is followed and nothing is waited for, should it have been replaced just now.
+        options.create(true).append(true).read(true).mode(0o600);
+        options.custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
+        let file = options.open(&path);
         let file = file.map_err(|error| local("written", &path, &error))?;
         match file.try_lock() {
             Ok(()) => {}
@@ -149,6 +152,7 @@ impl Part {
     pub fn bring(&mut self, kubectl: &Kubectl, remote: Remote<'_>, step: &Step) -> Result<Brought, Fail> {
         let mut fruitless = 0;
         let mut have = self.resumed_from;
+        self.has_room(remote.bytes.saturating_sub(have))?;
         while have < remote.bytes {
             let before = have;
             let broke = self.stream(kubectl, remote, &mut have, step)?;
@@ -180,6 +184,18 @@ impl Part {
         self.file.set_len(0).map_err(|error| local("emptied", &self.path, &error))?;
         self.resumed_from = 0;
         Ok(Brought::Otherwise(Fail::new(Exit::Failed, what).remedy("run it again")))
+    }
+
+    /// Whether what the container announced fits on the disk here, as far as that is known.
+    fn has_room(&self, bytes: u64) -> Result<(), Fail> {
+        let Ok(disk) = rustix::fs::fstatvfs(&self.file) else { return Ok(()) };
+        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        if bytes <= free {
+            return Ok(());
+        }
+        let what =
+            format!("{} more is to come than fits beside {}", report::bytes(bytes - free), self.target.display());
+        Err(Fail::new(Exit::Failed, what).remedy("free space there, or name another FILE; nothing was downloaded"))
     }
 
     /// One stream from `have` on; how it ended, if not well.
@@ -292,6 +308,15 @@ mod tests {
         std::os::unix::fs::symlink(&elsewhere, link).unwrap();
         assert!(Part::open(&dir.path().join("d"), &"a".repeat(64)).is_err());
         assert_eq!(fs::read_to_string(&elsewhere).unwrap(), "kept");
+    }
+
+    #[test]
+    fn what_is_announced_must_fit() {
+        let dir = tempfile::tempdir().unwrap();
+        let part = Part::open(&dir.path().join("d"), &"a".repeat(64)).unwrap();
+        part.has_room(1 << 10).unwrap();
+        let fail = part.has_room(u64::MAX).unwrap_err();
+        assert!(fail.what.contains("than fits beside"), "{fail:?}");
     }
 
     #[test]

@@ -168,3 +168,26 @@ fn of_stderr_the_last_lines_are_kept() {
     let outcome = scenario.run().exits(4).fits_in(ENOUGH);
     assert!(outcome.stderr.len() < 2 << 20, "{}", outcome.stderr.len());
 }
+
+/// A container's SHA-256 becomes a part of a file's name here.
+#[test]
+fn a_download_writes_nowhere_else() {
+    let evil = format!("/../../{}", "x".repeat(57));
+    let evil: &'static str = evil.leak();
+    for sha256 in [evil, "", "../x", "ZZ"] {
+        let scenario = Scenario::new().args(&["postgres", "download-dump", "here/dump"]).fault(
+            "session",
+            ALWAYS,
+            Fault::Rewrite("sha256", sha256),
+        );
+        // As if somebody had prepared the way.
+        std::fs::create_dir_all(scenario.dir().join("here/dump.")).unwrap();
+        scenario.run().exits(1).says(&["cannot be read in pod app-base-0"]);
+        let names = |dir: &str| {
+            let entries = std::fs::read_dir(scenario.dir().join(dir)).unwrap();
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>()
+        };
+        assert_eq!(names("here"), ["dump."]);
+        assert!(!names(".").iter().any(|name| name.starts_with("xx")), "{:?}", names("."));
+    }
+}

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::Hand;
 use crate::cmd::show::show;
+use crate::core::escape;
 use crate::core::plan::Step;
 use crate::core::proven::Proven;
 use crate::download::{self, Brought, Part, Remote};
@@ -70,9 +71,10 @@ fn target(file: Option<&Path>, dump: &str) -> Result<PathBuf, Fail> {
         Some(file) => return Ok(file.into()),
         None => Path::new(""),
     };
-    if base.starts_with('.') {
-        return Err(Fail::new(Exit::Usage, format!("the name of the dump file, {base}, begins with a dot"))
-            .remedy("name the FILE that it is to become here"));
+    if base.is_empty() || base.starts_with('.') || escape::visible(base) != base {
+        let what =
+            format!("the name of the dump file, '{base}', is empty, begins with a dot or holds control characters");
+        return Err(Fail::new(Exit::Usage, what).remedy("name the FILE that it is to become here"));
     }
     Ok(directory.join(base))
 }
@@ -190,8 +192,10 @@ mod tests {
         assert_eq!(target(Some(dir.path()), path), Ok(dir.path().join("dump.sql.gz")));
         let named = dir.path().join("mine.gz");
         assert_eq!(target(Some(&named), path), Ok(named.clone()));
-        for file in [None, Some(dir.path())] {
-            assert_eq!(target(file, "/data/.profile").unwrap_err().exit, Exit::Usage);
+        for (file, dump) in [None, Some(dir.path())].into_iter().flat_map(|file| {
+            ["/data/.profile", "/data/..", "/data/", "/data/a\u{1b}[2Jb", "/data/a\u{202e}b"].map(|dump| (file, dump))
+        }) {
+            assert_eq!(target(file, dump).unwrap_err().exit, Exit::Usage, "{dump:?}");
         }
         assert_eq!(target(Some(&named), "/data/.profile"), Ok(named));
     }
