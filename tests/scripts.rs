@@ -96,20 +96,9 @@ impl Server {
             .arg(&password)
             .arg(&data));
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let process = as_postgres(&binaries().join("postgres"))
-            .args(["-c", "fsync=off", "-c", "listen_addresses=127.0.0.1", "-p", &port.to_string(), "-k", ""])
-            .args(["-c", "wal_level=logical"])
-            .arg("-D")
-            .arg(&data)
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        let process = Server::run(&data, port);
         let server = Server { dir, process, port };
-        let end = Instant::now() + Duration::from_secs(60);
-        while !server.psql("postgres", "SELECT 1").status.success() {
-            assert!(Instant::now() < end, "the scratch server does not answer");
-            std::thread::sleep(Duration::from_millis(100));
-        }
+        server.wait();
         server.sql("postgres", &format!("CREATE DATABASE \"{}\"", DATABASE.replace('"', "\"\"")));
         server.sql(
             DATABASE,
@@ -124,6 +113,36 @@ impl Server {
     fn psql(&self, database: &str, statement: &str) -> Output {
         let arguments = ["-XAtq", "-v", "ON_ERROR_STOP=1", "-c", statement];
         self.client("psql", database).args(arguments).output().unwrap()
+    }
+
+    fn run(data: &Path, port: u16) -> Child {
+        as_postgres(&binaries().join("postgres"))
+            .args(["-c", "fsync=off", "-c", "listen_addresses=127.0.0.1", "-p", &port.to_string(), "-k", ""])
+            .args(["-c", "wal_level=logical"])
+            .arg("-D")
+            .arg(data)
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    }
+
+    fn wait(&self) {
+        let answers = || self.psql("postgres", "SELECT 1").status.success();
+        until("the scratch server answers", 60, answers);
+    }
+
+    fn restart(&mut self) {
+        self.stop("INT");
+        self.process = Server::run(&self.dir.path().join("data"), self.port);
+        self.wait();
+    }
+
+    fn stop(&mut self, signal: &str) {
+        let pid = fs::read_to_string(self.dir.path().join("data/postmaster.pid")).unwrap_or_default();
+        if let Some(pid) = pid.lines().next() {
+            let _ = Command::new("kill").args([&format!("-{signal}"), pid]).status();
+        }
+        let _ = self.process.wait();
     }
 
     /// A client of a database.
@@ -150,11 +169,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let pid = fs::read_to_string(self.dir.path().join("data/postmaster.pid")).unwrap_or_default();
-        if let Some(pid) = pid.lines().next() {
-            let _ = Command::new("kill").args(["-QUIT", pid]).status();
-        }
-        let _ = self.process.wait();
+        self.stop("QUIT");
     }
 }
 
@@ -842,6 +857,43 @@ fn what_a_user_of_postgres_may_not_read_is_told_under_every_shell() {
     server.sql("shop", "ALTER ROLE \"reader\" SET lo_compat_privileges = on");
     server.sql("shop", "ALTER ROLE \"reader\" SET client_encoding = 'UTF8'");
     assert_eq!((dumped().as_str(), &look(SHELLS[0], "reader", "shop")[2..]), ("proven", &told.map(String::from)[8..]));
+}
+
+#[test]
+#[ignore = "needs PostgreSQL on this machine: make test"]
+fn a_database_that_needs_more_locks_than_there_is_room_for_is_told_before_a_load_is_needed() {
+    let mut server = Server::start();
+    server.sql("postgres", "CREATE DATABASE large");
+    let make = "DO $$ BEGIN FOR n IN 1..1200 LOOP EXECUTE format('CREATE TABLE t%s (id serial PRIMARY KEY, t text UNIQUE)', n);
+                  IF n % 100 = 0 THEN COMMIT; END IF; END LOOP; END $$";
+    server.sql("large", make);
+    let file = server.folder("large").join("d.gz");
+    let (password, port) = (format!("={PASSWORD}"), server.port.to_string());
+    let told = facts(Session::start(SHELLS[0], &server, &file, "=app", &password, "=large", &[]));
+    let told = told.iter().find_map(|line| line.strip_prefix("left-out locks ")).unwrap();
+    let [needed, room, setting] = told.split(' ').map(|n| n.parse::<u32>().unwrap()).collect::<Vec<_>>()[..] else {
+        panic!("{told}")
+    };
+    assert!(needed > room && room >= 6400 && setting % 64 == 0, "{told}");
+    let mut session = Session::start(SHELLS[0], &server, &file, "=app", &password, "=large", &[]);
+    assert_eq!(session.dump().0, "proven");
+    session.close();
+    session.until(&["end"]);
+    let load = || {
+        let values =
+            [file.to_str().unwrap(), "someone", "0", "1", "/", "127.0.0.1", &port, "=app", &password, "=large"];
+        let parts = format!("{POSTGRES}{POSTGRES_REPLACE}{POSTGRES_LOAD}{LOAD}");
+        Session::running(SHELLS[0], &parts, &values, &[]).load(&sha256(&file), "try")
+    };
+    let (outcome, said) = load();
+    assert!(outcome == "lost" && said.contains("max_locks_per_transaction"), "{outcome} {said}");
+    // With what is printed, it loads.
+    server.sql("postgres", &format!("ALTER SYSTEM SET max_locks_per_transaction = {setting}"));
+    server.restart();
+    let (outcome, said) = load();
+    assert_eq!(outcome, "loaded", "{said}");
+    let told = facts(Session::start(SHELLS[0], &server, &file, "=app", &password, "=large", &[]));
+    assert!(!told.iter().any(|line| line.contains("locks")), "{told:?}");
 }
 
 /// Rewrites a dump as a filter makes it.

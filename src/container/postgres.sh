@@ -27,7 +27,8 @@ db_dump() { exec pg_dump --no-password --format=plain --clean --if-exists; }
 # db_facts: what there is to dump, and what its user may do, a line of the report each: the number of tables, and the first
 # tables, sequences and large objects that pg_dump reads and the user may not. What an extension made is not for pg_dump to read,
 # except for the tables that its script says hold a user's rows. Then what pg_dump leaves out or may fail at without being refused
-# anything; an older server lacks some of that.
+# anything, and whether a load, which drops and makes every object in one transaction, has room for its locks, two an object; an
+# older server lacks some of that.
 db_facts() {
   exec psql --no-psqlrc --no-password --quiet --no-align --tuples-only --command "
     WITH all_of_it AS (
@@ -61,7 +62,14 @@ db_facts() {
         JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace
         WHERE pg_catalog.pg_is_in_recovery() AND relpersistence = 'u' AND relkind = 'r'
       UNION ALL SELECT 'encoding', client FROM pg_catalog.current_setting('client_encoding') client
-        WHERE client NOT IN ('UTF8', 'SQL_ASCII', pg_catalog.current_setting('server_encoding'))),
+        WHERE client NOT IN ('UTF8', 'SQL_ASCII', pg_catalog.current_setting('server_encoding'))
+      UNION ALL SELECT 'locks', pg_catalog.concat_ws(' ', needed, room, pg_catalog.ceil(needed * per / room / 64) * 64) FROM (
+        SELECT per, needed, per * (SELECT 1 + sum(setting::numeric) FROM pg_catalog.pg_settings WHERE name IN (
+            'max_connections', 'autovacuum_max_workers', 'max_worker_processes', 'max_wal_senders', 'max_prepared_transactions'))
+            AS room
+          FROM (SELECT 2 * count(DISTINCT (classid, objid)) AS needed FROM pg_catalog.pg_depend WHERE objid >= 16384) objects,
+            (SELECT setting::numeric AS per FROM pg_catalog.pg_settings WHERE name = 'max_locks_per_transaction') of_one) locks
+        WHERE needed > room),
     numbered AS (
       SELECT kind, name, pg_catalog.row_number() OVER (PARTITION BY kind ORDER BY name) AS number FROM left_out)
     SELECT '$NONCE left-out ' || kind || ' ' || pg_catalog.translate(name, E'\r\n', '  ') FROM numbered WHERE number < 5

@@ -154,7 +154,7 @@ impl Look {
         (!grants.is_empty() && !seen).then_some(problem)
     }
 
-    /// What a dump of PostgreSQL lacks, or may fail at, although the server refuses nothing.
+    /// What a dump of PostgreSQL lacks, or may fail at, although the server refuses nothing; and whether its load may.
     pub fn left_out(&self) -> Vec<Problem> {
         let named = |kind: &str| {
             let names: Vec<_> =
@@ -183,6 +183,7 @@ impl Look {
                 );
                 (what, format!("ALTER ROLE {account} SET client_encoding = 'UTF8'"))
             }),
+            named("locks").as_deref().and_then(too_many_locks),
         ];
         let problem = |(what, remedy)| Problem { aspect: Aspect::Database, what, remedy };
         found.into_iter().flatten().map(problem).collect()
@@ -259,6 +260,23 @@ impl Look {
 fn first_three(names: &[String]) -> String {
     let (first, more) = names.split_at(names.len().min(3));
     format!("{}{}", first.join(", "), if more.is_empty() { "" } else { " and more" })
+}
+
+/// That a load of the dump takes more locks than the server has room for, from the number needed, the room, and the setting that
+/// makes enough of it.
+fn too_many_locks(numbers: &str) -> Option<(String, String)> {
+    let numbers: Vec<u64> = numbers.split(' ').map_while(|number| number.parse().ok()).collect();
+    let [needed, room, setting] = numbers[..] else { return None };
+    let what = format!(
+        "the dump may not load over this database: with all its objects in one transaction that takes about {needed} locks, and \
+         the server is sure to have room for {room}"
+    );
+    Some((
+        what,
+        format!(
+            "ALTER SYSTEM SET max_locks_per_transaction = {setting}, and restart the server before a load is needed"
+        ),
+    ))
 }
 
 /// A name as an identifier of PostgreSQL.
@@ -706,9 +724,12 @@ mod tests {
         }
         look.note("left-out", "encoding LATIN1");
         look.note("left-out", "unlogged public.u");
+        look.note("left-out", "locks 55000 7808 512");
         let said: Vec<_> = look.left_out().into_iter().map(|it| (it.what, it.remedy)).collect();
         let superuser = "set BAK_DB_POSTGRES_USER to a superuser";
-        assert_eq!(said.len(), 4);
+        assert_eq!(said.len(), 5);
+        assert!(said[4].0.contains("about 55000 locks") && said[4].0.ends_with("room for 7808"), "{said:?}");
+        assert!(said[4].1.starts_with("ALTER SYSTEM SET max_locks_per_transaction = 512, and restart"), "{said:?}");
         assert!(said[0].0.ends_with("these subscriptions are missing from the dump: s") && said[0].1 == superuser);
         assert!(said[1].0.ends_with("such as passwords: app on s, b on s, c on s and more") && said[1].1 == superuser);
         assert!(said[2].0.ends_with("no rows of unlogged tables: public.u"), "{said:?}");
