@@ -10,6 +10,7 @@
 //! VolumeSnapshot stays, and again once it is deleted: who makes such a content looks at the VolumeSnapshot afterwards, so one
 //! of the two sees the other.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -102,12 +103,14 @@ pub fn delete(kubectl: &Kubectl, snapshot: &Snapshot, named: Option<DateTime<Utc
 /// They cannot be read. Nothing is deleted then, because what cannot be seen may be there.
 pub fn sharers(kubectl: &Kubectl, content: &Content, all: bool) -> Result<Vec<Holder>, ProcessError> {
     let value = |handle| labels::data_value(&content.spec.driver, handle);
-    let values: Vec<String> = content.handles().map(value).collect();
-    let selector = match (all, values.first()) {
+    let values: BTreeSet<String> = content.handles().map(value).collect();
+    let values: Vec<String> = values.into_iter().collect();
+    let selector = match (all, &values[..]) {
         (true, _) => String::new(),
-        (false, Some(value)) => format!("{}={value}", labels::DATA),
         // Nothing is stored yet.
-        (false, None) => return Ok(Vec::new()),
+        (false, []) => return Ok(Vec::new()),
+        (false, [value]) => format!("{}={value}", labels::DATA),
+        (false, values) => format!("{} in ({})", labels::DATA, values.join(",")),
     };
     let page = |next: &str| kubectl.target.page(CONTENTS, None, &selector, next);
     let keep = |other: Content| Some(Holder::from(&other)).filter(|other| other.shares(content));
@@ -155,7 +158,8 @@ pub fn take_back(kubectl: &Kubectl, snapshot: &Snapshot) -> Result<(bool, Option
             Err(error) if kubectl::refusal(&error) == Refusal::NotFound => None,
             answer => Some(answer?).filter(|now| now.metadata.uid == snapshot.metadata.uid),
         };
-        if let Some(now) = &now {
+        // Where nothing was begun, the policy of the content is as it always was.
+        if let Some(now) = now.as_ref().filter(|now| is_claimed(now)) {
             call_off(&kubectl, now)?;
         }
         let content = content_of(&kubectl, snapshot)?.filter(|content| content.metadata.deletion_timestamp.is_none());

@@ -1158,6 +1158,15 @@ fn a_delete_that_fails_leaves_no_finalizer() {
         scenario.run().exits(0);
         gone(&scenario, "a/old");
     });
+    // Where nothing was begun, nothing is called off: what was to go with its snapshot still is.
+    each(&[("contents", 2), ("delete", 1)], |(call, number)| {
+        let shots = pairs(&["a"]).into_iter().map(Shot::along);
+        let scenario = with(Scenario::cluster(&args), shots).fault(call, *number..=u32::MAX, Fault::Refuse(FORBIDDEN));
+        scenario.run().exits(4).says(&["the VolumeSnapshot is as it was", "backup-ns delete old -n a"]);
+        whole(&scenario, "a/old");
+        let content = scenario.api().get(CONTENTS, &content_of("a/old")).unwrap();
+        assert_eq!(content["spec"]["deletionPolicy"], "Delete");
+    });
     // A signal, whatever hangs.
     each(&["patch", "delete", "patchContent", "deleteContent", "get"], |call| {
         let scenario = with(Scenario::cluster(&args), pairs(&["a"])).fault(call, ONCE, Fault::Hang);

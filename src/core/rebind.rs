@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, SecondsFormat};
 use serde_json::{Value, json};
 
-use crate::core::history::date;
+use crate::core::history::{AT_WORK, date};
 use crate::core::labels;
 use crate::core::observed::{Content, Meta, Snapshot};
 
@@ -64,10 +64,18 @@ pub fn judge_old(old: &Content, bound: Option<&Snapshot>) -> Result<(), No> {
             let what = format!("the VolumeSnapshot {place} of {name} is being deleted, and held by {finalizers}");
             let remedy = if snapshot.metadata.finalizers.iter().any(|finalizer| finalizer == labels::SWEEP) {
                 let label = labels::DELETE_AFTER;
+                // What delete may be at work on is not let go before.
+                let begun = snapshot.metadata.annotations.get(labels::DELETING);
+                let from = begun.and_then(|begun| DateTime::parse_from_rfc3339(begun).ok()).map(|begun| {
+                    format!(", from {} on", (begun.to_utc() + AT_WORK).to_rfc3339_opts(SecondsFormat::Secs, true))
+                });
                 format!(
                     "its deletion with its data has begun; to call it off: kubectl label volumesnapshot {} -n {} {label}- , \
-                     then backup-ns mark-and-delete -n {}, then this again",
-                    reference.name, reference.namespace, reference.namespace
+                     then backup-ns mark-and-delete -n {}{}, then this again",
+                    reference.name,
+                    reference.namespace,
+                    reference.namespace,
+                    from.unwrap_or_default()
                 )
             } else {
                 "wait until it is gone, then run this again".into()
@@ -373,7 +381,15 @@ mod tests {
         assert!(said(going.clone()).unwrap_err().1.contains("wait"));
         let mut swept = going;
         swept["metadata"]["finalizers"] = json!([labels::SWEEP]);
-        assert!(said(swept).unwrap_err().1.contains("delete-after-"));
+        let remedy = said(swept.clone()).unwrap_err().1;
+        assert!(
+            remedy.contains("delete-after-") && remedy.ends_with("mark-and-delete -n shop, then this again"),
+            "{remedy}"
+        );
+        // Before that the pruning leaves it to the delete that may be at work.
+        swept["metadata"]["annotations"] = json!({labels::DELETING: "2026-11-22T12:00:00Z"});
+        let remedy = said(swept).unwrap_err().1;
+        assert!(remedy.ends_with("mark-and-delete -n shop, from 2026-11-22T12:15:00Z on, then this again"), "{remedy}");
         assert_eq!(said(json!({"metadata": {"uid": "s2"}})), Ok(()), "another one of the same name");
         assert_eq!(judge_old(&old, None), Ok(()));
         let unbound = content(&json!({"/spec/volumeSnapshotRef/uid": ""}));

@@ -584,3 +584,29 @@ fn a_rebind_and_a_deletion_of_the_same_data_never_leave_a_snapshot_without_data(
     done.assert(1, &["deleted the VolumeSnapshotContent", "perhaps with its data"]);
     assert_eq!(tenant.snapshots(), Vec::<String>::new());
 }
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn a_clone_whose_source_is_deleted_meanwhile_gives_way() {
+    let (tenant, into) = (Tenant::volume("source-goes"), Tenant::empty("source-goes-to"));
+    let (_, stored) = mirrored(&tenant, "a", &json!({}));
+    let delete = format!("{} delete a -n {} --yes --force", env!("CARGO_BIN_EXE_backup-ns"), tenant.namespace);
+    let args = ["restore", "a", "--to-namespace", into.namespace.as_str(), "--pvc=copy"];
+    // All of the deletion before the clone's content is made: the source is gone with its data.
+    let fake = Fake::new("volumesnapshotcontents -f", &format!("[ -e there ] || {{ : >there; {delete} >out 2>&1; }}"));
+    let done = tenant.run(&args, |command| fake.stand_in(command)).done();
+    done.assert(1, &["deleted the VolumeSnapshot a meanwhile", "backup-ns list"]);
+    until("no content names the data", 30, || stored.contents().is_empty().then_some(()));
+    assert_eq!((tenant.snapshots(), into.snapshots()), (vec![], vec![]));
+    // All of it after the deletion's first look: its second one finds the content, and the data stays under its own.
+    let (content, stored) = mirrored(&tenant, "a", &json!({}));
+    let clone = format!("{} -n {} {}", env!("CARGO_BIN_EXE_backup-ns"), tenant.namespace, args.join(" "));
+    let fake = Fake::new("patch volumesnapshots", &format!("[ -e there ] || {{ : >there; {clone} >out 2>&1; }}"));
+    let done = tenant.run(&["delete", "a", "--yes", "--force"], |command| fake.stand_in(command)).done();
+    done.assert(0, &[]);
+    assert!(done.stdout.contains("and its data stay"), "{}", done.stdout);
+    assert_eq!(stored.contents().len(), 2, "the owner's and the clone's");
+    into.kubectl(&["wait", "pvc/copy", "--for=jsonpath={.status.phase}=Bound", "--timeout=60s"]);
+    rebind(&tenant, &content, &[]);
+    assert_restores(&tenant, "a");
+}
