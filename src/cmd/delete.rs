@@ -197,8 +197,10 @@ fn plan(target: &Target, snapshot: &Snapshot) -> Vec<Step> {
     vec![
         Step::new("Read its VolumeSnapshotContent; under deletionPolicy Delete the next deletion takes it along")
             .kubectl(&target.get(CONTENTS, content)),
+        Step::new("Look for other VolumeSnapshotContents that name its data: one ends it here"),
         Step::new("Under Retain: put our finalizer on the VolumeSnapshot, so that it is there until its data is gone"),
         forget,
+        Step::new("Under Retain: look for others again; one keeps the content and the data"),
         Step::new("Under Retain: set deletionPolicy Delete, and delete the VolumeSnapshotContent with the stored data")
             .kubectl(&target.delete(CONTENTS, content)),
         Step::new("Under Retain: take our finalizer off"),
