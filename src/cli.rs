@@ -246,7 +246,7 @@ fn ready_timeout() -> impl Iterator<Item = Arg> {
 }
 
 /// What shows, checks and brings back backups.
-fn recovery() -> [Command; 6] {
+fn recovery() -> [Command; 7] {
     [
         one(
             "list",
@@ -322,6 +322,20 @@ fn recovery() -> [Command; 6] {
         .arg(position("VSC", "the VolumeSnapshotContent").required(true))
         .arg(word("name", "NAME", "name of the new VolumeSnapshot [default: that of the old one]"))
         .args(ready_timeout()),
+        one(
+            "trust",
+            "Take back that a snapshot is not to be trusted",
+            "A verify that finds a backup bad marks its snapshot as distrusted: it holds no retention slot for others any more and \
+             is not what to restore. The proof of what was dumped stays. Where you know better, this takes the mark off; another \
+             verify that finds it good does so, too. Asks first. What was changed since it asked stays as it is.",
+            "  # Why it is distrusted, and what would be done
+  backup-ns trust data-2026-11-22-030000-abcdef -n shop --dry-run
+
+  # It is a backup again
+  backup-ns trust data-2026-11-22-030000-abcdef -n shop",
+        )
+        .arg(position("VS", "the VolumeSnapshot").required(true))
+        .arg(switch("yes", "do not ask").short('y')),
         one(
             "delete",
             "Delete one snapshot, with its stored data",

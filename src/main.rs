@@ -116,6 +116,7 @@ fn run(words: &[&str], plain: &Plain, values: &mut Values<'_>, reporter: &Report
         ["verify"] => go(config::verify(plain, values), cmd::verify::run, reporter),
         ["rebind-vsc"] => go(config::rebind(plain, values), cmd::rebind_vsc::run, reporter),
         ["delete-vsc"] => go(config::delete_content(plain, values), cmd::delete_vsc::run, reporter),
+        ["trust"] => go(config::trust(plain, values), cmd::trust::run, reporter),
         ["delete"] => go(config::delete(plain, values), cmd::delete::run, reporter),
         ["sync-metadata-to-vsc"] | ["controller", _] => {
             go(config::sync(plain, values), cmd::sync_metadata_to_vsc::run, reporter)

@@ -181,6 +181,42 @@ fn what_is_refused_is_not_touched() {
 }
 
 #[test]
+fn a_distrusted_snapshot_is_trusted_again_by_who_names_it() {
+    let distrusted = |kind: &str| {
+        let mut one = shot("shop", "bad", 1, json!({"backup-ns.sh/type": kind, "backup-ns.sh/daily": "2026-01-02"}));
+        one["metadata"]["annotations"] = json!({"backup-ns.sh/distrusted": "verify: a table does not hold the rows", "backup-ns.sh/dump-postgres": "{}"});
+        one
+    };
+    let of = |args: &[&str], kind: &str| {
+        with(&[&["trust"], args].concat(), [distrusted(kind), shot("shop", "good", 2, ours())])
+    };
+    let mark = |scenario: &Scenario| {
+        let bad = scenario.api().get(SNAPSHOTS, "shop/bad").unwrap();
+        (bad["metadata"]["annotations"]["backup-ns.sh/distrusted"].is_string(), bad["metadata"]["labels"].clone())
+    };
+    for (args, kind, code, calls, said) in [
+        (&["bad", "--yes"][..], "cronjob", 0, "config get patch", "is trusted again"),
+        (&["bad", "--dry-run"], "cronjob", 0, "config get", "a table does not hold the rows"),
+        (&["bad"], "cronjob", 2, "config get", "confirmation is needed"),
+        (&["bad", "--yes"], "safety", 4, "config get", "never was a backup"),
+        (&["gone", "--yes"], "cronjob", 4, "config get", "has no VolumeSnapshot 'gone'"),
+        (&["good", "--yes"], "cronjob", 0, "config get", "is trusted already"),
+    ] {
+        let scenario = of(args, kind);
+        let outcome = scenario.run().exits(code).calls(calls);
+        assert!(format!("{outcome}").contains(said), "{args:?} {outcome}");
+        let (marked, labels) = mark(&scenario);
+        assert_eq!(marked, code != 0 || args != ["bad", "--yes"], "{args:?}");
+        assert_eq!(labels["backup-ns.sh/daily"], "2026-01-02", "{args:?}");
+    }
+    // What it was asked about is what it changes.
+    let changed = r#"{"metadata": {"annotations": {"backup-ns.sh/distrusted": "verify: cut"}}}"#;
+    let scenario = of(&["bad", "--yes"], "cronjob").fault("patch", ONCE, Fault::Change("shop/bad", changed));
+    scenario.run().exits(1).says(&["was changed meanwhile", "then decide again"]);
+    assert!(mark(&scenario).0);
+}
+
+#[test]
 fn a_namespace_without_a_cronjob_is_told_how_to_get_one() {
     let scenario = with(&["adhoc"], []);
     let words = [

@@ -20,6 +20,7 @@ pub mod retain;
 mod show;
 pub mod status;
 pub mod sync_metadata_to_vsc;
+pub mod trust;
 pub mod verify;
 
 use chrono::{DateTime, Utc};

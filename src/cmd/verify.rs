@@ -359,7 +359,8 @@ impl Run<'_> {
         let (namespace, name) = (&self.kubectl.target.namespace, &self.subject.snapshot.metadata.name);
         Fail::new(Exit::Bad, why).remedy(format!(
             "do not rely on this one: see backup-ns list -n {namespace} for others, verify the one before it, and make a new \
-             backup now with {}; it is marked as distrusted until another verify of {name} finds it good",
+             backup now with {}; it is marked as distrusted until another verify of {name} finds it good, or backup-ns trust {name} -n \
+             {namespace} takes that back",
             job::backup_now(namespace)
         ))
     }

@@ -149,6 +149,23 @@ pub fn delete(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Delete)
     })
 }
 
+/// What `trust` is told.
+#[derive(Debug, Clone)]
+pub struct Trust {
+    /// The VolumeSnapshot.
+    pub snapshot: String,
+    /// Do not ask.
+    pub yes: bool,
+}
+
+/// The configuration of `trust`.
+///
+/// # Errors
+/// As [`list`].
+pub fn trust(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Trust), Fail> {
+    told(plain, TOLD, values, |_, v| Trust { snapshot: plain.name("VS", v).unwrap_or_default(), yes: plain.is("yes") })
+}
+
 /// What `restore` is told.
 #[derive(Debug, Clone)]
 pub struct Restore {

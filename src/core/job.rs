@@ -10,7 +10,7 @@ use crate::core::escape::MASK;
 const PROGRAM: [&str; 2] = ["backup-ns", "backup_ns"];
 
 /// The commands of this program that make no backup, and those of the older one.
-const OTHERS: [&str; 25] = [
+const OTHERS: [&str; 26] = [
     "adhoc",
     "controller",
     "delete",
@@ -30,6 +30,7 @@ const OTHERS: [&str; 25] = [
     "status",
     "sync-metadata-to-vsc",
     "syncMetadataToVsc",
+    "trust",
     "verify",
     "completion",
     "man",

@@ -13,11 +13,13 @@ pub struct Proven {
     pub by: String,
     /// The proof.
     pub proof: Proof,
+    /// Why the snapshot that it is on is not to be trusted; none where it is.
+    pub distrusted: Option<String>,
 }
 
 /// The proof of a file of this size and SHA-256, on the claim itself first, then on the newest snapshot; none where nobody
-/// has proven these bytes. Whoever made the claim from a snapshot has that one's proof, too. Snapshots that are not to
-/// be trusted prove nothing.
+/// has proven these bytes. Whoever made the claim from a snapshot has that one's proof, too. That a
+/// snapshot is not to be trusted does not take away what was proven of the dump, but is said, and such a one is asked last.
 pub fn find(engine: Engine, claim: &Pvc, snapshots: &[Snapshot], bytes: u64, sha256: &str) -> Option<Proven> {
     let named = |sources: &Snapshot| {
         let spec = &claim.spec;
@@ -26,18 +28,19 @@ pub fn find(engine: Engine, claim: &Pvc, snapshots: &[Snapshot], bytes: u64, sha
             here && source.kind == "VolumeSnapshot" && source.name == sources.metadata.name
         })
     };
-    let mut of_it: Vec<&Snapshot> = snapshots
-        .iter()
-        .filter(|snapshot| snapshot.is_of(&claim.metadata.name) || named(snapshot))
-        .filter(|snapshot| !snapshot.metadata.annotations.contains_key(labels::DISTRUSTED))
-        .collect();
-    of_it.sort_by_key(|snapshot| std::cmp::Reverse(snapshot.metadata.creation_timestamp));
+    let mut of_it: Vec<&Snapshot> =
+        snapshots.iter().filter(|snapshot| snapshot.is_of(&claim.metadata.name) || named(snapshot)).collect();
+    of_it.sort_by_key(|snapshot| {
+        let meta = &snapshot.metadata;
+        (meta.annotations.contains_key(labels::DISTRUSTED), std::cmp::Reverse(meta.creation_timestamp))
+    });
     let on_claim = std::iter::once(("PersistentVolumeClaim", &claim.metadata));
     let on_snapshots = of_it.into_iter().map(|snapshot| ("VolumeSnapshot", &snapshot.metadata));
     on_claim.chain(on_snapshots).find_map(|(kind, meta)| {
         let proof = noted(engine, meta)?;
         let same = proof.bytes == bytes && proof.sha256 == sha256;
-        same.then(|| Proven { by: format!("{kind} {}", meta.name), proof })
+        let distrusted = meta.annotations.get(labels::DISTRUSTED).cloned();
+        same.then(|| Proven { by: format!("{kind} {}", meta.name), proof, distrusted })
     })
 }
 
@@ -102,7 +105,17 @@ mod tests {
         assert_eq!(find(Engine::MySql, &claim(&noting("aa"), None), &[], 20, "aa"), None, "of the other database");
         let mut distrusted = noting("aa");
         distrusted["backup-ns.sh/distrusted"] = json!("why");
-        assert_eq!(by(&bare, &[snapshot("s", "data", &distrusted)]), None);
+        let why = |snapshots: &[Snapshot]| {
+            find(Engine::Postgres, &bare, snapshots, 20, "aa").map(|proven| (proven.by, proven.distrusted))
+        };
+        let bad = snapshot("s", "data", &distrusted);
+        assert_eq!(
+            why(std::slice::from_ref(&bad)),
+            Some(("VolumeSnapshot s".into(), Some("why".into()))),
+            "what was dumped is proven"
+        );
+        let older = snapshot("t", "data", &noting("aa"));
+        assert_eq!(why(&[bad, older]), Some(("VolumeSnapshot t".into(), None)), "one that is trusted goes first");
         let broken = json!({"backup-ns.sh/dump-postgres": "no JSON"});
         assert_eq!(by(&claim(&broken, None), &[]), None);
     }

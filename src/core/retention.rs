@@ -151,8 +151,14 @@ fn of_kind(group: &Group<'_>, kind: SlotKind, keep: usize, moment: &Moment) -> B
     }
     for (at, slot) in &lost {
         let holder = holders.get(slot.as_str()).map(|at| name(*at));
+        let number = as_if_good(group, kind, *at, slot, &holders, moment);
         let change = if group.floor.contains(at) {
             Change::keep(format!("{kind} {slot}: {FLOOR}"))
+        } else if number.is_some_and(|number| number <= keep) {
+            let number = number.unwrap_or_default();
+            Change::keep(format!(
+                "{kind} {slot}: its dump is not to be trusted, unless taken back: it would be number {number} of {keep}"
+            ))
         } else {
             loss(group.snapshots[*at], &format!("{kind} {slot}"), holder, moment)
         };
@@ -174,6 +180,27 @@ fn heir(group: &Group<'_>, kind: SlotKind, slot: &str, own: &BTreeSet<usize>, mo
             && kind.value(seen.made(moment), moment.zone) == slot
             && !malformed()
     })
+}
+
+/// Which number one that is not trusted would have if that were taken back: none where another such one of that slot is newer. As
+/// long as the policy would keep it then, it stays beside whoever stands for its slot.
+fn as_if_good(
+    group: &Group<'_>,
+    kind: SlotKind,
+    at: usize,
+    slot: &str,
+    holders: &BTreeMap<&str, usize>,
+    moment: &Moment,
+) -> Option<usize> {
+    let newer = &group.snapshots[..at];
+    let same = |seen: &&&Seen| {
+        let label = seen.slot(kind).and_then(|label| kind.read(label, seen.made(moment), moment.zone));
+        seen.by_slots && label.as_deref() == Some(slot) && seen.standing(moment) == Standing::Distrusted
+    };
+    let counts = group.snapshots[at].standing(moment) == Standing::Distrusted
+        && group.snapshots[at].delete_after.is_none()
+        && !newer.iter().any(|seen| same(&seen));
+    counts.then(|| 1 + holders.iter().filter(|(other, holder)| **other != slot && **holder < at).count())
 }
 
 /// What becomes of the label of one that is no backup, where `holder` stands for its slot now.
@@ -372,7 +399,31 @@ mod tests {
             a 2026-11-21 d slow
                 => label -daily: daily 2026-11-21: it never became ready
             z 2026-11-20 d distrusted
+                => keep: daily 2026-11-20: its dump is not to be trusted, unless taken back: it would be number 2 of 7
+            ",
+        );
+    }
+
+    #[test]
+    fn one_that_is_not_trusted_stays_as_long_as_it_would_if_that_were_taken_back() {
+        check(
+            policy(2, 0, 1),
+            "
+            f 2026-11-22 d
+                => label +monthly=2026-11: daily 2026-11-22: number 1 of 2; monthly 2026-11: given, because who held it is no backup
+            # Others stand for its day and its month, and none loses a slot to it.
+            e 2026-11-21T04:00 dm distrusted
+                => keep: daily 2026-11-21: its dump is not to be trusted, unless taken back: it would be number 2 of 2; monthly 2026-11: its dump is not to be trusted, unless taken back: it would be number 1 of 1
+            d 2026-11-21T03:00 -
+                => label +daily=2026-11-21: daily 2026-11-21: given, because who held it is no backup
+            c 2026-11-21T02:00 d distrusted
+                => label -daily: daily 2026-11-21: its dump is not to be trusted; d stands for it
+            # The policy would not keep it either way.
+            b 2026-11-20 d distrusted
                 => label -daily: daily 2026-11-20: its dump is not to be trusted
+            # Somebody said until when it stays.
+            a 2026-10-21 m distrusted date=2026-11-22
+                => label -monthly: monthly 2026-10: its dump is not to be trusted
             ",
         );
     }

@@ -498,6 +498,12 @@ pub fn stamp(meta: &Meta, verdict: &Verdict, now: DateTime<Utc>, zone: Zone, sec
     }})
 }
 
+/// The merge patch that takes the mark off again, for the very object and version that `meta` is.
+pub fn trust(meta: &Meta) -> Value {
+    let annotations = json!({labels::DISTRUSTED: null});
+    json!({"metadata": {"uid": meta.uid, "resourceVersion": meta.resource_version, "annotations": annotations}})
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

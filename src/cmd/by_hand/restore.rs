@@ -87,7 +87,7 @@ fn believe(
     place: &Place,
     found: Option<(DumpFile, Option<Proven>)>,
 ) -> Result<(DumpFile, Proven), Fail> {
-    let ByHand { database, pvc, .. } = hand.config;
+    let ByHand { database, pvc, force, .. } = hand.config;
     let (path, pod) = (&database.dump_file, &place.chosen.pod);
     let refuse = |what: String| {
         Fail::new(Exit::Dump, what).remedy(format!(
@@ -105,6 +105,18 @@ fn believe(
             file.bytes, file.sha256
         ))
     })?;
+    if let Some(why) = &proven.distrusted {
+        let what =
+            format!("the dump {path} in pod {pod} is as it was proven by {}, but that is distrusted: {why}", proven.by);
+        if !force {
+            let name = proven.by.rsplit(' ').next().unwrap_or_default();
+            return Err(Fail::new(Exit::Dump, what).remedy(format!(
+                "backup-ns trust {name} -n {} takes that back; or say --force to load it all the same; nothing was loaded",
+                hand.kubectl.target.namespace
+            )));
+        }
+        tracing::warn!("{what}");
+    }
     Ok((file, proven))
 }
 
@@ -119,7 +131,7 @@ fn on_error(engine: Engine) -> &'static str {
     }
 }
 
-fn question(hand: &Hand<'_>, place: &Place, name: &str, Proven { by, proof }: &Proven) -> String {
+fn question(hand: &Hand<'_>, place: &Place, name: &str, Proven { by, proof, .. }: &Proven) -> String {
     let engine = hand.config.database.engine;
     let ended = DateTime::parse_from_rfc3339(&proof.ended).map(|time| time.to_utc());
     let age = ended.map_or("at an unknown time".into(), |time: DateTime<Utc>| ago(time, now()));

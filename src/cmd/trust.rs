@@ -1,0 +1,79 @@
+//! `trust`: takes the mark off a snapshot that says that it is not to be trusted, because a person says so.
+
+use serde::Serialize;
+use serde_json::json;
+
+use crate::ask;
+use crate::cmd::show::show;
+use crate::config::{Global, Trust};
+use crate::core::escape::Secrets;
+use crate::core::observed::Snapshot;
+use crate::core::plan::{self, Step};
+use crate::core::target::SNAPSHOTS;
+use crate::core::{labels, verify};
+use crate::exit::{Exit, Fail};
+use crate::kubectl::{self, Kubectl, Refusal};
+use crate::report::Reporter;
+
+/// What `trust` says at its end.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Trusted<'a> {
+    namespace: &'a str,
+    volume_snapshot: &'a str,
+    /// Why it was not trusted; none where it was all the time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    distrusted: Option<&'a str>,
+}
+
+/// Asks, and takes the mark off the very version that was asked about.
+///
+/// # Errors
+/// It is not there, it never was a backup, nobody said yes, or it was changed meanwhile.
+pub fn run(global: &Global, config: &Trust, reporter: &Reporter) -> Result<(), Fail> {
+    let kubectl = Kubectl::connect(&global.asked, Secrets::default(), global.retry_timeout)?;
+    let (target, name) = (&kubectl.target, &config.snapshot);
+    let namespace = &target.namespace;
+    let found: Option<Snapshot> = kubectl.find(&target.get(SNAPSHOTS, name))?;
+    let Some(snapshot) = found else {
+        let what = format!("the namespace '{namespace}' has no VolumeSnapshot '{name}'");
+        return Err(Fail::new(Exit::Precondition, what).remedy(format!("see backup-ns list -n {namespace}")));
+    };
+    let meta = &snapshot.metadata;
+    if meta.labels.get(labels::TYPE).is_some_and(|kind| kind == labels::SAFETY) {
+        let what = format!("the VolumeSnapshot {name} holds what was there before a restore, and never was a backup");
+        return Err(
+            Fail::new(Exit::Precondition, what).remedy("make a backup of what is there now with backup-ns create")
+        );
+    }
+    let why = meta.annotations.get(labels::DISTRUSTED);
+    let told = Trusted { namespace, volume_snapshot: name, distrusted: why.map(String::as_str) };
+    let Some(why) = why else {
+        return show(reporter, global.output, &told, || {
+            format!("VolumeSnapshot {name} in {namespace} is trusted already\n")
+        });
+    };
+    let patch = target.patch(SNAPSHOTS, name, &verify::trust(meta));
+    if global.dry_run {
+        let steps = [Step::new(format!("Take the mark off that says: {why}")).kubectl(&patch)];
+        let told = json!({"dryRun": true, "namespace": namespace, "volumeSnapshot": name, "steps": steps});
+        return show(reporter, global.output, &told, || {
+            format!("Dry run: nothing was changed. Trust in {name} in {namespace}:\n{}", plan::text(&steps))
+        });
+    }
+    let question = format!(
+        "The VolumeSnapshot {name} in {namespace} is distrusted ({why}). Trusted, it counts as a backup again: for retention, for \
+         restores and for the alerts."
+    );
+    ask::confirm(reporter, &question, config.yes, "--yes")?;
+    reporter.step("trust", |_| match kubectl.json::<Snapshot>(&patch) {
+        Ok(_) => Ok(((), name.clone())),
+        Err(error) if kubectl::refusal(&error) == Refusal::Conflict => Err(Fail::new(
+            Exit::Failed,
+            format!("the VolumeSnapshot {name} was changed meanwhile, and stays as it is now"),
+        )
+        .remedy(format!("look at it with backup-ns list -n {namespace}, then decide again"))),
+        Err(error) => Err(kubectl::fail(&error)),
+    })?;
+    show(reporter, global.output, &told, || format!("VolumeSnapshot {name} in {namespace} is trusted again\n"))
+}
