@@ -96,6 +96,10 @@ impl<'a> Load<'a> {
                     "state" => state = line.value,
                     "phase" => phase = if line.value == "trial" { "trial: " } else { "" },
                     "tried" => tried = true,
+                    "unkept" => tracing::warn!(
+                        "the history of {} is lost: the dump does not hold it, and replaces the tables",
+                        line.value
+                    ),
                     "untried" => {
                         tracing::warn!("the dump is not tried first: {}", line.value);
                         untried = line.value;
@@ -152,6 +156,17 @@ fn lost(why: &str, untried: &str, state: &str, trial: Trial, said: &str) -> Fail
     if !untried.is_empty() && trial == Trial::Must {
         return Fail::new(Exit::Precondition, format!("{why}, because {untried}{said}")).remedy(format!(
             "give the user the right to create schemas, or say --force to load without a trial, which cannot be undone; {state}"
+        ));
+    }
+    if why.contains("system-versioned") {
+        return Fail::new(Exit::Precondition, why).remedy(format!(
+            "restore a snapshot instead, which holds the history, or say --force to load the dump and lose it; {state}"
+        ));
+    }
+    if said.contains("ERROR 1449") {
+        return Fail::new(Exit::Failed, format!("{why}{said}")).remedy(format!(
+            "create the account that is named, with its grants, and run it again: a dump of one database holds no accounts, and \
+             views that other views read need theirs; {state}"
         ));
     }
     if why.contains("replaced meanwhile") {

@@ -20,7 +20,7 @@ fn with_mysql(scenario: Scenario) -> Scenario {
         .tool("mysql", r#"cat "${1#--defaults-file=}" >"$FAKE_KUBECTL_DIR/mysql.options"; printf 'unsteady\todd\n'"#)
         .tool(
             "mysqldump",
-            r#"case $1 in --version) echo 'mysqldump  Ver 9.0'; exit ;; esac
+            r#"case $* in --version) echo 'mysqldump  Ver 9.0'; exit ;; '--no-defaults --help') exit ;; esac
             cd "$FAKE_KUBECTL_DIR"; echo "$*" >mysql.argv; cat mysql.text"#,
         )
         .env("BAK_DB_MYSQL", "true")
@@ -76,7 +76,7 @@ fn both_databases_are_proven_before_one_snapshot() {
     assert_eq!(proof("dump-mysql")["tool"], "mysqldump  Ver 9.0");
     assert_ne!(proof("dump-mysql")["sha256"], proof("dump-postgres")["sha256"]);
     let options = scenario.lines("mysql.options").join("\n");
-    assert!(options.contains(r#"password="p\"w\\ 1""#) && options.contains("host=\"127.0.0.1\""), "{options}");
+    assert!(options.contains(r#"password="p\"w\\ 1""#) && options.contains("host=127.0.0.1"), "{options}");
     let argv = scenario.lines("mysql.argv").join(" ");
     for option in ["--single-transaction", "--routines", "--events", "--triggers", "--hex-blob", "=utf8mb4", "-- shop"]
     {
@@ -105,6 +105,67 @@ fn what_the_user_may_not_see_is_told_before_the_dump() {
     owner.run().exits(0).says(&words).says(&none).clean().snapshots(1);
     let lines = ["skipped  routines", "FAILED   database"];
     owner.args(&["doctor"]).run().exits(4).prints(&words).prints(&none).prints(&lines);
+}
+
+#[test]
+fn a_privilege_that_was_revoked_for_the_database_is_missed_before_the_dump() {
+    let facts = "account\\tu@%%\\nserver\\t9.7.4\\nGRANT SELECT, TRIGGER, EVENT ON *.* TO u\\nGRANT FLUSH_TABLES,SHOW_ROUTINE ON *.* TO u\\n";
+    let mysql = |more: &str| {
+        let script = format!(r#"case "$*" in *'SHOW GRANTS'*) printf '{facts}{more}' ;; esac"#);
+        with_mysql(Scenario::new()).tool("mysql", &script)
+    };
+    let revoked = mysql("REVOKE TRIGGER ON `shop`.* FROM u\\n");
+    let words = ["the database's user 'u'@'%' lacks TRIGGER", "GRANT TRIGGER ON `shop`.* TO 'u'@'%'"];
+    revoked.run().exits(4).says(&words).clean().keeps_old().snapshots(0);
+    revoked.args(&["doctor"]).run().exits(4).prints(&["FAILED   database", words[0], words[1]]);
+    let elsewhere = mysql("REVOKE TRIGGER ON `shops`.* FROM u\\n");
+    let outcome = elsewhere.run().exits(0).clean().snapshots(1);
+    assert!(!format!("{outcome}").contains("may not see stored procedures"), "{outcome}");
+}
+
+#[test]
+fn what_a_dump_does_not_hold_exactly_is_named_and_counts() {
+    let facts = "tables\\t2\\nleft-out\\tfloat t.weight\\nleft-out\\thistory prices\\n";
+    let script = format!(r#"case "$*" in *'SHOW GRANTS'*) printf '{facts}' ;; esac"#);
+    let scenario = with_mysql(Scenario::new()).tool("mysql", &script);
+    let words = ["six significant digits: t.weight", "history of system-versioned tables is NOT in the dump: prices"];
+    scenario.run().exits(0).says(&words).clean().snapshots(1);
+    scenario.args(&["doctor"]).run().prints(&words).prints(&["skipped  contents"]);
+}
+
+/// What the options of the client and of the dump tool are, by what the tool knows of and where the server is.
+#[test]
+fn the_tools_are_asked_for_what_they_know() {
+    let options = |help: &str, host: &str| {
+        let scenario = with_mysql(Scenario::new().env("BAK_DB_MYSQL_HOST", host)).file("mysql.help", help).tool(
+            "mysqldump",
+            r#"cd "$FAKE_KUBECTL_DIR"
+            case $* in --version) echo 'mysqldump  Ver 9.0'; exit ;; '--no-defaults --help') cat mysql.help; exit ;; esac
+            echo "$*" >mysql.argv; cat mysql.text"#,
+        );
+        let scenario = scenario.tool(
+            "mysql",
+            r#"cat "${1#--defaults-file=}" >"$FAKE_KUBECTL_DIR/mysql.options"; case "$*" in *"'history'"*) echo history ;; esac"#,
+        );
+        scenario.run().exits(0).clean();
+        let read = |name: &str| std::fs::read_to_string(scenario.dir().join(name)).unwrap();
+        (read("mysql.options"), read("mysql.argv"))
+    };
+    let (own, argv) = options("  --set-gtid-purged[=name]\n  --get-server-public-key\n", "127.0.0.1");
+    assert!(argv.contains(" --set-gtid-purged=OFF") && argv.contains(" --skip-add-locks"), "{argv}");
+    assert!(!argv.contains("history"), "{argv}");
+    assert!(
+        own.contains("\nloose-get-server-public-key\n[client-mariadb]\nloose-skip-ssl-verify-server-cert"),
+        "{own}"
+    );
+    let (own, argv) = options("  -H, --dump-history\n", "localhost");
+    assert!(argv.contains(" --dump-history") && !argv.contains("gtid"), "{argv}");
+    assert!(own.contains("[client-mariadb]") && !own.contains("public-key"), "{own}");
+    // Another machine's key and certificate are not taken unseen.
+    let (own, argv) = options("  --set-gtid-purged[=name]\n  --get-server-public-key\n", "db.example.com");
+    assert!(argv.contains("gtid") && !own.contains("public-key") && !own.contains("cert"), "{own}");
+    let (own, _) = options("", "/run/mysqld/mysqld.sock");
+    assert!(own.contains("host=localhost\nsocket=\"/run/mysqld/mysqld.sock\"\n"), "{own}");
 }
 
 #[test]

@@ -720,6 +720,8 @@ fn facts(mut session: Session) -> Vec<String> {
             "unsteady",
             "unreadable",
             "unreadable-object",
+            "unshown",
+            "calling",
             "left-out",
             "account",
             "server",
@@ -748,6 +750,11 @@ fn what_a_user_of_mariadb_may_is_told_under_every_shell() {
          CREATE USER owner IDENTIFIED BY 'x'; GRANT ALL ON `my\\_app`.* TO owner; GRANT SELECT ON nothing.* TO owner;
          CREATE ROLE reader; GRANT SELECT, TRIGGER ON my_app.* TO reader;
          CREATE USER member IDENTIFIED BY 'x'; GRANT reader TO member; SET DEFAULT ROLE reader FOR member;
+         CREATE DATABASE views; USE views;
+         CREATE TABLE t (a float, b double, c float(9,2), d float AS (a) STORED, e float AS (a) VIRTUAL, `f` float NOT NULL DEFAULT 1);
+         CREATE FUNCTION fu(n int) RETURNS int RETURN n; CREATE VIEW calls AS SELECT fu(1); CREATE VIEW plain AS SELECT a FROM t;
+         CREATE SEQUENCE s; CREATE TABLE v (n int) WITH SYSTEM VERSIONING;
+         CREATE USER viewer IDENTIFIED BY 'x'; GRANT SELECT, TRIGGER, EVENT ON views.* TO viewer; GRANT SHOW VIEW ON views.plain TO viewer;
          CREATE DATABASE `a TO b`; CREATE USER odd IDENTIFIED BY 'x'; GRANT ALL ON `a TO b`.* TO odd;
          SET GLOBAL sql_mode = 'ANSI'",
     );
@@ -759,14 +766,29 @@ fn what_a_user_of_mariadb_may_is_told_under_every_shell() {
             facts(server.session(shell, &file, [&format!("={user}"), "=x", &format!("={database}")], &[]))
         };
         let told = look("limited", "my_app");
-        assert_eq!(told[0], "tables 1", "{shell:?}");
-        assert!(told[1].starts_with("server ") && told[1].contains("MariaDB"), "{told:?}");
-        assert_eq!(told[2..], ["account limited@%", "grant SELECT, EVENT ON *.*"], "no hash of a password: {shell:?}");
+        assert_eq!(told[..2], ["tables 1", "unshown v"], "{shell:?}");
+        assert!(told[2].starts_with("server ") && told[2].contains("MariaDB"), "{told:?}");
+        assert_eq!(told[3..], ["account limited@%", "grant SELECT, EVENT ON *.*"], "no hash of a password: {shell:?}");
         let told = look("owner", "my_app");
         assert!(told.contains(&"unreadable p".into()), "{shell:?} {told:?}");
         assert!(told.contains(&r"grant ALL PRIVILEGES ON `my\\_app`.*".into()), "{shell:?} {told:?}");
         assert!(look("member", "my_app").contains(&"grant SELECT, TRIGGER ON `my_app`.*".into()), "{shell:?}");
         assert!(look("owner", "nothing").contains(&"tables 0".into()), "{shell:?}");
+        let told = look("viewer", "views");
+        let wanted = ["tables 3", "left-out float t.a", "left-out float t.f", "unshown calls"];
+        assert_eq!(told[..4], wanted, "{shell:?} {told:?}");
+        let told = look("limited", "views");
+        assert!(
+            !told.iter().any(|line| line.starts_with("calling")),
+            "without SHOW VIEW there is no text: {shell:?} {told:?}"
+        );
+        server.sql("", "GRANT SHOW VIEW ON views.* TO viewer");
+        let told = look("viewer", "views");
+        assert!(
+            told.contains(&"calling calls".into()) && !told.iter().any(|line| line.starts_with("unshown")),
+            "{shell:?} {told:?}"
+        );
+        server.sql("", "REVOKE SHOW VIEW ON views.* FROM viewer");
         assert!(look("odd", "a TO b").contains(&"grant ALL PRIVILEGES ON `a TO b`.*".into()), "{shell:?}");
     }
 }
@@ -1289,33 +1311,365 @@ fn a_trial_that_is_ended_leaves_no_schema() {
     }
 }
 
+/// What a filter of loads lets through.
+fn statements(shell: &[&str], awk: &[&str], trial: &str, into: &str, dump: &str) -> String {
+    let tools = tempfile::tempdir().unwrap();
+    fs::write(tools.path().join("awk"), format!("#!/bin/sh\nexec {} \"$@\"\n", awk.join(" "))).unwrap();
+    ok(Command::new("chmod").args(["-R", "a+rx"]).arg(tools.path()));
+    let script = format!("{COMMON}{MYSQL}\nINTO=$2\ndb_statements \"$1\"");
+    let mut command = Command::new(shell[0]);
+    command.env("PATH", format!("{}:{}", tools.path().display(), std::env::var("PATH").unwrap()));
+    command.args(&shell[1..]).args(["-c", &script, "sh", trial, into]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().expect("dash, busybox and bash on this machine (make init)");
+    child.stdin.take().unwrap().write_all(dump.as_bytes()).unwrap();
+    String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
+}
+
 #[test]
 fn of_a_dump_only_what_must_not_happen_is_left_out() {
-    let dump = "SET @@SESSION.SQL_LOG_BIN= 0;\n\
-                SET @@GLOBAL.GTID_PURGED=/*!80000 '+'*/ '3E11FA47-71CA-11E1-9E33-C80AA9429562:1-5,\n\
-                4E11FA47-71CA-11E1-9E33-C80AA9429562:1-3';\n\
-                INSERT INTO t VALUES\n(1,'/*!50106 CREATE*/ x');\nDELIMITER ;;\n\
-                /*!50106 CREATE*/ /*!50117 DEFINER=a*/ /*!50106 EVENT e ON SCHEDULE EVERY 1 DAY DO BEGIN\n SELECT 1;\nEND */ ;;\n\
-                CREATE PROCEDURE p()\nSET @@SESSION.SQL_LOG_BIN= 0;\n;;\n\
-                /*!50106 CREATE*/ /*!50106 EVENT f DO SELECT 1 */ ;;\nDELIMITER ;\nkept;\n\
-                SET @@GLOBAL.GTID_PURGED='3E11FA47-71CA-11E1-9E33-C80AA9429562:1-5';\nkept;\n";
-    let data = "INSERT INTO t VALUES\n(1,'/*!50106 CREATE*/ x');\nDELIMITER ;;\n";
-    let event = "/*!50106 CREATE*/ /*!50117 DEFINER=a*/ /*!50106 EVENT e ON SCHEDULE EVERY 1 DAY DO BEGIN\n SELECT 1;\nEND */ ;;\n";
-    let procedure = "CREATE PROCEDURE p()\nSET @@SESSION.SQL_LOG_BIN= 0;\n;;\n";
-    let other = "/*!50106 CREATE*/ /*!50106 EVENT f DO SELECT 1 */ ;;\n";
-    let rest = "DELIMITER ;\nkept;\nkept;\n";
+    // What goes always, what goes in a trial, and what stays although it looks like the first.
+    let (always, trial, stays) = (1, 2, 0);
+    let dump = [
+        (stays, "-- Host: h    Database: app\n"),
+        (always, "SET @MYSQLDUMP_TEMP_LOG_BIN = @@SESSION.SQL_LOG_BIN;\nSET @@SESSION.SQL_LOG_BIN= 0;\n"),
+        (
+            always,
+            "SET @@GLOBAL.GTID_PURGED=/*!80000 '+'*/ '3E11FA47-71CA-11E1-9E33-C80AA9429562:1-5,\n\
+                  4E11FA47-71CA-11E1-9E33-C80AA9429562:1-3';\n",
+        ),
+        (stays, "/* SET @@GLOBAL.GTID_PURGED='+3E11FA47-71CA-11E1-9E33-C80AA9429562:1-5';*/\n"),
+        (stays, "CREATE TABLE `t'` (\n  `a\nUNLOCK TABLES;\nb` int,\n  c int DEFAULT '\\'`'\n);\n"),
+        (always, "LOCK TABLES `t` WRITE;\n"),
+        (stays, "INSERT INTO `t` VALUES\n(1,'/*!50106 CREATE*/ x'),\n(2,'`\\'DELIMITER ;;');\n"),
+        (stays, "INSERT INTO `x`` VALUES\nLOCK TABLES ``` (`a`, row_start) VALUES (1,'`');\n"),
+        (always, "UNLOCK TABLES;\nLOCK TABLES `a\n;\n`` b` WRITE;\nUNLOCK TABLES;\n"),
+        (stays, "/*!50001 CREATE VIEW `v` AS SELECT\n 1 AS `x\nUNLOCK TABLES;\n`*/;\nDELIMITER ;;\n"),
+        (
+            trial,
+            "/*!50106 CREATE*/ /*!50117 DEFINER=a*/ /*!50106 EVENT e ON SCHEDULE EVERY 1 DAY DO BEGIN\n SELECT ';;\n\
+                 DELIMITER ;\nSET @@SESSION.SQL_LOG_BIN= 0;\n', \"it's;;\n\";\n # don't ;;\n /* ' ;;\n */ END */ ;;\n",
+        ),
+        (stays, "CREATE PROCEDURE p()\nSET @@SESSION.SQL_LOG_BIN= 0;\nUNLOCK TABLES;\n;;\n"),
+        (
+            stays,
+            "/*!50003 SET sql_mode              = 'NO_BACKSLASH_ESCAPES' */ ;;\n\
+                 CREATE PROCEDURE q() SELECT 'x\\' ;;\n/*!50003 SET sql_mode              = @saved_sql_mode */ ;;\n",
+        ),
+        (trial, "/*!50106 CREATE*/ /*!50106 EVENT f DO SELECT 1 */ ;;\n"),
+        (stays, "DELIMITER ;\nkept;\n"),
+        (always, "SET @@GLOBAL.GTID_PURGED='3E11FA47-71CA-11E1-9E33-C80AA9429562:1-5';\n"),
+        (always, "SET @@SESSION.SQL_LOG_BIN = @MYSQLDUMP_TEMP_LOG_BIN;\n"),
+        (stays, "kept;\n"),
+    ];
+    let text = |left_out: &[i32]| {
+        dump.iter().filter(|(kind, _)| !left_out.contains(kind)).map(|(_, text)| *text).collect::<String>()
+    };
+    for (shell, awk) in SHELLS.into_iter().zip(AWKS) {
+        assert_eq!(statements(shell, awk, "0", "app", &text(&[])), text(&[always]), "{shell:?}");
+        assert_eq!(statements(shell, awk, "1", "app", &text(&[])), text(&[always, trial]), "{shell:?}");
+    }
+}
+
+#[test]
+fn what_is_called_by_its_databases_name_is_called_by_the_new_one() {
+    let dump = "-- Host: h    Database: a`b\n\
+        CREATE TABLE `o` (\n  `id` int DEFAULT nextval(`a``b`.`s`),\n  `n` varchar(9) DEFAULT '`a``b`.`s`('\n);\n\
+        /*!50001 VIEW `v` AS select `a``b`.`t`.`n` AS `n`,`a``b`.`f`(`t`.`n`) AS `m` from (`t` join `a``b`.`u`) */;\n\
+        DELIMITER ;;\nCREATE PROCEDURE p() SELECT `a``b`.`t`.`n` FROM `a``b`.`t`;;\nDELIMITER ;\n";
+    let wanted = dump
+        .replace("nextval(`a``b`", "nextval(`n``w`")
+        .replace("select `a``b`", "select `n``w`")
+        .replace("`a``b`.`f`(", "`n``w`.`f`(");
+    for (shell, awk) in SHELLS.into_iter().zip(AWKS) {
+        assert_eq!(statements(shell, awk, "0", "n`w", dump), wanted, "{shell:?}");
+        assert_eq!(statements(shell, awk, "0", "a`b", dump), dump, "{shell:?}");
+    }
+}
+
+/// A dump of `database` by a session of `user`, at `file`.
+fn maria_dump(server: &Maria, shell: &[&str], file: &Path, database: &str) {
+    let (user, password, database) = (format!("={USER}"), format!("={PASSWORD}"), format!("={database}"));
+    let mut session = server.session(shell, file, [&user, &password, &database], &[]);
+    if session.dump().0 != "proven" {
+        panic!("{shell:?} {:?} {}", session.seen.clone(), session.last_words());
+    }
+    session.close();
+    session.until(&["end"]);
+}
+
+/// A load of `file` into `database`: how it went, what it said to stderr, and all lines of its report.
+fn maria_load(
+    server: &Maria,
+    shell: &[&str],
+    file: &Path,
+    database: &str,
+    how: &str,
+) -> (String, String, BTreeMap<String, String>) {
+    let port = server.port.to_string();
+    let (user, password, database) = (format!("={USER}"), format!("={PASSWORD}"), format!("={database}"));
+    let path = file.to_str().unwrap();
+    let values = [path, "someone", "0", "1", "/", "127.0.0.1", &port, &user, &password, &database, "utf8mb4"];
+    let mut session = Session::running(shell, &format!("{MYSQL}{MYSQL_LOAD}{LOAD}"), &values, &[]);
+    let (outcome, said) = session.load(&sha256(file), how);
+    assert_eq!(server.sql("", "SHOW DATABASES LIKE 'backup%'"), "", "{shell:?} {said}");
+    (outcome, said, session.seen.clone())
+}
+
+/// A dump as the older tool and older versions made it: with locks, without history.
+fn older_dump(server: &Maria, file: &Path, database: &str) {
+    let dump = "file=$1; shift; mariadb-dump --no-defaults --user=root --single-transaction --routines --events --triggers \
+        --hex-blob \"$@\" | gzip >\"$file\"";
+    let socket = format!("--socket={}", server.dir.path().join("socket").display());
+    ok(Command::new("sh").args(["-c", dump, "sh"]).arg(file).args([&socket, "--", database]));
+}
+
+fn text_of(file: &Path) -> String {
+    String::from_utf8_lossy(&ok(Command::new("gzip").arg("-dc").arg(file)).stdout).into_owned()
+}
+
+#[test]
+#[ignore = "needs MariaDB on this machine: make test"]
+fn a_table_whose_default_is_a_sequence_comes_back_from_any_dump() {
+    let server = Maria::start();
     for shell in SHELLS {
-        for (filter, wanted) in [
-            ("without_events", [data, procedure, rest].concat()),
-            ("without_log", [data, event, procedure, other, rest].concat()),
-        ] {
-            let script = format!("{COMMON}{MYSQL_LOAD}\n{filter}");
-            let mut command = Command::new(shell[0]);
-            command.args(&shell[1..]).args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped());
-            let mut child = command.spawn().expect("dash, busybox and bash on this machine (make init)");
-            child.stdin.take().unwrap().write_all(dump.as_bytes()).unwrap();
-            let kept = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
-            assert_eq!(kept, wanted, "{shell:?} {filter}");
+        server.sql(
+            "",
+            "CREATE OR REPLACE DATABASE shop; CREATE SEQUENCE shop.s;
+             CREATE TABLE shop.orders (id bigint PRIMARY KEY DEFAULT nextval(shop.s), n int);
+             INSERT INTO shop.orders (n) VALUES (1), (2), (3); CREATE OR REPLACE DATABASE other",
+        );
+        let (new, old) = (server.dir.path().join("new.gz"), server.dir.path().join("old.gz"));
+        maria_dump(&server, shell, &new, "shop");
+        assert!(!text_of(&new).contains("LOCK TABLES"), "{shell:?}");
+        older_dump(&server, &old, "shop");
+        assert!(text_of(&old).contains("\nLOCK TABLES `orders` WRITE;"), "{shell:?}");
+        for file in [&new, &old] {
+            // Over what is there, into a database of which nothing is left, and into another one.
+            for (database, before) in [("shop", "DELETE FROM shop.orders"), ("shop", "CREATE OR REPLACE DATABASE shop")]
+            {
+                server.sql("", before);
+                let (outcome, said, seen) = maria_load(&server, shell, file, database, "try");
+                assert_eq!(outcome, "loaded", "{shell:?} {file:?} {before}: {said} {seen:?}");
+                assert_eq!(server.sql("shop", "SELECT count(*), max(n) FROM orders"), "3\t3", "{shell:?} {before}");
+            }
+            server.sql("", "CREATE OR REPLACE DATABASE other");
+            assert_eq!(maria_load(&server, shell, file, "other", "try").0, "loaded", "{shell:?} {file:?}");
+            let default = server.sql("other", "SHOW CREATE TABLE orders");
+            assert!(default.contains("nextval(`other`.`s`)"), "{default}");
+        }
+    }
+}
+
+/// All versions of all rows, with their times.
+const VERSIONS: &str = "SELECT count(*), md5(group_concat(id, v, row_start, row_end ORDER BY id, row_start)) FROM prices FOR SYSTEM_TIME ALL";
+
+#[test]
+#[ignore = "needs MariaDB on this machine: make test"]
+fn the_history_of_a_table_comes_back_and_is_not_lost_unasked() {
+    let server = Maria::start();
+    for shell in SHELLS {
+        server.sql(
+            "",
+            "CREATE OR REPLACE DATABASE shop; USE shop; CREATE TABLE plain (n int);
+             CREATE TABLE prices (id int PRIMARY KEY, v int) WITH SYSTEM VERSIONING;
+             INSERT INTO prices VALUES (1, 1), (2, 2); UPDATE prices SET v = v + 10; UPDATE prices SET v = v + 100;
+             DELETE FROM prices WHERE id = 2;
+             CREATE TABLE named (id int, s timestamp(6) GENERATED ALWAYS AS ROW START, e timestamp(6) GENERATED ALWAYS AS ROW END,
+               PERIOD FOR SYSTEM_TIME (s, e)) WITH SYSTEM VERSIONING;
+             INSERT INTO named (id) VALUES (1); UPDATE named SET id = 2;
+             CREATE TABLE untouched (id int) WITH SYSTEM VERSIONING",
+        );
+        let folder = server.dir.path().join(format!("history {}", shell[0]));
+        fs::create_dir_all(&folder).unwrap();
+        let (new, old) = (folder.join("new.gz"), folder.join("old.gz"));
+        let named = "SELECT group_concat(id, s, e ORDER BY s) FROM named FOR SYSTEM_TIME ALL";
+        let before = [server.sql("shop", VERSIONS), server.sql("shop", named)];
+        assert!(before[0].starts_with("6\t"), "{before:?}");
+        maria_dump(&server, shell, &new, "shop");
+        older_dump(&server, &old, "shop");
+        server.sql("shop", "UPDATE prices SET v = 0; DELETE FROM named");
+        let (outcome, said, seen) = maria_load(&server, shell, &new, "shop", "try");
+        assert_eq!((outcome.as_str(), seen.get("unkept")), ("loaded", None), "{shell:?} {said} {seen:?}");
+        assert_eq!([server.sql("shop", VERSIONS), server.sql("shop", named)], before, "{shell:?}");
+
+        // A dump without the history: nothing happens unasked.
+        let (outcome, said, seen) = maria_load(&server, shell, &old, "shop", "try");
+        assert_eq!(outcome, "lost", "{shell:?} {said}");
+        let words = "no history of the system-versioned tables `named` `prices` `untouched`";
+        assert!(seen["lost"].contains(words), "{shell:?} {seen:?}");
+        assert_eq!([server.sql("shop", VERSIONS), server.sql("shop", named)], before, "{shell:?}");
+        let (outcome, said, seen) = maria_load(&server, shell, &old, "shop", "any");
+        assert_eq!(
+            (outcome.as_str(), seen["unkept"].as_str()),
+            ("loaded", "`named` `prices` `untouched`"),
+            "{shell:?} {said}"
+        );
+        assert_eq!(server.sql("shop", "SELECT count(*) FROM prices FOR SYSTEM_TIME ALL"), "1", "{shell:?}");
+        // Where nothing is lost, nobody is asked.
+        server.sql("", "CREATE OR REPLACE DATABASE shop");
+        assert_eq!(maria_load(&server, shell, &old, "shop", "try").0, "loaded", "{shell:?}");
+
+        // The tool refuses to dump versions that are told apart by transactions: the others' history is not dumped then either.
+        server.sql(
+            "shop",
+            "CREATE TABLE precise (id int, a bigint unsigned GENERATED ALWAYS AS ROW START, b bigint unsigned GENERATED ALWAYS AS ROW END,
+               PERIOD FOR SYSTEM_TIME (a, b)) WITH SYSTEM VERSIONING; INSERT INTO precise (id) VALUES (1)",
+        );
+        maria_dump(&server, shell, &new, "shop");
+        let (user, password) = (format!("={USER}"), format!("={PASSWORD}"));
+        let told = facts(server.session(shell, &new, [&user, &password, "=shop"], &[]));
+        assert_eq!(told.iter().filter(|line| line.starts_with("left-out history ")).count(), 4, "{told:?}");
+        assert_eq!(maria_load(&server, shell, &new, "shop", "any").0, "loaded", "{shell:?}");
+    }
+}
+
+#[test]
+#[ignore = "needs MariaDB on this machine: make test"]
+fn views_of_other_accounts_are_tried_and_come_back() {
+    let server = Maria::start();
+    let make = |account: &str| {
+        server.sql(
+            "",
+            &format!(
+                "CREATE OR REPLACE USER {account}; CREATE OR REPLACE DATABASE shop; GRANT ALL ON shop.* TO {account}; USE shop;
+                 CREATE TABLE orders (n int); INSERT INTO orders VALUES (1), (2);
+                 CREATE DEFINER={account} FUNCTION f(a int) RETURNS int RETURN (SELECT max(n) + a FROM orders);
+                 CREATE DEFINER={account} VIEW v AS SELECT n FROM orders"
+            ),
+        );
+    };
+    for shell in SHELLS {
+        let file = server.dir.path().join(format!("views-{}.gz", shell[0]));
+        make("app");
+        server.sql(
+            "shop",
+            "CREATE DEFINER=app VIEW `a first` AS SELECT n FROM v;
+             CREATE DEFINER=app VIEW w AS SELECT f(n) AS m FROM v; CREATE DEFINER=app SQL SECURITY INVOKER VIEW x AS SELECT m FROM w",
+        );
+        maria_dump(&server, shell, &file, "shop");
+        server.sql("shop", "DROP TABLE orders; DROP VIEW w");
+        let (outcome, said, seen) = maria_load(&server, shell, &file, "shop", "try");
+        assert_eq!(outcome, "loaded", "{shell:?} {said} {seen:?}");
+        assert_eq!(server.sql("shop", "SELECT count(*), sum(m) FROM x"), "2\t7", "{shell:?}");
+        let definers =
+            "SELECT count(*) FROM information_schema.views WHERE table_schema = 'shop' AND definer = 'app@%'";
+        assert_eq!(server.sql("", definers), "4", "{shell:?}");
+        // Without the account such views cannot be made: the trial says so, and nothing happens.
+        server.sql("", "DROP USER app; DELETE FROM shop.orders");
+        let (outcome, said, seen) = maria_load(&server, shell, &file, "shop", "try");
+        assert_eq!(
+            (outcome.as_str(), server.sql("shop", "SELECT count(*) FROM orders").as_str()),
+            ("lost", "0"),
+            "{shell:?}"
+        );
+        assert!(
+            said.contains("ERROR 1449") && said.contains("'app'@'%'") && seen["lost"].contains("trial"),
+            "{said} {seen:?}"
+        );
+        // A view that no other one reads is made without it, although its text has the database's name in it then.
+        make("app");
+        server.sql("", "DROP USER app");
+        maria_dump(&server, shell, &file, "shop");
+        assert!(text_of(&file).contains("select `shop`.`orders`.`n` AS `n` from `orders`"), "{shell:?}");
+        server.sql("shop", "DROP TABLE orders");
+        let (outcome, said, seen) = maria_load(&server, shell, &file, "shop", "try");
+        assert_eq!(outcome, "loaded", "{shell:?} {said} {seen:?}");
+    }
+}
+
+#[test]
+#[ignore = "needs MariaDB on this machine: make test"]
+fn what_else_a_schema_may_hold_comes_back() {
+    let server = Maria::start();
+    server.sql(
+        "",
+        "CREATE DATABASE base; CREATE TABLE base.parent (id int PRIMARY KEY); INSERT INTO base.parent VALUES (1);
+         CREATE DATABASE shop; USE shop;
+         CREATE TABLE inv (id int PRIMARY KEY, hidden int INVISIBLE DEFAULT 7, n int CHECK (n > 0));
+         INSERT INTO inv (id, hidden, n) VALUES (1, 8, 2), (2, 9, 3);
+         CREATE TABLE computed (id int, twice int AS (id * 2) STORED, thrice int AS (id * 3) VIRTUAL, KEY (twice));
+         INSERT INTO computed (id) VALUES (1), (2);
+         CREATE TABLE child (id int PRIMARY KEY, p int, FOREIGN KEY (p) REFERENCES base.parent (id)); INSERT INTO child VALUES (1, 1);
+         CREATE TABLE `al\\nUNLOCK TABLES` (n int);
+         CREATE VIEW odd AS SELECT 'x\nLOCK TABLES `t` WRITE;\n' AS `a\nUNLOCK TABLES;\nb`, 'it''s' AS c;
+         CREATE PROCEDURE p() SELECT 'x\nUNLOCK TABLES;\n', \"it's\";
+         CREATE TABLE versioned (id int, v int) WITH SYSTEM VERSIONING;
+         CREATE TRIGGER tr BEFORE UPDATE ON versioned FOR EACH ROW SET NEW.v = NEW.v + 100;
+         INSERT INTO versioned VALUES (1, 1); UPDATE versioned SET v = 2;
+         CREATE TABLE digits (f float, d double, fixed float(12,2), exact decimal(30,10));
+         INSERT INTO digits VALUES (16777215, 1.0e0/3, 16777215.37, 12345678901234567890.0123456789);
+         CREATE EVENT e ON SCHEDULE EVERY 1 YEAR DO DELETE FROM inv",
+    );
+    let packages = "SET sql_mode = ORACLE;\nDELIMITER //\nCREATE PACKAGE pk AS FUNCTION f RETURN int; END;\n//\n\
+        CREATE PACKAGE BODY pk AS FUNCTION f RETURN int AS BEGIN RETURN 1; END; END;\n//\n";
+    let mut client = Command::new("mariadb");
+    client
+        .args(["--no-defaults", "--user=root"])
+        .arg(format!("--socket={}", server.dir.path().join("socket").display()));
+    let mut client = client.arg("shop").stdin(Stdio::piped()).spawn().unwrap();
+    client.stdin.take().unwrap().write_all(packages.as_bytes()).unwrap();
+    assert!(client.wait().unwrap().success());
+    let questions = [
+        "SELECT group_concat(id, hidden, n ORDER BY id) FROM inv",
+        "SELECT group_concat(id, twice, thrice ORDER BY id) FROM computed",
+        "SELECT group_concat(id, p) FROM child",
+        "SELECT d = 1.0e0/3, fixed, exact FROM digits",
+        "SELECT c, hex(`a\nUNLOCK TABLES;\nb`) FROM odd",
+        "SELECT group_concat(v ORDER BY v) FROM versioned FOR SYSTEM_TIME ALL",
+        "SELECT routine_definition FROM information_schema.routines WHERE routine_schema = DATABASE() ORDER BY routine_type, routine_name",
+        "SELECT group_concat(table_name, table_type ORDER BY table_name) FROM information_schema.tables WHERE table_schema = DATABASE()",
+        "SELECT group_concat(trigger_name) FROM information_schema.triggers WHERE trigger_schema = DATABASE()",
+        "SELECT group_concat(event_name) FROM information_schema.events WHERE event_schema = DATABASE()",
+        "SELECT count(*) FROM information_schema.check_constraints WHERE constraint_schema = DATABASE()",
+    ];
+    let answers = || questions.map(|question| server.sql("shop", question));
+    let good = answers();
+    assert_eq!(server.sql("shop", "SELECT cast(f AS double) FROM digits"), "16777215");
+    for shell in SHELLS {
+        let file = server.dir.path().join(format!("schema-{}.gz", shell[0]));
+        maria_dump(&server, shell, &file, "shop");
+        for before in ["DELETE FROM inv; DROP TABLE child; DROP VIEW odd", "CREATE OR REPLACE DATABASE shop"] {
+            server.sql("shop", before);
+            let (outcome, said, seen) = maria_load(&server, shell, &file, "shop", "try");
+            assert_eq!(outcome, "loaded", "{shell:?} {before}: {said} {seen:?}");
+            assert_eq!(answers(), good, "{shell:?} {before}");
+            // As the documents say.
+            assert_eq!(server.sql("shop", "SELECT cast(f AS double) FROM digits"), "16777200", "{shell:?}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs MariaDB on this machine: make test"]
+fn an_account_of_the_socket_alone_is_reached_as_the_remedy_says() {
+    let server = Maria::start();
+    let me = String::from_utf8(ok(Command::new("id").arg("-un")).stdout).unwrap();
+    let me = me.trim();
+    server.sql(
+        "",
+        &format!(
+            "CREATE DATABASE shop; DROP USER IF EXISTS '{me}'@'127.0.0.1';
+             GRANT ALL ON *.* TO '{me}'@localhost IDENTIFIED VIA unix_socket"
+        ),
+    );
+    let socket = server.dir.path().join("socket").display().to_string();
+    let port = server.port.to_string();
+    for shell in SHELLS {
+        let file = server.dir.path().join("d.gz");
+        let look = |host: &str| {
+            let user = format!("={me}");
+            let values =
+                [file.to_str().unwrap(), "someone", "0", "1", "/", host, &port, &user, "=", "=shop", "utf8mb4"];
+            // Where the client looks for the socket.
+            let mut session = Session::of(shell, MYSQL, &values, &[("MYSQL_UNIX_PORT", &socket)]);
+            session.until(&["looked"]);
+            let answers = session.seen.get("answers").cloned();
+            (answers, session.last_words())
+        };
+        let (answers, said) = look("127.0.0.1");
+        assert!(answers.is_none() && said.contains("ERROR 1698"), "{shell:?} {said}");
+        for host in ["localhost", &socket] {
+            assert_eq!(look(host), (Some("yes".into()), String::new()), "{shell:?} {host}");
         }
     }
 }
@@ -1815,6 +2169,19 @@ INSERT INTO `no``thing (` VALUES
     server.sql("", &format!("CREATE DATABASE `{escape}`"));
     server.sql(escape, "CREATE TABLE nasty (id int); INSERT INTO nasty VALUES (1), (2), (3), (4), (5), (6)");
     ok(Command::new("sh").args(["-c", dump, "sh"]).arg(&escaped).args([&socket, "--", escape]));
+    // Locks around rows whose table reads a sequence, and all versions of rows.
+    server.sql(
+        "",
+        "CREATE DATABASE shop; CREATE SEQUENCE shop.s; CREATE TABLE shop.nasty (id bigint DEFAULT nextval(shop.s), g int AS (1));
+         INSERT INTO shop.nasty (id) VALUES (1), (2), (3), (4), (5), (6);
+         CREATE TABLE shop.prices (id int, twice int AS (id * 2)) WITH SYSTEM VERSIONING;
+         INSERT INTO shop.prices (id) VALUES (1), (2); UPDATE shop.prices SET id = id + 10; DELETE FROM shop.prices",
+    );
+    let [history, locks] = ["--dump-history", "--skip-dump-history"].map(|how| {
+        let file = folder.join(format!("{how}.gz"));
+        ok(Command::new("sh").args(["-c", dump, "sh"]).arg(&file).args([&socket, how, "--", "shop"]));
+        file
+    });
     for (shell, awk) in SHELLS.into_iter().zip(AWKS) {
         let verify =
             |file: &Path, database: &str| verify(shell, awk, &engine, file, database, "SELECT count(*) = 6 FROM nasty");
@@ -1822,6 +2189,8 @@ INSERT INTO `no``thing (` VALUES
             let found = verify(file, MARIA_DATABASE);
             assert_eq!(found, ["tables 4", "rows 20008", "query yes", "end good"], "{shell:?} {file:?}");
         }
+        assert_eq!(verify(&history, "shop"), ["tables 2", "rows 10", "query yes", "end good"], "{shell:?}");
+        assert_eq!(verify(&locks, "shop"), ["tables 2", "rows 6", "query yes", "end good"], "{shell:?}");
         assert_eq!(verify(&escaped, escape), ["tables 1", "rows 6", "query yes", "end good"], "{shell:?}");
         let other = format!("bad the dump is of the database '{MARIA_DATABASE}', the proof is of 'other'");
         assert_eq!(verify(&many, "other"), [other], "{shell:?}");

@@ -31,11 +31,17 @@ undo() { :; }
 work() {
   begin
   inventory before
+  db_choice >"$own.choice" &
+  children=$!
+  await "$children" || lost "the database cannot be asked what it holds"
+  children=
+  choice=$(cat "$own.choice")
+  rm -f "$own.choice"
   say began "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
   mkfifo "$own.fifo" || lost "a named pipe cannot be made beside the dump file"
   "$compressor" -c <"$own.fifo" >"$own.dump" &
   packing=$! children=$!
-  db_dump >"$own.fifo" &
+  db_dump "$choice" >"$own.fifo" &
   dumping=$! children="$children $!"
   await "$packing"
   packed=$status

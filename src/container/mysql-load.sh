@@ -14,11 +14,37 @@ db_load() {
     done <"$tried"
     rm -f "$tried"
   fi
+  endangered
   if [ "$how" = not ]; then say untried "it was not to be tried first"; else try; fi
   say state 'MySQL cannot undo: tables up to the one that failed are as in the dump, that one may be empty or hold some of its rows, the others are as they were'
   say phase load
   INTO=$DATABASE quietly=
-  pour without_log || lost "$why"
+  pour without_locks || lost "$why"
+}
+
+# endangered: tables with a history, of which the dump holds none and which it replaces. That is a loss, unless it was allowed.
+endangered() {
+  with_history=$(ask "SELECT concat(char(96), replace(table_name, char(96), repeat(char(96), 2)), char(96))
+    FROM information_schema.tables WHERE table_schema = DATABASE() AND table_type = 'SYSTEM VERSIONED'") ||
+    lost "the database cannot be asked"
+  [ -n "$with_history" ] || return 0
+  printf '%s\n' "$with_history" >"$own.versioned"
+  gzip -dc </proc/self/fd/4 2>/dev/null | awk '
+    FNR == NR { versioned[$0]; next }
+    /^CREATE TABLE `/ && match($0, /`([^`]|``)*`/) {
+      table = substr($0, RSTART, RLENGTH)
+      if (table in versioned) replaced[table]
+    }
+    /^\/\*M?![0-9]+ SET @old_system_versioning_insert_history=/ { kept[table] }
+    END { for (table in replaced) if (!(table in kept)) print table }
+  ' "$own.versioned" - >"$own.endangered" &
+  children=$!
+  await "$children" || lost "the dump file cannot be read"
+  children=
+  names=$(sort "$own.endangered" | tr '\n' ' ')
+  [ -n "$names" ] || return 0
+  [ "$how" != try ] || lost "the dump holds no history of the system-versioned tables ${names% }, and loading it drops theirs"
+  say unkept "${names% }"
 }
 
 # try: loads the dump into the scratch schema. Events would run there, so they stay out.
@@ -61,21 +87,5 @@ db_client() {
 db_first() { :; }
 db_last() { printf '%s\n' "SELECT '$NONCE';"; }
 
-# without_events, without_log: the dump without what must not happen. A statement that makes an event goes from its beginning to
-# its delimiter, in a trial. Always goes what mysqldump writes for a new replica: which transactions it has, which this server
-# knows better, and that its own log hears nothing, whose replicas want to follow.
-without_events() { without 1; }
-without_log() { without 0; }
-without() {
-  exec awk -v trial="$1" '
-    skipping { if (substr($0, length($0) - length(end) + 1) == end) skipping = 0; next }
-    BEGIN { end = ";" }
-    $1 == "DELIMITER" { end = $2 }
-    (trial && /^\/\*!50106 CREATE\*\/ /) || (end == ";" && /^SET @@GLOBAL.GTID_PURGED *=/) {
-      if (substr($0, length($0) - length(end) + 1) != end) skipping = 1
-      next
-    }
-    end == ";" && /^SET @@SESSION.SQL_LOG_BIN *= *0;$/ { next }
-    { print }
-  '
-}
+without_events() { db_statements 1; }
+without_locks() { db_statements 0; }

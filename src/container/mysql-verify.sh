@@ -59,8 +59,8 @@ db_facts() {
     !body && /^INSERT (IGNORE )?INTO `/ {
       table = name(rest)
       rest = substr(rest, length(table) + 1)
-      # Columns, where some are computed.
-      if (match(rest, /^ \((`([^`]|``)*`,? ?)+\)/)) rest = substr(rest, RLENGTH + 1)
+      # Columns, where some are computed or the rows have a history.
+      if (match(rest, /^ \((`([^`]|``)*`,? ?)+(row_start, row_end)?\)/)) rest = substr(rest, RLENGTH + 1)
       rows[table] += tuples(rest)
       next
     }
@@ -80,7 +80,6 @@ db_facts() {
       sub(/^-- Host: .* Database: /, "", of)
       print "database\t" of
     }
-    /^SET @@GLOBAL.GTID_PURGED/ { print "gtid" }
     /^CREATE TABLE `/ {
       made = name(rest)
       rows[made] += 0
@@ -148,8 +147,6 @@ db_make() {
   set -- "$@" --socket="$SCRATCH/socket" --pid-file="$tmp/pid" --skip-networking \
     --loose-mysqlx=OFF --skip-log-bin --event-scheduler=OFF --max-allowed-packet=1G --innodb-flush-log-at-trx-commit=0 \
     --skip-innodb-doublewrite --loose-innodb-strict-mode=OFF
-  # A dump of MySQL with transaction identifiers is taken by a server with some only.
-  if grep -q '^gtid' "$SCRATCH/facts"; then set -- "$@" --loose-gtid-mode=ON --loose-enforce-gtid-consistency=ON; fi
   server_start "$SERVER" --no-defaults "$@" || {
     hindered 'the scratch server does not start' 0
     lost here 'the scratch server does not start'
@@ -186,17 +183,10 @@ time_zones() {
   done
 }
 
-# db_filter: locks in a dump are for speed alone, and hinder what reads another table, such as the next value of a sequence.
+# db_filter: as a load does.
 db_filter() {
-  awk '
-    # A name may hold the end of a line.
-    locking || !body && /^LOCK TABLES `/ {
-      locking = !/ WRITE;$/
-      next
-    }
-    $1 == "DELIMITER" { body = $2 != ";" }
-    !body && /^UNLOCK TABLES;$/ { next }
-    { print }'
+  INTO=$DATABASE
+  db_statements 0
 }
 
 db_load() { client --binary-mode --max-allowed-packet=1G -- "$DATABASE"; }

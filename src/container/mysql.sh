@@ -7,12 +7,23 @@ db_take() {
   DUMP=$(command -v mariadb-dump || command -v mysqldump || echo mysqldump)
   CLIENT=$(command -v mariadb || command -v mysql || echo mysql)
   DB_TOOLS="${DUMP##*/} ${CLIENT##*/}"
-  take && OPTIONS="[client]${nl}host=$(option "$VALUE")"
+  take && case $VALUE in
+  /*) OPTIONS="[client]${nl}host=localhost${nl}socket=$(option "$VALUE")" here=yes ;;
+  127.0.0.1 | ::1 | localhost) OPTIONS="[client]${nl}host=$VALUE" here=yes ;;
+  *) OPTIONS="[client]${nl}host=$(option "$VALUE")" here= ;;
+  esac
   take && OPTIONS="$OPTIONS${nl}port=$VALUE"
   take && { either "$VALUE" || VALUE=root; } && OPTIONS="$OPTIONS${nl}user=$(option "$VALUE")"
   take && if either "$VALUE"; then OPTIONS="$OPTIONS${nl}password=$(option "$VALUE")"; fi
   take && { either "$VALUE" || VALUE=; } && DATABASE=$VALUE
   take && CHARSET=$VALUE
+  # What only some versions of the tools know. Who listens on this container's own address needs no certificate to prove it.
+  knows=$("$DUMP" --no-defaults --help 2>/dev/null) || knows=
+  [ -z "$here" ] || {
+    case $knows in *--get-server-public-key*) OPTIONS="$OPTIONS${nl}loose-get-server-public-key" ;; esac
+    # Only MariaDB's read this group.
+    OPTIONS="$OPTIONS${nl}[client-mariadb]${nl}loose-skip-ssl-verify-server-cert"
+  }
 }
 
 # either SPEC: as resolve, but what is called MYSQL_* may be called MARIADB_* too, which goes first, as in MariaDB's image.
@@ -65,33 +76,49 @@ db_answers() {
   ask 'SELECT 1' >/dev/null
 }
 
-# db_facts: what there is to dump, and what its user may do, a line of the report each: the number of tables, those that a
-# transaction does not hold still (only InnoDB's are dumped as of one moment), routines of which the user sees no more
-# than the name, and the grants, roles' among them. Behind TO there may be the hash of a password, which is told to nobody.
+# db_facts: what there is to dump, and what its user may do, a line of the report each: the number of tables of every kind, those
+# that a transaction does not hold still (only InnoDB's are dumped as of one moment), columns whose values and tables whose history
+# the dump does not hold, views and routines of which the user sees no more than the name, and the grants, roles' among them.
+# Behind TO there may be the hash of a password, which is told to nobody.
 db_facts() {
-  tables="FROM information_schema.tables WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE'"
+  tables="FROM information_schema.tables WHERE table_schema = DATABASE() AND table_type NOT IN ('VIEW', 'SYSTEM VIEW')"
+  views="FROM information_schema.views WHERE table_schema = DATABASE()"
+  case $knows in *--dump-history*) unkept="AND EXISTS ($BY_TRANSACTION)" ;; *) unkept= ;; esac
   # In some modes the server would quote the names in grants otherwise.
   ask "SET SESSION sql_mode = '';
     SELECT 'tables', count(*) $tables;
-    SELECT 'unsteady', table_name $tables AND engine <> 'InnoDB';
-    SELECT 'unreadable', routine_name FROM information_schema.routines
-      WHERE routine_schema = DATABASE() AND routine_type IN ('PROCEDURE', 'FUNCTION') AND routine_definition IS NULL LIMIT 4;
+    SELECT 'unsteady', table_name $tables AND table_type <> 'SEQUENCE' AND engine <> 'InnoDB';
+    SELECT 'left-out', concat('float ', c.table_name, '.', c.column_name) FROM information_schema.columns c
+      JOIN information_schema.tables t ON t.table_schema = c.table_schema AND t.table_name = c.table_name
+      WHERE c.table_schema = DATABASE() AND c.data_type = 'float' AND c.numeric_scale IS NULL
+        AND c.extra NOT LIKE '%VIRTUAL%' AND c.extra NOT LIKE '%STORED%' AND t.table_type <> 'VIEW' LIMIT 100;
+    SELECT 'left-out', concat('history ', table_name) $tables AND table_type = 'SYSTEM VERSIONED' $unkept;
+    SELECT 'unshown', table_name $views AND view_definition = '' LIMIT 4;
+    SELECT 'calling', table_name $views AND view_definition LIKE concat('%', char(96), '(%') LIMIT 4;
+    SELECT DISTINCT 'unreadable', routine_name FROM information_schema.routines
+      WHERE routine_schema = DATABASE() AND routine_definition IS NULL LIMIT 4;
     SELECT 'server', version();
     SELECT 'account', current_user();
     SHOW GRANTS" | while IFS= read -r fact; do
     case $fact in
-    'GRANT '*)
-      fact=${fact#GRANT }
+    'GRANT '* | 'REVOKE '*)
       case $fact in
-      *'.* TO '*) fact=${fact%%'.* TO '*}'.*' ;;
-      *) fact=${fact%% TO *} ;;
+      'GRANT '*) kind=grant fact=${fact#GRANT } to=TO ;;
+      *) kind=revoke fact=${fact#REVOKE } to=FROM ;;
       esac
-      say grant "$fact"
+      case $fact in
+      *".* $to "*) fact=${fact%%".* $to "*}'.*' ;;
+      *) fact=${fact%%" $to "*} ;;
+      esac
+      say "$kind" "$fact"
       ;;
     *"$tab"*) say "${fact%%"$tab"*}" "${fact#*"$tab"}" ;;
     esac
   done
 }
+# Tables whose versions are told apart by transactions, which the dump tool refuses to dump with their history.
+BY_TRANSACTION="SELECT 1 FROM information_schema.columns
+  WHERE table_schema = DATABASE() AND generation_expression = 'ROW START' AND data_type = 'bigint'"
 tab=$(printf '\t')
 
 # db_inventory: what a dump holds and what its server is like, a line each: `object KIND NUMBER MARK`, where the mark changes with
@@ -128,9 +155,22 @@ db_inventory() {
       'Com_drop_function', 'Com_drop_package', 'Com_drop_package_body', 'Com_drop_sequence', 'Com_drop_db', 'Com_rename_table')"
 }
 
+# db_choice: `history` where there are versions of rows and the tool can dump all of them.
+db_choice() {
+  case $knows in *--dump-history*) ;; *) return ;; esac
+  ask "SELECT 'history' FROM information_schema.tables WHERE table_schema = DATABASE() AND table_type = 'SYSTEM VERSIONED'
+    AND NOT EXISTS ($BY_TRANSACTION) LIMIT 1"
+}
+
+# db_dump CHOICE: no locks in the dump, which hinder a load that reads another table, such as the next value of a sequence; and
+# nothing of global transaction identifiers, for which the tool would lock all tables and which the dump's own server refuses.
 db_dump() {
-  with_options "$DUMP" --default-character-set="$CHARSET" --single-transaction --quick --routines --events --triggers \
-    --hex-blob --max-allowed-packet=1G -- "$DATABASE"
+  set -- "$1" --default-character-set="$CHARSET" --single-transaction --quick --routines --events --triggers --hex-blob \
+    --max-allowed-packet=1G --skip-add-locks
+  case $knows in *--set-gtid-purged*) set -- "$@" --set-gtid-purged=OFF ;; esac
+  if [ "$1" = history ]; then set -- "$@" --dump-history; fi
+  shift
+  with_options "$DUMP" "$@" -- "$DATABASE"
 }
 
 # db_complete TAIL: whether the end of the plain text is the end of a whole dump: the last statement, which sets a variable
@@ -140,6 +180,161 @@ db_complete() {
   case $last in '-- Dump completed'*) ;; *) return 1 ;; esac
   case ${1%"$nl$last"} in *' */;'"$nl") return 0 ;; esac
   return 1
+}
+
+# db_statements TRIAL: what is loaded of a dump on stdin, into the database $INTO: all but
+# - locks, which are for speed alone and hinder what reads another table, such as the next value of a sequence;
+# - what mysqldump writes for a new replica: which transactions it has, which this server knows better, and that its own log
+#   hears nothing, whose replicas want to follow;
+# - in a trial (1), events, which would run there, and definers of views and of the functions that they call, whose rights do not
+#   reach into the trial's schema. That they may be set, and that those exist without whom a view cannot be made, is asked
+#   behind the dump.
+# What calls the dump's database by its name calls $INTO instead: sequences of defaults, columns and functions of views.
+#
+# A line means something only outside of quotes, which may hold line ends in names and in bodies. Rows hold none.
+db_statements() {
+  export INTO
+  exec awk -v trial="$1" '
+    BEGIN {
+      end = ";"
+      into = ENVIRON["INTO"]
+      gsub(/`/, "``", into)
+    }
+
+    # Reads a line from where the last one left off: `quote` is the quote that is open, * for a comment. `out` becomes the text,
+    # `remark` whether it ends in a comment.
+    function scan(text,    token, name, rest) {
+      out = ""
+      remark = 0
+      while (text != "") {
+        if (quote == "*") {
+          if (!(RSTART = index(text, "*/"))) break
+          text = taken(text, RSTART + 1)
+          quote = ""
+        } else if (quote == "`") {
+          if (!match(text, /^([^`]|``)*`/)) break
+          text = taken(text, RLENGTH)
+          quote = ""
+        } else if (quote != "") {
+          if (!match(text, literal ? "[" quote "]" : "[\\\\" quote "]")) break
+          token = substr(text, RSTART, 1)
+          text = taken(text, token == "\\" ? RSTART + 1 : RSTART)
+          if (token == quote) quote = ""
+        } else {
+          if (!match(text, /[\047"`#]|\/\*|--([ \t]|$)/)) break
+          token = substr(text, RSTART, RLENGTH)
+          text = taken(text, RSTART + RLENGTH - 1)
+          if (token ~ /^[#-]/) {
+            remark = 1
+            break
+          } else if (token == "/*") {
+            if (text !~ /^M?!/) quote = "*"
+          } else if (token == "`" && match(text, /^([^`]|``)*`/)) {
+            name = substr(text, 1, RLENGTH - 1)
+            rest = substr(text, RLENGTH + 1)
+            if (name == of && end == ";" && ours(rest)) {
+              out = out into "`"
+              text = rest
+            } else text = taken(text, RLENGTH)
+            if (view != "") mention(name, rest)
+          } else quote = token
+        }
+      }
+      out = out text
+    }
+    function taken(text, length_) {
+      out = out substr(text, 1, length_)
+      return substr(text, length_ + 1)
+    }
+    # Whether the name of the database before `rest` is that: of a sequence, of a function, of a column with its table.
+    function ours(rest) {
+      if (!match(rest, /^\.`([^`]|``)*`/)) return 0
+      return substr(rest, RLENGTH + 1) ~ /^(\.`|\()/ || out ~ /(nextval|lastval|setval)\(`$/
+    }
+    function mention(name, rest) {
+      if (name != view) mentioned[name]
+      if (rest ~ /^\(/) {
+        calls[view]
+        called[name]
+      }
+    }
+    function ends(text) { return substr(text, length(text) - length(end) + 1) == end }
+
+    rows {
+      if (ends($0)) rows = 0
+      print
+      next
+    }
+    quote == "" && !skipping {
+      if (/^DELIMITER /) {
+        end = substr($0, 11)
+        print
+        next
+      }
+      if (/^\/\*!50003 SET sql_mode +=/) literal = /NO_BACKSLASH_ESCAPES/
+      if (trial && /^\/\*!50106 CREATE\*\/ /) skipping = 1
+      if (trial && match($0, /^CREATE DEFINER=`([^`]|``)*`(@`([^`]|``)*`)? (FUNCTION|PACKAGE)/)) {
+        definer = substr($0, 16, RLENGTH - 15)
+        sub(/ (FUNCTION|PACKAGE)$/, "", definer)
+        $0 = "CREATE" substr($0, 16 + length(definer))
+        needed[definer] += 0
+        if (match($0, /`([^`]|``)*`/)) function_of[substr($0, RSTART + 1, RLENGTH - 2)] = definer
+      }
+      if (end == ";") {
+        if (/^-- Host: .* Database: / && NR <= 20) {
+          of = $0
+          sub(/^-- Host: .* Database: /, "", of)
+          gsub(/`/, "``", of)
+        }
+        if (/^UNLOCK TABLES;$/ || /^SET @MYSQLDUMP_TEMP_LOG_BIN *=/ || /^SET @@SESSION\.SQL_LOG_BIN *=/) next
+        if (/^LOCK TABLES `/ || /^SET @@GLOBAL\.GTID_PURGED *=/) skipping = 1
+        inserting = /^(INSERT|REPLACE) /
+        if (trial && /^\/\*!50013 DEFINER=.* SQL SECURITY (DEFINER|INVOKER) \*\/$/) {
+          definer = substr($0, 18)
+          sub(/ SQL SECURITY .*/, "", definer)
+          sub(/DEFINER=.* SQL/, "SQL")
+        }
+        if (match($0, /^\/\*!50001 VIEW `([^`]|``)*`/)) {
+          view = substr($0, 16, RLENGTH - 16)
+          owner[view] = definer
+        }
+      }
+    }
+    # The rows begin behind the names of the table and the columns.
+    inserting {
+      rest = $0
+      while (match(rest, /[`)] VALUES/)) {
+        head = substr(rest, 1, RSTART)
+        rest = substr(rest, RSTART + 1)
+        scan(head)
+        if (quote == "") {
+          inserting = 0
+          rows = !ends($0)
+          break
+        }
+      }
+      if (inserting) scan(rest)
+      print
+      next
+    }
+    {
+      scan($0)
+      if (!skipping) print out
+      if (quote == "" && !remark && ends($0)) {
+        skipping = 0
+        view = ""
+      }
+    }
+    END {
+      if (!trial) exit
+      for (name in called) if (name in function_of) needed[function_of[name]]++
+      for (view in owner) if (owner[view] != "") needed[owner[view]] += view in mentioned || view in calls
+      for (definer in needed) {
+        print "CREATE OR REPLACE DEFINER=" definer " SQL SECURITY DEFINER VIEW `backup_ns_definer` AS SELECT 1 AS `n`;"
+        if (needed[definer]) print "CREATE OR REPLACE VIEW `backup_ns_view` AS SELECT `n` FROM `backup_ns_definer`;"
+      }
+    }
+  '
 }
 
 # db_shell: the client, for a person.

@@ -22,6 +22,9 @@ db_name() { printf '%s' "$PGDATABASE"; }
 # db_answers, db_dump: a question, and the dump on stdout. Each replaces the shell that it is called in, so that its process
 # id is the tool's.
 db_answers() { exec psql --no-psqlrc --no-password --quiet --tuples-only --command 'SELECT 1' >/dev/null; }
+# db_choice: how to dump is always the same.
+db_choice() { :; }
+
 db_dump() { exec pg_dump --no-password --format=plain --clean --if-exists; }
 
 # db_facts: what there is to dump, and what its user may do, a line of the report each: the number of tables, and the first

@@ -694,6 +694,7 @@ pub fn trials(jobs: &[Value], namespace: &str, now: DateTime<Utc>) -> Check {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::grants::Grants;
     use crate::core::history::testing::at;
     use crate::core::status::testing::{protection, report};
     use crate::core::status::{Orphan, Overdue, Superfluous, Unfinished};
@@ -864,13 +865,22 @@ mod tests {
         let check = &container(&empty, Engine::Postgres, Ok(&site), 90, "1 KiB")[1];
         is(check, Failed, "the database app holds no table");
         assert!(check.remedy.contains("BAK_DB_POSTGRES_DB (--db-postgres-db)"), "{check:?}");
-        let blinkered = Look { grants: vec!["SELECT, TRIGGER, EVENT ON `app`.*".into()], ..look.clone() };
+        let blinkered = Look {
+            grants: Grants { granted: vec!["SELECT, TRIGGER, EVENT ON `app`.*".into()], ..Grants::default() },
+            ..look.clone()
+        };
         let check = &container(&blinkered, Engine::MySql, Ok(&site), 90, "1 KiB")[2];
         is(check, Skipped, "may not see stored procedures");
         let partial = Look { left_out: vec![("subscription".into(), "s".into())], ..look.clone() };
         let checks = container(&partial, Engine::Postgres, Ok(&site), 90, "1 KiB");
         assert_eq!(checks.len(), words.len() + 1);
         is(&checks[2], Skipped, "these subscriptions are missing from the dump: s");
+        let mut inexact = look.clone();
+        inexact.note("left-out", "float t.f");
+        inexact.note("left-out", "history prices");
+        let told = container(&inexact, Engine::MySql, Ok(&site), 90, "1 KiB");
+        is(&told[2], Skipped, "the history of system-versioned tables is NOT in the dump: prices");
+        is(&told[3], Skipped, "not exact in the dump, because a FLOAT is written with six significant digits: t.f");
         let problem = |aspect, what: &str| Problem { aspect, what: what.into(), remedy: "do".into() };
         let problems = [
             problem(Aspect::Database, "it does not answer"),

@@ -1,22 +1,44 @@
 //! What a user of MySQL or MariaDB was granted, as `SHOW GRANTS` says it. Judges texts; must not know how they came here.
 
-/// Whether one of these privileges was granted on the whole database, or on all of them. A grant is what stands between GRANT
-/// and TO.
-pub fn on_database(grants: &[String], privileges: &[&str], database: &str) -> bool {
-    any(grants, privileges, |object| {
-        object == "*.*" || object.strip_suffix(".*").is_some_and(|pattern| like(&unquoted(pattern), database))
-    })
+/// What was granted, each what stands between GRANT and TO, and what of it was revoked again for single databases of all, as
+/// MySQL's partial revokes do, each what stands between REVOKE and FROM.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Grants {
+    /// What was granted.
+    pub granted: Vec<String>,
+    /// What was revoked of what was granted on all databases.
+    pub revoked: Vec<String>,
 }
 
-/// Whether a privilege was granted on one of these objects.
-pub fn on(grants: &[String], privilege: &str, objects: &[&str]) -> bool {
-    any(grants, &[privilege], |object| objects.contains(&object))
+impl Grants {
+    /// Whether one of these privileges was granted on the whole database, or on all of them and not revoked for this one.
+    pub fn on_database(&self, privileges: &[&str], database: &str) -> bool {
+        let here = |object: &str| object.strip_suffix(".*").is_some_and(|pattern| like(&unquoted(pattern), database));
+        // With partial revokes a name is no pattern.
+        let this = |object: &str| object.strip_suffix(".*").is_some_and(|name| unquoted(name) == database);
+        let left = |privilege: &&str| !any(&self.revoked, privilege, this);
+        let of_all: Vec<&str> = privileges.iter().copied().filter(left).collect();
+        privileges.iter().any(|privilege| any(&self.granted, privilege, |object| object != "*.*" && here(object)))
+            || of_all.iter().any(|privilege| any(&self.granted, privilege, |object| object == "*.*"))
+    }
+
+    /// Whether a privilege was granted on one of these objects.
+    pub fn on(&self, privilege: &str, objects: &[&str]) -> bool {
+        any(&self.granted, privilege, |object| objects.contains(&object))
+    }
+
+    /// Whether nothing at all was granted, which only a server says that asks nobody for rights.
+    pub fn is_empty(&self) -> bool {
+        self.granted.is_empty()
+    }
 }
 
-fn any(grants: &[String], privileges: &[&str], covers: impl Fn(&str) -> bool) -> bool {
-    grants.iter().filter_map(|grant| grant.split_once(" ON ")).any(|(granted, object)| {
-        let holds = |one: &str| one == "ALL PRIVILEGES" || privileges.contains(&one);
-        granted.split(", ").any(holds) && covers(object)
+/// Whether a list names a privilege for an object that is covered. Some are listed with a blank behind the comma, MySQL's dynamic
+/// privileges without.
+fn any(lines: &[String], privilege: &str, covers: impl Fn(&str) -> bool) -> bool {
+    lines.iter().filter_map(|line| line.split_once(" ON ")).any(|(privileges, object)| {
+        privileges.split(',').map(str::trim_start).any(|one| one == "ALL PRIVILEGES" || one == privilege)
+            && covers(object)
     })
 }
 
@@ -60,8 +82,11 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn all(grants: &[&str]) -> Vec<String> {
-        grants.iter().map(ToString::to_string).collect()
+    fn all(grants: &[&str]) -> Grants {
+        let of = |kind: &str| {
+            grants.iter().filter_map(|line| line.strip_prefix(kind)).map(ToString::to_string).collect::<Vec<_>>()
+        };
+        Grants { granted: of("GRANT "), revoked: of("REVOKE ") }
     }
 
     #[test]
@@ -69,6 +94,7 @@ mod tests {
         for (grant, database, expected) in [
             ("ALL PRIVILEGES ON *.*", "app", true),
             ("SELECT, LOCK TABLES, TRIGGER ON *.*", "app", true),
+            ("FLUSH_TABLES,TRIGGER,XA_RECOVER_ADMIN ON *.*", "app", true),
             ("SELECT, CREATE TRIGGERS ON *.*", "app", false),
             ("ALL PRIVILEGES ON `app`.*", "app", true),
             ("ALL PRIVILEGES ON `app`.*", "App", true),
@@ -84,11 +110,29 @@ mod tests {
             ("PROXY ON ``@`%`", "app", false),
             ("`role`", "app", false),
         ] {
-            assert_eq!(on_database(&all(&[grant]), &["TRIGGER"], database), expected, "{grant} {database}");
+            let grants = all(&[&format!("GRANT {grant}")]);
+            assert_eq!(grants.on_database(&["TRIGGER"], database), expected, "{grant} {database}");
         }
         let proc = ["*.*", "`mysql`.`proc`"];
-        assert!(on(&all(&["USAGE ON *.*", "SELECT ON `mysql`.`proc`"]), "SELECT", &proc));
-        assert!(!on(&all(&["SELECT ON `app`.*", "SELECT (`db`) ON `mysql`.`proc`"]), "SELECT", &proc));
+        assert!(all(&["GRANT USAGE ON *.*", "GRANT SELECT ON `mysql`.`proc`"]).on("SELECT", &proc));
+        assert!(!all(&["GRANT SELECT ON `app`.*", "GRANT SELECT (`db`) ON `mysql`.`proc`"]).on("SELECT", &proc));
+    }
+
+    #[test]
+    fn what_was_revoked_for_a_database_is_missing_there() {
+        for (grants, database, expected) in [
+            (&["GRANT TRIGGER ON *.*", "REVOKE TRIGGER ON `app`.*"][..], "app", false),
+            (&["GRANT TRIGGER ON *.*", "REVOKE SELECT, TRIGGER ON `app`.*"], "app", false),
+            (&["GRANT TRIGGER ON *.*", "REVOKE TRIGGER ON `app`.*"], "apps", true),
+            (&["GRANT TRIGGER ON *.*", "REVOKE TRIGGER ON `a_b`.*"], "axb", true),
+            (&["GRANT TRIGGER ON *.*", "REVOKE SELECT ON `app`.*"], "app", true),
+            // As SHOW GRANTS lists a role's grants beside the user's own.
+            (&["GRANT TRIGGER ON *.*", "GRANT TRIGGER ON `app`.*", "REVOKE TRIGGER ON `app`.*"], "app", true),
+        ] {
+            assert_eq!(all(grants).on_database(&["TRIGGER"], database), expected, "{grants:?} {database}");
+        }
+        let either = all(&["GRANT TRIGGER, EVENT ON *.*", "REVOKE TRIGGER ON `app`.*"]);
+        assert!(either.on_database(&["TRIGGER", "EVENT"], "app"));
     }
 
     #[test]
@@ -99,8 +143,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_pattern_panics(pattern in "[aé_%\\\\`]{0,6}", name in "[aé_%\\\\]{0,6}") {
-            let grant = format!("TRIGGER ON `{pattern}`.*");
-            let _ = on_database(&[grant], &["TRIGGER"], &name);
+            let _ = all(&[&format!("GRANT TRIGGER ON `{pattern}`.*")]).on_database(&["TRIGGER"], &name);
             prop_assert!(like("%", &name) && like(&name.replace('\\', "\\\\").replace('%', "\\%"), &name));
         }
     }

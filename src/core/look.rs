@@ -2,7 +2,7 @@
 //! came here is none of its business.
 
 use crate::core::engine::Engine;
-use crate::core::grants;
+use crate::core::grants::{self, Grants};
 use crate::core::observed::VolumeMount;
 
 /// The container's report, line by line.
@@ -38,6 +38,10 @@ pub struct Look {
     pub tables: Option<u64>,
     /// Tables whose rows are not dumped as of one moment.
     pub unsteady: Vec<String>,
+    /// The first views whose text the user may not see.
+    pub unshown: Vec<String>,
+    /// The first views that call a function.
+    pub calling: Vec<String>,
     /// The first of what a dump reads and the user may not: tables and sequences, or routines.
     pub unreadable: Vec<String>,
     /// The first large objects that a dump reads and the user may not.
@@ -46,8 +50,8 @@ pub struct Look {
     pub left_out: Vec<(String, String)>,
     /// The user as the server knows it.
     pub account: String,
-    /// What MySQL or MariaDB granted that user, each what stands between GRANT and TO.
-    pub grants: Vec<String>,
+    /// What MySQL or MariaDB granted that user.
+    pub grants: Grants,
     /// The server's version.
     pub server: String,
     /// The dump tool and its version.
@@ -82,6 +86,8 @@ impl Look {
             "unset" => self.unset = value.into(),
             "tables" => self.tables = value.trim().parse().ok(),
             "unsteady" => self.unsteady.push(value.into()),
+            "unshown" => self.unshown.push(value.into()),
+            "calling" => self.calling.push(value.into()),
             "unreadable" => self.unreadable.push(value.into()),
             "unreadable-object" => self.unreadable_objects.push(value.into()),
             "left-out" => {
@@ -89,7 +95,8 @@ impl Look {
                 self.left_out.push((kind.into(), name.into()));
             }
             "account" => self.account = value.into(),
-            "grant" => self.grants.push(value.into()),
+            "grant" => self.grants.granted.push(value.into()),
+            "revoke" => self.grants.revoked.push(value.into()),
             "server" => self.server = value.into(),
             "tool" => self.tool = value.into(),
             "database" => self.database = value.into(),
@@ -141,8 +148,8 @@ impl Look {
         let (grants, database) = (&self.grants, &self.database);
         // Who may run or make routines sees their names, and so whether the bodies can be read.
         let listing = ["EXECUTE", "CREATE ROUTINE", "ALTER ROUTINE", "SHOW CREATE ROUTINE", "SHOW_ROUTINE"];
-        let seen = grants::on_database(grants, &listing, database)
-            || grants::on(grants, "SELECT", &["*.*", "`mysql`.*", "`mysql`.`proc`"]);
+        let seen =
+            grants.on_database(&listing, database) || grants.on("SELECT", &["*.*", "`mysql`.*", "`mysql`.`proc`"]);
         let problem = Problem {
             aspect: Aspect::Database,
             what: format!(
@@ -154,13 +161,13 @@ impl Look {
         (!grants.is_empty() && !seen).then_some(problem)
     }
 
-    /// What a dump of PostgreSQL lacks, or may fail at, although the server refuses nothing; and whether its load may.
+    /// What a dump lacks, or may fail at, although the server refuses nothing; and whether its load may.
     pub fn left_out(&self) -> Vec<Problem> {
-        let named = |kind: &str| {
-            let names: Vec<_> =
-                self.left_out.iter().filter(|(of, _)| of == kind).map(|(_, name)| name.clone()).collect();
-            (!names.is_empty()).then(|| first_three(&names))
+        let all = |kind: &str| {
+            let names = self.left_out.iter().filter(|(of, _)| of == kind).map(|(_, name)| name.clone());
+            Some(names.collect::<Vec<_>>()).filter(|names| !names.is_empty())
         };
+        let named = |kind: &str| all(kind).map(|names| first_three(&names));
         let (user, account) = (self.user(Engine::Postgres), quoted(&self.account));
         let superuser = "set BAK_DB_POSTGRES_USER to a superuser";
         let found = [
@@ -184,6 +191,20 @@ impl Look {
                 (what, format!("ALTER ROLE {account} SET client_encoding = 'UTF8'"))
             }),
             named("locks").as_deref().and_then(too_many_locks),
+            all("history").map(|names| {
+                let what = format!(
+                    "the history of system-versioned tables is NOT in the dump: {}; the tools of MariaDB dump it from version 10.11 \
+                     on, if no table tells its versions apart by transactions",
+                    first(20, &names)
+                );
+                (what, "use a newer image of MariaDB, or restore a snapshot where the history is wanted".into())
+            }),
+            all("float").map(|names| {
+                let names = first(20, &names);
+                let what =
+                    format!("not exact in the dump, because a FLOAT is written with six significant digits: {names}");
+                (what, "make such a column a DOUBLE if its values may have more digits".into())
+            }),
         ];
         let problem = |(what, remedy)| Problem { aspect: Aspect::Database, what, remedy };
         found.into_iter().flatten().map(problem).collect()
@@ -212,14 +233,28 @@ impl Look {
     fn denied(&self, engine: Engine) -> Vec<Problem> {
         let mut all = Vec::new();
         let mut deny = |what: String, remedy: String| all.push(Problem { aspect: Aspect::Database, what, remedy });
-        let missing = ["SELECT", "TRIGGER", "EVENT"];
-        let missing = missing.into_iter().filter(|it| !grants::on_database(&self.grants, &[it], &self.database));
-        let missing = missing.collect::<Vec<_>>().join(", ");
-        if !self.grants.is_empty() && !missing.is_empty() {
+        let lacks = |privilege: &&str| !self.grants.on_database(&[*privilege], &self.database);
+        let grant = |privileges: &str| {
             let named = self.database.replace('`', "``");
+            format!("GRANT {privileges} ON `{named}`.* TO {}", grants::account(&self.account))
+        };
+        let missing = ["SELECT", "TRIGGER", "EVENT"].into_iter().filter(lacks).collect::<Vec<_>>().join(", ");
+        if !self.grants.is_empty() && !missing.is_empty() {
             deny(
                 format!("{} lacks {missing}: what it may not see would be missing from the dump", self.user(engine)),
-                format!("GRANT {missing} ON `{named}`.* TO {}", grants::account(&self.account)),
+                grant(&missing),
+            );
+        }
+        if !self.unshown.is_empty() {
+            let views = first_three(&self.unshown);
+            deny(format!("{} may not see the text of the views {views}", self.user(engine)), grant("SHOW VIEW"));
+        }
+        // MariaDB describes such a view only to who may call the function.
+        if self.server.contains("MariaDB") && !self.calling.is_empty() && !self.grants.is_empty() && lacks(&"EXECUTE") {
+            let views = first_three(&self.calling);
+            deny(
+                format!("{} may not call the functions of the views {views}, which end the dump", self.user(engine)),
+                grant("EXECUTE"),
             );
         }
         if !self.unreadable.is_empty() {
@@ -258,7 +293,11 @@ impl Look {
 
 /// The first names, and whether there are more.
 fn first_three(names: &[String]) -> String {
-    let (first, more) = names.split_at(names.len().min(3));
+    first(3, names)
+}
+
+fn first(number: usize, names: &[String]) -> String {
+    let (first, more) = names.split_at(names.len().min(number));
     format!("{}{}", first.join(", "), if more.is_empty() { "" } else { " and more" })
 }
 
@@ -369,6 +408,16 @@ pub fn assess(
             remedy = format!(
                 "set {}_PASSWORD to the password (in the chart: existingSecret), or to ${{NAME}} where another variable of the \
                  container holds it",
+                engine.setting()
+            );
+        }
+        // What a server of either kind says of an account that its socket alone lets in.
+        if engine == Engine::MySql && look.said.contains("ERROR 1698") {
+            what += "; this account may log in through the server's socket alone";
+            remedy = format!(
+                "set {0}_HOST to localhost, for which the client takes the socket, or to the path of the socket where it is not \
+                 at its usual place, and {0}_USER to the account that is named as the user that the container runs as; or set \
+                 {0}_USER and {0}_PASSWORD to an account with a password",
                 engine.setting()
             );
         }
@@ -659,7 +708,12 @@ mod tests {
     fn a_user_of_mysql_sees_all_that_is_to_be_dumped() {
         let told = |grants: &[&str], server: &str| {
             let mut look = Look { database: "app".into(), account: "u@%".into(), server: server.into(), ..sound() };
-            look.grants = grants.iter().map(ToString::to_string).collect();
+            for grant in grants {
+                match grant.strip_prefix("REVOKE ") {
+                    Some(revoked) => look.note("revoke", revoked),
+                    None => look.note("grant", grant),
+                }
+            }
             let judged = assess(&look, Engine::MySql, &[mounted(MOUNT, "")], "data", FILE, 90);
             let denied =
                 judged.err().unwrap_or_default().into_iter().map(|it| it.remedy).collect::<Vec<_>>().join("; ");
@@ -678,6 +732,13 @@ mod tests {
             (&["SELECT, TRIGGER, EVENT ON `app`.*", "SELECT ON `mysql`.`proc`"], maria, "", ""),
             (&["SELECT, TRIGGER, EVENT, SHOW CREATE ROUTINE ON `app`.*"], maria, "", ""),
             (&["SELECT, TRIGGER, EVENT ON `app`.*", "SHOW_ROUTINE ON *.*"], mysql, "", ""),
+            (&["SELECT, TRIGGER, EVENT ON `app`.*", "AUDIT_ADMIN,SHOW_ROUTINE,XA_RECOVER_ADMIN ON *.*"], mysql, "", ""),
+            (
+                &["SELECT, TRIGGER, EVENT, EXECUTE ON *.*", "REVOKE TRIGGER ON `app`.*"],
+                mysql,
+                "GRANT TRIGGER ON `app`.* TO 'u'@'%'",
+                "",
+            ),
             // A server that asks nobody for rights.
             (&[], maria, "", ""),
         ] {
@@ -750,6 +811,57 @@ mod tests {
         {
             assert_eq!(tools(tool, server), Ok(()), "{tool} {server}");
         }
+    }
+
+    #[test]
+    fn views_that_cannot_be_dumped_are_named_with_the_grant() {
+        let remedies = |notes: &[(&str, &str)]| {
+            let mut look = Look { database: "app".into(), account: "u@%".into(), ..sound() };
+            notes.iter().for_each(|(key, value)| look.note(key, value));
+            let judged = assess(&look, Engine::MySql, &[mounted(MOUNT, "")], "data", FILE, 90);
+            judged.err().unwrap_or_default().into_iter().map(|it| (it.what, it.remedy)).collect::<Vec<_>>()
+        };
+        let base = ("grant", "SELECT, TRIGGER, EVENT ON `app`.*");
+        let maria = ("server", "10.11.19-MariaDB");
+        let [(what, remedy)] = &remedies(&[base, ("unshown", "v"), ("unshown", "w")])[..] else { panic!() };
+        assert!(what.contains("may not see the text of the views v, w"), "{what}");
+        assert_eq!(remedy, "GRANT SHOW VIEW ON `app`.* TO 'u'@'%'");
+        let [(what, remedy)] = &remedies(&[base, maria, ("calling", "v")])[..] else { panic!() };
+        assert!(what.contains("may not call the functions of the views v"), "{what}");
+        assert_eq!(remedy, "GRANT EXECUTE ON `app`.* TO 'u'@'%'");
+        for fine in [
+            &[base, ("server", "9.7.4"), ("calling", "v")][..],
+            &[("grant", "ALL PRIVILEGES ON *.*"), maria, ("calling", "v")],
+            &[maria, ("calling", "v")],
+        ] {
+            assert_eq!(remedies(fine), [], "{fine:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_dump_of_mysql_does_not_hold_is_named_and_no_fault() {
+        let mut look = sound();
+        (0..22).for_each(|number| look.note("left-out", &format!("float t.f{number}")));
+        look.note("left-out", "history prices");
+        let [history, float] = &look.left_out()[..] else { panic!() };
+        assert!(history.what.contains("NOT in the dump: prices; the tools of MariaDB"), "{history:?}");
+        assert!(
+            float.what.contains("six significant digits: t.f0, ") && float.what.contains("t.f19 and more"),
+            "{float:?}"
+        );
+        assert!(judge(&look).is_ok());
+    }
+
+    #[test]
+    fn an_account_of_the_socket_alone_is_told_of_it() {
+        let look = Look {
+            answers: false,
+            said: "ERROR 1698 (28000): Access denied for user 'root'@'localhost'".into(),
+            ..sound()
+        };
+        let said = &assess(&look, Engine::MySql, &[mounted(MOUNT, "")], "data", FILE, 90).unwrap_err()[0];
+        assert!(said.what.contains("through the server's socket alone"), "{said:?}");
+        assert!(said.remedy.contains("set BAK_DB_MYSQL_HOST to localhost"), "{said:?}");
     }
 
     #[test]
