@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use crate::core::labels;
 use crate::core::observed::{Content, Meta, Snapshot};
 use crate::core::stored_data::{Holder, shared_reason};
-use crate::core::target::{CONTENTS, SNAPSHOTS, delete_options};
+use crate::core::target::{CONTENTS, Next, SNAPSHOTS, delete_options};
 use crate::kubectl::{self, Kubectl, Refusal};
 use crate::process::{self, ProcessError};
 
@@ -112,7 +112,7 @@ pub fn sharers(kubectl: &Kubectl, content: &Content, all: bool) -> Result<Vec<Ho
         (false, [value]) => format!("{}={value}", labels::DATA),
         (false, values) => format!("{} in ({})", labels::DATA, values.join(",")),
     };
-    let page = |next: &str| kubectl.target.page(CONTENTS, None, &selector, next);
+    let page = |next: &Next| kubectl.target.page(CONTENTS, None, &selector, next);
     let keep = |other: Content| Some(Holder::from(&other)).filter(|other| other.shares(content));
     kubectl.pages(page, keep, |_| ())
 }

@@ -5,14 +5,14 @@ use std::io::{self, BufRead, Write as _};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, DeserializeSeed};
 use serde_json::Value;
 use tempfile::NamedTempFile;
 
 use crate::core::escape::Secrets;
-use crate::core::observed::List;
+use crate::core::observed::{Each, List, ListMeta};
 use crate::core::shield::{Change, KUBERC, Shield};
-use crate::core::target::{Asked, Kind, Target};
+use crate::core::target::{Asked, Kind, Next, Target};
 use crate::exit::{Exit, Fail};
 use crate::process::{self, Ending, Job, ProcessError, Running};
 
@@ -109,7 +109,7 @@ impl Refusal {
             || any(&["i/o timeout", "TLS handshake timeout", "Client.Timeout", "context deadline exceeded"])
             || any(&["unexpected EOF", ": EOF", "error reading from server", "http2: ", "broken pipe"])
             || any(&["the server is currently unable", "an error on the server", "apiserver not ready"])
-            || any(&["Internal error occurred", "etcdserver: ", "Too many requests", "unable to connect to the server"])
+            || any(&["Internal error occurred", "etcdserver: ", "Too many requests", "(Timeout)", "in the time allotted", "ResourceExhausted", "unable to connect to the server"])
             || any(&["Unable to connect to the server", "error dialing backend", "leader changed"])
             // A kubelet that was just started has not heard of its pods yet; of a pod that is gone the API itself says so.
             || any(&["unable to upgrade connection: pod does not exist"])
@@ -269,7 +269,7 @@ impl Kubectl {
     ///
     /// # Errors
     /// As [`Kubectl::json`]; an object of another namespace among them.
-    pub fn all<T: DeserializeOwned>(&self, kinds: &[Kind]) -> Result<T, ProcessError> {
+    pub fn all<I: DeserializeOwned + Send, T: From<List<I>>>(&self, kinds: &[Kind]) -> Result<T, ProcessError> {
         self.read_all(&self.target.get_all(kinds))
     }
 
@@ -277,20 +277,33 @@ impl Kubectl {
     ///
     /// # Errors
     /// As [`Kubectl::all`].
-    pub fn read_all<T: DeserializeOwned>(&self, args: &[String]) -> Result<T, ProcessError> {
-        let list: Value = self.json(args)?;
-        let items = list["items"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let namespaces = items.iter().filter_map(|item| item["metadata"]["namespace"].as_str());
-        let read = match namespaces.into_iter().find(|namespace| *namespace != self.target.namespace) {
-            Some(other) => Err(io::Error::other(format!(
-                "it answered with objects of the namespace '{other}', not of '{}'",
-                self.target.namespace
-            ))),
-            None => serde_json::from_value(list).map_err(io::Error::from),
+    pub fn read_all<I: DeserializeOwned + Send, T: From<List<I>>>(&self, args: &[String]) -> Result<T, ProcessError> {
+        let ours = |object: Value| match object["metadata"]["namespace"].as_str() {
+            Some(other) if other != self.target.namespace => {
+                Err(format!("it answered with objects of the namespace '{other}', not of '{}'", self.target.namespace))
+            }
+            _ => serde_json::from_value(object).map(Some).map_err(|error| error.to_string()),
         };
-        read.map_err(|error| {
-            let command = self.job(args.to_vec()).shown();
-            ProcessError { command, ending: Ending::Io(error), stderr: String::new(), secrets: self.secrets.clone() }
+        let (items, _) = self.patiently(|| self.each(args, ours))?;
+        Ok(T::from(List { items }))
+    }
+
+    /// Makes a call that lists objects, and keeps of each what `keep` makes of it, if anything. One at a time is held whole.
+    fn each<T: DeserializeOwned, S: Send>(
+        &self,
+        args: &[String],
+        keep: impl Fn(T) -> Result<Option<S>, String> + Sync,
+    ) -> Result<(Vec<S>, ListMeta), ProcessError> {
+        self.once(args.to_vec(), "", |stdout| {
+            let mut kept = Vec::new();
+            let mut list = serde_json::Deserializer::from_reader(stdout);
+            let hand_on = |object| {
+                kept.extend(keep(object)?);
+                Ok(())
+            };
+            let meta = Each::to(hand_on).deserialize(&mut list)?;
+            list.end()?;
+            Ok((kept, meta))
         })
     }
 
@@ -352,39 +365,58 @@ impl Kubectl {
         ProcessError { command, ending: Ending::Early, stderr: String::new(), secrets: self.secrets.clone() }
     }
 
-    /// Reads a list page by page, as `page` asks for what comes after the last, and keeps of each object what `keep` makes of
-    /// it, if anything. A list that changes too fast to be read to its end is begun again, some times.
+    /// Reads a list page by page, as `page` asks for them, and keeps of each object what `keep` makes of it, if anything. A list
+    /// that changes too fast to be read to its end is begun again, some times.
     ///
     /// # Errors
     /// As [`Job::run`]. There is never a part of a list.
-    pub fn pages<T: DeserializeOwned + Send, S>(
+    pub fn pages<T: DeserializeOwned, S: Send>(
         &self,
-        page: impl Fn(&str) -> Vec<String>,
-        keep: impl Fn(T) -> Option<S>,
+        page: impl Fn(&Next) -> Vec<String>,
+        keep: impl Fn(T) -> Option<S> + Sync,
         mut progress: impl FnMut(usize),
     ) -> Result<Vec<S>, ProcessError> {
         let mut all: Vec<S> = Vec::new();
-        let (mut next, mut tries) = (String::new(), 5);
+        let (mut next, mut tries) = (Next::default(), 5);
         loop {
-            match self.json::<List<T>>(&page(&next)) {
-                Ok(list) => {
-                    all.extend(list.items.into_iter().filter_map(&keep));
-                    next = list.metadata.next;
-                }
+            match self.page(&page, &mut next, &keep) {
+                Ok(kept) => all.extend(kept),
                 Err(error) if refusal(&error) == Refusal::Expired && tries > 0 => {
                     tracing::warn!("the list changed too fast to be read to its end, beginning again");
                     tries -= 1;
                     all.clear();
-                    next.clear();
+                    next.token.clear();
                     continue;
                 }
                 Err(error) => return Err(error),
             }
             progress(all.len());
-            if next.is_empty() {
+            if next.token.is_empty() {
                 return Ok(all);
             }
         }
+    }
+
+    /// Reads the page `next`, which then is the one behind it. One that is too big, or takes too long, is asked for in smaller
+    /// parts.
+    ///
+    /// # Errors
+    /// As [`Job::run`].
+    pub fn page<T: DeserializeOwned, S: Send>(
+        &self,
+        page: impl Fn(&Next) -> Vec<String>,
+        next: &mut Next,
+        keep: impl Fn(T) -> Option<S> + Sync,
+    ) -> Result<Vec<S>, ProcessError> {
+        let (kept, meta) = self.patiently(|| {
+            let read = self.each(&page(next), |object| Ok(keep(object)));
+            if matches!(&read, Err(error) if refusal(error) == Refusal::Passing) {
+                next.shrink();
+            }
+            read
+        })?;
+        next.follow(meta.next);
+        Ok(kept)
     }
 
     /// The same kubectl for another namespace.

@@ -12,7 +12,7 @@ use crate::core::escape::Secrets;
 use crate::core::job;
 use crate::core::observed::Meta;
 use crate::core::schedule::{ConfigMaps, NAMESPACE, Schedule, Wanted};
-use crate::core::target::CRON_JOBS;
+use crate::core::target::{CRON_JOBS, Next};
 use crate::exit::{Exit, Fail};
 use crate::kubectl::{self, Kubectl, Refusal};
 use crate::process::ProcessError;
@@ -81,7 +81,7 @@ impl Lender {
 /// # Errors
 /// They cannot be read.
 pub fn cronjobs(kubectl: &Kubectl) -> Result<Vec<Value>, Fail> {
-    let page = |next: &str| kubectl.target.page(CRON_JOBS, Some(&kubectl.target.namespace), "", next);
+    let page = |next: &Next| kubectl.target.page(CRON_JOBS, Some(&kubectl.target.namespace), "", next);
     kubectl.pages(page, Some, |_| ()).map_err(|error| kubectl::fail(&error))
 }
 

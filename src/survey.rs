@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use crate::core::history::Seen;
 use crate::core::listing::counted;
 use crate::core::observed::{Named, Pvc, Snapshot};
-use crate::core::target::{CLAIMS, NAMESPACES, SNAPSHOTS};
+use crate::core::target::{CLAIMS, NAMESPACES, Next, SNAPSHOTS};
 use crate::exit::Fail;
 use crate::kubectl::{self, Kubectl, Refusal};
 use crate::process::ProcessError;
@@ -44,7 +44,7 @@ impl Skipped {
     }
 }
 
-impl<T> Survey<T> {
+impl<T: Send> Survey<T> {
     /// Reads what any of `selectors` selects: in `named`, or wherever the caller may. Who may not read the cluster at once
     /// reads namespace by namespace, and who may not list those either reads the one that is the context's.
     ///
@@ -54,7 +54,7 @@ impl<T> Survey<T> {
         kubectl: &Kubectl,
         named: Option<&str>,
         selectors: &[&str],
-        keep: impl Fn(Snapshot) -> Option<T>,
+        keep: impl Fn(Snapshot) -> Option<T> + Sync,
         step: &Step,
     ) -> Result<Survey<T>, Fail> {
         let mut survey = Survey {
@@ -68,7 +68,7 @@ impl<T> Survey<T> {
             Err(error) if named.is_none() && kubectl::refusal(&error) == Refusal::Forbidden => error,
             Err(error) => return Err(kubectl::fail(&error)),
         };
-        let page = |next: &str| kubectl.target.page(NAMESPACES, None, "", next);
+        let page = |next: &Next| kubectl.target.page(NAMESPACES, None, "", next);
         let namespaces = match kubectl.pages(page, |found: Named| Some(found.metadata.name), |_| ()) {
             Ok(namespaces) => namespaces,
             Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => {
@@ -117,11 +117,11 @@ impl<T> Survey<T> {
     ///
     /// # Errors
     /// The API does not answer.
-    pub fn also<K: DeserializeOwned + Send, S>(
+    pub fn also<K: DeserializeOwned, S: Send>(
         &self,
         kubectl: &Kubectl,
-        page: impl Fn(Option<&str>, &str) -> Vec<String>,
-        keep: impl Fn(K) -> Option<S>,
+        page: impl Fn(Option<&str>, &Next) -> Vec<String>,
+        keep: impl Fn(K) -> Option<S> + Sync,
     ) -> Result<(Vec<S>, Vec<Skipped>), Fail> {
         let (mut all, mut skipped) = (Vec::new(), Vec::new());
         for place in self.places() {
@@ -141,13 +141,13 @@ impl<T> Survey<T> {
         &mut self,
         kubectl: &Kubectl,
         selectors: &[&str],
-        keep: &impl Fn(Snapshot) -> Option<T>,
+        keep: &(impl Fn(Snapshot) -> Option<T> + Sync),
         step: &Step,
     ) -> Result<(), ProcessError> {
         let mut read = Vec::new();
         for namespace in self.places() {
             for selector in selectors {
-                let page = |next: &str| kubectl.target.page(SNAPSHOTS, namespace, selector, next);
+                let page = |next: &Next| kubectl.target.page(SNAPSHOTS, namespace, selector, next);
                 let so_far = self.snapshots.len() + read.len();
                 let told = |number: usize| step.progress(&counted(so_far + number, "snapshot"));
                 read.extend(kubectl.pages(page, keep, told)?);
@@ -170,7 +170,7 @@ impl Survey {
         let sources = |claim: Pvc| Some(claim.sources().collect::<Vec<_>>());
         let mut refused = 0;
         for namespace in &places {
-            let page = |next: &str| kubectl.target.page(CLAIMS, namespace.as_deref(), "", next);
+            let page = |next: &Next| kubectl.target.page(CLAIMS, namespace.as_deref(), "", next);
             match (kubectl.pages(page, sources, |_| ()), namespace) {
                 (Ok(sources), _) => all.extend(sources.into_iter().flatten()),
                 (Err(error), Some(name))

@@ -5,6 +5,7 @@
 mod support;
 
 use serde_json::{Value, json};
+use support::fake_api::SNAPSHOTS;
 use support::{ALWAYS, Event, Fault, Outcome, Scenario, each};
 
 /// More memory than any run here needs, in MiB, and much less than what floods it.
@@ -12,6 +13,7 @@ const ENOUGH: u64 = 64;
 
 /// What a terminal would obey: it clears the screen, rings, writes over the line, and shows what follows from right to left.
 const EVIL: &str = "\u{1b}[2J\u{1b}]0;OWNED\u{7}\r\u{9b}2J\u{202e}\u{2066}done";
+const TOO_LONG: &str = "Error from server (Timeout): the server was unable to return a response in the time allotted, but may still be processing the request";
 const REFUSED: &str =
     "Error from server (Forbidden): \u{1b}[2J\u{7}\r\u{9b}2J\u{202e}\u{2066} is forbidden: User \"x\" cannot";
 
@@ -190,4 +192,59 @@ fn a_download_writes_nowhere_else() {
         assert_eq!(names("here"), ["dump."]);
         assert!(!names(".").iter().any(|name| name.starts_with("xx")), "{:?}", names("."));
     }
+}
+
+/// So many snapshots in a namespace, each with so much text of somebody else's in labels and annotations.
+fn laden(scenario: &Scenario, number: usize, bytes: usize) {
+    let snapshots = (0..number).map(|nth| {
+        let mut labels = json!({"backup-ns.sh/retain": "daily_weekly_monthly", "backup-ns.sh/pvc": "data"});
+        let texts = (0..bytes / 2 / 100).map(|nth| (format!("of-somebody-else-{nth:06}"), json!("x".repeat(63))));
+        labels.as_object_mut().unwrap().extend(texts);
+        let made = format!("2026-01-{:02}T{:02}:{:02}:00Z", 1 + nth / 600, nth / 60 % 24, nth % 60);
+        let snapshot = json!({
+            "kind": "VolumeSnapshot", "status": {"readyToUse": true, "creationTime": made},
+            "metadata": {
+                "namespace": "tenant", "name": format!("s-{nth:04}"), "labels": labels, "creationTimestamp": made,
+                "annotations": {"note": "y".repeat(bytes / 2)},
+            },
+            "spec": {"source": {"persistentVolumeClaimName": "data"}},
+        });
+        (snapshot, "")
+    });
+    scenario.api().cut(snapshots);
+}
+
+/// The pruner of the whole cluster reads what any tenant wrote on 500 snapshots in one page of 100 MB.
+#[test]
+fn memory_follows_what_is_kept_of_a_page() {
+    for args in [&["mark-and-delete", "--dry-run"][..], &["sync-metadata-to-vsc", "--dry-run"], &["list", "-A"]] {
+        let scenario = Scenario::cluster(args).namespaces(&["tenant"]);
+        laden(&scenario, 500, 200 << 10);
+        scenario.run().exits(0).fits_in(ENOUGH);
+    }
+}
+
+#[test]
+fn a_page_that_is_too_big_is_asked_for_in_smaller_parts() {
+    let scenario = Scenario::cluster(&["mark-and-delete", "--dry-run", "-o", "json"])
+        .env("BAK_RETRY_TIMEOUT", "30s")
+        .namespaces(&["tenant"])
+        .fault_about("page", "limit=500", ALWAYS, Fault::Refuse(TOO_LONG))
+        .fault_about("page", "limit=125", ALWAYS, Fault::Refuse(TOO_LONG));
+    laden(&scenario, 100, 100);
+    let outcome = scenario.run().exits(0);
+    let told: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    assert_eq!(told["summary"]["read"], 100, "{outcome}");
+    assert_eq!(scenario.api().keys(SNAPSHOTS).len(), 100);
+    // 500 and 125 are refused, 31 and 62 answered, then the rest of 100; the second selector finds none.
+    let limits: Vec<String> = outcome
+        .calls
+        .iter()
+        .filter(|call| call["kind"] == "page")
+        .map(|call| {
+            let path = call["argv"].as_array().unwrap().last().unwrap().as_str().unwrap();
+            path.split_once("limit=").unwrap().1.split('&').next().unwrap().to_string()
+        })
+        .collect();
+    assert_eq!(limits[..4], ["500", "125", "31", "62"], "{limits:?}");
 }

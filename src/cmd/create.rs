@@ -533,7 +533,7 @@ impl<'a> Notice<'a> {
         let mut claims = self.claims;
         if claims.is_empty() {
             // Without their uid nobody sees it. A claim that is not there may be the very reason.
-            let there = match kubectl.all::<List<Pvc>>(&[CLAIMS]) {
+            let there = match kubectl.all::<Pvc, List<Pvc>>(&[CLAIMS]) {
                 Ok(list) => list.items,
                 Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => Vec::new(),
                 Err(error) if matches!(kubectl::refusal(&error), Refusal::NoContext | Refusal::Unauthenticated) => {

@@ -351,7 +351,7 @@ impl Exam<'_> {
             self.skip(&IN_NAMESPACE, "nothing in the namespace may be listed");
             return Ok(None);
         }
-        match kubectl.all::<List<Value>>(&kinds) {
+        match kubectl.all::<Value, List<Value>>(&kinds) {
             Ok(list) => Ok(Some(Seen::of(list.items, kinds))),
             Err(error) => {
                 self.fail("claim", kubectl::fail(&error), "see kubectl get persistentvolumeclaims,pods")?;

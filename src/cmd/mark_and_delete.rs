@@ -14,7 +14,7 @@ use crate::core::observed::{Content, Snapshot};
 use crate::core::scene::Scene;
 use crate::core::stored_data::{Holder, Holders};
 use crate::core::sweep::{self, Held};
-use crate::core::target::{CLAIMS, CONTENTS, Relabel, SNAPSHOTS};
+use crate::core::target::{CLAIMS, CONTENTS, Next, Relabel, SNAPSHOTS};
 use crate::delete::{self, Fate};
 use crate::exit::{Exit, Fail};
 use crate::kubectl::{self, Kubectl, Refusal};
@@ -84,7 +84,7 @@ struct Judged {
 /// The VolumeSnapshots, by uid, whose data another content names. Where contents may not be listed, each deletion finds that
 /// out, if it reads contents at all.
 fn shared(kubectl: &Kubectl) -> Result<BTreeMap<String, String>, Fail> {
-    let page = |next: &str| kubectl.target.page(CONTENTS, None, "", next);
+    let page = |next: &Next| kubectl.target.page(CONTENTS, None, "", next);
     match kubectl.pages(page, |content: Content| Some(Holder::from(&content)), |_| ()) {
         Ok(all) => Ok(all.into_iter().collect::<Holders>().shared()),
         Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => Ok(BTreeMap::new()),

@@ -18,7 +18,7 @@ use crate::core::observed::{Content, Meta, Readiness, Snapshot};
 use crate::core::plan::{self, Step as Planned};
 use crate::core::rebind::{self, No, Pair, Rebind};
 use crate::core::restore;
-use crate::core::target::{CONTENTS, SNAPSHOT_CLASSES, SNAPSHOTS, delete_options};
+use crate::core::target::{CONTENTS, Next, SNAPSHOT_CLASSES, SNAPSHOTS, delete_options};
 use crate::delete::object;
 use crate::exit::{Exit, Fail};
 use crate::kubectl::{self, Kubectl, Refusal};
@@ -103,7 +103,7 @@ fn told(global: &Global, reporter: &Reporter, old: &str, made: &Snapshot, notes:
 
 /// The VolumeSnapshot that an earlier call made from the content `name`, which is gone.
 fn rebound(kubectl: &Kubectl, name: &str) -> Result<Snapshot, Fail> {
-    let page = |next: &str| kubectl.target.page(CONTENTS, None, "", next);
+    let page = |next: &Next| kubectl.target.page(CONTENTS, None, "", next);
     let is_it =
         |content: &Content| content.metadata.annotations.get(labels::REBOUND_FROM).is_some_and(|from| from == name);
     let found = match kubectl.pages(page, |content: Content| Some(content).filter(is_it), |_| ()) {

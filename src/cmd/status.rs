@@ -14,7 +14,7 @@ use crate::core::schedule::Schedule;
 use crate::core::status::{
     self, Backup, Claim, Orphan, Overdue, Protection, Read, Report, State, Stored, Superfluous, Unfinished, Unread,
 };
-use crate::core::target::{CLAIMS, CONTENTS, CRON_JOBS};
+use crate::core::target::{CLAIMS, CONTENTS, CRON_JOBS, Next};
 use crate::exit::{Exit, Fail};
 use crate::kubectl::{self, Kubectl, Refusal};
 use crate::lender::config_maps;
@@ -117,10 +117,10 @@ fn read(kubectl: &Kubectl, named: Option<&str>, step: &Step) -> Result<Read, Fai
     let mut survey = Survey::of(kubectl, named, &[""], |snapshot| Some(Backup::from(snapshot)), step)?;
     let skipped = std::mem::take(&mut survey.skipped);
     note("volumesnapshots", survey.narrowed.take().into_iter().chain(skipped).collect());
-    let page = |place: Option<&str>, next: &str| kubectl.target.page(CLAIMS, place, "", next);
+    let page = |place: Option<&str>, next: &Next| kubectl.target.page(CLAIMS, place, "", next);
     let (claims, skipped) = survey.also(kubectl, page, |claim: Pvc| Some(Claim::from(claim)))?;
     note("persistentvolumeclaims", skipped);
-    let page = |place: Option<&str>, next: &str| kubectl.target.page(CRON_JOBS, place, "", next);
+    let page = |place: Option<&str>, next: &Next| kubectl.target.page(CRON_JOBS, place, "", next);
     let (schedules, skipped) = survey.also(kubectl, page, |cronjob: Value| Schedule::of(&cronjob))?;
     note("cronjobs", skipped);
     let config_maps = config_maps(kubectl, &schedules)?;

@@ -13,8 +13,7 @@ use crate::config::{Global, Output};
 use crate::core::escape::{Secrets, one_line};
 use crate::core::listing::counted;
 use crate::core::mirror::{Source, Sources};
-use crate::core::observed::List;
-use crate::core::target::CONTENTS;
+use crate::core::target::{CONTENTS, Next};
 use crate::exit::{Exit, Fail};
 use crate::kubectl::{self, Kubectl, Refusal};
 use crate::relabel::{self, Name, Refused};
@@ -52,31 +51,36 @@ pub fn run(global: &Global, _: &(), reporter: &Reporter) -> Result<(), Fail> {
 /// Reads the contents page by page and changes those of a page at once, each in the very version that was read. A list
 /// that changes too fast is begun again: what is done needs nothing any more.
 fn mirror(kubectl: &Kubectl, sources: &Sources, account: &mut Account, step: &Step) -> Result<(), Fail> {
-    let (mut next, mut tries) = (String::new(), 5);
+    let (mut next, mut tries) = (Next::default(), 5);
+    let page = |next: &Next| kubectl.target.page(CONTENTS, None, "", next);
+    // Of a content that needs nothing, nothing is kept.
+    let keep = |mut content: Value| {
+        let (source, change) = sources.change(&content)?;
+        let name = content["metadata"]["name"].as_str().unwrap_or_default().to_string();
+        change.apply(&mut content);
+        let entry = Entry {
+            namespace: source.namespace.clone(),
+            snapshot: source.name.clone(),
+            changes: change.words(),
+            outcome: Outcome::Planned,
+        };
+        Some((name, entry, content))
+    };
     loop {
-        let page: List<Value> = match kubectl.json(&kubectl.target.page(CONTENTS, None, "", &next)) {
-            Ok(page) => page,
+        let kept = match kubectl.page(page, &mut next, |content| Some(keep(content))) {
+            Ok(kept) => kept,
             Err(error) if kubectl::refusal(&error) == Refusal::Expired && tries > 0 => {
                 tracing::warn!("the list changed too fast to be read to its end, beginning again");
                 tries -= 1;
                 account.summary.read = 0;
-                next.clear();
+                next.token.clear();
                 continue;
             }
             Err(error) => return Err(kubectl::fail(&error)),
         };
-        account.summary.read += page.items.len();
+        account.summary.read += kept.len();
         let mut changed: BTreeMap<Name, Value> = BTreeMap::new();
-        for mut content in page.items {
-            let Some((source, change)) = sources.change(&content) else { continue };
-            let name = content["metadata"]["name"].as_str().unwrap_or_default().to_string();
-            change.apply(&mut content);
-            let entry = Entry {
-                namespace: source.namespace.clone(),
-                snapshot: source.name.clone(),
-                changes: change.words(),
-                outcome: Outcome::Planned,
-            };
+        for (name, entry, content) in kept.into_iter().flatten() {
             account.contents.insert(name.clone(), entry);
             changed.insert((String::new(), name), content);
         }
@@ -84,8 +88,7 @@ fn mirror(kubectl: &Kubectl, sources: &Sources, account: &mut Account, step: &St
             write(kubectl, changed, account)?;
         }
         step.progress(&account.so_far());
-        next = page.metadata.next;
-        if next.is_empty() {
+        if next.token.is_empty() {
             return Ok(());
         }
     }

@@ -7,10 +7,14 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::Serialize;
 
+use crate::core::escape::short;
 use crate::core::labels;
 use crate::core::observed::Snapshot;
 use crate::core::slot::SlotKind;
 use crate::core::zone::Zone;
+
+/// How much of an error is kept, in characters.
+const WORDS: usize = 1000;
 
 /// One snapshot, without what no decision needs: tens of thousands are held at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,7 +108,9 @@ impl From<Snapshot> for Seen {
             created: meta.creation_timestamp,
             cut: status.creation_time,
             ready: status.ready_to_use == Some(true),
-            error: status.error.map(|error| error.message.unwrap_or_else(|| "no reason given".into())),
+            error: status
+                .error
+                .map(|error| short(&error.message.unwrap_or_else(|| "no reason given".into()), WORDS).into_owned()),
             distrusted: meta.annotations.contains_key(labels::DISTRUSTED),
             restoring: meta.annotations.contains_key(labels::RESTORING),
             deleting: meta.deletion_timestamp.is_some(),

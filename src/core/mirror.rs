@@ -21,23 +21,24 @@ pub struct Source {
     annotations: BTreeMap<String, String>,
 }
 
+/// How much of one VolumeSnapshot is mirrored, in bytes: several times what this program writes. All of it is held at once, for
+/// tens of thousands of them.
+const MOST: usize = 64 << 10;
+
 impl Source {
-    /// Of a VolumeSnapshot what is mirrored; none where there is nothing to mirror it on, or where it is going: what the content
-    /// says is then the last that is known.
+    /// Of a VolumeSnapshot what is mirrored; none where there is nothing to mirror it on, where it says more than this program
+    /// writes, or where it is going: what the content says is then the last that is known.
     pub fn of(snapshot: Snapshot) -> Option<Source> {
         let meta = snapshot.metadata;
         let content = snapshot.status.bound_volume_snapshot_content_name;
         let content = content.filter(|name| !name.is_empty() && meta.deletion_timestamp.is_none())?;
-        let ours =
-            |all: BTreeMap<String, String>| all.into_iter().filter(|(key, _)| labels::is_mirrored(key)).collect();
-        Some(Source {
-            namespace: meta.namespace,
-            name: meta.name,
-            uid: meta.uid,
-            content,
-            labels: ours(meta.labels),
-            annotations: ours(meta.annotations),
-        })
+        let ours = |all: BTreeMap<String, String>| -> BTreeMap<String, String> {
+            all.into_iter().filter(|(key, _)| labels::is_mirrored(key)).collect()
+        };
+        let (labels, annotations) = (ours(meta.labels), ours(meta.annotations));
+        let bytes: usize = labels.iter().chain(&annotations).map(|(key, value)| key.len() + value.len()).sum();
+        let source = Source { namespace: meta.namespace, name: meta.name, uid: meta.uid, content, labels, annotations };
+        (bytes <= MOST).then_some(source)
     }
 }
 
@@ -200,6 +201,15 @@ mod tests {
         let sources = sources(snapshot(&json!({"/metadata/annotations": {"backup-ns.sh/clone-of": "another/one"}})));
         let (_, change) = sources.change(&content()).unwrap();
         assert!(!change.annotations.contains_key(labels::CLONE_OF), "{change:?}");
+    }
+
+    #[test]
+    fn who_says_more_than_this_program_writes_is_left_alone() {
+        let source =
+            |key: &str, bytes: usize| Source::of(snapshot(&json!({"/metadata/annotations": {key: "x".repeat(bytes)}})));
+        assert!(source("backup-ns.sh/claim", MOST - 100).is_some());
+        assert_eq!(source("backup-ns.sh/claim", MOST), None);
+        assert!(source("of-somebody-else", MOST).is_some());
     }
 
     #[test]

@@ -1,17 +1,17 @@
 //! What was seen of the cluster: the fields of Kubernetes objects that decisions need, and no others.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
+use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
 /// A list as `kubectl get -o json` prints it, of several kinds at once.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct List<T = Item> {
-    /// `metadata` of the list itself.
-    #[serde(default)]
-    pub metadata: ListMeta,
     /// The objects. An answer without them is no list, and not one of nothing.
     pub items: Vec<T>,
 }
@@ -23,6 +23,78 @@ pub struct ListMeta {
     /// What to ask for the next page with; empty on the last one.
     #[serde(rename = "continue")]
     pub next: String,
+}
+
+/// Reads a [`List`] and hands each object on as soon as it is read: whatever others have put on thousands of objects, one at a time
+/// is held whole.
+pub struct Each<T, F> {
+    hand_on: F,
+    of: PhantomData<T>,
+}
+
+impl<T, F: FnMut(T) -> Result<(), String>> Each<T, F> {
+    /// Hands them on to `hand_on`, whose refusal ends the reading.
+    pub fn to(hand_on: F) -> Each<T, F> {
+        Each { hand_on, of: PhantomData }
+    }
+}
+
+impl<'de, T: Deserialize<'de>, F: FnMut(T) -> Result<(), String>> DeserializeSeed<'de> for Each<T, F> {
+    type Value = ListMeta;
+
+    fn deserialize<D: Deserializer<'de>>(self, list: D) -> Result<ListMeta, D::Error> {
+        list.deserialize_map(self)
+    }
+}
+
+impl<'de, T: Deserialize<'de>, F: FnMut(T) -> Result<(), String>> Visitor<'de> for Each<T, F> {
+    type Value = ListMeta;
+
+    fn expecting(&self, text: &mut fmt::Formatter<'_>) -> fmt::Result {
+        text.write_str("a list of objects")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(mut self, mut map: M) -> Result<ListMeta, M::Error> {
+        let (mut meta, mut has_items) = (ListMeta::default(), false);
+        while let Some(key) = map.next_key::<String>()? {
+            match key.as_str() {
+                "metadata" => meta = map.next_value()?,
+                "items" => {
+                    map.next_value_seed(Items(&mut self))?;
+                    has_items = true;
+                }
+                _ => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        // An answer without them is no list, and not one of nothing.
+        if has_items { Ok(meta) } else { Err(de::Error::missing_field("items")) }
+    }
+}
+
+/// The objects of a list.
+struct Items<'a, T, F>(&'a mut Each<T, F>);
+
+impl<'de, T: Deserialize<'de>, F: FnMut(T) -> Result<(), String>> DeserializeSeed<'de> for Items<'_, T, F> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, items: D) -> Result<(), D::Error> {
+        items.deserialize_seq(self)
+    }
+}
+
+impl<'de, T: Deserialize<'de>, F: FnMut(T) -> Result<(), String>> Visitor<'de> for Items<'_, T, F> {
+    type Value = ();
+
+    fn expecting(&self, text: &mut fmt::Formatter<'_>) -> fmt::Result {
+        text.write_str("objects")
+    }
+
+    fn visit_seq<S: SeqAccess<'de>>(self, mut items: S) -> Result<(), S::Error> {
+        while let Some(object) = items.next_element()? {
+            (self.0.hand_on)(object).map_err(de::Error::custom)?;
+        }
+        Ok(())
+    }
 }
 
 /// One object of a mixed list.

@@ -130,8 +130,36 @@ pub fn try_delete_options(preconditions: &Value) -> String {
     json!({"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions, "dryRun": ["All"]}).to_string()
 }
 
-/// How many objects are read at once: what kubectl itself reads a list in.
+/// How many objects are read at once, at most: what kubectl itself reads a list in.
 const PAGE: usize = 500;
+
+/// Which page of a list is to be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Next {
+    /// What the page before said of the next one; empty for the first.
+    pub token: String,
+    /// How many objects it may have.
+    pub limit: usize,
+}
+
+impl Default for Next {
+    fn default() -> Next {
+        Next { token: String::new(), limit: PAGE }
+    }
+}
+
+impl Next {
+    /// Asks for less at once: a page that is too big is never answered. The API heeds another limit in the middle of a list,
+    /// because the token says where it goes on, and nothing else.
+    pub fn shrink(&mut self) {
+        self.limit = (self.limit / 4).max(1);
+    }
+
+    /// What follows a page that was read; it may be bigger again.
+    pub fn follow(&mut self, token: String) {
+        *self = Next { token, limit: (self.limit * 2).min(PAGE) };
+    }
+}
 
 /// What was asked for by flags and environment.
 #[derive(Debug, Clone, Default)]
@@ -226,16 +254,15 @@ impl Target {
         self.call(self.request_timeout, &["get", "--raw", &self.path(EVENTS, "?fieldSelector=type%3DWarning")])
     }
 
-    /// Reads one page of the objects of a kind that have these labels, in one namespace or in all; `next` is what the page
-    /// before said.
-    pub fn page(&self, kind: Kind, namespace: Option<&str>, labels: &str, next: &str) -> Vec<String> {
+    /// Reads one page of the objects of a kind that have these labels, in one namespace or in all.
+    pub fn page(&self, kind: Kind, namespace: Option<&str>, labels: &str, next: &Next) -> Vec<String> {
         let namespace = namespace.map(|name| format!("/namespaces/{name}")).unwrap_or_default();
         let of = |key: &str, value: &str| match value {
             "" => String::new(),
             value => format!("&{key}={}", escape::query(value)),
         };
-        let (labels, next) = (of("labelSelector", labels), of("continue", next));
-        let path = format!("{}{namespace}/{}?limit={PAGE}{labels}{next}", kind.api, kind.plural);
+        let (labels, token) = (of("labelSelector", labels), of("continue", &next.token));
+        let path = format!("{}{namespace}/{}?limit={}{labels}{token}", kind.api, kind.plural, next.limit);
         self.call(self.request_timeout, &["get", "--raw", &path])
     }
 
@@ -397,7 +424,7 @@ mod tests {
             target.hand_over("p", "c", true, "exit", &[]),
             target.get(SNAPSHOTS, "s"),
             target.list(SNAPSHOTS, ""),
-            target.page(SNAPSHOTS, Some("shop"), "a,!b", ""),
+            target.page(SNAPSHOTS, Some("shop"), "a,!b", &Next::default()),
             target.create(LEASES),
             target.try_create(LEASES),
             target.replace_one(LEASES, "l"),
@@ -443,15 +470,30 @@ mod tests {
     }
 
     #[test]
+    fn a_page_shrinks_and_grows_again() {
+        let mut next = Next::default();
+        let limits = [500, 125, 31, 7, 1, 1].map(|limit| {
+            let is = next.limit;
+            next.shrink();
+            (is, limit)
+        });
+        assert!(limits.iter().all(|(is, limit)| is == limit), "{limits:?}");
+        for limit in [2, 4, 8, 16, 32, 64, 128, 256, 500, 500] {
+            next.follow("t".into());
+            assert_eq!((next.limit, next.token.as_str()), (limit, "t"));
+        }
+    }
+
+    #[test]
     fn a_page_asks_for_what_comes_after_the_last() {
         let target = Target::default();
         let path = |call: Vec<String>| call.last().unwrap().clone();
         assert_eq!(
-            path(target.page(SNAPSHOTS, None, "b.sh/x=y,!b.sh/z", "")),
+            path(target.page(SNAPSHOTS, None, "b.sh/x=y,!b.sh/z", &Next::default())),
             "/apis/snapshot.storage.k8s.io/v1/volumesnapshots?limit=500&labelSelector=b.sh%2Fx%3Dy%2C%21b.sh%2Fz"
         );
         assert_eq!(
-            path(target.page(CLAIMS, Some("shop"), "", "a+b")),
+            path(target.page(CLAIMS, Some("shop"), "", &Next { token: "a+b".into(), ..Next::default() })),
             "/api/v1/namespaces/shop/persistentvolumeclaims?limit=500&continue=a%2Bb"
         );
     }
