@@ -318,7 +318,7 @@ impl Run<'_> {
         trial: &Trial<'_>,
     ) -> Result<Line, Fail> {
         // The words of verify.sh.
-        let name = ["file", "read", "server", "load", "count", "compare", "query", "physical"]
+        let name = ["file", "read", "server", "load", "count", "compare", "replace", "query", "physical"]
             .into_iter()
             .find(|known| *known == name);
         self.reporter.step(name.unwrap_or("verify"), |step| {
@@ -504,6 +504,7 @@ fn said(step: Option<&str>, facts: &Facts) -> String {
         Some("compare") => {
             format!("{} of objects, of each as many as the database held", counted(facts.objects, "kind"))
         }
+        Some("replace") => "it can be loaded over what is there, too".into(),
         Some("query") => "true".into(),
         Some("physical") => "the server runs on the data directory, and all of it was read".into(),
         _ => String::new(),

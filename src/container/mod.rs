@@ -72,7 +72,9 @@ pub const FLUSH: &str = script!("common.sh", "flush.sh");
 /// A restore test of a database of this kind.
 pub const fn verify(engine: Engine) -> &'static str {
     match engine {
-        Engine::Postgres => script!("common.sh", "postgres.sh", "postgres-verify.sh", "verify.sh"),
+        Engine::Postgres => {
+            script!("common.sh", "postgres.sh", "postgres-replace.sh", "postgres-verify.sh", "verify.sh")
+        }
         Engine::MySql => script!("common.sh", "mysql.sh", "mysql-verify.sh", "verify.sh"),
     }
 }

@@ -35,7 +35,7 @@ EOF
 }
 
 # db_last: gives the user the default privileges back that are not in the dump, and says what was dropped and is not in the dump.
-# Only without that, or if it may go, opens the gate. Then says that the end was reached. A part goes with its whole, such as an
+# Only without that, or if $how is `any`, what was done stays; never if it is `undo`. Then says that the end was reached. A part goes with its whole, such as an
 # index with its table; a table is never a part.
 db_last() {
   cat <<EOF
@@ -65,24 +65,29 @@ INSERT INTO pg_temp.backup_ns_lost
 SELECT '$NONCE gone ' || pg_catalog.translate(type || ' ' || identity, E'\r\n', '  ')
   FROM pg_temp.backup_ns_lost ORDER BY type <> 'table', type, identity LIMIT 100;
 DELETE FROM pg_temp.backup_ns_gate;
-SELECT CASE WHEN '$how' <> 'any' AND EXISTS (SELECT FROM pg_temp.backup_ns_lost) THEN 'ROLLBACK' ELSE 'COMMIT' END \gexec
+SELECT CASE WHEN '$how' = 'undo' OR '$how' <> 'any' AND EXISTS (SELECT FROM pg_temp.backup_ns_lost) THEN 'ROLLBACK' ELSE 'COMMIT' END \gexec
 SELECT '$NONCE';
 EOF
 }
 
-# replacing: the dump on stdin, so that it can be loaded over what is there. pg_dump first drops the parts of each table, which
-# fails on the inherited parts of a partition, and then the table, which fails where something depends on it. So of what it drops
-# only whole objects are dropped, with what depends on them. Schemas stay. Views that depend on themselves through a function
-# it replaces first, which fails where there are none. Large objects it puts between a BEGIN and a COMMIT of its own, which would
-# end ours. Event triggers it makes before it fills materialized views, and they may write to tables: so they come last. Rows of
-# tables are left alone.
+# replacing [VIEWS SCHEMA]: the dump on stdin, so that it can be loaded over what is there. pg_dump first drops the parts of each
+# table, which fails on the inherited parts of a partition, and then the table, which fails where something depends on it. So of
+# what it drops only whole objects are dropped, with what depends on them. Schemas stay. Views that depend on themselves through a
+# function it replaces first, which fails where there are none. Large objects it puts between a BEGIN and a COMMIT of its own, which
+# would end ours. Event triggers it makes before it fills materialized views, and they may write to tables: so they come last. Rows
+# of tables are left alone. With VIEWS it is for many transactions: BEGIN and COMMIT stay, and what fills materialized views goes to
+# that file. All but that and the data is written to the file SCHEMA, too.
 replacing() {
-  exec awk '
+  exec awk -v views="${1-}" -v schema="${2-}" '
+    function put(text) {
+      print text
+      if (schema != "" && !large) print text >schema
+    }
     function drop(text, kind) {
       if (text ~ /^(ALTER|CREATE|DROP (SCHEMA|CONSTRAINT|INDEX|TRIGGER|POLICY|RULE) )/) return
       if (text ~ /^SELECT/) {
         gsub(/[^0-9]/, "", text)
-        print "SELECT pg_catalog.lo_unlink(oid) FROM pg_catalog.pg_largeobject_metadata WHERE oid = \047" text "\047;"
+        put("SELECT pg_catalog.lo_unlink(oid) FROM pg_catalog.pg_largeobject_metadata WHERE oid = \047" text "\047;")
         return
       }
       match(text, /^DROP (FOREIGN DATA WRAPPER|TEXT SEARCH [A-Z]+|OPERATOR (CLASS|FAMILY)|(FOREIGN|MATERIALIZED|EVENT|ACCESS|PROCEDURAL|USER) [A-Z]+|[A-Z]+) (IF EXISTS )?/)
@@ -93,14 +98,14 @@ replacing() {
         sub(/;$/, "", text)
         name = text
         gsub(/\047/, "\047\047", name)
-        print "DO $backup_ns$ BEGIN IF EXISTS (SELECT FROM pg_catalog.pg_subscription JOIN pg_catalog.pg_database d ON d.oid = subdbid"
-        print "  WHERE datname = current_database() AND pg_catalog.quote_ident(subname) = \047" name "\047) THEN"
-        print "  ALTER SUBSCRIPTION " text " DISABLE; ALTER SUBSCRIPTION " text " SET (slot_name = NONE); DROP SUBSCRIPTION " text ";"
-        print "END IF; END $backup_ns$;"
+        put("DO $backup_ns$ BEGIN IF EXISTS (SELECT FROM pg_catalog.pg_subscription JOIN pg_catalog.pg_database d ON d.oid = subdbid")
+        put("  WHERE datname = current_database() AND pg_catalog.quote_ident(subname) = \047" name "\047) THEN")
+        put("  ALTER SUBSCRIPTION " text " DISABLE; ALTER SUBSCRIPTION " text " SET (slot_name = NONE); DROP SUBSCRIPTION " text ";")
+        put("END IF; END $backup_ns$;")
         return
       }
       if (kind !~ /USER MAPPING/) sub(/;$/, " CASCADE;", text)
-      print kind text
+      put(kind text)
     }
     copying { print; if ($0 == "\\.") copying = 0; next }
     dropping || !body && /^(DROP|ALTER|CREATE OR REPLACE VIEW|SELECT pg_catalog\.lo_unlink\() ?/ {
@@ -121,18 +126,31 @@ replacing() {
       event = /; Type: EVENT TRIGGER; / || /^-- Name: EVENT TRIGGER .*; Type: (COMMENT|SECURITY LABEL); /
       large = /; Type: BLOBS; /
       table = /; Type: TABLE DATA; /
-      schema = /; Type: SCHEMA; /
+      namespace = /; Type: SCHEMA; /
+      view = views != "" && /; Type: MATERIALIZED VIEW DATA; /
     }
+    /^-- PostgreSQL database dump complete$/ { event = view = 0 }
     event && !/^--/ { later = later $0 "\n"; next }
-    table && /^COPY .* FROM stdin;$/ { copying = 1; print; next }
-    large && $0 == "BEGIN;" { held = 1; blank = ""; next }
-    large && $0 == "COMMIT;" && last == "SELECT pg_catalog.lo_close(0);" { next }
-    schema && /^CREATE SCHEMA / { sub(/^CREATE SCHEMA /, "CREATE SCHEMA IF NOT EXISTS "); schema = 0 }
+    view && !/^--/ { print >views; next }
+    # A name may hold the end of a line.
+    table && (copy != "" || /^COPY /) {
+      print
+      copy = copy $0
+      if (copy ~ / FROM stdin;$/) {
+        copying = 1
+        copy = ""
+      }
+      next
+    }
+    large && views == "" && $0 == "BEGIN;" { held = 1; blank = ""; next }
+    large && views == "" && $0 == "COMMIT;" && last == "SELECT pg_catalog.lo_close(0);" { next }
+    namespace && /^CREATE SCHEMA / { sub(/^CREATE SCHEMA /, "CREATE SCHEMA IF NOT EXISTS "); namespace = 0 }
     $0 != "" { last = $0 }
-    { print }
+    { put($0) }
     END {
       if (held) print "BEGIN;"
-      printf "%s", later
+      large = 0
+      put(later)
     }
   '
 }

@@ -76,7 +76,9 @@ db_facts() {
       print "place\t" substr($0, 26, length($0) - 26)
     }
     /^(GRANT|REVOKE|ALTER|CREATE POLICY|CREATE USER MAPPING) / { roles($0) }
+    /^-- Name: .*; Type: / { entries++ }
     END {
+      printf "entries\t%.0f\n", entries
       for (table in rows) printf "table\t%.0f\t%s\n", rows[table], table
       print "end"
     }'
@@ -122,11 +124,13 @@ with_locale() {
   create_database "ENCODING :'encoding'"
 }
 
-# start_scratch OPTION...: no worker of an extension runs in it, because a job could change what was loaded.
+# start_scratch OPTION...: no worker of an extension runs in it, because a job could change what was loaded. There is room for the
+# locks of db_replace, some four for an entry of the dump, with a hundred connections.
 start_scratch() {
   server_start postgres -D "$data" -c listen_addresses= -c unix_socket_directories="$SCRATCH" \
     -c fsync=off -c full_page_writes=off -c synchronous_commit=off -c max_wal_size=1GB -c autovacuum=off \
-    -c log_min_error_statement=panic -c log_error_verbosity=terse -c max_worker_processes=0 "$@"
+    -c log_min_error_statement=panic -c log_error_verbosity=terse -c max_worker_processes=0 \
+    -c max_locks_per_transaction="$((64 + $(sed -n 's/^entries.//p' "$SCRATCH/facts") / 16))" "$@"
 }
 
 db_make() {
@@ -175,16 +179,12 @@ db_make() {
   export PGDATABASE="$DATABASE"
 }
 
-# db_filter: what a materialized view reads may not be within reach, so they are filled later, each by itself.
+# db_filter: as for a load over what is there. What a materialized view reads may not be within reach, so they are filled later,
+# each by itself.
 db_filter() {
   : >"$SCRATCH/later"
-  awk -v later="$SCRATCH/later" '
-    copying { print; if ($0 == "\\.") copying = 0; next }
-    /^-- (Data for )?Name: .*; Type: / { rows = /; Type: TABLE DATA; /; view = /; Type: MATERIALIZED VIEW DATA; / }
-    rows && / FROM stdin;$/ { copying = 1 }
-    view && !/^--/ { print >later; next }
-    { print }
-  '
+  : >"$SCRATCH/schema"
+  replacing "$SCRATCH/later" "$SCRATCH/schema"
 }
 
 db_load() { psql -X -q -v ON_ERROR_STOP=1 -v VERBOSITY=verbose -f -; }
@@ -199,6 +199,23 @@ db_loaded() {
     complaints | tail -n 5 >&2
     say unfilled "$empty"
   fi
+}
+
+# db_replace: loads the dump once more, without its rows, over all that is there by now, as a load into the database that it was made
+# of does, and takes that back. Fails with the reason in $why.
+db_replace() {
+  grep -q '^DROP ' "$SCRATCH/schema" || return 0
+  say step replace
+  how=undo
+  {
+    db_first
+    cat "$SCRATCH/schema"
+    db_last
+  } | psql -X -q -A -t -o /dev/null -v ON_ERROR_STOP=1 -v VERBOSITY=verbose -f - >"$SCRATCH/replaced" 2>"$SCRATCH/errors"
+  why='the dump can be loaded into a new database, but not over what is there'
+  lost=$(sed -n "s/^$NONCE gone //p" "$SCRATCH/replaced" | head -n 1)
+  [ -z "$lost" ] || why="$why: $lost would not come back"
+  [ -z "$lost" ] && [ "$(tail -n 1 "$SCRATCH/replaced")" = "$NONCE" ]
 }
 
 # db_counts: an extension brings rows of its own into its tables, and event triggers may write into any. What was loaded through
