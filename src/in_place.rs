@@ -16,6 +16,7 @@ use crate::core::target::{
     CLAIMS, CRON_JOBS, DAEMON_SETS, DEPLOYMENTS, Kind, PODS, SNAPSHOTS, STATEFUL_SETS, STORAGE_CLASSES, delete_options,
 };
 use crate::core::zone::Zone;
+use crate::delete;
 use crate::dry_run::Asked;
 use crate::exit::{Exit, Fail};
 use crate::kubectl::{self, Kubectl, Refusal};
@@ -395,13 +396,17 @@ impl InPlace<'_> {
             // After the claim was read: whoever turns the journal round later looks at the claim later still.
             self.check_journal_now()?;
             match claim {
-                Some(claim) if claim.metadata.deletion_timestamp.is_some() => self.await_gone(&claim, step)?,
+                Some(claim) if claim.metadata.deletion_timestamp.is_some() => {
+                    self.release()?;
+                    self.await_gone(&claim, step)?;
+                }
                 Some(claim) if is_new(&claim) => break Some(claim.metadata.creation_timestamp).filter(|_| !ours),
                 Some(claim) if is_old(&claim) || (back && restore::is_from(&claim, &self.snapshot)) => {
                     if !back {
                         self.source(&self.journal.safety)?;
                     }
                     self.check_quiet()?;
+                    self.check_held(&self.release()?)?;
                     let conditions = json!({"uid": claim.metadata.uid});
                     let call = self.kubectl.target.delete(CLAIMS, name);
                     match self.kubectl.act(&call, &delete_options(&conditions)) {
@@ -443,6 +448,31 @@ impl InPlace<'_> {
         };
         let bound = await_bound(self.kubectl, name, self.timeout, step)?;
         Ok((earlier, format!("{name} is made from {}, {bound}", from.metadata.name)))
+    }
+
+    /// Deletes the safety snapshots of earlier calls that never became ready: they hold no data, but they hold the claim. What
+    /// else holds it.
+    fn release(&self) -> Result<Vec<Snapshot>, Fail> {
+        let scene = observe(self.kubectl)?;
+        let (ours, others) = scene.holders(&self.journal);
+        for snapshot in ours {
+            let name = &snapshot.metadata.name;
+            tracing::info!(
+                "VolumeSnapshot {name}, which an earlier call made and which never became ready, is deleted"
+            );
+            delete::delete(self.kubectl, snapshot, Some(self.now)).map_err(|error| kubectl::fail(&error))?;
+        }
+        Ok(others.into_iter().cloned().collect())
+    }
+
+    /// A claim that a snapshot holds would stay as one that is being deleted, and no pod could mount it.
+    fn check_held(&self, by: &[Snapshot]) -> Result<(), Fail> {
+        let Some(one) = by.first() else { return Ok(()) };
+        let (name, namespace, claim) = (&one.metadata.name, &one.metadata.namespace, &self.journal.claim.name);
+        let what =
+            format!("the VolumeSnapshot {name} of the claim {claim} is not ready, and holds the claim until it is");
+        Err(Fail::new(Exit::Precondition, what)
+            .remedy(format!("wait until it is ready, or delete it (backup-ns delete {name} -n {namespace})")))
     }
 
     fn await_gone(&self, claim: &Pvc, step: &Step) -> Result<(), Fail> {

@@ -434,13 +434,7 @@ impl Scene {
             return Err(problems);
         };
         let workloads = self.to_bring_down(&source, &mut problem);
-        // The snapshot controller holds a claim as long as a snapshot is being made of it.
-        let unready = |other: &&Snapshot| {
-            other.spec.source.persistent_volume_claim_name.as_ref() == Some(&source)
-                && other.readiness() != Readiness::Ready
-                && other.metadata.name != *name
-        };
-        for other in self.snapshots.iter().filter(unready) {
+        for other in self.unready(&source).into_iter().filter(|other| other.metadata.name != *name) {
             let (other, namespace) = (&other.metadata.name, &other.metadata.namespace);
             problem(
                 format!(
@@ -473,6 +467,23 @@ impl Scene {
     }
 
     /// What has to come down so that nothing mounts the claim; whatever cannot be brought down is a problem.
+    /// The snapshots that hold a claim: the snapshot controller keeps it as long as a snapshot of it is not ready.
+    fn unready(&self, claim: &str) -> Vec<&Snapshot> {
+        let of_claim = |one: &&Snapshot| one.spec.source.persistent_volume_claim_name.as_deref() == Some(claim);
+        self.snapshots.iter().filter(of_claim).filter(|one| one.readiness() != Readiness::Ready).collect()
+    }
+
+    /// What holds the claim of a restore: the safety snapshots of its earlier calls that never became ready and hold
+    /// nothing, and all others, which are not this restore's to delete.
+    pub fn holders(&self, journal: &Journal) -> (Vec<&Snapshot>, Vec<&Snapshot>) {
+        let others: Vec<Journal> = self.snapshots.iter().filter_map(self::journal).collect();
+        let unready = self.unready(&journal.claim.name).into_iter();
+        unready.filter(|one| one.metadata.name != journal.safety).partition(|one| {
+            one.metadata.labels.get(labels::TYPE).is_some_and(|kind| kind == labels::SAFETY)
+                && !others.iter().any(|other| other.safety == one.metadata.name)
+        })
+    }
+
     fn to_bring_down(&self, claim: &str, problem: &mut impl FnMut(String, String)) -> Vec<Down> {
         let mut all = Vec::new();
         let mut covered: Vec<&str> = Vec::new();

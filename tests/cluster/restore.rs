@@ -569,3 +569,35 @@ fn of_two_restores_at_once_one_gives_way() {
         assert!(!tenant.get(&["volumesnapshots"]).to_string().contains("backup-ns.sh/restoring"));
     }
 }
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn a_safety_snapshot_that_failed_holds_up_no_second_try() {
+    let tenant = web("failedsafe");
+    let failing = Class::new("failedsafe", &json!({"fail": "the array is on fire"}));
+    let args = ["restore", "one", "--in-place", "--yes", "--vs-wait-until-ready-timeout=2s"];
+    let done = tenant.run(&[&args[..], &[&format!("--vs-class-name={}", failing.0)]].concat(), |_| ()).done();
+    done.assert(7, &["the array is on fire", "go on with: backup-ns restore one"]);
+    let unready = |one: &Value| one["status"]["readyToUse"] != true;
+    let failed = |tenant: &Tenant| {
+        let all = tenant.get(&["volumesnapshots"])["items"].as_array().unwrap().clone();
+        all.into_iter().filter(unready).collect::<Vec<Value>>()
+    };
+    assert_eq!(failed(&tenant).len(), 1);
+    // One that another made holds the claim as well, and is not this restore's to delete: the claim is left alone.
+    let mut other = failed(&tenant)[0].clone();
+    other["metadata"] = json!({"name": "others"});
+    other.as_object_mut().unwrap().remove("status");
+    apply(&tenant.namespace, &other);
+    let old = tenant.get(&["pvc", "data"])["metadata"]["uid"].clone();
+    let done = tenant.run(&["restore", "one", "--in-place", "--yes", "--restore-timeout=20s"], |_| ()).done();
+    done.assert(4, &["the VolumeSnapshot others of the claim data is not ready", "backup-ns delete others"]);
+    let claim = tenant.get(&["pvc", "data"]);
+    assert_eq!((&claim["metadata"]["uid"], claim["metadata"].get("deletionTimestamp")), (&old, None));
+    let deleted = tenant.run(&["delete", "others", "--yes"], |_| ()).done();
+    assert!(deleted.status.success(), "{}", deleted.stderr);
+    restore(&tenant, &["one", "--in-place", "--yes", "--restore-timeout=60s"]);
+    until("the failed ones are gone", 30, || failed(&tenant).is_empty().then_some(()));
+    assert_ne!(tenant.get(&["pvc", "data"])["metadata"]["uid"], old);
+    tenant.kubectl(&["rollout", "status", "deployment/web", "--timeout=60s"]);
+}
