@@ -15,6 +15,8 @@ pub enum Engine {
 }
 
 impl Engine {
+    pub const ALL: [Engine; 2] = [Engine::Postgres, Engine::MySql];
+
     /// Its name in flags and results, and its container's.
     pub fn name(self) -> &'static str {
         match self {
@@ -49,19 +51,64 @@ impl Engine {
         }
     }
 
-    /// A fresh database, with the dump on stdin loaded up to the first error.
+    /// A fresh database with what `$around` puts around it, and the dump on stdin loaded up to the first error.
     pub fn load(self) -> &'static str {
         match self {
             Engine::Postgres => {
                 "export PGPASSWORD=$POSTGRES_PASSWORD; p='psql -h 127.0.0.1 -U app -XAtq -v ON_ERROR_STOP=1'
                  $p -d postgres -c 'DROP DATABASE IF EXISTS app WITH (FORCE)' && $p -d postgres -c 'CREATE DATABASE app' &&
-                 $p -d app -o /dev/null"
+                 printf '%s\n' \"$around\" | $p -d app && $p -d app -o /dev/null"
             }
             Engine::MySql => {
                 "export MYSQL_PWD=$MARIADB_ROOT_PASSWORD; m='mariadb -h127.0.0.1 -uroot --default-character-set=utf8mb4'
-                 $m -e 'DROP DATABASE IF EXISTS app; CREATE DATABASE app' && $m --binary-mode app >/dev/null"
+                 $m -e 'DROP DATABASE IF EXISTS app; CREATE DATABASE app' &&
+                 printf '%s\n' \"$around\" | $m app && $m --binary-mode app >/dev/null"
             }
         }
+    }
+
+    /// What a dump needs around it: roles or accounts, settings of the database.
+    pub fn surroundings(self) -> &'static str {
+        match self {
+            Engine::Postgres => include_str!("sql/postgres-surroundings.sql"),
+            Engine::MySql => include_str!("sql/mysql-surroundings.sql"),
+        }
+    }
+
+    /// What is in the database beside the journal, and never changes.
+    pub fn contents(self) -> &'static str {
+        match self {
+            Engine::Postgres => include_str!("sql/postgres-contents.sql"),
+            Engine::MySql => include_str!("sql/mysql-contents.sql"),
+        }
+    }
+
+    /// Asks for all of that, as lines that are equal where two databases hold the same.
+    fn fingerprint(self) -> &'static str {
+        match self {
+            Engine::Postgres => include_str!("sql/postgres-fingerprint.sql"),
+            Engine::MySql => include_str!("sql/mysql-fingerprint.sql"),
+        }
+    }
+
+    /// What its server is told, here and where dumps are loaded: a locale, a zone and modes that few have.
+    pub fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Engine::Postgres => &["--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=tr-TR", "--encoding=UTF8"],
+            Engine::MySql => &[
+                "--ignore-db-dir=lost+found",
+                "--innodb-log-file-size=10M",
+                "--default-time-zone=+05:45",
+                "--character-set-server=latin2",
+                "--collation-server=latin2_hungarian_ci",
+                "--sql-mode=ANSI_QUOTES,PIPES_AS_CONCAT,STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION",
+            ],
+        }
+    }
+
+    /// Asks a database for all that the judgement needs; see [`Answers`].
+    pub fn questions(self) -> String {
+        format!("{}SELECT 'contents';\n{}", questions(), self.fingerprint())
     }
 
     pub fn create_tables(self) -> String {
@@ -74,6 +121,8 @@ impl Engine {
              CREATE TABLE account (part int PRIMARY KEY, total bigint) {kind};
              INSERT INTO account VALUES (1, 0), (2, 0), (3, 0);
              CREATE TABLE held (n int) {kind};
+             CREATE TABLE era (n int) {kind};
+             INSERT INTO era VALUES (1);
              CREATE TABLE noise AS {noise};\n"
         )
     }
@@ -113,8 +162,8 @@ pub fn transaction(n: u64) -> String {
     text + &format!(" COMMIT; SELECT 'done {n}';\n")
 }
 
-/// Asks a restored database for all that the judgement needs, a number a line.
-pub fn questions() -> String {
+/// Asks for the journal and what belongs to it, a number a line.
+fn questions() -> String {
     let [one, two, three] = SIDES;
     format!(
         "SELECT count(*) FROM journal;
@@ -125,6 +174,59 @@ pub fn questions() -> String {
            OR amount <> CASE part WHEN 1 THEN {one} WHEN 2 THEN {two} ELSE {three} END;
          SELECT count(*) FROM (SELECT tx FROM journal GROUP BY tx HAVING count(*) <> 3 OR sum(amount) <> 0) torn;
          SELECT count(*) FROM account WHERE total = (SELECT coalesce(sum(amount), 0) FROM journal WHERE journal.part = account.part);
-         SELECT count(*) FROM noise;\n"
+         SELECT count(*) FROM noise;
+         SELECT max(n) FROM era;\n"
     )
+}
+
+/// What a database answered.
+#[derive(Debug, Clone)]
+pub struct Answers {
+    rows: u64,
+    transactions: u64,
+    first: u64,
+    /// The number of the last transaction.
+    pub last: u64,
+    wrong: u64,
+    torn: u64,
+    balanced: u64,
+    noise: u64,
+    /// A number that changes with each restore.
+    pub era: u64,
+    /// The fingerprint of what never changes.
+    pub contents: String,
+}
+
+impl Answers {
+    /// Reads them; none where they are not all there.
+    pub fn read(said: &str) -> Option<Answers> {
+        let (numbers, contents) = said.split_once("contents\n")?;
+        let numbers: Vec<u64> = numbers.lines().filter_map(|line| line.parse().ok()).collect();
+        let &[rows, transactions, first, last, wrong, torn, balanced, noise, era] = &numbers[..] else { return None };
+        let contents = contents.trim().to_string();
+        Some(Answers { rows, transactions, first, last, wrong, torn, balanced, noise, era, contents })
+    }
+
+    /// Whether the journal is a prefix of itself, the books balance, and what never changes is as it was.
+    pub fn check(&self, contents: &str) -> Result<(), String> {
+        let Answers { rows, transactions, first, last, wrong, torn, balanced, noise, .. } = self;
+        if *rows != 3 * transactions || *first != 1 || last != transactions {
+            return Err(format!(
+                "{transactions} transactions from {first} to {last} with {rows} rows: no prefix of the journal"
+            ));
+        }
+        if wrong + torn > 0 || *balanced != 3 || *noise != NOISE {
+            return Err(format!(
+                "{wrong} wrong rows, {torn} torn transactions, {balanced} of 3 accounts balanced, {noise} of {NOISE} other rows"
+            ));
+        }
+        if self.contents != contents {
+            let there: Vec<&str> = self.contents.lines().collect();
+            let lacks = contents.lines().filter(|line| !there.contains(line)).map(|line| format!("\n  - {line}"));
+            let has = there.iter().filter(|line| !contents.lines().any(|one| one == **line));
+            let all: String = lacks.chain(has.map(|line| format!("\n  + {line}"))).collect();
+            return Err(format!("other contents than there were:{all}"));
+        }
+        Ok(())
+    }
 }

@@ -1,207 +1,18 @@
-//! What goes wrong in a run: drawn from the seed, and done to it. Must not judge what comes of it.
+//! The means by which things go wrong. Must not judge what comes of it.
 
-use std::fmt::Write as _;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
 
 use crate::Soak;
-use crate::engines::Engine;
-use crate::kit::{Started, component, until};
-use crate::runs::{Run, children, exec_aside};
+use crate::kit::{self, Started, component, until};
+use crate::plan::{Fault, Plan};
+use crate::runs::{Run, children, exec_aside, text};
 
-/// What goes wrong in a run.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Fault {
-    Nothing,
-    /// A signal to backup-ns.
-    Signal(&'static str),
-    /// A signal to one of its kubectl processes, or all.
-    Kubectl(&'static str, bool),
-    /// backup-ns stands still for so many seconds.
-    Stopped(f64),
-    /// A part of the cluster is killed and started again so many seconds later.
-    Component(&'static str, f64),
-    /// A signal to the dump tool or the compressor in the container, so many seconds after it started.
-    Tool(&'static str, &'static str, f64),
-    /// The database ends the connection of the dump.
-    Disconnected,
-    PodDeleted,
-    DiskFull,
-    /// Somebody else changes the dump file, so many seconds after it was renamed.
-    Vandal(&'static str, f64),
-    /// A VolumeSnapshotClass.
-    BadClass(&'static str),
-    WrongPassword,
-    /// A second backup, so many seconds later, that waits or does not.
-    Second(f64, &'static str),
-}
-
-impl Fault {
-    pub fn kind(&self) -> String {
-        match self {
-            Fault::Nothing => "none".into(),
-            Fault::Signal(signal) => format!("{signal} to backup-ns"),
-            Fault::Kubectl(..) => "kubectl killed".into(),
-            Fault::Stopped(_) => "backup-ns stopped for a while".into(),
-            Fault::Component(component, _) => format!("{component} killed"),
-            Fault::Tool("gzip", ..) => "compressor killed".into(),
-            Fault::Tool(..) => "dump tool killed".into(),
-            Fault::Disconnected => "dump's connection ended".into(),
-            Fault::PodDeleted => "pod deleted".into(),
-            Fault::DiskFull => "disk full".into(),
-            Fault::Vandal(how, _) => format!("dump file {how} by another"),
-            Fault::BadClass(class) => format!("snapshot class {class}"),
-            Fault::WrongPassword => "wrong password".into(),
-            Fault::Second(..) => "second backup at the same time".into(),
-        }
-    }
-}
-
-/// A run, drawn from the seed and its number.
-#[derive(Debug, Clone)]
-pub struct Plan {
-    pub number: u64,
-    pub engines: Vec<Engine>,
-    pub fault: Fault,
-    /// The fault comes so many seconds after the end of this step, or after the start.
-    pub after: Option<&'static str>,
-    pub delay: f64,
-    /// For how long a lock keeps the dump.
-    pub stall: Option<f64>,
-    pub class: Option<&'static str>,
-    pub websockets: bool,
-    pub slots: bool,
-    pub wait: bool,
-    pub zone: &'static str,
-}
-
-impl Plan {
-    pub fn draw(seed: u64, number: u64) -> Plan {
-        // Every fault comes once before any comes again; some come more often.
-        let kinds = [
-            vec![0; 6],
-            vec![1, 1, 2, 3, 3, 4, 4, 5, 6, 7, 8, 9, 9, 10, 10, 11, 12, 13, 14, 14, 14, 14, 15, 16, 17, 18, 19, 19],
-        ];
-        let mut bag: Vec<u32> = kinds.concat();
-        let size = bag.len() as u64;
-        fastrand::Rng::with_seed(seed.wrapping_add((number - 1) / size)).shuffle(&mut bag);
-        let kind = bag[((number - 1) % size) as usize];
-        let mut rng = fastrand::Rng::with_seed(seed ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        let seconds = |rng: &mut fastrand::Rng, most: f64| (rng.f64() * most * 100.0).round() / 100.0;
-        let engines = match rng.u32(..10) {
-            0..6 => vec![Engine::Postgres],
-            6..8 => vec![Engine::MySql],
-            _ => vec![Engine::Postgres, Engine::MySql],
-        };
-        let deadly = if rng.bool() { "KILL" } else { "TERM" };
-        let fault = match kind {
-            0 => Fault::Nothing,
-            1 => Fault::Signal("TERM"),
-            2 => Fault::Signal("INT"),
-            3 => Fault::Signal("KILL"),
-            4 => Fault::Kubectl(deadly, rng.bool()),
-            5 => Fault::Stopped(seconds(&mut rng, 3.0)),
-            6 => Fault::Component("kubelet", seconds(&mut rng, 1.5)),
-            7 => Fault::Component("kube-apiserver", seconds(&mut rng, 1.5)),
-            8 => Fault::Component("csi-snapshotter", seconds(&mut rng, 1.0)),
-            9 => Fault::Tool(engines[0].tool(), deadly, seconds(&mut rng, 0.4)),
-            10 => Fault::Tool("gzip", deadly, seconds(&mut rng, 0.6)),
-            11 => Fault::Disconnected,
-            12 => Fault::PodDeleted,
-            13 => Fault::DiskFull,
-            14 => {
-                let how = rng.choice(["appended to", "truncated", "overwritten", "replaced", "removed"]).unwrap();
-                Fault::Vandal(how, seconds(&mut rng, 2.0))
-            }
-            15 => Fault::BadClass("failing"),
-            16 => Fault::BadClass("never"),
-            17 => Fault::BadClass("missing"),
-            18 => Fault::WrongPassword,
-            _ => Fault::Second(seconds(&mut rng, 2.0), rng.choice(["0s", "60s"]).unwrap()),
-        };
-        let after = rng
-            .choice([
-                None,
-                Some("observe"),
-                Some("check"),
-                Some("check"),
-                Some("dump"),
-                Some("prove"),
-                Some("snapshot"),
-                Some("cut"),
-            ])
-            .unwrap();
-        let slow_cut = matches!(fault, Fault::Vandal(..)) && rng.u32(..10) < 7;
-        let class = match rng.u32(..4) {
-            _ if slow_cut => Some("latecut"),
-            0 => Some("latecut"),
-            1 => Some("lateready"),
-            _ => None,
-        };
-        let halts = matches!(
-            fault,
-            Fault::Nothing | Fault::Vandal(..) | Fault::DiskFull | Fault::WrongPassword | Fault::BadClass(_)
-        );
-        let full = fault == Fault::DiskFull;
-        Plan {
-            number,
-            engines,
-            // The disk has room when it is looked at.
-            after: if full { Some("check") } else { after },
-            // Behind the dump each step takes a moment only.
-            delay: seconds(&mut rng, if matches!(after, Some("prove" | "snapshot" | "cut")) { 0.2 } else { 0.7 }),
-            stall: match full {
-                true => Some(3.0),
-                false if halts => None,
-                false => rng.bool().then(|| 1.0 + seconds(&mut rng, 1.5)),
-            },
-            class: match &fault {
-                Fault::BadClass(name) => Some(name),
-                _ => class,
-            },
-            websockets: rng.u32(..3) > 0,
-            slots: rng.u32(..4) == 0,
-            // What is never ready is a failure for who waits only.
-            wait: rng.u32(..6) > 0 || matches!(fault, Fault::BadClass(_)),
-            zone: rng.choice(["UTC", "Europe/Vienna", "Pacific/Kiritimati", "Pacific/Pago_Pago"]).unwrap(),
-            fault,
-        }
-    }
-
-    pub fn describe(&self) -> String {
-        let engines: Vec<&str> = self.engines.iter().map(|engine| engine.name()).collect();
-        let mut text = format!("run {:>3}  {:<14} {}", self.number, engines.join("+"), self.fault.kind());
-        match &self.fault {
-            Fault::Nothing | Fault::BadClass(_) | Fault::WrongPassword | Fault::Disconnected => {}
-            Fault::Tool(tool, signal, after) => write!(text, " ({signal} {tool} +{after} s)").unwrap(),
-            Fault::Vandal(_, after) => write!(text, " (+{after} s)").unwrap(),
-            Fault::Second(after, busy) => write!(text, " (+{after} s, waits {busy})").unwrap(),
-            fault => {
-                match fault {
-                    Fault::Kubectl(signal, all) => {
-                        write!(text, " ({signal}, {})", if *all { "all" } else { "one" }).unwrap()
-                    }
-                    Fault::Component(_, down) | Fault::Stopped(down) => write!(text, " (for {down} s)").unwrap(),
-                    _ => {}
-                }
-                write!(text, " {} +{} s", self.after.unwrap_or("start"), self.delay).unwrap();
-            }
-        }
-        for (what, set) in [("SPDY", !self.websockets), ("slots", self.slots), ("not waiting", !self.wait)] {
-            if set {
-                write!(text, ", {what}").unwrap();
-            }
-        }
-        if let (Some(class), false) = (self.class, matches!(self.fault, Fault::BadClass(_))) {
-            write!(text, ", {class}").unwrap();
-        }
-        if let Some(stall) = self.stall {
-            write!(text, ", locked for {stall:.2} s").unwrap();
-        }
-        text
-    }
-}
+/// What selects all that belongs to restore tests.
+pub const TEST: &str = "backup-ns.sh/verify";
 
 impl Soak {
     /// What lurks in the container of the run's first database before the run begins.
@@ -268,6 +79,10 @@ impl Soak {
                 | Fault::Component(..)
                 | Fault::PodDeleted
                 | Fault::DiskFull
+                | Fault::TestPodDeleted
+                | Fault::OutOfMemory
+                | Fault::ScratchFull(_)
+                | Fault::Quota(_)
         );
         if !comes {
             return "";
@@ -310,9 +125,64 @@ impl Soak {
                 self.tenant.kubectl(&["delete", "pod", &self.tenant.pod(), "--wait=false"]);
             }
             Fault::DiskFull => self.fill(),
+            Fault::TestPodDeleted => {
+                let all = ["-n", &self.tenant.namespace, "delete", "pods", "-l", TEST, "--wait=false"];
+                kit::kubectl_with(&all, "");
+            }
+            Fault::OutOfMemory => {
+                let processes = self.test_processes();
+                let Some(one) = plan.rng().choice(processes.iter()) else { return "found none" };
+                Command::new("kill").args(["-KILL", &one.to_string()]).stderr(Stdio::null()).status().unwrap();
+            }
+            Fault::ScratchFull(mebibytes) => return self.fill_scratch(*mebibytes, run),
+            Fault::Quota(what) => self.quota(what),
             _ => {}
         }
         ""
+    }
+
+    /// The processes in the pods of restore tests, seen from the node.
+    fn test_processes(&self) -> Vec<u32> {
+        let list = ["-n", &self.tenant.namespace, "get", "pods", "-l", TEST, "-o", "jsonpath={.items[*].metadata.uid}"];
+        let pods = text(&kit::kubectl_with(&list, "").stdout);
+        let pods: Vec<String> = pods.split_whitespace().map(|uid| format!("/pod{uid}/")).collect();
+        let all = std::fs::read_dir("/proc").unwrap().flatten();
+        let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        let of = |pid: &u32, what: &str| std::fs::read_to_string(format!("/proc/{pid}/{what}")).unwrap_or_default();
+        pids.filter(|pid| {
+            let groups = of(pid, "cgroup");
+            pods.iter().any(|pod| groups.contains(pod)) && !of(pid, "cmdline").starts_with("/pause")
+        })
+        .collect()
+    }
+
+    /// Puts a small file system in the place of a test's scratch volume as soon as its pod runs.
+    fn fill_scratch(&self, mebibytes: u32, run: &mut Run) -> &'static str {
+        let end = Instant::now() + Duration::from_secs(40);
+        while Instant::now() < end && run.child.try_wait().unwrap().is_none() {
+            if let Some(one) = self.test_processes().first() {
+                let (pid, room) = (one.to_string(), format!("size={mebibytes}m"));
+                let mount = ["-t", &pid, "-m", "mount", "-t", "tmpfs", "-o", &room, "tmpfs", "/backup-ns/scratch"];
+                let done = Command::new("nsenter").args(mount).stderr(Stdio::null()).status().unwrap();
+                // It may be on its way yet.
+                if done.success() {
+                    return "";
+                }
+            }
+            sleep(Duration::from_millis(50));
+        }
+        "found none"
+    }
+
+    fn quota(&self, what: &str) {
+        let quota = json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}, "spec": {"hard": {what: "0"}}});
+        kit::kubectl_with(&["-n", &self.tenant.namespace, "apply", "-f", "-"], &quota.to_string());
+    }
+
+    /// Takes a quota away again.
+    pub fn allow(&self) {
+        let all = ["-n", &self.tenant.namespace, "delete", "resourcequota", "none", "--ignore-not-found"];
+        until("the quota is gone", 60, || kit::kubectl_with(&all, "").status.success().then_some(()));
     }
 
     /// Leaves less room on the volume than a dump needs.

@@ -1,18 +1,27 @@
-//! The lie detector, `make soak`: runs of `backup-ns create` one after the other on a real cluster, with PostgreSQL and
-//! MariaDB under writers that never stop, and with a random fault at a random moment of most of them.
+//! The lie detector, `make soak`: runs of backup-ns one after the other on a real cluster, with PostgreSQL and MariaDB under
+//! writers that never stop, contents that are hard to dump and to load, and a random fault at a random moment of most runs.
 //!
-//! After each run that exited 0, the snapshot that it named is restored, its dump compared with the proof, loaded into
-//! servers of their own, and compared with what the writers know: every transaction that was committed before the run
-//! began, none that was sent after the dump, none in part, and books that balance. Whatever else it finds is a FALSE
-//! SUCCESS. After each run, whatever it exited with, the dump file is whole, nobody harmed the servers, and nothing
-//! of backup-ns is left after a grace. Either one broken makes this exit 1; what is needed to look at it is printed and
-//! kept in target/tmp/soak-SEED.
+//! - `create` that exits 0: the snapshot that it named is restored, its dump compared with the proof, loaded into servers of
+//!   their own, and compared with what the writers know: every transaction that was committed before the run began, none
+//!   that was sent after the dump, none in part, books that balance, all other contents. Else: a FALSE SUCCESS.
+//! - `verify` of a sound snapshot that says bad or distrusts it: a FALSE BAD. Of one whose stored dump or proof was spoilt
+//!   that says good: a FALSE GOOD.
+//! - `restore --in-place`, its continuation and its rollback: whatever was exited with, the printed way on is gone until it
+//!   ends. A LIE, if the databases are not up then, or hold anything but what the exit code says.
+//! - `retain` and `mark-and-delete`, `delete`: LOST, if a snapshot or its stored data is gone that had to stay, by rules that are
+//!   written down here a second time; looked for after runs of every kind.
+//! - After each run, whatever it exited with, the dump file is whole, the servers were not harmed, and nothing of backup-ns is
+//!   left after a grace: no process, file, Job, pod, claim, finalizer or journal. Else: BROKEN.
+//!
+//! Any of these makes this exit 1; what is needed to look at it is printed and kept in target/tmp/soak-SEED.
 //!
 //! - `SOAK_SECONDS`: no run begins later than that; 600.
 //! - `SOAK_SEED`: what the runs are drawn from, each by its number alone; from the clock, and printed first.
 //! - `SOAK_FIRST`: the number of the first run, to come to a certain one at once; 1.
-//! - `SOAK_LIE=1`: shows that lies are found. Each restored dump is spoilt in one of six ways before it is judged, so all
-//!   successes must turn out false, and this exits 1.
+//! - `SOAK_ONLY`: runs of this kind alone, beside the backups that they need; create, verify, restore, prune or delete.
+//! - `SOAK_SPARE=1`: no component of the cluster is killed, because others use it; backup-ns is, instead.
+//! - `SOAK_LIE=1`: shows that lies are found. What is judged is spoilt before, each time in another way; each must be found.
+//!   Then this exits 1; it exits 2 if one was not found.
 #![allow(
     clippy::disallowed_methods,
     clippy::unwrap_used,
@@ -26,10 +35,16 @@
 #[path = "../cluster/kit.rs"]
 mod kit;
 
+mod create;
 mod engines;
 mod faults;
 mod judge;
+mod plan;
+mod prune;
+mod restore;
 mod runs;
+mod stock;
+mod verify;
 mod writers;
 
 use std::collections::BTreeMap;
@@ -40,12 +55,58 @@ use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use engines::Engine;
-use faults::{Fault, Plan};
-use judge::{GRACE, Left};
+use judge::{JOB_GRACE, Left};
 use kit::{Class, Tenant, apply, is_local};
-use runs::{Ended, Run, TOO_LONG, exec, exec_aside, text};
+use plan::{Fault, Kind, Plan};
+use runs::{Ended, Run, TOO_LONG, exec, text};
 use serde_json::{Value, json};
+use stock::Known;
 use writers::Writer;
+
+/// What went wrong, and whose fault it is to say so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Sin {
+    FalseSuccess,
+    FalseGood,
+    FalseBad,
+    Lie,
+    Lost,
+    Broken,
+}
+
+impl Sin {
+    const ALL: [Sin; 6] = [Sin::FalseSuccess, Sin::FalseGood, Sin::FalseBad, Sin::Lie, Sin::Lost, Sin::Broken];
+
+    fn word(self) -> &'static str {
+        match self {
+            Sin::FalseSuccess => "FALSE SUCCESS",
+            Sin::FalseGood => "FALSE GOOD",
+            Sin::FalseBad => "FALSE BAD",
+            Sin::Lie => "LIE",
+            Sin::Lost => "LOST",
+            Sin::Broken => "BROKEN",
+        }
+    }
+}
+
+/// What came of a run.
+#[derive(Default)]
+struct Outcome {
+    /// What the fault came to, how each ended, what was found.
+    said: String,
+    ended: Vec<Ended>,
+    problems: Vec<(Sin, String)>,
+    /// When the last backup began that succeeded, and of which databases.
+    succeeded: Option<(Instant, Vec<Engine>)>,
+    /// Whether something was spoilt that must be found.
+    lied: bool,
+}
+
+impl Outcome {
+    fn problem(&mut self, sin: Sin, why: impl Into<String>) {
+        self.problems.push((sin, why.into()));
+    }
+}
 
 /// All of a soak.
 struct Soak {
@@ -58,12 +119,21 @@ struct Soak {
     spoilt: Vec<Engine>,
     lie: bool,
     evidence: PathBuf,
-    runs: u32,
-    codes: BTreeMap<i32, u32>,
+    /// The fingerprint of each database's contents.
+    contents: Vec<(Engine, String)>,
+    /// What snapshots there are, and what each holds.
+    stock: Vec<Known>,
+    /// Whether the run that is at work replaced the volume.
+    restored: bool,
+    /// The number in the table `era` of what runs now.
+    era: u64,
+    /// How often each kind was run, by exit code.
+    runs: BTreeMap<Kind, BTreeMap<i32, u32>>,
     faults: BTreeMap<String, u32>,
-    false_successes: u32,
-    violations: u32,
+    sins: BTreeMap<Sin, u32>,
     transactions: u64,
+    /// Lies that were told, and found.
+    lies: (u32, u32),
 }
 
 impl Soak {
@@ -71,7 +141,7 @@ impl Soak {
         let maria = |volume: bool, password: &str| {
             let mut container = json!({
                 "name": "mysql", "image": "mariadb:10.11", "imagePullPolicy": "IfNotPresent",
-                "args": ["--ignore-db-dir=lost+found", "--innodb-log-file-size=10M"],
+                "args": Engine::MySql.arguments(),
                 "env": [{"name": "MARIADB_ROOT_PASSWORD", "value": password}, {"name": "MARIADB_DATABASE", "value": "app"}],
                 "readinessProbe": {
                     "exec": {"command": ["sh", "-c", "MYSQL_PWD=$MARIADB_ROOT_PASSWORD exec mariadb-admin -h127.0.0.1 -uroot ping"]},
@@ -83,8 +153,14 @@ impl Soak {
             }
             container
         };
+        let initdb = format!("--no-sync --wal-segsize=1 {}", Engine::Postgres.arguments().join(" "));
         let tenant = Tenant::small("soak", 512, |deployment| {
             let pod = &mut deployment["spec"]["template"]["spec"];
+            for variable in pod["containers"][0]["env"].as_array_mut().unwrap() {
+                if variable["name"] == "POSTGRES_INITDB_ARGS" {
+                    variable["value"] = json!(initdb);
+                }
+            }
             pod["containers"][0]["volumeMounts"][0]["subPath"] = json!("pg");
             pod["containers"].as_array_mut().unwrap().push(maria(true, "p w'$HOME"));
         });
@@ -93,7 +169,10 @@ impl Soak {
             "spec": {"terminationGracePeriodSeconds": 1, "containers": [
                 {
                     "name": "postgres", "image": "postgres:15", "imagePullPolicy": "IfNotPresent", "args": ["-c", "fsync=off"],
-                    "env": [{"name": "POSTGRES_USER", "value": "app"}, {"name": "POSTGRES_PASSWORD", "value": "x"}],
+                    "env": [
+                        {"name": "POSTGRES_USER", "value": "app"}, {"name": "POSTGRES_PASSWORD", "value": "x"},
+                        {"name": "POSTGRES_INITDB_ARGS", "value": initdb},
+                    ],
                     "readinessProbe": {"exec": {"command": ["pg_isready", "-h", "127.0.0.1", "-U", "app"]}, "periodSeconds": 1},
                 },
                 maria(false, "x"),
@@ -101,27 +180,40 @@ impl Soak {
         });
         apply(&tenant.namespace, &loader);
         tenant.kubectl(&["wait", "pod/loader", "--for=condition=Ready", "--timeout=180s"]);
-        for engine in [Engine::Postgres, Engine::MySql] {
-            let made = exec(
-                &tenant.namespace,
-                "deploy/app-base",
-                engine.name(),
-                engine.client(),
-                engine.create_tables().as_bytes(),
-            );
-            assert!(made.status.success(), "{}", text(&made.stderr));
+        let mut contents = Vec::new();
+        for engine in Engine::ALL {
+            let ask = |statements: &str| {
+                let container = engine.name();
+                let made =
+                    exec(&tenant.namespace, "deploy/app-base", container, engine.client(), statements.as_bytes());
+                assert!(made.status.success(), "{container}: {}", text(&made.stderr));
+                text(&made.stdout)
+            };
+            for statements in [engine.surroundings(), engine.contents(), &engine.create_tables()] {
+                ask(statements);
+            }
+            let said = ask(&engine.questions());
+            contents.push((engine, said.split_once("contents\n").unwrap().1.to_string()));
         }
         let class = |parameters: Value, name| (name, Class::new(&format!("soak-{name}"), &parameters));
-        // All of them let the data go with the snapshot, which the cluster's own class does not.
         let classes = [
             class(json!({}), "plain"),
             class(json!({"fail": "the array is on fire"}), "failing"),
             class(json!({"ready-after": "10m"}), "never"),
             class(json!({"ready-after": "1500ms"}), "lateready"),
             class(json!({"cut-after": "1200ms"}), "latecut"),
+            class(json!({}), "kept"),
         ];
-        let writers =
-            [Engine::Postgres, Engine::MySql].map(|engine| (engine, Writer::start(&tenant.namespace, engine)));
+        // The others let the data go with the snapshot.
+        kit::kubectl(&[
+            "patch",
+            "volumesnapshotclass",
+            &classes[5].1.0,
+            "--type=merge",
+            "-p",
+            r#"{"deletionPolicy":"Retain"}"#,
+        ]);
+        let writers = Engine::ALL.map(|engine| (engine, Writer::start(&tenant.namespace, engine)));
         Soak {
             tenant,
             classes: classes.into(),
@@ -130,12 +222,15 @@ impl Soak {
             spoilt: Vec::new(),
             lie,
             evidence: PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("soak-{seed}")),
-            runs: 0,
-            codes: BTreeMap::new(),
+            contents,
+            stock: Vec::new(),
+            restored: false,
+            era: 1,
+            runs: BTreeMap::new(),
             faults: BTreeMap::new(),
-            false_successes: 0,
-            violations: 0,
+            sins: BTreeMap::new(),
             transactions: 0,
+            lies: (0, 0),
         }
     }
 
@@ -143,23 +238,12 @@ impl Soak {
         &self.writers.iter().find(|(of, _)| *of == engine).unwrap().1
     }
 
-    fn start(&self, plan: &Plan, busy: &str) -> Run {
-        let mut args: Vec<String> = plan.engines.iter().map(|engine| format!("--db-{}", engine.name())).collect();
-        args.insert(0, "create".into());
-        args.extend([format!("--tz={}", plan.zone), format!("--busy-timeout={busy}")]);
-        let class = self.classes.get(plan.class.unwrap_or("plain")).map_or("no-such-class", |class| class.0.as_str());
-        args.push(format!("--vs-class-name={class}"));
-        let patience = if matches!(plan.fault, Fault::BadClass(_)) { 4 } else { 60 };
-        args.push(format!("--vs-wait-until-ready-timeout={patience}s"));
-        if !plan.wait {
-            args.push("--vs-wait-until-ready=false".into());
-        }
-        if plan.slots {
-            args.push("--label-vs-retain=daily_weekly_monthly".into());
-        }
-        if plan.fault == Fault::DiskFull {
-            args.push("--threshold-space-used-percentage=100".into());
-        }
+    fn class(&self, plan: &Plan) -> &str {
+        self.classes.get(plan.class).map_or("no-such-class", |class| class.0.as_str())
+    }
+
+    /// Starts backup-ns as a plan says.
+    fn spawn(&self, plan: &Plan, args: &[String]) -> Run {
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         let began = Instant::now();
         let backup = self.tenant.run(&args, |command| {
@@ -170,103 +254,78 @@ impl Soak {
         });
         Run::of(backup, began)
     }
+
+    /// Notes how a run ended, and whether that is something that it may exit with.
+    fn note(&mut self, plan: &Plan, outcome: &mut Outcome, ended: &Ended, codes: &[i32]) {
+        *self.runs.entry(plan.kind).or_default().entry(ended.code).or_default() += 1;
+        write!(outcome.said, " → {} in {:.1} s", ended.code, ended.took.as_secs_f64()).unwrap();
+        if ended.stderr.contains("SOAK: it hangs") {
+            outcome.problem(Sin::Broken, format!("did not end within {} s", TOO_LONG.as_secs()));
+        } else if !codes.contains(&ended.code) && ![0, 130, 137, 143].contains(&ended.code) {
+            outcome.problem(Sin::Broken, format!("ended with {}, which nothing here should make it do", ended.code));
+        }
+    }
+
     /// One run with its fault, and all that is looked at after it; a line for people.
     fn run(&mut self, plan: &Plan) {
-        *self.faults.entry(plan.fault.kind()).or_default() += 1;
-        if plan.fault == Fault::DiskFull {
-            for (_, writer) in &self.writers {
-                writer.pause(true);
-            }
-        }
-        let lurker = self.lurker(plan);
-        // By the time of the dump it has the lock.
-        let stall = plan.stall.map(|seconds| {
-            let engine = plan.engines[0];
-            let script = format!("echo \"{}\" | ({})", engine.stall(seconds), engine.client());
-            exec_aside(&self.tenant.namespace, engine.name(), &script)
-        });
-        let mut run = self.start(plan, if matches!(plan.fault, Fault::Second(..)) { "60s" } else { "20s" });
-        let mut second = None;
-        if let Fault::Second(after, busy) = plan.fault {
-            sleep(Duration::from_secs_f64(after));
-            second = Some(self.start(plan, busy));
-        }
-        let late = self.strike(plan, &mut run);
-        let mut ended = vec![run.done()];
-        ended.extend(second.map(Run::done));
-        if plan.fault == Fault::DiskFull {
-            self.free();
-        }
-        let hit = lurker.map(|child| text(&child.wait_with_output().unwrap().stdout) == "hit");
-        if let Some(mut stall) = stall {
-            stall.wait().unwrap();
+        *self.faults.entry(format!("{:<8}{}", plan.kind.word(), plan.fault.kind())).or_default() += 1;
+        let mut outcome = match plan.kind {
+            Kind::Create => self.create(plan),
+            Kind::Verify => self.verify(plan),
+            Kind::Restore => self.restore(plan),
+            Kind::Prune => self.prune(plan),
+            Kind::Delete => self.delete(plan),
+        };
+        if matches!(plan.fault, Fault::Quota(_)) {
+            self.allow();
         }
         self.tenant.await_ready();
         for (_, writer) in &self.writers {
             writer.await_progress();
         }
-
-        let mut line = plan.describe();
-        for word in [late, if hit == Some(false) { "came too late" } else { "" }] {
-            if !word.is_empty() {
-                write!(line, " ({word})").unwrap();
-            }
-        }
-        let mut problems = Vec::new();
-        for (number, ended) in ended.iter().enumerate() {
-            self.runs += 1;
-            *self.codes.entry(ended.code).or_default() += 1;
-            write!(line, " → {} in {:.1} s", ended.code, ended.took.as_secs_f64()).unwrap();
-            match ended.code {
-                0 => {
-                    let began = Instant::now();
-                    self.spoilt.retain(|engine| !plan.engines.contains(engine));
-                    match self.judge(plan, ended, number) {
-                        Ok(said) => write!(line, ", true: {said} ({:.1} s)", began.elapsed().as_secs_f64()).unwrap(),
-                        Err(why) => {
-                            self.false_successes += 1;
-                            problems.push(format!("FALSE SUCCESS: {why}"));
-                        }
-                    }
-                }
-                1 | 4 | 5 | 6 | 7 | 130 | 137 | 143 => {}
-                code => problems.push(format!("ended with {code}, which nothing here should make it do")),
-            }
-            if ended.stderr.contains("SOAK: it hangs") {
-                problems.push(format!("did not end within {} s", TOO_LONG.as_secs()));
-            }
-        }
-        if hit == Some(true) && matches!(plan.fault, Fault::Vandal(..)) {
-            self.spoilt.push(plan.engines[0]);
-        }
-        let succeeded = ended.iter().filter(|ended| ended.code == 0).map(|ended| ended.began).max();
-        for engine in [Engine::Postgres, Engine::MySql] {
-            let succeeded = succeeded.filter(|_| plan.engines.contains(&engine));
+        for engine in Engine::ALL {
+            let of = |of: &&(Instant, Vec<Engine>)| of.1.contains(&engine);
+            let succeeded = outcome.succeeded.as_ref().filter(of).map(|(began, _)| *began);
             if let Err(why) = self.look_after(plan, engine, succeeded) {
-                problems.push(why);
+                outcome.problem(Sin::Broken, why);
             }
         }
         for (_, writer) in &self.writers {
-            problems.append(&mut writer.journal.lock().unwrap().lost);
+            for lost in writer.journal.lock().unwrap().lost.drain(..) {
+                outcome.problem(Sin::Lost, lost);
+            }
         }
-        self.tenant.kubectl(&["delete", "volumesnapshots", "--all", "--wait=false"]);
-        println!("{line}");
-        if !problems.is_empty() {
-            self.violations += problems.iter().filter(|problem| !problem.starts_with("FALSE")).count() as u32;
-            self.report(plan, &ended, &problems);
+        self.restored = false;
+        self.look_for_leftovers(plan, &mut outcome);
+        self.look_for_losses(&mut outcome);
+        self.clear();
+        println!("{} {}", plan.describe(), outcome.said.trim_start());
+        if outcome.lied {
+            self.lies.0 += 1;
+            if outcome.problems.is_empty() {
+                println!("  ! THIS LIE WAS NOT FOUND");
+            } else {
+                self.lies.1 += 1;
+            }
+        }
+        if !outcome.problems.is_empty() {
+            for (sin, _) in &outcome.problems {
+                *self.sins.entry(*sin).or_default() += 1;
+            }
+            self.report(plan, &outcome);
         }
     }
 
     /// Says and keeps all that is needed to look at what went wrong.
-    fn report(&self, plan: &Plan, ended: &[Ended], problems: &[String]) {
+    fn report(&self, plan: &Plan, outcome: &Outcome) {
         let folder = self.evidence.join(format!("run-{}", plan.number));
         std::fs::create_dir_all(&folder).unwrap();
         let mut all = format!("{plan:#?}\n");
-        for problem in problems {
-            println!("  ! {problem}");
-            writeln!(all, "{problem}").unwrap();
+        for (sin, why) in &outcome.problems {
+            println!("  ! {}: {why}", sin.word());
+            writeln!(all, "{}: {why}", sin.word()).unwrap();
         }
-        for ended in ended {
+        for ended in &outcome.ended {
             write!(all, "\nexit code {}\n{}\n{}\n", ended.code, ended.stderr, ended.stdout).unwrap();
             if !self.lie {
                 println!("{}", ended.stderr.trim_end().replace('\n', "\n    ").replacen("", "    ", 1));
@@ -274,6 +333,33 @@ impl Soak {
         }
         std::fs::write(folder.join("report"), all).unwrap();
         println!("  ! all of it: {}", folder.display());
+    }
+}
+
+impl Soak {
+    fn summary(&self) {
+        println!();
+        for (kind, codes) in &self.runs {
+            let said: Vec<String> = codes.iter().map(|(code, count)| format!("{count} x {code}")).collect();
+            println!("{:<8} {:>3} runs, by exit code: {}", kind.word(), codes.values().sum::<u32>(), said.join(", "));
+        }
+        println!("faults");
+        for (kind, count) in &self.faults {
+            println!("  {count:>3}  {kind}");
+        }
+        println!("transactions compared {}", self.transactions);
+        for sin in Sin::ALL {
+            println!("{} {}", sin.word(), self.sins.get(&sin).copied().unwrap_or_default());
+        }
+        if self.lie {
+            println!("lies told {}, found {}", self.lies.0, self.lies.1);
+        }
+    }
+}
+
+impl Drop for Soak {
+    fn drop(&mut self) {
+        self.let_data_go();
     }
 }
 
@@ -289,54 +375,43 @@ fn main() -> ExitCode {
     let clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let (seconds, seed, first) = (setting("SOAK_SECONDS", 600), setting("SOAK_SEED", clock), setting("SOAK_FIRST", 1));
     let lie = setting("SOAK_LIE", 0) > 0;
-    println!("SOAK_SEED={seed} SOAK_SECONDS={seconds} SOAK_FIRST={first}{}", if lie { " SOAK_LIE=1" } else { "" });
+    let spare = setting("SOAK_SPARE", 0) > 0;
+    let only = std::env::var("SOAK_ONLY").unwrap_or_default();
+    println!("SOAK_SEED={seed} SOAK_SECONDS={seconds} SOAK_FIRST={first} SOAK_LIE={}", u8::from(lie));
     let end = Instant::now() + Duration::from_secs(seconds);
     let mut soak = Soak::new(seed, lie);
-    // Both have a dump that can be lost.
-    let quiet = Plan {
-        number: 0,
-        engines: vec![Engine::Postgres, Engine::MySql],
-        fault: Fault::Nothing,
-        after: None,
-        delay: 0.0,
-        stall: None,
-        class: None,
-        websockets: true,
-        slots: false,
-        wait: true,
-        zone: "UTC",
-    };
     for (_, writer) in &soak.writers {
         writer.await_progress();
     }
-    soak.run(&quiet);
+    // Both have a dump that can be lost.
+    soak.run(&Plan::quiet(0));
     let mut number = first;
     while Instant::now() < end {
-        soak.run(&Plan::draw(seed, number));
+        let mut plan = Plan::draw(seed, number);
+        if spare && matches!(plan.fault, Fault::Component(..)) {
+            plan.fault = Fault::Signal("KILL");
+        }
+        let needs = matches!(plan.kind, Kind::Verify | Kind::Restore) && (only.is_empty() || only == plan.kind.word());
+        if needs && !soak.stock.iter().any(Known::sound) {
+            soak.run(&Plan::quiet(10_000 + number));
+        }
+        if only.is_empty() || only == plan.kind.word() || (plan.kind == Kind::Create && soak.stock.len() < 3) {
+            soak.run(&plan);
+        }
         number += 1;
     }
     // What is left may go yet, by itself or by a backup.
     if !soak.left.is_empty() {
-        sleep(
-            GRACE.saturating_sub(soak.left.values().map(|left| left.since.elapsed()).min().unwrap_or_default())
-                + Duration::from_secs(1),
-        );
-        soak.run(&Plan { number, ..quiet });
+        let youngest = soak.left.values().map(|left| left.since.elapsed()).min().unwrap_or_default();
+        sleep(JOB_GRACE.saturating_sub(youngest) + Duration::from_secs(1));
+        soak.run(&Plan::quiet(number));
     }
-
-    let successes = soak.codes.get(&0).copied().unwrap_or_default();
-    println!("\nruns {}, successes {successes}, failures {}", soak.runs, soak.runs - successes);
-    for (code, count) in soak.codes.iter().filter(|(code, _)| **code != 0) {
-        println!("  exit code {code:<3}  {count}");
+    soak.summary();
+    let (told, found) = soak.lies;
+    if told > found {
+        return ExitCode::from(2);
     }
-    println!("faults");
-    for (kind, count) in &soak.faults {
-        println!("  {count:>3}  {kind}");
-    }
-    println!("transactions compared {}", soak.transactions);
-    println!("promises broken otherwise {}", soak.violations);
-    println!("false successes {}", soak.false_successes);
-    if soak.false_successes + soak.violations == 0 {
+    if soak.sins.is_empty() {
         return ExitCode::SUCCESS;
     }
     println!("repeat it with SOAK_SEED={seed}; what is known of each is in {}", soak.evidence.display());

@@ -32,17 +32,25 @@ pub struct Writer {
     pub stop: Arc<AtomicBool>,
     pub pause: Arc<AtomicBool>,
     pub idle: Arc<AtomicBool>,
+    /// Whether a connection that broke is not made anew.
+    pub hold: Arc<AtomicBool>,
     pub thread: Option<JoinHandle<()>>,
 }
 
 impl Writer {
     pub fn start(namespace: &str, engine: Engine) -> Writer {
-        let (journal, stop, pause, idle) = Default::default();
-        let mut writer = Writer { journal, stop, pause, idle, thread: None };
+        let (journal, stop, pause, idle, hold) = Default::default();
+        let mut writer = Writer { journal, stop, pause, idle, hold, thread: None };
         let (journal, namespace) = (writer.journal.clone(), namespace.to_string());
         let (stop, pause, idle) = (writer.stop.clone(), writer.pause.clone(), writer.idle.clone());
+        let hold = writer.hold.clone();
         writer.thread = Some(std::thread::spawn(move || {
             while !stop.load(Ordering::SeqCst) {
+                if hold.load(Ordering::SeqCst) {
+                    sleep(Duration::from_millis(50));
+                    continue;
+                }
+                idle.store(false, Ordering::SeqCst);
                 Writer::session(&namespace, engine, &journal, &stop, &pause, &idle);
                 idle.store(true, Ordering::SeqCst);
                 sleep(Duration::from_millis(300));
@@ -132,6 +140,31 @@ impl Writer {
         if yes {
             until("the writer pauses", 30, || self.idle.load(Ordering::SeqCst).then_some(()));
         }
+    }
+}
+
+impl Writer {
+    /// Whether a connection that breaks is not made anew, because the database is being replaced.
+    pub fn hold(&self, yes: bool) {
+        self.hold.store(yes, Ordering::SeqCst);
+    }
+
+    /// Goes on from the transaction `last`: the database was restored to it.
+    pub fn rewind(&self, last: u64) {
+        let mut known = self.journal.lock().unwrap();
+        let last = last as usize;
+        known.sent.truncate(last);
+        known.committed.truncate(last);
+        // One that was sent, and committed before anybody heard of it.
+        let now = Instant::now();
+        known.sent.resize(last, now);
+        known.committed.resize(last, now);
+    }
+
+    /// How many are known to be committed, and how many were sent.
+    pub fn counts(&self) -> (u64, u64) {
+        let known = self.journal.lock().unwrap();
+        (known.committed.len() as u64, known.sent.len() as u64)
     }
 }
 
