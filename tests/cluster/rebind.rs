@@ -610,3 +610,39 @@ fn a_clone_whose_source_is_deleted_meanwhile_gives_way() {
     rebind(&tenant, &content, &[]);
     assert_restores(&tenant, "a");
 }
+
+/// The namespace can be deleted; nothing of ours holds it.
+fn assert_can_go(tenant: &Tenant) {
+    kubectl(&["delete", "namespace", &tenant.namespace, "--ignore-not-found", "--timeout=60s"]);
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn a_delete_that_does_not_come_to_its_end_holds_no_namespace() {
+    // It fails, and is taken back; the printed way on works.
+    let tenant = Tenant::volume("fails");
+    let (content, _stored) = mirrored(&tenant, "a", &json!({}));
+    let fake = Fake::new("patch volumesnapshotcontents", "echo 'error: a webhook says no' >&2; exit 1");
+    let done = tenant.run(&["delete", "a", "--yes", "--force"], |command| fake.stand_in(command)).done();
+    done.assert(1, &["a webhook says no", &format!("backup-ns delete-vsc {content}")]);
+    assert_can_go(&tenant);
+    let_go(&tenant, &content, &[]).assert(0, &[]);
+    assert_gone(&content);
+
+    // It is killed: it is named, and let go by the next pruning, also of a namespace that is going already.
+    let tenant = Tenant::volume("killed");
+    let (content, stored) = mirrored(&tenant, "a", &json!({}));
+    let fake = Fake::new("patch volumesnapshotcontents", "kill -9 $PPID; exit 1");
+    tenant.run(&["delete", "a", "--yes", "--force"], |command| fake.stand_in(command)).done();
+    // A quarter of an hour later.
+    tenant.kubectl(&["annotate", "volumesnapshot", "a", "--overwrite", "backup-ns.sh/deleting=2026-01-01T00:00:00Z"]);
+    assert_eq!(status(&tenant)["unfinishedDeletions"][0]["volumeSnapshot"], "a");
+    let doctor = tenant.run(&["doctor", "--db-skip"], |_| ()).done();
+    assert!(doctor.stdout.contains("backup-ns delete a -n"), "{}", doctor.stdout);
+    kubectl(&["delete", "namespace", &tenant.namespace, "--wait=false"]);
+    tenant.run(&["retain"], |_| ()).done().assert(0, &[]);
+    assert_can_go(&tenant);
+    assert_eq!(stored.contents().len(), 1, "its data stays");
+    let_go(&tenant, &content, &[]).assert(0, &[]);
+    assert_gone(&content);
+}
