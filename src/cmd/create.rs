@@ -300,7 +300,7 @@ impl<'a> Run<'a> {
         let snapshots: Vec<&Snapshot> = watches.iter().map(|watch| &watch.snapshot).collect();
         let names: Vec<&str> = snapshots.iter().map(|snapshot| snapshot.metadata.name.as_str()).collect();
         let ready = snapshots.iter().all(|snapshot| snapshot.readiness() == Readiness::Ready);
-        let dump = match dumps.iter().map(|(_, proof)| proof.bytes).sum() {
+        let dump = match dumps.iter().fold(0, |sum: u64, (_, proof)| sum.saturating_add(proof.bytes)) {
             0 => String::new(),
             bytes => format!(", with a dump of {}", report::bytes(bytes)),
         };

@@ -11,6 +11,8 @@ pub mod escape;
 pub mod event;
 pub mod grants;
 pub mod history;
+#[cfg(test)]
+mod hostile;
 pub mod inventory;
 pub mod job;
 pub mod labels;

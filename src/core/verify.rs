@@ -470,8 +470,8 @@ pub fn stamp(meta: &Meta, verdict: &Verdict, now: DateTime<Utc>, zone: Zone, sec
             checked.extend(facts.values().any(|facts| facts.physical).then_some("physical"));
             let note = json!({
                 "verdict": "good", "at": at, "checked": checked, "seconds": seconds,
-                "tables": facts.values().map(|facts| facts.tables).sum::<u64>(),
-                "rows": facts.values().map(|facts| facts.rows).sum::<u64>(),
+                "tables": facts.values().fold(0, |sum: u64, facts| sum.saturating_add(facts.tables)),
+                "rows": facts.values().fold(0, |sum: u64, facts| sum.saturating_add(facts.rows)),
                 "sql": facts.values().any(|facts| facts.query),
                 "physical": facts.values().any(|facts| facts.physical),
             });
