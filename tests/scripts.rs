@@ -1073,6 +1073,11 @@ line ; x" ("a
 b" int); CREATE UNLOGGED TABLE unlogged (n int); INSERT INTO unlogged VALUES (1);
     CREATE TABLE "DROP TABLE x;" (t text);
     INSERT INTO "DROP TABLE x;" VALUES (E'--\n-- Name: x; Type: SCHEMA; Schema: -; Owner: a\n--\n'), ('CREATE SCHEMA app;');
+    CREATE FUNCTION inner_of(text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT lower($1)';
+    CREATE FUNCTION outer_of(text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT inner_of($1)';
+    CREATE FUNCTION known(int) RETURNS boolean LANGUAGE plpgsql AS 'BEGIN RETURN EXISTS (SELECT FROM base WHERE id = $1); END';
+    CREATE TABLE careless (x text, y text GENERATED ALWAYS AS (outer_of(x)) STORED, n int CHECK (known(n)));
+    INSERT INTO careless VALUES ('A', DEFAULT, 1); CREATE INDEX ON careless (outer_of(x));
     CREATE SEQUENCE seven START 7; SELECT nextval('seven');
     CREATE SUBSCRIPTION sub CONNECTION 'host=/none dbname=x' PUBLICATION p WITH (connect = false, slot_name = 'sub');
     ALTER DEFAULT PRIVILEGES IN SCHEMA sh GRANT SELECT ON TABLES TO reader;
@@ -2121,17 +2126,22 @@ fn verify_goes_the_way_of_a_load_over_what_is_there() {
     let server = Server::start();
     server.sql("postgres", "CREATE DATABASE hard");
     server.feed("hard", HARD);
+    server.sql("postgres", "ALTER DATABASE hard SET search_path = \"$user\", sh, public");
+    server.sql(
+        "hard",
+        "CREATE FUNCTION sh.deep(text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT lower($1)';
+         CREATE FUNCTION public.deeper(text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT deep($1)';
+         CREATE TABLE deepest (x text CHECK (deeper(x) <> '')); INSERT INTO deepest VALUES ('A')",
+    );
     let file = server.folder("dumps").join("hard.gz");
     let (password, target) = (format!("={PASSWORD}"), "=hard");
-    let mut session = Session::start(SHELLS[0], &server, &file, "=app", &password, target, &[]);
-    assert_eq!(session.dump().0, "proven", "{:?}", session.seen);
-    session.close();
-    session.until(&["end"]);
+    let [objects, like] = inventory(Session::start(SHELLS[0], &server, &file, "=app", &password, target, &[]));
+    assert!(like.contains("search_path sh, public\n"), "{like}");
     let engine = format!("{POSTGRES}{POSTGRES_REPLACE}{POSTGRES_VERIFY}");
     let verified = |shell: &[&str], awk: &[&str], file: &Path| {
         // Rows are counted behind it: they are still there.
         let query = "SELECT count(*) = 100 FROM events";
-        verify(shell, awk, &engine, file, "hard", query).pop().unwrap_or_default()
+        verify_as(shell, awk, &engine, file, "hard", query, [&objects, &like]).pop().unwrap_or_default()
     };
     for (shell, awk) in SHELLS.into_iter().zip(AWKS) {
         assert_eq!(verified(shell, awk, &file), "end good", "{shell:?}");

@@ -73,10 +73,11 @@ EOF
 # replacing [VIEWS SCHEMA]: the dump on stdin, so that it can be loaded over what is there. pg_dump first drops the parts of each
 # table, which fails on the inherited parts of a partition, and then the table, which fails where something depends on it. So of
 # what it drops only whole objects are dropped, with what depends on them. Schemas stay. Views that depend on themselves through a
-# function it replaces first, which fails where there are none. Large objects it puts between a BEGIN and a COMMIT of its own, which
-# would end ours. Event triggers it makes before it fills materialized views, and they may write to tables: so they come last. Rows
-# of tables are left alone. With VIEWS it is for many transactions: BEGIN and COMMIT stay, and what fills materialized views goes to
-# that file. All but that and the data is written to the file SCHEMA, too.
+# function it replaces first, which fails where there are none. Large objects it puts between a BEGIN and a COMMIT of its own,
+# which would end ours. Event triggers it makes before it fills materialized views, and they may write to tables: so they come
+# last. Rows of tables are left alone. The search path stays the user's: functions of indexes and constraints may need it. With
+# VIEWS it is for many transactions: BEGIN and COMMIT stay, and what fills materialized views goes to that file. All but that and
+# the data is written to the file SCHEMA, too.
 replacing() {
   exec awk -v views="${1-}" -v schema="${2-}" '
     function put(text) {
@@ -108,6 +109,7 @@ replacing() {
       put(kind text)
     }
     copying { print; if ($0 == "\\.") copying = 0; next }
+    !body && $0 == "SELECT pg_catalog.set_config(\047search_path\047, \047\047, false);" { next }
     dropping || !body && /^(DROP|ALTER|CREATE OR REPLACE VIEW|SELECT pg_catalog\.lo_unlink\() ?/ {
       statement = dropping ? statement "\n" $0 : $0
       text = statement

@@ -151,7 +151,7 @@ db_make() {
   # shellcheck disable=SC2016 # PostgreSQL's variable
   libraries=$(noted shared_preload_libraries | sed 's/\$libdir\///g')
   case $libraries in '' | *[!A-Za-z0-9_,\"\ .-]*) ;; *) set -- -c "shared_preload_libraries=$libraries" ;; esac
-  printf '%s' "$LIKE" | grep -E '^([A-Za-z_]+\.[A-Za-z0-9_.]+|TimeZone|DateStyle|IntervalStyle|lc_(monetary|numeric|time)|default_text_search_config|session_replication_role|transform_null_equals|array_nulls|xmlbinary|lo_compat_privileges|default_toast_compression) ' |
+  printf '%s' "$LIKE" | grep -E '^([A-Za-z_]+\.[A-Za-z0-9_.]+|search_path|TimeZone|DateStyle|IntervalStyle|lc_(monetary|numeric|time)|default_text_search_config|session_replication_role|transform_null_equals|array_nulls|xmlbinary|lo_compat_privileges|default_toast_compression) ' |
     grep -v -E '^pl[a-z]+\.' >"$SCRATCH/settings"
   while read -r name value; do set -- "$@" -c "$name=$value"; done <"$SCRATCH/settings"
   start_scratch "$@" || start_scratch || {

@@ -116,6 +116,8 @@ db_inventory() {
         ('locale', coalesce(pg_catalog.to_jsonb(d) ->> 'datlocale', pg_catalog.to_jsonb(d) ->> 'daticulocale')),
         ('icuRules', pg_catalog.to_jsonb(d) ->> 'daticurules')) AS of_it (key, value)
         WHERE d.datname = pg_catalog.current_database() AND value IS NOT NULL
+      UNION ALL SELECT 'property search_path ' || pg_catalog.string_agg(pg_catalog.quote_ident(name), ', ')
+        FROM pg_catalog.unnest(pg_catalog.current_schemas(false)) name
       UNION ALL SELECT 'property ' || name || ' ' || setting FROM pg_catalog.pg_settings
         WHERE name IN ('TimeZone', 'DateStyle', 'IntervalStyle', 'lc_monetary', 'lc_numeric', 'lc_time',
             'default_text_search_config', 'session_replication_role', 'transform_null_equals', 'array_nulls', 'xmlbinary',
