@@ -93,6 +93,14 @@ fn a_dump_by_hand_brings_postgresql_back_and_a_bad_one_leaves_it_as_it_is() {
     assert_eq!(done["sha256"], proof["sha256"]);
     assert_eq!(answers(), good);
     assert_eq!(tenant.sql("SELECT count(*) FROM more"), "0", "what is not in the dump stays");
+    // What is not in the dump and depends on it goes only if that is said.
+    tenant.sql("CREATE VIEW late AS SELECT * FROM orders; DELETE FROM orders WHERE id > 9");
+    let changed = answers();
+    restore(&["--yes"]).assert(4, &["would be dropped: view public.late", "use --force", "the database is as it was"]);
+    assert_eq!(answers(), changed);
+    assert_nothing_left(&tenant);
+    told(&tenant, &["postgres", "restore", "--force"]);
+    assert_eq!((answers(), tenant.sql("SELECT to_regclass('late') IS NULL").as_str()), (good.clone(), "t"));
 
     // A load that fails behind the large objects, which pg_dump puts into a transaction of their own.
     tenant.sql("DELETE FROM orders WHERE id % 2 = 0; SELECT lo_put(424242, 7, 'changed')");
