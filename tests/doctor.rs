@@ -37,7 +37,7 @@ fn fails(scenario: &Scenario, check: &str, words: &str) {
     assert!(one.starts_with(&format!("{check}: ")) && one.contains(words), "{check} {words}: {one}");
 }
 
-const WHOLE: &str = "config version review observe kinds observe driver classes session try contents";
+const WHOLE: &str = "config version api review observe kinds observe driver classes session try quotas contents";
 
 #[test]
 fn a_sound_namespace_passes_and_nothing_is_changed() {
@@ -79,8 +79,8 @@ fn a_nightly_cronjob_that_made_nothing_for_long_fails() {
 
 #[test]
 fn without_a_cluster_the_rest_is_skipped() {
-    let scenario = doctor().fault("version", 1..=1, Fault::Refuse(REFUSED));
-    let outcome = scenario.run().exits(4).calls("config version version");
+    let scenario = doctor().fault("api", ALWAYS, Fault::Refuse(REFUSED));
+    let outcome = scenario.run().exits(4).calls("config version api");
     assert!(lines(&outcome, "failed")[0].starts_with("API: "), "{outcome}");
     assert!(lines(&outcome, "passed").iter().any(|line| line == "kubectl: v1.36.3"), "{outcome}");
     let skipped = lines(&outcome, "skipped");
@@ -96,9 +96,9 @@ fn without_a_cluster_the_rest_is_skipped() {
 fn what_may_not_be_read_is_skipped_and_what_is_missing_fails() {
     // What a Role for backups does not let one see.
     let more = "namespaces get\nconfigmaps get\ncsidrivers get\nevents create\ncronjobs list\njobs list\n\
-                volumesnapshotclasses list\nvolumesnapshotcontents list\n";
+                volumesnapshotclasses list\nvolumesnapshotcontents list\nresourcequotas list\nlimitranges list\n";
     let scenario = doctor().file("forbidden", more);
-    let outcome = scenario.run().exits(0).calls("config version review kinds observe session try");
+    let outcome = scenario.run().exits(0).calls("config version api review kinds observe session try");
     let skipped = lines(&outcome, "skipped");
     for line in [
         "namespace: may not get namespaces",
@@ -107,6 +107,7 @@ fn what_may_not_be_read_is_skipped_and_what_is_missing_fails() {
         "schedule: may not list cronjobs",
         "stored data: may not list volumesnapshotcontents",
         "restore tests: may not list jobs",
+        "quota: may not list resourcequotas",
     ] {
         assert!(skipped.iter().any(|other| other == line), "{line}: {skipped:?}");
     }
@@ -170,7 +171,7 @@ fn wrong_settings_are_lines_and_words_of_the_command_line_are_not() {
     fails(&doctor().env("RETAIN_LAST_DAILY", "-1"), "configuration", "RETAIN_LAST_DAILY");
     let scenario = doctor().env("BAK_DB_POSTGRES_PORT", "0");
     fails(&scenario, "configuration", "BAK_DB_POSTGRES_PORT");
-    let outcome = scenario.run().exits(4).calls("config version kinds");
+    let outcome = scenario.run().exits(4).calls("config version api kinds");
     let skipped = lines(&outcome, "skipped");
     assert!(skipped.iter().any(|line| line == "pod: see configuration"), "{skipped:?}");
     fails(&doctor().env("BAK_DB_POSTGRES", "false"), "configuration", "no database is chosen");
@@ -269,7 +270,7 @@ fn the_api_is_asked_whether_it_would_take_the_snapshot() {
     let two = doctor().env("BAK_PVC_NAME", "data,more").also(json!({
         "kind": "PersistentVolumeClaim", "metadata": {"name": "more"}, "status": {"phase": "Bound"},
     }));
-    let outcome = two.run().prints(&["each by itself: whether a quota leaves room for all of them"]);
+    let outcome = two.run().prints(&["each by itself"]);
     assert_eq!(outcome.count("try"), 2);
     assert!(!doctor().run().stdout.contains("each by itself"));
 }
@@ -369,4 +370,77 @@ fn a_signal_ends_it_at_once() {
     let scenario = doctor().fault("session", ALWAYS, Fault::Hang);
     let running = scenario.start().until("session.1");
     running.signal("TERM").finish().exits(143).clean();
+}
+
+/// shows: `kubectl version` fails where the server's version is none of a release, and 16 checks were skipped.
+#[test]
+fn a_server_built_from_source_is_looked_at_like_any_other() {
+    let version = r#"{"major": "", "minor": "", "gitVersion": "v0.0.0-master+$Format:%H$"}"#;
+    let outcome_of = |scenario: Scenario| {
+        let outcome = scenario.run().exits(0).calls(WHOLE);
+        assert!(
+            lines(&outcome, "passed").contains(&"API: answers, v0.0.0-master+$Format:%H$".to_string()),
+            "{outcome}"
+        );
+    };
+    outcome_of(doctor().fault("api", ALWAYS, Fault::Print(version)));
+    // kubectl's own version keeps nothing from being looked at either.
+    let outcome = doctor().fault("version", ALWAYS, Fault::Print("no version"));
+    let outcome = outcome.run().exits(4).calls(WHOLE);
+    let failed = lines(&outcome, "failed");
+    assert!(failed.len() == 1 && failed[0].starts_with("kubectl: "), "{failed:?}");
+}
+
+#[test]
+fn preferences_of_kubectl_are_named() {
+    let scenario = doctor();
+    let kuberc = scenario.dir().join("kuberc");
+    let head = "apiVersion: kubectl.config.k8s.io/v1beta1\nkind: Preference\n";
+    for (text, kept) in [("", ""), ("credentialPluginPolicy: DenyAll\n", ", but for its policy for credential plugins")]
+    {
+        let scenario = doctor().env("KUBERC", &kuberc.display().to_string());
+        std::fs::write(&kuberc, format!("{head}{text}")).unwrap();
+        let outcome = scenario.run().exits(0).calls(WHOLE);
+        let line = format!("preferences: {} is turned off for every call of kubectl{kept}", kuberc.display());
+        assert!(lines(&outcome, "passed").contains(&line), "{outcome}");
+    }
+}
+
+#[test]
+fn quotas_and_limits_are_looked_at_for_snapshots_and_restore_tests() {
+    let items = |items: Value| &*Box::leak(json!({"items": items}).to_string().into_boxed_str());
+    let quota = |hard: Value| json!({"kind": "ResourceQuota", "metadata": {"namespace": "shop", "name": "q"}, "status": {"hard": hard}});
+    let snapshots = items(json!([quota(json!({"count/volumesnapshots.snapshot.storage.k8s.io": "1"}))]));
+    let words = "the ResourceQuota q leaves room for 1 VolumeSnapshots, a backup makes 2";
+    let more = json!({
+        "kind": "PersistentVolumeClaim", "status": {"phase": "Bound"},
+        "metadata": {"namespace": "shop", "name": "more", "annotations": {"volume.kubernetes.io/storage-provisioner": "csi.example"}},
+    });
+    let two = doctor().also(more).env("BAK_PVC_NAME", "data,more");
+    fails(&two.fault("quotas", ALWAYS, Fault::Print(snapshots)), "quota", words);
+    let skipped = |scenario: Scenario| lines(&scenario.run().exits(0).calls(WHOLE), "skipped").join("\n");
+    let cpu = items(json!([quota(json!({"requests.cpu": "1"}))]));
+    let told = skipped(doctor().fault("quotas", ALWAYS, Fault::Print(cpu)));
+    assert!(told.contains("verify would get no pod") && told.contains("q: requests.cpu must be set"), "{told}");
+    // The container says what it needs, or a LimitRange does for it.
+    let range = json!({
+        "kind": "LimitRange", "metadata": {"namespace": "shop", "name": "r"},
+        "spec": {"limits": [{"type": "Container", "defaultRequest": {"cpu": "100m"}}]},
+    });
+    let cpu = items(json!([quota(json!({"requests.cpu": "1"})), range]));
+    let told = skipped(doctor().fault("quotas", ALWAYS, Fault::Print(cpu)));
+    assert!(!told.contains("verify"), "{told}");
+    // A claim's own size, in a native sidecar.
+    let sidecar = doctor().object("Pod", |pod| {
+        let mut database = pod["spec"]["containers"].as_array_mut().unwrap().remove(0);
+        database["restartPolicy"] = json!("Always");
+        database["resources"] = json!({"limits": {"memory": "2Gi"}});
+        pod["spec"]["initContainers"] = json!([database]);
+    });
+    let memory = items(json!([quota(json!({"memory": "1Gi"}))]));
+    let scenario = sidecar.fault("quotas", ALWAYS, Fault::Print(memory));
+    let outcome = scenario.run().exits(0).calls(WHOLE);
+    let passed = lines(&outcome, "passed").join("\n");
+    assert!(passed.contains("app-base-0 is ready, its native sidecar postgres mounts data"), "{passed}");
+    assert!(lines(&outcome, "skipped").join("\n").contains("memory: it needs 2Gi, and 0 of 1Gi are used"), "{outcome}");
 }

@@ -19,11 +19,13 @@ use crate::core::job;
 use crate::core::look;
 use crate::core::observed::{Item, List, Pvc};
 use crate::core::pod::{self, Chosen};
+use crate::core::quota::{self, Scratch};
 use crate::core::scene::Scene;
 use crate::core::schedule::{ConfigMaps, Schedule};
 use crate::core::status::{self, Backup, Claim, Read, Report, Stored};
 use crate::core::target::{
-    CLAIMS, CONTENTS, CRON_JOBS, CSI_DRIVERS, JOBS, Kind, NAMESPACES, PODS, SNAPSHOT_CLASSES, SNAPSHOTS, VOLUMES,
+    CLAIMS, CONTENTS, CRON_JOBS, CSI_DRIVERS, JOBS, Kind, LIMIT_RANGES, NAMESPACES, PODS, QUOTAS, SNAPSHOT_CLASSES,
+    SNAPSHOTS, VOLUMES,
 };
 use crate::cut::{self, Cut};
 use crate::dump::{self, Rules};
@@ -108,13 +110,14 @@ struct Exam<'a> {
 }
 
 /// The checks that need this namespace's objects, in their order.
-const IN_NAMESPACE: [&str; 13] = [
+const IN_NAMESPACE: [&str; 14] = [
     "claim",
     "driver",
     "class",
     "pod",
     "container",
     "snapshot",
+    "quota",
     "schedule",
     "last backup",
     "controller",
@@ -193,6 +196,7 @@ impl Exam<'_> {
         }
         step.progress("snapshot");
         self.snapshot(&kubectl, &granted, &seen, snapshots)?;
+        self.quota(&kubectl, &granted, &seen)?;
         self.history(&kubectl, &granted, &seen)?;
         Ok(Some(namespace))
     }
@@ -210,26 +214,27 @@ impl Exam<'_> {
         let ask = |args: Vec<String>| {
             kubectl.once(args, "", |stdout| serde_json::from_reader::<_, Value>(stdout).map_err(std::io::Error::from))
         };
-        let version =
-            |told: &Value, of: &str| told[of]["gitVersion"].as_str().unwrap_or("of no known version").to_string();
-        // Once: somebody sits and waits to be told that the API is away.
-        match ask(kubectl.target.version(true)) {
+        let version = |told: &Value| told["gitVersion"].as_str().unwrap_or("of no known version").to_string();
+        match ask(kubectl.target.version()) {
+            Ok(told) => self.checks.push(Check::passed("kubectl", version(&told["clientVersion"]))),
+            Err(error) if matches!(error.ending, Ending::NotFound) => {
+                self.fail("kubectl", kubectl::fail(&error), "")?;
+                return Ok(None);
+            }
+            Err(error) => self.fail("kubectl", kubectl::fail(&error), "see kubectl version --client")?,
+        }
+        if let Some(preferences) = &self.global.asked.shield.preferences {
+            self.checks.push(doctor::preferences(preferences));
+        }
+        // Once: a person waits for the answer that the API is away.
+        match ask(kubectl.target.server_version()) {
             Ok(told) => {
-                self.checks.push(Check::passed("kubectl", version(&told, "clientVersion")));
-                self.checks.push(Check::passed("API", format!("answers, {}", version(&told, "serverVersion"))));
-                let minor = told["serverVersion"]["minor"].as_str().unwrap_or_default();
+                self.checks.push(Check::passed("API", format!("answers, {}", version(&told))));
+                let minor = told["minor"].as_str().unwrap_or_default();
                 let minor = minor.trim_end_matches(|c: char| !c.is_ascii_digit()).parse().ok();
                 Ok(Some((kubectl, minor)))
             }
-            Err(error) if matches!(error.ending, Ending::NotFound) => {
-                self.fail("kubectl", kubectl::fail(&error), "")?;
-                Ok(None)
-            }
             Err(error) => {
-                match ask(kubectl.target.version(false)) {
-                    Ok(told) => self.checks.push(Check::passed("kubectl", version(&told, "clientVersion"))),
-                    Err(error) => self.fail("kubectl", kubectl::fail(&error), CONTEXT)?,
-                }
                 self.fail("API", kubectl::fail(&error), CONTEXT)?;
                 Ok(None)
             }
@@ -491,8 +496,8 @@ impl Exam<'_> {
                 }
             };
             let Chosen { pod, container, .. } = &chosen;
-            self.checks
-                .push(Check::passed("pod", format!("{pod} is ready, its container {container} mounts {holder}")));
+            let kind = if seen.is_native_sidecar(pod, container) { "native sidecar" } else { "container" };
+            self.checks.push(Check::passed("pod", format!("{pod} is ready, its {kind} {container} mounts {holder}")));
             if !granted.may("create", "pods/exec") {
                 self.skip(&["container"], "may not create pods/exec");
                 continue;
@@ -558,9 +563,47 @@ impl Exam<'_> {
         }
         let each = match cut.names.len() {
             1 => "",
-            _ => ", each by itself: whether a quota leaves room for all of them, it was not asked",
+            _ => ", each by itself",
         };
         self.checks.push(Check::passed("snapshot", format!("the API would take {}{each}", cut.names.join(", "))));
+        Ok(())
+    }
+
+    /// Whether quotas and limits leave room for the snapshots of a backup, and for the pod of a restore test.
+    fn quota(&mut self, kubectl: &Kubectl, granted: &Granted, seen: &Seen) -> Result<(), Fail> {
+        let kinds = [QUOTAS, LIMIT_RANGES];
+        if let Some(kind) = kinds.iter().find(|kind| !granted.may("list", kind.plural)) {
+            self.skip(&["quota"], &format!("may not list {}", kind.plural));
+            return Ok(());
+        }
+        let items = match kubectl.all::<Value, List<Value>>(&kinds) {
+            Ok(list) => list.items,
+            Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => {
+                self.skip(&["quota"], "may not list resourcequotas and limitranges");
+                return Ok(());
+            }
+            Err(error) => {
+                return self.fail("quota", kubectl::fail(&error), "see kubectl get resourcequotas,limitranges");
+            }
+        };
+        let (ranges, quotas): (Vec<Value>, Vec<Value>) =
+            items.into_iter().partition(|item| item["kind"] == "LimitRange");
+        let claim =
+            self.config.pvcs.first().and_then(|pvc| seen.scene.claims.iter().find(|it| it.metadata.name == *pvc));
+        let database = self.config.databases.first();
+        let resources = claim.zip(database).and_then(|(claim, database)| {
+            let chosen = choose(&seen.scene, &kubectl.target.namespace, database, &claim.metadata.name).ok()?;
+            Some(seen.container(&chosen.pod, &chosen.container)?["resources"].clone())
+        });
+        let refused = claim.zip(resources).map(|(claim, resources)| {
+            let storage = claim.spec.resources.requests.get("storage").map_or("0", String::as_str);
+            let class = claim.spec.storage_class_name.as_deref();
+            Scratch { resources: &resources, storage, class }.refused(&quotas, &ranges)
+        });
+        let snapshots = self.config.pvcs.len();
+        // One was tried just now; each of several was tried by itself.
+        let short = quota::too_small_for(&quotas, snapshots).filter(|_| snapshots > 1);
+        self.checks.extend(doctor::quota(short, snapshots, &refused.unwrap_or_default()));
         Ok(())
     }
 
@@ -717,5 +760,16 @@ impl Seen {
 
     fn has(&self, kind: Kind) -> bool {
         self.kinds.contains(&kind)
+    }
+
+    /// A container of a pod, of any kind.
+    fn container(&self, pod: &str, container: &str) -> Option<&Value> {
+        let pod = self.pods.iter().find(|it| it["metadata"]["name"] == pod)?;
+        let lists = ["containers", "initContainers"].into_iter().filter_map(|list| pod["spec"][list].as_array());
+        lists.flatten().find(|it| it["name"] == container)
+    }
+
+    fn is_native_sidecar(&self, pod: &str, container: &str) -> bool {
+        self.container(pod, container).is_some_and(|container| container["restartPolicy"] == "Always")
     }
 }

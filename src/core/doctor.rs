@@ -15,6 +15,7 @@ use crate::core::look::{Aspect, Look, Problem, Site};
 use crate::core::observed::{Pvc, Snapshot};
 use crate::core::pod::Chosen;
 use crate::core::schedule::{ConfigMaps, LATE, Schedule};
+use crate::core::shield::Preferences;
 use crate::core::status::{Protection, Report, State};
 use crate::core::target::Kind;
 
@@ -135,6 +136,8 @@ pub fn rights(workloads: &[Kind], exec: bool, minor: Option<u32>) -> Vec<Right> 
         wish("", "configmaps", "get", false),
         wish("", "events", "create", false),
         wish("", "events", "list", false),
+        wish("", "resourcequotas", "list", false),
+        wish("", "limitranges", "list", false),
         wish("batch", "cronjobs", "list", false),
         wish("batch", "jobs", "list", false),
         wish("storage.k8s.io", "csidrivers", "get", true),
@@ -245,6 +248,34 @@ pub fn snapshot_api(kinds: Option<&Value>, group: Option<&Value>) -> Check {
         [] => Check::passed("snapshot API", format!("{SNAPSHOT_GROUP}/v1 is served")),
         missing => Check::failed("snapshot API", format!("the cluster does not know {}", missing.join(", ")), INSTALL),
     }
+}
+
+/// The preferences of kubectl that would otherwise change what it does.
+pub fn preferences(preferences: &Preferences) -> Check {
+    let kept = match preferences.policy {
+        Some(_) => ", but for its policy for credential plugins",
+        None => "",
+    };
+    Check::passed("preferences", format!("{} is turned off for every call of kubectl{kept}", preferences.path))
+}
+
+/// What quotas and limits leave room for. `short` is the quota with too little room for the `snapshots` of a backup, and what
+/// that is; `refused` is why a restore test would get no pod, which makes a backup none the worse.
+pub fn quota(short: Option<(String, u128)>, snapshots: usize, refused: &[String]) -> Vec<Check> {
+    let mut checks = Vec::new();
+    if let Some((name, left)) = short {
+        let what =
+            format!("the ResourceQuota {name} leaves room for {left} VolumeSnapshots, a backup makes {snapshots}");
+        checks.push(Check::failed("quota", what, "raise it, or delete snapshots that are not needed (backup-ns list)"));
+    }
+    if !refused.is_empty() {
+        let what = format!("backup-ns verify would get no pod until this is changed: {}", refused.join("; "));
+        checks.push(Check::skipped("quota", what));
+    }
+    if checks.is_empty() {
+        checks.push(Check::passed("quota", "quotas and limits leave room for a backup and for a restore test"));
+    }
+    checks
 }
 
 /// What is known of the driver of a claim.

@@ -3,12 +3,23 @@
 /// The bytes of a quantity such as `1Gi`, `500M` or `1e9`, rounded down; none if it is not one
 /// (<https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/>).
 pub fn bytes(text: &str) -> Option<u128> {
+    scaled(text, 1)
+}
+
+/// The thousandths of a quantity of anything, such as 500 of `500m` and 1500 of `1.5`; none if it is not one.
+pub fn thousandths(text: &str) -> Option<u128> {
+    scaled(text, 1000)
+}
+
+/// A quantity in parts of which `parts` are one.
+fn scaled(text: &str, parts: u128) -> Option<u128> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, suffix) = text.split_at(end);
     let (whole, part) = number.split_once('.').unwrap_or((number, ""));
     let binary = |power: u32| Some(1024u128.pow(power));
     let unit = match suffix {
         "" => Some(1),
+        "m" if parts == 1000 => return whole.parse().ok().filter(|_| part.is_empty()),
         "k" => Some(1000),
         "Ki" => binary(1),
         "Mi" => binary(2),
@@ -23,6 +34,7 @@ pub fn bytes(text: &str) -> Option<u128> {
         "E" => Some(1000u128.pow(6)),
         _ => 10u128.checked_pow(suffix.strip_prefix(['e', 'E'])?.parse().ok()?),
     }?;
+    let unit = unit.checked_mul(parts)?;
     let fraction = match part {
         "" => 0,
         _ => part.parse::<u128>().ok()?.checked_mul(unit)? / 10u128.checked_pow(u32::try_from(part.len()).ok()?)?,
@@ -56,6 +68,15 @@ mod tests {
             ("1e99", None),
         ] {
             assert_eq!(bytes(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn parts_of_a_processor_are_read() {
+        for (text, expected) in
+            [("500m", Some(500)), ("2", Some(2000)), ("0.25", Some(250)), ("1Ki", Some(1_024_000)), ("x", None)]
+        {
+            assert_eq!(thousandths(text), expected, "{text}");
         }
     }
 

@@ -1,8 +1,8 @@
-//! What the ResourceQuotas of a namespace leave room for. Objects are JSON here, as the API has them.
+//! What the ResourceQuotas and LimitRanges of a namespace leave room for. Objects are JSON here, as the API has them.
 
 use serde_json::Value;
 
-use crate::core::job::name;
+use crate::core::job::{list, name, text};
 use crate::core::quantity;
 
 /// The count of VolumeSnapshots in a ResourceQuota.
@@ -19,6 +19,117 @@ pub fn too_small_for(quotas: &[Value], snapshots: usize) -> Option<(String, u128
     left.min_by_key(|(_, left)| *left)
 }
 
+/// A pod with a volume of its own that is to be made by a Job, as a restore test is.
+#[derive(Debug)]
+pub struct Scratch<'a> {
+    /// `resources` of its container.
+    pub resources: &'a Value,
+    /// How big its volume is, a quantity.
+    pub storage: &'a str,
+    /// The StorageClass of its volume, where it is named.
+    pub class: Option<&'a str>,
+}
+
+impl Scratch<'_> {
+    /// Why the namespace would refuse it, a reason each. Quotas with scopes are left out: whether they are about it is not known.
+    pub fn refused(&self, quotas: &[Value], ranges: &[Value]) -> Vec<String> {
+        let scoped = |quota: &Value| !quota["spec"]["scopes"].is_null() || !quota["spec"]["scopeSelector"].is_null();
+        let by_quotas =
+            quotas.iter().filter(|quota| !scoped(quota)).flat_map(|quota| self.refused_by_quota(quota, ranges));
+        let limits =
+            ranges.iter().flat_map(|range| list(range, "/spec/limits").iter().map(move |limit| (range, limit)));
+        let by_ranges = limits.flat_map(|(range, limit)| self.refused_by_range(name(range), limit, ranges));
+        by_quotas.chain(by_ranges).collect()
+    }
+
+    fn refused_by_quota(&self, quota: &Value, ranges: &[Value]) -> Vec<String> {
+        let hard = quota["status"]["hard"].as_object().into_iter().flatten();
+        let judge = |(key, hard): (&String, &Value)| {
+            let wanted = match key.as_str() {
+                "pods"
+                | "count/pods"
+                | "count/jobs.batch"
+                | "persistentvolumeclaims"
+                | "count/persistentvolumeclaims" => "1".to_string(),
+                "requests.storage" => self.storage.to_string(),
+                "limits.cpu" | "limits.memory" | "limits.ephemeral-storage" => {
+                    match self.amount("limits", key.trim_start_matches("limits."), ranges) {
+                        Some(amount) => amount,
+                        None => return Some(format!("{key} must be set, and no LimitRange has a default")),
+                    }
+                }
+                "cpu"
+                | "memory"
+                | "ephemeral-storage"
+                | "requests.cpu"
+                | "requests.memory"
+                | "requests.ephemeral-storage" => {
+                    match self.amount("requests", key.trim_start_matches("requests."), ranges) {
+                        Some(amount) => amount,
+                        None => return Some(format!("{key} must be set, and no LimitRange has a default")),
+                    }
+                }
+                _ => match (self.class, key.split_once(".storageclass.storage.k8s.io/")) {
+                    (Some(class), Some((of, what))) if of == class => {
+                        if what == "requests.storage" {
+                            self.storage.to_string()
+                        } else {
+                            "1".into()
+                        }
+                    }
+                    _ => return None,
+                },
+            };
+            let (hard, used) = (hard.as_str()?, quota["status"]["used"][key].as_str().unwrap_or("0"));
+            let (all, taken) = (quantity::thousandths(hard)?, quantity::thousandths(used).unwrap_or(0));
+            let room = taken.saturating_add(quantity::thousandths(&wanted)?) <= all;
+            (!room).then(|| format!("{key}: it needs {wanted}, and {used} of {hard} are used"))
+        };
+        hard.filter_map(judge).map(|why| format!("the ResourceQuota {}: {why}", name(quota))).collect()
+    }
+
+    /// What its container has of a resource, by itself or by the default of a LimitRange.
+    fn amount(&self, of: &str, resource: &str, ranges: &[Value]) -> Option<String> {
+        let named = |of: &str| self.resources[of][resource].as_str().map(str::to_string);
+        let limits = ranges.iter().flat_map(|range| list(range, "/spec/limits"));
+        let mut limits = limits.filter(|limit| limit["type"] == "Container");
+        let mut default = |key: &str| limits.find_map(|limit| limit[key][resource].as_str().map(str::to_string));
+        match of {
+            "limits" => named("limits").or_else(|| default("default")),
+            // Without a request of its own a container requests its limit.
+            _ => named("requests").or_else(|| named("limits")).or_else(|| default("defaultRequest")),
+        }
+    }
+
+    fn refused_by_range(&self, range: &str, limit: &Value, ranges: &[Value]) -> Vec<String> {
+        let of_claims = match text(limit, "/type") {
+            "PersistentVolumeClaim" => true,
+            "Container" | "Pod" => false,
+            _ => return Vec::new(),
+        };
+        let mut reasons = Vec::new();
+        for (bound, of) in [("min", "requests"), ("max", "limits")] {
+            for (resource, value) in limit[bound].as_object().into_iter().flatten() {
+                let has = match of_claims {
+                    true => (resource == "storage").then(|| self.storage.to_string()),
+                    false => self.amount(of, resource, ranges),
+                };
+                let Some(value) = value.as_str() else { continue };
+                let fits = has
+                    .as_deref()
+                    .and_then(quantity::thousandths)
+                    .zip(quantity::thousandths(value))
+                    .map(|(has, bound_at)| if bound == "min" { has >= bound_at } else { has <= bound_at });
+                let has = has.unwrap_or_else(|| "none".into());
+                if fits == Some(false) {
+                    reasons.push(format!("the LimitRange {range}: {bound} of {resource} is {value}, it has {has}"));
+                }
+            }
+        }
+        reasons
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -33,5 +144,78 @@ mod tests {
         assert_eq!(too_small_for(&all, 2), Some(("over".into(), 0)));
         assert_eq!(too_small_for(&all[..4], 2), Some(("narrow".into(), 1)));
         assert_eq!(too_small_for(&all[..4], 1), None);
+    }
+    #[test]
+    fn a_restore_test_must_fit_into_quotas_and_limits() {
+        let quota =
+            |hard: Value, used: Value| json!({"metadata": {"name": "q"}, "status": {"hard": hard, "used": used}});
+        let range = |limit: Value| json!({"metadata": {"name": "r"}, "spec": {"limits": [limit]}});
+        let (none, small) = (json!({}), json!({"requests": {"cpu": "250m"}, "limits": {"memory": "256Mi"}}));
+        let refused = |resources: &Value, quota: Value, range: Value| {
+            Scratch { resources, storage: "1Gi", class: Some("fast") }.refused(&[quota], &[range])
+        };
+        let free = json!({});
+        for (resources, hard, used, limit, expected) in [
+            (&none, json!({"pods": "3"}), json!({"pods": "2"}), json!({}), ""),
+            (
+                &none,
+                json!({"pods": "3"}),
+                json!({"pods": "3"}),
+                json!({}),
+                "the ResourceQuota q: pods: it needs 1, and 3 of 3",
+            ),
+            (&none, json!({"count/jobs.batch": "0"}), free.clone(), json!({}), "count/jobs.batch"),
+            (
+                &none,
+                json!({"requests.storage": "10Gi"}),
+                json!({"requests.storage": "9.5Gi"}),
+                json!({}),
+                "it needs 1Gi",
+            ),
+            (
+                &none,
+                json!({"fast.storageclass.storage.k8s.io/requests.storage": "0"}),
+                free.clone(),
+                json!({}),
+                "fast.storage",
+            ),
+            (&none, json!({"slow.storageclass.storage.k8s.io/requests.storage": "0"}), free.clone(), json!({}), ""),
+            (&none, json!({"requests.cpu": "1"}), free.clone(), json!({}), "requests.cpu must be set"),
+            (
+                &none,
+                json!({"limits.memory": "1Gi"}),
+                free.clone(),
+                json!({"type": "Container", "default": {"memory": "1Gi"}}),
+                "",
+            ),
+            (&small, json!({"requests.cpu": "1"}), json!({"requests.cpu": "750m"}), json!({}), ""),
+            (&small, json!({"requests.cpu": "1"}), json!({"requests.cpu": "751m"}), json!({}), "it needs 250m"),
+            (&small, json!({"memory": "255Mi"}), free.clone(), json!({}), "it needs 256Mi"),
+            (
+                &small,
+                free.clone(),
+                free.clone(),
+                json!({"type": "Container", "max": {"memory": "128Mi"}}),
+                "max of memory is 128Mi",
+            ),
+            (&small, free.clone(), free.clone(), json!({"type": "Container", "min": {"cpu": "200m"}}), ""),
+            (
+                &none,
+                free.clone(),
+                free.clone(),
+                json!({"type": "PersistentVolumeClaim", "min": {"storage": "2Gi"}}),
+                "min of storage",
+            ),
+        ] {
+            let told = refused(resources, quota(hard.clone(), used), range(limit.clone())).join("; ");
+            assert_eq!(
+                (told.is_empty(), told.contains(expected)),
+                (expected.is_empty(), true),
+                "{hard} {limit}: {told}"
+            );
+        }
+        let mut scoped = quota(json!({"pods": "0"}), json!({}));
+        scoped["spec"]["scopes"] = json!(["BestEffort"]);
+        assert!(refused(&none, scoped, range(json!({}))).is_empty());
     }
 }

@@ -60,6 +60,8 @@ pub const CLAIMS: Kind = in_namespace("/api/v1", "persistentvolumeclaims");
 pub const VOLUMES: Kind = in_cluster("/api/v1", "persistentvolumes");
 /// Pods.
 pub const PODS: Kind = in_namespace("/api/v1", "pods");
+/// LimitRanges.
+pub const LIMIT_RANGES: Kind = in_namespace("/api/v1", "limitranges");
 /// Namespaces.
 pub const NAMESPACES: Kind = in_cluster("/api/v1", "namespaces");
 /// Events.
@@ -358,10 +360,14 @@ impl Target {
         self.call(self.request_timeout, &[&change, kind].concat())
     }
 
-    /// Asks for the version of kubectl, and with `server` for that of the API server.
-    pub fn version(&self, server: bool) -> Vec<String> {
-        let client: &[&str] = if server { &[] } else { &["--client"] };
-        self.call(self.request_timeout, &[&["version", "-o", "json"], client].concat())
+    /// Asks for the version of kubectl; no request is made.
+    pub fn version(&self) -> Vec<String> {
+        self.call(Duration::ZERO, &["version", "--client", "-o", "json"])
+    }
+
+    /// Asks for the version of the API server, whatever it looks like: `kubectl version` fails where it is none of a release.
+    pub fn server_version(&self) -> Vec<String> {
+        self.call(self.request_timeout, &["get", "--raw", "/version"])
     }
 
     /// Asks each SelfSubjectAccessReview in the list on stdin; the answers are printed one after the other, and nothing is stored.

@@ -76,9 +76,8 @@ fn main() {
         "session" | "second" | "hook" | "flush" => call.exec(script, stdin, &faults),
         "config" => call.answer(&call.scenario["config"]),
         "observe" => call.answer(&json!({"kind": "List", "items": call.observed()})),
-        "version" => call.answer(&json!({
-            "clientVersion": {"gitVersion": "v1.36.3"}, "serverVersion": {"gitVersion": "v1.36.1", "minor": "36+"},
-        })),
+        "version" => call.answer(&json!({"clientVersion": {"gitVersion": "v1.36.3"}})),
+        "api" => call.answer(&json!({"gitVersion": "v1.36.1", "major": "1", "minor": "36+"})),
         "review" => call.review(stdin),
         "event" => {
             let mut text = String::new();
@@ -138,7 +137,8 @@ fn kind(args: &[String], script: &str) -> &'static str {
         _ if path.ends_with("/volumesnapshotclasses") => "classes",
         _ if path.contains("/volumesnapshotclasses/") => "class",
         _ if path.contains("/csidrivers/") => "driver",
-        _ if path.ends_with("/resourcequotas") => "quotas",
+        _ if args.iter().any(|arg| arg.contains("resourcequotas")) => "quotas",
+        _ if has("/version") => "api",
         _ if path == "/apis/snapshot.storage.k8s.io" || path == "/apis/snapshot.storage.k8s.io/v1" => "kinds",
         // A change of many, whichever way.
         _ if has("label") || has("patch") && has("-f") => "label",
