@@ -85,7 +85,7 @@ impl Refusal {
     /// Reads kubectl's stderr. The words are those of k8s.io/apimachinery's status reasons and of Go's network errors.
     pub fn of(stderr: &str) -> Refusal {
         let any = |words: &[&str]| words.iter().any(|word| stderr.contains(word));
-        if any(&["(Forbidden)", "is forbidden:", "forbidden: User"]) {
+        if any(&["(Forbidden)", "is forbidden:", "forbidden: User", ": Forbidden (user="]) {
             Refusal::Forbidden
         } else if stderr.contains("context \"") && stderr.contains("\" does not exist")
             || stderr.contains("error loading config file")
@@ -104,15 +104,19 @@ impl Refusal {
             Refusal::Expired
         } else if any(&["doesn't have a resource type", "could not find the requested resource"]) {
             Refusal::UnknownKind
+        } else if stderr.contains("executable file not found in $PATH") {
+            // The kubelet calls it an internal error, but the container stays without that program.
+            Refusal::Other
         } else if any(&["(TooManyRequests)", "(ServiceUnavailable)", "(InternalError)", "(Timeout)", "(ServerTimeout)"])
             || any(&["connection refused", "was refused - did you", "connection reset", "no route to host"])
             || any(&["i/o timeout", "TLS handshake timeout", "Client.Timeout", "context deadline exceeded"])
             || any(&["unexpected EOF", ": EOF", "error reading from server", "http2: ", "broken pipe"])
             || any(&["the server is currently unable", "an error on the server", "apiserver not ready"])
+            || any(&["in the time allotted", "has received too many requests"])
             || any(&["Internal error occurred", "etcdserver: ", "Too many requests", "(Timeout)", "in the time allotted", "ResourceExhausted", "unable to connect to the server"])
             || any(&["Unable to connect to the server", "error dialing backend", "leader changed"])
             // A kubelet that was just started has not heard of its pods yet; of a pod that is gone the API itself says so.
-            || any(&["unable to upgrade connection: pod does not exist"])
+            || stderr.contains("unable to upgrade ") && stderr.contains(": pod does not exist")
         {
             Refusal::Passing
         } else if any(&["(NotFound)", " not found"]) {
@@ -504,6 +508,27 @@ mod tests {
             ("Unable to connect to the server: net/http: TLS handshake timeout", Passing),
             ("Error from server: etcdserver: request timed out", Passing),
             ("error: unable to upgrade connection: pod does not exist", Passing),
+            ("error: unable to upgrade streaming request: pod does not exist", Passing),
+            // kubectl 1.36 leaves out the reason where an exec is refused, which 1.32 puts first.
+            (
+                r#"error: unable to upgrade connection: pods "p" is forbidden: User "x" cannot create resource "pods/exec""#,
+                Forbidden,
+            ),
+            (
+                "error: unable to upgrade connection: Forbidden (user=kube-apiserver, verb=create, resource=nodes)",
+                Forbidden,
+            ),
+            (r#"error: unable to upgrade connection: pods "p" not found"#, NotFound),
+            ("error: unable to upgrade connection: Unauthorized", Unauthenticated),
+            ("error: unable to upgrade connection: the server has received too many requests", Passing),
+            (
+                "error: unable to upgrade connection: the server was unable to return a response in the time allotted",
+                Passing,
+            ),
+            (
+                r#"error: Internal error occurred: error executing command in container: OCI runtime exec failed: exec: "sh": executable file not found in $PATH"#,
+                Other,
+            ),
             ("", Other),
         ] {
             assert_eq!(Refusal::of(stderr), refusal, "{stderr}");
