@@ -492,11 +492,21 @@ impl InPlace<'_> {
         })?;
         gone.ok_or_else(|| {
             let namespace = &self.kubectl.target.namespace;
-            Fail::new(
-                Exit::Failed,
-                format!("the claim {name} is not gone after {}, held by {}", self.said_timeout(), held.join(", ")),
-            )
-            .remedy(format!("see kubectl describe pvc {name} -n {namespace}"))
+            let what = format!("the claim {name} is not gone after {}, held by {}", self.said_timeout(), held.join(", "));
+            let (others, own): (Vec<&String>, Vec<&String>) =
+                held.iter().partition(|finalizer| self.journal.claim.finalizers.contains(finalizer));
+            let mut remedy = format!("see kubectl describe pvc {name} -n {namespace}");
+            if !others.is_empty() {
+                // As YAML: quotes would not survive where logs escape them.
+                let own: Vec<&str> = own.iter().map(|own| own.as_str()).collect();
+                let patch = format!("metadata: {{finalizers: [{}]}}", own.join(", "));
+                remedy.push_str(&format!(
+                    "; if what set {others} does not take it off, this does, and the new claim has it again: kubectl patch pvc {name} \
+                     -n {namespace} --type=merge -p '{patch}'",
+                    others = others.iter().map(|other| other.as_str()).collect::<Vec<_>>().join(", ")
+                ));
+            }
+            Fail::new(Exit::Failed, what).remedy(remedy)
         })
     }
 

@@ -140,6 +140,10 @@ impl Run<'_> {
             None => self.assume(snapshot, source).map(|(template, assumed)| (template, Some(assumed)))?,
         };
         if let Some(class) = &self.config.storage_class {
+            // The attributes are of the old class's driver.
+            if template.storage_class_name.as_ref() != Some(class) {
+                template.volume_attributes_class_name = None;
+            }
             template.storage_class_name = Some(class.clone());
         }
         dry_run::check_class(self.kubectl, &template)?;
@@ -401,6 +405,9 @@ impl Run<'_> {
             Ok(((scene.clone(), snapshot.clone(), journal, found), what))
         })?;
         warn_of(&snapshot);
+        if let Some(held) = journal.held() {
+            tracing::warn!("{held}");
+        }
         journal.back = config.way == Way::RollBack;
         journal.run = (0..10).map(|_| fastrand::lowercase()).collect();
         let question = match (found.is_some(), journal.back) {

@@ -1,20 +1,23 @@
 //! What a PersistentVolumeClaim is like, noted on each snapshot of it, so that it can be made again when it is gone.
 //! Must not know where it is noted.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::core::labels;
 use crate::core::observed::Pvc;
 
-/// Everything of a claim that a new one in its place must have.
+/// Everything of a claim that a new one in its place must have. What is about its volume is not part of it, and neither is its
+/// `selector`: no volume that is made from a snapshot may be selected.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ClaimTemplate {
     /// Its name.
     pub name: String,
-    /// `spec.storageClassName`.
+    /// `spec.storageClassName`, or the annotation that came before it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub storage_class_name: Option<String>,
     /// `spec.accessModes`.
@@ -22,25 +25,77 @@ pub struct ClaimTemplate {
     /// `spec.volumeMode`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub volume_mode: Option<String>,
+    /// `spec.volumeAttributesClassName`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub volume_attributes_class_name: Option<String>,
     /// `spec.resources.requests.storage`, a quantity such as `1Gi`.
     pub storage: String,
+    /// `spec.resources.limits`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub limits: BTreeMap<String, String>,
     /// Its labels.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    /// Its annotations, but for those that are about the volume.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+    /// Its finalizers, but for those of Kubernetes itself.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub finalizers: Vec<String>,
 }
+
+/// How many bytes of a snapshot's annotations the note on its claim may take. All annotations of an object share 256 KiB
+/// (<https://kubernetes.io/docs/concepts/overview/working-with-objects/annotations/>), and lists of snapshots are read whole.
+const LONGEST_NOTE: usize = 8 * 1024;
+
+/// What `kubectl apply` notes for itself: the whole manifest once more.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// How the class of a claim was said before it had a field. It outweighs the field.
+const CLASS: &str = "volume.beta.kubernetes.io/storage-class";
 
 impl ClaimTemplate {
     /// Takes it from a claim that is there.
     pub fn of(claim: &Pvc) -> ClaimTemplate {
         let Pvc { metadata, spec, .. } = claim;
+        let annotations = metadata.annotations.clone().into_iter().filter(|(key, _)| !is_of_the_volume(key));
         ClaimTemplate {
             name: metadata.name.clone(),
-            storage_class_name: spec.storage_class_name.clone(),
+            storage_class_name: metadata.annotations.get(CLASS).or(spec.storage_class_name.as_ref()).cloned(),
             access_modes: spec.access_modes.clone(),
             volume_mode: spec.volume_mode.clone(),
+            volume_attributes_class_name: spec.volume_attributes_class_name.clone(),
             storage: spec.resources.requests.get("storage").cloned().unwrap_or_default(),
+            limits: spec.resources.limits.clone(),
             labels: metadata.labels.clone(),
+            annotations: annotations.collect(),
+            finalizers: metadata.finalizers.iter().filter(|finalizer| is_of_others(finalizer)).cloned().collect(),
         }
+    }
+
+    /// The note that is put on a snapshot. Where it would be too long, the longest annotations are left out, then labels: the
+    /// claim can be made without them.
+    pub fn note(&self) -> String {
+        let mut noted = self.clone();
+        noted.annotations.remove(LAST_APPLIED);
+        let mut excess = json!(noted).to_string().len().saturating_sub(LONGEST_NOTE);
+        for map in [&mut noted.annotations, &mut noted.labels] {
+            let mut keys: Vec<String> = map.keys().cloned().collect();
+            keys.sort_by_key(|key| Reverse(key.len() + map.get(key).map_or(0, String::len)));
+            for key in keys {
+                if excess == 0 {
+                    break;
+                }
+                // At least as many bytes as these go.
+                excess = excess.saturating_sub(key.len() + map.remove(&key).map_or(0, |value| value.len()));
+            }
+        }
+        while excess > 0
+            && let Some(finalizer) = noted.finalizers.pop()
+        {
+            excess = excess.saturating_sub(finalizer.len());
+        }
+        json!(noted).to_string()
     }
 
     /// Reads it from the annotations of a snapshot or of its content; none where nothing was noted.
@@ -64,10 +119,71 @@ pub fn mark(claim: &Pvc) -> String {
     format!("claim={},{made} ", metadata.uid)
 }
 
+/// Whether an annotation of a claim is about its volume: who bound and made it, on which node, and what our own say of it.
+fn is_of_the_volume(key: &str) -> bool {
+    let prefixes = ["pv.kubernetes.io/", "volume.kubernetes.io/", "volume.beta.kubernetes.io/", labels::PREFIX];
+    prefixes.iter().any(|prefix| key.starts_with(prefix))
+}
+
+/// Whether a finalizer is of something beside Kubernetes, which sets its own anew.
+fn is_of_others(finalizer: &str) -> bool {
+    let domain = finalizer.split_once('/').map_or("kubernetes.io", |(domain, _)| domain);
+    !["kubernetes.io", "k8s.io"]
+        .iter()
+        .any(|own| domain.strip_suffix(own).is_some_and(|before| before.is_empty() || before.ends_with('.')))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
+
+    fn claim() -> Value {
+        json!({
+            "metadata": {
+                "name": "data", "labels": {"app": "db"},
+                "annotations": {
+                    "team": "shop", LAST_APPLIED: "{}", "pv.kubernetes.io/bind-completed": "yes",
+                    "pv.kubernetes.io/bound-by-controller": "yes", "volume.kubernetes.io/storage-provisioner": "csi",
+                    "volume.beta.kubernetes.io/storage-provisioner": "csi", "volume.kubernetes.io/selected-node": "n",
+                    "backup-ns.sh/restored-from": "shop/s",
+                },
+                "finalizers": [
+                    "kubernetes.io/pvc-protection", "snapshot.storage.kubernetes.io/pvc-as-source-protection",
+                    "foregroundDeletion", "example.com/keep", "billing.x-k8s.io/claim",
+                ],
+            },
+            "spec": {
+                "storageClassName": "fast", "accessModes": ["ReadWriteOnce"], "volumeMode": "Filesystem",
+                "volumeAttributesClassName": "gold",
+                "resources": {"requests": {"storage": "2Gi"}, "limits": {"storage": "4Gi"}}, "volumeName": "pv-1",
+                "selector": {"matchLabels": {"a": "b"}},
+            },
+        })
+    }
+
+    fn template(change: impl Fn(&mut Value)) -> ClaimTemplate {
+        let mut claim = claim();
+        change(&mut claim);
+        ClaimTemplate::of(&serde_json::from_value(claim).unwrap())
+    }
+
+    fn noted(template: &ClaimTemplate) -> ClaimTemplate {
+        ClaimTemplate::noted(&BTreeMap::from([(labels::CLAIM.to_string(), template.note())])).unwrap()
+    }
+
+    #[test]
+    fn all_of_a_claim_but_its_volume_is_taken() {
+        let taken = json!(template(|_| ()));
+        let expected = json!({
+            "name": "data", "storageClassName": "fast", "accessModes": ["ReadWriteOnce"], "volumeMode": "Filesystem",
+            "volumeAttributesClassName": "gold", "storage": "2Gi", "limits": {"storage": "4Gi"}, "labels": {"app": "db"},
+            "annotations": {"team": "shop", LAST_APPLIED: "{}"}, "finalizers": ["example.com/keep", "billing.x-k8s.io/claim"],
+        });
+        assert_eq!(taken, expected);
+        let classed = template(|claim| claim["metadata"]["annotations"][CLASS] = json!("slow"));
+        assert_eq!(classed.storage_class_name.as_deref(), Some("slow"), "an annotation said it before the field did");
+    }
 
     #[test]
     fn only_a_volume_made_for_the_claim_has_its_time() {
@@ -85,18 +201,34 @@ mod tests {
 
     #[test]
     fn what_is_noted_is_read_again() {
-        let claim: Pvc = serde_json::from_value(json!({
-            "metadata": {"name": "data", "labels": {"app": "db"}},
-            "spec": {
-                "storageClassName": "fast", "accessModes": ["ReadWriteOnce"], "volumeMode": "Filesystem",
-                "resources": {"requests": {"storage": "2Gi"}}, "volumeName": "pv-1",
-            },
-        }))
-        .unwrap();
-        let template = ClaimTemplate::of(&claim);
-        assert_eq!((template.storage.as_str(), template.storage_class_name.as_deref()), ("2Gi", Some("fast")));
-        let note = BTreeMap::from([(labels::CLAIM.to_string(), json!(template).to_string())]);
-        assert_eq!(ClaimTemplate::noted(&note), Some(template));
+        let template = template(|claim| {
+            claim["metadata"]["annotations"].as_object_mut().unwrap().remove(LAST_APPLIED);
+        });
+        assert_eq!(noted(&template), template);
         assert_eq!(ClaimTemplate::noted(&BTreeMap::new()), None);
+        let older = r#"{"name": "data", "accessModes": ["ReadWriteOnce"], "storage": "3Gi"}"#;
+        let older = ClaimTemplate::noted(&BTreeMap::from([(labels::CLAIM.to_string(), older.to_string())])).unwrap();
+        assert_eq!((older.storage.as_str(), older.finalizers.len()), ("3Gi", 0));
+    }
+
+    #[test]
+    fn a_note_is_bounded_and_keeps_what_the_claim_needs() {
+        let big = template(|claim| {
+            let annotations = &mut claim["metadata"]["annotations"];
+            annotations["small"] = json!("kept");
+            annotations["big"] = json!("x".repeat(200_000));
+            for n in 0..300 {
+                claim["metadata"]["labels"][format!("label-{n}")] = json!("y".repeat(60));
+            }
+            claim["metadata"]["finalizers"] = (0..900).map(|n| format!("example.com/{n}")).collect();
+        });
+        assert!(big.note().len() <= LONGEST_NOTE, "{}", big.note().len());
+        let noted = noted(&big);
+        assert_eq!((noted.storage.as_str(), noted.volume_attributes_class_name.as_deref()), ("2Gi", Some("gold")));
+        let one = template(|claim| {
+            claim["metadata"]["annotations"]["big"] = json!("x".repeat(9_000));
+        });
+        let annotations = self::noted(&one).annotations;
+        assert_eq!(annotations, BTreeMap::from([("team".to_string(), "shop".to_string())]), "the longest alone went");
     }
 }

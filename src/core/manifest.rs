@@ -143,7 +143,7 @@ pub fn snapshot(request: &Request<'_>, slots: &[SlotChoice], now: DateTime<Utc>,
         request.settings.iter().map(|(key, value)| format!("{key}={}", escape::quoted(value))).collect();
     let mut annotations = BTreeMap::from([(labels::ENV_CONFIG, settings.join("\n"))]);
     if let Some(claim) = request.claim {
-        annotations.insert(labels::CLAIM, json!(claim).to_string());
+        annotations.insert(labels::CLAIM, claim.note());
     }
     for (engine, proof) in request.dumps {
         annotations.insert(engine.annotation(), json!(proof).to_string());

@@ -3,6 +3,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::mem;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -98,12 +99,15 @@ pub fn class<'a>(
 }
 
 /// A claim as [`template`] says, by the name and in the namespace that are given, from the VolumeSnapshot `source` there. `from`
-/// is the snapshot whose data that is.
+/// is the snapshot whose data that is. One that takes the place of the old one has its annotations and finalizers, too; for a
+/// copy beside it those would be lies: they tell tools and controllers whose it is.
 pub fn claim(template: &ClaimTemplate, name: &str, namespace: &str, source: &str, from: &Snapshot) -> Value {
-    let mut annotations = BTreeMap::from([(labels::RESTORED_FROM, full_name(from))]);
+    let takes_its_place = name == template.name && namespace == from.metadata.namespace;
+    let mut annotations = if takes_its_place { template.annotations.clone() } else { BTreeMap::new() };
+    annotations.insert(labels::RESTORED_FROM.into(), full_name(from));
     for engine in Engine::ALL {
         if let Some(proof) = from.metadata.annotations.get(engine.annotation()) {
-            annotations.insert(engine.annotation(), proof.clone());
+            annotations.insert(engine.annotation().into(), proof.clone());
         }
     }
     let mut spec = json!({
@@ -117,12 +121,18 @@ pub fn claim(template: &ClaimTemplate, name: &str, namespace: &str, source: &str
     if let Some(mode) = &template.volume_mode {
         spec["volumeMode"] = json!(mode);
     }
-    json!({
-        "apiVersion": "v1",
-        "kind": "PersistentVolumeClaim",
-        "metadata": {"name": name, "namespace": namespace, "labels": template.labels, "annotations": annotations},
-        "spec": spec,
-    })
+    if let Some(class) = &template.volume_attributes_class_name {
+        spec["volumeAttributesClassName"] = json!(class);
+    }
+    if !template.limits.is_empty() {
+        spec["resources"]["limits"] = json!(template.limits);
+    }
+    let mut metadata =
+        json!({"name": name, "namespace": namespace, "labels": template.labels, "annotations": annotations});
+    if takes_its_place && !template.finalizers.is_empty() {
+        metadata["finalizers"] = json!(template.finalizers);
+    }
+    json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": spec})
 }
 
 fn data_source(snapshot: &str) -> Value {
@@ -392,11 +402,13 @@ impl Scene {
     pub fn going(&self, claim: &str) -> Option<(String, String)> {
         let deleted = self.claim(claim).is_some_and(|claim| claim.metadata.deletion_timestamp.is_some());
         (deleted && !self.mounters(claim).is_empty()).then(|| {
-            let patch = r#"'{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}'"#;
+            let namespace = self.claim(claim).map_or("", |claim| claim.metadata.namespace.as_str());
+            // As YAML: quotes would not survive where logs escape them.
+            let patch = "'spec: {persistentVolumeReclaimPolicy: Retain}'";
             (
                 format!("somebody deleted the claim {claim}: it goes, with all it holds, as soon as no pod mounts it"),
                 format!(
-                    "leave its pods alone; have its volume stay first: kubectl patch pv $(kubectl get pvc {claim} \
+                    "leave its pods alone; have its volume stay first: kubectl patch pv $(kubectl get pvc {claim} -n {namespace} \
                      -o jsonpath='{{.spec.volumeName}}') -p {patch}; then scale them down, and run this again, or make the claim \
                      anew with backup-ns restore"
                 ),
@@ -412,45 +424,47 @@ impl Scene {
     pub fn plan(&self, snapshot: &Snapshot, safety: &str) -> Result<Journal, Vec<(String, String)>> {
         let mut problems = Vec::new();
         let mut problem = |what: String, remedy: String| problems.push((what, remedy));
-        let name = &snapshot.metadata.name;
+        let Meta { name, namespace, .. } = &snapshot.metadata;
         if snapshot.readiness() != Readiness::Ready {
             problem(
                 format!("the VolumeSnapshot {name} is not ready"),
-                format!("see kubectl describe volumesnapshot {name}"),
+                format!("see kubectl describe volumesnapshot {name} -n {namespace}"),
             );
         }
         let Some(source) = of_claim(snapshot) else {
             problem(
                 format!("nothing tells what claim VolumeSnapshot {name} is of"),
-                format!("make a claim from it, beside what is there: backup-ns restore {name} --pvc NAME"),
+                format!(
+                    "make a claim from it, beside what is there: backup-ns restore {name} -n {namespace} --pvc NAME"
+                ),
             );
             return Err(problems);
         };
         let Some(claim) = self.claim(&source) else {
             problem(
                 format!("the claim '{source}' that {name} is of is not there"),
-                format!("there is nothing to replace; make it with backup-ns restore {name} --pvc {source}"),
+                format!(
+                    "there is nothing to replace; make it with backup-ns restore {name} -n {namespace} --pvc {source}"
+                ),
             );
             return Err(problems);
         };
-        let workloads = self.to_bring_down(&source, &mut problem);
+        let workloads = self.to_bring_down(&source, namespace, &mut problem);
         for other in self.unready(&source).into_iter().filter(|other| other.metadata.name != *name) {
-            let (other, namespace) = (&other.metadata.name, &other.metadata.namespace);
+            let (is_failed, other) = (matches!(other.readiness(), Readiness::Failed(_)), &other.metadata.name);
             problem(
                 format!(
                     "the VolumeSnapshot {other} of the claim is not ready, and as long as it is not the claim cannot go"
                 ),
-                format!("wait until it is, or delete it (backup-ns delete {other} -n {namespace})"),
+                // One that has not failed is of a backup that is at work.
+                match is_failed {
+                    true => format!("it failed: see why, then delete it (backup-ns delete {other} -n {namespace})"),
+                    false => format!("wait until it is: kubectl get volumesnapshot {other} -n {namespace} -w"),
+                },
             );
         }
-        let Some(template) = template(snapshot, Some(claim)) else { return Err(problems) };
-        // Those of Kubernetes are of the old volume, and so are ours.
-        let of_the_volume = |key: &str| {
-            let prefixes = ["pv.kubernetes.io/", "volume.kubernetes.io/", "volume.beta.kubernetes.io/", labels::PREFIX];
-            prefixes.iter().any(|prefix| key.starts_with(prefix))
-        };
-        let annotations = claim.metadata.annotations.clone();
-        let annotations = annotations.into_iter().filter(|(key, _)| !of_the_volume(key)).collect();
+        let Some(mut template) = template(snapshot, Some(claim)) else { return Err(problems) };
+        let annotations = mem::take(&mut template.annotations);
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -466,7 +480,6 @@ impl Scene {
         })
     }
 
-    /// What has to come down so that nothing mounts the claim; whatever cannot be brought down is a problem.
     /// The snapshots that hold a claim: the snapshot controller keeps it as long as a snapshot of it is not ready.
     fn unready(&self, claim: &str) -> Vec<&Snapshot> {
         let of_claim = |one: &&Snapshot| one.spec.source.persistent_volume_claim_name.as_deref() == Some(claim);
@@ -484,7 +497,8 @@ impl Scene {
         })
     }
 
-    fn to_bring_down(&self, claim: &str, problem: &mut impl FnMut(String, String)) -> Vec<Down> {
+    /// What has to come down so that nothing mounts the claim; whatever cannot be brought down is a problem.
+    fn to_bring_down(&self, claim: &str, namespace: &str, problem: &mut impl FnMut(String, String)) -> Vec<Down> {
         let mut all = Vec::new();
         let mut covered: Vec<&str> = Vec::new();
         for (kind, workload) in &self.workloads {
@@ -500,7 +514,7 @@ impl Scene {
                     problem(
                         format!("daemonset/{name} mounts the claim and cannot be scaled down"),
                         format!(
-                            "take it away for the time being (kubectl delete daemonset {name} --cascade=foreground)"
+                            "take it away for the time being (kubectl delete daemonset {name} -n {namespace} --cascade=foreground)"
                         ),
                     );
                     continue;
@@ -509,7 +523,14 @@ impl Scene {
             if let Some(by) = meta.annotations.get(labels::RESTORING) {
                 problem(
                     format!("{}/{} is down for a restore of {by}, which is not done", kind.word(), meta.name),
-                    format!("finish that first: backup-ns restore {by} --in-place, or --rollback"),
+                    format!(
+                        "wait for the call that does it; if that was ended, finish it first: backup-ns restore {by} -n {namespace} \
+                         --in-place, or --rollback; if there is no such restore any more, start it: kubectl scale {0}/{1} -n \
+                         {namespace} --replicas=1, and take the mark off: kubectl annotate {0}/{1} -n {namespace} {2}-",
+                        kind.word(),
+                        meta.name,
+                        labels::RESTORING
+                    ),
                 );
             }
             if spec.persistent_volume_claim_retention_policy.when_scaled == "Delete" {
@@ -529,14 +550,34 @@ impl Scene {
                 all.push(Down { kind: Kind::CronJob, name: cron_job.metadata.name.clone(), replicas });
             }
         }
-        let names = self.mounters(claim).into_iter().map(|pod| pod.metadata.name.as_str());
-        let loose: Vec<&str> = names.filter(|name| !covered.contains(name)).collect();
-        if !loose.is_empty() {
-            let names = loose.join(" ");
-            problem(
-                format!("what mounts the claim belongs to nothing that can be scaled down and up again: pod {names}"),
-                format!("wait until it is done, or delete it (kubectl delete pod {names})"),
-            );
+        let loose = self.mounters(claim).into_iter().filter(|pod| !covered.contains(&pod.metadata.name.as_str()));
+        for pod in loose {
+            let name = &pod.metadata.name;
+            let owner = pod.metadata.owner_references.iter().find(|owner| owner["controller"] == true);
+            let owner = owner.map(|owner| (owner["kind"].as_str().unwrap_or_default(), &owner["name"]));
+            let delete = format!("kubectl delete pod {name} -n {namespace}");
+            match owner {
+                _ if ["Succeeded", "Failed"].contains(&pod.status.phase.as_str()) => problem(
+                    format!("the pod {name} has ended, and as long as it is there the claim cannot go"),
+                    format!("delete it: {delete}"),
+                ),
+                Some(("Job", _)) => {
+                    problem(format!("the pod {name} of a Job mounts the claim"), "wait until it has ended".to_string())
+                }
+                Some((kind, owner)) => problem(
+                    format!(
+                        "what mounts the claim belongs to nothing that can be scaled down and up again: pod {name}, of the {kind} {}",
+                        owner.as_str().unwrap_or_default()
+                    ),
+                    "stop that by its own means, until the pod is gone".to_string(),
+                ),
+                None => problem(
+                    format!(
+                        "what mounts the claim belongs to nothing that can be scaled down and up again: pod {name}"
+                    ),
+                    format!("wait until it is done, or delete it: {delete}"),
+                ),
+            }
         }
         all
     }
@@ -667,7 +708,7 @@ impl Journal {
                     labels::DELETE_AFTER: slot::date_after(now, SAFETY_DAYS, zone),
                 },
                 "annotations": {
-                    labels::CLAIM: json!(self.claim).to_string(),
+                    labels::CLAIM: self.whole().note(),
                     labels::DISTRUSTED: format!("what was there before {of} was restored in place"),
                 },
             },
@@ -675,14 +716,26 @@ impl Journal {
         })
     }
 
+    /// What is to be known of a claim that has finalizers of others.
+    pub fn held(&self) -> Option<String> {
+        let ClaimTemplate { name, finalizers, .. } = &self.claim;
+        let held = || {
+            format!(
+                "the claim {name} is held by {}: it goes only when what set that takes it off, and the new one has it again",
+                finalizers.join(", ")
+            )
+        };
+        (!finalizers.is_empty()).then(held)
+    }
+
+    /// What the claim is like, all of it.
+    fn whole(&self) -> ClaimTemplate {
+        ClaimTemplate { annotations: self.annotations.clone(), ..self.claim.clone() }
+    }
+
     /// The claim in place of the old one, from the data of `from`.
     pub fn replacement(&self, namespace: &str, from: &Snapshot) -> Value {
-        let mut claim = claim(&self.claim, &self.claim.name, namespace, &from.metadata.name, from);
-        if let Some(all) = claim["metadata"]["annotations"].as_object_mut() {
-            for (key, value) in &self.annotations {
-                all.entry(key.clone()).or_insert_with(|| json!(value));
-            }
-        }
+        let mut claim = claim(&self.whole(), &self.claim.name, namespace, &from.metadata.name, from);
         if !self.owners.is_empty() {
             claim["metadata"]["ownerReferences"] = json!(self.owners);
         }
@@ -715,6 +768,7 @@ mod tests {
                 "name": "data-db-0", "uid": "u1", "labels": {"app": "db"},
                 "annotations": {"team": "shop", "pv.kubernetes.io/bind-completed": "yes", "backup-ns.sh/dump-postgres": "{}"},
                 "ownerReferences": [{"kind": "Database", "name": "db"}],
+                "finalizers": ["kubernetes.io/pvc-protection", "example.com/keep"],
             },
             "spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": "fast", "resources": {"requests": {"storage": "1Gi"}}},
         })
@@ -780,12 +834,45 @@ mod tests {
             plan(&[workload("DaemonSet", "agent", template), shrinking, pod("debug", "me"), pod("db-0", "db")]);
         let problems = problems.unwrap_err();
         assert_eq!(problems.len(), 3, "{problems:?}");
-        for words in ["daemonset/agent mounts", "whenScaled to Retain", "delete it (kubectl delete pod debug)"] {
+        for words in ["daemonset/agent mounts", "whenScaled to Retain", "delete it: kubectl delete pod debug -n shop"] {
             assert!(problems.iter().any(|problem| problem.contains(words)), "{words}: {problems:?}");
         }
         let scene = items(json!([snapshot("s", |object| object["status"] = json!({}))]));
         let problems = scene.plan(scene.snapshot("s").unwrap(), "safe").unwrap_err();
         assert_eq!(problems.len(), 2, "not ready, and no claim: {problems:?}");
+    }
+
+    #[test]
+    fn a_pod_that_is_in_the_way_is_told_with_what_ends_it() {
+        let told = |phase: &str, owner: Value| {
+            let mut pod = pod("p", "p");
+            pod["status"] = json!({"phase": phase});
+            pod["metadata"]["ownerReferences"] = owner;
+            plan(&[pod]).unwrap_err().join("; ")
+        };
+        let of = |kind: &str| json!([{"kind": kind, "name": "o", "controller": true}]);
+        // What makes a pod anew is not ended by deleting the pod.
+        for (phase, owner, words) in [
+            ("Running", json!([]), "delete it: kubectl delete pod p -n shop"),
+            ("Succeeded", of("Job"), "delete it: kubectl delete pod p -n shop"),
+            ("Running", of("Job"), "-> wait until it has ended"),
+            ("Running", of("ReplicaSet"), "of the ReplicaSet o -> stop that by its own means"),
+        ] {
+            let told = told(phase, owner);
+            assert!(told.contains(words), "{told}");
+            assert_eq!(told.contains("kubectl delete"), words.contains("kubectl delete"), "{told}");
+        }
+    }
+
+    #[test]
+    fn a_snapshot_that_is_at_work_is_waited_for_and_only_a_failed_one_deleted() {
+        let told = |status: Value| {
+            let other = snapshot("other", |object| object["status"] = status.clone());
+            plan(&[other]).unwrap_err().join("; ")
+        };
+        assert!(told(json!({})).contains("wait until it is: kubectl get volumesnapshot other -n shop -w"));
+        assert!(told(json!({"error": {"message": "no"}})).contains("backup-ns delete other -n shop"));
+        assert!(!told(json!({"creationTime": "2026-01-02T03:04:05Z"})).contains("delete"));
     }
 
     #[test]
@@ -800,6 +887,7 @@ mod tests {
         assert_eq!(made["metadata"]["annotations"], annotations, "the old volume's proof is not the new one's");
         assert_eq!(made["metadata"]["labels"], json!({"app": "db"}));
         assert_eq!(made["metadata"]["ownerReferences"][0]["name"], "db");
+        assert_eq!(made["metadata"]["finalizers"], json!(["example.com/keep"]), "Kubernetes sets its own anew");
         assert_eq!(made["spec"]["resources"]["requests"]["storage"], "2Gi", "no smaller than the data");
         assert_eq!(
             (&made["spec"]["storageClassName"], &made["spec"]["dataSource"]["name"]),
@@ -940,6 +1028,20 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_is_not_taken_for_the_claim_that_it_is_of() {
+        let of: Snapshot = serde_json::from_value(snapshot("s", |_| ())).unwrap();
+        let living: Pvc = serde_json::from_value(claim()).unwrap();
+        let template = template(&of, Some(&living)).unwrap();
+        let made = |name: &str, namespace: &str| super::claim(&template, name, namespace, "s", &of)["metadata"].clone();
+        let own = made("data-db-0", "shop");
+        assert_eq!((&own["annotations"]["team"], &own["finalizers"][0]), (&json!("shop"), &json!("example.com/keep")));
+        for copy in [made("look", "shop"), made("data-db-0", "staging")] {
+            assert_eq!(copy["annotations"], json!({"backup-ns.sh/restored-from": "shop/s"}));
+            assert!(copy.get("finalizers").is_none() && copy["labels"] == json!({"app": "db"}), "{copy}");
+        }
+    }
+
+    #[test]
     fn where_nothing_tells_a_claim_is_as_big_as_the_data() {
         let of = |size: Value| {
             let object = snapshot("s", |object| object["status"]["restoreSize"] = size.clone());
@@ -997,7 +1099,7 @@ mod tests {
         let scene = items(json!([lost, claim()]));
         let problems = scene.plan(scene.snapshot("s").unwrap(), "safe").unwrap_err();
         assert!(
-            problems[0].0.contains("nothing tells") && problems[0].1.contains("restore s --pvc NAME"),
+            problems[0].0.contains("nothing tells") && problems[0].1.contains("restore s -n shop --pvc NAME"),
             "{problems:?}"
         );
     }

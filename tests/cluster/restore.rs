@@ -246,6 +246,8 @@ fn what_is_going_or_held_or_down_already_is_not_stopped_for() {
             "spec": {"source": {"persistentVolumeClaimName": "data"}, "volumeSnapshotClassName": "no-such-class"},
         }),
     );
+    let failed = || tenant.get(&["volumesnapshot", "never"])["status"]["error"].is_object().then_some(());
+    until("the snapshot to fail", 60, failed);
     refused(&["never of the claim is not ready", "backup-ns delete never"]);
     tenant.kubectl(&["delete", "volumesnapshot", "never"]);
     // Another restore keeps the workload down.
@@ -255,6 +257,146 @@ fn what_is_going_or_held_or_down_already_is_not_stopped_for() {
     // Somebody deleted the claim: only its pod still holds it.
     tenant.kubectl(&["delete", "pvc", "data", "--wait=false"]);
     refused(&["somebody deleted the claim data", "persistentVolumeReclaimPolicy"]);
+    let volume = tenant.get(&["pvc", "data"])["spec"]["volumeName"].as_str().unwrap().to_string();
+    let told = tenant.run(&["restore", "one", "--in-place", "--yes"], |_| ()).done().stderr;
+    let patch = told.split("have its volume stay first: ").nth(1).unwrap().split("; then").next().unwrap();
+    assert!(piped(std::process::Command::new("sh").args(["-c", patch]), "").status.success(), "{patch}");
+    let kept = ["get", "pv", &volume, "-o", "jsonpath={.spec.persistentVolumeReclaimPolicy}"];
+    assert_eq!(kubectl(&kept), "Retain");
+    kubectl(&["patch", "pv", &volume, "-p", "spec: {persistentVolumeReclaimPolicy: Delete}"]);
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn a_claim_comes_back_with_all_that_it_had() {
+    let tenant = web("whole");
+    tenant.kubectl(&["create", "configmap", "owner"]);
+    let owner = tenant.get(&["configmap", "owner"])["metadata"]["uid"].clone();
+    let owners = json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner}]);
+    let change = json!({"metadata": {
+        "labels": {"app": "shop"}, "annotations": {"team": "shop"}, "ownerReferences": owners,
+        "finalizers": ["kubernetes.io/pvc-protection", "example.com/keep"],
+    }});
+    tenant.kubectl(&["patch", "pvc", "data", "--type=merge", "-p", &change.to_string()]);
+    let old = tenant.get(&["pvc", "data"]);
+
+    // What holds the claim does not let it go: the workload is down, and what is printed goes on.
+    let held = tenant.run(&["restore", "one", "--in-place", "--yes", "--restore-timeout", "5s"], |_| ()).done();
+    let words =
+        ["held by example.com/keep: it goes only when", "is not gone after 5s", "go on with: backup-ns restore one"];
+    held.assert(1, &words);
+    let patch = held.stderr.split("has it again: ").nth(1).unwrap().split("; ").next().unwrap();
+    assert!(piped(std::process::Command::new("sh").args(["-c", patch]), "").status.success(), "{patch}");
+    restore(&tenant, &["one", "--in-place", "--yes"]);
+
+    let new = tenant.get(&["pvc", "data"]);
+    assert_ne!(old["metadata"]["uid"], new["metadata"]["uid"]);
+    for field in ["labels", "ownerReferences"] {
+        assert_eq!(old["metadata"][field], new["metadata"][field], "{field}");
+    }
+    for key in ["team", "kubectl.kubernetes.io/last-applied-configuration"] {
+        assert_eq!(old["metadata"]["annotations"][key], new["metadata"]["annotations"][key], "{key}");
+    }
+    assert!(new["metadata"]["finalizers"].as_array().unwrap().contains(&json!("example.com/keep")), "{new}");
+    for field in ["accessModes", "resources", "storageClassName", "volumeMode"] {
+        assert_eq!(old["spec"][field], new["spec"][field], "{field}");
+    }
+    // A copy beside it is held by nothing, and is nobody else's.
+    restore(&tenant, &["one", "--pvc", "look", "--wait"]);
+    let copy = tenant.get(&["pvc", "look"])["metadata"].to_string();
+    assert!(!copy.contains("example.com/keep") && !copy.contains("\"team\"") && !copy.contains("owner"), "{copy}");
+    // The test's namespace can go.
+    let none = json!({"metadata": {"finalizers": null}}).to_string();
+    tenant.kubectl(&["patch", "pvc", "data", "--type=merge", "-p", &none]);
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn what_a_crash_takes_a_volume_that_comes_back_lacks() {
+    let tenant = Tenant::small("unlogged", 256, |_| ());
+    tenant.sql("CREATE UNLOGGED TABLE cache AS SELECT 1 AS n; CREATE SEQUENCE s; SELECT nextval('s')");
+    let snapshot = tenant.backup(&[])["volumeSnapshot"].as_str().unwrap().to_string();
+    restore(&tenant, &[&snapshot, "--in-place", "--yes"]);
+    tenant.await_ready();
+    assert_eq!(tenant.sql("SELECT count(*) FROM cache"), "0", "docs/recovery.md says so");
+    let next: u32 = tenant.sql("SELECT nextval('s')").parse().unwrap();
+    assert!((2..=34).contains(&next), "{next}");
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn workloads_of_every_kind_come_up_again() {
+    let tenant = web("kinds");
+    let pods = |name: &str| {
+        let mut pods = tenant.get(&["deployment", "web"])["spec"]["template"].clone();
+        pods["metadata"]["labels"]["app"] = json!(name);
+        pods
+    };
+    // One that is paused with a change that it holds back, one that is scaled by something else, one of which pods of an
+    // older template stay, a schedule, and a budget that lets no pod be evicted.
+    let selector = |name: &str| json!({"matchLabels": {"app": name}});
+    let items = json!([
+        {
+            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "scaled"},
+            "spec": {"replicas": 2, "selector": selector("scaled"), "template": pods("scaled")},
+        },
+        {
+            "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "scaled"},
+            "spec": {
+                "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "scaled"},
+                "minReplicas": 2, "maxReplicas": 3,
+                "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}}],
+            },
+        },
+        {
+            "apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "db"},
+            "spec": {
+                "replicas": 1, "serviceName": "db", "selector": selector("db"), "template": pods("db"),
+                "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 1}},
+            },
+        },
+        {
+            "apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "report"},
+            "spec": {"schedule": "0 0 1 1 *", "jobTemplate": {"spec": {"template": {"spec": {
+                "restartPolicy": "Never", "containers": pods("report")["spec"]["containers"], "volumes": pods("report")["spec"]["volumes"],
+            }}}}},
+        },
+        {
+            "apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "web"},
+            "spec": {"minAvailable": 1, "selector": selector("web")},
+        },
+    ]);
+    apply(&tenant.namespace, &json!({"apiVersion": "v1", "kind": "List", "items": items}));
+    for workload in ["deployment/scaled", "statefulset/db"] {
+        tenant.kubectl(&["rollout", "status", workload, "--timeout=120s"]);
+    }
+    tenant.kubectl(&["rollout", "pause", "deployment/web"]);
+    for workload in ["deployment/web", "statefulset/db"] {
+        tenant.kubectl(&["set", "env", workload, "HELD=back"]);
+    }
+    restore(&tenant, &["one", "--in-place", "--yes", "--restore-timeout", "60s"]);
+    for (workload, replicas) in [("deployment/web", 1), ("deployment/scaled", 2), ("statefulset/db", 1)] {
+        let found = tenant.get(&[workload]);
+        assert_eq!(
+            (&found["spec"]["replicas"], &found["status"]["readyReplicas"]),
+            (&json!(replicas), &json!(replicas)),
+            "{found}"
+        );
+    }
+    assert_eq!(tenant.get(&["cronjob", "report"])["spec"]["suspend"], false);
+
+    // The pod of a Job holds the claim as long as it is there.
+    tenant.kubectl(&["create", "job", "now", "--from=cronjob/report"]);
+    tenant.kubectl(&["wait", "pod", "-l", "job-name=now", "--for=jsonpath={.status.phase}=Running", "--timeout=60s"]);
+    let refused = tenant.run(&["restore", "one", "--in-place", "--yes"], |_| ()).done();
+    refused.assert(4, &["of a Job mounts the claim", "wait until it has ended"]);
+    assert_eq!(tenant.get(&["deployment", "web"])["spec"]["replicas"], 1);
+    let ended = json!({"spec": {"activeDeadlineSeconds": 1}}).to_string();
+    tenant.kubectl(&["patch", "job", "now", "-p", &ended]);
+    until("the Job to end", 60, || {
+        tenant.get(&["pod", "-l", "job-name=now"])["items"].as_array().unwrap().is_empty().then_some(())
+    });
+    restore(&tenant, &["one", "--in-place", "--yes", "--restore-timeout", "60s"]);
 }
 
 #[test]
