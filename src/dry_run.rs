@@ -14,6 +14,7 @@ use crate::core::scene::Scene;
 use crate::core::target::{ACCESS_REVIEWS, QUOTAS, SNAPSHOT_CLASSES, SNAPSHOTS, STORAGE_CLASSES};
 use crate::exit::{Exit, Fail};
 use crate::kubectl::{self, Kubectl, Refusal};
+use crate::process::Ending;
 
 /// What is asked for.
 pub struct Asked<'a> {
@@ -68,7 +69,9 @@ impl Asked<'_> {
         }
         let fail = kubectl::fail(&error);
         match kubectl::refusal(&error) {
+            // No answer, or none for now.
             Refusal::Passing => return Err(fail),
+            _ if !matches!(error.ending, Ending::Status(status) if status.code().is_some()) => return Err(fail),
             // Quotas are asked last: nothing else speaks against it.
             Refusal::Forbidden if trial.beside => {
                 if let Some(quota) = Quota::that_refused(&said) {
@@ -76,9 +79,6 @@ impl Asked<'_> {
                 }
             }
             _ => {}
-        }
-        if let Exit::Signal(_) = fail.exit {
-            return Err(fail);
         }
         let mut remedy = fail.remedy;
         if said.contains("exceeded quota") {

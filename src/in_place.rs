@@ -519,10 +519,13 @@ impl InPlace<'_> {
         for down in &stopped {
             self.set(down, None)?;
         }
+        // One that an earlier call brought up may not be ready yet; one that is down for another reason stays so.
+        let awaited: Vec<&Down> =
+            self.journal.workloads.iter().filter(|down| is_down(down) || !scene.is_down(down)).collect();
         let mut missing = Vec::new();
         let up = kubectl::until(self.timeout, || {
             let scene = observe(self.kubectl)?;
-            let waits = stopped.iter().filter(|down| !scene.is_up(down));
+            let waits = awaited.iter().filter(|down| !scene.is_up(down));
             missing = waits.map(ToString::to_string).collect::<Vec<_>>();
             step.progress(&format!("waits for {}", missing.join(", ")));
             Ok(missing.is_empty().then_some(()))
@@ -532,7 +535,7 @@ impl InPlace<'_> {
             return Err(Fail::new(Exit::Failed, what)
                 .remedy(format!("see kubectl get pods -n {}", self.kubectl.target.namespace)));
         }
-        let names: Vec<String> = stopped.iter().map(ToString::to_string).collect();
+        let names: Vec<String> = awaited.iter().map(ToString::to_string).collect();
         Ok(((), format!("{} up as before", if names.is_empty() { "nothing".into() } else { names.join(", ") })))
     }
 

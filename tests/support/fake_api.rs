@@ -30,11 +30,16 @@ pub const NAMESPACES: Kind = Kind { plural: "namespaces", group: "", kind: "Name
 pub const LEASES: Kind = Kind { plural: "leases", group: ".coordination.k8s.io", kind: "Lease" };
 pub const CRONJOBS: Kind = Kind { plural: "cronjobs", group: ".batch", kind: "CronJob" };
 pub const CONFIG_MAPS: Kind = Kind { plural: "configmaps", group: "", kind: "ConfigMap" };
-pub const KINDS: [Kind; 7] = [SNAPSHOTS, CONTENTS, CLAIMS, NAMESPACES, LEASES, CRONJOBS, CONFIG_MAPS];
+pub const DEPLOYMENTS: Kind = Kind { plural: "deployments", group: ".apps", kind: "Deployment" };
+pub const PODS: Kind = Kind { plural: "pods", group: "", kind: "Pod" };
+pub const KINDS: [Kind; 9] =
+    [SNAPSHOTS, CONTENTS, CLAIMS, NAMESPACES, LEASES, CRONJOBS, CONFIG_MAPS, DEPLOYMENTS, PODS];
 
 /// The snapshot controller's own finalizer and its note for the driver's sidecar.
 const BOUND: &str = "snapshot.storage.kubernetes.io/volumesnapshot-bound-protection";
 const CONTENT_BOUND: &str = "snapshot.storage.kubernetes.io/volumesnapshotcontent-bound-protection";
+/// As long as a pod mounts it, a claim does not go.
+const IN_USE: &str = "kubernetes.io/pvc-protection";
 const BEING_DELETED: &str = "snapshot.storage.kubernetes.io/volumesnapshot-being-deleted";
 
 /// A change of this very object, or what kubectl says when it is refused.
@@ -151,6 +156,17 @@ impl Api {
         let mut new = object.clone();
         new["metadata"]["namespace"] = json!(namespace);
         new["metadata"]["creationTimestamp"] = json!("2026-01-02T03:04:05Z");
+        let copied = |kind: Kind, name: &Value| {
+            let of = self.get(kind, &format!("{namespace}/{}", name.as_str().unwrap_or_default()));
+            of.map_or(Value::Null, |of| of["content"].clone())
+        };
+        if kind == CLAIMS {
+            new["content"] = copied(SNAPSHOTS, &new["spec"]["dataSource"]["name"]);
+            new["metadata"]["finalizers"] = json!([IN_USE]);
+            new["status"] = json!({"phase": "Bound"});
+        } else if kind == SNAPSHOTS {
+            new["content"] = copied(CLAIMS, &new["spec"]["source"]["persistentVolumeClaimName"]);
+        }
         Ok(self.store(kind, new))
     }
 
@@ -173,7 +189,14 @@ impl Api {
                 kind.kind
             ));
         }
-        Ok(if new == old { old } else { self.store(kind, new) })
+        if kind == DEPLOYMENTS && new["spec"] != old["spec"] {
+            new["metadata"]["generation"] = json!(old["metadata"]["generation"].as_u64().unwrap_or(1) + 1);
+        }
+        let new = if new == old { old } else { self.store(kind, new) };
+        if kind == DEPLOYMENTS {
+            self.controller(kind, key);
+        }
+        Ok(new)
     }
 
     /// Puts an object in the place of the one that it was, if that is still in its version. Its status is not touched. A Lease
@@ -271,7 +294,7 @@ impl Api {
         object
     }
 
-    /// What the snapshot controller and the driver's sidecar do when an object was deleted.
+    /// What controllers do when an object was changed or deleted.
     fn controller(&self, kind: Kind, key: &str) {
         let Ok(object) = self.get(kind, key) else { return };
         match kind {
@@ -288,6 +311,28 @@ impl Api {
                     self.controller(CONTENTS, content["metadata"]["name"].as_str().unwrap());
                 }
                 self.let_go(SNAPSHOTS, object, BOUND);
+            }
+            // A Deployment has one pod or none, which mounts the claim of its name.
+            DEPLOYMENTS => {
+                let (wanted, pod) = (object["spec"]["replicas"] != 0, format!("{key}-0"));
+                if wanted && self.get(PODS, &pod).is_err() {
+                    let (namespace, name) = pod.split_once('/').unwrap();
+                    let volumes = object["spec"]["template"]["spec"].clone();
+                    let labels = object["spec"]["selector"]["matchLabels"].clone();
+                    let metadata = json!({"namespace": namespace, "name": name, "labels": labels});
+                    self.store(PODS, json!({"kind": "Pod", "metadata": metadata, "spec": volumes}));
+                } else if !wanted && !self.dir.join("stays").exists() {
+                    let _ = fs::remove_file(self.path(PODS, &pod));
+                }
+                let ready = if self.dir.join("unready").exists() { 0 } else { u32::from(wanted) };
+                let mut now = object.clone();
+                now["status"] = json!({"observedGeneration": object["metadata"]["generation"], "readyReplicas": ready});
+                if now != object {
+                    self.store(DEPLOYMENTS, now);
+                }
+            }
+            CLAIMS if !object["metadata"]["deletionTimestamp"].is_null() && self.keys(PODS).is_empty() => {
+                self.let_go(CLAIMS, object, IN_USE);
             }
             // The sidecar heeds no content whose VolumeSnapshot was not deleted first.
             CONTENTS

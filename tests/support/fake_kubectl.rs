@@ -21,7 +21,9 @@ use serde_json::{Value, json};
 
 mod fake_api;
 
-use fake_api::{Answer, Api, CLAIMS, CONFIG_MAPS, CONTENTS, CRONJOBS, Kind, LEASES, NAMESPACES, SNAPSHOTS};
+use fake_api::{
+    Answer, Api, CLAIMS, CONFIG_MAPS, CONTENTS, CRONJOBS, DEPLOYMENTS, Kind, LEASES, NAMESPACES, PODS, SNAPSHOTS,
+};
 
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -121,6 +123,13 @@ fn kind(args: &[String], script: &str) -> &'static str {
     let content = args.iter().any(|arg| arg.contains(CONTENTS.plural));
     let lease = path.contains("/leases");
     match path.rsplit_once("/volumesnapshots").map(|(_, rest)| rest) {
+        _ if path.contains("/selfsubjectaccessreviews") => "mayWatch",
+        _ if path.contains("/resourcequotas") => "quotas",
+        _ if has("create") && path.ends_with("/persistentvolumeclaims?dryRun=All") => "tryClaim",
+        _ if has("create") && path.ends_with("/persistentvolumeclaims") => "createClaim",
+        _ if has("delete") && path.contains("/persistentvolumeclaims/") => "deleteClaim",
+        _ if has("patch") && has("--dry-run=server") => "tryPatch",
+        _ if has("patch") && has("deployments.apps") => "patchWorkload",
         _ if lease && has("get") => "listLease",
         _ if lease && has("create") && path.ends_with("?dryRun=All") => "tryLease",
         _ if lease && has("create") => "createLease",
@@ -337,6 +346,22 @@ impl Call {
             "getContent" => api.get(CONTENTS, &self.key()),
             "history" => Ok(self.history(api)),
             "patch" => api.merge(SNAPSHOTS, &self.key(), &self.patch()),
+            "observe" => self.look(api),
+            "mayWatch" => Ok(json!({"status": {"allowed": true}})),
+            "classes" => {
+                let default = json!({"snapshot.storage.kubernetes.io/is-default-class": "true"});
+                Ok(json!({"items": [{"metadata": {"name": "csi", "annotations": default}, "driver": "csi"}]}))
+            }
+            "quotas" => Ok(json!({"items": []})),
+            "try" | "tryClaim" => Ok(serde_json::from_str(&input).unwrap()),
+            "tryPatch" => api.get(DEPLOYMENTS, &self.key()),
+            "create" => self.created(api, SNAPSHOTS, &input),
+            "createClaim" => self.created(api, CLAIMS, &input),
+            "patchWorkload" => api.merge(DEPLOYMENTS, &self.key(), &self.patch()),
+            // With a body, no dryRun of the URL is heeded.
+            "deleteClaim" if input.contains(r#""dryRun":["All"]"#) => api.get(CLAIMS, &self.key()),
+            "deleteClaim" => api.delete(CLAIMS, &self.key(), &conditions(&input)),
+            "watch" => self.cut(api),
             "patchContent" => api.patch(CONTENTS, &self.key(), &self.patch()),
             "delete" => api.delete(SNAPSHOTS, &self.key(), &conditions(&input)),
             "deleteContent" => api.delete(CONTENTS, &self.key(), &conditions(&input)),
@@ -359,6 +384,33 @@ impl Call {
             (None, Ok(answer)) => self.answer(&answer),
             (None, Err(words)) => self.end(1, &words),
         }
+    }
+
+    /// One object, or all of the namespace that a restore in place looks at.
+    fn look(&self, api: &Api) -> Answer {
+        match self.path_of_url() {
+            Some(path) if path.contains("/persistentvolumeclaims/") => api.get(CLAIMS, &self.key()),
+            Some(path) if path.contains("/storageclasses/") => {
+                Ok(json!({"metadata": {"name": "fast"}, "provisioner": "csi", "volumeBindingMode": "Immediate"}))
+            }
+            Some(_) => self.end(64, "the fake kubectl does not know this call"),
+            None => Ok(self.all_of(api, &[CLAIMS, PODS, SNAPSHOTS, DEPLOYMENTS])),
+        }
+    }
+
+    fn created(&self, api: &Api, kind: Kind, input: &str) -> Answer {
+        api.create(kind, self.namespace().unwrap(), &serde_json::from_str(input).unwrap())
+    }
+
+    /// The snapshot that is watched is cut and ready, unless the storage fails.
+    fn cut(&self, api: &Api) -> Answer {
+        let status = match self.dir.join("api/full").exists() {
+            true => json!({"readyToUse": false, "error": {"message": "no space in the pool"}}),
+            false => json!({"readyToUse": true, "creationTime": "2026-01-02T03:04:06Z", "restoreSize": "1Gi"}),
+        };
+        let key = format!("{}/{}", self.namespace().unwrap(), self.name());
+        let snapshot = api.merge(SNAPSHOTS, &key, &json!({"status": status}))?;
+        Ok(json!({"type": "MODIFIED", "object": snapshot}))
     }
 
     fn path_of_url(&self) -> Option<&str> {
@@ -407,16 +459,21 @@ impl Call {
     }
 
     fn history(&self, api: &Api) -> Value {
+        self.all_of(api, &[SNAPSHOTS, CLAIMS])
+    }
+
+    /// The namespace's objects of these kinds.
+    fn all_of(&self, api: &Api, kinds: &[Kind]) -> Value {
         let namespace = &self.args[self.args.iter().position(|arg| arg == "-n").unwrap() + 1];
-        let of = |kind: Kind| {
-            let page = api.page(kind, Some(namespace), "", usize::MAX, "");
-            let items = page["items"].as_array().unwrap().clone();
+        let of = |kind: &Kind| {
+            let page = api.page(*kind, Some(namespace), "", usize::MAX, "");
+            let (items, kind) = (page["items"].as_array().unwrap().clone(), kind.kind);
             items.into_iter().map(move |mut object| {
-                object["kind"] = json!(kind.kind);
+                object["kind"] = json!(kind);
                 object
             })
         };
-        json!({"kind": "List", "items": of(SNAPSHOTS).chain(of(CLAIMS)).collect::<Vec<_>>()})
+        json!({"kind": "List", "items": kinds.iter().flat_map(of).collect::<Vec<_>>()})
     }
 
     /// Does as `kubectl label -f -`, `kubectl patch -f -` and `kubectl replace -f -` do: one object after the other, whatever becomes of those

@@ -431,15 +431,25 @@ impl Scenario {
     /// Starts it as the command line of another program, such as `nohup`.
     pub fn start_under(&self, words: &[&str]) -> Running<'_> {
         self.tell(&self.faults);
+        self.start_with(words, &self.args.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    fn start_with(&self, words: &[&str], args: &[&str]) -> Running<'_> {
         let line = [words, &[env!("CARGO_BIN_EXE_backup-ns")]].concat();
         let mut command = Command::new(line[0]);
         command.args(&line[1..]);
-        command.args(&self.args).env_clear().envs(&self.env).current_dir(self.dir());
+        command.args(args).env_clear().envs(&self.env).current_dir(self.dir());
         let runs = fs::read_dir(self.dir()).unwrap().count();
         let [stdout, stderr] = ["stdout", "stderr"].map(|name| self.dir().join(format!("{name}.{runs}")));
         let to = |path: &Path| fs::File::create_new(path).unwrap();
         let child = command.stdin(Stdio::null()).stdout(to(&stdout)).stderr(to(&stderr)).spawn().unwrap();
         Running { scenario: self, child, stdout, stderr }
+    }
+
+    /// Runs the program once more to its end, with this command line and without faults.
+    pub fn again(&self, args: &[&str]) -> Outcome<'_> {
+        self.tell(&[]);
+        self.start_with(&["/usr/bin/env", "--default-signal=HUP,INT,TERM"], args).finish()
     }
 
     /// Runs the program to its end.

@@ -1,0 +1,355 @@
+//! The fault matrix of `restore --in-place` in docs/reliability.md: its table is what is expected here, cell by cell. Each cell
+//! is a real run against the fake kubectl with that fault at that step, and then the commands that it printed: each of them, in
+//! a run of its own, must bring the workload up with the data that it promises.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "tests start processes and fail by panicking"
+)]
+
+mod support;
+
+use std::fs;
+use std::process::Command;
+use std::sync::Mutex;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use support::fake_api::{CLAIMS, DEPLOYMENTS, SNAPSHOTS};
+use support::{ALWAYS, FORBIDDEN, Fault, ONCE, Outcome, REFUSED, Scenario, Times, each, poll};
+
+const DOC: &str = include_str!("../docs/reliability.md");
+const STEPS: [&str; 7] = ["try", "note", "stop", "safety", "replace", "start", "done"];
+const GO_ON: &str = "--in-place --yes";
+const BACK: &str = "--rollback --yes";
+/// The API is away for some two seconds, of a patience of 45: half a minute on a small scale.
+const A_WHILE: Times = 1..=3;
+const QUOTA: &str = "Error from server (Forbidden): persistentvolumeclaims \"data\" is forbidden: exceeded quota: q, requested: persistentvolumeclaims=1, used: persistentvolumeclaims=1, limited: persistentvolumeclaims=0";
+const POLICY: &str =
+    "Error from server (Invalid): ValidatingAdmissionPolicy 'p' with binding 'b' denied request: p says no";
+const CHANGED: &str = "Error from server (Conflict): Operation cannot be fulfilled on it: the object has been modified";
+
+/// A restore of the snapshot `one` over the claim `data` with what was written since, which the Deployment `web` mounts.
+fn base(args: &[&str]) -> Scenario {
+    let all = [&["restore", "one", "-n", "shop", "--in-place", "--yes"], args].concat();
+    let scenario = Scenario::cluster(&all).namespaces(&["shop"]);
+    let api = scenario.api();
+    api.cut([(
+        json!({
+            "kind": "VolumeSnapshot", "content": "one",
+            "metadata": {"namespace": "shop", "name": "one", "creationTimestamp": "2026-01-01T00:00:00Z"},
+            "spec": {"source": {"persistentVolumeClaimName": "data"}},
+            "status": {"readyToUse": true, "creationTime": "2026-01-01T00:00:00Z", "restoreSize": "1Gi"},
+        }),
+        "Retain",
+    )]);
+    let made_by = json!({"volume.kubernetes.io/storage-provisioner": "csi"});
+    api.put(
+        CLAIMS,
+        json!({
+            "kind": "PersistentVolumeClaim", "content": "live",
+            "metadata": {
+                "namespace": "shop", "name": "data", "uid": "old", "annotations": made_by, "finalizers": ["kubernetes.io/pvc-protection"],
+            },
+            "spec": {"storageClassName": "fast", "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+            "status": {"phase": "Bound"},
+        }),
+    );
+    let volumes = json!({"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]});
+    api.put(
+        DEPLOYMENTS,
+        json!({
+            "kind": "Deployment", "metadata": {"namespace": "shop", "name": "web", "generation": 1},
+            "spec": {"replicas": 1, "selector": {"matchLabels": {"app": "web"}}, "template": {"spec": volumes}},
+        }),
+    );
+    // Its pod comes.
+    api.merge(DEPLOYMENTS, "shop/web", &json!({})).unwrap();
+    scenario
+}
+
+/// The call that a step is about, and which of its kind that is in a run without faults.
+fn call(step: &str) -> (&'static str, u32) {
+    match step {
+        "try" => ("deleteClaim", 1),
+        "note" => ("patch", 1),
+        "stop" => ("patchWorkload", 1),
+        "safety" => ("create", 1),
+        "replace" => ("deleteClaim", 2),
+        "start" => ("patchWorkload", 2),
+        _ => ("patch", 2),
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Act {
+    Signal(&'static str),
+    KillKubectl,
+}
+
+struct Case {
+    scenario: Scenario,
+    at: Option<(String, Act)>,
+}
+
+impl From<Scenario> for Case {
+    fn from(scenario: Scenario) -> Case {
+        Case { scenario, at: None }
+    }
+}
+
+/// The runs that show a fault at a step; none where it cannot happen.
+fn cases(row: &str, step: &str) -> Vec<Case> {
+    let (kind, nth) = call(step);
+    let refused = |args: &[&str], times: Times, words| {
+        let (from, more) = (times.start() - 1, times.end() - times.start());
+        let from = from + nth;
+        base(args).fault(kind, from..=from.saturating_add(more), Fault::Refuse(words))
+    };
+    let once_and_for_all = |words| vec![Case::from(refused(&[], ALWAYS, words))];
+    let hung = |act| {
+        let scenario = base(&[]).fault(kind, nth..=nth, Fault::Hang);
+        vec![Case { scenario, at: Some((format!("{kind}.{nth}"), act)) }]
+    };
+    let flagged = |flag: &str| {
+        let scenario = base(&["--restore-timeout=2s", "--vs-wait-until-ready-timeout=2s"]);
+        fs::write(scenario.dir().join("api").join(flag), "").unwrap();
+        vec![Case::from(scenario)]
+    };
+    match (row, step) {
+        ("backup-ns killed", _) => hung(Act::Signal("KILL")),
+        ("backup-ns gets TERM", _) => hung(Act::Signal("TERM")),
+        ("kubectl killed", _) => hung(Act::KillKubectl),
+        ("API refuses once", "try") => vec![refused(&[], ONCE, REFUSED).into()],
+        ("API refuses once", _) => {
+            let done_but = base(&[]).fault(kind, nth..=nth, Fault::DoneBut(REFUSED));
+            vec![refused(&[], ONCE, REFUSED).into(), done_but.into()]
+        }
+        ("API away for 30 s", _) => vec![refused(&[], A_WHILE, REFUSED).into()],
+        ("API away for longer", _) => vec![refused(&["--retry-timeout=1s"], ALWAYS, REFUSED).into()],
+        ("forbidden", _) => once_and_for_all(FORBIDDEN),
+        ("refused by a policy", _) => once_and_for_all(POLICY),
+        ("quota", "try") => vec![
+            base(&[]).fault("tryClaim", ALWAYS, Fault::Refuse(QUOTA)).into(),
+            base(&[]).fault("try", ALWAYS, Fault::Refuse(QUOTA)).into(),
+        ],
+        ("quota", "safety") => once_and_for_all(QUOTA),
+        // For a moment it still counts the old claim.
+        ("quota", "replace") => vec![base(&[]).fault("createClaim", 1..=2, Fault::Refuse(QUOTA)).into()],
+        ("quota", "start") => {
+            vec![base(&["--restore-timeout=2s"]).fault("createClaim", ALWAYS, Fault::Refuse(QUOTA)).into()]
+        }
+        ("changed meanwhile", "note") => vec![refused(&[], ONCE, CHANGED).into()],
+        ("changed meanwhile", "try") => once_and_for_all(CHANGED),
+        ("changed meanwhile", "replace") => once_and_for_all(CHANGED),
+        ("changed meanwhile", "done") => vec![refused(&[], ONCE, CHANGED).into()],
+        ("time is over", "stop") => flagged("stays"),
+        ("time is over", "safety") => flagged("full"),
+        ("time is over", "start") => flagged("unready"),
+        _ => vec![],
+    }
+}
+
+/// The table: its rows by name, with their cells and what is said of where they are shown.
+fn rows() -> Vec<(&'static str, Vec<&'static str>, &'static str)> {
+    let lines: Vec<&str> = DOC.lines().skip_while(|line| !line.starts_with("| fault of a restore |")).collect();
+    let split = |line: &'static str| -> Vec<&str> { line.trim_matches('|').split('|').map(str::trim).collect() };
+    assert_eq!(split(lines[0]), [&["fault of a restore"], &STEPS[..], &["shown by"]].concat());
+    let rows = lines[2..].iter().take_while(|line| line.starts_with('|')).map(|line| {
+        let cells = split(line);
+        assert_eq!(cells.len(), STEPS.len() + 2, "{line}");
+        (cells[0], cells[1..=STEPS.len()].to_vec(), cells[STEPS.len() + 1])
+    });
+    rows.collect()
+}
+
+/// Runs all cells of a row.
+fn row(name: &str) {
+    let rows = rows();
+    let (_, cells, _) = rows.iter().find(|(row, ..)| *row == name).unwrap_or_else(|| panic!("no row '{name}'"));
+    let cells: Vec<(&str, &str)> = STEPS.into_iter().zip(cells.iter().copied()).collect();
+    let wrong = Mutex::new(Vec::new());
+    each(&cells, |(step, cell)| {
+        let number = cases(name, step).len();
+        assert_eq!(number == 0, cell.starts_with('–'), "{name}, {step}: '{cell}' with {number} runs");
+        for nth in 0..number {
+            let fresh = || cases(name, step).remove(nth);
+            let shown = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| show(cell, &fresh)));
+            if shown.is_err() {
+                wrong.lock().unwrap().push(*step);
+            }
+        }
+    });
+    let wrong = wrong.into_inner().unwrap();
+    assert!(wrong.is_empty(), "{name}: not as in the table at {wrong:?}");
+}
+
+/// What is there after a run.
+struct State {
+    claim: Value,
+    web: Value,
+    safety: Option<Value>,
+    journal: bool,
+}
+
+impl State {
+    fn of(scenario: &Scenario) -> State {
+        let api = scenario.api();
+        let shots: Vec<Value> = api.keys(SNAPSHOTS).iter().map(|key| api.get(SNAPSHOTS, key).unwrap()).collect();
+        State {
+            claim: api.get(CLAIMS, "shop/data").unwrap_or_default(),
+            web: api.get(DEPLOYMENTS, "shop/web").unwrap(),
+            safety: shots.iter().find(|shot| shot["metadata"]["name"] != "one").cloned(),
+            journal: shots.iter().any(|shot| shot.to_string().contains("backup-ns.sh/restoring")),
+        }
+    }
+
+    /// The letters of the legend that hold, but for the commands that go on.
+    fn letters(&self) -> String {
+        let is_old = self.claim["metadata"]["uid"] == "old" && self.claim["metadata"]["deletionTimestamp"].is_null();
+        let kept = self.safety.as_ref().is_some_and(|safety| {
+            assert_eq!(safety["content"], "live", "what was there is what is kept");
+            safety["status"]["readyToUse"] == true
+        });
+        let is_down = self.web["spec"]["replicas"] == 0;
+        // Whatever happens, what was written is in one of the two.
+        assert!(is_old || kept, "what was there is lost: {}", self.claim);
+        [(is_down, 'D'), (!is_down, 'U'), (is_old, 'O'), (kept, 'K'), (self.journal, 'J')]
+            .into_iter()
+            .filter_map(|(holds, letter)| holds.then_some(letter))
+            .collect()
+    }
+
+    /// It is up, with this data, and nothing is left to do.
+    #[track_caller]
+    fn is_up_with(&self, content: &str, outcome: &Outcome) {
+        let web = &self.web;
+        assert_eq!(self.claim["content"], content, "{outcome}");
+        assert_eq!((&web["spec"]["replicas"], &web["status"]["readyReplicas"]), (&json!(1), &json!(1)), "{outcome}");
+        assert!(!self.journal && !web.to_string().contains("backup-ns.sh/restoring"), "{outcome}");
+    }
+}
+
+/// Runs a case; what it said and what is there then.
+fn run(case: &Case) -> (i32, String, State) {
+    let scenario = &case.scenario;
+    let mut running = scenario.start();
+    if let Some((file, act)) = &case.at {
+        running = running.until(file);
+        // It gets to where it stays.
+        thread::sleep(Duration::from_millis(300));
+        match act {
+            Act::Signal(name) => running = running.signal(name),
+            Act::KillKubectl => {
+                let hung = scenario.processes().into_iter().find(|line| line.contains("kubectl")).unwrap();
+                let pid = hung.split(' ').next().unwrap();
+                assert!(Command::new("kill").args(["-KILL", pid]).status().unwrap().success());
+            }
+        }
+    }
+    let outcome = running.finish();
+    // A request that was under way when backup-ns was killed is carried out.
+    poll("the end of kubectl", || scenario.processes().is_empty());
+    let ended = outcome.code.unwrap_or_else(|| 128 + outcome.killed.unwrap());
+    (ended, format!("{outcome}"), State::of(scenario))
+}
+
+/// `CODE words · LETTERS`, as the legend has it.
+fn show(cell: &str, fresh: &dyn Fn() -> Case) {
+    let (told, letters) = cell.split_once(" · ").unwrap();
+    let (code, words) = told.split_once(' ').unwrap_or((told, ""));
+    let case = fresh();
+    let (ended, said, state) = run(&case);
+    assert!(ended.to_string() == code && said.contains(words), "expected '{cell}': {said}");
+    let ways = [(GO_ON, 'G', "one"), (BACK, 'B', "live")];
+    let is_way = |letter: char| ways.iter().any(|(_, way, _)| *way == letter);
+    let expected: String = letters.chars().filter(|letter| !is_way(*letter)).collect();
+    assert_eq!(state.letters(), expected, "'{cell}': {said}");
+    if code == "0" {
+        assert_eq!(state.claim["content"], "one");
+        return;
+    }
+    for (number, (way, _, content)) in ways.into_iter().filter(|(_, letter, _)| letters.contains(*letter)).enumerate() {
+        // The first follows the run that was looked at, the other one like it.
+        let other;
+        let case = if number == 0 {
+            &case
+        } else {
+            other = fresh();
+            run(&other);
+            &other
+        };
+        let command = format!("backup-ns restore one -n shop {way}");
+        assert!(said.contains(&command) || code == "137", "'{command}' is not printed: {said}");
+        mend(case, way, content);
+    }
+    assert!(letters.contains('B') || !said.contains(BACK), "there is nothing to take back: {said}");
+}
+
+/// Everything works again: one of the commands that were printed.
+fn mend(case: &Case, way: &str, content: &str) {
+    let dir = case.scenario.dir();
+    for flag in ["stays", "full", "unready"] {
+        let _ = fs::remove_file(dir.join("api").join(flag));
+    }
+    // What came up meanwhile is ready now.
+    case.scenario.api().merge(DEPLOYMENTS, "shop/web", &json!({})).unwrap();
+    let words: Vec<&str> = ["restore", "one", "-n", "shop"].into_iter().chain(way.split(' ')).collect();
+    let outcome = case.scenario.again(&words);
+    let outcome = outcome.exits(0);
+    State::of(&case.scenario).is_up_with(content, &outcome);
+}
+
+macro_rules! rows {
+    ($(fn $name:ident() = $row:literal;)+) => {
+        $(#[test]
+        fn $name() {
+            row($row);
+        })+
+
+        #[test]
+        fn every_row_has_its_runs() {
+            let rows: Vec<&str> = rows().iter().map(|(row, ..)| *row).collect();
+            assert_eq!(rows, [$($row),+]);
+            for ((_, _, shown), name) in self::rows().iter().zip([$(stringify!($name)),+]) {
+                assert!(shown.starts_with(&format!("`{name}`")), "{shown}");
+            }
+        }
+    };
+}
+
+rows! {
+    fn restore_killed() = "backup-ns killed";
+    fn restore_term() = "backup-ns gets TERM";
+    fn restore_kubectl_killed() = "kubectl killed";
+    fn restore_refused() = "API refuses once";
+    fn restore_away() = "API away for 30 s";
+    fn restore_gone() = "API away for longer";
+    fn restore_forbidden() = "forbidden";
+    fn restore_policy() = "refused by a policy";
+    fn restore_quota() = "quota";
+    fn restore_changed() = "changed meanwhile";
+    fn restore_time() = "time is over";
+}
+
+#[test]
+fn a_workload_is_never_down_without_a_way_on() {
+    for (row, cells, shown) in rows() {
+        assert!(shown.contains('`'), "{row} names no test");
+        for cell in cells {
+            match cell.strip_prefix("– ") {
+                Some(reason) => assert!(DOC.contains(&format!("\n- **{reason}**: ")), "{row}: no reason {reason}"),
+                None => {
+                    let (told, letters) = cell.split_once(" · ").unwrap_or_else(|| panic!("{row}: '{cell}'"));
+                    let known = |letter: char| DOC.contains(&format!("\n- **{letter}**: "));
+                    assert!(!letters.is_empty() && letters.chars().all(known), "{row}: '{cell}'");
+                    let done = told.split(' ').next() == Some("0");
+                    assert!(done || letters.contains('G'), "{row}: '{cell}' has no way on");
+                    assert!(letters.contains('J') == letters.contains('B'), "{row}: '{cell}' has no way back");
+                }
+            }
+        }
+    }
+}
