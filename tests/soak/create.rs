@@ -76,7 +76,7 @@ impl Soak {
                 Ok(said) => write!(outcome.said, ", true: {said} ({:.1} s)", began.elapsed().as_secs_f64()).unwrap(),
                 Err(why) => outcome.problem(Sin::FalseSuccess, why),
             }
-            outcome.lied = self.lie;
+            outcome.lied = self.lie && !plan.is_needed();
         }
         if hit == Some(true) && matches!(plan.fault, Fault::Vandal(..)) {
             self.spoilt.push(plan.engines[0]);

@@ -88,7 +88,7 @@ impl Soak {
         } else {
             Err(format!("the snapshot cannot be restored: {}", text(&restored.stderr)))
         };
-        if judged.is_ok() && !self.lie {
+        if judged.is_ok() {
             // A file fills the disk, or another changed the dump file before the cut.
             let odd = matches!(plan.fault, Fault::DiskFull);
             if self.stock.iter().all(|known| known.spoilt.is_none()) && number == 0 {
@@ -128,7 +128,7 @@ impl Soak {
         if proof["sha256"] != annotated["sha256"] || sum.len() != 64 {
             return Err(format!("{name}: the result's proof is {proof}, the snapshot's {annotated}"));
         }
-        let lie = self.lie.then(|| LIES[plan.number as usize % LIES.len()]);
+        let lie = (self.lie && !plan.is_needed()).then(|| LIES[plan.number as usize % LIES.len()]);
         let flip =
             if lie == Some(LIES[0]) { "printf x | dd of=\"$f\" bs=1 seek=300 conv=notrunc 2>/dev/null;" } else { "" };
         let path = annotated["pathInVolume"].as_str().unwrap_or_default();

@@ -57,7 +57,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use engines::Engine;
 use judge::{JOB_GRACE, Left};
 use kit::{Class, Tenant, apply, is_local};
-use plan::{Fault, Kind, Plan};
+use plan::{Fault, Kind, NEEDED, Plan};
 use runs::{Ended, Run, TOO_LONG, exec, text};
 use serde_json::{Value, json};
 use stock::Known;
@@ -393,7 +393,7 @@ fn main() -> ExitCode {
         }
         let needs = matches!(plan.kind, Kind::Verify | Kind::Restore) && (only.is_empty() || only == plan.kind.word());
         if needs && !soak.stock.iter().any(Known::sound) {
-            soak.run(&Plan::quiet(10_000 + number));
+            soak.run(&Plan::quiet(NEEDED + number));
         }
         if only.is_empty() || only == plan.kind.word() || (plan.kind == Kind::Create && soak.stock.len() < 3) {
             soak.run(&plan);

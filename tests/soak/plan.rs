@@ -122,6 +122,9 @@ impl Kind {
     }
 }
 
+/// From which number on runs are backups that other runs need.
+pub const NEEDED: u64 = 10_000;
+
 /// A run, drawn from the seed and its number.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -286,6 +289,11 @@ impl Plan {
             zone: "UTC",
             dice: number,
         }
+    }
+
+    /// Whether it is one of those that the others need, which no lie is told about.
+    pub fn is_needed(&self) -> bool {
+        self.number == 0 || self.number >= NEEDED
     }
 
     /// Draws from what is only known when it runs.
