@@ -35,7 +35,8 @@ pub const LIES: [&str; 7] = [
 pub struct Left {
     pub run: u64,
     pub since: Instant,
-    pub container: String,
+    /// The container it is in, empty where it came with a restored volume; none where it is in the cluster.
+    pub container: Option<String>,
     pub process: bool,
 }
 
@@ -284,7 +285,7 @@ impl Soak {
                 run: plan.number,
                 since: Instant::now(),
                 // What came with a restored volume is of a container that is gone.
-                container: if self.restored { String::new() } else { container.clone() },
+                container: Some(if self.restored { String::new() } else { container.clone() }),
                 process: thing.starts_with("process"),
             };
             self.left.entry((name, thing.to_string())).or_insert(new);
@@ -293,7 +294,7 @@ impl Soak {
         self.left.retain(|(of, thing), left| {
             // A container that is gone tidied up nothing; the next backup of that dump does.
             let swept = succeeded.is_some_and(|began| left.since < began);
-            let due = left.since.elapsed() > GRACE && (left.container == container || left.process);
+            let due = left.since.elapsed() > GRACE && (left.container.as_ref() == Some(&container) || left.process);
             let broken = *of == name && (swept || due);
             if broken {
                 let age = left.since.elapsed().as_secs();
@@ -359,7 +360,7 @@ impl Soak {
         let found = look();
         self.left.retain(|(of, thing), _| *of != LEFT_IN_CLUSTER || found.contains(thing));
         for thing in found {
-            let new = Left { run: plan.number, since: Instant::now(), container: String::new(), process: false };
+            let new = Left { run: plan.number, since: Instant::now(), container: None, process: false };
             self.left.entry((LEFT_IN_CLUSTER, thing)).or_insert(new);
         }
         self.left.retain(|(of, thing), left| {

@@ -400,10 +400,11 @@ fn main() -> ExitCode {
         }
         number += 1;
     }
-    // What is left may go yet, by itself or by a backup.
+    // What is left may go yet, by itself or by a backup; what came with a restored volume only by that.
     if !soak.left.is_empty() {
-        let youngest = soak.left.values().map(|left| left.since.elapsed()).min().unwrap_or_default();
-        sleep(JOB_GRACE.saturating_sub(youngest) + Duration::from_secs(1));
+        let alone = soak.left.values().filter(|left| left.container.as_deref() != Some(""));
+        let youngest = alone.map(|left| left.since.elapsed()).min().unwrap_or(JOB_GRACE);
+        sleep(JOB_GRACE.saturating_sub(youngest));
         soak.run(&Plan::quiet(number));
     }
     soak.summary();
