@@ -195,4 +195,25 @@ mod tests {
         assert!(said(7).0.ends_with("public.v4 and 2 more"));
         assert!(said(GONE).0.ends_with("public.v4 and many more"));
     }
+
+    #[test]
+    fn a_load_that_fails_says_what_goes_on() {
+        let said = |why: &str, words: &str| {
+            let fail = lost(why, "", "the database is as it was", Trial::Must, words);
+            assert!(fail.remedy.ends_with("; the database is as it was"), "{}", fail.remedy);
+            (fail.exit, fail.what, fail.remedy)
+        };
+        let history = "the dump holds no history of the system-versioned tables `prices`, and loading it drops theirs";
+        let (exit, what, remedy) = said(history, "");
+        assert_eq!((exit, what.as_str()), (Exit::Precondition, history));
+        assert!(remedy.contains("say --force to load the dump and lose it"), "{remedy}");
+        let definer = "ERROR 1449 (HY000): The user specified as a definer ('app'@'%') does not exist";
+        let (exit, what, remedy) = said("the trial in a schema of its own failed", definer);
+        assert_eq!(exit, Exit::Failed);
+        assert!(
+            what.contains("'app'@'%'") && remedy.starts_with("create the account that is named"),
+            "{what} {remedy}"
+        );
+        assert!(said("the trial in a schema of its own failed", "ERROR 1064").2.starts_with("correct what"));
+    }
 }

@@ -316,7 +316,13 @@ pub const CREATE: &[Setting] = &[
         "/var/lib/mysql/dump.sql.gz",
         "where the dump goes; must lie on the PVC",
     ),
-    setting("BAK_DB_MYSQL_HOST", "db-mysql-host", "HOST", "127.0.0.1", "host, as seen in the container"),
+    setting(
+        "BAK_DB_MYSQL_HOST",
+        "db-mysql-host",
+        "HOST",
+        "127.0.0.1",
+        "host, as seen in the container; localhost, or a path, is the server's socket",
+    ),
     setting("BAK_DB_MYSQL_PORT", "db-mysql-port", "PORT", "3306", "port"),
     setting("BAK_DB_MYSQL_USER", "db-mysql-user", "VALUE", "root", "user; ${NAME} is the container's variable"),
     setting(
