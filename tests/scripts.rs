@@ -1935,6 +1935,21 @@ fn verify_as(
     file: &Path,
     database: &str,
     query: &str,
+    noted: [&str; 2],
+) -> Vec<String> {
+    verify_among(&[], shell, awk, engine, file, database, query, noted)
+}
+
+/// As [`verify_as`], where these programs are what their scripts say.
+#[allow(clippy::too_many_arguments, reason = "most tests name only some of them")]
+fn verify_among(
+    programs: &[(&str, &str)],
+    shell: &[&str],
+    awk: &[&str],
+    engine: &str,
+    file: &Path,
+    database: &str,
+    query: &str,
     [objects, like]: [&str; 2],
 ) -> Vec<String> {
     let dir = tempfile::Builder::new().prefix("backup-ns-").tempdir().unwrap();
@@ -1942,6 +1957,11 @@ fn verify_as(
     fs::create_dir_all(&scratch).unwrap();
     fs::create_dir_all(&tools).unwrap();
     fs::write(tools.join("awk"), format!("#!/bin/sh\nexec {} \"$@\"\n", awk.join(" "))).unwrap();
+    for (name, script) in programs {
+        // $REAL is the program's own.
+        let real = "PATH=${PATH#*:}; REAL=$(command -v \"${0##*/}\")";
+        fs::write(tools.join(name), format!("#!/bin/sh\n{real}\n{script}\n")).unwrap();
+    }
     ok(Command::new("chmod").args(["-R", "a+rwx"]).arg(dir.path()));
     let (volume, name) = (file.parent().unwrap().to_str().unwrap(), file.file_name().unwrap().to_str().unwrap());
     let (bytes, sum) = (fs::metadata(file).unwrap().len().to_string(), sha256(file));
@@ -2152,6 +2172,70 @@ fn verify_goes_the_way_of_a_load_over_what_is_there() {
     let script = "gzip -dc \"$1\" | sed 's/^DROP TABLE IF EXISTS public.log;$//' | gzip >\"$2\"";
     ok(Command::new("sh").args(["-c", script, "sh"]).args([&file, &changed]));
     assert_eq!(verified(SHELLS[0], AWKS[0], &changed), why);
+}
+
+/// Each step of a restore test under what may go wrong round it: no such fault makes a good backup bad, or a test good that
+/// was not made.
+#[test]
+#[ignore = "needs PostgreSQL on this machine: make test"]
+fn no_fault_round_a_restore_test_is_a_verdict() {
+    let server = Server::start();
+    let file = server.folder("dumps").join("dump.gz");
+    let [objects, like] = inventory(Session::start(
+        SHELLS[0],
+        &server,
+        &file,
+        "=app",
+        &format!("={PASSWORD}"),
+        &format!("={DATABASE}"),
+        &[],
+    ));
+    let engine = format!("{POSTGRES}{POSTGRES_REPLACE}{POSTGRES_VERIFY}");
+    let of = |programs: &[(&str, &str)], shell: &[&str], awk: &[&str]| {
+        verify_among(programs, shell, awk, &engine, &file, DATABASE, "SELECT true", [&objects, &like])
+    };
+    // psql where its arguments are those of one step; else it is as ever.
+    let psql = |step: &str, what: &str| format!("case \" $* \" in *\"{step}\"*) {what} ;; esac\nexec \"$REAL\" \"$@\"");
+    let (load, rows, inventory) = (" -f - ", " -F   ", "by_extension");
+    let space = "cat >/dev/null; echo 'psql:<stdin>:1: ERROR:  53100: could not extend file: No space left on device' >&2; exit 3";
+    let (load_killed, load_full) = (psql(load, "kill -9 $$"), psql(load, space));
+    let load_down = psql(load, "kill -9 $(head -n 1 \"$PGHOST/data/postmaster.pid\"); sleep 1");
+    let load_cut = psql(
+        load,
+        "head -n 20 | \"$REAL\" \"$@\" >/dev/null; echo 'server closed the connection unexpectedly' >&2; exit 2",
+    );
+    let (count_fails, compare_fails) = (psql(rows, "exit 2"), psql(inventory, "exit 1"));
+    let starts_not = "case $* in --version) exec \"$REAL\" \"$@\" ;; esac; exit 1";
+    let why = "the scratch server could not take the dump";
+    let cases: [(&str, &str, String); 13] = [
+        ("sha256sum", "kill -9 $$", "here the dump file could not be read: sha256sum ended with status 137".into()),
+        ("gzip", "kill -9 $$", "here the dump could not be unpacked: gzip ended with status 137".into()),
+        (
+            "gzip",
+            "\"$REAL\" \"$@\" 2>/dev/null | head -c 5000; echo 'gzip: stdin: Input/output error' >&2; exit 1",
+            "here the dump could not be unpacked: gzip ended with status 1".into(),
+        ),
+        (
+            "awk",
+            "head -c 9 >/dev/null; kill -9 $$",
+            "here the dump could not be counted: awk ended with status 137".into(),
+        ),
+        ("tee", ": >\"$1\"; exit 1", "here the dump could not be read to its end".into()),
+        ("initdb", "echo 'No space left on device' >&2; exit 1", "space initdb failed".into()),
+        ("postgres", starts_not, "here the scratch server does not start".into()),
+        ("psql", &load_killed, format!("memory {why}")),
+        ("psql", &load_full, format!("space {why}")),
+        ("psql", &load_down, format!("memory {why}: it ended")),
+        ("psql", &load_cut, format!("load {why}")),
+        ("psql", &count_fails, "here the scratch server counted 0 of 1 tables".into()),
+        ("psql", &compare_fails, "here the scratch server could not say what it holds".into()),
+    ];
+    for (number, (name, script, said)) in cases.iter().enumerate() {
+        let said = format!("lost {said}");
+        let last = of(&[(name, script)], SHELLS[number % 3], AWKS[0]).pop();
+        assert_eq!(last, Some(said), "{name} {script}");
+    }
+    assert_eq!(of(&[], SHELLS[0], AWKS[0]).pop().as_deref(), Some("end good"));
 }
 
 /// A query that is not true tells of the backup; one that was not answered, whatever else it may tell of, does not.

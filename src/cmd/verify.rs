@@ -565,6 +565,11 @@ fn hindrance(kind: &str, alike: bool) -> (Exit, &'static str) {
             "the message need not be the backup's fault: see whether the scratch server lacks what it names, and try a restore \
              into a clone (backup-ns restore --to-namespace)",
         ),
+        "data" => (
+            Exit::Failed,
+            "the message need not be the backup's fault: name the very image of the server that wrote the data directory with \
+             --verify-image (BAK_VERIFY_IMAGE), or verify without --verify-physical",
+        ),
         _ => (Exit::Failed, "correct what the message names and run it again"),
     }
 }

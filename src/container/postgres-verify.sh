@@ -6,7 +6,7 @@ NO_MEMORY='out of memory|could not resize shared memory|terminated by signal 9'
 LACKING='could not access file|could not load library|extension control file|is not available|invalid locale name|could not create locale|ICU is not supported|locale ".*" does not exist'
 # By SQLSTATE: syntax_error and bad_copy_file_format.
 DUMP_AT_FAULT='ERROR:  (42601|22P04): '
-DATA_AT_FAULT='could not locate a (valid|required) checkpoint record|invalid (primary )?checkpoint|incorrect checksum in control file|invalid page in block|missing chunk number|unexpected chunk number|compressed .* data is corrupt|could not read block [0-9]+ in file .* read only|could not open file "base/.*No such file'
+DATA_AT_FAULT='could not locate a (valid|required) checkpoint record|invalid (primary )?checkpoint|incorrect checksum in control file|invalid page in block|missing chunk number|unexpected chunk number|compressed .* data is corrupt|could not read block [0-9]+ in file .* read only|could not open file "(base/|(.*/)?global/pg_control).*No such file'
 NOT_THE_DATA='permission denied|input/output error'
 
 db_tools() {

@@ -39,7 +39,7 @@ complaints() {
 }
 
 # bad WHY, lost KIND WHY: the end of the test. What was said last goes to stderr. The kinds: what the `image` lacks, `space`,
-# `memory` or the `user` is in the way, the `query` or the `load` is refused, or anything else `here`.
+# `memory` or the `user` is in the way, the `query`, the `load` or the `data` directory is refused, or anything else `here`.
 bad() {
   complaints | tail -n 5 >&2
   server_stop
@@ -342,7 +342,7 @@ physical() {
 broken() {
   hindered "$1" 0
   if logged "$DATA_AT_FAULT" && ! logged "$NOT_THE_DATA"; then bad "$1"; fi
-  lost load "$1"
+  lost data "$1"
 }
 
 work() {

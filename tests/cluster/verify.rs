@@ -190,12 +190,13 @@ fn a_bad_dump_of_postgres_is_caught() {
         (forged.file("truncated", "head -n 40 | gzip"), "does not end as a complete one"),
         // All of the text, badly compressed.
         (forged.file("cut", "gzip >whole; head -c -9 whole"), "does not test whole"),
-        (forged.file("broken", "sed 's/^COPY public.gate/COPY public.gone/' | gzip"), "cannot be loaded"),
+        (forged.file("broken", "sed 's/^COPY public.gate/CPY public.gate/' | gzip"), "cannot be loaded"),
         (
             forged.file("fewer", "sed 's/^\\\\\\.$/&\\nDELETE FROM public.gate WHERE n = 7;/' | gzip"),
             "does not hold the rows",
         ),
     ];
+    let refused = forged.file("refused", "sed 's/^COPY public.gate/COPY public.gone/' | gzip");
     // The dump of another database, whole, where the proven one was; and flipped bytes.
     tenant.sql("CREATE DATABASE other");
     forged.sh(&format!(
@@ -214,6 +215,14 @@ fn a_bad_dump_of_postgres_is_caught() {
         proof["bytes"] = bytes.clone();
         proof
     };
+    // What another server might take is no verdict, and stamps nothing.
+    let before = stamp(&tenant, "forged");
+    let annotation = format!("backup-ns.sh/dump-postgres={}", refused.1);
+    tenant.kubectl(&["annotate", "--overwrite", "volumesnapshot", "forged", &annotation]);
+    let done = verify(&tenant, &["forged", "-o", "json"]);
+    done.assert(1, &["could not take the dump", "no verdict, and nothing was stamped"]);
+    assert_eq!(serde_json::from_str::<Value>(&done.stdout).unwrap()["verdict"], "none");
+    assert_eq!(stamp(&tenant, "forged"), before);
     forged.caught(&elsewhere("flipped.gz", &proof["bytes"]), "SHA-256");
     let size: u64 = forged.sh(&format!("wc -c <{folder}/other.gz")).parse().unwrap();
     forged.caught(&elsewhere("other.gz", &proof["bytes"]), "bytes, the proof says");
