@@ -19,7 +19,7 @@ if ! apt-get indextargets --format '$(CODENAME)' 'Created-By: Packages' | grep -
 	# shellcheck disable=SC2016
 	mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | head -n 1)
 fi
-mmdebstrap --quiet --mode=root --variant=minbase \
+mmdebstrap --quiet --mode=root --variant=minbase --skip=cleanup/run \
 	--include=bash,busybox,ca-certificates,dash,gzip,mariadb-server,pigz,postgresql-15,procps \
 	--aptopt='APT::Install-Recommends "false"' \
 	--dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/info/*' \
