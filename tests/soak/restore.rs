@@ -177,6 +177,10 @@ impl Soak {
         if !ready.status.success() {
             return Err(format!("the workload is not up: {}{}", text(&ready.stdout), text(&ready.stderr)));
         }
+        // Where nothing was stopped they write still.
+        for (_, writer) in &self.writers {
+            writer.pause(true);
+        }
         let whole = |one: &(Ended, Known)| (one.0.code == 0).then(|| serde_json::from_str::<Value>(&one.0.stdout).ok());
         // By their ends: which one was the last, and what it left.
         let mut through: Vec<(&(Ended, Known), Value)> =
