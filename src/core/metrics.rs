@@ -67,10 +67,7 @@ pub fn text(report: &Report) -> String {
     if let Some(orphans) = &report.orphaned_contents {
         text.line(&[], orphans.len());
     }
-    text.gauge(
-        "superfluous_contents",
-        "VolumeSnapshotContents without a VolumeSnapshot that share the data of another.",
-    );
+    text.gauge("superfluous_contents", "VolumeSnapshotContents without a VolumeSnapshot that share another's data.");
     if let Some(superfluous) = &report.superfluous_contents {
         text.line(&[], superfluous.len());
     }
