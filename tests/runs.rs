@@ -333,6 +333,11 @@ fn all_of_it_ends_when_its_time_is_up() {
 fn a_dump_that_takes_too_long_is_ended_where_it_runs() {
     let scenario = Scenario::new().held().arg("--dump-timeout=2s");
     scenario.run().exits(6).says(&["took longer than 2 s", "BAK_DUMP_TIMEOUT"]).clean().keeps_old().snapshots(0);
+    // A database that never answers what it is asked before its dump.
+    let scenario = Scenario::new()
+        .tool("psql", r#"case "$*" in *by_extension*'fact AS'*) until [ -e "$FAKE_KUBECTL_DIR/go" ]; do "$REAL/sleep" 0.1; done ;; esac"#)
+        .arg("--dump-timeout=2s");
+    scenario.run().exits(6).says(&["took longer than 2 s", "BAK_DUMP_TIMEOUT"]).clean().keeps_old().snapshots(0);
 }
 
 /// The Event that a run left, if it left one.

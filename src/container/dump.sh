@@ -30,6 +30,8 @@ undo() { :; }
 # work: all of it.
 work() {
   begin
+  # The limit of time counts from here: the database may never answer what is asked before its dump.
+  : >"$own.dump" || lost "nothing can be written beside the dump file"
   inventory before
   db_choice >"$own.choice" &
   children=$!
