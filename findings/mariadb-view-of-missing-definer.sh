@@ -18,9 +18,9 @@ trap clean EXIT
 cd "$dir"
 chmod 755 .
 apt-get download -qq "mariadb-server-core=$version" "mariadb-client=$version" "mariadb-client-core=$version" >/dev/null
-for package in ./*.deb; do dpkg-deb -x "$package" root; done
-export PATH="$dir/root/usr/bin:$dir/root/usr/sbin:$PATH"
-data=(--no-defaults "--basedir=$dir/root/usr" "--lc-messages-dir=$dir/root/usr/share/mysql" "--datadir=$dir/data")
+for package in ./*.deb; do dpkg-deb -x "$package" tree; done
+export PATH="$dir/tree/usr/bin:$dir/tree/usr/sbin:$PATH"
+data=(--no-defaults "--basedir=$dir/tree/usr" "--lc-messages-dir=$dir/tree/usr/share/mysql" "--datadir=$dir/data")
 [ "$(id -u)" != 0 ] || data+=(--user=root)
 mariadb-install-db "${data[@]}" --auth-root-authentication-method=normal --skip-test-db >/dev/null 2>&1
 mariadbd "${data[@]}" --skip-networking "--socket=$dir/socket" 2>"$dir/log" &

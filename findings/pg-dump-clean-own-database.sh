@@ -9,19 +9,19 @@
 set -eu
 work=$(mktemp -d)
 trap 'as "$bin/pg_ctl" -D "$work/data" -m immediate stop >/dev/null 2>&1 || :; rm -rf "$work"' EXIT
-bin=$work/root/usr/lib/postgresql/15/bin
+bin=$work/tree/usr/lib/postgresql/15/bin
 version=15.20-0+deb12u1
 cd "$work"
 chmod 755 "$work"
 for package in postgresql-15 postgresql-client-15 libpq5; do
 	apt-get download "$package=$version" >/dev/null 2>&1 || { echo "cannot be tried: $package $version cannot be downloaded"; exit 2; }
-	dpkg-deb -x "$package"_*.deb root
+	dpkg-deb -x "$package"_*.deb tree
 done
-export LD_LIBRARY_PATH=$work/root/usr/lib/x86_64-linux-gnu
+export LD_LIBRARY_PATH=$work/tree/usr/lib/x86_64-linux-gnu
 as() { if [ "$(id -u)" = 0 ]; then setpriv --reuid=65534 --regid=65534 --clear-groups -- "$@"; else "$@"; fi; }
 mkdir data
 if [ "$(id -u)" = 0 ]; then chown 65534:65534 data "$work"; fi
-as "$bin/initdb" --no-sync --auth=trust --username=me --encoding=UTF8 --locale=C -L "$work/root/usr/share/postgresql/15" -D data >/dev/null
+as "$bin/initdb" --no-sync --auth=trust --username=me --encoding=UTF8 --locale=C -L "$work/tree/usr/share/postgresql/15" -D data >/dev/null
 as "$bin/pg_ctl" -D data -w -l "$work/log" -o "-c listen_addresses= -k $work" start >/dev/null ||
 	{ cat log; echo "cannot be tried: the server does not start"; exit 2; }
 sql() { "$bin/psql" -XqAt -h "$work" -U me -v ON_ERROR_STOP=1 "$@"; }

@@ -111,7 +111,7 @@ impl Part {
             return Err(Fail::new(Exit::Failed, what).remedy("remove it, or name another FILE"));
         }
         let mut options = OpenOptions::new();
-        // A dump is for nobody else to read. Nothing is followed and nothing is waited for, should it have been replaced just now.
+        // Only its owner may read a dump. Nothing is followed and nothing is waited for, should it have been replaced just now.
         options.create(true).append(true).read(true).mode(0o600);
         options.custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
         let file = options.open(&path);

@@ -113,7 +113,7 @@ impl Asked<'_> {
         }
     }
 
-    /// Whether there is a class to make the safety snapshot with; whoever may not look goes on.
+    /// Whether there is a class to make the safety snapshot with; without the right to look it goes on.
     fn check_snapshot_class(&self) -> Result<(), Fail> {
         let Some(claim) = self.scene.claim(&self.journal.claim.name) else { return Ok(()) };
         let classes = match self.kubectl.json::<List<Value>>(&self.kubectl.target.list(SNAPSHOT_CLASSES, "")) {
@@ -160,7 +160,7 @@ impl Asked<'_> {
     }
 }
 
-/// Whether a claim's StorageClass is there; whoever may not look goes on. Without it a claim is made and never bound.
+/// Whether a claim's StorageClass is there; without the right to look it goes on. Without it a claim is made and never bound.
 ///
 /// # Errors
 /// It is not.
@@ -174,7 +174,7 @@ pub fn check_class(kubectl: &Kubectl, claim: &ClaimTemplate) -> Result<(), Fail>
     }
 }
 
-/// Several failures as one; none if there is none. A signal outweighs all else, an API that is away the rest.
+/// Several failures as one, or None. A signal outweighs all else, an API that is away the rest.
 fn all_of(fails: Vec<Fail>) -> Option<Fail> {
     let signal = fails.iter().find(|fail| matches!(fail.exit, Exit::Signal(_)));
     let away = fails.iter().find(|fail| fail.exit != Exit::Precondition);

@@ -457,7 +457,7 @@ impl Drop for Running {
     }
 }
 
-/// A process whose output is heard line by line while it runs. However much it prints, a few lines are held: where nobody listens,
+/// A process whose output is heard line by line while it runs. However much it prints, a few lines are held: where nothing reads them,
 /// its output waits in the pipe, and it waits to write.
 pub struct Lines {
     /// The process.
@@ -482,7 +482,7 @@ const LONGEST_LINE: u64 = 2 << 20;
 /// How many lines wait to be heard.
 const WAITING: usize = 8;
 
-/// Of how many bytes that are not heard it is told: by accident a container prints a line, but not a million.
+/// How many dropped bytes cause a warning: by accident a container prints a line, but not a million.
 const MUCH: u64 = 1 << 20;
 
 impl Lines {
@@ -501,7 +501,7 @@ impl Lines {
                 // It cannot be read any more; the process's end says why.
                 let _ = pass_on(&mut stdout, longest, &hear, &send, &command);
                 drop(send);
-                // Whatever nobody listens to is read all the same, or the process could not end.
+                // What is not wanted is read all the same, or the process could not end.
                 let _ = io::copy(&mut stdout, &mut io::sink());
             });
         }

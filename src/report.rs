@@ -192,7 +192,7 @@ impl Reporter {
     /// Writes a result to stdout. Data has been made visible in its own way already, and stays as it is.
     ///
     /// # Errors
-    /// Nobody reads it.
+    /// Its reader is gone.
     pub fn result(&self, text: &str) -> io::Result<()> {
         self.exactly(&escape::visible(text))
     }
@@ -200,7 +200,7 @@ impl Reporter {
     /// Writes what a shell reads to stdout, byte by byte as it is.
     ///
     /// # Errors
-    /// Nobody reads it.
+    /// Its reader is gone.
     pub fn exactly(&self, text: &str) -> io::Result<()> {
         let mut stdout = stdout();
         stdout.write_all(text.as_bytes())?;

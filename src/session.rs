@@ -34,10 +34,10 @@ const LONGEST_LINE: u64 = 64 << 10;
 /// How much a session may report, in bytes: the mounts of a busy node and the names of tens of thousands of tables are less.
 const MOST: usize = 16 << 20;
 
-/// What one line costs whoever keeps it, besides its bytes.
+/// What keeping one line costs, besides its bytes.
 const COST: usize = 64;
 
-/// Lines that come again and again, and that nobody keeps.
+/// Lines that come again and again, and that are not kept.
 const SIGNS: [&str; 3] = ["beat", "busy", "doubted"];
 
 /// A running script.
@@ -87,7 +87,7 @@ impl Session {
         let nonce = nonce.to_string();
         let hear = move |line: &str| match ours(&nonce, line) {
             None => Hear::No,
-            // Nobody may listen for hours while the snapshot is cut, and must not hold up the sign of life.
+            // While the snapshot is cut no line may be read for hours. That must not hold up the sign of life.
             Some(("beat", _)) => Hear::IfRoom,
             Some(_) => Hear::Yes,
         };

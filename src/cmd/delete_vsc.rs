@@ -24,13 +24,13 @@ use crate::exit::{Exit, Fail};
 use crate::kubectl::{self, Kubectl, Refusal};
 use crate::report::Reporter;
 
-/// How often it is begun anew because somebody changed the content meanwhile.
+/// How often it is begun anew because the content was changed meanwhile.
 const TRIES: usize = 5;
 
 /// Asks, and deletes it.
 ///
 /// # Errors
-/// Something speaks against it, nobody said yes, or a call failed. The same call again goes on.
+/// Something speaks against it, the question was not answered with yes, or a call failed. The same call again goes on.
 pub fn run(global: &Global, config: &Config, reporter: &Reporter) -> Result<(), Fail> {
     let kubectl = Kubectl::connect(&global.asked, Secrets::default(), global.retry_timeout)?;
     let name = &config.content;
@@ -191,7 +191,7 @@ impl Work<'_> {
         Err(again(Fail::new(Exit::Failed, format!("somebody else is changing the VolumeSnapshotContent {name}"))))
     }
 
-    /// What has become of a content that is gone: a first request may have been heard, or somebody else has brought its data back.
+    /// What has become of a content that is gone: a first request may have been heard, or another command has brought its data back.
     fn gone(&self, content: &Content, removal: &Removal) -> Result<String, Fail> {
         let name = &self.config.content;
         let others = delete::sharers(self.kubectl, content, true).map_err(|error| kubectl::fail(&error))?;

@@ -29,7 +29,7 @@ pub fn show<T: Serialize + ?Sized>(
     print(reporter, &text)
 }
 
-/// Prints text. A reader that has seen enough, as `head` has, is nobody's failure.
+/// Prints text. A reader that has seen enough, as `head` has, is no failure.
 ///
 /// # Errors
 /// It cannot be written.
@@ -37,7 +37,7 @@ pub fn print(reporter: &Reporter, text: &str) -> Result<(), Fail> {
     written(reporter.result(text))
 }
 
-/// What became of writing a result: a reader that has seen enough, as `head` has, is nobody's failure.
+/// What became of writing a result: a reader that has seen enough, as `head` has, is no failure.
 ///
 /// # Errors
 /// It cannot be written.

@@ -29,7 +29,7 @@ struct Trusted<'a> {
 /// Asks, and takes the mark off the very version that was asked about.
 ///
 /// # Errors
-/// It is not there, it never was a backup, nobody said yes, or it was changed meanwhile.
+/// It is not there, it never was a backup, the question was not answered with yes, or it was changed meanwhile.
 pub fn run(global: &Global, config: &Trust, reporter: &Reporter) -> Result<(), Fail> {
     let kubectl = Kubectl::connect(&global.asked, Secrets::default(), global.retry_timeout)?;
     let (target, name) = (&kubectl.target, &config.snapshot);

@@ -149,7 +149,7 @@ pub fn delete(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Delete)
     })
 }
 
-/// What `trust` is told.
+/// The configuration of `trust`.
 #[derive(Debug, Clone)]
 pub struct Trust {
     /// The VolumeSnapshot.
@@ -260,7 +260,7 @@ pub fn rebind(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Rebind)
     })
 }
 
-/// What `delete-vsc` is told.
+/// The configuration of `delete-vsc`.
 #[derive(Debug, Clone)]
 pub struct DeleteContent {
     /// The VolumeSnapshotContent.

@@ -207,7 +207,7 @@ db_ask() { client --batch --skip-column-names -- "$DATABASE"; }
 
 db_find() { in_volume ibdata1 mysql; }
 
-# db_same_major FOLDER: what another version wrote is told by the server itself.
+# db_same_major FOLDER: the server itself says what another version wrote.
 db_same_major() { :; }
 
 # db_start_on FOLDER: with the image's own configuration, except for what leads out of it.

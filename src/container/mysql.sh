@@ -79,7 +79,7 @@ db_answers() {
 # db_facts: what there is to dump, and what its user may do, a line of the report each: the number of tables of every kind, those
 # that a transaction does not hold still (only InnoDB's are dumped as of one moment), columns whose values and tables whose history
 # the dump does not hold, views and routines of which the user sees no more than the name, and the grants, roles' among them.
-# Behind TO there may be the hash of a password, which is told to nobody.
+# Behind TO there may be the hash of a password, which is left out.
 db_facts() {
   tables="FROM information_schema.tables WHERE table_schema = DATABASE() AND table_type NOT IN ('VIEW', 'SYSTEM VIEW')"
   views="FROM information_schema.views WHERE table_schema = DATABASE()"

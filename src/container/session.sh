@@ -163,7 +163,7 @@ holder() {
 }
 
 # restored HOLDERS-CLAIM: whether the lock came with the data of this volume, as into one that is made from a snapshot. Then its
-# holder worked on another volume, and is none here. All of this must hold: the holder named another claim; this volume was
+# holder worked on another volume, and does not hold it here. All of this must hold: the holder named another claim; this volume was
 # made for our claim, so it was never another's; and the lock is older than our claim. The last is for a volume that somebody
 # gave to a second claim by hand: who works through that one names another claim, but its lock is younger.
 restored() {

@@ -1,7 +1,7 @@
 //! What a user of MySQL or MariaDB was granted, as `SHOW GRANTS` says it. Judges texts; must not know how they came here.
 
-/// What was granted, each what stands between GRANT and TO, and what of it was revoked again for single databases of all, as
-/// MySQL's partial revokes do, each what stands between REVOKE and FROM.
+/// What was granted, each the text between GRANT and TO, and what of it was revoked again for single databases of all, as
+/// MySQL's partial revokes do, each the text between REVOKE and FROM.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Grants {
     /// What was granted.
@@ -27,7 +27,7 @@ impl Grants {
         any(&self.granted, privilege, |object| objects.contains(&object))
     }
 
-    /// Whether nothing at all was granted, which only a server says that asks nobody for rights.
+    /// Whether nothing at all was granted, as only a server without access control says.
     pub fn is_empty(&self) -> bool {
         self.granted.is_empty()
     }

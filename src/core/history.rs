@@ -51,7 +51,7 @@ pub struct Seen {
     pub deleting: bool,
     /// Whether it carries the finalizer of a deletion that we began.
     pub claimed: bool,
-    /// When somebody deleted it.
+    /// When it was deleted.
     pub deleted: Option<DateTime<Utc>>,
     /// When `delete` began to delete it, by the note that it left.
     pub named: Option<DateTime<Utc>>,

@@ -1,4 +1,4 @@
-//! Snapshots, claims and contents as a tenant who means harm would write them: whatever stands in a label, an annotation or a time,
+//! Snapshots, claims and contents as a tenant who means harm would write them: odd values in every label, annotation and time,
 //! no decision panics on it.
 
 use std::collections::BTreeMap;

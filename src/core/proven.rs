@@ -18,7 +18,7 @@ pub struct Proven {
 }
 
 /// The proof of a file of this size and SHA-256, on the claim itself first, then on the newest snapshot; none where nobody
-/// has proven these bytes. Whoever made the claim from a snapshot has that one's proof, too. That a
+/// has proven these bytes. A claim made from a snapshot has that snapshot's proof, too. That a
 /// snapshot is not to be trusted does not take away what was proven of the dump, but is said, and such a one is asked last.
 pub fn find(engine: Engine, claim: &Pvc, snapshots: &[Snapshot], bytes: u64, sha256: &str) -> Option<Proven> {
     let named = |sources: &Snapshot| {

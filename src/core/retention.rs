@@ -183,7 +183,7 @@ fn heir(group: &Group<'_>, kind: SlotKind, slot: &str, own: &BTreeSet<usize>, mo
 }
 
 /// Which number one that is not trusted would have if that were taken back: none where another such one of that slot is newer. As
-/// long as the policy would keep it then, it stays beside whoever stands for its slot.
+/// long as the policy would keep it then, it stays beside the one that holds its slot.
 fn as_if_good(
     group: &Group<'_>,
     kind: SlotKind,

@@ -365,7 +365,7 @@ impl Target {
         self.call(Duration::ZERO, &["version", "--client", "-o", "json"])
     }
 
-    /// Asks for the version of the API server, whatever it looks like: `kubectl version` fails where it is none of a release.
+    /// Asks for the version of the API server, whatever it looks like: `kubectl version` fails where it is not a release's.
     pub fn server_version(&self) -> Vec<String> {
         self.call(self.request_timeout, &["get", "--raw", "/version"])
     }

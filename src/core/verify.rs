@@ -185,7 +185,7 @@ fn running(pod: &Value) -> Vec<Value> {
 }
 
 /// Whether the image that a proof names may run here: where the dump was made in this namespace, or where some container of its
-/// pods has that image. Whoever brought the proof from elsewhere could have anything run.
+/// pods has that image. A proof brought from elsewhere could have any image run.
 pub fn may_run(proof: &Proof, namespace: &str, pods: &[Value]) -> bool {
     proof.namespace == namespace
         || pods.iter().any(|pod| {

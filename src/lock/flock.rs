@@ -5,8 +5,8 @@
 //! others wait in the kernel behind it. Newcomers queue as well, so none overtakes. The kernel lets go of a lock
 //! the moment its holder dies.
 //!
-//! Whoever may write to the directory may put anything there. So nothing but a regular file is opened as a lock file, opening
-//! waits for nobody, what a file says is read up to a limit, and a file system that hangs holds up a thread and not the program.
+//! Anyone who may write to the directory may put anything there. So nothing but a regular file is opened as a lock file, opening
+//! does not wait, what a file says is read up to a limit, and a file system that hangs holds up a thread and not the program.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
@@ -27,7 +27,7 @@ use crate::process::{self, Ending};
 /// How often the head of the queue looks for a free file.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// How much is read of what a lock file says, in bytes, and how much of that is told, in characters.
+/// How much is read of what a lock file says, in bytes, and how much of that is shown, in characters.
 const RECORD: u64 = 4096;
 const TOLD: usize = 200;
 
@@ -359,7 +359,7 @@ fn open_or_make(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     })
 }
 
-/// How a lock file is opened to lock it. Everyone on the node may lock them, whoever came first: the mode is what the umask leaves
+/// How a lock file is opened to lock it. Everyone on the node may lock them, no matter who made them: the mode is what the umask leaves
 /// of this.
 fn to_lock() -> OpenOptions {
     let mut options = OpenOptions::new();
@@ -406,7 +406,7 @@ fn open_directory(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(at_once(OFlags::DIRECTORY)).open(path)
 }
 
-/// Flags of an open that waits for nobody.
+/// Flags of an open that does not wait.
 fn at_once(more: OFlags) -> i32 {
     (more | OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed()
 }
