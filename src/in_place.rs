@@ -406,7 +406,7 @@ impl InPlace<'_> {
                         self.source(&self.journal.safety)?;
                     }
                     self.check_quiet()?;
-                    self.check_held(&self.release()?)?;
+                    self.await_unheld(step)?;
                     let conditions = json!({"uid": claim.metadata.uid});
                     let call = self.kubectl.target.delete(CLAIMS, name);
                     match self.kubectl.act(&call, &delete_options(&conditions)) {
@@ -465,14 +465,29 @@ impl InPlace<'_> {
         Ok(others.into_iter().cloned().collect())
     }
 
-    /// A claim that a snapshot holds would stay as one that is being deleted, and no pod could mount it.
-    fn check_held(&self, by: &[Snapshot]) -> Result<(), Fail> {
-        let Some(one) = by.first() else { return Ok(()) };
+    /// Waits for snapshots that are being deleted. A claim that any other snapshot holds would stay as one that is being deleted,
+    /// and no pod could mount it.
+    fn await_unheld(&self, step: &Step) -> Result<(), Fail> {
+        let mut last = None;
+        let held = kubectl::until(self.timeout, || {
+            let by = self.release()?;
+            let stays = by.iter().find(|one| one.metadata.deletion_timestamp.is_none());
+            if stays.is_some() || by.is_empty() {
+                return Ok(Some(stays.cloned()));
+            }
+            last = by.into_iter().next();
+            step.progress("waits until a VolumeSnapshot that holds the claim is gone");
+            Ok(None)
+        })?;
+        let Some(one) = held.unwrap_or(last) else { return Ok(()) };
         let (name, namespace, claim) = (&one.metadata.name, &one.metadata.namespace, &self.journal.claim.name);
         let what =
             format!("the VolumeSnapshot {name} of the claim {claim} is not ready, and holds the claim until it is");
-        Err(Fail::new(Exit::Precondition, what)
-            .remedy(format!("wait until it is ready, or delete it (backup-ns delete {name} -n {namespace})")))
+        let remedy = match one.metadata.deletion_timestamp {
+            Some(_) => format!("it is being deleted: see kubectl describe volumesnapshot {name} -n {namespace}"),
+            None => format!("wait until it is ready, or delete it (backup-ns delete {name} -n {namespace})"),
+        };
+        Err(Fail::new(Exit::Precondition, what).remedy(remedy))
     }
 
     fn await_gone(&self, claim: &Pvc, step: &Step) -> Result<(), Fail> {
