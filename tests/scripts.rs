@@ -1967,8 +1967,10 @@ fn verify_among(
     let (bytes, sum) = (fs::metadata(file).unwrap().len().to_string(), sha256(file));
     let values = ["n1", volume, scratch.to_str().unwrap(), name, &bytes, &sum, database, query, "", objects, like];
     let values: String = values.map(|value| escaped(value) + "\n").concat();
-    let mut command = Command::new(shell[0]);
-    command.args(&shell[1..]).args(["-c", BOOT]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    // A test that hangs is a test that fails.
+    let mut command = Command::new("timeout");
+    command.args(["-k", "5", "300"]).args(shell).args(["-c", BOOT]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     command.env("PATH", format!("{}:{}", tools.display(), std::env::var("PATH").unwrap()));
     let mut child = command.spawn().expect("dash, busybox and bash on this machine (make init)");
     let mut stdin = child.stdin.take().unwrap();
@@ -2434,6 +2436,29 @@ fn a_child_that_misses_its_signal_does_not_wait_at_the_pipe() {
         command.args(["-k", "1", "20"]).args(shell).args(["-c", &script, "sh"]).arg(dir.path());
         let output = command.output().unwrap();
         assert!(output.status.success() && output.stdout.is_empty(), "{shell:?} {output:?}");
+    }
+}
+
+/// busybox ash gives up to open a named pipe when one of its children ends.
+#[test]
+fn a_child_that_ends_does_not_keep_a_restore_test_from_its_pipe() {
+    let (_, rest) = VERIFY.split_once("\nload() {\n").unwrap();
+    let (body, _) = rest.split_once("\n}\n").unwrap();
+    let parts = "say() { :; }
+        unpack() { sleep 0.1 & { sleep 0.3; echo dump >\"$SCRATCH/pipe\"; } & unpacking=$!; }
+        unpacked() { wait \"$unpacking\"; status=0; }
+        lost() { echo lost \"$1\"; exit; }
+        hindered() { lost \"$1\"; }
+        db_filter() { cat; }
+        db_load() { cat >\"$SCRATCH/loaded\"; }
+        db_loaded() { cat \"$SCRATCH/loaded\"; }";
+    for shell in SHELLS {
+        let dir = tempfile::tempdir().unwrap();
+        let script = format!("SCRATCH=$1\nmkfifo \"$1/pipe\"\n{parts}\nload() {{\n{body}\n}}\nload");
+        let mut command = Command::new("timeout");
+        command.args(["-k", "1", "20"]).args(shell).args(["-c", &script, "sh"]).arg(dir.path());
+        let output = command.output().unwrap();
+        assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(0), &b"dump\n"[..]), "{shell:?} {output:?}");
     }
 }
 

@@ -233,7 +233,8 @@ load() {
   unpack
   db_filter <"$SCRATCH/pipe" >"$SCRATCH/text" 2>"$SCRATCH/filtering" &
   filtering=$!
-  db_load <"$SCRATCH/text" >/dev/null 2>"$SCRATCH/errors"
+  # In a shell without children: busybox ash gives up to open a named pipe when one of its children ends.
+  (db_load <"$SCRATCH/text" >/dev/null 2>"$SCRATCH/errors")
   loaded=$?
   unpacked
   wait "$filtering"
