@@ -5,9 +5,9 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use crate::cluster::kubectl;
 use crate::exit::{Exit, Fail};
-use crate::kubectl;
-use crate::report::Reporter;
+use crate::io::report::Reporter;
 
 /// Asks whether to do `what`, a sentence; returns when the answer is yes. With `yes` nobody is asked; `flag` is how to say
 /// so beforehand.

@@ -1,6 +1,12 @@
 //! The command line: commands and flags, made from the table of settings. Parses nothing but words; what the words
 //! mean is the configuration's.
 
+#[path = "manual.rs"]
+pub mod manual;
+#[cfg(test)]
+#[path = "reference.rs"]
+mod reference;
+
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -8,10 +14,10 @@ use std::path::Path;
 use clap::builder::{PossibleValue, StringValueParser, StyledStr, TypedValueParser};
 use clap::{Arg, ArgAction, ArgMatches, Command, Id, ValueHint};
 
+use crate::config::settings::{self, CREATE, GLOBAL, RESTORE, RETAIN, SWEEP, Setting, VERIFY};
 use crate::config::{self, Origin, Plain};
 use crate::core::engine::Engine;
 use crate::exit;
-use crate::settings::{self, CREATE, GLOBAL, RESTORE, RETAIN, SWEEP, Setting, VERIFY};
 
 /// The name of the program as a plugin of kubectl, and that of the program which kubectl asks to complete it
 /// (<https://kubernetes.io/docs/tasks/extend-kubectl/kubectl-plugins/>).

@@ -6,18 +6,18 @@ use std::thread;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
+use crate::cluster::kubectl::{self, Kubectl, Refusal};
 use crate::config::Create;
-use crate::core::claim::ClaimTemplate;
+use crate::core::backup::manifest::{self, Request, Retain, SlotChoice};
+use crate::core::backup::proof::Proof;
 use crate::core::engine::Engine;
-use crate::core::labels;
-use crate::core::manifest::{self, Request, Retain, SlotChoice};
-use crate::core::observed::{List, Snapshot};
-use crate::core::proof::Proof;
-use crate::core::target::SNAPSHOTS;
-use crate::core::zone::Zone;
+use crate::core::kube::calls::SNAPSHOTS;
+use crate::core::kube::claim_manifest::ClaimTemplate;
+use crate::core::kube::labels;
+use crate::core::kube::objects::{List, Snapshot};
+use crate::core::time_zone::Zone;
 use crate::exit::{Exit, Fail};
-use crate::kubectl::{self, Kubectl, Refusal};
-use crate::process::{Ending, ProcessError};
+use crate::io::process::{Ending, ProcessError};
 
 /// What the snapshots of one run go by.
 #[derive(Debug)]

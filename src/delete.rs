@@ -17,12 +17,12 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::core::labels;
-use crate::core::observed::{Content, Meta, Snapshot};
-use crate::core::stored_data::{Holder, shared_reason};
-use crate::core::target::{CONTENTS, Next, SNAPSHOTS, delete_options};
-use crate::kubectl::{self, Kubectl, Refusal};
-use crate::process::{self, ProcessError};
+use crate::cluster::kubectl::{self, Kubectl, Refusal};
+use crate::core::kube::calls::{CONTENTS, Next, SNAPSHOTS, delete_options};
+use crate::core::kube::labels;
+use crate::core::kube::objects::{Content, Meta, Snapshot};
+use crate::core::restore::stored_data::{Holder, shared_reason};
+use crate::io::process::{self, ProcessError};
 
 /// What came of a deletion.
 #[derive(Debug, Clone, PartialEq, Eq)]

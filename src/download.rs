@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 
-use crate::core::pod::Chosen;
+use crate::cluster::kubectl::{self, Kubectl};
+use crate::core::backup::pod::Chosen;
 use crate::exit::{Exit, Fail};
-use crate::kubectl::{self, Kubectl};
-use crate::process::{self, Ending, ProcessError};
-use crate::report::{self, Step};
+use crate::io::process::{self, Ending, ProcessError};
+use crate::io::report::{self, Step};
 
 /// How long a stream may be silent.
 const SILENCE: Duration = Duration::from_secs(60);

@@ -5,16 +5,16 @@ use std::thread;
 
 use serde_json::Value;
 
-use crate::core::claim::ClaimTemplate;
-use crate::core::doctor::{self, Check, Driver, Outcome, Right};
-use crate::core::dry_run::{self, Quota, Trial};
-use crate::core::observed::{List, Snapshot};
-use crate::core::restore::{Journal, Rest, StorageClass};
-use crate::core::scene::Scene;
-use crate::core::target::{ACCESS_REVIEWS, QUOTAS, SNAPSHOT_CLASSES, SNAPSHOTS, STORAGE_CLASSES};
+use crate::cluster::kubectl::{self, Kubectl, Refusal};
+use crate::core::health::doctor::{self, Check, Driver, Outcome, Right};
+use crate::core::kube::calls::{ACCESS_REVIEWS, QUOTAS, SNAPSHOT_CLASSES, SNAPSHOTS, STORAGE_CLASSES};
+use crate::core::kube::claim_manifest::ClaimTemplate;
+use crate::core::kube::namespace_objects::Scene;
+use crate::core::kube::objects::{List, Snapshot};
+use crate::core::restore::dry_run::{self, Quota, Trial};
+use crate::core::restore::in_place::{Journal, Rest, StorageClass};
 use crate::exit::{Exit, Fail};
-use crate::kubectl::{self, Kubectl, Refusal};
-use crate::process::Ending;
+use crate::io::process::Ending;
 
 /// What is asked for.
 pub struct Asked<'a> {

@@ -3,16 +3,16 @@
 
 use std::time::{Duration, Instant};
 
+use crate::cluster::kubectl::{self, Kubectl};
 use crate::config::{Database, DbValue};
 use crate::container;
-use crate::core::look::{self, Look, Problem, Site};
-use crate::core::pod::Chosen;
-use crate::core::proof::{Claim, Proof};
+use crate::container::session::{self, Session};
+use crate::core::backup::pod::Chosen;
+use crate::core::backup::preflight::{self, Look, Problem, Site};
+use crate::core::backup::proof::{Claim, Proof};
 use crate::exit::{Exit, Fail};
-use crate::kubectl::{self, Kubectl};
-use crate::process::{Ending, ProcessError};
-use crate::report::{self, Reporter, Step};
-use crate::session::{self, Session};
+use crate::io::process::{Ending, ProcessError};
+use crate::io::report::{self, Reporter, Step};
 
 /// How long to listen before looking up.
 const SOON: Duration = Duration::from_secs(1);
@@ -222,8 +222,14 @@ pub fn enter(
     script: &str,
 ) -> Result<(Session, Look, Site), Fail> {
     let (mut session, look) = look_into(kubectl, database, chosen, rules, script)?;
-    let site =
-        look::assess(&look, database.engine, &chosen.mounts, rules.pvc, &database.dump_file, rules.threshold_percent);
+    let site = preflight::assess(
+        &look,
+        database.engine,
+        &chosen.mounts,
+        rules.pvc,
+        &database.dump_file,
+        rules.threshold_percent,
+    );
     let site = site.map_err(|problems| {
         let (whats, remedies): (Vec<String>, Vec<String>) = problems.into_iter().map(|it| (it.what, it.remedy)).unzip();
         let remedies: Vec<String> = remedies.into_iter().filter(|remedy| !remedy.is_empty()).collect();

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use crate::cluster::kubectl::Kubectl;
 use crate::config::Database;
 use crate::container;
-use crate::core::pod::Chosen;
+use crate::container::session::{self, Session};
+use crate::core::backup::pod::Chosen;
 use crate::exit::{Exit, Fail};
-use crate::kubectl::Kubectl;
-use crate::session::{self, Session};
 
 /// How close to look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,14 +3,14 @@
 
 use std::time::Duration;
 
+use crate::cluster::kubectl::Kubectl;
 use crate::config;
 use crate::container;
+use crate::container::session::{self, Session};
+use crate::core::backup::pod::Chosen;
 use crate::core::escape::Secrets;
-use crate::core::pod::Chosen;
 use crate::exit::{Exit, Fail};
-use crate::kubectl::Kubectl;
-use crate::process::{self, ProcessError};
-use crate::session::{self, Session};
+use crate::io::process::{self, ProcessError};
 
 /// How much longer a hook's end may take to be told than the hook itself.
 const SPARE: Duration = Duration::from_secs(10);

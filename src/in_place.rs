@@ -9,19 +9,19 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use crate::core::observed::{Pvc, Readiness, Snapshot};
-use crate::core::restore::{self, Down, Journal, Rest, StorageClass};
-use crate::core::scene::Scene;
-use crate::core::target::{
+use crate::cluster::delete_snapshot;
+use crate::cluster::dry_run::Asked;
+use crate::cluster::kubectl::{self, Kubectl, Refusal};
+use crate::cluster::watch::Watch;
+use crate::core::kube::calls::{
     CLAIMS, CRON_JOBS, DAEMON_SETS, DEPLOYMENTS, Kind, PODS, SNAPSHOTS, STATEFUL_SETS, STORAGE_CLASSES, delete_options,
 };
-use crate::core::zone::Zone;
-use crate::delete;
-use crate::dry_run::Asked;
+use crate::core::kube::namespace_objects::Scene;
+use crate::core::kube::objects::{Pvc, Readiness, Snapshot};
+use crate::core::restore::in_place::{self, Down, Journal, Rest, StorageClass};
+use crate::core::time_zone::Zone;
 use crate::exit::{Exit, Fail};
-use crate::kubectl::{self, Kubectl, Refusal};
-use crate::report::{Reporter, Step};
-use crate::watch::Watch;
+use crate::io::report::{Reporter, Step};
 
 /// How often a change of the journal is tried again that loses to other changes of its snapshot.
 const TRIES: usize = 5;
@@ -231,7 +231,7 @@ impl InPlace<'_> {
         let target = &self.kubectl.target;
         let mut tries = TRIES;
         loop {
-            let there = restore::journal(&self.snapshot);
+            let there = in_place::journal(&self.snapshot);
             if wanted == there.is_some() && there.as_ref().is_none_or(|there| *there == self.journal) {
                 self.found = there;
                 return Ok(());
@@ -265,7 +265,7 @@ impl InPlace<'_> {
 
     /// Whether the journal is still this one: another call may have turned it round, or be through with it.
     fn check_journal(&self, scene: &Scene) -> Result<(), Fail> {
-        match scene.snapshot(&self.snapshot.metadata.name).and_then(restore::journal) {
+        match scene.snapshot(&self.snapshot.metadata.name).and_then(in_place::journal) {
             Some(now) if now == self.journal => Ok(()),
             _ => Err(self.overtaken()),
         }
@@ -389,7 +389,7 @@ impl InPlace<'_> {
             return Ok((None, format!("{name} is still the one that it was")));
         }
         let from = self.source(if back { &self.journal.safety } else { &self.snapshot.metadata.name })?;
-        let is_new = |claim: &Pvc| restore::is_from(claim, &from) && !is_old(claim);
+        let is_new = |claim: &Pvc| in_place::is_from(claim, &from) && !is_old(claim);
         let (mut ours, mut refused) = (false, None);
         let earlier = loop {
             let claim = self.claim()?;
@@ -401,7 +401,7 @@ impl InPlace<'_> {
                     self.await_gone(&claim, step)?;
                 }
                 Some(claim) if is_new(&claim) => break Some(claim.metadata.creation_timestamp).filter(|_| !ours),
-                Some(claim) if is_old(&claim) || (back && restore::is_from(&claim, &self.snapshot)) => {
+                Some(claim) if is_old(&claim) || (back && in_place::is_from(&claim, &self.snapshot)) => {
                     if !back {
                         self.source(&self.journal.safety)?;
                     }
@@ -460,7 +460,7 @@ impl InPlace<'_> {
             tracing::info!(
                 "VolumeSnapshot {name}, which an earlier call made and which never became ready, is deleted"
             );
-            delete::delete(self.kubectl, snapshot, Some(self.now)).map_err(|error| kubectl::fail(&error))?;
+            delete_snapshot::delete(self.kubectl, snapshot, Some(self.now)).map_err(|error| kubectl::fail(&error))?;
         }
         Ok(others.into_iter().cloned().collect())
     }

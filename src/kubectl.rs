@@ -10,11 +10,11 @@ use serde_json::Value;
 use tempfile::NamedTempFile;
 
 use crate::core::escape::Secrets;
-use crate::core::observed::{Each, List, ListMeta};
-use crate::core::shield::{Change, KUBERC, Shield};
-use crate::core::target::{Asked, Kind, Next, Target};
+use crate::core::kube::calls::{Asked, Kind, Next, Target};
+use crate::core::kube::kubectl_env::{Change, KUBERC, Shield};
+use crate::core::kube::objects::{Each, List, ListMeta};
 use crate::exit::{Exit, Fail};
-use crate::process::{self, Ending, Job, ProcessError, Running};
+use crate::io::process::{self, Ending, Job, ProcessError, Running};
 
 /// kubectl for one target.
 #[derive(Debug, Clone)]

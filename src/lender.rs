@@ -7,16 +7,16 @@ use std::io;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::cluster::kubectl::{self, Kubectl, Refusal};
+use crate::config::settings::{self, Setting};
 use crate::config::{Global, Origin};
+use crate::core::backup::job;
 use crate::core::escape::Secrets;
-use crate::core::job;
-use crate::core::observed::Meta;
-use crate::core::schedule::{ConfigMaps, NAMESPACE, Schedule, Wanted};
-use crate::core::target::{CRON_JOBS, Next};
+use crate::core::health::cronjob::{ConfigMaps, NAMESPACE, Schedule, Wanted};
+use crate::core::kube::calls::{CRON_JOBS, Next};
+use crate::core::kube::objects::Meta;
 use crate::exit::{Exit, Fail};
-use crate::kubectl::{self, Kubectl, Refusal};
-use crate::process::ProcessError;
-use crate::settings::{self, Setting};
+use crate::io::process::ProcessError;
 
 /// How many ConfigMaps are read by one process.
 const MAPS: usize = 500;

@@ -3,16 +3,16 @@
 
 use std::time::Duration;
 
+use crate::backup::dump::{self, Queue, Rules};
+use crate::cluster::kubectl::Kubectl;
 use crate::config::Database;
 use crate::container;
-use crate::core::look::Look;
-use crate::core::pod::Chosen;
-use crate::dump::{self, Queue, Rules};
+use crate::container::session::{self, Session};
+use crate::core::backup::pod::Chosen;
+use crate::core::backup::preflight::Look;
 use crate::exit::{Exit, Fail};
-use crate::kubectl::Kubectl;
-use crate::process::ProcessError;
-use crate::report::{self, Reporter};
-use crate::session::{self, Session};
+use crate::io::process::ProcessError;
+use crate::io::report::{self, Reporter};
 
 /// How many objects a database may lose to a load are kept at most, and how many of them an error names.
 const GONE: usize = 100;

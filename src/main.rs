@@ -2,47 +2,26 @@
 //!
 //! `flags + environment → Config → observed state → plan → kubectl calls → report`; `main` parses, runs and exits.
 
-mod ask;
+mod backup;
 mod cli;
+mod cluster;
 mod cmd;
 mod config;
 mod container;
 mod core;
-mod cut;
-mod delete;
-mod download;
-mod dry_run;
-mod dump;
-mod dump_file;
 mod exit;
-mod hooks;
-mod in_place;
-mod kubectl;
-mod lender;
-mod load;
+mod io;
 mod lock;
-mod manual;
-mod observe;
-mod page;
-mod process;
-#[cfg(test)]
-mod reference;
-mod relabel;
-mod report;
-mod session;
-mod settings;
-mod survey;
-mod trial;
-mod watch;
 
 use std::process::ExitCode;
 
+use crate::backup::cronjob_settings::Lender;
 use crate::cli::Called;
-use crate::config::{Global, Plain, Values};
+use crate::config::{Global, Plain, Values, settings};
 use crate::core::engine::Engine;
 use crate::exit::{Exit, Fail};
-use crate::lender::Lender;
-use crate::report::{LogFormat, Reporter};
+use crate::io::process;
+use crate::io::report::{self, LogFormat, Reporter};
 
 fn main() -> ExitCode {
     process::leave_no_core();

@@ -6,16 +6,16 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 
+use crate::cluster::kubectl::{self, Kubectl, Refusal};
 use crate::config::{Create, Database};
-use crate::core::claim::{self, ClaimTemplate};
-use crate::core::event::About;
-use crate::core::labels;
-use crate::core::observed::{Pvc, Readiness, Snapshot, Workload};
-use crate::core::pod::{self, Chosen, ExecKind, ExecResource, NoPod};
-use crate::core::scene::Scene;
-use crate::core::target::{CLAIMS, Kind, NAMESPACES, PODS, SNAPSHOTS};
+use crate::core::backup::event::About;
+use crate::core::backup::pod::{self, Chosen, ExecKind, ExecResource, NoPod};
+use crate::core::kube::calls::{CLAIMS, Kind, NAMESPACES, PODS, SNAPSHOTS};
+use crate::core::kube::claim_manifest::{self, ClaimTemplate};
+use crate::core::kube::labels;
+use crate::core::kube::namespace_objects::Scene;
+use crate::core::kube::objects::{Pvc, Readiness, Snapshot, Workload};
 use crate::exit::{Exit, Fail};
-use crate::kubectl::{self, Kubectl, Refusal};
 
 /// What a backup works on.
 #[derive(Debug)]
@@ -77,7 +77,7 @@ pub fn choose(scene: &Scene, namespace: &str, database: &Database, holder: &str)
     let workload = scene.workloads.iter().find(|(of, found)| of == kind && found.metadata.name == *name);
     let workload = workload.map(|(_, workload)| workload);
     let chosen = pod::choose(&database.resource, &database.container, holder, workload, &scene.pods);
-    let mark = scene.claim(holder).map(claim::mark).unwrap_or_default();
+    let mark = scene.claim(holder).map(claim_manifest::mark).unwrap_or_default();
     chosen.map(|chosen| Chosen { mark, ..chosen }).map_err(|why| {
         let restoring = restoring(scene, holder, workload).filter(|_| why == NoPod::NoPods);
         let fail = no_pod(scene, namespace, database, holder, why);
@@ -268,7 +268,7 @@ fn earlier(pvcs: &[String], id: &str, before: Option<DateTime<Utc>>, snapshots: 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::observed::Pod;
+    use crate::core::kube::objects::Pod;
     use serde_json::{Value, json};
 
     fn made(name: &str, pvc: &str, run: &str, second: u32, more: Value) -> Snapshot {

@@ -17,7 +17,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::core::escape::{self, Secrets};
-use crate::core::shield::Change;
+use crate::core::kube::kubectl_env::Change;
 
 /// The signal that was received, 0 for none. Set by the handlers that [`listen`] installs.
 static SIGNAL: OnceLock<Arc<AtomicUsize>> = OnceLock::new();

@@ -6,8 +6,8 @@ use std::fmt::Write;
 use clap::{Arg, Command};
 
 use crate::cli;
-use crate::manual::{after, all, pages};
-use crate::settings::{self, Setting};
+use crate::cli::manual::{after, all, pages};
+use crate::config::settings::{self, Setting};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reference.md");
 

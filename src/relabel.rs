@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::core::listing::counted;
-use crate::core::target::Relabel;
+use crate::cluster::kubectl::{self, Kubectl, Refusal};
+use crate::core::health::listing::counted;
+use crate::core::kube::calls::Relabel;
 use crate::exit::Fail;
-use crate::kubectl::{self, Kubectl, Refusal};
-use crate::process::{self, Ending, Lines, ProcessError};
+use crate::io::process::{self, Ending, Lines, ProcessError};
 
 /// An object, by namespace, which may be empty, and name.
 pub type Name = (String, String);

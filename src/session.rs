@@ -10,11 +10,11 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::cluster::kubectl::{self, Kubectl};
+use crate::core::backup::pod::Chosen;
 use crate::core::escape;
-use crate::core::pod::Chosen;
 use crate::exit::{Exit, Fail};
-use crate::kubectl::{self, Kubectl};
-use crate::process::{self, Ending, Hear, Lines, ProcessError};
+use crate::io::process::{self, Ending, Hear, Lines, ProcessError};
 
 /// How long a session may be silent: its sign of life comes every second or two.
 const SILENCE: Duration = Duration::from_secs(60);

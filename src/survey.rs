@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::core::history::Seen;
-use crate::core::listing::counted;
-use crate::core::observed::{Named, Pvc, Snapshot};
-use crate::core::target::{CLAIMS, NAMESPACES, Next, SNAPSHOTS};
+use crate::cluster::kubectl::{self, Kubectl, Refusal};
+use crate::core::health::listing::counted;
+use crate::core::kube::calls::{CLAIMS, NAMESPACES, Next, SNAPSHOTS};
+use crate::core::kube::objects::{Named, Pvc, Snapshot};
+use crate::core::retention::history::Seen;
 use crate::exit::Fail;
-use crate::kubectl::{self, Kubectl, Refusal};
-use crate::process::ProcessError;
-use crate::report::Step;
+use crate::io::process::ProcessError;
+use crate::io::report::Step;
 
 /// What was read, and from where. Of each snapshot `T` is kept, and nothing else.
 #[derive(Debug)]

@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::core::observed::{List, Named};
-use crate::core::pod::Chosen;
-use crate::core::target::{JOBS, NETWORK_POLICIES, VOLUMES};
-use crate::core::verify::{self, Stand, Trouble};
+use crate::cluster::kubectl::{self, Kubectl, Refusal};
+use crate::core::backup::pod::Chosen;
+use crate::core::kube::calls::{JOBS, NETWORK_POLICIES, VOLUMES};
+use crate::core::kube::objects::{List, Named};
+use crate::core::restore::verify::{self, Stand, Trouble};
 use crate::exit::{Exit, Fail};
-use crate::kubectl::{self, Kubectl, Refusal};
-use crate::process::{self, ProcessError};
-use crate::report::Step;
+use crate::io::process::{self, ProcessError};
+use crate::io::report::Step;
 
 /// How often the cluster is asked how far it is.
 const PAUSE: Duration = Duration::from_millis(500);

@@ -3,12 +3,12 @@
 
 use std::time::{Duration, Instant};
 
-use crate::core::observed::{Readiness, Snapshot, SnapshotEvent};
-use crate::core::target::SNAPSHOTS;
+use crate::cluster::kubectl::{self, Kubectl, Refusal};
+use crate::core::kube::calls::SNAPSHOTS;
+use crate::core::kube::objects::{Readiness, Snapshot, SnapshotEvent};
 use crate::exit::{Exit, Fail};
-use crate::kubectl::{self, Kubectl, Refusal};
-use crate::process::{self, Ending, Lines};
-use crate::report::Step;
+use crate::io::process::{self, Ending, Lines};
+use crate::io::report::Step;
 
 /// A snapshot that is followed.
 pub struct Watch<'a> {

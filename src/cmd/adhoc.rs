@@ -8,19 +8,19 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::backup::cronjob_settings::cronjobs;
+use crate::cluster::kubectl::{self, Kubectl, Refusal};
 use crate::cmd::show::show;
+use crate::config::settings;
 use crate::config::{Adhoc, Global};
+use crate::core::backup::job::{self, Stage, Try};
 use crate::core::escape::Secrets;
-use crate::core::job::{self, Stage, Try};
-use crate::core::observed::List;
+use crate::core::kube::calls::JOBS;
+use crate::core::kube::objects::List;
 use crate::core::plan::{self, Step};
-use crate::core::target::JOBS;
 use crate::exit::{Exit, Fail};
-use crate::kubectl::{self, Kubectl, Refusal};
-use crate::lender::cronjobs;
-use crate::process::{self, Ending, Lines, ProcessError};
-use crate::report::{self, Reporter};
-use crate::settings;
+use crate::io::process::{self, Ending, Lines, ProcessError};
+use crate::io::report::{self, Reporter};
 
 /// How often a Job is looked at that has no log to pass on: something is about to happen.
 const SOON: Duration = Duration::from_secs(1);

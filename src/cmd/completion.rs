@@ -11,13 +11,13 @@ use clap_complete::engine::{self, ArgValueCandidates};
 use clap_complete::env::{EnvCompleter, Shells};
 
 use crate::cli;
+use crate::cluster::kubectl::Environment;
 use crate::cmd::show::written;
 use crate::config::Plain;
 use crate::core::escape::{Secrets, visible};
 use crate::exit::{Exit, Fail};
-use crate::kubectl::Environment;
-use crate::process::Job;
-use crate::report::Reporter;
+use crate::io::process::Job;
+use crate::io::report::Reporter;
 
 /// By this variable the script says which shell asks.
 pub const ASKS: &str = "BACKUP_NS_COMPLETE";

@@ -9,31 +9,31 @@ use serde::Serialize;
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
+use crate::backup::dump::{Dump, Made, Rules};
+use crate::backup::hooks::Hooks;
+use crate::backup::observe::{Observed, observe};
+use crate::backup::snapshots::{self, Cut};
+use crate::cluster::kubectl::{self, Kubectl, Refusal};
+use crate::cluster::watch::Watch;
 use crate::cmd::now;
 use crate::cmd::show::show;
 use crate::config::{Create, DbValue, Global};
 use crate::container;
+use crate::container::session::Session;
+use crate::core::backup::event::{self, About, News, Reason};
+use crate::core::backup::manifest::Retain;
+use crate::core::backup::pod::Chosen;
+use crate::core::backup::proof::Proof;
 use crate::core::engine::Engine;
 use crate::core::escape::{self, Secrets};
-use crate::core::event::{self, About, News, Reason};
-use crate::core::listing::counted;
-use crate::core::manifest::Retain;
-use crate::core::observed::{List, Pvc, Readiness, Snapshot};
+use crate::core::health::listing::counted;
+use crate::core::kube::calls::{CLAIMS, QUOTAS, SNAPSHOT_CLASSES, SNAPSHOTS};
+use crate::core::kube::objects::{List, Pvc, Readiness, Snapshot};
+use crate::core::kube::quota;
 use crate::core::plan::{self, Step};
-use crate::core::pod::Chosen;
-use crate::core::proof::Proof;
-use crate::core::quota;
-use crate::core::target::{CLAIMS, QUOTAS, SNAPSHOT_CLASSES, SNAPSHOTS};
-use crate::cut::{self, Cut};
-use crate::dump::{Dump, Made, Rules};
 use crate::exit::{Exit, Fail};
-use crate::hooks::Hooks;
-use crate::kubectl::{self, Kubectl, Refusal};
-use crate::observe::{Observed, observe};
-use crate::process::{self, Ending};
-use crate::report::{self, Reporter};
-use crate::session::Session;
-use crate::watch::Watch;
+use crate::io::process::{self, Ending};
+use crate::io::report::{self, Reporter};
 
 /// How long it may take in all to leave an Event.
 const EVENT_TIME: Duration = Duration::from_secs(5);
@@ -197,7 +197,7 @@ impl<'a> Run<'a> {
                 Ok(Some(words)) => return Ok(((), format!("the API cannot tell beforehand: {words}"))),
                 // It may be this run's own, or be free by the time.
                 Err(error) if kubectl::refusal(&error) != Refusal::AlreadyExists => {
-                    return Err(before(cut::refused(&error)));
+                    return Err(before(snapshots::refused(&error)));
                 }
                 _ => {}
             }

@@ -5,22 +5,22 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::ask;
+use crate::cluster::delete_snapshot::{self, Fate};
+use crate::cluster::kubectl::{self, Kubectl, Refusal};
 use crate::cmd::now;
 use crate::cmd::show::show;
 use crate::config::{Delete, Global};
 use crate::core::escape::Secrets;
-use crate::core::history::{Action, Moment, Seen};
-use crate::core::listing::{self, Row, counted};
-use crate::core::observed::Snapshot;
+use crate::core::health::listing::{self, Row, counted};
+use crate::core::kube::calls::{CLAIMS, CONTENTS, SNAPSHOTS, Target};
+use crate::core::kube::namespace_objects::Scene;
+use crate::core::kube::objects::Snapshot;
 use crate::core::plan::{self, Step};
-use crate::core::scene::Scene;
-use crate::core::sweep::{self, Held};
-use crate::core::target::{CLAIMS, CONTENTS, SNAPSHOTS, Target};
-use crate::delete::{self, Fate};
+use crate::core::retention::history::{Action, Moment, Seen};
+use crate::core::retention::mark_and_delete::{self, Held};
 use crate::exit::{Exit, Fail};
-use crate::kubectl::{self, Kubectl, Refusal};
-use crate::report::{self, Reporter};
+use crate::io::confirm;
+use crate::io::report::{self, Reporter};
 
 /// What `delete` says at its end.
 #[derive(Serialize)]
@@ -71,9 +71,9 @@ pub fn run(global: &Global, config: &Delete, reporter: &Reporter) -> Result<(), 
         question.push_str(&format!(" Mind that {objection}."));
     }
     question.push_str(" The stored data goes with it, and nothing brings it back.");
-    ask::confirm(reporter, &question, config.yes, "--yes")?;
+    confirm::confirm(reporter, &question, config.yes, "--yes")?;
     clear(&kubectl, &scene, name, &moment);
-    let note = reporter.step("delete", |_| match delete::delete(&kubectl, &snapshot, Some(moment.now)) {
+    let note = reporter.step("delete", |_| match delete_snapshot::delete(&kubectl, &snapshot, Some(moment.now)) {
         Ok(Fate::Deleted(note)) => Ok((note, name.clone())),
         Ok(Fate::Left(why)) => Err(Fail::new(Exit::Failed, format!("the VolumeSnapshot {name} stays: {why}"))
             .remedy(format!("look at it with backup-ns list -n {}, then decide again", target.namespace))),
@@ -94,14 +94,14 @@ pub fn run(global: &Global, config: &Delete, reporter: &Reporter) -> Result<(), 
 
 /// Stored data that another content names stays: that may be the data of a living snapshot.
 fn check_shared(kubectl: &Kubectl, snapshot: &Snapshot) -> Result<(), Fail> {
-    let content = match delete::content_of(kubectl, snapshot) {
+    let content = match delete_snapshot::content_of(kubectl, snapshot) {
         // Then the deletion leaves contents alone, too.
         Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => None,
         content => content.map_err(|error| kubectl::fail(&error))?,
     };
     let is_deleted = snapshot.metadata.deletion_timestamp.is_some();
     let Some(content) = content.filter(|content| !content.is_clone() && !is_deleted) else { return Ok(()) };
-    let others = delete::sharers(kubectl, &content, true).map_err(|error| kubectl::fail(&error))?;
+    let others = delete_snapshot::sharers(kubectl, &content, true).map_err(|error| kubectl::fail(&error))?;
     let Some(other) = others.first() else { return Ok(()) };
     let (name, meta) = (&snapshot.metadata.name, &content.metadata.name);
     let what = format!(
@@ -119,11 +119,11 @@ fn check_shared(kubectl: &Kubectl, snapshot: &Snapshot) -> Result<(), Fail> {
 /// is no reason not to delete.
 fn clear(kubectl: &Kubectl, scene: &Scene, name: &str, moment: &Moment) {
     let seen: Vec<Seen> = scene.snapshots.iter().filter(|one| one.is_pruned()).cloned().map(Seen::from).collect();
-    let left = sweep::sweep(&seen, &Held::default(), moment);
+    let left = mark_and_delete::sweep(&seen, &Held::default(), moment);
     for verdict in left.iter().filter(|left| left.action == Action::Release && left.name != name) {
         let Some(left) = scene.snapshot(&verdict.name) else { continue };
         let (snapshot, reason) = (&verdict.name, &verdict.reason);
-        match delete::call_off(kubectl, left) {
+        match delete_snapshot::call_off(kubectl, left) {
             Ok(()) => tracing::info!(snapshot, "let go, its data stays: {reason}"),
             Err(error) => tracing::warn!(snapshot, "an earlier deletion still holds it: {error}"),
         }
@@ -134,7 +134,7 @@ fn clear(kubectl: &Kubectl, scene: &Scene, name: &str, moment: &Moment) {
 fn taken_back(kubectl: &Kubectl, snapshot: &Snapshot, fail: Fail) -> Fail {
     let (name, namespace) = (&snapshot.metadata.name, &kubectl.target.namespace);
     let again = format!("backup-ns delete {name} -n {namespace}");
-    let what = match delete::take_back(kubectl, snapshot) {
+    let what = match delete_snapshot::take_back(kubectl, snapshot) {
         Ok((false, _)) => format!("the VolumeSnapshot is as it was; once that is mended: {again}"),
         Ok((true, Some(content))) => format!(
             "the VolumeSnapshot is deleted, its data stays under {content}; once that is mended: backup-ns delete-vsc {content}"

@@ -7,22 +7,22 @@
 
 use serde_json::json;
 
-use crate::ask;
+use crate::cluster::delete_snapshot;
+use crate::cluster::kubectl::{self, Kubectl, Refusal};
 use crate::cmd::now;
 use crate::cmd::show::show;
 use crate::config::{DeleteContent as Config, Global};
 use crate::core::escape::Secrets;
-use crate::core::labels;
-use crate::core::listing;
-use crate::core::observed::{Content, List, Snapshot};
+use crate::core::health::listing;
+use crate::core::kube::calls::{CONTENTS, SNAPSHOTS, delete_options};
+use crate::core::kube::labels;
+use crate::core::kube::objects::{Content, List, Snapshot};
 use crate::core::plan::{self, Step};
-use crate::core::rebind::No;
-use crate::core::stored_data::{self, Holder, Removal};
-use crate::core::target::{CONTENTS, SNAPSHOTS, delete_options};
-use crate::delete;
+use crate::core::restore::rebind::No;
+use crate::core::restore::stored_data::{self, Holder, Removal};
 use crate::exit::{Exit, Fail};
-use crate::kubectl::{self, Kubectl, Refusal};
-use crate::report::Reporter;
+use crate::io::confirm;
+use crate::io::report::Reporter;
 
 /// How often it is begun anew because the content was changed meanwhile.
 const TRIES: usize = 5;
@@ -57,7 +57,7 @@ pub fn run(global: &Global, config: &Config, reporter: &Reporter) -> Result<(), 
             format!("Dry run: nothing was changed. {what}\n{}", plan::text(&steps))
         });
     }
-    ask::confirm(reporter, &what, config.yes, "--yes")?;
+    confirm::confirm(reporter, &what, config.yes, "--yes")?;
     reporter.step("delete", |_| Ok(((), work.delete(content, &removal)?)))?;
     let told = json!({"volumeSnapshotContent": name, "deleted": true, "data": word(&removal)});
     show(reporter, global.output, &told, || match &removal {
@@ -94,7 +94,7 @@ fn described(content: &Content, removal: &Removal) -> String {
 
 fn find(kubectl: &Kubectl, name: &str) -> Result<Option<Content>, Fail> {
     let args = kubectl.target.get(CONTENTS, name);
-    match delete::object(kubectl, &args, name, |content: &Content| &content.metadata) {
+    match delete_snapshot::object(kubectl, &args, name, |content: &Content| &content.metadata) {
         Ok(content) => Ok(Some(content)),
         Err(error) if kubectl::refusal(&error) == Refusal::NotFound => Ok(None),
         Err(error) => Err(kubectl::fail(&error)),
@@ -117,7 +117,7 @@ impl Work<'_> {
     /// How it may be deleted, by a look at all contents and at the VolumeSnapshots of its namespace.
     fn judge(&self, content: &Content) -> Result<Removal, Fail> {
         let others: Vec<Holder> =
-            delete::sharers(self.kubectl, content, true).map_err(|error| kubectl::fail(&error))?;
+            delete_snapshot::sharers(self.kubectl, content, true).map_err(|error| kubectl::fail(&error))?;
         let kubectl = self.kubectl.in_namespace(&content.spec.volume_snapshot_ref.namespace);
         let snapshots: List<Snapshot> =
             kubectl.json(&kubectl.target.list(SNAPSHOTS, "")).map_err(|error| kubectl::fail(&error))?;
@@ -194,7 +194,7 @@ impl Work<'_> {
     /// What has become of a content that is gone: a first request may have been heard, or another command has brought its data back.
     fn gone(&self, content: &Content, removal: &Removal) -> Result<String, Fail> {
         let name = &self.config.content;
-        let others = delete::sharers(self.kubectl, content, true).map_err(|error| kubectl::fail(&error))?;
+        let others = delete_snapshot::sharers(self.kubectl, content, true).map_err(|error| kubectl::fail(&error))?;
         match others.first().filter(|_| *removal == Removal::WithData) {
             Some(other) => {
                 let what =

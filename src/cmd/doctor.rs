@@ -6,36 +6,36 @@ use std::fmt::Write;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
+use crate::backup::cronjob_settings::config_maps;
+use crate::backup::dump::{self, Rules};
+use crate::backup::observe::{choose, find_lasting};
+use crate::backup::snapshots::{self, Cut};
+use crate::cluster::kubectl::{self, Kubectl, Refusal};
 use crate::cmd::create::names;
 use crate::cmd::now;
 use crate::cmd::show::show;
 use crate::config::{Create, Doctor, Global};
 use crate::container;
-use crate::core::claim::ClaimTemplate;
-use crate::core::doctor::{self, Check, Driver, Granted, Outcome};
+use crate::core::backup::job;
+use crate::core::backup::pod::{self, Chosen};
+use crate::core::backup::preflight;
 use crate::core::escape::{Secrets, one_line};
-use crate::core::history::Moment;
-use crate::core::job;
-use crate::core::look;
-use crate::core::observed::{Item, List, Pvc};
-use crate::core::pod::{self, Chosen};
-use crate::core::quota::{self, Scratch};
-use crate::core::scene::Scene;
-use crate::core::schedule::{ConfigMaps, Schedule};
-use crate::core::status::{self, Backup, Claim, Read, Report, Stored};
-use crate::core::target::{
+use crate::core::health::cronjob::{ConfigMaps, Schedule};
+use crate::core::health::doctor::{self, Check, Driver, Granted, Outcome};
+use crate::core::health::status::{self, Backup, Claim, Read, Report, Stored};
+use crate::core::kube::calls::{
     CLAIMS, CONTENTS, CRON_JOBS, CSI_DRIVERS, JOBS, Kind, LIMIT_RANGES, NAMESPACES, PODS, QUOTAS, SNAPSHOT_CLASSES,
     SNAPSHOTS, VOLUMES,
 };
-use crate::cut::{self, Cut};
-use crate::dump::{self, Rules};
+use crate::core::kube::claim_manifest::ClaimTemplate;
+use crate::core::kube::namespace_objects::Scene;
+use crate::core::kube::objects::{Item, List, Pvc};
+use crate::core::kube::quota::{self, Scratch};
+use crate::core::retention::history::Moment;
 use crate::exit::{Exit, Fail};
-use crate::kubectl::{self, Kubectl, Refusal};
-use crate::lender::config_maps;
+use crate::io::process::Ending;
+use crate::io::report::{self, Reporter, Step};
 use crate::lock::{Locks, lease};
-use crate::observe::{choose, find_lasting};
-use crate::process::Ending;
-use crate::report::{self, Reporter, Step};
 
 /// Looks at everything and says what it found.
 ///
@@ -514,8 +514,14 @@ impl Exam<'_> {
             match dump::look_into(kubectl, database, &chosen, rules, container::dump(database.engine)) {
                 Ok((mut session, look)) => {
                     let file = &database.dump_file;
-                    let judged =
-                        look::assess(&look, database.engine, &chosen.mounts, holder, file, rules.threshold_percent);
+                    let judged = preflight::assess(
+                        &look,
+                        database.engine,
+                        &chosen.mounts,
+                        holder,
+                        file,
+                        rules.threshold_percent,
+                    );
                     let free = judged.as_ref().map(|site| report::bytes(site.available_bytes)).unwrap_or_default();
                     let judged = judged.as_ref().map_err(Vec::as_slice);
                     let mut checks = doctor::container(&look, database.engine, judged, rules.threshold_percent, &free);
@@ -559,7 +565,7 @@ impl Exam<'_> {
                 self.skip(&["snapshot"], &format!("the API cannot tell beforehand: {words}"));
                 return Ok(());
             }
-            Err(error) => return self.fail("snapshot", cut::refused(&error), ""),
+            Err(error) => return self.fail("snapshot", snapshots::refused(&error), ""),
         }
         let each = match cut.names.len() {
             1 => "",

@@ -1,10 +1,10 @@
 //! `env`: every setting as it takes effect, and where it comes from. Asks nothing of the cluster.
 
 use crate::cmd::show::{show, table};
+use crate::config::settings;
 use crate::config::{self, Effective, Origin, Output, Plain, Settings, Values};
 use crate::exit::Fail;
-use crate::report::Reporter;
-use crate::settings;
+use crate::io::report::Reporter;
 
 /// Shows the configuration.
 ///

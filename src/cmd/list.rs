@@ -2,16 +2,16 @@
 
 use chrono::{DateTime, Utc};
 
+use crate::backup::observe::check_namespace;
+use crate::cluster::kubectl::Kubectl;
+use crate::cluster::survey::Survey;
 use crate::cmd::now;
 use crate::cmd::show::{show, table};
 use crate::config::{Global, List, Output};
 use crate::core::escape::Secrets;
-use crate::core::listing::{self, Row, counted};
+use crate::core::health::listing::{self, Row, counted};
 use crate::exit::Fail;
-use crate::kubectl::Kubectl;
-use crate::observe::check_namespace;
-use crate::report::{self, Reporter};
-use crate::survey::Survey;
+use crate::io::report::{self, Reporter};
 
 /// Lists snapshots, those of others among them.
 ///

@@ -2,15 +2,15 @@
 
 use serde_json::json;
 
+use crate::cluster::kubectl::Kubectl;
 use crate::cmd::now;
 use crate::cmd::show::{show, table};
 use crate::config::{Global, NodeLocks, hostname};
 use crate::core::escape::Secrets;
-use crate::core::listing::age;
+use crate::core::health::listing::age;
 use crate::exit::Fail;
-use crate::kubectl::Kubectl;
+use crate::io::report::Reporter;
 use crate::lock::{Listing, Locks, Seen, flock};
-use crate::report::Reporter;
 
 /// Lists them, or makes the files usable for everyone on this node.
 ///

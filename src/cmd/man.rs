@@ -4,11 +4,11 @@ use std::fs;
 use std::path::Path;
 
 use crate::cli;
+use crate::cli::manual::{Page, pages};
 use crate::cmd::show::print;
 use crate::config::Plain;
 use crate::exit::{Exit, Fail};
-use crate::manual::{Page, pages};
-use crate::report::Reporter;
+use crate::io::report::Reporter;
 
 /// Prints the main page, or writes all pages and prints where they are.
 ///

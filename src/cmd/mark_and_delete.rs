@@ -2,25 +2,25 @@
 
 use std::collections::BTreeMap;
 
+use crate::cluster::delete_snapshot::{self, Fate};
+use crate::cluster::kubectl::{self, Kubectl, Refusal};
+use crate::cluster::survey::Survey;
 use crate::cmd::now;
 use crate::cmd::prune::{Account, Entry, Outcome};
 use crate::cmd::retain;
 use crate::config::{Global, Sweep};
 use crate::core::escape::Secrets;
-use crate::core::history::{Action, Moment, Seen, Verdict};
-use crate::core::labels;
-use crate::core::listing::counted;
-use crate::core::observed::{Content, Snapshot};
-use crate::core::scene::Scene;
-use crate::core::stored_data::{Holder, Holders};
-use crate::core::sweep::{self, Held};
-use crate::core::target::{CLAIMS, CONTENTS, Next, Relabel, SNAPSHOTS};
-use crate::delete::{self, Fate};
+use crate::core::health::listing::counted;
+use crate::core::kube::calls::{CLAIMS, CONTENTS, Next, Relabel, SNAPSHOTS};
+use crate::core::kube::labels;
+use crate::core::kube::namespace_objects::Scene;
+use crate::core::kube::objects::{Content, Snapshot};
+use crate::core::restore::stored_data::{Holder, Holders};
+use crate::core::retention::history::{Action, Moment, Seen, Verdict};
+use crate::core::retention::mark_and_delete::{self, Held};
 use crate::exit::{Exit, Fail};
-use crate::kubectl::{self, Kubectl, Refusal};
-use crate::process::{self, Ending, ProcessError};
-use crate::report::Reporter;
-use crate::survey::Survey;
+use crate::io::process::{self, Ending, ProcessError};
+use crate::io::report::Reporter;
 
 /// Marks, then sweeps; before, if that is wanted, takes off labels as `retain` does.
 ///
@@ -56,11 +56,11 @@ fn mark_and_delete(global: &Global, config: &Sweep, reporter: &Reporter) -> Resu
             step,
         )?;
         let mut held = Held::default();
-        let mut verdicts = sweep::sweep(&survey.snapshots, &held, &moment);
+        let mut verdicts = mark_and_delete::sweep(&survey.snapshots, &held, &moment);
         // What is in use matters only where something is to be deleted.
         if verdicts.iter().any(|verdict| verdict.action == Action::Delete) {
             held = Held { sources: survey.in_use(&kubectl)?, shared: shared(&kubectl)? };
-            verdicts = sweep::sweep(&survey.snapshots, &held, &moment);
+            verdicts = mark_and_delete::sweep(&survey.snapshots, &held, &moment);
         }
         let what = counted(survey.snapshots.len(), "snapshot");
         Ok(((survey, verdicts, held), what))
@@ -185,7 +185,7 @@ fn again(kubectl: &Kubectl, scene: Scene, planned: &Verdict, judged: &Judged) ->
     let Some(found) = found else { return Ok(Fate::Left("somebody else deleted it meanwhile".into())) };
     // Others of the same PVC may have gone since.
     let seen: Vec<Seen> = scene.snapshots.into_iter().filter(Snapshot::is_pruned).map(Seen::from).collect();
-    let verdicts = sweep::sweep(&seen, &held, &judged.moment);
+    let verdicts = mark_and_delete::sweep(&seen, &held, &judged.moment);
     let now = verdicts.into_iter().find(|verdict| verdict.name == planned.name);
     match now {
         Some(now) if now.action != planned.action => Ok(Fate::Left(now.reason)),
@@ -193,10 +193,10 @@ fn again(kubectl: &Kubectl, scene: Scene, planned: &Verdict, judged: &Judged) ->
             Ok(Fate::Left("it changed since it was judged; the next run judges it anew".into()))
         }
         Some(Verdict { action: Action::Release, .. }) => {
-            delete::call_off(kubectl, &found)?;
-            Ok(Fate::Deleted(delete::RELEASED.into()))
+            delete_snapshot::call_off(kubectl, &found)?;
+            Ok(Fate::Deleted(delete_snapshot::RELEASED.into()))
         }
-        Some(_) => delete::delete(kubectl, &found, None),
+        Some(_) => delete_snapshot::delete(kubectl, &found, None),
         None => Ok(Fate::Left("it is no snapshot of ours any more".into())),
     }
 }

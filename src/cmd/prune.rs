@@ -5,17 +5,17 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
+use crate::cluster::bulk::{self, Name, Refused};
+use crate::cluster::kubectl::Kubectl;
+use crate::cluster::survey::Skipped;
 use crate::cmd::show::{json_line, print, yaml};
 use crate::config::Output;
 use crate::core::escape::one_line;
-use crate::core::history::{Action, Verdict};
-use crate::core::listing::counted;
-use crate::core::target::Relabel;
+use crate::core::health::listing::counted;
+use crate::core::kube::calls::Relabel;
+use crate::core::retention::history::{Action, Verdict};
 use crate::exit::{Exit, Fail};
-use crate::kubectl::Kubectl;
-use crate::relabel::{self, Name, Refused};
-use crate::report::{Reporter, Step};
-use crate::survey::Skipped;
+use crate::io::report::{Reporter, Step};
 
 /// What came of a decision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -102,7 +102,7 @@ impl Account {
     /// Makes one change to the snapshots at these positions; on how many.
     ///
     /// # Errors
-    /// As [`relabel::relabel`].
+    /// As [`bulk::relabel`].
     pub fn relabel(
         &mut self,
         kubectl: &Kubectl,
@@ -115,7 +115,7 @@ impl Account {
             (verdict.namespace.clone(), verdict.name.clone())
         };
         let names: Vec<Name> = positions.iter().map(name).collect();
-        let refused = relabel::relabel(kubectl, change, &names, |done| step.count(done, positions.len()))?;
+        let refused = bulk::relabel(kubectl, change, &names, |done| step.count(done, positions.len()))?;
         for (at, name) in positions.iter().zip(&names) {
             let outcome = &mut self.snapshots[*at].outcome;
             // What failed once has failed, whatever else succeeds.

@@ -9,22 +9,22 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::cluster::delete_snapshot::object;
+use crate::cluster::kubectl::{self, Kubectl, Refusal};
+use crate::cluster::watch::Watch;
 use crate::cmd::now;
 use crate::cmd::show::show;
 use crate::config::{Global, Rebind as Config};
 use crate::core::escape::Secrets;
-use crate::core::labels;
-use crate::core::observed::{Content, Meta, Readiness, Snapshot};
+use crate::core::kube::calls::{CONTENTS, Next, SNAPSHOT_CLASSES, SNAPSHOTS, delete_options};
+use crate::core::kube::labels;
+use crate::core::kube::objects::{Content, Meta, Readiness, Snapshot};
 use crate::core::plan::{self, Step as Planned};
-use crate::core::rebind::{self, No, Pair, Rebind};
-use crate::core::restore;
-use crate::core::target::{CONTENTS, Next, SNAPSHOT_CLASSES, SNAPSHOTS, delete_options};
-use crate::delete::object;
+use crate::core::restore::in_place;
+use crate::core::restore::rebind::{self, No, Pair, Rebind};
 use crate::exit::{Exit, Fail};
-use crate::kubectl::{self, Kubectl, Refusal};
-use crate::process::ProcessError;
-use crate::report::Reporter;
-use crate::watch::Watch;
+use crate::io::process::ProcessError;
+use crate::io::report::Reporter;
 
 /// How often a change is tried again that loses to other changes of the same object.
 const TRIES: usize = 5;
@@ -87,9 +87,9 @@ fn told(global: &Global, reporter: &Reporter, old: &str, made: &Snapshot, notes:
     let Meta { namespace, name, .. } = &made.metadata;
     let content = made.status.bound_volume_snapshot_content_name.as_deref().unwrap_or_default();
     // What tells nothing of its claim takes a name for it.
-    let named = match restore::of_claim(made) {
+    let named = match in_place::of_claim(made) {
         Some(_) => String::new(),
-        None => format!(" --pvc {}", restore::guessed_claim(made)),
+        None => format!(" --pvc {}", in_place::guessed_claim(made)),
     };
     let next = format!("backup-ns restore {name} -n {namespace}{named}");
     let value = json!({

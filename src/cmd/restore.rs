@@ -5,24 +5,24 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use crate::ask;
+use crate::cluster::delete_snapshot;
+use crate::cluster::dry_run;
+use crate::cluster::kubectl::{self, Kubectl, Refusal};
+use crate::cluster::restore_in_place::{self, InPlace};
 use crate::cmd::now;
 use crate::cmd::show::{print, show, yaml};
 use crate::config::{Global, Output, Restore, Way};
-use crate::core::claim::ClaimTemplate;
 use crate::core::escape::{self, Secrets};
-use crate::core::labels;
-use crate::core::observed::{Content, List, Meta, Pvc, Readiness, Snapshot};
+use crate::core::kube::calls::{CLAIMS, CONTENTS, NAMESPACES, SNAPSHOTS, STORAGE_CLASSES, delete_options};
+use crate::core::kube::claim_manifest::ClaimTemplate;
+use crate::core::kube::labels;
+use crate::core::kube::namespace_objects::Scene;
+use crate::core::kube::objects::{Content, List, Meta, Pvc, Readiness, Snapshot};
 use crate::core::plan::{self, Step};
-use crate::core::restore::{self, Journal, Place, StorageClass};
-use crate::core::scene::Scene;
-use crate::core::target::{CLAIMS, CONTENTS, NAMESPACES, SNAPSHOTS, STORAGE_CLASSES, delete_options};
-use crate::delete;
-use crate::dry_run;
+use crate::core::restore::in_place::{self, Journal, Place, StorageClass};
 use crate::exit::{Exit, Fail};
-use crate::in_place::{self, InPlace};
-use crate::kubectl::{self, Kubectl, Refusal};
-use crate::report::{self, Reporter};
+use crate::io::confirm;
+use crate::io::report::{self, Reporter};
 
 /// Restores one snapshot.
 ///
@@ -101,7 +101,7 @@ impl Run<'_> {
         let made = self.reporter.step("claim", |_| self.claim(&planned, &snapshot))?;
         let bound = match self.config.wait {
             true => Some(self.reporter.step("bound", |step| {
-                let word = in_place::await_bound(&planned.kubectl, &planned.name, self.config.timeout, step)?;
+                let word = restore_in_place::await_bound(&planned.kubectl, &planned.name, self.config.timeout, step)?;
                 Ok((word.clone(), word))
             })?),
             false => None,
@@ -130,12 +130,12 @@ impl Run<'_> {
     }
 
     fn plan(&self, snapshot: &Snapshot) -> Result<Planned, Fail> {
-        let source = restore::of_claim(snapshot);
+        let source = in_place::of_claim(snapshot);
         let living = match &source {
             Some(source) => self.kubectl.find(&self.kubectl.target.get(CLAIMS, source))?,
             None => None,
         };
-        let (mut template, assumed) = match restore::template(snapshot, living.as_ref()) {
+        let (mut template, assumed) = match in_place::template(snapshot, living.as_ref()) {
             Some(template) => (template, None),
             None => self.assume(snapshot, source).map(|(template, assumed)| (template, Some(assumed)))?,
         };
@@ -156,7 +156,7 @@ impl Run<'_> {
             Some(name) => name.clone(),
             // The same call again means the same claim, but one that is at work is nobody's copy.
             None => match kubectl.find::<Pvc>(&kubectl.target.get(CLAIMS, &template.name))? {
-                Some(there) if there.status.phase == "Bound" || !restore::is_from(&there, snapshot) => {
+                Some(there) if there.status.phase == "Bound" || !in_place::is_from(&there, snapshot) => {
                     snapshot.metadata.name.clone()
                 }
                 _ => template.name.clone(),
@@ -165,11 +165,11 @@ impl Run<'_> {
         let bridge = match elsewhere {
             Some(to) => {
                 let content = self.content(snapshot)?;
-                Some(restore::clone(snapshot, &content, to).map_err(|why| Fail::new(Exit::Precondition, why))?)
+                Some(in_place::clone(snapshot, &content, to).map_err(|why| Fail::new(Exit::Precondition, why))?)
             }
             None => None,
         };
-        let claim = restore::claim(&template, &name, &kubectl.target.namespace, &snapshot.metadata.name, snapshot);
+        let claim = in_place::claim(&template, &name, &kubectl.target.namespace, &snapshot.metadata.name, snapshot);
         Ok(Planned { kubectl, name, claim, bridge, assumed })
     }
 
@@ -178,7 +178,7 @@ impl Run<'_> {
     fn assume(&self, snapshot: &Snapshot, source: Option<String>) -> Result<(ClaimTemplate, String), Fail> {
         let (target, Meta { name, .. }) = (&self.kubectl.target, &snapshot.metadata);
         let Some(claim) = self.config.pvc.clone().or(source) else {
-            let guess = restore::guessed_claim(snapshot);
+            let guess = in_place::guessed_claim(snapshot);
             return Err(Fail::new(Exit::Precondition, format!("nothing tells what claim VolumeSnapshot {name} is of")).remedy(
                 format!(
                     "say which: {} --pvc {guess}; its name and its age may tell (docs/recovery.md, \"Data that tells nothing of \
@@ -189,7 +189,7 @@ impl Run<'_> {
         };
         let content = snapshot.status.bound_volume_snapshot_content_name.as_deref().unwrap_or_default();
         let content = if_allowed(self.kubectl.find::<Content>(&target.get(CONTENTS, content)))?.flatten();
-        let template = restore::assumed(&claim, snapshot, content.as_ref()).ok_or_else(|| {
+        let template = in_place::assumed(&claim, snapshot, content.as_ref()).ok_or_else(|| {
             Fail::new(Exit::Precondition, format!("nothing tells how big a volume of VolumeSnapshot {name} has to be"))
                 .remedy("make a PVC by hand, of the size that it had, with the snapshot as its dataSource")
         })?;
@@ -203,7 +203,7 @@ impl Run<'_> {
         {
             let driver =
                 content.as_ref().map(|content| content.spec.driver.as_str()).filter(|driver| !driver.is_empty());
-            let found = restore::class(&classes.items, named, driver);
+            let found = in_place::class(&classes.items, named, driver);
             let found = found.map_err(|(what, remedy)| Fail::new(Exit::Precondition, what).remedy(remedy))?;
             if named.is_none() {
                 class = format!("{class} {found}");
@@ -256,7 +256,7 @@ impl Run<'_> {
             return Ok(());
         }
         if let Some(made) = kubectl.find::<Content>(&kubectl.target.get(CONTENTS, content))? {
-            delete::forget_clone(kubectl, &made).map_err(|error| kubectl::fail(&error))?;
+            delete_snapshot::forget_clone(kubectl, &made).map_err(|error| kubectl::fail(&error))?;
         }
         Err(Fail::new(Exit::Failed, format!("somebody deleted the VolumeSnapshot {name} meanwhile"))
             .remedy(format!("choose another: backup-ns list -n {}", self.kubectl.target.namespace)))
@@ -277,7 +277,7 @@ impl Run<'_> {
             if bound_to.uid.is_empty() || snapshot.is_some_and(|snapshot| snapshot.metadata.uid == bound_to.uid) {
                 return Ok(Some(()));
             }
-            delete::forget_clone(kubectl, &there).map_err(|error| kubectl::fail(&error))?;
+            delete_snapshot::forget_clone(kubectl, &there).map_err(|error| kubectl::fail(&error))?;
             Ok(None)
         })?;
         made.ok_or_else(|| Fail::new(Exit::Failed, format!("an old VolumeSnapshotContent {name} does not go")))
@@ -295,7 +295,7 @@ impl Run<'_> {
                         Err(Fail::new(Exit::Precondition, format!("the PVC {name} in {namespace} is being deleted"))
                             .remedy("wait until it is gone, or choose another name with --pvc"))
                     }
-                    Some(there) if restore::is_from(&there, snapshot) => {
+                    Some(there) if in_place::is_from(&there, snapshot) => {
                         Ok((false, format!("{name} in {namespace} is there already")))
                     }
                     _ => Err(Fail::new(Exit::Precondition, format!("{namespace} has another PVC {name} already"))
@@ -315,7 +315,7 @@ impl Run<'_> {
             return Ok(((), "another claim is still to be made from it, it stays".into()));
         }
         if let Some(bridge) = scene.snapshot(name) {
-            delete::delete(kubectl, bridge, None).map_err(|error| kubectl::fail(&error))?;
+            delete_snapshot::delete(kubectl, bridge, None).map_err(|error| kubectl::fail(&error))?;
         }
         Ok(((), "temporary objects removed; the data still belongs to the source".into()))
     }
@@ -357,13 +357,13 @@ impl Run<'_> {
         let (name, namespace) = (&config.snapshot, &kubectl.target.namespace);
         let now = now();
         let (scene, snapshot, mut journal, found) = self.reporter.step("observe", |_| {
-            let scene = in_place::observe(kubectl)?;
+            let scene = restore_in_place::observe(kubectl)?;
             let snapshot = scene.snapshot(name).ok_or_else(|| no_snapshot(namespace, name))?;
-            let claim = restore::of_claim(snapshot).unwrap_or_default();
+            let claim = in_place::of_claim(snapshot).unwrap_or_default();
             if let Some((what, remedy)) = scene.going(&claim) {
                 return Err(Fail::new(Exit::Precondition, what).remedy(remedy));
             }
-            let own = restore::journal(snapshot);
+            let own = in_place::journal(snapshot);
             if own.is_none() && snapshot.metadata.annotations.contains_key(labels::RESTORING) {
                 let what = format!("{name} carries a note on an in-place restore that this version cannot read");
                 return Err(Fail::new(Exit::Precondition, what).remedy("finish that restore with the version of backup-ns that began it"));
@@ -381,7 +381,7 @@ impl Run<'_> {
                     let mut journal = found.clone();
                     // What wrote to the old claim since the earlier call is in no safety snapshot of that one.
                     if way != Way::RollBack && !is_replaced && scene.snapshot(&found.safety).is_some() {
-                        journal.safety = restore::safety_name(&claim, now, self.global.zone);
+                        journal.safety = in_place::safety_name(&claim, now, self.global.zone);
                     }
                     (journal, Some(found))
                 }
@@ -393,7 +393,7 @@ impl Run<'_> {
                     if let Some((other, _)) = scene.begun(&claim) {
                         return Err(self.begun(&other.metadata.name, &claim));
                     }
-                    let safety = restore::safety_name(&claim, now, self.global.zone);
+                    let safety = in_place::safety_name(&claim, now, self.global.zone);
                     let journal = scene.plan(snapshot, &safety).map_err(|problems| {
                         let (whats, remedies): (Vec<String>, Vec<String>) = problems.into_iter().unzip();
                         Fail::new(Exit::Precondition, whats.join("; ")).remedy(remedies.join("; "))
@@ -425,7 +425,7 @@ impl Run<'_> {
             ),
         };
         if !self.global.dry_run {
-            ask::confirm(self.reporter, &question, config.yes, "--yes")?;
+            confirm::confirm(self.reporter, &question, config.yes, "--yes")?;
         }
         let mut work = InPlace {
             kubectl,

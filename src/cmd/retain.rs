@@ -2,19 +2,20 @@
 
 use std::collections::BTreeMap;
 
+use crate::cluster::delete_snapshot;
+use crate::cluster::kubectl::{self, Kubectl};
+use crate::cluster::survey::Survey;
 use crate::cmd::now;
 use crate::cmd::prune::{Account, Entry, Outcome};
 use crate::config::{Global, Retention};
 use crate::core::escape::Secrets;
-use crate::core::history::{Action, Moment, Seen, Verdict};
-use crate::core::listing::counted;
-use crate::core::target::Relabel;
-use crate::core::{labels, retention, sweep};
-use crate::delete;
+use crate::core::health::listing::counted;
+use crate::core::kube::calls::Relabel;
+use crate::core::kube::labels;
+use crate::core::retention::history::{Action, Moment, Seen, Verdict};
+use crate::core::retention::{mark_and_delete, retain};
 use crate::exit::Fail;
-use crate::kubectl::{self, Kubectl};
-use crate::report::Reporter;
-use crate::survey::Survey;
+use crate::io::report::Reporter;
 
 /// Prunes slot labels.
 ///
@@ -29,8 +30,8 @@ pub fn run(global: &Global, config: &Retention, reporter: &Reporter) -> Result<(
         Ok((survey, what))
     })?;
     let moment = Moment { now: now(), zone: global.zone, patience: config.patience };
-    let mut verdicts = retention::retain(&survey.snapshots, config.policy, &moment);
-    let left = sweep::left_behind(&survey.snapshots, &moment);
+    let mut verdicts = retain::retain(&survey.snapshots, config.policy, &moment);
+    let left = mark_and_delete::left_behind(&survey.snapshots, &moment);
     let is_left = |verdict: &Verdict| {
         left.iter().any(|left| (&left.namespace, &left.name) == (&verdict.namespace, &verdict.name))
     };
@@ -79,10 +80,11 @@ fn release(kubectl: &Kubectl, account: &mut Account, reporter: &Reporter) -> Res
         let mut done = 0;
         for at in &positions {
             let Entry { verdict, outcome } = &mut account.snapshots[*at];
-            *outcome = match delete::call_off_by_name(&kubectl.in_namespace(&verdict.namespace), &verdict.name) {
+            *outcome = match delete_snapshot::call_off_by_name(&kubectl.in_namespace(&verdict.namespace), &verdict.name)
+            {
                 Ok(()) => {
                     done += 1;
-                    Outcome::Done { note: delete::RELEASED.into() }
+                    Outcome::Done { note: delete_snapshot::RELEASED.into() }
                 }
                 Err(error) => match kubectl::interrupted() {
                     Some(fail) => return Err(fail),

@@ -9,7 +9,7 @@ use serde_yaml_ng::Value;
 use crate::config::Output;
 use crate::core::escape;
 use crate::exit::{Exit, Fail};
-use crate::report::Reporter;
+use crate::io::report::Reporter;
 
 /// Prints a result as it is wanted: `value` for machines, `text` for people.
 ///

@@ -2,27 +2,27 @@
 
 use serde_json::Value;
 
+use crate::backup::cronjob_settings::config_maps;
+use crate::backup::observe::check_namespace;
+use crate::cluster::kubectl::{self, Kubectl, Refusal};
+use crate::cluster::survey::{Skipped, Survey};
 use crate::cmd::now;
 use crate::cmd::show::{show, table};
 use crate::config::{Global, Output, Service, Status};
 use crate::core::escape::Secrets;
-use crate::core::history::Moment;
-use crate::core::listing::{age, counted};
-use crate::core::metrics;
-use crate::core::observed::Pvc;
-use crate::core::schedule::Schedule;
-use crate::core::status::{
+use crate::core::health::cronjob::Schedule;
+use crate::core::health::listing::{age, counted};
+use crate::core::health::metrics;
+use crate::core::health::status::{
     self, Backup, Claim, Orphan, Overdue, Protection, Read, Report, State, Stored, Superfluous, Unfinished, Unread,
 };
-use crate::core::target::{CLAIMS, CONTENTS, CRON_JOBS, Next};
+use crate::core::kube::calls::{CLAIMS, CONTENTS, CRON_JOBS, Next};
+use crate::core::kube::objects::Pvc;
+use crate::core::retention::history::Moment;
 use crate::exit::{Exit, Fail};
-use crate::kubectl::{self, Kubectl, Refusal};
-use crate::lender::config_maps;
-use crate::observe::check_namespace;
-use crate::page::Page;
-use crate::process;
-use crate::report::{self, Reporter, Step};
-use crate::survey::{Skipped, Survey};
+use crate::io::metrics_server::Page;
+use crate::io::process;
+use crate::io::report::{self, Reporter, Step};
 
 /// How many orphans and late snapshots are shown to people by name.
 const SHOWN: usize = 20;

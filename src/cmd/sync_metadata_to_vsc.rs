@@ -7,18 +7,18 @@ use std::fmt::Write;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::cluster::bulk::{self, Name, Refused};
+use crate::cluster::kubectl::{self, Kubectl, Refusal};
+use crate::cluster::survey::{Skipped, Survey};
 use crate::cmd::prune::Outcome;
 use crate::cmd::show::{json_line, print, yaml};
 use crate::config::{Global, Output};
 use crate::core::escape::{Secrets, one_line};
-use crate::core::listing::counted;
-use crate::core::mirror::{Source, Sources};
-use crate::core::target::{CONTENTS, Next};
+use crate::core::health::listing::counted;
+use crate::core::kube::calls::{CONTENTS, Next};
+use crate::core::restore::sync_metadata::{Source, Sources};
 use crate::exit::{Exit, Fail};
-use crate::kubectl::{self, Kubectl, Refusal};
-use crate::relabel::{self, Name, Refused};
-use crate::report::{Reporter, Step};
-use crate::survey::{Skipped, Survey};
+use crate::io::report::{Reporter, Step};
 
 /// Mirrors, page by page of the contents.
 ///
@@ -103,7 +103,7 @@ fn write(kubectl: &Kubectl, mut changed: BTreeMap<Name, Value>, account: &mut Ac
     }
     let names: Vec<Name> = changed.keys().cloned().collect();
     let text = |name: &Name| changed[name].to_string();
-    let refused = relabel::each(kubectl, &kubectl.target.replace(), &names, text, |_| ())?;
+    let refused = bulk::each(kubectl, &kubectl.target.replace(), &names, text, |_| ())?;
     for name in names {
         let Some(entry) = account.contents.get_mut(&name.1) else { continue };
         entry.outcome = match refused.get(&name) {
@@ -133,7 +133,7 @@ struct Account {
 struct Entry {
     namespace: String,
     snapshot: String,
-    /// As [`crate::core::mirror::Change::words`]: the values of tens of thousands of annotations take their room.
+    /// As [`crate::core::restore::sync_metadata::Change::words`]: the values of tens of thousands of annotations take their room.
     changes: Vec<String>,
     #[serde(flatten)]
     outcome: Outcome,

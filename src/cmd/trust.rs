@@ -3,17 +3,18 @@
 use serde::Serialize;
 use serde_json::json;
 
-use crate::ask;
+use crate::cluster::kubectl::{self, Kubectl, Refusal};
 use crate::cmd::show::show;
 use crate::config::{Global, Trust};
 use crate::core::escape::Secrets;
-use crate::core::observed::Snapshot;
+use crate::core::kube::calls::SNAPSHOTS;
+use crate::core::kube::labels;
+use crate::core::kube::objects::Snapshot;
 use crate::core::plan::{self, Step};
-use crate::core::target::SNAPSHOTS;
-use crate::core::{labels, verify};
+use crate::core::restore::verify;
 use crate::exit::{Exit, Fail};
-use crate::kubectl::{self, Kubectl, Refusal};
-use crate::report::Reporter;
+use crate::io::confirm;
+use crate::io::report::Reporter;
 
 /// What `trust` says at its end.
 #[derive(Serialize)]
@@ -65,7 +66,7 @@ pub fn run(global: &Global, config: &Trust, reporter: &Reporter) -> Result<(), F
         "The VolumeSnapshot {name} in {namespace} is distrusted ({why}). Trusted, it counts as a backup again: for retention, for \
          restores and for the alerts."
     );
-    ask::confirm(reporter, &question, config.yes, "--yes")?;
+    confirm::confirm(reporter, &question, config.yes, "--yes")?;
     reporter.step("trust", |_| match kubectl.json::<Snapshot>(&patch) {
         Ok(_) => Ok(((), name.clone())),
         Err(error) if kubectl::refusal(&error) == Refusal::Conflict => Err(Fail::new(

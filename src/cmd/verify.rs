@@ -6,27 +6,27 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::backup::observe::check_namespace;
+use crate::cluster::kubectl::{self, Kubectl, Refusal};
+use crate::cluster::scratch_pod::{self, Trial};
 use crate::cmd::now;
 use crate::cmd::show::show;
 use crate::config::{Global, Verify};
 use crate::container;
-use crate::core::claim::ClaimTemplate;
+use crate::container::session::{Line, Session};
+use crate::core::backup::job;
+use crate::core::backup::proof::Proof;
 use crate::core::engine::Engine;
 use crate::core::escape::{self, Secrets};
-use crate::core::job;
-use crate::core::listing::counted;
-use crate::core::observed::{List, Pvc, Snapshot};
+use crate::core::health::listing::counted;
+use crate::core::kube::calls::{CLAIMS, JOBS, NETWORK_POLICIES, PODS, SNAPSHOTS};
+use crate::core::kube::claim_manifest::ClaimTemplate;
+use crate::core::kube::objects::{List, Pvc, Snapshot};
 use crate::core::plan::{self, Step};
-use crate::core::proof::Proof;
-use crate::core::target::{CLAIMS, JOBS, NETWORK_POLICIES, PODS, SNAPSHOTS};
-use crate::core::verify::{self, Facts, Lent, NoSnapshot, Request, Verdict, Volume};
+use crate::core::restore::verify::{self, Facts, Lent, NoSnapshot, Request, Verdict, Volume};
 use crate::exit::{Exit, Fail};
-use crate::kubectl::{self, Kubectl, Refusal};
-use crate::observe::check_namespace;
-use crate::process;
-use crate::report::{self, Reporter};
-use crate::session::{Line, Session};
-use crate::trial::{self, Trial};
+use crate::io::process;
+use crate::io::report::{self, Reporter};
 
 /// How long to listen before looking up.
 const SOON: Duration = Duration::from_secs(1);
@@ -348,7 +348,7 @@ impl Run<'_> {
             }
         }
         let limit = humantime::format_duration(self.config.timeout);
-        Err(Fail::new(Exit::Failed, format!("not done within {limit}")).remedy(trial::LONGER))
+        Err(Fail::new(Exit::Failed, format!("not done within {limit}")).remedy(scratch_pod::LONGER))
     }
 
     fn bad(&self, why: &str, session: &mut Session) -> Fail {
@@ -580,6 +580,6 @@ fn broken(fail: Fail, trial: &Trial<'_>) -> Fail {
         return fail.remedy("nothing was stamped");
     }
     let why = trial.ended().map(|why| format!(" ({why})")).unwrap_or_default();
-    let remedy = if fail.remedy.is_empty() { trial::AGAIN.to_string() } else { fail.remedy };
+    let remedy = if fail.remedy.is_empty() { scratch_pod::AGAIN.to_string() } else { fail.remedy };
     Fail { exit: fail.exit, what: format!("{}{why}", fail.what), remedy }
 }

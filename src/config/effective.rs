@@ -8,9 +8,9 @@ use super::{
     DbValue, Get, Origin, Output, Plain, TABLE, Values, create, global, lock_count, own_namespace, restore, retain,
     sweep, verify,
 };
+use crate::config::settings::{self, Setting};
 use crate::core::escape::MASK;
 use crate::exit::Fail;
-use crate::settings::{self, Setting};
 
 /// One setting as it takes effect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -7,25 +7,27 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use self::settings::Setting;
+use crate::core::backup::manifest::Retain;
+use crate::core::backup::name::{self, Template};
+use crate::core::backup::pod::ExecResource;
 use crate::core::engine::Engine;
 use crate::core::escape::Secrets;
-use crate::core::labels;
+use crate::core::health::cronjob;
+use crate::core::kube::calls::Asked;
+use crate::core::kube::kubectl_env::{self, Preferences, Shield};
+use crate::core::kube::labels;
 use crate::core::lease::Slots;
-use crate::core::manifest::Retain;
-use crate::core::name::{self, Template};
-use crate::core::pod::ExecResource;
-use crate::core::retention::Policy;
-use crate::core::schedule;
-use crate::core::shield::{self, Preferences, Shield};
-use crate::core::target::Asked;
-use crate::core::zone::Zone;
+use crate::core::retention::retain::Policy;
+use crate::core::time_zone::Zone;
 use crate::exit::{Exit, Fail};
+use crate::io::report::LogFormat;
 use crate::lock::{Locks, flock, lease};
-use crate::report::LogFormat;
-use crate::settings::{self, Setting};
 
 mod effective;
 mod recover;
+#[path = "../settings.rs"]
+pub mod settings;
 
 pub use effective::*;
 pub use recover::*;
@@ -548,7 +550,7 @@ fn database(v: &mut Values<'_>, engine: Engine) -> Database {
         resource: v.parse(
             &var("EXEC_RESOURCE"),
             ExecResource::parse,
-            ExecResource { kind: crate::core::pod::ExecKind::Pod, name: String::new() },
+            ExecResource { kind: crate::core::backup::pod::ExecKind::Pod, name: String::new() },
         ),
         container: v.parse(&var("EXEC_CONTAINER"), name, String::new()),
         dump_file: v.parse(&var("DUMP_FILE"), parse_dump_file, String::new()),
@@ -675,14 +677,14 @@ pub fn shield() -> Result<Shield, String> {
     let variables: Vec<(String, String)> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())))
         .collect();
-    let changes = shield::changes(variables.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    let changes = kubectl_env::changes(variables.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     Ok(Shield { changes, preferences: preferences()? })
 }
 
 /// The preferences file that kubectl would read, if it is there and preferences are not turned off.
 fn preferences() -> Result<Option<Preferences>, String> {
     let set = |var: &str| environment(var).ok().flatten();
-    let path = match set(shield::KUBERC) {
+    let path = match set(kubectl_env::KUBERC) {
         Some(off) if off == "off" => return Ok(None),
         Some(path) => path,
         None => match set("HOME") {
@@ -695,7 +697,7 @@ fn preferences() -> Result<Option<Preferences>, String> {
     }
     // What kubectl cannot read, it goes without.
     let Ok(text) = std::fs::read(&path) else { return Ok(None) };
-    let policy = shield::policy(&String::from_utf8_lossy(&text)).map_err(|why| {
+    let policy = kubectl_env::policy(&String::from_utf8_lossy(&text)).map_err(|why| {
         format!("the policy for credential plugins in kubectl's preferences, {path}, cannot be read ({why}); correct the file, or set KUBERC=off to go without it")
     })?;
     Ok(Some(Preferences { path, policy }))
@@ -843,11 +845,11 @@ fn set(v: &mut Values<'_>) -> Vec<(String, String)> {
 }
 
 fn parse_dry_run(text: &str) -> Result<bool, String> {
-    schedule::dry_run(text).ok_or(SWITCH.into())
+    cronjob::dry_run(text).ok_or(SWITCH.into())
 }
 
 fn parse_bool(text: &str) -> Result<bool, String> {
-    schedule::yes_or_no(text).ok_or(SWITCH.into())
+    cronjob::yes_or_no(text).ok_or(SWITCH.into())
 }
 
 /// What a switch takes.

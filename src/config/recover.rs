@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Database, Global, Output, Outputs, Plain, TOLD, Values, database, parse_duration, told};
+use crate::core::backup::name;
 use crate::core::engine::Engine;
-use crate::core::name;
-use crate::core::stored_data::Wish;
+use crate::core::restore::stored_data::Wish;
 use crate::exit::Fail;
 
 /// Of commands that list.

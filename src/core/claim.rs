@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::core::labels;
-use crate::core::observed::Pvc;
+use crate::core::kube::labels;
+use crate::core::kube::objects::Pvc;
 
 /// Everything of a claim that a new one in its place must have. What is about its volume is not part of it, and neither is its
 /// `selector`: no volume that is made from a snapshot may be selected.

@@ -7,17 +7,17 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::core::backup::job::{self, list, text};
+use crate::core::backup::pod::Chosen;
+use crate::core::backup::preflight::{Aspect, Look, Problem, Site};
 use crate::core::engine::Engine;
-use crate::core::job::{self, list, text};
-use crate::core::labels;
-use crate::core::listing::age;
-use crate::core::look::{Aspect, Look, Problem, Site};
-use crate::core::observed::{Pvc, Snapshot};
-use crate::core::pod::Chosen;
-use crate::core::schedule::{ConfigMaps, LATE, Schedule};
-use crate::core::shield::Preferences;
-use crate::core::status::{Protection, Report, State};
-use crate::core::target::Kind;
+use crate::core::health::cronjob::{ConfigMaps, LATE, Schedule};
+use crate::core::health::listing::age;
+use crate::core::health::status::{Protection, Report, State};
+use crate::core::kube::calls::Kind;
+use crate::core::kube::kubectl_env::Preferences;
+use crate::core::kube::labels;
+use crate::core::kube::objects::{Pvc, Snapshot};
 
 /// How a check came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -725,10 +725,10 @@ pub fn trials(jobs: &[Value], namespace: &str, now: DateTime<Utc>) -> Check {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::grants::Grants;
-    use crate::core::history::testing::at;
-    use crate::core::status::testing::{protection, report};
-    use crate::core::status::{Orphan, Overdue, Superfluous, Unfinished};
+    use crate::core::backup::grants::Grants;
+    use crate::core::health::status::testing::{protection, report};
+    use crate::core::health::status::{Orphan, Overdue, Superfluous, Unfinished};
+    use crate::core::retention::history::testing::at;
 
     #[track_caller]
     fn is(check: &Check, outcome: Outcome, words: &str) {
@@ -763,7 +763,7 @@ mod tests {
 
     #[test]
     fn each_right_that_is_missing_is_named_with_its_rule() {
-        let rights = rights(&[crate::core::target::STATEFUL_SETS], true, Some(34));
+        let rights = rights(&[crate::core::kube::calls::STATEFUL_SETS], true, Some(34));
         let all = Granted::of(&answers(&rights, |_| true)).checks(&rights);
         let may = [
             "may list persistentvolumeclaims",

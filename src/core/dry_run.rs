@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::core::observed::{Meta, Snapshot};
-use crate::core::quantity;
-use crate::core::restore::{Journal, Place, Rest};
-use crate::core::scene::Scene;
-use crate::core::target::{CLAIMS, SNAPSHOTS, Target, try_delete_options};
+use crate::core::kube::calls::{CLAIMS, SNAPSHOTS, Target, try_delete_options};
+use crate::core::kube::namespace_objects::Scene;
+use crate::core::kube::objects::{Meta, Snapshot};
+use crate::core::kube::quantity;
+use crate::core::restore::in_place::{Journal, Place, Rest};
 
 /// A request that the API tries and does not carry out.
 #[derive(Debug, Clone, PartialEq, Eq)]

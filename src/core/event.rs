@@ -80,7 +80,7 @@ pub fn manifest(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::history::testing::at;
+    use crate::core::retention::history::testing::at;
 
     #[test]
     fn whoever_reads_it_on_a_terminal_obeys_nothing() {

@@ -8,10 +8,10 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::Serialize;
 
 use crate::core::escape::short;
-use crate::core::labels;
-use crate::core::observed::Snapshot;
-use crate::core::slot::SlotKind;
-use crate::core::zone::Zone;
+use crate::core::kube::labels;
+use crate::core::kube::objects::Snapshot;
+use crate::core::retention::slot::SlotKind;
+use crate::core::time_zone::Zone;
 
 /// How much of an error is kept, in characters.
 const WORDS: usize = 1000;

@@ -7,21 +7,22 @@ use chrono::{DateTime, Utc};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::core::claim::ClaimTemplate;
+use crate::core::backup::proof::Proof;
+use crate::core::backup::{find_proof, grants};
 use crate::core::engine::Engine;
-use crate::core::history::{self, Moment, Seen};
-use crate::core::listing::{self, Row};
-use crate::core::mirror::{Source, Sources};
-use crate::core::observed::{Content, Pvc, Snapshot};
-use crate::core::proof::Proof;
-use crate::core::restore::{self, Journal};
-use crate::core::retention::{self, Policy};
-use crate::core::scene::Scene;
-use crate::core::status::{self, Backup};
-use crate::core::sweep::{self, Held};
-use crate::core::verify::{self, Facts, Verdict};
-use crate::core::zone::Zone;
-use crate::core::{grants, labels, proven, quantity};
+use crate::core::health::listing::{self, Row};
+use crate::core::health::status::{self, Backup};
+use crate::core::kube::claim_manifest::ClaimTemplate;
+use crate::core::kube::namespace_objects::Scene;
+use crate::core::kube::objects::{Content, Pvc, Snapshot};
+use crate::core::kube::{labels, quantity};
+use crate::core::restore::in_place::{self, Journal};
+use crate::core::restore::sync_metadata::{Source, Sources};
+use crate::core::restore::verify::{self, Facts, Verdict};
+use crate::core::retention::history::{self, Moment, Seen};
+use crate::core::retention::mark_and_delete::{self, Held};
+use crate::core::retention::retain::{self, Policy};
+use crate::core::time_zone::Zone;
 
 /// Values that have broken programs.
 fn text() -> impl Strategy<Value = String> {
@@ -162,9 +163,9 @@ proptest! {
     ) {
         let moment = Moment { zone: Zone::parse(zone).unwrap(), ..history::testing::moment("2026-11-22") };
         let seen: Vec<Seen> = snapshots.iter().cloned().map(Seen::from).collect();
-        let _ = sweep::sweep(&seen, &Held::default(), &moment);
-        let _ = sweep::left_behind(&seen, &moment);
-        let _ = retention::retain(&seen, Policy { daily: 2, weekly: 1, monthly: 1 }, &moment);
+        let _ = mark_and_delete::sweep(&seen, &Held::default(), &moment);
+        let _ = mark_and_delete::left_behind(&seen, &moment);
+        let _ = retain::retain(&seen, Policy { daily: 2, weekly: 1, monthly: 1 }, &moment);
         let mut rows: Vec<Row> = snapshots.iter().cloned().map(Row::from).collect();
         listing::sort(&mut rows, moment.now);
         for row in &rows {
@@ -182,7 +183,7 @@ proptest! {
             unread: Vec::new(),
         };
         let report = status::report(read, &moment);
-        let _ = crate::core::metrics::text(&report);
+        let _ = crate::core::health::metrics::text(&report);
         let _ = serde_json::to_string(&report);
         let _ = verify::choose(&snapshots, None, "data", moment.now);
         let sources: Sources = snapshots.iter().cloned().filter_map(Source::of).collect();
@@ -192,7 +193,7 @@ proptest! {
             let meta = &snapshot.metadata;
             let claim = Pvc::default();
             let _ = scene.objections(snapshot, &moment);
-            let _ = proven::find(Engine::Postgres, &claim, &snapshots, 20, "0");
+            let _ = find_proof::find(Engine::Postgres, &claim, &snapshots, 20, "0");
             let proofs = verify::proofs(snapshot).unwrap_or_default();
             let noted = ClaimTemplate::noted(&meta.annotations);
             let _ = verify::volume(snapshot, noted.clone());
@@ -202,18 +203,18 @@ proptest! {
             for verdict in [Verdict::Good(facts), Verdict::Bad("x".into())] {
                 let _ = verify::stamp(meta, &verdict, moment.now, moment.zone, u64::MAX);
             }
-            let template = restore::template(snapshot, None);
-            let _ = template.map(|template| restore::claim(&template, "new", "shop", &meta.name, snapshot));
-            let _ = restore::assumed("new", snapshot, None);
-            let _ = (restore::guessed_claim(snapshot), restore::of_claim(snapshot));
+            let template = in_place::template(snapshot, None);
+            let _ = template.map(|template| in_place::claim(&template, "new", "shop", &meta.name, snapshot));
+            let _ = in_place::assumed("new", snapshot, None);
+            let _ = (in_place::guessed_claim(snapshot), in_place::of_claim(snapshot));
             let _ = scene.plan(snapshot, "safety");
-            if let Some(journal) = restore::journal(snapshot) {
+            if let Some(journal) = in_place::journal(snapshot) {
                 let _ = (journal.place(&scene, snapshot), journal.rest(&scene, snapshot), journal.others(&scene, snapshot));
                 let _ = journal.safety("data", "shop", None, moment.now, moment.zone);
                 let _ = (journal.replacement("shop", snapshot), Journal::patch(Some(&journal), snapshot));
             }
             let content = Content { metadata: meta.clone(), ..Content::default() };
-            let _ = restore::clone(snapshot, &content, "other");
+            let _ = in_place::clone(snapshot, &content, "other");
         }
     }
 

@@ -47,11 +47,11 @@ const TYPE_VARIABLE: &str = "BAK_LABEL_VS_TYPE";
 const LONGEST_NAME: usize = 63;
 
 /// A text at a JSON pointer; empty where there is none.
-pub(super) fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
+pub fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
     object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
-pub(super) fn list<'a>(object: &'a Value, pointer: &str) -> &'a [Value] {
+pub fn list<'a>(object: &'a Value, pointer: &str) -> &'a [Value] {
     object.pointer(pointer).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
@@ -83,12 +83,12 @@ fn is_told_to_create(container: &Value) -> bool {
 }
 
 /// Whether a word of a script is `create`, whatever stands at its end.
-pub(super) fn is_create(word: &str) -> bool {
+pub fn is_create(word: &str) -> bool {
     word.trim_end_matches([';', '&', '|', ')', '"', '\'']) == "create"
 }
 
 /// Whether a word of a command line is this program.
-pub(super) fn is_program(word: &str) -> bool {
+pub fn is_program(word: &str) -> bool {
     let name = word.rsplit('/').next().unwrap_or_default();
     PROGRAM.iter().any(|program| name.ends_with(program))
 }
@@ -137,7 +137,7 @@ fn maker_at(cronjob: &Value) -> Option<String> {
 }
 
 /// The container of a CronJob that runs `backup-ns create`, if one does.
-pub(super) fn maker(cronjob: &Value) -> Option<&Value> {
+pub fn maker(cronjob: &Value) -> Option<&Value> {
     cronjob.pointer(&format!("{POD}{}", maker_at(cronjob)?))
 }
 
@@ -339,7 +339,7 @@ pub fn made(object: &Value) -> Option<DateTime<Utc>> {
 }
 
 /// The time at a place in an object; none where there is none.
-pub(super) fn time(object: &Value, pointer: &str) -> Option<DateTime<Utc>> {
+pub fn time(object: &Value, pointer: &str) -> Option<DateTime<Utc>> {
     Some(DateTime::parse_from_rfc3339(text(object, pointer)).ok()?.to_utc())
 }
 

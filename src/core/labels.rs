@@ -29,11 +29,11 @@ pub const DELETE_AFTER: &str = "backup-ns.sh/delete-after";
 
 /// Annotation: the configuration that was set, without passwords, as `KEY='value'` lines.
 pub const ENV_CONFIG: &str = "backup-ns.sh/env-config";
-/// Annotation: the proof of the PostgreSQL dump, JSON, see [`crate::core::proof::Proof`].
+/// Annotation: the proof of the PostgreSQL dump, JSON, see [`crate::core::backup::proof::Proof`].
 pub const DUMP_POSTGRES: &str = "backup-ns.sh/dump-postgres";
 /// Annotation: the proof of the MySQL or MariaDB dump, likewise.
 pub const DUMP_MYSQL: &str = "backup-ns.sh/dump-mysql";
-/// Annotation: what the claim is like, JSON, see [`crate::core::claim::ClaimTemplate`].
+/// Annotation: what the claim is like, JSON, see [`crate::core::kube::claim_manifest::ClaimTemplate`].
 pub const CLAIM: &str = "backup-ns.sh/claim";
 /// Annotation of a VolumeSnapshotContent: the one, by name, whose place it takes.
 pub const REBOUND_FROM: &str = "backup-ns.sh/rebound-from";
@@ -41,12 +41,12 @@ pub const REBOUND_FROM: &str = "backup-ns.sh/rebound-from";
 pub const DISTRUSTED: &str = "backup-ns.sh/distrusted";
 /// Annotation of a claim: the snapshot that it was made from, `NAMESPACE/NAME`.
 pub const RESTORED_FROM: &str = "backup-ns.sh/restored-from";
-/// Annotation: an in-place restore from this snapshot is at work, JSON, see [`crate::core::restore::Journal`]. On a workload:
+/// Annotation: an in-place restore from this snapshot is at work, JSON, see [`crate::core::restore::in_place::Journal`]. On a workload:
 /// the restore that keeps it down.
 pub const RESTORING: &str = "backup-ns.sh/restoring";
 /// Annotation of a VolumeSnapshotContent: its stored data is that of another snapshot, `NAMESPACE/NAME`, and never goes with it.
 pub const CLONE_OF: &str = "backup-ns.sh/clone-of";
-/// Finalizer: a deletion of ours has begun and is not through with the stored data, see [`crate::delete`].
+/// Finalizer: a deletion of ours has begun and is not through with the stored data, see [`crate::cluster::delete_snapshot`].
 pub const SWEEP: &str = "backup-ns.sh/sweep";
 /// Annotation beside [`SWEEP`]: when `delete` began, RFC 3339. A deletion by policy leaves none.
 pub const DELETING: &str = "backup-ns.sh/deleting";
@@ -58,7 +58,7 @@ pub const RUN: &str = "backup-ns.sh/run";
 
 /// The day, `YYYY-MM-DD`, on which a restore test found it good last.
 pub const VERIFIED: &str = "backup-ns.sh/verified";
-/// Annotation: what the last restore test found, JSON, see [`crate::core::verify::stamp`].
+/// Annotation: what the last restore test found, JSON, see [`crate::core::restore::verify::stamp`].
 pub const VERIFICATION: &str = "backup-ns.sh/verification";
 /// Annotation of a restore test's pod: its list of users, as `/etc/passwd` has it.
 pub const USERS: &str = "backup-ns.sh/users";
@@ -80,8 +80,8 @@ pub fn is_mirrored(key: &str) -> bool {
 const LONGEST_VALUE: usize = 63;
 
 /// The label that holds a kind of slot.
-pub const fn of_slot(kind: crate::core::slot::SlotKind) -> &'static str {
-    use crate::core::slot::SlotKind;
+pub const fn of_slot(kind: crate::core::retention::slot::SlotKind) -> &'static str {
+    use crate::core::retention::slot::SlotKind;
     match kind {
         SlotKind::Daily => DAILY,
         SlotKind::Weekly => WEEKLY,
@@ -129,7 +129,7 @@ pub fn name_value(name: &str) -> String {
 }
 
 /// 64-bit FNV-1a (<http://www.isthe.com/chongo/tech/comp/fnv/>): stable over releases, which std's hashers are not.
-pub(super) fn fnv1a(bytes: &[u8]) -> u64 {
+pub fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 

@@ -16,8 +16,8 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::core::labels;
-use crate::core::observed::Meta;
+use crate::core::kube::labels;
+use crate::core::kube::objects::Meta;
 
 /// How long a Lease lasts that does not say it, in seconds.
 const UNSAID: u32 = 60;
@@ -336,7 +336,7 @@ fn time(now: DateTime<Utc>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::name;
+    use crate::core::backup::name;
     use proptest::prelude::*;
 
     const MINUTE: Duration = Duration::from_secs(60);

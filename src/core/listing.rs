@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Serialize, Serializer};
 
+use crate::core::backup::proof::Proof;
 use crate::core::engine::Engine;
-use crate::core::history;
-use crate::core::labels;
-use crate::core::observed::Snapshot;
-use crate::core::proof::Proof;
-use crate::core::slot::SlotKind;
+use crate::core::kube::labels;
+use crate::core::kube::objects::Snapshot;
+use crate::core::retention::history;
+use crate::core::retention::slot::SlotKind;
 
 /// One snapshot, without what no list shows: tens of thousands are held at once.
 #[derive(Debug, Clone, Serialize)]

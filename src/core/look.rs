@@ -1,9 +1,9 @@
 //! What the container reported before a dump, and whether a dump may start there. Judges a report; how the report
 //! came here is none of its business.
 
+use crate::core::backup::grants::{self, Grants};
 use crate::core::engine::Engine;
-use crate::core::grants::{self, Grants};
-use crate::core::observed::VolumeMount;
+use crate::core::kube::objects::VolumeMount;
 
 /// The container's report, line by line.
 #[derive(Debug, Clone, Default)]

@@ -6,15 +6,15 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
-use crate::core::claim::ClaimTemplate;
+use crate::core::backup::proof::Proof;
 use crate::core::engine::Engine;
 use crate::core::escape;
-use crate::core::history;
-use crate::core::labels;
-use crate::core::observed::{Readiness, Snapshot};
-use crate::core::proof::Proof;
-use crate::core::slot::{self, SlotKind};
-use crate::core::zone::Zone;
+use crate::core::kube::claim_manifest::ClaimTemplate;
+use crate::core::kube::labels;
+use crate::core::kube::objects::{Readiness, Snapshot};
+use crate::core::retention::history;
+use crate::core::retention::slot::{self, SlotKind};
+use crate::core::time_zone::Zone;
 
 /// How long a snapshot is to stay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

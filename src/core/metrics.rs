@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
 
-use crate::core::quantity;
-use crate::core::status::{Protection, Report, State};
+use crate::core::health::status::{Protection, Report, State};
+use crate::core::kube::quantity;
 
 /// A label's name and value.
 type Label<'a> = (&'a str, &'a str);
@@ -115,9 +115,9 @@ fn escaped(value: &str) -> String {
 mod tests {
     use super::*;
     use crate::core::engine::Engine;
-    use crate::core::history::testing::at;
-    use crate::core::status::testing::protection;
-    use crate::core::status::{self, Attempt, Dump, Overdue, Planned, Ready, Verified};
+    use crate::core::health::status::testing::protection;
+    use crate::core::health::status::{self, Attempt, Dump, Overdue, Planned, Ready, Verified};
+    use crate::core::retention::history::testing::at;
 
     /// A claim that is not scheduled, has two good snapshots and one that failed, and no more that is known.
     fn claim(pvc: &str) -> Protection {

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use crate::core::labels;
-use crate::core::observed::Snapshot;
+use crate::core::kube::labels;
+use crate::core::kube::objects::Snapshot;
 
 /// A bound VolumeSnapshot, with what its content is to say.
 #[derive(Debug, Clone, PartialEq, Eq)]

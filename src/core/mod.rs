@@ -3,44 +3,18 @@
 //! Nothing below here starts a process, reads a clock, the environment or a file, or prints. Time is an
 //! argument, observations are arguments, and decisions come back together with their reasons.
 
-pub mod claim;
-pub mod doctor;
-pub mod dry_run;
+pub mod backup;
 pub mod engine;
 pub mod escape;
-pub mod event;
-pub mod grants;
-pub mod history;
+pub mod health;
 #[cfg(test)]
 mod hostile;
-pub mod inventory;
-pub mod job;
-pub mod labels;
+pub mod kube;
 pub mod lease;
-pub mod listing;
-pub mod look;
-pub mod manifest;
-pub mod metrics;
-pub mod mirror;
-pub mod name;
-pub mod observed;
 pub mod plan;
-pub mod pod;
-pub mod proof;
-pub mod proven;
-pub mod quantity;
-pub mod quota;
-pub mod rebind;
-pub mod removal;
+#[path = "restore/mod.rs"]
 pub mod restore;
+#[path = "retention/mod.rs"]
 pub mod retention;
-pub mod scene;
-pub mod schedule;
-pub mod shield;
-pub mod slot;
-pub mod status;
-pub mod stored_data;
-pub mod sweep;
-pub mod target;
-pub mod verify;
-pub mod zone;
+#[path = "zone.rs"]
+pub mod time_zone;

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 
-use crate::core::labels;
-use crate::core::zone::Zone;
+use crate::core::kube::labels;
+use crate::core::time_zone::Zone;
 
 /// The longest name of an object, in bytes.
 const LONGEST: usize = 253;

@@ -215,7 +215,11 @@ impl Pvc {
             let namespace = source.namespace.as_ref().unwrap_or(&self.metadata.namespace);
             (namespace.clone(), source.name.clone())
         });
-        let noted = self.metadata.annotations.get(super::labels::RESTORED_FROM).and_then(|from| from.split_once('/'));
+        let noted = self
+            .metadata
+            .annotations
+            .get(crate::core::kube::labels::RESTORED_FROM)
+            .and_then(|from| from.split_once('/'));
         let noted = noted.filter(|(namespace, _)| *namespace == self.metadata.namespace);
         let noted = noted.map(|(namespace, name)| (namespace.to_string(), name.to_string()));
         sources.chain(noted).filter(move |_| waits)
@@ -386,7 +390,7 @@ impl Pod {
     /// The identity of the Job that made it, if one did
     /// (<https://kubernetes.io/docs/reference/labels-annotations-taints/#batchkubernetesio-controller-uid>).
     pub fn job(&self) -> Option<String> {
-        self.metadata.labels.get(super::target::JOB_UID).cloned()
+        self.metadata.labels.get(crate::core::kube::calls::JOB_UID).cloned()
     }
 
     /// When the last of its containers was started, the first time or again.
@@ -602,14 +606,18 @@ impl Snapshot {
     pub fn is_of(&self, pvc: &str) -> bool {
         match &self.spec.source.persistent_volume_claim_name {
             Some(source) => source == pvc,
-            None => self.metadata.labels.get(super::labels::PVC) == Some(&super::labels::pvc_value(pvc)),
+            None => {
+                self.metadata.labels.get(crate::core::kube::labels::PVC)
+                    == Some(&crate::core::kube::labels::pvc_value(pvc))
+            }
         }
     }
 
     /// Whether pruning looks at it.
     pub fn is_pruned(&self) -> bool {
         let labels = &self.metadata.labels;
-        labels.contains_key(super::labels::RETAIN) || labels.contains_key(super::labels::DELETE_AFTER)
+        labels.contains_key(crate::core::kube::labels::RETAIN)
+            || labels.contains_key(crate::core::kube::labels::DELETE_AFTER)
     }
 
     /// Where it stands. Ready outweighs an error: the error is then of an attempt before.
@@ -652,7 +660,7 @@ impl Content {
     /// a clone's content is given does not.
     pub fn is_clone(&self) -> bool {
         let named = self.metadata.name.starts_with("clone-") && self.spec.source.snapshot_handle.is_some();
-        named || self.metadata.annotations.contains_key(super::labels::CLONE_OF)
+        named || self.metadata.annotations.contains_key(crate::core::kube::labels::CLONE_OF)
     }
 }
 

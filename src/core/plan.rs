@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::core::escape::{self, word};
-use crate::core::target::BOOT;
+use crate::core::kube::calls::BOOT;
 
 /// One step of a plan.
 #[derive(Debug, Clone, Serialize)]
@@ -69,7 +69,7 @@ pub fn text(steps: &[Step]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::target::Target;
+    use crate::core::kube::calls::Target;
 
     #[test]
     fn a_plan_shows_commands_but_no_script() {

@@ -3,8 +3,8 @@
 
 use std::fmt;
 
-use crate::core::observed::{Pod, VolumeMount, Workload};
-use crate::core::target::{DAEMON_SETS, DEPLOYMENTS, Kind, STATEFUL_SETS};
+use crate::core::kube::calls::{DAEMON_SETS, DEPLOYMENTS, Kind, STATEFUL_SETS};
+use crate::core::kube::objects::{Pod, VolumeMount, Workload};
 
 /// What `*_EXEC_RESOURCE` names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +63,7 @@ impl ExecResource {
             "daemonset" | "daemonsets" | "ds" | "daemonset.apps" | "daemonsets.apps" => ExecKind::DaemonSet,
             _ => return Err("deployment/NAME, statefulset/NAME, daemonset/NAME or pod/NAME".into()),
         };
-        crate::core::name::check_name(name)?;
+        crate::core::backup::name::check_name(name)?;
         Ok(ExecResource { kind, name: name.into() })
     }
 }
@@ -85,7 +85,7 @@ pub struct Chosen {
     pub image: String,
     /// Where that container mounts the PVC; at least one.
     pub mounts: Vec<VolumeMount>,
-    /// The PVC and its volume, for the lock beside a dump file; see [`crate::core::claim::mark`].
+    /// The PVC and its volume, for the lock beside a dump file; see [`crate::core::kube::claim_manifest::mark`].
     pub mark: String,
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::core::inventory::Inventory;
+use crate::core::backup::inventory::Inventory;
 
 /// What the container said of a finished dump file, line by line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

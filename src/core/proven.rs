@@ -1,10 +1,10 @@
 //! Which proof a dump file has: the one of its very bytes, on the claim that holds it, or on a snapshot of that claim. Must
 //! not know how the file was looked at.
 
+use crate::core::backup::proof::Proof;
 use crate::core::engine::Engine;
-use crate::core::labels;
-use crate::core::observed::{Meta, Pvc, Snapshot};
-use crate::core::proof::Proof;
+use crate::core::kube::labels;
+use crate::core::kube::objects::{Meta, Pvc, Snapshot};
 
 /// A proof, and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]

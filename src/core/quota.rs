@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::core::job::{list, name, text};
-use crate::core::quantity;
+use crate::core::backup::job::{list, name, text};
+use crate::core::kube::quantity;
 
 /// The count of VolumeSnapshots in a ResourceQuota.
 const SNAPSHOTS: &str = "count/volumesnapshots.snapshot.storage.k8s.io";

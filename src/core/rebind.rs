@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, NaiveDate, SecondsFormat};
 use serde_json::{Value, json};
 
-use crate::core::history::{AT_WORK, date};
-use crate::core::labels;
-use crate::core::observed::{Content, Meta, Snapshot};
+use crate::core::kube::labels;
+use crate::core::kube::objects::{Content, Meta, Snapshot};
+use crate::core::retention::history::{AT_WORK, date};
 
 /// The snapshot controller's word, on a content, that its VolumeSnapshot was deleted. Without it the driver's sidecar lets no
 /// bound content go (kubernetes-csi/external-snapshotter, `shouldDelete` in `snapshot_controller.go`).

@@ -1,9 +1,9 @@
 //! Whether a snapshot that a person names may go: what speaks against it, and what goes with it. Must not know who asks.
 
-use crate::core::history::{FLOOR, Group, Moment, Seen};
-use crate::core::labels;
-use crate::core::observed::Snapshot;
-use crate::core::scene::Scene;
+use crate::core::kube::labels;
+use crate::core::kube::namespace_objects::Scene;
+use crate::core::kube::objects::Snapshot;
+use crate::core::retention::history::{FLOOR, Group, Moment, Seen};
 
 impl Scene {
     /// What speaks against deleting `snapshot`, a phrase each. It stays, first, when it is what retention would leave of
@@ -49,7 +49,7 @@ impl Scene {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::history::testing::moment;
+    use crate::core::retention::history::testing::moment;
     use serde_json::{Value, json};
 
     fn shot(name: &str, day: u8, more: Value) -> Value {

@@ -9,17 +9,17 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::core::claim::ClaimTemplate;
+use crate::core::backup::name;
+use crate::core::backup::pod::ExecKind;
 use crate::core::engine::Engine;
-use crate::core::labels;
-use crate::core::name;
-use crate::core::observed::{Content, CronJob, Meta, Pod, PodSpec, Pvc, Readiness, Snapshot, Workload};
-use crate::core::pod::ExecKind;
-use crate::core::quantity;
-use crate::core::scene::Scene;
-use crate::core::slot;
-use crate::core::target;
-use crate::core::zone::Zone;
+use crate::core::kube::calls;
+use crate::core::kube::claim_manifest::ClaimTemplate;
+use crate::core::kube::labels;
+use crate::core::kube::namespace_objects::Scene;
+use crate::core::kube::objects::{Content, CronJob, Meta, Pod, PodSpec, Pvc, Readiness, Snapshot, Workload};
+use crate::core::kube::quantity;
+use crate::core::retention::slot;
+use crate::core::time_zone::Zone;
 
 /// What a claim made from `snapshot` is like: as the one that it is of, if that is still there, else as it was noted when the
 /// snapshot was made, and never smaller than the data. None where neither is known.
@@ -276,11 +276,11 @@ pub enum Kind {
 
 impl Kind {
     /// As the API has it.
-    pub fn resource(self) -> target::Kind {
+    pub fn resource(self) -> calls::Kind {
         match self {
-            Kind::Deployment => target::DEPLOYMENTS,
-            Kind::StatefulSet => target::STATEFUL_SETS,
-            Kind::CronJob => target::CRON_JOBS,
+            Kind::Deployment => calls::DEPLOYMENTS,
+            Kind::StatefulSet => calls::STATEFUL_SETS,
+            Kind::CronJob => calls::CRON_JOBS,
         }
     }
 

@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::core::history::{Action, FLOOR, Group, Moment, Seen, Standing, Verdict};
-use crate::core::slot::SlotKind;
+use crate::core::retention::history::{Action, FLOOR, Group, Moment, Seen, Standing, Verdict};
+use crate::core::retention::slot::SlotKind;
 
 /// How many slots of each kind are kept, for each PVC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -224,7 +224,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::core::history::testing::{self, NOW, apply, histories, moment};
+    use crate::core::retention::history::testing::{self, NOW, apply, histories, moment};
 
     const DEFAULT: Policy = Policy { daily: 7, weekly: 4, monthly: 12 };
 
@@ -584,8 +584,10 @@ mod tests {
 
     #[test]
     fn days_are_those_of_the_zone() {
-        let vienna =
-            Moment { zone: crate::core::zone::Zone::parse("Europe/Vienna").unwrap(), ..moment("2026-11-22T12:00") };
+        let vienna = Moment {
+            zone: crate::core::time_zone::Zone::parse("Europe/Vienna").unwrap(),
+            ..moment("2026-11-22T12:00")
+        };
         testing::check(
             "
             b 2026-11-21T23:30 -

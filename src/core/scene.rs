@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
-use crate::core::observed::{CronJob, Item, List, Pod, Pvc, Snapshot, Workload};
-use crate::core::pod::ExecKind;
+use crate::core::backup::pod::ExecKind;
+use crate::core::kube::objects::{CronJob, Item, List, Pod, Pvc, Snapshot, Workload};
 
 /// What a namespace holds, as far as it was asked for.
 #[derive(Debug, Clone, Default, Deserialize)]

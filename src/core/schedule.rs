@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
-use crate::core::job::{self, list, text};
-use crate::core::name;
+use crate::core::backup::job::{self, list, text};
+use crate::core::backup::name;
 
 /// A setting as a container may be told it.
 #[derive(Debug, Clone, Copy)]

@@ -6,7 +6,7 @@ use std::fmt;
 use chrono::{DateTime, Datelike, Days, NaiveDate, Utc, Weekday};
 use serde::Serialize;
 
-use crate::core::zone::Zone;
+use crate::core::time_zone::Zone;
 
 /// The kinds of retention slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -193,7 +193,7 @@ mod tests {
             for kind in SlotKind::ALL {
                 let (x, y) = (kind.value(a, zone), kind.value(b, zone));
                 prop_assert!(x <= y, "{x} {y}");
-                prop_assert!(crate::core::labels::check_value(&x).is_ok());
+                prop_assert!(crate::core::kube::labels::check_value(&x).is_ok());
                 prop_assert!(kind.same(&x, a, &x, zone));
                 // The older tool's spelling, read of a cut some hours later.
                 if let (SlotKind::Weekly, Some((_, week))) = (kind, x.split_once("-w")) {

@@ -7,15 +7,15 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::core::backup::name;
 use crate::core::engine::Engine;
-use crate::core::history::{Action, Moment, Seen, date, is_ahead, made};
-use crate::core::labels;
-use crate::core::listing;
-use crate::core::name;
-use crate::core::observed::{Content, Pvc, Snapshot};
-use crate::core::schedule::{ConfigMaps, Schedule};
-use crate::core::stored_data::{Holder, Holders};
-use crate::core::sweep::{Held, sweep};
+use crate::core::health::cronjob::{ConfigMaps, Schedule};
+use crate::core::health::listing;
+use crate::core::kube::labels;
+use crate::core::kube::objects::{Content, Pvc, Snapshot};
+use crate::core::restore::stored_data::{Holder, Holders};
+use crate::core::retention::history::{Action, Moment, Seen, date, is_ahead, made};
+use crate::core::retention::mark_and_delete::{Held, sweep};
 
 /// How many days behind its last day a snapshot may still be there: the sweep of the next night takes it.
 const SWEEP_DAYS: i64 = 2;
@@ -765,7 +765,7 @@ fn notes(
 #[cfg(test)]
 pub mod testing {
     use super::*;
-    use crate::core::history::testing::at;
+    use crate::core::retention::history::testing::at;
 
     /// A scheduled claim in `shop` with one snapshot, `night`, in this state.
     pub fn protection(pvc: &str, state: State) -> Protection {
@@ -811,7 +811,7 @@ pub mod testing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::history::testing::{at, moment};
+    use crate::core::retention::history::testing::{at, moment};
     use serde_json::json;
 
     fn shot(namespace: &str, name: &str, made: &str, labels: Value, more: Value) -> Backup {

@@ -6,11 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
-use crate::core::labels;
-use crate::core::listing::age;
-use crate::core::observed::{Content, Meta, Snapshot};
-use crate::core::rebind::{self, No};
-use crate::core::restore::Journal;
+use crate::core::health::listing::age;
+use crate::core::kube::labels;
+use crate::core::kube::objects::{Content, Meta, Snapshot};
+use crate::core::restore::in_place::Journal;
+use crate::core::restore::rebind::{self, No};
 
 /// How long a content may be unbound because its VolumeSnapshot is still to be made.
 const UNBOUND: TimeDelta = TimeDelta::minutes(10);
@@ -245,7 +245,7 @@ pub fn prepare(content: &Content, policy: &str) -> Option<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::history::testing::at;
+    use crate::core::retention::history::testing::at;
 
     const NOW: &str = "2026-11-22T12:00";
 

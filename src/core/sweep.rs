@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::core::history::{Action, FLOOR, Group, Moment, Seen, Standing, Verdict, date};
-use crate::core::slot::SlotKind;
-use crate::core::stored_data::shared_reason;
+use crate::core::restore::stored_data::shared_reason;
+use crate::core::retention::history::{Action, FLOOR, Group, Moment, Seen, Standing, Verdict, date};
+use crate::core::retention::slot::SlotKind;
 
 /// What keeps snapshots whose date has passed.
 #[derive(Debug, Clone, Default)]
@@ -119,8 +119,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::core::history::testing::{self, NOW, apply, at, histories, moment, ready};
-    use crate::core::retention::{Policy, retain};
+    use crate::core::retention::history::testing::{self, NOW, apply, at, histories, moment, ready};
+    use crate::core::retention::retain::{Policy, retain};
 
     /// The table's verdicts on 2026-11-22, with `used` in use.
     fn check(used: &str, table: &str) {
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn the_day_is_that_of_the_zone() {
-        let zone = crate::core::zone::Zone::parse("Pacific/Kiritimati").unwrap();
+        let zone = crate::core::time_zone::Zone::parse("Pacific/Kiritimati").unwrap();
         let table = |now: &str, verdicts: [&str; 2]| {
             let rows = ["a 2026-11-02 - date=2026-11-22", "b 2026-11-01 -"];
             let rows: String =

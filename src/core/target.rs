@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::core::escape;
-use crate::core::shield::Shield;
+use crate::core::kube::kubectl_env::Shield;
 
 /// Which cluster and namespace, and how to reach them.
 #[derive(Debug, Clone, Default)]

@@ -7,14 +7,14 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::core::claim::ClaimTemplate;
+use crate::core::backup::proof::Proof;
 use crate::core::engine::Engine;
-use crate::core::history;
-use crate::core::labels;
-use crate::core::observed::{Meta, Readiness, Snapshot};
-use crate::core::proof::Proof;
-use crate::core::quantity;
-use crate::core::zone::Zone;
+use crate::core::kube::claim_manifest::ClaimTemplate;
+use crate::core::kube::labels;
+use crate::core::kube::objects::{Meta, Readiness, Snapshot};
+use crate::core::kube::quantity;
+use crate::core::retention::history;
+use crate::core::time_zone::Zone;
 
 /// Where the volume is mounted in the pod.
 pub const VOLUME: &str = "/backup-ns/volume";
@@ -507,7 +507,7 @@ pub fn trust(meta: &Meta) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::history::testing::at;
+    use crate::core::retention::history::testing::at;
 
     fn snapshot(name: &str, second: u32, more: Value) -> Snapshot {
         let mut object = json!({

@@ -21,8 +21,8 @@ use rustix::fs::{Access, OFlags};
 
 use crate::core::escape;
 use crate::exit::{Exit, Fail};
+use crate::io::process::{self, Ending};
 use crate::lock::{Listing, Seen};
-use crate::process::{self, Ending};
 
 /// How often the head of the queue looks for a free file.
 const PAUSE: Duration = Duration::from_millis(20);

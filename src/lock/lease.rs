@@ -12,14 +12,14 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
+use crate::cluster::kubectl::{self, Kubectl, Refusal};
+use crate::core::kube::calls::{self, LEASES, Target};
+use crate::core::kube::objects::List;
 use crate::core::lease::{Contender, Lease, Move, Slot, Slots, Watched};
-use crate::core::observed::List;
 use crate::core::plan::Step;
-use crate::core::target::{self, LEASES, Target};
 use crate::exit::{Exit, Fail};
-use crate::kubectl::{self, Kubectl, Refusal};
+use crate::io::process::{self, ProcessError};
 use crate::lock::{Listing, Seen};
-use crate::process::{self, ProcessError};
 
 /// How often whoever waits looks; more often where a Lease lasts less than a minute.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -209,7 +209,7 @@ impl Api {
     /// Deletes a ticket, unless it is gone or was renewed meanwhile.
     fn delete(&self, ticket: &Lease) -> Result<(), ProcessError> {
         let call = self.kubectl.target.delete(LEASES, &ticket.metadata.name);
-        let options = target::delete_options(&json!({"resourceVersion": ticket.metadata.resource_version}));
+        let options = calls::delete_options(&json!({"resourceVersion": ticket.metadata.resource_version}));
         match self.kubectl.act(&call, &options) {
             Err(error) if matches!(kubectl::refusal(&error), Refusal::NotFound | Refusal::Conflict) => Ok(()),
             outcome => outcome,

@@ -6,11 +6,11 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use crate::cluster::kubectl::Kubectl;
+use crate::core::kube::calls::Target;
 use crate::core::plan::Step;
-use crate::core::target::Target;
 use crate::exit::{Exit, Fail};
-use crate::kubectl::Kubectl;
-use crate::process;
+use crate::io::process;
 
 pub mod flock;
 pub mod lease;

@@ -7,15 +7,15 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::Hand;
+use crate::backup::inspect_dump::{DumpFile, Test};
+use crate::backup::observe::Place;
 use crate::cmd::show::show;
+use crate::container::download::{self, Brought, Part, Remote};
+use crate::core::backup::find_proof::Proven;
 use crate::core::escape;
 use crate::core::plan::Step;
-use crate::core::proven::Proven;
-use crate::download::{self, Brought, Part, Remote};
-use crate::dump_file::{DumpFile, Test};
 use crate::exit::{Exit, Fail};
-use crate::observe::Place;
-use crate::report;
+use crate::io::report;
 
 /// How often to begin anew when the file in the pod is another than the one that was looked at.
 const ANEW: u32 = 3;

@@ -7,16 +7,16 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Hand;
+use crate::backup::dump::Dump;
+use crate::cluster::kubectl::{self, Refusal};
 use crate::cmd::create;
 use crate::cmd::show::show;
-use crate::core::observed::Pvc;
+use crate::core::backup::proof::Proof;
+use crate::core::kube::calls::CLAIMS;
+use crate::core::kube::objects::Pvc;
 use crate::core::plan::Step;
-use crate::core::proof::Proof;
-use crate::core::target::CLAIMS;
-use crate::dump::Dump;
 use crate::exit::{Exit, Fail};
-use crate::kubectl::{self, Refusal};
-use crate::report;
+use crate::io::report;
 
 /// Dumps, and notes the proof.
 ///

@@ -6,18 +6,18 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::{Hand, ago};
+use crate::backup::dump;
+use crate::backup::inspect_dump::{DumpFile, Test};
 use crate::cmd::now;
 use crate::cmd::show::{show, table};
 use crate::container;
-use crate::core::listing::counted;
-use crate::core::look;
-use crate::core::pod::Chosen;
-use crate::core::proven::Proven;
-use crate::dump;
-use crate::dump_file::{DumpFile, Test};
+use crate::container::session::{self, Session};
+use crate::core::backup::find_proof::Proven;
+use crate::core::backup::pod::Chosen;
+use crate::core::backup::preflight;
+use crate::core::health::listing::counted;
 use crate::exit::{Exit, Fail};
-use crate::report;
-use crate::session::{self, Session};
+use crate::io::report;
 
 /// How long the database may take to answer.
 const ANSWER: Duration = Duration::from_secs(120);
@@ -31,7 +31,7 @@ pub fn run(hand: &Hand<'_>) -> Result<(), Fail> {
     let (heard, said) = hear(hand, &place.chosen)?;
     let found = hand.look(&place, Test::Hash)?;
     let now = now();
-    let volume = look::parse_df(&heard.df);
+    let volume = preflight::parse_df(&heard.df);
     let info = Info {
         namespace: &hand.kubectl.target.namespace,
         pod: &place.chosen.pod,

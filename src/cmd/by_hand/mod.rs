@@ -9,17 +9,17 @@ mod shell;
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
+use crate::backup::dump::Rules;
+use crate::backup::inspect_dump::{self, DumpFile, Test};
+use crate::backup::observe::{self, Place};
+use crate::cluster::kubectl::Kubectl;
 use crate::cmd::show::show;
 use crate::config::{ByHand, DbValue, Global};
+use crate::core::backup::find_proof::{self, Proven};
 use crate::core::escape::Secrets;
 use crate::core::plan::{self, Step};
-use crate::core::proven::{self, Proven};
-use crate::dump::Rules;
-use crate::dump_file::{self, DumpFile, Test};
 use crate::exit::Fail;
-use crate::kubectl::Kubectl;
-use crate::observe::{self, Place};
-use crate::report::{self, Reporter};
+use crate::io::report::{self, Reporter};
 
 /// Does one piece.
 ///
@@ -74,9 +74,9 @@ impl Hand<'_> {
     fn look(&self, place: &Place, test: Test) -> Result<Option<(DumpFile, Option<Proven>)>, Fail> {
         let ByHand { database, .. } = self.config;
         self.reporter.step("look", |_| {
-            let found = dump_file::look(&self.kubectl, &place.chosen, database, &self.nonce, test)?;
+            let found = inspect_dump::look(&self.kubectl, &place.chosen, database, &self.nonce, test)?;
             let Some(file) = found else { return Ok((None, format!("there is no {}", database.dump_file))) };
-            let proven = proven::find(database.engine, &place.claim, &place.snapshots, file.bytes, &file.sha256);
+            let proven = find_proof::find(database.engine, &place.claim, &place.snapshots, file.bytes, &file.sha256);
             let by = proven.as_ref().map_or("not proven".into(), |proven| format!("proven by {}", proven.by));
             let what = format!("{}, {}, {by}", database.dump_file, report::bytes(file.bytes));
             Ok((Some((file, proven)), what))

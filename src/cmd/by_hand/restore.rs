@@ -6,19 +6,19 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::{Hand, ago};
-use crate::ask;
+use crate::backup::dump::Rules;
+use crate::backup::inspect_dump::{DumpFile, Test};
+use crate::backup::load::{Load, Trial};
+use crate::backup::observe::Place;
 use crate::cmd::now;
 use crate::cmd::show::show;
 use crate::config::ByHand;
+use crate::core::backup::find_proof::Proven;
 use crate::core::engine::Engine;
 use crate::core::plan::Step;
-use crate::core::proven::Proven;
-use crate::dump::Rules;
-use crate::dump_file::{DumpFile, Test};
 use crate::exit::{Exit, Fail};
-use crate::load::{Load, Trial};
-use crate::observe::Place;
-use crate::report;
+use crate::io::confirm;
+use crate::io::report;
 
 /// How much room a dump may take that is loaded beside the database, for each byte of its text: indexes and logs come on top.
 const ROOM: u64 = 2;
@@ -57,7 +57,7 @@ pub fn run(hand: &Hand<'_>) -> Result<(), Fail> {
     if hand.global.dry_run {
         return show_plan(hand, &place, &load.look.database, trial);
     }
-    ask::confirm(hand.reporter, &question(hand, &place, &load.look.database, &proven), *yes, "--yes")?;
+    confirm::confirm(hand.reporter, &question(hand, &place, &load.look.database, &proven), *yes, "--yes")?;
     let target = load.look.database.clone();
     let tried = load.make(file.bytes, &file.sha256, trial)?;
     let done = Done {

@@ -4,15 +4,15 @@ use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use super::Hand;
+use crate::backup::dump;
+use crate::cluster::kubectl;
 use crate::config::DbValue;
 use crate::container;
+use crate::container::session::{self, Session};
+use crate::core::backup::pod::Chosen;
 use crate::core::escape;
 use crate::core::plan::Step;
-use crate::core::pod::Chosen;
-use crate::dump;
 use crate::exit::{Exit, Fail};
-use crate::kubectl;
-use crate::session::{self, Session};
 
 /// How long a password may take to get to the container.
 const HOLD_TIME: Duration = Duration::from_secs(45);
