@@ -76,7 +76,7 @@ done
 files=charts/backup-ns/files
 promtool check rules --lint=all --lint-fatal $files/rules.yaml >/dev/null || fail "the alert rules are not sound"
 promtool test rules tests/rules.yaml >/dev/null || fail "an alert does not fire and clear as tests/rules.yaml says"
-metrics=$(sed -n 's/.*text\.gauge("\([a-z_]*\)", .*/backup_ns_\1/p' src/core/metrics.rs)
+metrics=$(sed -n 's/.*text\.gauge("\([a-z_]*\)", .*/backup_ns_\1/p' src/core/health/metrics.rs)
 for file in $files/rules.yaml $files/dashboard.json tests/rules.yaml; do
 	for metric in $(grep -o 'backup_ns_[a-z_]*' "$file" | sort -u); do
 		echo "$metrics" | grep -qx "$metric" || fail "$file asks for $metric, which status does not print"
@@ -97,5 +97,5 @@ done
 
 # kube-state-metrics looks at the labels that the program sets.
 for label in $(grep -o 'backup-ns\.sh/[a-z-]*' $files/kube-state-metrics.yaml | sort -u); do
-	grep -q "\"$label\"" src/core/labels.rs || fail "kube-state-metrics.yaml reads the label $label, which nobody sets"
+	grep -q "\"$label\"" src/core/kube/labels.rs || fail "kube-state-metrics.yaml reads the label $label, which nobody sets"
 done

@@ -26,7 +26,6 @@ use crate::lock::{Locks, flock, lease};
 
 mod effective;
 mod recover;
-#[path = "../settings.rs"]
 pub mod settings;
 
 pub use effective::*;

@@ -1,9 +1,7 @@
 //! The scripts that run in a database's container, as the static texts they are. Put together at compile time; no
 //! value ever becomes part of them.
 
-#[path = "../download.rs"]
 pub mod download;
-#[path = "../session.rs"]
 pub mod session;
 
 use crate::core::engine::Engine;

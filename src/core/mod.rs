@@ -12,9 +12,6 @@ mod hostile;
 pub mod kube;
 pub mod lease;
 pub mod plan;
-#[path = "restore/mod.rs"]
 pub mod restore;
-#[path = "retention/mod.rs"]
 pub mod retention;
-#[path = "zone.rs"]
 pub mod time_zone;

@@ -463,7 +463,7 @@ mod tests {
     #[test]
     fn the_chart_knows_the_same_settings() {
         const OWN: [&str; 5] = ["BAK_NAMESPACE", "TZ", "BAK_LABEL_VS_POD", "BAK_LOCK_NODE", "BAK_RUN_ID"];
-        let schema = include_str!("../charts/backup-ns/values.schema.json");
+        let schema = include_str!("../../charts/backup-ns/values.schema.json");
         let schema: serde_json::Value = serde_json::from_str(schema).unwrap();
         let values: BTreeSet<String> =
             schema["properties"]["config"]["properties"].as_object().unwrap().keys().cloned().collect();

@@ -440,7 +440,7 @@ mod tests {
 
     #[test]
     fn a_backup_is_due_a_day_later_or_since_a_run_of_long_ago() {
-        let rules = include_str!("../../charts/backup-ns/files/rules.yaml");
+        let rules = include_str!("../../../charts/backup-ns/files/rules.yaml");
         assert!(rules.contains(&format!("> {} * 3600", LATE.num_hours())), "the alert has another number");
         let at = |text: &str| DateTime::parse_from_rfc3339(&format!("2026-11-{text}:00Z")).unwrap().to_utc();
         let due = |cron: &str, created: &str, last: Option<&str>| {

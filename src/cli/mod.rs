@@ -1,10 +1,8 @@
 //! The command line: commands and flags, made from the table of settings. Parses nothing but words; what the words
 //! mean is the configuration's.
 
-#[path = "manual.rs"]
 pub mod manual;
 #[cfg(test)]
-#[path = "reference.rs"]
 mod reference;
 
 use std::collections::BTreeSet;

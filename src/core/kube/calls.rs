@@ -24,7 +24,7 @@ pub struct Target {
 }
 
 /// What `sh -c` gets in a container, see `src/container`.
-pub const BOOT: &str = include_str!("../container/boot.sh");
+pub const BOOT: &str = include_str!("../../container/boot.sh");
 
 /// A kind of object, as the API has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

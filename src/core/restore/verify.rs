@@ -23,7 +23,7 @@ pub const SCRATCH: &str = "/backup-ns/scratch";
 /// The pod's only container.
 pub const CONTAINER: &str = "verify";
 /// What its process 1 runs.
-const KEEP: &str = include_str!("../container/keep.sh");
+const KEEP: &str = include_str!("../../container/keep.sh");
 /// How long a Job that is done stays, in seconds, where nobody deletes it: time to look at it, no more.
 const STAYS: u32 = 10;
 /// How a reason begins that a restore test gives for [`labels::DISTRUSTED`]; it is the only one that a later test may take off.

@@ -654,7 +654,10 @@ mod tests {
     #[test]
     fn the_calendar_in_the_documentation_is_right() {
         for part in calendar() {
-            assert!(include_str!("../../docs/retention.md").contains(&part), "docs/retention.md should have:\n{part}");
+            assert!(
+                include_str!("../../../docs/retention.md").contains(&part),
+                "docs/retention.md should have:\n{part}"
+            );
         }
     }
 }
