@@ -568,3 +568,24 @@ fn a_native_sidecar_is_backed_up_and_flushed_like_any_container() {
     let outcome = scenario.run().exits(0).calls("config observe try flush create watch event").snapshots(1);
     assert!(outcome.argv("flush").contains("-c postgres"), "{outcome}");
 }
+
+/// The proof of what was dumped outlives a verdict about a restore test, and a person may go by it.
+#[test]
+fn a_dump_of_a_distrusted_snapshot_is_loaded_by_force_with_a_warning() {
+    let backup = Scenario::new();
+    backup.run().exits(0);
+    let mut distrusted = backup.snapshots().remove(0);
+    distrusted["metadata"]["annotations"]["backup-ns.sh/distrusted"] = json!("verify: a table does not hold the rows");
+    let restore = |args: &[&str]| {
+        let args = [&["postgres", "restore", "--dry-run"], args].concat();
+        let scenario = Scenario::new().also(distrusted.clone()).args(&args);
+        std::fs::copy(backup.dir().join("data/dump.sql.gz"), scenario.dir().join("data/dump.sql.gz")).unwrap();
+        scenario
+    };
+    let name = distrusted["metadata"]["name"].as_str().unwrap();
+    let why = "is distrusted: verify: a table does not hold the rows";
+    let remedy = format!("backup-ns trust {name} -n shop takes that back; or say --force");
+    restore(&[]).run().exits(6).says(&[why, &remedy]);
+    let tools = |scenario: Scenario| scenario.tool("awk", "exit 0").tool("grep", "exit 0");
+    tools(restore(&["--force"])).run().exits(0).says(&[why]).prints(&["Load it into the database shop"]);
+}
