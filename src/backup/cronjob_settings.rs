@@ -14,6 +14,7 @@ use crate::core::backup::job;
 use crate::core::escape::Secrets;
 use crate::core::health::cronjob::{ConfigMaps, NAMESPACE, Schedule, Wanted};
 use crate::core::kube::calls::{CRON_JOBS, Next};
+use crate::core::kube::json;
 use crate::core::kube::objects::Meta;
 use crate::exit::{Exit, Fail};
 use crate::io::process::ProcessError;
@@ -39,7 +40,7 @@ impl Lender {
                 .remedy("name the CronJob with --from-cronjob=NAME, or leave that out and set what is not the default")
         };
         let cronjob: &Value = job::choose(&all, named).map_err(|(why, _)| missing(why))?;
-        let name = job::name(cronjob).to_string();
+        let name = json::name(cronjob).to_string();
         let Some(schedule) = Schedule::of(cronjob) else {
             return Err(missing(format!("has a CronJob '{name}', but that does not run backup-ns create")));
         };

@@ -657,10 +657,20 @@ pub fn value(matches: &ArgMatches, setting: &Setting) -> Result<Option<(String, 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::backup::job;
 
     #[test]
     fn the_command_line_is_sound() {
         command().debug_assert();
+    }
+
+    #[test]
+    fn the_core_knows_every_command_that_makes_no_backup() {
+        for command in command().get_subcommands() {
+            for name in [command.get_name()].into_iter().chain(command.get_all_aliases()) {
+                assert!(name == "create" || job::OTHERS.contains(&name), "{name}");
+            }
+        }
     }
 
     /// Every command and all below it, hidden ones too.

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::cluster::kubectl::{self, Kubectl, Refusal};
-use crate::core::health::listing::counted;
 use crate::core::kube::calls::Relabel;
+use crate::core::words::counted;
 use crate::exit::Fail;
 use crate::io::process::{self, Ending, Lines, ProcessError};
 

@@ -15,6 +15,7 @@ use crate::core::kube::kubectl_env::{Change, KUBERC, Shield};
 use crate::core::kube::objects::{Each, List, ListMeta};
 use crate::exit::{Exit, Fail};
 use crate::io::process::{self, Ending, Job, ProcessError, Running};
+use crate::io::wait;
 
 /// kubectl for one target.
 #[derive(Debug, Clone)]
@@ -138,12 +139,11 @@ pub fn refusal(error: &ProcessError) -> Refusal {
 
 /// A process error as a failure with a remedy.
 pub fn fail(error: &ProcessError) -> Fail {
+    if let Some(fail) = wait::stopped(error) {
+        return fail;
+    }
     let what = error.to_string();
     match (&error.ending, refusal(error)) {
-        (Ending::Signal(signal), _) => Fail::new(Exit::Signal(*signal), what),
-        (Ending::OutOfTime(_), _) => {
-            Fail::new(Exit::Failed, what).remedy("find out what takes so long, or raise BAK_TIMEOUT (--timeout)")
-        }
         (Ending::NotFound, _) => Fail::new(Exit::Precondition, what)
             .remedy("install kubectl and put it in the PATH; backup-ns needs nothing else"),
         (_, Refusal::Forbidden) if !what.contains(" cannot ") => Fail::new(Exit::Precondition, what)
@@ -168,33 +168,6 @@ pub fn fail(error: &ProcessError) -> Fail {
             "the API server is out of reach or overloaded; check the kubeconfig and the cluster, then run it again",
         ),
         _ => Fail::new(Exit::Failed, what),
-    }
-}
-
-/// The failure that a wait has to end with now, if it has to: a signal came, or time is up.
-pub fn interrupted() -> Option<Fail> {
-    let ending = process::hurried()?;
-    Some(fail(&ProcessError { command: String::new(), ending, stderr: String::new(), secrets: Secrets::default() }))
-}
-
-/// Looks every second until `look` finds what is waited for; none if it did not within `limit`.
-///
-/// # Errors
-/// Those of `look`, or the wait had to end.
-pub fn until<T>(limit: Duration, mut look: impl FnMut() -> Result<Option<T>, Fail>) -> Result<Option<T>, Fail> {
-    let end = Instant::now() + limit;
-    loop {
-        if let Some(found) = look()? {
-            return Ok(Some(found));
-        }
-        if let Some(fail) = interrupted() {
-            return Err(fail);
-        }
-        let left = end.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Ok(None);
-        }
-        process::sleep(left.min(Duration::from_secs(1)));
     }
 }
 

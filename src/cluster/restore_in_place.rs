@@ -22,6 +22,7 @@ use crate::core::restore::in_place::{self, Down, Journal, Rest, StorageClass};
 use crate::core::time_zone::Zone;
 use crate::exit::{Exit, Fail};
 use crate::io::report::{Reporter, Step};
+use crate::io::wait;
 
 /// How often a change of the journal is tried again that loses to other changes of its snapshot.
 const TRIES: usize = 5;
@@ -209,7 +210,7 @@ impl InPlace<'_> {
     /// other to give way, as long as that takes if the other has not begun yet.
     fn alone(&self) -> Result<Result<Scene, String>, Fail> {
         let mut other = String::new();
-        let alone = kubectl::until(GIVE_WAY, || {
+        let alone = wait::until(GIVE_WAY, || {
             let scene = observe(self.kubectl)?;
             self.check_journal(&scene)?;
             let first = self.journal.others(&scene, &self.snapshot).into_iter().min().map(str::to_string);
@@ -298,7 +299,7 @@ impl InPlace<'_> {
             self.set(down, Some(&self.snapshot.metadata.name))?;
         }
         let mut mounting = Vec::new();
-        let ended = kubectl::until(self.timeout, || {
+        let ended = wait::until(self.timeout, || {
             let scene = observe(self.kubectl)?;
             self.check_journal(&scene)?;
             // It may have been brought up again meanwhile.
@@ -428,7 +429,7 @@ impl InPlace<'_> {
                     let target = &self.kubectl.target;
                     let manifest = self.journal.replacement(&target.namespace, &from);
                     let (create, get) = (target.create(CLAIMS), target.get(CLAIMS, name));
-                    let made = kubectl::until(self.timeout, || {
+                    let made = wait::until(self.timeout, || {
                         match self.kubectl.ensure::<Pvc>(&create, &manifest, &get) {
                             // It counts the old claim for a moment after that is gone.
                             Err(fail) if fail.what.contains("exceeded quota") => {
@@ -469,7 +470,7 @@ impl InPlace<'_> {
     /// and no pod could mount it.
     fn await_unheld(&self, step: &Step) -> Result<(), Fail> {
         let mut last = None;
-        let held = kubectl::until(self.timeout, || {
+        let held = wait::until(self.timeout, || {
             let by = self.release()?;
             let stays = by.iter().find(|one| one.metadata.deletion_timestamp.is_none());
             if stays.is_some() || by.is_empty() {
@@ -494,7 +495,7 @@ impl InPlace<'_> {
         let name = &claim.metadata.name;
         step.progress(&format!("waits until {name} is gone"));
         let mut held = Vec::new();
-        let gone = kubectl::until(self.timeout, || {
+        let gone = wait::until(self.timeout, || {
             let Some(now) = self.claim()?.filter(|now| now.metadata.uid == claim.metadata.uid) else {
                 return Ok(Some(()));
             };
@@ -538,7 +539,7 @@ impl InPlace<'_> {
         let awaited: Vec<&Down> =
             self.journal.workloads.iter().filter(|down| is_down(down) || !scene.is_down(down)).collect();
         let mut missing = Vec::new();
-        let up = kubectl::until(self.timeout, || {
+        let up = wait::until(self.timeout, || {
             let scene = observe(self.kubectl)?;
             let waits = awaited.iter().filter(|down| !scene.is_up(down));
             missing = waits.map(ToString::to_string).collect::<Vec<_>>();
@@ -566,7 +567,7 @@ impl InPlace<'_> {
 pub fn await_bound(kubectl: &Kubectl, name: &str, limit: Duration, step: &Step) -> Result<String, Fail> {
     step.progress(&format!("waits until {name} is bound"));
     let mut waits_for_pod = None;
-    let bound = kubectl::until(limit, || {
+    let bound = wait::until(limit, || {
         let namespace = &kubectl.target.namespace;
         let claim = kubectl
             .find::<Pvc>(&kubectl.target.get(CLAIMS, name))?

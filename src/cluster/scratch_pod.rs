@@ -14,6 +14,7 @@ use crate::core::restore::verify::{self, Stand, Trouble};
 use crate::exit::{Exit, Fail};
 use crate::io::process::{self, ProcessError};
 use crate::io::report::Step;
+use crate::io::wait;
 
 /// How often the cluster is asked how far it is.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -132,7 +133,7 @@ impl<'a> Trial<'a> {
                 });
             }
             process::sleep(PAUSE);
-            if let Some(fail) = kubectl::interrupted() {
+            if let Some(fail) = wait::interrupted() {
                 return Err(fail);
             }
             if asked.elapsed() > WARNINGS {

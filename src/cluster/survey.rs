@@ -6,10 +6,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::cluster::kubectl::{self, Kubectl, Refusal};
-use crate::core::health::listing::counted;
 use crate::core::kube::calls::{CLAIMS, NAMESPACES, Next, SNAPSHOTS};
 use crate::core::kube::objects::{Named, Pvc, Snapshot};
 use crate::core::retention::history::Seen;
+use crate::core::words::counted;
 use crate::exit::Fail;
 use crate::io::process::ProcessError;
 use crate::io::report::Step;

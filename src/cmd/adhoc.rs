@@ -16,11 +16,13 @@ use crate::config::{Adhoc, Global};
 use crate::core::backup::job::{self, Stage, Try};
 use crate::core::escape::Secrets;
 use crate::core::kube::calls::JOBS;
+use crate::core::kube::json;
 use crate::core::kube::objects::List;
 use crate::core::plan::{self, Step};
 use crate::exit::{Exit, Fail};
 use crate::io::process::{self, Ending, Lines, ProcessError};
 use crate::io::report::{self, Reporter};
+use crate::io::wait;
 
 /// How often a Job is looked at that has no log to pass on: something is about to happen.
 const SOON: Duration = Duration::from_secs(1);
@@ -70,11 +72,11 @@ pub fn run(global: &Global, config: &Adhoc, reporter: &Reporter) -> Result<(), F
             Fail::new(Exit::Precondition, format!("the namespace '{namespace}' {why}"))
                 .remedy(remedy.replace("NAMESPACE", namespace))
         })?;
-        let what = format!("CronJob {}, container {}", job::name(cronjob), job::container(cronjob));
+        let what = format!("CronJob {}, container {}", json::name(cronjob), job::container(cronjob));
         Ok((cronjob.clone(), what))
     })?;
     let rand: String = (0..6).map(|_| fastrand::lowercase()).collect();
-    let name = job::job_name(job::name(&cronjob), &rand);
+    let name = job::job_name(json::name(&cronjob), &rand);
     let manifest = job::manifest(&cronjob, &target.namespace, &name);
     if global.dry_run {
         let shown = job::masked(&manifest, is_secret);
@@ -84,7 +86,7 @@ pub fn run(global: &Global, config: &Adhoc, reporter: &Reporter) -> Result<(), F
         return show(reporter, global.output, &told, || {
             format!(
                 "Dry run: nothing was changed. A Job of the CronJob {}:\n{}",
-                job::name(&cronjob),
+                json::name(&cronjob),
                 plan::text(&steps)
             )
         });
@@ -95,7 +97,7 @@ pub fn run(global: &Global, config: &Adhoc, reporter: &Reporter) -> Result<(), F
         kubectl: &kubectl,
         reporter,
         name: &name,
-        uid: job::uid(&made),
+        uid: json::uid(&made),
         container,
         told: String::new(),
         since: Instant::now(),
@@ -113,7 +115,7 @@ pub fn run(global: &Global, config: &Adhoc, reporter: &Reporter) -> Result<(), F
     let last = follow.last.as_ref();
     let told = Followed {
         namespace: &target.namespace,
-        cron_job: job::name(&cronjob),
+        cron_job: json::name(&cronjob),
         job: &name,
         container,
         pod: last.map(|one| one.pod.as_str()),
@@ -162,7 +164,7 @@ fn create(kubectl: &Kubectl, name: &str, manifest: &Value) -> Result<Value, Fail
             format!("see whether it is there all the same: kubectl get job {name} -n {}", kubectl.target.namespace);
         if fail.remedy.is_empty() { fail.remedy(see) } else { fail }
     })?;
-    if job::name(&made) != name || job::uid(&made).is_empty() {
+    if json::name(&made) != name || json::uid(&made).is_empty() {
         return Err(Fail::new(Exit::Failed, format!("kubectl ended well but did not say that it made the Job {name}"))
             .remedy(format!("see whether it is there: kubectl get job {name} -n {}", kubectl.target.namespace)));
     }
@@ -228,11 +230,11 @@ impl Follow<'_> {
                 answer => answer.map_err(|error| self.leave(&error))?,
             };
             match job::ended(&job) {
-                _ if job::uid(&job) != self.uid => return Ok(self.gone()),
+                _ if json::uid(&job) != self.uid => return Ok(self.gone()),
                 Some(outcome) => return Ok(outcome),
                 None => process::sleep(SOON),
             }
-            if let Some(fail) = kubectl::interrupted() {
+            if let Some(fail) = wait::interrupted() {
                 return Err(self.goes_on(fail));
             }
         }

@@ -26,11 +26,11 @@ use crate::core::backup::pod::Chosen;
 use crate::core::backup::proof::Proof;
 use crate::core::engine::Engine;
 use crate::core::escape::{self, Secrets};
-use crate::core::health::listing::counted;
-use crate::core::kube::calls::{CLAIMS, QUOTAS, SNAPSHOT_CLASSES, SNAPSHOTS};
+use crate::core::kube::calls::{CLAIMS, QUOTAS, SCRIPT, SNAPSHOT_CLASSES, SNAPSHOTS};
 use crate::core::kube::objects::{List, Pvc, Readiness, Snapshot};
 use crate::core::kube::quota;
 use crate::core::plan::{self, Step};
+use crate::core::words::counted;
 use crate::exit::{Exit, Fail};
 use crate::io::process::{self, Ending};
 use crate::io::report::{self, Reporter};
@@ -392,7 +392,7 @@ impl<'a> Run<'a> {
             steps.push(Step::new("Run BAK_HOOK_PRE in the database's container, or where the volume is mounted"));
         }
         for dump in dumps {
-            let exec = target.exec(&dump.chosen.pod, &dump.chosen.container);
+            let exec = target.exec(&dump.chosen.pod, &dump.chosen.container, SCRIPT);
             let at = format!("pod {}, container {}", dump.chosen.pod, dump.chosen.container);
             steps.push(
                 Step::new(format!("In {at}: check tools, database, path and space (done just now)")).kubectl(&exec),
@@ -408,14 +408,15 @@ impl<'a> Run<'a> {
         for dump in dumps {
             steps.push(
                 Step::new("Look at the file again through another stream, and flush its file system")
-                    .kubectl(&target.exec(&dump.chosen.pod, &dump.chosen.container)),
+                    .kubectl(&target.exec(&dump.chosen.pod, &dump.chosen.container, SCRIPT)),
             );
         }
         for mounter in mounters {
-            steps.push(
-                Step::new(format!("Flush the volume in pod {}", mounter.pod))
-                    .kubectl(&target.exec(&mounter.pod, &mounter.container)),
-            );
+            steps.push(Step::new(format!("Flush the volume in pod {}", mounter.pod)).kubectl(&target.exec(
+                &mounter.pod,
+                &mounter.container,
+                SCRIPT,
+            )));
         }
         for planned in &planned {
             let held = planned.held();

@@ -11,13 +11,15 @@ use crate::cmd::now;
 use crate::cmd::show::show;
 use crate::config::{Delete, Global};
 use crate::core::escape::Secrets;
-use crate::core::health::listing::{self, Row, counted};
+use crate::core::health::listing::Row;
 use crate::core::kube::calls::{CLAIMS, CONTENTS, SNAPSHOTS, Target};
 use crate::core::kube::namespace_objects::Scene;
 use crate::core::kube::objects::Snapshot;
 use crate::core::plan::{self, Step};
 use crate::core::retention::history::{Action, Moment, Seen};
 use crate::core::retention::mark_and_delete::{self, Held};
+use crate::core::words;
+use crate::core::words::counted;
 use crate::exit::{Exit, Fail};
 use crate::io::confirm;
 use crate::io::report::{self, Reporter};
@@ -175,7 +177,7 @@ fn described(row: &Row, moment: &Moment) -> String {
     if let Some(pvc) = &row.pvc {
         text.push_str(&format!(", of the PVC {pvc}"));
     }
-    text.push_str(&format!(", {} old", listing::age(moment.now - row.made(moment.now))));
+    text.push_str(&format!(", {} old", words::age(moment.now - row.made(moment.now))));
     for (engine, proof) in &row.dumps {
         text.push_str(&format!(", with a dump of {engine} of {}", report::bytes(proof.bytes)));
     }

@@ -13,13 +13,13 @@ use crate::cmd::now;
 use crate::cmd::show::show;
 use crate::config::{DeleteContent as Config, Global};
 use crate::core::escape::Secrets;
-use crate::core::health::listing;
 use crate::core::kube::calls::{CONTENTS, SNAPSHOTS, delete_options};
 use crate::core::kube::labels;
 use crate::core::kube::objects::{Content, List, Snapshot};
 use crate::core::plan::{self, Step};
 use crate::core::restore::rebind::No;
 use crate::core::restore::stored_data::{self, Holder, Removal};
+use crate::core::words;
 use crate::exit::{Exit, Fail};
 use crate::io::confirm;
 use crate::io::report::Reporter;
@@ -84,7 +84,7 @@ fn described(content: &Content, removal: &Removal) -> String {
     if let Some(pvc) = meta.labels.get(labels::PVC) {
         text.push_str(&format!(", of the PVC {pvc}"));
     }
-    text.push_str(&format!(", {} old", listing::age(now() - meta.creation_timestamp)));
+    text.push_str(&format!(", {} old", words::age(now() - meta.creation_timestamp)));
     match removal {
         Removal::WithData => text.push_str(". The stored data goes with it, and nothing brings it back."),
         Removal::ObjectAlone(other) => text.push_str(&format!(". The stored data stays: {other} names it, too.")),

@@ -28,6 +28,7 @@ use crate::core::kube::calls::{
     SNAPSHOTS, VOLUMES,
 };
 use crate::core::kube::claim_manifest::ClaimTemplate;
+use crate::core::kube::json;
 use crate::core::kube::namespace_objects::Scene;
 use crate::core::kube::objects::{Item, List, Pvc};
 use crate::core::kube::quota::{self, Scratch};
@@ -35,6 +36,7 @@ use crate::core::retention::history::Moment;
 use crate::exit::{Exit, Fail};
 use crate::io::process::Ending;
 use crate::io::report::{self, Reporter, Step};
+use crate::io::wait;
 use crate::lock::{Locks, lease};
 
 /// Looks at everything and says what it found.
@@ -62,7 +64,7 @@ pub fn run(global: &Global, config: &Doctor, reporter: &Reporter) -> Result<(), 
         exam.locks()?;
         Ok((namespace, format!("{} checks", exam.checks.len())))
     })?;
-    if let Some(fail) = kubectl::interrupted() {
+    if let Some(fail) = wait::interrupted() {
         return Err(fail);
     }
     let count = |outcome| exam.checks.iter().filter(|check| check.outcome == outcome).count();
@@ -677,8 +679,8 @@ impl Exam<'_> {
             },
             false => Vec::new(),
         };
-        let why = |job| job::unmade(job::uid(job), &events).unwrap_or_default().to_string();
-        Ok(podless.into_iter().map(|(cronjob, job)| (cronjob, (job::name(job).to_string(), why(job)))).collect())
+        let why = |job| job::unmade(json::uid(job), &events).unwrap_or_default().to_string();
+        Ok(podless.into_iter().map(|(cronjob, job)| (cronjob, (json::name(job).to_string(), why(job)))).collect())
     }
 
     /// How the namespace's claims are protected, as `status` tells it.

@@ -9,7 +9,9 @@ use crate::cmd::now;
 use crate::cmd::show::{show, table};
 use crate::config::{Global, List, Output};
 use crate::core::escape::Secrets;
-use crate::core::health::listing::{self, Row, counted};
+use crate::core::health::listing::{self, Row};
+use crate::core::words;
+use crate::core::words::counted;
 use crate::exit::Fail;
 use crate::io::report::{self, Reporter};
 
@@ -65,7 +67,7 @@ fn text(rows: &[Row], now: DateTime<Utc>, output: Output, all_namespaces: bool) 
             row.held(),
             or_none(&row.delete_after),
             row.stands().into(),
-            listing::age(now - row.made(now)),
+            words::age(now - row.made(now)),
             or_none(&row.restore_size),
             or_none(&row.verified),
         ]);

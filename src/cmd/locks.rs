@@ -7,7 +7,7 @@ use crate::cmd::now;
 use crate::cmd::show::{show, table};
 use crate::config::{Global, NodeLocks, hostname};
 use crate::core::escape::Secrets;
-use crate::core::health::listing::age;
+use crate::core::words::age;
 use crate::exit::Fail;
 use crate::io::report::Reporter;
 use crate::lock::{Listing, Locks, Seen, flock};

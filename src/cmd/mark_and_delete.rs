@@ -10,7 +10,6 @@ use crate::cmd::prune::{Account, Entry, Outcome};
 use crate::cmd::retain;
 use crate::config::{Global, Sweep};
 use crate::core::escape::Secrets;
-use crate::core::health::listing::counted;
 use crate::core::kube::calls::{CLAIMS, CONTENTS, Next, Relabel, SNAPSHOTS};
 use crate::core::kube::labels;
 use crate::core::kube::namespace_objects::Scene;
@@ -18,9 +17,11 @@ use crate::core::kube::objects::{Content, Snapshot};
 use crate::core::restore::stored_data::{Holder, Holders};
 use crate::core::retention::history::{Action, Moment, Seen, Verdict};
 use crate::core::retention::mark_and_delete::{self, Held};
+use crate::core::words::counted;
 use crate::exit::{Exit, Fail};
 use crate::io::process::{self, Ending, ProcessError};
 use crate::io::report::Reporter;
+use crate::io::wait;
 
 /// Marks, then sweeps; before, if that is wanted, takes off labels as `retain` does.
 ///
@@ -30,7 +31,7 @@ use crate::io::report::Reporter;
 pub fn run(global: &Global, config: &Sweep, reporter: &Reporter) -> Result<(), Fail> {
     let retained = config.first.map_or(Ok(()), |first| retain::run(global, &first, reporter));
     if let Err(fail) = &retained {
-        if kubectl::interrupted().is_some() {
+        if wait::interrupted().is_some() {
             return retained;
         }
         tracing::warn!("retain did not do all of it, going on with what is marked: {fail}");

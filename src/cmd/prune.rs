@@ -11,9 +11,9 @@ use crate::cluster::survey::Skipped;
 use crate::cmd::show::{json_line, print, yaml};
 use crate::config::Output;
 use crate::core::escape::one_line;
-use crate::core::health::listing::counted;
 use crate::core::kube::calls::Relabel;
 use crate::core::retention::history::{Action, Verdict};
+use crate::core::words::counted;
 use crate::exit::{Exit, Fail};
 use crate::io::report::{Reporter, Step};
 

@@ -23,6 +23,7 @@ use crate::core::restore::in_place::{self, Journal, Place, StorageClass};
 use crate::exit::{Exit, Fail};
 use crate::io::confirm;
 use crate::io::report::{self, Reporter};
+use crate::io::wait;
 
 /// Restores one snapshot.
 ///
@@ -265,7 +266,7 @@ impl Run<'_> {
     /// Creates a clone's content. One that is left of an earlier clone, bound to a snapshot that is gone, gives way.
     fn make_content(&self, kubectl: &Kubectl, content: &Value, name: &str) -> Result<(), Fail> {
         let target = &kubectl.target;
-        let made = kubectl::until(self.config.timeout, || {
+        let made = wait::until(self.config.timeout, || {
             match kubectl.create::<Content>(&target.create(CONTENTS), content) {
                 Ok(_) => return Ok(Some(())),
                 Err(error) if kubectl::refusal(&error) == Refusal::AlreadyExists => {}

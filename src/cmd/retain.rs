@@ -3,19 +3,20 @@
 use std::collections::BTreeMap;
 
 use crate::cluster::delete_snapshot;
-use crate::cluster::kubectl::{self, Kubectl};
+use crate::cluster::kubectl::Kubectl;
 use crate::cluster::survey::Survey;
 use crate::cmd::now;
 use crate::cmd::prune::{Account, Entry, Outcome};
 use crate::config::{Global, Retention};
 use crate::core::escape::Secrets;
-use crate::core::health::listing::counted;
 use crate::core::kube::calls::Relabel;
 use crate::core::kube::labels;
 use crate::core::retention::history::{Action, Moment, Seen, Verdict};
 use crate::core::retention::{mark_and_delete, retain};
+use crate::core::words::counted;
 use crate::exit::Fail;
 use crate::io::report::Reporter;
+use crate::io::wait;
 
 /// Prunes slot labels.
 ///
@@ -55,10 +56,10 @@ fn label(kubectl: &Kubectl, account: &mut Account, reporter: &Reporter) -> Resul
     for at in account.to_do(|action| matches!(action, Action::Label { .. })) {
         let Action::Label { remove, give } = &account.snapshots[at].verdict.action else { continue };
         for (kind, value) in give {
-            changes.entry(Relabel::Give(labels::of_slot(*kind), value.clone())).or_default().push(at);
+            changes.entry(Relabel::Give(kind.label(), value.clone())).or_default().push(at);
         }
         for kind in remove {
-            changes.entry(Relabel::Take(labels::of_slot(*kind))).or_default().push(at);
+            changes.entry(Relabel::Take(kind.label())).or_default().push(at);
         }
     }
     for (change, positions) in changes {
@@ -86,7 +87,7 @@ fn release(kubectl: &Kubectl, account: &mut Account, reporter: &Reporter) -> Res
                     done += 1;
                     Outcome::Done { note: delete_snapshot::RELEASED.into() }
                 }
-                Err(error) => match kubectl::interrupted() {
+                Err(error) => match wait::interrupted() {
                     Some(fail) => return Err(fail),
                     None => Outcome::Failed { error: error.to_string() },
                 },

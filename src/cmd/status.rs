@@ -11,7 +11,6 @@ use crate::cmd::show::{show, table};
 use crate::config::{Global, Output, Service, Status};
 use crate::core::escape::Secrets;
 use crate::core::health::cronjob::Schedule;
-use crate::core::health::listing::{age, counted};
 use crate::core::health::metrics;
 use crate::core::health::status::{
     self, Backup, Claim, Orphan, Overdue, Protection, Read, Report, State, Stored, Superfluous, Unfinished, Unread,
@@ -19,10 +18,12 @@ use crate::core::health::status::{
 use crate::core::kube::calls::{CLAIMS, CONTENTS, CRON_JOBS, Next};
 use crate::core::kube::objects::Pvc;
 use crate::core::retention::history::Moment;
+use crate::core::words::{age, counted};
 use crate::exit::{Exit, Fail};
 use crate::io::metrics_server::Page;
 use crate::io::process;
 use crate::io::report::{self, Reporter, Step};
+use crate::io::wait;
 
 /// How many orphans and late snapshots are shown to people by name.
 const SHOWN: usize = 20;
@@ -76,13 +77,13 @@ fn serve(service: &Service, ask: impl Fn() -> Result<Report, Fail>) -> Result<()
                 }
                 missing = now_missing;
             }
-            Err(fail) if asked && kubectl::interrupted().is_none() => {
+            Err(fail) if asked && wait::interrupted().is_none() => {
                 tracing::warn!(remedy = fail.remedy, "what is served grows old: {}", fail.what);
             }
             Err(fail) => return Err(fail),
         }
         process::sleep(service.every);
-        if let Some(fail) = kubectl::interrupted() {
+        if let Some(fail) = wait::interrupted() {
             return Err(fail);
         }
     }

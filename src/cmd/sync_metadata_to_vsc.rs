@@ -14,9 +14,9 @@ use crate::cmd::prune::Outcome;
 use crate::cmd::show::{json_line, print, yaml};
 use crate::config::{Global, Output};
 use crate::core::escape::{Secrets, one_line};
-use crate::core::health::listing::counted;
 use crate::core::kube::calls::{CONTENTS, Next};
 use crate::core::restore::sync_metadata::{Source, Sources};
+use crate::core::words::counted;
 use crate::exit::{Exit, Fail};
 use crate::io::report::{Reporter, Step};
 

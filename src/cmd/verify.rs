@@ -18,12 +18,12 @@ use crate::core::backup::job;
 use crate::core::backup::proof::Proof;
 use crate::core::engine::Engine;
 use crate::core::escape::{self, Secrets};
-use crate::core::health::listing::counted;
-use crate::core::kube::calls::{CLAIMS, JOBS, NETWORK_POLICIES, PODS, SNAPSHOTS};
+use crate::core::kube::calls::{CLAIMS, JOBS, NETWORK_POLICIES, PODS, SCRIPT, SNAPSHOTS};
 use crate::core::kube::claim_manifest::ClaimTemplate;
 use crate::core::kube::objects::{List, Pvc, Snapshot};
 use crate::core::plan::{self, Step};
 use crate::core::restore::verify::{self, Facts, Lent, NoSnapshot, Request, Verdict, Volume};
+use crate::core::words::counted;
 use crate::exit::{Exit, Fail};
 use crate::io::process;
 use crate::io::report::{self, Reporter};
@@ -249,6 +249,7 @@ impl Run<'_> {
             volume: &self.subject.volume,
             image: &test.image,
             lent: &test.lent,
+            keepalive: container::KEEPALIVE,
             // It ends by itself only where nobody is left to end it.
             seconds: self.config.timeout.as_secs() + 30,
         })
@@ -474,9 +475,11 @@ impl Run<'_> {
             what.extend(
                 self.config.physical.then_some("start the server on the data directory and read all of it".into()),
             );
-            steps.push(
-                Step::new(format!("In the pod: {}", what.join(", "))).kubectl(&target.exec("POD", verify::CONTAINER)),
-            );
+            steps.push(Step::new(format!("In the pod: {}", what.join(", "))).kubectl(&target.exec(
+                "POD",
+                verify::CONTAINER,
+                SCRIPT,
+            )));
             steps.push(
                 Step::new("Delete the Job, and wait until its pod and volume are gone")
                     .kubectl(&target.delete(JOBS, job)),

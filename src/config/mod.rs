@@ -549,7 +549,7 @@ fn database(v: &mut Values<'_>, engine: Engine) -> Database {
         resource: v.parse(
             &var("EXEC_RESOURCE"),
             ExecResource::parse,
-            ExecResource { kind: crate::core::backup::pod::ExecKind::Pod, name: String::new() },
+            ExecResource { kind: crate::core::kube::namespace_objects::ExecKind::Pod, name: String::new() },
         ),
         container: v.parse(&var("EXEC_CONTAINER"), name, String::new()),
         dump_file: v.parse(&var("DUMP_FILE"), parse_dump_file, String::new()),

@@ -12,11 +12,12 @@ use std::time::{Duration, Instant};
 use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 
-use crate::cluster::kubectl::{self, Kubectl};
+use crate::cluster::kubectl::Kubectl;
 use crate::core::backup::pod::Chosen;
 use crate::exit::{Exit, Fail};
 use crate::io::process::{self, Ending, ProcessError};
 use crate::io::report::{self, Step};
+use crate::io::wait;
 
 /// How long a stream may be silent.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -160,7 +161,7 @@ impl Part {
                 break;
             }
             fruitless = if have > before { 0 } else { fruitless + 1 };
-            if let Some(fail) = kubectl::interrupted() {
+            if let Some(fail) = wait::interrupted() {
                 return Err(self.kept(fail));
             }
             let why = broke.map_or("it ended early".into(), |error| error.to_string());

@@ -6,6 +6,12 @@ pub mod session;
 
 use crate::core::engine::Engine;
 
+/// What `sh -c` gets in a container: reads the script from stdin.
+pub const BOOT: &str = include_str!("boot.sh");
+
+/// What keeps the pod of a restore test running.
+pub const KEEPALIVE: &str = include_str!("keep.sh");
+
 /// A script ready for `boot.sh`: its text with the end mark.
 macro_rules! script {
     ($($part:literal),+) => {

@@ -23,6 +23,7 @@ use crate::core::retention::history::{self, Moment, Seen};
 use crate::core::retention::mark_and_delete::{self, Held};
 use crate::core::retention::retain::{self, Policy};
 use crate::core::time_zone::Zone;
+use crate::core::words;
 
 /// Values that have broken programs.
 fn text() -> impl Strategy<Value = String> {
@@ -169,7 +170,7 @@ proptest! {
         let mut rows: Vec<Row> = snapshots.iter().cloned().map(Row::from).collect();
         listing::sort(&mut rows, moment.now);
         for row in &rows {
-            let _ = (row.stands(), row.held(), listing::age(moment.now - row.made(moment.now)));
+            let _ = (row.stands(), row.held(), words::age(moment.now - row.made(moment.now)));
         }
         let backups: Vec<Backup> = snapshots.iter().cloned().map(Backup::from).collect();
         let leftovers = status::leftovers(Vec::new(), &backups, |_| true);

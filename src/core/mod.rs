@@ -15,3 +15,4 @@ pub mod plan;
 pub mod restore;
 pub mod retention;
 pub mod time_zone;
+pub mod words;

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::core::escape::{self, word};
-use crate::core::kube::calls::BOOT;
+use crate::core::kube::calls::SCRIPT;
 
 /// One step of a plan.
 #[derive(Debug, Clone, Serialize)]
@@ -28,8 +28,7 @@ impl Step {
     /// The same step with a kubectl call.
     #[must_use]
     pub fn kubectl(self, args: &[String]) -> Step {
-        let words: Vec<String> =
-            args.iter().map(|arg| if arg == BOOT { "<script on stdin>".into() } else { word(arg) }).collect();
+        let words: Vec<String> = args.iter().map(|arg| if arg == SCRIPT { arg.clone() } else { word(arg) }).collect();
         self.command(format!("kubectl {}", words.join(" ")))
     }
 
@@ -74,7 +73,7 @@ mod tests {
     #[test]
     fn a_plan_shows_commands_but_no_script() {
         let target = Target { context: Some("prod".into()), ..Target::default() };
-        let steps = [Step::new("look").kubectl(&target.exec("p", "c")), Step::new("end")];
+        let steps = [Step::new("look").kubectl(&target.exec("p", "c", SCRIPT)), Step::new("end")];
         let text = text(&steps);
         assert!(text.contains("1. look\n   $ kubectl --context=prod exec"), "{text}");
         assert!(text.contains("<script on stdin>"), "{text}");

@@ -5,9 +5,9 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use crate::cluster::kubectl;
 use crate::exit::{Exit, Fail};
 use crate::io::report::Reporter;
+use crate::io::wait;
 
 /// Asks whether to do `what`, a sentence; returns when the answer is yes. With `yes` nobody is asked; `flag` is how to say
 /// so beforehand.
@@ -40,7 +40,7 @@ pub fn confirm(reporter: &Reporter, what: &str, yes: bool, flag: &str) -> Result
             Err(mpsc::RecvTimeoutError::Disconnected) => break String::new(),
             Err(mpsc::RecvTimeoutError::Timeout) => {}
         }
-        if let Some(fail) = kubectl::interrupted() {
+        if let Some(fail) = wait::interrupted() {
             return Err(fail);
         }
     };

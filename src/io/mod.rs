@@ -4,3 +4,4 @@ pub mod confirm;
 pub mod metrics_server;
 pub mod process;
 pub mod report;
+pub mod wait;

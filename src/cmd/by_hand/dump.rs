@@ -12,7 +12,7 @@ use crate::cluster::kubectl::{self, Refusal};
 use crate::cmd::create;
 use crate::cmd::show::show;
 use crate::core::backup::proof::Proof;
-use crate::core::kube::calls::CLAIMS;
+use crate::core::kube::calls::{CLAIMS, SCRIPT};
 use crate::core::kube::objects::Pvc;
 use crate::core::plan::Step;
 use crate::exit::{Exit, Fail};
@@ -85,7 +85,7 @@ fn note(hand: &Hand<'_>, claim: &Pvc, proof: &Proof) -> Result<bool, Fail> {
 
 fn show_plan(hand: &Hand<'_>, dump: &Dump<'_>, claim: &Pvc) -> Result<(), Fail> {
     let target = &hand.kubectl.target;
-    let exec = target.exec(&dump.chosen.pod, &dump.chosen.container);
+    let exec = target.exec(&dump.chosen.pod, &dump.chosen.container, SCRIPT);
     let at = format!("pod {}, container {}", dump.chosen.pod, dump.chosen.container);
     let file = &dump.database.dump_file;
     let steps = [

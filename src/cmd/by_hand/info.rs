@@ -15,7 +15,7 @@ use crate::container::session::{self, Session};
 use crate::core::backup::find_proof::Proven;
 use crate::core::backup::pod::Chosen;
 use crate::core::backup::preflight;
-use crate::core::health::listing::counted;
+use crate::core::words::counted;
 use crate::exit::{Exit, Fail};
 use crate::io::report;
 

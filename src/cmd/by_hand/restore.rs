@@ -15,6 +15,7 @@ use crate::cmd::show::show;
 use crate::config::ByHand;
 use crate::core::backup::find_proof::Proven;
 use crate::core::engine::Engine;
+use crate::core::kube::calls::SCRIPT;
 use crate::core::plan::Step;
 use crate::exit::{Exit, Fail};
 use crate::io::confirm;
@@ -150,7 +151,7 @@ fn question(hand: &Hand<'_>, place: &Place, name: &str, Proven { by, proof, .. }
 fn show_plan(hand: &Hand<'_>, place: &Place, name: &str, trial: Trial) -> Result<(), Fail> {
     let ByHand { database, .. } = hand.config;
     let chosen = &place.chosen;
-    let exec = hand.kubectl.target.exec(&chosen.pod, &chosen.container);
+    let exec = hand.kubectl.target.exec(&chosen.pod, &chosen.container, SCRIPT);
     let load = match (database.engine, trial) {
         (Engine::Postgres, _) => {
             format!("Load it into the database {name} in one transaction, under the dump file's lock")

@@ -85,7 +85,7 @@ pub fn choose_slots(
             let value = kind.value(now, zone);
             let holds = |snapshot: &&Snapshot| {
                 let made = history::made(snapshot.status.creation_time, snapshot.metadata.creation_timestamp, now);
-                let label = snapshot.metadata.labels.get(labels::of_slot(kind));
+                let label = snapshot.metadata.labels.get(kind.label());
                 snapshot.is_of(pvc)
                     && snapshot.metadata.deletion_timestamp.is_none()
                     && !snapshot.metadata.annotations.contains_key(labels::DISTRUSTED)
@@ -122,7 +122,7 @@ pub fn snapshot_labels(
         Retain::DailyWeeklyMonthly => {
             all.insert(labels::RETAIN.into(), labels::RETAIN_SLOTS.into());
             for slot in slots.iter().filter(|slot| slot.holder.is_none()) {
-                all.insert(labels::of_slot(slot.kind).into(), slot.value.clone());
+                all.insert(slot.kind.label().into(), slot.value.clone());
             }
         }
     }

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::core::kube::calls::{DAEMON_SETS, DEPLOYMENTS, Kind, STATEFUL_SETS};
+use crate::core::kube::namespace_objects::ExecKind;
 use crate::core::kube::objects::{Pod, VolumeMount, Workload};
 
 /// What `*_EXEC_RESOURCE` names.
@@ -13,40 +13,6 @@ pub struct ExecResource {
     pub kind: ExecKind,
     /// Its name.
     pub name: String,
-}
-
-/// The kinds that can be named.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ExecKind {
-    /// A pod itself.
-    Pod,
-    /// A Deployment's pods.
-    Deployment,
-    /// A StatefulSet's pods.
-    StatefulSet,
-    /// A DaemonSet's pods.
-    DaemonSet,
-}
-
-impl ExecKind {
-    /// What to list for objects of this kind beside pods, if anything.
-    pub fn resource(self) -> Option<Kind> {
-        match self {
-            ExecKind::Pod => None,
-            ExecKind::Deployment => Some(DEPLOYMENTS),
-            ExecKind::StatefulSet => Some(STATEFUL_SETS),
-            ExecKind::DaemonSet => Some(DAEMON_SETS),
-        }
-    }
-
-    fn word(self) -> &'static str {
-        match self {
-            ExecKind::Pod => "pod",
-            ExecKind::Deployment => "deployment",
-            ExecKind::StatefulSet => "statefulset",
-            ExecKind::DaemonSet => "daemonset",
-        }
-    }
 }
 
 impl ExecResource {

@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
-use crate::core::backup::job::{self, list, text};
+use crate::core::backup::job;
 use crate::core::backup::name;
+use crate::core::kube::json::{self, list, text};
 
 /// A setting as a container may be told it.
 #[derive(Debug, Clone, Copy)]
@@ -78,7 +79,7 @@ impl Schedule {
         let container = job::maker(cronjob)?;
         Some(Schedule {
             namespace: text(cronjob, "/metadata/namespace").into(),
-            name: job::name(cronjob).into(),
+            name: json::name(cronjob).into(),
             cron: text(cronjob, "/spec/schedule").into(),
             suspended: cronjob["spec"]["suspend"] == true,
             created: job::made(cronjob),

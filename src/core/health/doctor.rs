@@ -7,17 +7,18 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::core::backup::job::{self, list, text};
+use crate::core::backup::job;
 use crate::core::backup::pod::Chosen;
 use crate::core::backup::preflight::{Aspect, Look, Problem, Site};
 use crate::core::engine::Engine;
 use crate::core::health::cronjob::{ConfigMaps, LATE, Schedule};
-use crate::core::health::listing::age;
 use crate::core::health::status::{Protection, Report, State};
 use crate::core::kube::calls::Kind;
+use crate::core::kube::json::{self, list, text};
 use crate::core::kube::kubectl_env::Preferences;
 use crate::core::kube::labels;
 use crate::core::kube::objects::{Pvc, Snapshot};
+use crate::core::words::age;
 
 /// How a check came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -330,7 +331,7 @@ pub fn no_driver(driver: &str, pvcs: &[&str], snapshots: &[Snapshot], now: DateT
 
 /// The VolumeSnapshotClass that a backup of a claim of `driver` is made with: the named one, else the default of the driver.
 pub fn class(named: Option<&str>, driver: &str, classes: &[Value]) -> Vec<Check> {
-    let names = |of: &[&Value]| Vec::from_iter(of.iter().map(|class| job::name(class))).join(", ");
+    let names = |of: &[&Value]| Vec::from_iter(of.iter().map(|class| json::name(class))).join(", ");
     let of_driver: Vec<&Value> = classes.iter().filter(|class| text(class, "/driver") == driver).collect();
     let fitting = || match &of_driver[..] {
         [] => format!("make a VolumeSnapshotClass for the driver {driver}"),
@@ -340,7 +341,7 @@ pub fn class(named: Option<&str>, driver: &str, classes: &[Value]) -> Vec<Check>
         |class: &&&Value| class["metadata"]["annotations"]["snapshot.storage.kubernetes.io/is-default-class"] == "true";
     let chosen = match named {
         Some(name) => {
-            let Some(class) = classes.iter().find(|class| job::name(class) == name) else {
+            let Some(class) = classes.iter().find(|class| json::name(class) == name) else {
                 return vec![Check::failed("class", format!("there is no VolumeSnapshotClass '{name}'"), fitting())];
             };
             if text(class, "/driver") != driver {
@@ -364,7 +365,7 @@ pub fn class(named: Option<&str>, driver: &str, classes: &[Value]) -> Vec<Check>
             }
         },
     };
-    let name = job::name(chosen);
+    let name = json::name(chosen);
     let how = if named.is_some() { "named" } else { "the default" };
     let policy = match text(chosen, "/deletionPolicy") {
         "Delete" => Check::failed(
@@ -711,7 +712,7 @@ pub fn trials(jobs: &[Value], namespace: &str, now: DateTime<Utc>) -> Check {
         let slack = TimeDelta::minutes(5) + TimeDelta::try_seconds(limit).unwrap_or(TimeDelta::MAX / 2);
         !job["metadata"]["labels"][labels::VERIFY].is_null() && job::made(job).is_some_and(|made| now - made > slack)
     };
-    let late: Vec<&str> = jobs.iter().filter(is_late).map(job::name).collect();
+    let late: Vec<&str> = jobs.iter().filter(is_late).map(json::name).collect();
     match &late[..] {
         [] => Check::passed("restore tests", "none is left over"),
         some => Check::failed(

@@ -16,6 +16,7 @@ use crate::core::kube::objects::{Content, Pvc, Snapshot};
 use crate::core::restore::stored_data::{Holder, Holders};
 use crate::core::retention::history::{Action, Moment, Seen, date, is_ahead, made};
 use crate::core::retention::mark_and_delete::{Held, sweep};
+use crate::core::words;
 
 /// How many days behind its last day a snapshot may still be there: the sweep of the next night takes it.
 const SWEEP_DAYS: i64 = 2;
@@ -733,7 +734,7 @@ fn notes(
         (None, None) => notes.push("there is no good backup".into()),
         (None, Some(cronjob)) => notes.push(format!("there is no good backup, though CronJob {cronjob} makes them")),
         (Some(ready), Some(cronjob)) => {
-            let old = listing::age(TimeDelta::seconds(ready.age_seconds));
+            let old = words::age(TimeDelta::seconds(ready.age_seconds));
             notes.push(format!("the newest good backup is {old} old, though CronJob {cronjob} makes them"));
         }
         (Some(_), None) => {}
@@ -748,7 +749,7 @@ fn notes(
         notes.push(format!("the last attempt, {}, {why}", newest.name));
     }
     if let Some((schedule, last)) = failed.and_then(|schedule| Some((schedule, schedule.last?))) {
-        let ago = listing::age(moment.now - last);
+        let ago = words::age(moment.now - last);
         notes.push(format!("the last run of CronJob {}, {ago} ago, failed", schedule.name));
     }
     let dry = of.cron_jobs.iter().filter(|plan| plan.dry_run && !plan.suspended);

@@ -79,16 +79,6 @@ pub fn is_mirrored(key: &str) -> bool {
 /// (<https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set>).
 const LONGEST_VALUE: usize = 63;
 
-/// The label that holds a kind of slot.
-pub const fn of_slot(kind: crate::core::retention::slot::SlotKind) -> &'static str {
-    use crate::core::retention::slot::SlotKind;
-    match kind {
-        SlotKind::Daily => DAILY,
-        SlotKind::Weekly => WEEKLY,
-        SlotKind::Monthly => MONTHLY,
-    }
-}
-
 /// Whether `value` may be the value of a label.
 ///
 /// # Errors

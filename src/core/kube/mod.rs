@@ -3,6 +3,7 @@
 
 pub mod calls;
 pub mod claim_manifest;
+pub mod json;
 pub mod kubectl_env;
 pub mod labels;
 pub mod namespace_objects;

@@ -4,8 +4,43 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
-use crate::core::backup::pod::ExecKind;
+use crate::core::kube::calls::{DAEMON_SETS, DEPLOYMENTS, Kind, STATEFUL_SETS};
 use crate::core::kube::objects::{CronJob, Item, List, Pod, Pvc, Snapshot, Workload};
+
+/// The kinds that can be named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExecKind {
+    /// A pod itself.
+    Pod,
+    /// A Deployment's pods.
+    Deployment,
+    /// A StatefulSet's pods.
+    StatefulSet,
+    /// A DaemonSet's pods.
+    DaemonSet,
+}
+
+impl ExecKind {
+    /// What to list for objects of this kind beside pods, if anything.
+    pub fn resource(self) -> Option<Kind> {
+        match self {
+            ExecKind::Pod => None,
+            ExecKind::Deployment => Some(DEPLOYMENTS),
+            ExecKind::StatefulSet => Some(STATEFUL_SETS),
+            ExecKind::DaemonSet => Some(DAEMON_SETS),
+        }
+    }
+
+    /// As kubectl names it.
+    pub fn word(self) -> &'static str {
+        match self {
+            ExecKind::Pod => "pod",
+            ExecKind::Deployment => "deployment",
+            ExecKind::StatefulSet => "statefulset",
+            ExecKind::DaemonSet => "daemonset",
+        }
+    }
+}
 
 /// What a namespace holds, as far as it was asked for.
 #[derive(Debug, Clone, Default, Deserialize)]

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::core::backup::job::{list, name, text};
+use crate::core::kube::json::{list, name, text};
 use crate::core::kube::quantity;
 
 /// The count of VolumeSnapshots in a ResourceQuota.

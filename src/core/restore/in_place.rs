@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::core::backup::name;
-use crate::core::backup::pod::ExecKind;
 use crate::core::engine::Engine;
 use crate::core::kube::calls;
 use crate::core::kube::claim_manifest::ClaimTemplate;
 use crate::core::kube::labels;
+use crate::core::kube::namespace_objects::ExecKind;
 use crate::core::kube::namespace_objects::Scene;
 use crate::core::kube::objects::{Content, CronJob, Meta, Pod, PodSpec, Pvc, Readiness, Snapshot, Workload};
 use crate::core::kube::quantity;

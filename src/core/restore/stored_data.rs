@@ -6,11 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
-use crate::core::health::listing::age;
 use crate::core::kube::labels;
 use crate::core::kube::objects::{Content, Meta, Snapshot};
 use crate::core::restore::in_place::Journal;
 use crate::core::restore::rebind::{self, No};
+use crate::core::words::age;
 
 /// How long a content may be unbound because its VolumeSnapshot is still to be made.
 const UNBOUND: TimeDelta = TimeDelta::minutes(10);
@@ -96,14 +96,6 @@ impl Holders {
             bound.filter_map(|holder| Some((holder.snapshot_uid.clone(), self.others(holder).first()?.name.clone())));
         shared.collect()
     }
-}
-
-/// Why the data of a VolumeSnapshot is kept that the content `other` names, too.
-pub fn shared_reason(other: &str) -> String {
-    format!(
-        "the VolumeSnapshotContent {other} names the same stored data; backup-ns delete-vsc {other} --keep-data deletes that \
-         object alone, or says what needs it"
-    )
 }
 
 /// How a content may be deleted.

@@ -23,7 +23,6 @@ pub const SCRATCH: &str = "/backup-ns/scratch";
 /// The pod's only container.
 pub const CONTAINER: &str = "verify";
 /// What its process 1 runs.
-const KEEP: &str = include_str!("../../container/keep.sh");
 /// How long a Job that is done stays, in seconds, where nobody deletes it: time to look at it, no more.
 const STAYS: u32 = 10;
 /// How a reason begins that a restore test gives for [`labels::DISTRUSTED`]; it is the only one that a later test may take off.
@@ -243,6 +242,8 @@ pub struct Request<'a> {
     pub image: &'a str,
     /// What the database's pod lends.
     pub lent: &'a Lent,
+    /// The script that keeps the pod running.
+    pub keepalive: &'a str,
     /// How long it may run, in seconds.
     pub seconds: u64,
 }
@@ -263,7 +264,7 @@ pub fn job(request: &Request<'_>) -> Value {
         "name": CONTAINER,
         "image": request.image,
         "imagePullPolicy": "IfNotPresent",
-        "command": ["sh", "-c", KEEP, "keep", SCRATCH],
+        "command": ["sh", "-c", request.keepalive, "keep", SCRATCH],
         "volumeMounts": [
             {"name": "volume", "mountPath": VOLUME},
             {"name": "scratch", "mountPath": SCRATCH},
@@ -611,6 +612,7 @@ mod tests {
             volume: &volume,
             image: "db:1",
             lent: &found,
+            keepalive: "while :",
             seconds: 60,
         };
         let manifest = job(&request);
@@ -630,8 +632,16 @@ mod tests {
         let found = lent(pods, Some(&proof()), "data");
         let volume = Volume { class: None, access_modes: vec!["ReadWriteOnce".into()], storage: "1Gi".into() };
         let (name, snapshot) = ("j", "s");
-        let request =
-            Request { name, namespace: "shop", snapshot, volume: &volume, image: "db:1", lent: &found, seconds: 60 };
+        let request = Request {
+            name,
+            namespace: "shop",
+            snapshot,
+            volume: &volume,
+            image: "db:1",
+            lent: &found,
+            keepalive: "",
+            seconds: 60,
+        };
         job(&request)["spec"]["template"].clone()
     }
 

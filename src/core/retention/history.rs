@@ -103,7 +103,7 @@ impl From<Snapshot> for Seen {
         Seen {
             pvc: source.or_else(|| label(labels::PVC)).unwrap_or_default(),
             by_slots: label(labels::RETAIN).as_deref() == Some(labels::RETAIN_SLOTS),
-            slots: SlotKind::ALL.map(|kind| label(labels::of_slot(kind))),
+            slots: SlotKind::ALL.map(|kind| label(kind.label())),
             delete_after: label(labels::DELETE_AFTER),
             created: meta.creation_timestamp,
             cut: status.creation_time,

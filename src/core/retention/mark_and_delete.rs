@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::core::restore::stored_data::shared_reason;
 use crate::core::retention::history::{Action, FLOOR, Group, Moment, Seen, Standing, Verdict, date};
+use crate::core::retention::removal::shared_reason;
 use crate::core::retention::slot::SlotKind;
 
 /// What keeps snapshots whose date has passed.

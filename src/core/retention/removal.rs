@@ -46,6 +46,14 @@ impl Scene {
     }
 }
 
+/// Why the data of a VolumeSnapshot is kept that the content `other` names, too.
+pub fn shared_reason(other: &str) -> String {
+    format!(
+        "the VolumeSnapshotContent {other} names the same stored data; backup-ns delete-vsc {other} --keep-data deletes that \
+         object alone, or says what needs it"
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,6 +6,7 @@ use std::fmt;
 use chrono::{DateTime, Datelike, Days, NaiveDate, Utc, Weekday};
 use serde::Serialize;
 
+use crate::core::kube::labels;
 use crate::core::time_zone::Zone;
 
 /// The kinds of retention slot.
@@ -23,6 +24,15 @@ pub enum SlotKind {
 impl SlotKind {
     /// All kinds, shortest first.
     pub const ALL: [SlotKind; 3] = [SlotKind::Daily, SlotKind::Weekly, SlotKind::Monthly];
+
+    /// The label that holds this kind.
+    pub const fn label(self) -> &'static str {
+        match self {
+            SlotKind::Daily => labels::DAILY,
+            SlotKind::Weekly => labels::WEEKLY,
+            SlotKind::Monthly => labels::MONTHLY,
+        }
+    }
 
     /// The label's value for the slot that holds `instant`: `YYYY-MM-DD`, `YYYY-wWW` with the ISO week-year
     /// (ISO 8601: 2027-01-01 lies in 2026-w53), or `YYYY-MM`.
