@@ -9,7 +9,7 @@ use crate::container;
 use crate::container::session::{self, Session};
 use crate::core::backup::pod::Chosen;
 use crate::core::backup::preflight::{self, Look, Problem, Site};
-use crate::core::backup::proof::{Claim, Proof};
+use crate::core::backup::proof::{DumpReport, Proof};
 use crate::exit::{Exit, Fail};
 use crate::io::process::{Ending, ProcessError};
 use crate::io::report::{self, Reporter, Step};
@@ -57,7 +57,7 @@ pub struct Dump<'a> {
 #[derive(Debug, Clone)]
 pub struct Made {
     /// What the container said of the file.
-    pub claim: Claim,
+    pub claim: DumpReport,
     /// How long the dump tool and the compressor took.
     pub took: Duration,
 }
@@ -106,7 +106,7 @@ impl<'a> Dump<'a> {
             session.tell("dump");
             let mut queue = Queue::new(rules.busy_timeout);
             let mut began = Instant::now();
-            let mut made = Made { claim: Claim::default(), took: Duration::ZERO };
+            let mut made = Made { claim: DumpReport::default(), took: Duration::ZERO };
             loop {
                 let line = session.next(SOON).map_err(|error| session::fail(&error, Exit::Dump, session::UNTOUCHED))?;
                 let Some(line) = line else { continue };
@@ -132,12 +132,12 @@ impl<'a> Dump<'a> {
     }
 
     /// What the file is now, by a process and a stream of their own. Flushes its file system, too.
-    fn look_at(&self) -> Result<Claim, Fail> {
+    fn look_at(&self) -> Result<DumpReport, Fail> {
         let look = || {
             let values = [self.database.dump_file.clone()];
             let script = container::SECOND_LOOK;
             let mut session = Session::start(self.kubectl, &self.chosen, script, self.rules.nonce, &values)?;
-            let mut claim = Claim::default();
+            let mut claim = DumpReport::default();
             session.until("end", Duration::MAX, |key, value| claim.note(key, value))?;
             Ok(claim)
         };

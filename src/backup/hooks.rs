@@ -16,12 +16,12 @@ use crate::io::process::{self, ProcessError};
 const SPARE: Duration = Duration::from_secs(10);
 
 /// Hooks whose command before was run, and whose command after will be, at the latest when this goes.
-pub struct Hooks<'a> {
-    config: &'a config::Hooks,
+pub struct RunningHooks<'a> {
+    config: &'a config::HookCommands,
     session: Option<Session>,
 }
 
-impl<'a> Hooks<'a> {
+impl<'a> RunningHooks<'a> {
     /// Runs the command before, where there are any commands.
     ///
     /// # Errors
@@ -29,11 +29,11 @@ impl<'a> Hooks<'a> {
     pub fn before(
         kubectl: &Kubectl,
         chosen: Option<&Chosen>,
-        config: &'a config::Hooks,
+        config: &'a config::HookCommands,
         nonce: &str,
-    ) -> Result<Hooks<'a>, Fail> {
+    ) -> Result<RunningHooks<'a>, Fail> {
         if config.before.is_empty() && config.after.is_empty() {
-            return Ok(Hooks { config, session: None });
+            return Ok(RunningHooks { config, session: None });
         }
         let chosen = chosen.ok_or_else(|| {
             Fail::new(Exit::Precondition, "there is no pod in which the hooks could run")
@@ -43,7 +43,7 @@ impl<'a> Hooks<'a> {
         let start = || Session::start(kubectl, chosen, container::HOOK, nonce, &values);
         // Asked once only: nobody knows whether a session that broke off has run its command.
         let session = start().map_err(|error| broken(config, error))?;
-        let mut hooks = Hooks { config, session: Some(session) };
+        let mut hooks = RunningHooks { config, session: Some(session) };
         match hooks.wait("before") {
             Err(fail) if !config.go_on || matches!(fail.exit, Exit::Signal(_)) => Err(fail),
             Err(fail) => {
@@ -99,7 +99,7 @@ impl<'a> Hooks<'a> {
 }
 
 /// A session that broke off as a failure without what came from there.
-fn broken(config: &config::Hooks, error: ProcessError) -> Fail {
+fn broken(config: &config::HookCommands, error: ProcessError) -> Fail {
     log(config, &error.said());
     let known = session::fail(&error, Exit::Failed, "the hook after runs in the container by itself");
     let what = ProcessError { stderr: String::new(), ..error }.to_string();
@@ -107,7 +107,7 @@ fn broken(config: &config::Hooks, error: ProcessError) -> Fail {
 }
 
 /// Tells what came from the container, without whole lines of the commands.
-fn log(config: &config::Hooks, said: &str) {
+fn log(config: &config::HookCommands, said: &str) {
     if !said.is_empty() {
         let lines = config.before.lines().chain(config.after.lines()).map(str::trim);
         let commands = Secrets::new(lines.filter(|line| line.len() > 8).map(String::from));
@@ -115,7 +115,7 @@ fn log(config: &config::Hooks, said: &str) {
     }
 }
 
-impl Drop for Hooks<'_> {
+impl Drop for RunningHooks<'_> {
     /// The command after runs even where the backup was left in the middle.
     fn drop(&mut self) {
         if let Err(fail) = self.after() {

@@ -13,7 +13,7 @@ use crate::exit::{Exit, Fail};
 
 /// How close to look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Test {
+pub enum InspectDepth {
     /// Size, age and hash.
     Hash,
     /// Whether it is whole, too.
@@ -46,12 +46,12 @@ pub fn look(
     chosen: &Chosen,
     database: &Database,
     nonce: &str,
-    test: Test,
+    test: InspectDepth,
 ) -> Result<Option<DumpFile>, Fail> {
     let how = match test {
-        Test::Hash => "",
-        Test::Whole => "whole",
-        Test::Count => "count",
+        InspectDepth::Hash => "",
+        InspectDepth::Whole => "whole",
+        InspectDepth::Count => "count",
     };
     let values = [database.dump_file.clone(), how.to_string()];
     let look = || {

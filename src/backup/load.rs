@@ -24,7 +24,7 @@ const SOON: Duration = Duration::from_secs(1);
 /// Whether a dump that cannot be undone is tried first, in a schema of its own. Whether one that can be undone may take along
 /// what it does not hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trial {
+pub enum LoadMode {
     /// It must be tried, and may not.
     Must,
     /// It is tried where the user may make a schema, and may.
@@ -33,12 +33,12 @@ pub enum Trial {
     Not,
 }
 
-impl Trial {
+impl LoadMode {
     fn word(self) -> &'static str {
         match self {
-            Trial::Must => "try",
-            Trial::May => "any",
-            Trial::Not => "not",
+            LoadMode::Must => "try",
+            LoadMode::May => "any",
+            LoadMode::Not => "not",
         }
     }
 }
@@ -77,7 +77,7 @@ impl<'a> Load<'a> {
     ///
     /// # Errors
     /// It is another file by now, or it could not be loaded: what became of the database is said.
-    pub fn make(mut self, bytes: u64, sha256: &str, trial: Trial) -> Result<bool, Fail> {
+    pub fn make(mut self, bytes: u64, sha256: &str, trial: LoadMode) -> Result<bool, Fail> {
         let Load { reporter, session, rules, .. } = &mut self;
         reporter.step("load", |step| {
             // The inode says nothing that the hash does not.
@@ -151,9 +151,9 @@ fn would_lose(why: &str, gone: &[String], state: &str) -> Fail {
 }
 
 /// A load that failed, with what became of the database.
-fn lost(why: &str, untried: &str, state: &str, trial: Trial, said: &str) -> Fail {
+fn lost(why: &str, untried: &str, state: &str, trial: LoadMode, said: &str) -> Fail {
     let said = if said.is_empty() { String::new() } else { format!(": {said}") };
-    if !untried.is_empty() && trial == Trial::Must {
+    if !untried.is_empty() && trial == LoadMode::Must {
         return Fail::new(Exit::Precondition, format!("{why}, because {untried}{said}")).remedy(format!(
             "give the user the right to create schemas, or say --force to load without a trial, which cannot be undone; {state}"
         ));
@@ -199,7 +199,7 @@ mod tests {
     #[test]
     fn a_load_that_fails_says_what_goes_on() {
         let said = |why: &str, words: &str| {
-            let fail = lost(why, "", "the database is as it was", Trial::Must, words);
+            let fail = lost(why, "", "the database is as it was", LoadMode::Must, words);
             assert!(fail.remedy.ends_with("; the database is as it was"), "{}", fail.remedy);
             (fail.exit, fail.what, fail.remedy)
         };

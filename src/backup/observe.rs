@@ -39,7 +39,7 @@ pub struct Observed {
 
 /// Where one database and its dump are.
 #[derive(Debug)]
-pub struct Place {
+pub struct DatabasePlace {
     /// The claim that holds the dump.
     pub claim: Pvc,
     /// The pod and container of the database.
@@ -52,13 +52,18 @@ pub struct Place {
 ///
 /// # Errors
 /// As [`observe`].
-pub fn place(kubectl: &Kubectl, database: &Database, pvc: &str, snapshots: bool) -> Result<(Place, String), Fail> {
+pub fn place(
+    kubectl: &Kubectl,
+    database: &Database,
+    pvc: &str,
+    snapshots: bool,
+) -> Result<(DatabasePlace, String), Fail> {
     let scene = read(kubectl, std::slice::from_ref(database), snapshots)?;
     let namespace = &kubectl.target.namespace;
     let claim = find_claim(namespace, pvc, &scene.claims).map_err(|fail| nowhere(kubectl, &scene, pvc, fail))?.clone();
     let chosen = choose(&scene, namespace, database, pvc)?;
     let what = format!("PVC {pvc} in {namespace}, pod {}", chosen.pod);
-    Ok((Place { claim, chosen, snapshots: scene.snapshots }, what))
+    Ok((DatabasePlace { claim, chosen, snapshots: scene.snapshots }, what))
 }
 
 /// Reads what the choice of a pod for each of these databases needs, and the snapshots if they are wanted.

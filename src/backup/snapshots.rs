@@ -8,13 +8,13 @@ use serde_json::Value;
 
 use crate::cluster::kubectl::{self, Kubectl, Refusal};
 use crate::config::Create;
-use crate::core::backup::manifest::{self, Request, Retain, SlotChoice};
+use crate::core::backup::manifest::{self, Retain, SlotChoice, SnapshotRequest};
 use crate::core::backup::proof::Proof;
 use crate::core::engine::Engine;
 use crate::core::kube::calls::SNAPSHOTS;
 use crate::core::kube::claim_manifest::ClaimTemplate;
 use crate::core::kube::labels;
-use crate::core::kube::objects::{List, Snapshot};
+use crate::core::kube::objects::{ObjectList, Snapshot};
 use crate::core::time_zone::Zone;
 use crate::exit::{Exit, Fail};
 use crate::io::process::{Ending, ProcessError};
@@ -40,7 +40,7 @@ pub struct Cut<'a> {
 
 /// A snapshot to be made.
 #[derive(Debug, Clone)]
-pub struct Planned {
+pub struct PlannedSnapshot {
     /// Its name.
     pub name: String,
     /// Its slots, and who else holds them.
@@ -49,7 +49,7 @@ pub struct Planned {
     pub manifest: Value,
 }
 
-impl Planned {
+impl PlannedSnapshot {
     /// Its slots, and those that it does not get, in words.
     pub fn slots_said(&self) -> String {
         let taken = self.slots.iter().filter(|slot| slot.holder.is_none()).map(|slot| slot.value.clone());
@@ -68,12 +68,12 @@ impl Cut<'_> {
     ///
     /// # Errors
     /// The snapshots that are there cannot be read: what is not known is never taken for free.
-    pub fn plan(&self, dumps: &[(Engine, Proof)]) -> Result<Vec<Planned>, Fail> {
+    pub fn plan(&self, dumps: &[(Engine, Proof)]) -> Result<Vec<PlannedSnapshot>, Fail> {
         let there = match self.config.retain {
             Retain::Days(_) => Vec::new(),
             Retain::DailyWeeklyMonthly => {
                 let call = self.kubectl.target.list(SNAPSHOTS, "");
-                let list: List<Snapshot> =
+                let list: ObjectList<Snapshot> =
                     self.kubectl.json(&call).map_err(|error| kubectl::fail(&error).during(Exit::Snapshot))?;
                 list.items
             }
@@ -82,7 +82,7 @@ impl Cut<'_> {
     }
 
     /// The same, where it is known which snapshots are there.
-    pub fn planned(&self, dumps: &[(Engine, Proof)], there: &[Snapshot]) -> Vec<Planned> {
+    pub fn planned(&self, dumps: &[(Engine, Proof)], there: &[Snapshot]) -> Vec<PlannedSnapshot> {
         let one = |(number, (pvc, name)): (usize, (&String, &String))| {
             let config = self.config;
             let slots = match config.retain {
@@ -91,7 +91,7 @@ impl Cut<'_> {
                     manifest::choose_slots(pvc, there, self.now, self.zone, config.ready_timeout)
                 }
             };
-            let request = Request {
+            let request = SnapshotRequest {
                 name,
                 namespace: &self.kubectl.target.namespace,
                 pvc,
@@ -105,7 +105,7 @@ impl Cut<'_> {
                 dumps: if number == 0 { dumps } else { &[] },
             };
             let manifest = manifest::snapshot(&request, &slots, self.now, self.zone);
-            Planned { name: name.clone(), slots, manifest }
+            PlannedSnapshot { name: name.clone(), slots, manifest }
         };
         self.config.pvcs.iter().zip(&self.names).enumerate().map(one).collect()
     }
@@ -115,9 +115,9 @@ impl Cut<'_> {
     ///
     /// # Errors
     /// It would refuse one, or cannot be asked. That a name is taken comes after everything else.
-    pub fn foresee(&self, planned: &[Planned]) -> Result<Option<String>, ProcessError> {
+    pub fn foresee(&self, planned: &[PlannedSnapshot]) -> Result<Option<String>, ProcessError> {
         let kubectl = self.kubectl;
-        let ask = |planned: &Planned| {
+        let ask = |planned: &PlannedSnapshot| {
             kubectl.create::<Snapshot>(&kubectl.target.try_create(SNAPSHOTS), &planned.manifest).map(drop)
         };
         let answers: Vec<Result<(), ProcessError>> = thread::scope(|scope| {
@@ -139,7 +139,7 @@ impl Cut<'_> {
     ///
     /// # Errors
     /// One of them could not be created; those that were count for nothing then.
-    pub fn create(&self, planned: &[Planned]) -> Result<Vec<Snapshot>, Fail> {
+    pub fn create(&self, planned: &[PlannedSnapshot]) -> Result<Vec<Snapshot>, Fail> {
         let outcomes: Vec<Result<Snapshot, Fail>> = thread::scope(|scope| {
             let tasks: Vec<_> = planned.iter().map(|planned| scope.spawn(|| self.create_one(planned))).collect();
             let failed = || Err(Fail::new(Exit::Snapshot, "a request was not made at all"));
@@ -163,7 +163,7 @@ impl Cut<'_> {
 
     /// Creates one. A request that got no answer is made again under the same name; an object of that name that carries
     /// this run's mark is the answer to the first.
-    fn create_one(&self, planned: &Planned) -> Result<Snapshot, Fail> {
+    fn create_one(&self, planned: &PlannedSnapshot) -> Result<Snapshot, Fail> {
         let (kubectl, name) = (self.kubectl, &planned.name);
         let created =
             kubectl.create::<Snapshot>(&kubectl.target.create(SNAPSHOTS), &planned.manifest).or_else(|error| {

@@ -8,7 +8,7 @@ use clap_mangen::roff::{Roff, roman};
 
 /// A page of the manual.
 #[derive(Debug)]
-pub struct Page {
+pub struct ManualPage {
     /// Its file's name, such as `backup-ns-create.1`.
     pub file: String,
     /// Its text, for troff.
@@ -16,7 +16,7 @@ pub struct Page {
 }
 
 /// The pages of a command and all commands below it, its own first.
-pub fn pages(command: Command) -> Vec<Page> {
+pub fn pages(command: Command) -> Vec<ManualPage> {
     let mut command = command.disable_help_subcommand(true);
     command.build();
     all(&command).into_iter().map(page).collect()
@@ -42,14 +42,14 @@ pub fn after(command: &Command) -> Vec<(String, String)> {
     sections.into_iter().map(|(heading, body)| (heading, body.trim_end().to_string())).collect()
 }
 
-fn page(command: &Command) -> Page {
+fn page(command: &Command) -> ManualPage {
     let usage = command.clone().render_usage().to_string();
     let usage = usage.strip_prefix("Usage: ").unwrap_or(&usage).to_string();
     let man = Man::new(command.clone().override_usage(usage));
     let mut text = Vec::new();
     // A vector takes everything.
     let _ = render(&man, command, &mut text);
-    Page { file: man.get_filename(), text: String::from_utf8_lossy(&text).into_owned() }
+    ManualPage { file: man.get_filename(), text: String::from_utf8_lossy(&text).into_owned() }
 }
 
 fn render(man: &Man, command: &Command, text: &mut Vec<u8>) -> io::Result<()> {

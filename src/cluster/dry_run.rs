@@ -6,18 +6,18 @@ use std::thread;
 use serde_json::Value;
 
 use crate::cluster::kubectl::{self, Kubectl, Refusal};
-use crate::core::health::doctor::{self, Check, Driver, Outcome, Right};
+use crate::core::health::doctor::{self, Check, CheckOutcome, Driver, Right};
 use crate::core::kube::calls::{ACCESS_REVIEWS, QUOTAS, SNAPSHOT_CLASSES, SNAPSHOTS, STORAGE_CLASSES};
 use crate::core::kube::claim_manifest::ClaimTemplate;
 use crate::core::kube::namespace_objects::Scene;
-use crate::core::kube::objects::{List, Snapshot};
-use crate::core::restore::dry_run::{self, Quota, Trial};
+use crate::core::kube::objects::{ObjectList, Snapshot};
+use crate::core::restore::dry_run::{self, DryRun, Quota};
 use crate::core::restore::in_place::{Journal, Rest, StorageClass};
 use crate::exit::{Exit, Fail};
 use crate::io::process::Ending;
 
 /// What is asked for.
-pub struct Asked<'a> {
+pub struct InPlaceRequest<'a> {
     /// kubectl for the namespace.
     pub kubectl: &'a Kubectl,
     /// What is to be done.
@@ -30,7 +30,7 @@ pub struct Asked<'a> {
     pub class: Option<&'a str>,
 }
 
-impl Asked<'_> {
+impl InPlaceRequest<'_> {
     /// Tries the rest of a restore, all requests side by side; how many those are.
     ///
     /// # Errors
@@ -59,7 +59,7 @@ impl Asked<'_> {
     }
 
     /// One request. What may pass, and what would be refused for the copy of the claim alone, is no refusal.
-    fn attempt(&self, trial: &Trial) -> Result<(), Fail> {
+    fn attempt(&self, trial: &DryRun) -> Result<(), Fail> {
         let Err(error) = self.kubectl.act(&trial.args, &trial.input) else { return Ok(()) };
         let said = error.said();
         // One that cannot be asked without doing it tells nothing.
@@ -97,7 +97,7 @@ impl Asked<'_> {
         let claim = &self.journal.claim;
         let old = self.scene.claim(&claim.name).and_then(|old| old.spec.resources.requests.get("storage"));
         let old = old.map_or("0", String::as_str);
-        let all = self.kubectl.find::<List<Quota>>(&self.kubectl.target.list(QUOTAS, ""));
+        let all = self.kubectl.find::<ObjectList<Quota>>(&self.kubectl.target.list(QUOTAS, ""));
         let all = all.ok().flatten().map(|all| all.items).unwrap_or_default();
         let named = refused.metadata.name.clone();
         let others = all.into_iter().filter(|quota| quota.is_of_all() && quota.metadata.name != named);
@@ -116,7 +116,7 @@ impl Asked<'_> {
     /// Whether there is a class to make the safety snapshot with; without the right to look it goes on.
     fn check_snapshot_class(&self) -> Result<(), Fail> {
         let Some(claim) = self.scene.claim(&self.journal.claim.name) else { return Ok(()) };
-        let classes = match self.kubectl.json::<List<Value>>(&self.kubectl.target.list(SNAPSHOT_CLASSES, "")) {
+        let classes = match self.kubectl.json::<ObjectList<Value>>(&self.kubectl.target.list(SNAPSHOT_CLASSES, "")) {
             Ok(classes) => classes.items,
             Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => return Ok(()),
             Err(error) => return Err(kubectl::fail(&error)),
@@ -129,7 +129,7 @@ impl Asked<'_> {
             }
             _ => Vec::new(),
         };
-        match checks.into_iter().find(|check| check.check == "class" && check.outcome == Outcome::Failed) {
+        match checks.into_iter().find(|check| check.check == "class" && check.outcome == CheckOutcome::Failed) {
             Some(check) => {
                 let what = format!("no safety snapshot can be made: {}", check.what);
                 Err(Fail::new(Exit::Precondition, what).remedy(check.remedy))

@@ -10,11 +10,11 @@ use serde_json::Value;
 use tempfile::NamedTempFile;
 
 use crate::core::escape::Secrets;
-use crate::core::kube::calls::{Asked, Kind, Next, Target};
-use crate::core::kube::kubectl_env::{Change, KUBERC, Shield};
-use crate::core::kube::objects::{Each, List, ListMeta};
+use crate::core::kube::calls::{ClusterChoice, Kind, Next, Target};
+use crate::core::kube::kubectl_env::{EnvChange, KUBERC, Shield};
+use crate::core::kube::objects::{Each, ListMeta, ObjectList};
 use crate::exit::{Exit, Fail};
-use crate::io::process::{self, Ending, Job, ProcessError, Running};
+use crate::io::process::{self, Ending, Job, ProcessError, RunningProcess};
 use crate::io::wait;
 
 /// kubectl for one target.
@@ -33,7 +33,7 @@ pub struct Kubectl {
 #[derive(Debug)]
 pub struct Environment {
     /// The changes.
-    pub changes: Vec<Change>,
+    pub changes: Vec<EnvChange>,
     /// The preferences that one of them names; they go with this.
     _preferences: Option<NamedTempFile>,
 }
@@ -176,7 +176,7 @@ impl Kubectl {
     ///
     /// # Errors
     /// kubectl cannot be run, or has no cluster to talk to.
-    pub fn connect(asked: &Asked, secrets: Secrets, patience: Duration) -> Result<Kubectl, Fail> {
+    pub fn connect(asked: &ClusterChoice, secrets: Secrets, patience: Duration) -> Result<Kubectl, Fail> {
         let environment = Environment::of(&asked.shield).map_err(|error| {
             Fail::new(
                 Exit::Precondition,
@@ -209,7 +209,7 @@ impl Kubectl {
     ///
     /// # Errors
     /// It cannot be started.
-    pub fn start(&self, args: Vec<String>) -> Result<Running, ProcessError> {
+    pub fn start(&self, args: Vec<String>) -> Result<RunningProcess, ProcessError> {
         self.job(args).start()
     }
 
@@ -246,7 +246,7 @@ impl Kubectl {
     ///
     /// # Errors
     /// As [`Kubectl::json`]; an object of another namespace among them.
-    pub fn all<I: DeserializeOwned + Send, T: From<List<I>>>(&self, kinds: &[Kind]) -> Result<T, ProcessError> {
+    pub fn all<I: DeserializeOwned + Send, T: From<ObjectList<I>>>(&self, kinds: &[Kind]) -> Result<T, ProcessError> {
         self.read_all(&self.target.get_all(kinds))
     }
 
@@ -254,7 +254,10 @@ impl Kubectl {
     ///
     /// # Errors
     /// As [`Kubectl::all`].
-    pub fn read_all<I: DeserializeOwned + Send, T: From<List<I>>>(&self, args: &[String]) -> Result<T, ProcessError> {
+    pub fn read_all<I: DeserializeOwned + Send, T: From<ObjectList<I>>>(
+        &self,
+        args: &[String],
+    ) -> Result<T, ProcessError> {
         let ours = |object: Value| match object["metadata"]["namespace"].as_str() {
             Some(other) if other != self.target.namespace => {
                 Err(format!("it answered with objects of the namespace '{other}', not of '{}'", self.target.namespace))
@@ -262,7 +265,7 @@ impl Kubectl {
             _ => serde_json::from_value(object).map(Some).map_err(|error| error.to_string()),
         };
         let (items, _) = self.patiently(|| self.each(args, ours))?;
-        Ok(T::from(List { items }))
+        Ok(T::from(ObjectList { items }))
     }
 
     /// Makes a call that lists objects, and keeps of each what `keep` makes of it, if anything. One at a time is held whole.

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use crate::cluster::delete_snapshot;
-use crate::cluster::dry_run::Asked;
+use crate::cluster::dry_run::InPlaceRequest;
 use crate::cluster::kubectl::{self, Kubectl, Refusal};
 use crate::cluster::watch::Watch;
 use crate::core::kube::calls::{
@@ -55,7 +55,7 @@ pub struct InPlace<'a> {
     /// The command that goes on with it, but for its last words.
     pub command: String,
     /// How far it is.
-    pub stage: Cell<Stage>,
+    pub stage: Cell<RestoreStage>,
 }
 
 /// What an in-place restore is decided on.
@@ -71,7 +71,7 @@ pub fn observe(kubectl: &Kubectl) -> Result<Scene, Fail> {
 
 /// How far a restore is, for the words at a failure.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Stage {
+pub enum RestoreStage {
     /// Nothing was changed.
     #[default]
     Untouched,
@@ -105,16 +105,16 @@ impl InPlace<'_> {
         })?;
         let mut earlier = None;
         if rest == Rest::Replace {
-            self.stage.set(Stage::Down);
+            self.stage.set(RestoreStage::Down);
             self.reporter.step("stop", |step| self.stop(step))?;
             if !self.journal.back {
                 self.reporter.step("safety", |step| self.keep_what_is_there(step))?;
-                self.stage.set(Stage::Safe);
+                self.stage.set(RestoreStage::Safe);
             }
         }
         if rest != Rest::Forget {
             earlier = self.reporter.step("replace", |step| self.replace(self.journal.back, step))?;
-            self.stage.set(Stage::Replaced);
+            self.stage.set(RestoreStage::Replaced);
             self.reporter.step("start", |step| self.start(rest, step))?;
         }
         self.reporter.step("done", |_| {
@@ -129,26 +129,26 @@ impl InPlace<'_> {
         let Journal { claim, safety, back, .. } = &self.journal;
         let (name, claim) = (&self.snapshot.metadata.name, &claim.name);
         let state = match (self.stage.get(), back) {
-            (Stage::Over, _) => return fail,
-            (Stage::Untouched, _) if begun => "this call changed nothing".to_string(),
-            (Stage::Untouched, _) => "nothing was changed".to_string(),
-            (Stage::Noted, _) => "this call stopped nothing".to_string(),
-            (Stage::Down, false) => {
+            (RestoreStage::Over, _) => return fail,
+            (RestoreStage::Untouched, _) if begun => "this call changed nothing".to_string(),
+            (RestoreStage::Untouched, _) => "nothing was changed".to_string(),
+            (RestoreStage::Noted, _) => "this call stopped nothing".to_string(),
+            (RestoreStage::Down, false) => {
                 format!("workloads may be down; this call left the claim {claim} as it was")
             }
-            (Stage::Down, true) => {
+            (RestoreStage::Down, true) => {
                 format!("workloads may be down; VolumeSnapshot {safety}, if it was made, holds what was there")
             }
-            (Stage::Safe, _) => format!(
+            (RestoreStage::Safe, _) => format!(
                 "workloads are down; the claim {claim} may be gone; VolumeSnapshot {safety} holds what was there, {name} what comes back"
             ),
-            (Stage::Replaced, false) => format!(
+            (RestoreStage::Replaced, false) => format!(
                 "the claim {claim} is restored, workloads may not be up; VolumeSnapshot {safety} holds what was there"
             ),
-            (Stage::Replaced, true) => format!("the claim {claim} is as it was, workloads may not be up"),
+            (RestoreStage::Replaced, true) => format!("the claim {claim} is as it was, workloads may not be up"),
         };
         let next = match back {
-            _ if self.stage.get() == Stage::Untouched && !begun => {
+            _ if self.stage.get() == RestoreStage::Untouched && !begun => {
                 format!("then run it again: {} --in-place --yes", self.command)
             }
             true => format!("go on with: {} --rollback --yes", self.command),
@@ -167,8 +167,13 @@ impl InPlace<'_> {
     pub fn rehearse(&self, scene: &Scene) -> Result<((), String), Fail> {
         let rest = self.journal.rest(scene, &self.snapshot);
         let rest = rest.map_err(|(what, remedy)| Fail::new(Exit::Precondition, what).remedy(remedy))?;
-        let asked =
-            Asked { kubectl: self.kubectl, journal: &self.journal, of: &self.snapshot, scene, class: self.class };
+        let asked = InPlaceRequest {
+            kubectl: self.kubectl,
+            journal: &self.journal,
+            of: &self.snapshot,
+            scene,
+            class: self.class,
+        };
         let number = asked.all(rest, &self.safety_snapshot())?;
         Ok(((), format!("the API would accept all of it, {number} requests")))
     }
@@ -182,7 +187,7 @@ impl InPlace<'_> {
     fn begin(&mut self) -> Result<Rest, Fail> {
         let begun = self.found.is_some();
         self.write_journal(true)?;
-        self.stage.set(Stage::Noted);
+        self.stage.set(RestoreStage::Noted);
         let rest = match self.alone()? {
             Ok(scene) => self.journal.rest(&scene, &self.snapshot),
             Err(other) => {
@@ -198,7 +203,7 @@ impl InPlace<'_> {
             Err((what, remedy)) => {
                 if !begun {
                     self.write_journal(false)?;
-                    self.stage.set(Stage::Over);
+                    self.stage.set(RestoreStage::Over);
                 }
                 Err(Fail::new(Exit::Precondition, what).remedy(remedy))
             }
@@ -258,7 +263,7 @@ impl InPlace<'_> {
     }
 
     fn overtaken(&self) -> Fail {
-        self.stage.set(Stage::Over);
+        self.stage.set(RestoreStage::Over);
         let name = &self.snapshot.metadata.name;
         let what = format!("another call began, changed or ended the restore of {name} in place meanwhile");
         Fail::new(Exit::Precondition, what).remedy("wait until that call is through, then look")

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::cluster::kubectl::{self, Kubectl, Refusal};
 use crate::core::backup::pod::Chosen;
 use crate::core::kube::calls::{JOBS, NETWORK_POLICIES, VOLUMES};
-use crate::core::kube::objects::{List, Named};
+use crate::core::kube::objects::{Named, ObjectList};
 use crate::core::restore::verify::{self, Stand, Trouble};
 use crate::exit::{Exit, Fail};
 use crate::io::process::{self, ProcessError};
@@ -27,7 +27,7 @@ const GONE: Duration = Duration::from_secs(90);
 
 /// A Job of ours.
 #[derive(Debug)]
-pub struct Trial<'a> {
+pub struct ScratchPod<'a> {
     kubectl: &'a Kubectl,
     name: String,
     namespace: String,
@@ -35,11 +35,11 @@ pub struct Trial<'a> {
     uid: String,
 }
 
-impl<'a> Trial<'a> {
+impl<'a> ScratchPod<'a> {
     /// A Job of this name, not made yet.
-    pub fn of(kubectl: &'a Kubectl, name: &str) -> Trial<'a> {
+    pub fn of(kubectl: &'a Kubectl, name: &str) -> ScratchPod<'a> {
         let namespace = kubectl.target.namespace.clone();
-        Trial { kubectl, name: name.into(), namespace, uid: String::new() }
+        ScratchPod { kubectl, name: name.into(), namespace, uid: String::new() }
     }
 
     /// Makes the Job and what shuts its pod off, and waits until the pod runs, but no longer than to `end`.
@@ -74,13 +74,14 @@ impl<'a> Trial<'a> {
     }
 
     fn objects(&self) -> Result<Vec<Value>, ProcessError> {
-        let list: List<Value> = self.kubectl.read_all(&self.kubectl.target.trial(&verify::selector(&self.name)))?;
+        let list: ObjectList<Value> =
+            self.kubectl.read_all(&self.kubectl.target.trial(&verify::selector(&self.name)))?;
         Ok(list.items)
     }
 
     /// The warnings about what is ours, oldest first. Who may not read them goes without.
     fn warnings(&self) -> Vec<Value> {
-        let read = self.kubectl.json::<List<Value>>(&self.kubectl.target.warnings());
+        let read = self.kubectl.json::<ObjectList<Value>>(&self.kubectl.target.warnings());
         let mut events = read.map(|list| list.items).unwrap_or_default();
         let ours =
             |event: &Value| event["involvedObject"]["name"].as_str().is_some_and(|name| name.starts_with(&self.name));

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use crate::cluster::kubectl::{self, Kubectl, Refusal};
 use crate::core::kube::calls::{CLAIMS, NAMESPACES, Next, SNAPSHOTS};
 use crate::core::kube::objects::{Named, Pvc, Snapshot};
-use crate::core::retention::history::Seen;
+use crate::core::retention::history::Record;
 use crate::core::words::counted;
 use crate::exit::Fail;
 use crate::io::process::ProcessError;
@@ -16,7 +16,7 @@ use crate::io::report::Step;
 
 /// What was read, and from where. Of each snapshot `T` is kept, and nothing else.
 #[derive(Debug)]
-pub struct Survey<T = Seen> {
+pub struct Survey<T = Record> {
     /// The namespaces; none for the whole cluster at once.
     pub scope: Option<Vec<String>>,
     /// The snapshots.

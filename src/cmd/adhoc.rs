@@ -13,12 +13,12 @@ use crate::cluster::kubectl::{self, Kubectl, Refusal};
 use crate::cmd::show::show;
 use crate::config::settings;
 use crate::config::{Adhoc, Global};
-use crate::core::backup::job::{self, Stage, Try};
+use crate::core::backup::job::{self, JobStage, Try};
 use crate::core::escape::Secrets;
 use crate::core::kube::calls::JOBS;
 use crate::core::kube::json;
-use crate::core::kube::objects::List;
-use crate::core::plan::{self, Step};
+use crate::core::kube::objects::ObjectList;
+use crate::core::plan::{self, PlanStep};
 use crate::exit::{Exit, Fail};
 use crate::io::process::{self, Ending, Lines, ProcessError};
 use crate::io::report::{self, Reporter};
@@ -80,8 +80,8 @@ pub fn run(global: &Global, config: &Adhoc, reporter: &Reporter) -> Result<(), F
     let manifest = job::manifest(&cronjob, &target.namespace, &name);
     if global.dry_run {
         let shown = job::masked(&manifest, is_secret);
-        let create = Step::new(format!("Create the Job {name}")).kubectl(&target.create(JOBS)).manifest(shown);
-        let steps = [create, Step::new("Follow it, and end with the exit code of its container")];
+        let create = PlanStep::new(format!("Create the Job {name}")).kubectl(&target.create(JOBS)).manifest(shown);
+        let steps = [create, PlanStep::new("Follow it, and end with the exit code of its container")];
         let told = json!({"dryRun": true, "namespace": target.namespace, "job": name, "steps": steps});
         return show(reporter, global.output, &told, || {
             format!(
@@ -213,7 +213,7 @@ impl Follow<'_> {
     fn until_it_ends(&mut self, step: &report::Step) -> Result<Result<(), String>, Fail> {
         loop {
             let list = self.kubectl.json(&self.kubectl.target.job_pods(self.uid));
-            let list: List<Value> = list.map_err(|error| self.leave(&error))?;
+            let list: ObjectList<Value> = list.map_err(|error| self.leave(&error))?;
             let tries = job::tries(&list.items, self.container);
             self.tell(&tries, step);
             self.choose_log(&tries);
@@ -243,7 +243,7 @@ impl Follow<'_> {
     /// A Job that is gone may have been cleaned up the moment it ended.
     fn gone(&self) -> Result<(), String> {
         match &self.last {
-            Some(Try { stage: Stage::Ended, code: Some(0), .. }) => Ok(()),
+            Some(Try { stage: JobStage::Ended, code: Some(0), .. }) => Ok(()),
             _ => Err("it is gone: somebody deleted it, or its history is cleaned up at once".into()),
         }
     }
@@ -254,9 +254,9 @@ impl Follow<'_> {
             None if self.last.is_some() => ("its pods are gone".to_string(), None),
             None => ("there is no pod yet".to_string(), Some(false)),
             Some(Try { pod, stage, .. }) => match stage {
-                Stage::Waiting { why, stuck } => (format!("{pod} waits: {why}"), Some(*stuck)),
-                Stage::Running => (format!("{pod} runs"), None),
-                Stage::Ended => (format!("{pod} ended"), None),
+                JobStage::Waiting { why, stuck } => (format!("{pod} waits: {why}"), Some(*stuck)),
+                JobStage::Running => (format!("{pod} runs"), None),
+                JobStage::Ended => (format!("{pod} ended"), None),
             },
         };
         step.progress(&text);
@@ -279,7 +279,7 @@ impl Follow<'_> {
 
     /// Says what the Events tell of that, where they may be read.
     fn say_why_there_is_no_pod(&self) {
-        match self.kubectl.json::<List<Value>>(&self.kubectl.target.warnings()) {
+        match self.kubectl.json::<ObjectList<Value>>(&self.kubectl.target.warnings()) {
             Ok(list) => {
                 if let Some(why) = job::unmade(self.uid, &list.items) {
                     tracing::warn!(
@@ -304,7 +304,7 @@ impl Follow<'_> {
             }
         }
         // One that is to be started again after it failed has a log, too.
-        let started = |one: &&Try| one.stage == Stage::Running || one.code.is_some();
+        let started = |one: &&Try| one.stage == JobStage::Running || one.code.is_some();
         let next = tries.iter().filter(started).find(|one| !self.heard.contains(&key(one)));
         let Some(next) = next else { return };
         let log = self.log.get_or_insert_with(|| Log {
@@ -316,7 +316,7 @@ impl Follow<'_> {
             passed_on: 0,
             failed: 0,
         });
-        log.ended = next.stage != Stage::Running;
+        log.ended = next.stage != JobStage::Running;
         if log.lines.is_none() {
             log.whole = log.ended;
             log.at = 0;

@@ -10,7 +10,7 @@ use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
 use crate::backup::dump::{Dump, Made, Rules};
-use crate::backup::hooks::Hooks;
+use crate::backup::hooks::RunningHooks;
 use crate::backup::observe::{Observed, observe};
 use crate::backup::snapshots::{self, Cut};
 use crate::cluster::kubectl::{self, Kubectl, Refusal};
@@ -27,9 +27,9 @@ use crate::core::backup::proof::Proof;
 use crate::core::engine::Engine;
 use crate::core::escape::{self, Secrets};
 use crate::core::kube::calls::{CLAIMS, QUOTAS, SCRIPT, SNAPSHOT_CLASSES, SNAPSHOTS};
-use crate::core::kube::objects::{List, Pvc, Readiness, Snapshot};
+use crate::core::kube::objects::{ObjectList, Pvc, Readiness, Snapshot};
 use crate::core::kube::quota;
-use crate::core::plan::{self, Step};
+use crate::core::plan::{self, PlanStep};
 use crate::core::words::counted;
 use crate::exit::{Exit, Fail};
 use crate::io::process::{self, Ending};
@@ -213,7 +213,7 @@ impl<'a> Run<'a> {
         if wanted < 2 {
             return Ok(());
         }
-        let quotas: Vec<Value> = match kubectl.json::<List<Value>>(&kubectl.target.list(QUOTAS, "")) {
+        let quotas: Vec<Value> = match kubectl.json::<ObjectList<Value>>(&kubectl.target.list(QUOTAS, "")) {
             Ok(list) => list.items,
             Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => return Ok(()),
             Err(error) => return Err(kubectl::fail(&error)),
@@ -233,12 +233,12 @@ impl<'a> Run<'a> {
     /// From the dumps to the ready snapshots.
     fn back_up(&self, dumps: Vec<Dump<'_>>, observed: &Observed) -> Result<(), Fail> {
         let hooked_in = observed.chosen.first().or(observed.mounters.first());
-        let mut hooks = Hooks::before(self.kubectl, hooked_in, &self.config.hooks, self.nonce)?;
+        let mut hooks = RunningHooks::before(self.kubectl, hooked_in, &self.config.hooks, self.nonce)?;
         // However it ends, the dumps have ended before the hook after runs.
         self.between(dumps, observed, &mut hooks)
     }
 
-    fn between(&self, mut dumps: Vec<Dump<'_>>, observed: &Observed, hooks: &mut Hooks<'_>) -> Result<(), Fail> {
+    fn between(&self, mut dumps: Vec<Dump<'_>>, observed: &Observed, hooks: &mut RunningHooks<'_>) -> Result<(), Fail> {
         let made: Vec<Made> = dumps.iter_mut().map(Dump::make).collect::<Result<_, _>>()?;
         let prove = |(dump, made): (&Dump<'_>, &Made)| Ok((dump.database.engine, dump.look_again(made)?));
         let proofs: Vec<(Engine, Proof)> = dumps.iter().zip(&made).map(prove).collect::<Result<_, Fail>>()?;
@@ -389,16 +389,16 @@ impl<'a> Run<'a> {
             steps.push(locks.step(target));
         }
         if !config.hooks.before.is_empty() {
-            steps.push(Step::new("Run BAK_HOOK_PRE in the database's container, or where the volume is mounted"));
+            steps.push(PlanStep::new("Run BAK_HOOK_PRE in the database's container, or where the volume is mounted"));
         }
         for dump in dumps {
             let exec = target.exec(&dump.chosen.pod, &dump.chosen.container, SCRIPT);
             let at = format!("pod {}, container {}", dump.chosen.pod, dump.chosen.container);
             steps.push(
-                Step::new(format!("In {at}: check tools, database, path and space (done just now)")).kubectl(&exec),
+                PlanStep::new(format!("In {at}: check tools, database, path and space (done just now)")).kubectl(&exec),
             );
             steps.push(
-                Step::new(format!(
+                PlanStep::new(format!(
                     "Dump into a temporary file, prove it, flush it, rename it to {}",
                     dump.database.dump_file
                 ))
@@ -407,12 +407,12 @@ impl<'a> Run<'a> {
         }
         for dump in dumps {
             steps.push(
-                Step::new("Look at the file again through another stream, and flush its file system")
+                PlanStep::new("Look at the file again through another stream, and flush its file system")
                     .kubectl(&target.exec(&dump.chosen.pod, &dump.chosen.container, SCRIPT)),
             );
         }
         for mounter in mounters {
-            steps.push(Step::new(format!("Flush the volume in pod {}", mounter.pod)).kubectl(&target.exec(
+            steps.push(PlanStep::new(format!("Flush the volume in pod {}", mounter.pod)).kubectl(&target.exec(
                 &mounter.pod,
                 &mounter.container,
                 SCRIPT,
@@ -422,7 +422,7 @@ impl<'a> Run<'a> {
             let held = planned.held();
             let held = if held.is_empty() { String::new() } else { format!(" ({})", held.join(", ")) };
             steps.push(
-                Step::new(format!("Create the VolumeSnapshot {}{held}", planned.name))
+                PlanStep::new(format!("Create the VolumeSnapshot {}{held}", planned.name))
                     .kubectl(&target.create(SNAPSHOTS))
                     .manifest(planned.manifest.clone()),
             );
@@ -430,14 +430,16 @@ impl<'a> Run<'a> {
         let goal = if config.wait_until_ready { "ready" } else { "cut" };
         let limit = humantime::format_duration(config.ready_timeout);
         for planned in &planned {
-            steps.push(Step::new(format!("Wait until it is {goal}, up to {limit}")).kubectl(&target.watch_snapshot(
-                &planned.name,
-                None,
-                config.ready_timeout,
-            )));
+            steps.push(
+                PlanStep::new(format!("Wait until it is {goal}, up to {limit}")).kubectl(&target.watch_snapshot(
+                    &planned.name,
+                    None,
+                    config.ready_timeout,
+                )),
+            );
         }
         if !config.hooks.after.is_empty() {
-            steps.push(Step::new("Run BAK_HOOK_POST there once it is cut, and whatever else happens"));
+            steps.push(PlanStep::new("Run BAK_HOOK_POST there once it is cut, and whatever else happens"));
         }
         let told = json!({"dryRun": true, "namespace": target.namespace, "pvc": config.pvcs[0], "steps": steps});
         show(self.reporter, self.global.output, &told, || {
@@ -534,7 +536,7 @@ impl<'a> Notice<'a> {
         let mut claims = self.claims;
         if claims.is_empty() {
             // Without their uid nobody sees it. A claim that is not there may be the very reason.
-            let there = match kubectl.all::<Pvc, List<Pvc>>(&[CLAIMS]) {
+            let there = match kubectl.all::<Pvc, ObjectList<Pvc>>(&[CLAIMS]) {
                 Ok(list) => list.items,
                 Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => Vec::new(),
                 Err(error) if matches!(kubectl::refusal(&error), Refusal::NoContext | Refusal::Unauthenticated) => {

@@ -15,9 +15,9 @@ use crate::core::health::listing::Row;
 use crate::core::kube::calls::{CLAIMS, CONTENTS, SNAPSHOTS, Target};
 use crate::core::kube::namespace_objects::Scene;
 use crate::core::kube::objects::Snapshot;
-use crate::core::plan::{self, Step};
-use crate::core::retention::history::{Action, Moment, Seen};
-use crate::core::retention::mark_and_delete::{self, Held};
+use crate::core::plan::{self, PlanStep};
+use crate::core::retention::history::{Action, Moment, Record};
+use crate::core::retention::mark_and_delete::{self, DeletionBlocks};
 use crate::core::words;
 use crate::core::words::counted;
 use crate::exit::{Exit, Fail};
@@ -120,8 +120,8 @@ fn check_shared(kubectl: &Kubectl, snapshot: &Snapshot) -> Result<(), Fail> {
 /// Lets go of what earlier deletions in the namespace have left behind: it cannot be deleted as long as they hold on. A failure
 /// is no reason not to delete.
 fn clear(kubectl: &Kubectl, scene: &Scene, name: &str, moment: &Moment) {
-    let seen: Vec<Seen> = scene.snapshots.iter().filter(|one| one.is_pruned()).cloned().map(Seen::from).collect();
-    let left = mark_and_delete::sweep(&seen, &Held::default(), moment);
+    let seen: Vec<Record> = scene.snapshots.iter().filter(|one| one.is_pruned()).cloned().map(Record::from).collect();
+    let left = mark_and_delete::sweep(&seen, &DeletionBlocks::default(), moment);
     for verdict in left.iter().filter(|left| left.action == Action::Release && left.name != name) {
         let Some(left) = scene.snapshot(&verdict.name) else { continue };
         let (snapshot, reason) = (&verdict.name, &verdict.reason);
@@ -189,22 +189,26 @@ fn described(row: &Row, moment: &Moment) -> String {
 }
 
 /// The calls of a deletion. Which of them it takes depends on the content, which is read first.
-fn plan(target: &Target, snapshot: &Snapshot) -> Vec<Step> {
+fn plan(target: &Target, snapshot: &Snapshot) -> Vec<PlanStep> {
     let meta = &snapshot.metadata;
     let conditions = json!({"uid": meta.uid, "resourceVersion": meta.resource_version});
-    let forget = Step::new("Delete the VolumeSnapshot, as long as it is still in this version")
+    let forget = PlanStep::new("Delete the VolumeSnapshot, as long as it is still in this version")
         .kubectl(&target.delete(SNAPSHOTS, &meta.name))
         .manifest(json!({"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": conditions}));
     let Some(content) = &snapshot.status.bound_volume_snapshot_content_name else { return vec![forget] };
     vec![
-        Step::new("Read its VolumeSnapshotContent; under deletionPolicy Delete the next deletion takes it along")
+        PlanStep::new("Read its VolumeSnapshotContent; under deletionPolicy Delete the next deletion takes it along")
             .kubectl(&target.get(CONTENTS, content)),
-        Step::new("Look for other VolumeSnapshotContents that name its data: one ends it here"),
-        Step::new("Under Retain: put our finalizer on the VolumeSnapshot, so that it is there until its data is gone"),
+        PlanStep::new("Look for other VolumeSnapshotContents that name its data: one ends it here"),
+        PlanStep::new(
+            "Under Retain: put our finalizer on the VolumeSnapshot, so that it is there until its data is gone",
+        ),
         forget,
-        Step::new("Under Retain: look for others again; one keeps the content and the data"),
-        Step::new("Under Retain: set deletionPolicy Delete, and delete the VolumeSnapshotContent with the stored data")
-            .kubectl(&target.delete(CONTENTS, content)),
-        Step::new("Under Retain: take our finalizer off"),
+        PlanStep::new("Under Retain: look for others again; one keeps the content and the data"),
+        PlanStep::new(
+            "Under Retain: set deletionPolicy Delete, and delete the VolumeSnapshotContent with the stored data",
+        )
+        .kubectl(&target.delete(CONTENTS, content)),
+        PlanStep::new("Under Retain: take our finalizer off"),
     ]
 }

@@ -15,8 +15,8 @@ use crate::config::{DeleteContent as Config, Global};
 use crate::core::escape::Secrets;
 use crate::core::kube::calls::{CONTENTS, SNAPSHOTS, delete_options};
 use crate::core::kube::labels;
-use crate::core::kube::objects::{Content, List, Snapshot};
-use crate::core::plan::{self, Step};
+use crate::core::kube::objects::{Content, ObjectList, Snapshot};
+use crate::core::plan::{self, PlanStep};
 use crate::core::restore::rebind::No;
 use crate::core::restore::stored_data::{self, Holder, Removal};
 use crate::core::words;
@@ -119,28 +119,29 @@ impl Work<'_> {
         let others: Vec<Holder> =
             delete_snapshot::sharers(self.kubectl, content, true).map_err(|error| kubectl::fail(&error))?;
         let kubectl = self.kubectl.in_namespace(&content.spec.volume_snapshot_ref.namespace);
-        let snapshots: List<Snapshot> =
+        let snapshots: ObjectList<Snapshot> =
             kubectl.json(&kubectl.target.list(SNAPSHOTS, "")).map_err(|error| kubectl::fail(&error))?;
         stored_data::judge(content, &others, &snapshots.items, self.config.wish, now()).map_err(not)
     }
 
     /// The steps, with the very calls.
-    fn steps(&self, content: &Content, removal: &Removal) -> Vec<Step> {
+    fn steps(&self, content: &Content, removal: &Removal) -> Vec<PlanStep> {
         let (target, name) = (&self.kubectl.target, &content.metadata.name);
         let policy = policy(removal);
         let mut steps = Vec::new();
         if let Some(patch) = stored_data::prepare(content, policy) {
             let what = format!("Set the deletionPolicy of {name} to {policy}, as long as it is still in this version");
-            steps.push(Step::new(what).kubectl(&target.patch(CONTENTS, name, &patch)));
+            steps.push(PlanStep::new(what).kubectl(&target.patch(CONTENTS, name, &patch)));
         }
         if *removal == Removal::WithData {
-            steps.push(Step::new("Read all VolumeSnapshotContents again: another that names the data ends it here"));
+            steps
+                .push(PlanStep::new("Read all VolumeSnapshotContents again: another that names the data ends it here"));
         }
         let what = match removal {
             Removal::WithData => format!("Delete the VolumeSnapshotContent {name} with its stored data"),
             Removal::ObjectAlone(_) => format!("Delete the VolumeSnapshotContent {name}; the data stays"),
         };
-        steps.push(Step::new(what).kubectl(&target.delete(CONTENTS, name)));
+        steps.push(PlanStep::new(what).kubectl(&target.delete(CONTENTS, name)));
         steps
     }
 

@@ -21,8 +21,8 @@ use crate::core::backup::pod::{self, Chosen};
 use crate::core::backup::preflight;
 use crate::core::escape::{Secrets, one_line};
 use crate::core::health::cronjob::{ConfigMaps, Schedule};
-use crate::core::health::doctor::{self, Check, Driver, Granted, Outcome};
-use crate::core::health::status::{self, Backup, Claim, Read, Report, Stored};
+use crate::core::health::doctor::{self, Check, CheckOutcome, Driver, Granted};
+use crate::core::health::status::{self, Backup, ClaimStatus, Read, Report, Stored};
 use crate::core::kube::calls::{
     CLAIMS, CONTENTS, CRON_JOBS, CSI_DRIVERS, JOBS, Kind, LIMIT_RANGES, NAMESPACES, PODS, QUOTAS, SNAPSHOT_CLASSES,
     SNAPSHOTS, VOLUMES,
@@ -30,14 +30,14 @@ use crate::core::kube::calls::{
 use crate::core::kube::claim_manifest::ClaimTemplate;
 use crate::core::kube::json;
 use crate::core::kube::namespace_objects::Scene;
-use crate::core::kube::objects::{Item, List, Pvc};
+use crate::core::kube::objects::{Item, ObjectList, Pvc};
 use crate::core::kube::quota::{self, Scratch};
 use crate::core::retention::history::Moment;
 use crate::exit::{Exit, Fail};
 use crate::io::process::Ending;
 use crate::io::report::{self, Reporter, Step};
 use crate::io::wait;
-use crate::lock::{Locks, lease};
+use crate::lock::{NodeLocks, lease};
 
 /// Looks at everything and says what it found.
 ///
@@ -68,7 +68,7 @@ pub fn run(global: &Global, config: &Doctor, reporter: &Reporter) -> Result<(), 
         return Err(fail);
     }
     let count = |outcome| exam.checks.iter().filter(|check| check.outcome == outcome).count();
-    let [passed, failed, skipped] = [Outcome::Passed, Outcome::Failed, Outcome::Skipped].map(count);
+    let [passed, failed, skipped] = [CheckOutcome::Passed, CheckOutcome::Failed, CheckOutcome::Skipped].map(count);
     let summary = json!({"passed": passed, "failed": failed, "skipped": skipped});
     let told = json!({"namespace": namespace, "checks": exam.checks, "summary": summary});
     show(reporter, global.output, &told, || {
@@ -85,9 +85,9 @@ fn text(checks: &[Check]) -> String {
     let mut text = String::new();
     for Check { check, outcome, what, remedy } in checks {
         let word = match outcome {
-            Outcome::Passed => "passed",
-            Outcome::Failed => "FAILED",
-            Outcome::Skipped => "skipped",
+            CheckOutcome::Passed => "passed",
+            CheckOutcome::Failed => "FAILED",
+            CheckOutcome::Skipped => "skipped",
         };
         let _ = writeln!(text, "{word:<8} {check:<17} {}", one_line(what));
         if !remedy.is_empty() {
@@ -287,7 +287,7 @@ impl Exam<'_> {
         let rights = doctor::rights(&self.workloads(), !self.config.databases.is_empty() || self.hooked(), minor);
         let mut items: Vec<Value> =
             rights.iter().map(|right| doctor::review(right, &kubectl.target.namespace)).collect();
-        if let Some(Locks::Lease(locks)) = &self.config.locks {
+        if let Some(NodeLocks::Lease(locks)) = &self.config.locks {
             let leases = doctor::lease_rights(&lease::VERBS);
             items.extend(leases.iter().map(|right| doctor::review(right, &locks.namespace)));
         }
@@ -335,7 +335,7 @@ impl Exam<'_> {
         });
         match judged {
             Ok(check) => {
-                let there = check.outcome == Outcome::Passed;
+                let there = check.outcome == CheckOutcome::Passed;
                 self.checks.push(check);
                 Ok(there)
             }
@@ -347,7 +347,12 @@ impl Exam<'_> {
     }
 
     /// Reads what may be read of the namespace, in one process.
-    fn observe(&mut self, kubectl: &Kubectl, granted: &Granted, snapshots: bool) -> Result<Option<Seen>, Fail> {
+    fn observe(
+        &mut self,
+        kubectl: &Kubectl,
+        granted: &Granted,
+        snapshots: bool,
+    ) -> Result<Option<NamespaceFindings>, Fail> {
         let mut kinds = vec![CLAIMS, PODS, CRON_JOBS, JOBS];
         kinds.extend(self.workloads());
         if snapshots {
@@ -358,8 +363,8 @@ impl Exam<'_> {
             self.skip(&IN_NAMESPACE, "nothing in the namespace may be listed");
             return Ok(None);
         }
-        match kubectl.all::<Value, List<Value>>(&kinds) {
-            Ok(list) => Ok(Some(Seen::of(list.items, kinds))),
+        match kubectl.all::<Value, ObjectList<Value>>(&kinds) {
+            Ok(list) => Ok(Some(NamespaceFindings::of(list.items, kinds))),
             Err(error) => {
                 self.fail("claim", kubectl::fail(&error), "see kubectl get persistentvolumeclaims,pods")?;
                 self.skip(&IN_NAMESPACE[1..], "the namespace cannot be read");
@@ -369,7 +374,13 @@ impl Exam<'_> {
     }
 
     /// The claims, and the VolumeSnapshotClass of each of their drivers. Whether a dump may have its claim.
-    fn claims(&mut self, kubectl: &Kubectl, granted: &Granted, seen: &Seen, snapshots: bool) -> Result<bool, Fail> {
+    fn claims(
+        &mut self,
+        kubectl: &Kubectl,
+        granted: &Granted,
+        seen: &NamespaceFindings,
+        snapshots: bool,
+    ) -> Result<bool, Fail> {
         if !seen.has(CLAIMS) {
             self.skip(&["claim", "driver", "class"], "may not list persistentvolumeclaims");
             return Ok(true);
@@ -418,7 +429,7 @@ impl Exam<'_> {
             self.skip(&["class"], why);
             return Ok(there);
         }
-        match kubectl.json::<List<Value>>(&kubectl.target.list(SNAPSHOT_CLASSES, "")) {
+        match kubectl.json::<ObjectList<Value>>(&kubectl.target.list(SNAPSHOT_CLASSES, "")) {
             Ok(classes) => {
                 let named = self.config.class.as_deref();
                 self.checks.extend(drivers.keys().flat_map(|driver| doctor::class(named, driver, &classes.items)));
@@ -436,7 +447,7 @@ impl Exam<'_> {
         &mut self,
         kubectl: &Kubectl,
         granted: &Granted,
-        seen: &Seen,
+        seen: &NamespaceFindings,
         drivers: &BTreeMap<String, Vec<&str>>,
     ) -> Result<(), Fail> {
         if !granted.may("get", CSI_DRIVERS.plural) {
@@ -473,7 +484,7 @@ impl Exam<'_> {
     }
 
     /// The pod of each database, and what its container says; or the pods that are flushed in.
-    fn pods(&mut self, kubectl: &Kubectl, granted: &Granted, seen: &Seen) -> Result<(), Fail> {
+    fn pods(&mut self, kubectl: &Kubectl, granted: &Granted, seen: &NamespaceFindings) -> Result<(), Fail> {
         let missing = [PODS].into_iter().chain(self.workloads()).find(|kind| !seen.has(*kind));
         if let Some(kind) = missing {
             self.skip(&["pod", "container"], &format!("may not list {}", kind.name()));
@@ -529,7 +540,8 @@ impl Exam<'_> {
                     let mut checks = doctor::container(&look, database.engine, judged, rules.threshold_percent, &free);
                     let said = if judged.is_err() { session.last_words() } else { String::new() };
                     // What the client says names the reason.
-                    let database = checks.iter_mut().find(|it| it.check == "database" && it.outcome == Outcome::Failed);
+                    let database =
+                        checks.iter_mut().find(|it| it.check == "database" && it.outcome == CheckOutcome::Failed);
                     if let Some(check) = database.filter(|_| !said.is_empty()) {
                         let said = kubectl.secrets.mask(&said);
                         check.what = format!("{} (the container says: {said})", check.what);
@@ -543,8 +555,14 @@ impl Exam<'_> {
     }
 
     /// What the API says of the VolumeSnapshots that a backup would make; it makes none.
-    fn snapshot(&mut self, kubectl: &Kubectl, granted: &Granted, seen: &Seen, api: bool) -> Result<(), Fail> {
-        let failed = |check: &&Check| check.check == "claim" && check.outcome != Outcome::Passed;
+    fn snapshot(
+        &mut self,
+        kubectl: &Kubectl,
+        granted: &Granted,
+        seen: &NamespaceFindings,
+        api: bool,
+    ) -> Result<(), Fail> {
+        let failed = |check: &&Check| check.check == "claim" && check.outcome != CheckOutcome::Passed;
         let why = match (&self.names, self.checks.iter().find(failed)) {
             _ if !api => "there is no snapshot API",
             _ if !granted.may("create", "volumesnapshots") => "may not create volumesnapshots",
@@ -578,13 +596,13 @@ impl Exam<'_> {
     }
 
     /// Whether quotas and limits leave room for the snapshots of a backup, and for the pod of a restore test.
-    fn quota(&mut self, kubectl: &Kubectl, granted: &Granted, seen: &Seen) -> Result<(), Fail> {
+    fn quota(&mut self, kubectl: &Kubectl, granted: &Granted, seen: &NamespaceFindings) -> Result<(), Fail> {
         let kinds = [QUOTAS, LIMIT_RANGES];
         if let Some(kind) = kinds.iter().find(|kind| !granted.may("list", kind.plural)) {
             self.skip(&["quota"], &format!("may not list {}", kind.plural));
             return Ok(());
         }
-        let items = match kubectl.all::<Value, List<Value>>(&kinds) {
+        let items = match kubectl.all::<Value, ObjectList<Value>>(&kinds) {
             Ok(list) => list.items,
             Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => {
                 self.skip(&["quota"], "may not list resourcequotas and limitranges");
@@ -616,7 +634,7 @@ impl Exam<'_> {
     }
 
     /// What earlier backups, restores and tests left, and what makes backups.
-    fn history(&mut self, kubectl: &Kubectl, granted: &Granted, seen: &Seen) -> Result<(), Fail> {
+    fn history(&mut self, kubectl: &Kubectl, granted: &Granted, seen: &NamespaceFindings) -> Result<(), Fail> {
         let (namespace, pvcs) = (&kubectl.target.namespace, &self.config.pvcs);
         let maps = match granted.may("get", "configmaps") {
             true => config_maps(kubectl, &seen.schedules)?,
@@ -662,7 +680,7 @@ impl Exam<'_> {
         &self,
         kubectl: &Kubectl,
         granted: &Granted,
-        seen: &Seen,
+        seen: &NamespaceFindings,
     ) -> Result<BTreeMap<String, (String, String)>, Fail> {
         if !seen.has(PODS) || !seen.has(JOBS) {
             return Ok(BTreeMap::new());
@@ -672,7 +690,7 @@ impl Exam<'_> {
         };
         let podless: Vec<(String, &Value)> = seen.schedules.iter().filter_map(podless).collect();
         let events = match granted.may("list", "events") && !podless.is_empty() {
-            true => match kubectl.json::<List<Value>>(&kubectl.target.warnings()) {
+            true => match kubectl.json::<ObjectList<Value>>(&kubectl.target.warnings()) {
                 Ok(list) => list.items,
                 Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => Vec::new(),
                 Err(error) => return Err(kubectl::fail(&error)),
@@ -688,7 +706,7 @@ impl Exam<'_> {
         &self,
         kubectl: &Kubectl,
         granted: &Granted,
-        seen: &Seen,
+        seen: &NamespaceFindings,
         config_maps: Option<ConfigMaps>,
     ) -> Result<Report, Fail> {
         let contents = match granted.may("list", "volumesnapshotcontents") {
@@ -708,7 +726,7 @@ impl Exam<'_> {
             found.superfluous.retain(|one| one.content.bound < self.now);
             found
         });
-        let claims = seen.scene.claims.iter().cloned().map(Claim::from).collect();
+        let claims = seen.scene.claims.iter().cloned().map(ClaimStatus::from).collect();
         let schedules = seen.schedules.clone();
         let read = Read { snapshots, claims, leftovers, schedules, config_maps, ..Read::default() };
         let patience = self.config.ready_timeout;
@@ -722,12 +740,12 @@ impl Exam<'_> {
                 self.skip(&["locks"], "no lock is configured (BAK_LOCK, BAK_FLOCK)");
                 return Ok(());
             }
-            (Some(Locks::Flock(locks)), _) => locks.check(),
-            (Some(Locks::Lease(_)), None) => {
+            (Some(NodeLocks::Flock(locks)), _) => locks.check(),
+            (Some(NodeLocks::Lease(_)), None) => {
                 self.skip(&["locks"], "the API cannot be asked");
                 return Ok(());
             }
-            (Some(Locks::Lease(locks)), Some(kubectl)) => {
+            (Some(NodeLocks::Lease(locks)), Some(kubectl)) => {
                 let missing = lease::VERBS.into_iter().filter(|verb| !self.granted.may(verb, "leases"));
                 match missing.collect::<Vec<_>>().join(", ") {
                     none if none.is_empty() => locks.check(kubectl),
@@ -747,7 +765,7 @@ impl Exam<'_> {
 }
 
 /// What was read of the namespace.
-struct Seen {
+struct NamespaceFindings {
     /// The kinds that were read.
     kinds: Vec<Kind>,
     scene: Scene,
@@ -756,14 +774,14 @@ struct Seen {
     pods: Vec<Value>,
 }
 
-impl Seen {
-    fn of(items: Vec<Value>, kinds: Vec<Kind>) -> Seen {
+impl NamespaceFindings {
+    fn of(items: Vec<Value>, kinds: Vec<Kind>) -> NamespaceFindings {
         let of_kind = |kind: &str| items.iter().filter(|item| item["kind"] == kind).cloned().collect::<Vec<_>>();
         let schedules = of_kind("CronJob").iter().filter_map(Schedule::of).collect();
         let (jobs, pods) = (of_kind("Job"), of_kind("Pod"));
         // What cannot be read as its kind is of no use to a backup either.
         let objects = items.into_iter().filter_map(|item| serde_json::from_value::<Item>(item).ok());
-        Seen { kinds, schedules, jobs, pods, scene: Scene::of(objects) }
+        NamespaceFindings { kinds, schedules, jobs, pods, scene: Scene::of(objects) }
     }
 
     fn has(&self, kind: Kind) -> bool {

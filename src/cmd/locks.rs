@@ -5,25 +5,25 @@ use serde_json::json;
 use crate::cluster::kubectl::Kubectl;
 use crate::cmd::now;
 use crate::cmd::show::{show, table};
-use crate::config::{Global, NodeLocks, hostname};
+use crate::config::{Global, LocksConfig, hostname};
 use crate::core::escape::Secrets;
 use crate::core::words::age;
 use crate::exit::Fail;
 use crate::io::report::Reporter;
-use crate::lock::{Listing, Locks, Seen, flock};
+use crate::lock::{Listing, LockState, NodeLocks, flock};
 
 /// Lists them, or makes the files usable for everyone on this node.
 ///
 /// # Errors
 /// They cannot be read, or not be made.
-pub fn run(global: &Global, told: &NodeLocks, reporter: &Reporter) -> Result<(), Fail> {
+pub fn run(global: &Global, told: &LocksConfig, reporter: &Reporter) -> Result<(), Fail> {
     let (listing, whose) = match &told.locks {
-        Locks::Flock(locks) if told.prepare => return prepare(global, locks, reporter),
-        Locks::Flock(locks) => {
+        NodeLocks::Flock(locks) if told.prepare => return prepare(global, locks, reporter),
+        NodeLocks::Flock(locks) => {
             let whose = format!("Lock files in {}, as seen on {}", locks.dir.display(), hostname());
             (locks.look()?, whose)
         }
-        Locks::Lease(locks) => {
+        NodeLocks::Lease(locks) => {
             let whose = format!("Leases of the node {} in the namespace {}", locks.slots.node(), locks.namespace);
             let kubectl = Kubectl::connect(&global.asked, Secrets::default(), global.retry_timeout)?;
             (locks.list(&kubectl)?, whose)
@@ -33,7 +33,7 @@ pub fn run(global: &Global, told: &NodeLocks, reporter: &Reporter) -> Result<(),
 }
 
 /// Makes the files usable for everyone.
-fn prepare(global: &Global, locks: &flock::Locks, reporter: &Reporter) -> Result<(), Fail> {
+fn prepare(global: &Global, locks: &flock::LockFiles, reporter: &Reporter) -> Result<(), Fail> {
     if !global.dry_run {
         locks.prepare()?;
     }
@@ -46,7 +46,7 @@ fn prepare(global: &Global, locks: &flock::Locks, reporter: &Reporter) -> Result
 
 fn text(listing: &Listing) -> String {
     let now = now();
-    let row = |seen: &Seen| {
+    let row = |seen: &LockState| {
         let holder = match (&seen.holder, seen.pid) {
             (Some(holder), _) => holder.clone(),
             (None, Some(pid)) => format!("process {pid}, which does not say"),

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::cli;
-use crate::cli::manual::{Page, pages};
+use crate::cli::manual::{ManualPage, pages};
 use crate::cmd::show::print;
 use crate::config::Plain;
 use crate::exit::{Exit, Fail};
@@ -20,7 +20,7 @@ pub fn run(plain: &Plain, reporter: &Reporter) -> Result<(), Fail> {
         return pages.first().map_or(Ok(()), |main| print(reporter, &main.text));
     };
     let directory = Path::new(&directory);
-    let write = |Page { file, text }: &Page| fs::write(directory.join(file), text);
+    let write = |ManualPage { file, text }: &ManualPage| fs::write(directory.join(file), text);
     fs::create_dir_all(directory).and_then(|()| pages.iter().try_for_each(write)).map_err(|error| {
         Fail::new(Exit::Failed, format!("{} cannot be written to: {error}", directory.display()))
             .remedy("name another directory, or let you write to this one")

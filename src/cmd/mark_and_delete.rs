@@ -15,8 +15,8 @@ use crate::core::kube::labels;
 use crate::core::kube::namespace_objects::Scene;
 use crate::core::kube::objects::{Content, Snapshot};
 use crate::core::restore::stored_data::{Holder, Holders};
-use crate::core::retention::history::{Action, Moment, Seen, Verdict};
-use crate::core::retention::mark_and_delete::{self, Held};
+use crate::core::retention::history::{Action, Decision, Moment, Record};
+use crate::core::retention::mark_and_delete::{self, DeletionBlocks};
 use crate::core::words::counted;
 use crate::exit::{Exit, Fail};
 use crate::io::process::{self, Ending, ProcessError};
@@ -53,14 +53,14 @@ fn mark_and_delete(global: &Global, config: &Sweep, reporter: &Reporter) -> Resu
             &kubectl,
             named,
             &[labels::RETAIN, &marked_by_hand],
-            |snapshot| Some(Seen::from(snapshot)),
+            |snapshot| Some(Record::from(snapshot)),
             step,
         )?;
-        let mut held = Held::default();
+        let mut held = DeletionBlocks::default();
         let mut verdicts = mark_and_delete::sweep(&survey.snapshots, &held, &moment);
         // What is in use matters only where something is to be deleted.
         if verdicts.iter().any(|verdict| verdict.action == Action::Delete) {
-            held = Held { sources: survey.in_use(&kubectl)?, shared: shared(&kubectl)? };
+            held = DeletionBlocks { sources: survey.in_use(&kubectl)?, shared: shared(&kubectl)? };
             verdicts = mark_and_delete::sweep(&survey.snapshots, &held, &moment);
         }
         let what = counted(survey.snapshots.len(), "snapshot");
@@ -78,7 +78,7 @@ fn mark_and_delete(global: &Global, config: &Sweep, reporter: &Reporter) -> Resu
 
 /// By what it was judged.
 struct Judged {
-    held: Held,
+    held: DeletionBlocks,
     moment: Moment,
 }
 
@@ -163,7 +163,7 @@ fn clear(
                     Outcome::Failed { error: error.to_string() }
                 }
             };
-            let Verdict { namespace, name, reason, .. } = &*verdict;
+            let Decision { namespace, name, reason, .. } = &*verdict;
             match &*outcome {
                 Outcome::Done { note } => tracing::info!(namespace, snapshot = name, note, "deleted: {reason}"),
                 Outcome::Left { note } => tracing::info!(namespace, snapshot = name, "left: {note}"),
@@ -180,12 +180,12 @@ fn clear(
 }
 
 /// Does what was decided, if it would be decided again about the very same version in the namespace as it is now.
-fn again(kubectl: &Kubectl, scene: Scene, planned: &Verdict, judged: &Judged) -> Result<Fate, ProcessError> {
-    let held = Held { sources: scene.in_use(), shared: judged.held.shared.clone() };
+fn again(kubectl: &Kubectl, scene: Scene, planned: &Decision, judged: &Judged) -> Result<Fate, ProcessError> {
+    let held = DeletionBlocks { sources: scene.in_use(), shared: judged.held.shared.clone() };
     let found = scene.snapshot(&planned.name).cloned();
     let Some(found) = found else { return Ok(Fate::Left("somebody else deleted it meanwhile".into())) };
     // Others of the same PVC may have gone since.
-    let seen: Vec<Seen> = scene.snapshots.into_iter().filter(Snapshot::is_pruned).map(Seen::from).collect();
+    let seen: Vec<Record> = scene.snapshots.into_iter().filter(Snapshot::is_pruned).map(Record::from).collect();
     let verdicts = mark_and_delete::sweep(&seen, &held, &judged.moment);
     let now = verdicts.into_iter().find(|verdict| verdict.name == planned.name);
     match now {
@@ -193,7 +193,7 @@ fn again(kubectl: &Kubectl, scene: Scene, planned: &Verdict, judged: &Judged) ->
         Some(now) if now.version != planned.version => {
             Ok(Fate::Left("it changed since it was judged; the next run judges it anew".into()))
         }
-        Some(Verdict { action: Action::Release, .. }) => {
+        Some(Decision { action: Action::Release, .. }) => {
             delete_snapshot::call_off(kubectl, &found)?;
             Ok(Fate::Deleted(delete_snapshot::RELEASED.into()))
         }

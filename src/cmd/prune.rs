@@ -12,7 +12,7 @@ use crate::cmd::show::{json_line, print, yaml};
 use crate::config::Output;
 use crate::core::escape::one_line;
 use crate::core::kube::calls::Relabel;
-use crate::core::retention::history::{Action, Verdict};
+use crate::core::retention::history::{Action, Decision};
 use crate::core::words::counted;
 use crate::exit::{Exit, Fail};
 use crate::io::report::{Reporter, Step};
@@ -46,7 +46,7 @@ pub enum Outcome {
 pub struct Entry {
     /// The decision.
     #[serde(flatten)]
-    pub verdict: Verdict,
+    pub verdict: Decision,
     /// What came of it.
     #[serde(flatten)]
     pub outcome: Outcome,
@@ -87,8 +87,8 @@ pub struct Summary {
 
 impl Account {
     /// An account of what is planned.
-    pub fn new(command: &'static str, dry_run: bool, verdicts: Vec<Verdict>, skipped: Vec<Skipped>) -> Account {
-        let planned = |verdict: Verdict| Entry { verdict, outcome: Outcome::Planned };
+    pub fn new(command: &'static str, dry_run: bool, verdicts: Vec<Decision>, skipped: Vec<Skipped>) -> Account {
+        let planned = |verdict: Decision| Entry { verdict, outcome: Outcome::Planned };
         let snapshots = verdicts.into_iter().map(planned).collect();
         Account { command, dry_run, snapshots, skipped, summary: Summary::default() }
     }
@@ -150,7 +150,7 @@ impl Account {
             self.snapshots.retain(|entry| entry.verdict.action != Action::Keep || entry.verdict.warning);
         }
         for entry in self.snapshots.iter().filter(|entry| entry.verdict.warning) {
-            let Verdict { namespace, name, reason, .. } = &entry.verdict;
+            let Decision { namespace, name, reason, .. } = &entry.verdict;
             tracing::warn!(namespace, snapshot = name, "{reason}");
         }
         let text = match output {
@@ -165,7 +165,7 @@ impl Account {
     fn text(&self) -> String {
         let mut text = String::new();
         for Entry { verdict, outcome } in &self.snapshots {
-            let Verdict { namespace, name, reason, .. } = verdict;
+            let Decision { namespace, name, reason, .. } = verdict;
             let what = words(&verdict.action);
             let end = match outcome {
                 Outcome::Planned => String::new(),

@@ -19,9 +19,9 @@ use crate::core::escape::Secrets;
 use crate::core::kube::calls::{CONTENTS, Next, SNAPSHOT_CLASSES, SNAPSHOTS, delete_options};
 use crate::core::kube::labels;
 use crate::core::kube::objects::{Content, Meta, Readiness, Snapshot};
-use crate::core::plan::{self, Step as Planned};
+use crate::core::plan::{self, PlanStep as Planned};
 use crate::core::restore::in_place;
-use crate::core::restore::rebind::{self, No, Pair, Rebind};
+use crate::core::restore::rebind::{self, No, Pair, RebindPlan};
 use crate::exit::{Exit, Fail};
 use crate::io::process::ProcessError;
 use crate::io::report::Reporter;
@@ -46,7 +46,7 @@ pub fn run(global: &Global, config: &Config, reporter: &Reporter) -> Result<(), 
     let namespace = global.asked.namespace.as_ref().unwrap_or(&reference.namespace);
     let work = Work {
         kubectl: kubectl.in_namespace(namespace),
-        rebind: Rebind {
+        rebind: RebindPlan {
             old: &old,
             namespace,
             name: config.name.as_ref().unwrap_or(&reference.name),
@@ -159,13 +159,13 @@ fn not((what, remedy): No) -> Fail {
 struct Work<'a> {
     /// For the namespace of the new VolumeSnapshot.
     kubectl: Kubectl,
-    rebind: Rebind<'a>,
+    rebind: RebindPlan<'a>,
 }
 
 impl Work<'_> {
     /// Looks whether it can be done, and with what.
     fn look(&self, global: &Global) -> Result<Pair, Fail> {
-        let Rebind { old, namespace, name, .. } = self.rebind;
+        let RebindPlan { old, namespace, name, .. } = self.rebind;
         let reference = &old.spec.volume_snapshot_ref;
         let bound = snapshot(&self.kubectl.in_namespace(&reference.namespace), &reference.name)?;
         rebind::judge_old(old, bound.as_ref()).map_err(not)?;

@@ -17,9 +17,9 @@ use crate::core::kube::calls::{CLAIMS, CONTENTS, NAMESPACES, SNAPSHOTS, STORAGE_
 use crate::core::kube::claim_manifest::ClaimTemplate;
 use crate::core::kube::labels;
 use crate::core::kube::namespace_objects::Scene;
-use crate::core::kube::objects::{Content, List, Meta, Pvc, Readiness, Snapshot};
-use crate::core::plan::{self, Step};
-use crate::core::restore::in_place::{self, Journal, Place, StorageClass};
+use crate::core::kube::objects::{Content, Meta, ObjectList, Pvc, Readiness, Snapshot};
+use crate::core::plan::{self, PlanStep};
+use crate::core::restore::in_place::{self, ClaimState, Journal, StorageClass};
 use crate::exit::{Exit, Fail};
 use crate::io::confirm;
 use crate::io::report::{self, Reporter};
@@ -49,7 +49,7 @@ struct Run<'a> {
 }
 
 /// A claim to be made, and what has to be there before it.
-struct Planned {
+struct PlannedClaim {
     /// kubectl for the claim's namespace.
     kubectl: Kubectl,
     /// The claim's name.
@@ -130,7 +130,7 @@ impl Run<'_> {
         }
     }
 
-    fn plan(&self, snapshot: &Snapshot) -> Result<Planned, Fail> {
+    fn plan(&self, snapshot: &Snapshot) -> Result<PlannedClaim, Fail> {
         let source = in_place::of_claim(snapshot);
         let living = match &source {
             Some(source) => self.kubectl.find(&self.kubectl.target.get(CLAIMS, source))?,
@@ -171,7 +171,7 @@ impl Run<'_> {
             None => None,
         };
         let claim = in_place::claim(&template, &name, &kubectl.target.namespace, &snapshot.metadata.name, snapshot);
-        Ok(Planned { kubectl, name, claim, bridge, assumed })
+        Ok(PlannedClaim { kubectl, name, claim, bridge, assumed })
     }
 
     /// What the claim is taken to be like where nothing tells, and the same in words. Whoever may not look at the content or at
@@ -200,7 +200,7 @@ impl Run<'_> {
             None => "the cluster's default StorageClass".into(),
         };
         if let Some(classes) =
-            if_allowed(self.kubectl.find::<List<StorageClass>>(&target.list(STORAGE_CLASSES, "")))?.flatten()
+            if_allowed(self.kubectl.find::<ObjectList<StorageClass>>(&target.list(STORAGE_CLASSES, "")))?.flatten()
         {
             let driver =
                 content.as_ref().map(|content| content.spec.driver.as_str()).filter(|driver| !driver.is_empty());
@@ -221,14 +221,14 @@ impl Run<'_> {
         self.kubectl.json(&self.kubectl.target.get(CONTENTS, &name)).map_err(|error| kubectl::fail(&error))
     }
 
-    fn print_manifests(&self, planned: &Planned) -> Result<(), Fail> {
+    fn print_manifests(&self, planned: &PlannedClaim) -> Result<(), Fail> {
         let all = planned.bridge.iter().flat_map(|(content, snapshot)| [content, snapshot]).chain([&planned.claim]);
         let documents: Vec<String> = all.map(yaml).collect();
         print(self.reporter, &documents.join("---\n"))
     }
 
     /// Brings the data into the other namespace. The content first: it is of no use to anybody without the snapshot.
-    fn bridge(&self, planned: &Planned, content: &Value, bridge: &Value) -> Result<((), String), Fail> {
+    fn bridge(&self, planned: &PlannedClaim, content: &Value, bridge: &Value) -> Result<((), String), Fail> {
         let kubectl = &planned.kubectl;
         let name = |object: &Value| object["metadata"]["name"].as_str().unwrap_or_default().to_string();
         self.make_content(kubectl, content, &name(content))?;
@@ -285,7 +285,7 @@ impl Run<'_> {
     }
 
     /// Creates the claim; whether it did, or found one that an earlier call made.
-    fn claim(&self, planned: &Planned, snapshot: &Snapshot) -> Result<(bool, String), Fail> {
+    fn claim(&self, planned: &PlannedClaim, snapshot: &Snapshot) -> Result<(bool, String), Fail> {
         let (kubectl, name) = (&planned.kubectl, &planned.name);
         let namespace = &kubectl.target.namespace;
         match kubectl.create::<Pvc>(&kubectl.target.create(CLAIMS), &planned.claim) {
@@ -308,7 +308,7 @@ impl Run<'_> {
     }
 
     /// Takes away what brought the data over, unless another claim is still to be made from it: the data is the source's.
-    fn take_bridge_away(&self, planned: &Planned, snapshot: &Snapshot) -> Result<((), String), Fail> {
+    fn take_bridge_away(&self, planned: &PlannedClaim, snapshot: &Snapshot) -> Result<((), String), Fail> {
         let kubectl = &planned.kubectl;
         let scene: Scene = kubectl.all(&[SNAPSHOTS, CLAIMS]).map_err(|error| kubectl::fail(&error))?;
         let name = &snapshot.metadata.name;
@@ -321,7 +321,13 @@ impl Run<'_> {
         Ok(((), "temporary objects removed; the data still belongs to the source".into()))
     }
 
-    fn summary(&self, planned: &Planned, snapshot: &Snapshot, made: bool, bound: Option<&str>) -> Result<(), Fail> {
+    fn summary(
+        &self,
+        planned: &PlannedClaim,
+        snapshot: &Snapshot,
+        made: bool,
+        bound: Option<&str>,
+    ) -> Result<(), Fail> {
         let (namespace, name) = (&planned.kubectl.target.namespace, &planned.name);
         let told = json!({
             "namespace": namespace, "pvc": name, "volumeSnapshot": snapshot.metadata.name,
@@ -375,7 +381,7 @@ impl Run<'_> {
                         let what = format!("the restore of {name} to the claim {claim} is being taken back");
                         return Err(Fail::new(Exit::Precondition, what).remedy(self.finish(name, "--rollback --yes")));
                     }
-                    let is_replaced = found.place(&scene, snapshot) != Place::Old;
+                    let is_replaced = found.place(&scene, snapshot) != ClaimState::Old;
                     if let (Some(other), true) = (found.others(&scene, snapshot).first(), way != Way::RollBack || is_replaced) {
                         return Err(self.begun(other, &claim));
                     }
@@ -498,17 +504,17 @@ impl Run<'_> {
         let target = &self.kubectl.target;
         let (name, claim) = (&snapshot.metadata.name, &journal.claim.name);
         let note = target.patch(SNAPSHOTS, name, &Journal::patch(Some(journal), snapshot));
-        let mut steps = vec![Step::new(format!("Note the plan on VolumeSnapshot {name}")).kubectl(&note)];
+        let mut steps = vec![PlanStep::new(format!("Note the plan on VolumeSnapshot {name}")).kubectl(&note)];
         for down in &journal.workloads {
             let call = target.patch(down.kind.resource(), &down.name, &down.patch(Some(name)));
-            steps.push(Step::new(format!("Bring {down} down")).kubectl(&call));
+            steps.push(PlanStep::new(format!("Bring {down} down")).kubectl(&call));
         }
-        steps.push(Step::new(format!("Wait until no pod mounts {claim}")));
+        steps.push(PlanStep::new(format!("Wait until no pod mounts {claim}")));
         if !journal.back {
             let manifest =
                 journal.safety(name, &target.namespace, self.config.class.as_deref(), now(), self.global.zone);
             steps.push(
-                Step::new(format!(
+                PlanStep::new(format!(
                     "Keep what is there in VolumeSnapshot {}, and wait until it is ready",
                     journal.safety
                 ))
@@ -522,23 +528,24 @@ impl Run<'_> {
             format!("Delete the claim {claim}")
         };
         let condition = delete_options(&json!({"uid": journal.uid}));
-        steps
-            .push(Step::new(format!("{what}, only if this holds: {condition}")).kubectl(&target.delete(CLAIMS, claim)));
+        steps.push(
+            PlanStep::new(format!("{what}, only if this holds: {condition}")).kubectl(&target.delete(CLAIMS, claim)),
+        );
         let mut from = snapshot.clone();
         if journal.back {
             from.metadata.name.clone_from(&journal.safety);
         }
         steps.push(
-            Step::new(format!("Make it from {}, and wait until it is bound", from.metadata.name))
+            PlanStep::new(format!("Make it from {}, and wait until it is bound", from.metadata.name))
                 .kubectl(&target.create(CLAIMS))
                 .manifest(journal.replacement(&target.namespace, &from)),
         );
         for down in &journal.workloads {
             let call = target.patch(down.kind.resource(), &down.name, &down.patch(None));
-            steps.push(Step::new(format!("Bring {down} up as it was, and wait until it is ready")).kubectl(&call));
+            steps.push(PlanStep::new(format!("Bring {down} up as it was, and wait until it is ready")).kubectl(&call));
         }
         let done = target.patch(SNAPSHOTS, name, &Journal::patch(None, snapshot));
-        steps.push(Step::new("Take the note away").kubectl(&done));
+        steps.push(PlanStep::new("Take the note away").kubectl(&done));
         let told = json!({"dryRun": true, "namespace": target.namespace, "pvc": claim, "steps": steps});
         show(self.reporter, self.global.output, &told, || {
             format!("Dry run: nothing was changed. Restore of {name} in {}:\n{}", target.namespace, plan::text(&steps))
@@ -546,22 +553,24 @@ impl Run<'_> {
     }
 }
 
-impl Planned {
-    fn steps(&self) -> Vec<Step> {
+impl PlannedClaim {
+    fn steps(&self) -> Vec<PlanStep> {
         let target = &self.kubectl.target;
         let mut steps = Vec::new();
         if let Some((content, snapshot)) = &self.bridge {
             steps.push(
-                Step::new("Bring the stored data into the namespace: a content that shares it and never deletes it")
-                    .kubectl(&target.create(CONTENTS))
-                    .manifest(content.clone()),
+                PlanStep::new(
+                    "Bring the stored data into the namespace: a content that shares it and never deletes it",
+                )
+                .kubectl(&target.create(CONTENTS))
+                .manifest(content.clone()),
             );
             steps.push(
-                Step::new("And its VolumeSnapshot").kubectl(&target.create(SNAPSHOTS)).manifest(snapshot.clone()),
+                PlanStep::new("And its VolumeSnapshot").kubectl(&target.create(SNAPSHOTS)).manifest(snapshot.clone()),
             );
         }
         steps.push(
-            Step::new(format!("Create the PersistentVolumeClaim {}", self.name))
+            PlanStep::new(format!("Create the PersistentVolumeClaim {}", self.name))
                 .kubectl(&target.create(CLAIMS))
                 .manifest(self.claim.clone()),
         );

@@ -11,7 +11,7 @@ use crate::config::{Global, Retention};
 use crate::core::escape::Secrets;
 use crate::core::kube::calls::Relabel;
 use crate::core::kube::labels;
-use crate::core::retention::history::{Action, Moment, Seen, Verdict};
+use crate::core::retention::history::{Action, Decision, Moment, Record};
 use crate::core::retention::{mark_and_delete, retain};
 use crate::core::words::counted;
 use crate::exit::Fail;
@@ -26,14 +26,14 @@ pub fn run(global: &Global, config: &Retention, reporter: &Reporter) -> Result<(
     let kubectl = Kubectl::connect(&global.asked, Secrets::default(), global.retry_timeout)?;
     let named = global.asked.namespace.as_deref();
     let survey = reporter.step("read", |step| {
-        let survey = Survey::of(&kubectl, named, &[labels::RETAIN], |snapshot| Some(Seen::from(snapshot)), step)?;
+        let survey = Survey::of(&kubectl, named, &[labels::RETAIN], |snapshot| Some(Record::from(snapshot)), step)?;
         let what = counted(survey.snapshots.len(), "snapshot");
         Ok((survey, what))
     })?;
     let moment = Moment { now: now(), zone: global.zone, patience: config.patience };
     let mut verdicts = retain::retain(&survey.snapshots, config.policy, &moment);
     let left = mark_and_delete::left_behind(&survey.snapshots, &moment);
-    let is_left = |verdict: &Verdict| {
+    let is_left = |verdict: &Decision| {
         left.iter().any(|left| (&left.namespace, &left.name) == (&verdict.namespace, &verdict.name))
     };
     verdicts.retain(|verdict| !is_left(verdict));

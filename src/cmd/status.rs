@@ -13,14 +13,15 @@ use crate::core::escape::Secrets;
 use crate::core::health::cronjob::Schedule;
 use crate::core::health::metrics;
 use crate::core::health::status::{
-    self, Backup, Claim, Orphan, Overdue, Protection, Read, Report, State, Stored, Superfluous, Unfinished, Unread,
+    self, Backup, ClaimStatus, Orphan, Overdue, Protection, Read, Report, State, Stored, Superfluous, Unfinished,
+    Unread,
 };
 use crate::core::kube::calls::{CLAIMS, CONTENTS, CRON_JOBS, Next};
 use crate::core::kube::objects::Pvc;
 use crate::core::retention::history::Moment;
 use crate::core::words::{age, counted};
 use crate::exit::{Exit, Fail};
-use crate::io::metrics_server::Page;
+use crate::io::metrics_server::MetricsPage;
 use crate::io::process;
 use crate::io::report::{self, Reporter, Step};
 use crate::io::wait;
@@ -63,7 +64,7 @@ fn ask(kubectl: &Kubectl, global: &Global, config: &Status, reporter: &Reporter)
 /// Serves the metrics to Prometheus, and asks anew every so often. What cannot be asked once it could stays as it is and
 /// grows old, which is an alert; asking fails at once only where it never succeeded.
 fn serve(service: &Service, ask: impl Fn() -> Result<Report, Fail>) -> Result<(), Fail> {
-    let page = Page::serve(&service.at)?;
+    let page = MetricsPage::serve(&service.at)?;
     let mut missing = None;
     let mut asked = false;
     loop {
@@ -119,7 +120,7 @@ fn read(kubectl: &Kubectl, named: Option<&str>, step: &Step) -> Result<Read, Fai
     let skipped = std::mem::take(&mut survey.skipped);
     note("volumesnapshots", survey.narrowed.take().into_iter().chain(skipped).collect());
     let page = |place: Option<&str>, next: &Next| kubectl.target.page(CLAIMS, place, "", next);
-    let (claims, skipped) = survey.also(kubectl, page, |claim: Pvc| Some(Claim::from(claim)))?;
+    let (claims, skipped) = survey.also(kubectl, page, |claim: Pvc| Some(ClaimStatus::from(claim)))?;
     note("persistentvolumeclaims", skipped);
     let page = |place: Option<&str>, next: &Next| kubectl.target.page(CRON_JOBS, place, "", next);
     let (schedules, skipped) = survey.also(kubectl, page, |cronjob: Value| Schedule::of(&cronjob))?;

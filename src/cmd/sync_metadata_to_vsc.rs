@@ -133,7 +133,7 @@ struct Account {
 struct Entry {
     namespace: String,
     snapshot: String,
-    /// As [`crate::core::restore::sync_metadata::Change::words`]: the values of tens of thousands of annotations take their room.
+    /// As [`crate::core::restore::sync_metadata::MetadataPatch::words`]: the values of tens of thousands of annotations take their room.
     changes: Vec<String>,
     #[serde(flatten)]
     outcome: Outcome,

@@ -10,7 +10,7 @@ use crate::core::escape::Secrets;
 use crate::core::kube::calls::SNAPSHOTS;
 use crate::core::kube::labels;
 use crate::core::kube::objects::Snapshot;
-use crate::core::plan::{self, Step};
+use crate::core::plan::{self, PlanStep};
 use crate::core::restore::verify;
 use crate::exit::{Exit, Fail};
 use crate::io::confirm;
@@ -56,7 +56,7 @@ pub fn run(global: &Global, config: &Trust, reporter: &Reporter) -> Result<(), F
     };
     let patch = target.patch(SNAPSHOTS, name, &verify::trust(meta));
     if global.dry_run {
-        let steps = [Step::new(format!("Take the mark off that says: {why}")).kubectl(&patch)];
+        let steps = [PlanStep::new(format!("Take the mark off that says: {why}")).kubectl(&patch)];
         let told = json!({"dryRun": true, "namespace": namespace, "volumeSnapshot": name, "steps": steps});
         return show(reporter, global.output, &told, || {
             format!("Dry run: nothing was changed. Trust in {name} in {namespace}:\n{}", plan::text(&steps))

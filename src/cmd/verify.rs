@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::backup::observe::check_namespace;
 use crate::cluster::kubectl::{self, Kubectl, Refusal};
-use crate::cluster::scratch_pod::{self, Trial};
+use crate::cluster::scratch_pod::{self, ScratchPod};
 use crate::cmd::now;
 use crate::cmd::show::show;
 use crate::config::{Global, Verify};
@@ -20,9 +20,9 @@ use crate::core::engine::Engine;
 use crate::core::escape::{self, Secrets};
 use crate::core::kube::calls::{CLAIMS, JOBS, NETWORK_POLICIES, PODS, SCRIPT, SNAPSHOTS};
 use crate::core::kube::claim_manifest::ClaimTemplate;
-use crate::core::kube::objects::{List, Pvc, Snapshot};
-use crate::core::plan::{self, Step};
-use crate::core::restore::verify::{self, Facts, Lent, NoSnapshot, Request, Verdict, Volume};
+use crate::core::kube::objects::{ObjectList, Pvc, Snapshot};
+use crate::core::plan::{self, PlanStep};
+use crate::core::restore::verify::{self, Facts, JobRequest, Lent, NoSnapshot, ScratchVolume, Verdict};
 use crate::core::words::counted;
 use crate::exit::{Exit, Fail};
 use crate::io::process;
@@ -55,12 +55,12 @@ pub fn run(global: &Global, config: &Verify, reporter: &Reporter) -> Result<(), 
 /// What is tested.
 struct Subject {
     snapshot: Snapshot,
-    volume: Volume,
-    tests: Vec<Test>,
+    volume: ScratchVolume,
+    tests: Vec<PodTest>,
 }
 
 /// One pod's worth of it.
-struct Test {
+struct PodTest {
     engine: Engine,
     proof: Option<Proof>,
     image: String,
@@ -68,7 +68,7 @@ struct Test {
     job: String,
 }
 
-impl Test {
+impl PodTest {
     /// Whether the scratch server can be made like the original.
     fn is_alike(&self) -> bool {
         self.proof.as_ref().is_some_and(|proof| !proof.server.is_empty())
@@ -77,7 +77,7 @@ impl Test {
 
 /// Reads the namespace once, and finds the snapshot and what a test of it needs.
 fn observe(kubectl: &Kubectl, config: &Verify) -> Result<Subject, Fail> {
-    let list: List<Value> = kubectl.all(&[CLAIMS, PODS, SNAPSHOTS]).map_err(|error| kubectl::fail(&error))?;
+    let list: ObjectList<Value> = kubectl.all(&[CLAIMS, PODS, SNAPSHOTS]).map_err(|error| kubectl::fail(&error))?;
     let of_kind = |kind: &str| list.items.iter().filter(|item| item["kind"] == kind).cloned().collect::<Vec<Value>>();
     let read = |item: Value| serde_json::from_value::<Snapshot>(item).ok();
     let snapshots: Vec<Snapshot> = of_kind("VolumeSnapshot").into_iter().filter_map(read).collect();
@@ -141,7 +141,7 @@ fn observe(kubectl: &Kubectl, config: &Verify) -> Result<Subject, Fail> {
         })?;
         let rand: String = (0..6).map(|_| fastrand::lowercase()).collect();
         let engine = engine.unwrap_or_else(|| verify::engine_of(&image));
-        Ok(Test { engine, proof, image, lent, job: verify::job_name(name, &rand) })
+        Ok(PodTest { engine, proof, image, lent, job: verify::job_name(name, &rand) })
     };
     let tests = wanted.into_iter().map(test).collect::<Result<_, Fail>>()?;
     Ok(Subject { snapshot, volume, tests })
@@ -186,7 +186,7 @@ impl Run<'_> {
         let mut facts = BTreeMap::new();
         let mut bad = None;
         for test in &self.subject.tests {
-            let mut trial = Trial::of(self.kubectl, &test.job);
+            let mut trial = ScratchPod::of(self.kubectl, &test.job);
             let outcome = self.test(test, &mut trial);
             // It goes whatever came of it, a signal included.
             process::unhurried(|| {
@@ -241,8 +241,8 @@ impl Run<'_> {
         self.began + self.config.timeout
     }
 
-    fn job(&self, test: &Test) -> Value {
-        verify::job(&Request {
+    fn job(&self, test: &PodTest) -> Value {
+        verify::job(&JobRequest {
             name: &test.job,
             namespace: &self.kubectl.target.namespace,
             snapshot: &self.subject.snapshot.metadata.name,
@@ -256,7 +256,7 @@ impl Run<'_> {
     }
 
     /// One pod: made, and heard to its verdict.
-    fn test(&self, test: &Test, trial: &mut Trial<'_>) -> Result<Facts, Fail> {
+    fn test(&self, test: &PodTest, trial: &mut ScratchPod<'_>) -> Result<Facts, Fail> {
         let chosen = self.reporter.step("volume", |step| {
             let chosen = trial.begin(&self.job(test), &test.image, step, self.end())?;
             let what = format!("made from the snapshot, mounted by pod {}, image {}", chosen.pod, chosen.image);
@@ -313,10 +313,10 @@ impl Run<'_> {
     fn stage(
         &self,
         name: &str,
-        test: &Test,
+        test: &PodTest,
         session: &mut Session,
         facts: &mut Facts,
-        trial: &Trial<'_>,
+        trial: &ScratchPod<'_>,
     ) -> Result<Line, Fail> {
         // The words of verify.sh.
         let name = ["file", "read", "server", "load", "count", "compare", "replace", "query", "physical"]
@@ -342,7 +342,7 @@ impl Run<'_> {
     }
 
     /// The next line of the session, as long as there is time.
-    fn next(&self, session: &mut Session, trial: &Trial<'_>) -> Result<Line, Fail> {
+    fn next(&self, session: &mut Session, trial: &ScratchPod<'_>) -> Result<Line, Fail> {
         while Instant::now() < self.end() {
             if let Some(line) = session.next(SOON).map_err(|error| broken(kubectl::fail(&error), trial))? {
                 return Ok(line);
@@ -452,7 +452,7 @@ impl Run<'_> {
         for test in &self.subject.tests {
             let job = &test.job;
             steps.push(
-                Step::new(format!(
+                PlanStep::new(format!(
                     "Make the Job {job}, whose pod gets a volume made from the snapshot, and image {}",
                     test.image
                 ))
@@ -460,7 +460,7 @@ impl Run<'_> {
                 .manifest(self.job(test)),
             );
             steps.push(
-                Step::new("Shut its pod off from the network")
+                PlanStep::new("Shut its pod off from the network")
                     .kubectl(&target.create(NETWORK_POLICIES))
                     .manifest(verify::network_policy(job, &target.namespace, "the Job's")),
             );
@@ -475,21 +475,22 @@ impl Run<'_> {
             what.extend(
                 self.config.physical.then_some("start the server on the data directory and read all of it".into()),
             );
-            steps.push(Step::new(format!("In the pod: {}", what.join(", "))).kubectl(&target.exec(
+            steps.push(PlanStep::new(format!("In the pod: {}", what.join(", "))).kubectl(&target.exec(
                 "POD",
                 verify::CONTAINER,
                 SCRIPT,
             )));
             steps.push(
-                Step::new("Delete the Job, and wait until its pod and volume are gone")
+                PlanStep::new("Delete the Job, and wait until its pod and volume are gone")
                     .kubectl(&target.delete(JOBS, job)),
             );
         }
         let meta = &self.subject.snapshot.metadata;
         let facts = self.subject.tests.iter().map(|test| (test.engine, Facts::default())).collect();
         let stamp = verify::stamp(meta, &Verdict::Good(facts), now(), self.global.zone, 0);
-        steps
-            .push(Step::new("Stamp the snapshot, if it is good").kubectl(&target.patch(SNAPSHOTS, &meta.name, &stamp)));
+        steps.push(
+            PlanStep::new("Stamp the snapshot, if it is good").kubectl(&target.patch(SNAPSHOTS, &meta.name, &stamp)),
+        );
         show(self.reporter, self.global.output, &json!({"dryRun": true, "steps": steps}), || plan::text(&steps))
     }
 }
@@ -578,7 +579,7 @@ fn hindrance(kind: &str, alike: bool) -> (Exit, &'static str) {
 }
 
 /// A session that broke off.
-fn broken(fail: Fail, trial: &Trial<'_>) -> Fail {
+fn broken(fail: Fail, trial: &ScratchPod<'_>) -> Fail {
     if let Exit::Signal(_) = fail.exit {
         return fail.remedy("nothing was stamped");
     }

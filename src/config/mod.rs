@@ -14,7 +14,7 @@ use crate::core::backup::pod::ExecResource;
 use crate::core::engine::Engine;
 use crate::core::escape::Secrets;
 use crate::core::health::cronjob;
-use crate::core::kube::calls::Asked;
+use crate::core::kube::calls::ClusterChoice;
 use crate::core::kube::kubectl_env::{self, Preferences, Shield};
 use crate::core::kube::labels;
 use crate::core::lease::Slots;
@@ -22,7 +22,7 @@ use crate::core::retention::retain::Policy;
 use crate::core::time_zone::Zone;
 use crate::exit::{Exit, Fail};
 use crate::io::report::LogFormat;
-use crate::lock::{Locks, flock, lease};
+use crate::lock::{NodeLocks, flock, lease};
 
 mod effective;
 mod recover;
@@ -35,7 +35,7 @@ pub use recover::*;
 #[derive(Debug, Clone)]
 pub struct Global {
     /// Which cluster and namespace.
-    pub asked: Asked,
+    pub asked: ClusterChoice,
     /// Print the plan, change nothing.
     pub dry_run: bool,
     /// How long all of it may take; none for as long as it takes.
@@ -118,7 +118,7 @@ pub struct Create {
     /// How long one dump may take; none for as long as it takes.
     pub dump_timeout: Option<Duration>,
     /// What is run around the backup.
-    pub hooks: Hooks,
+    pub hooks: HookCommands,
     /// The identity of this run, where one was given.
     pub run_id: Option<String>,
     /// How long to wait for another backup of the same dump file.
@@ -126,7 +126,7 @@ pub struct Create {
     /// Whether an Event is left on the claims.
     pub events: bool,
     /// The node's locks, where one is to be taken.
-    pub locks: Option<Locks>,
+    pub locks: Option<NodeLocks>,
     /// The settings that were set, in the order of the table, without passwords.
     pub set: Vec<(String, String)>,
 }
@@ -163,7 +163,7 @@ pub struct Sweep {
 
 /// What a user wants run in the database's container.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hooks {
+pub struct HookCommands {
     /// Before the dump.
     pub before: String,
     /// Once the snapshot is cut.
@@ -497,7 +497,7 @@ fn backup(v: &mut Values<'_>) -> Create {
         threshold_percent: u8::try_from(v.number("BAK_THRESHOLD_SPACE_USED_PERCENTAGE", 1, 100)).unwrap_or(100),
         databases: databases(v),
         dump_timeout: Some(v.time("BAK_DUMP_TIMEOUT")).filter(|time| !time.is_zero()),
-        hooks: Hooks {
+        hooks: HookCommands {
             before: v.text("BAK_HOOK_PRE"),
             after: v.text("BAK_HOOK_POST"),
             timeout: v.time("BAK_HOOK_TIMEOUT"),
@@ -645,7 +645,7 @@ fn global(plain: &Plain, outputs: Outputs, v: &mut Values<'_>) -> Global {
         v.error("BAK_NAMESPACE (--namespace) is ''; accepted: the name of a namespace, or no flag at all".into());
     }
     Global {
-        asked: Asked {
+        asked: ClusterChoice {
             namespace: v.optional("BAK_NAMESPACE", |text| name::check_name(text).map(|()| text.to_string())),
             own_namespace: own_namespace(),
             context: plain.word("context"),
@@ -759,31 +759,31 @@ fn holder() -> String {
 
 /// What `locks` is told.
 #[derive(Debug, Clone)]
-pub struct NodeLocks {
+pub struct LocksConfig {
     /// Whether the files are to be made usable for everyone.
     pub prepare: bool,
     /// The locks that are meant.
-    pub locks: Locks,
+    pub locks: NodeLocks,
 }
 
 /// The configuration of `locks`: the kind that is chosen, or the files where none is.
 ///
 /// # Errors
 /// As [`create`].
-pub fn locks(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, NodeLocks), Fail> {
+pub fn locks(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, LocksConfig), Fail> {
     told(plain, TABLE, values, |_, v| {
         let prepare = plain.is("prepare");
         // Only files are prepared; what is set for Leases is no matter then.
         let chosen = if prepare { None } else { chosen_locks(v) };
-        NodeLocks { prepare, locks: chosen.unwrap_or_else(|| Locks::Flock(lock_files(v))) }
+        LocksConfig { prepare, locks: chosen.unwrap_or_else(|| NodeLocks::Flock(lock_files(v))) }
     })
 }
 
-fn lock_files(v: &mut Values<'_>) -> flock::Locks {
+fn lock_files(v: &mut Values<'_>) -> flock::LockFiles {
     let count = v.optional("BAK_FLOCK_COUNT", |text| parse_number(text, 1, 10_000));
     let dir = v.text("BAK_FLOCK_DIR");
     let timeout = v.number("BAK_FLOCK_TIMEOUT_SEC", 0, 365 * 24 * 3600);
-    flock::Locks {
+    flock::LockFiles {
         dir: dir.into(),
         count: count.unwrap_or_else(lock_count),
         timeout: Duration::from_secs(u64::from(timeout)),
@@ -797,20 +797,20 @@ fn lock_count() -> u32 {
 
 /// The kinds of lock.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum LockKind {
     Flock,
     Lease,
     None,
 }
 
 /// The locks of the kind that is chosen. What is set for the others is checked all the same.
-fn chosen_locks(v: &mut Values<'_>) -> Option<Locks> {
+fn chosen_locks(v: &mut Values<'_>) -> Option<NodeLocks> {
     let name = |text: &str| name::check_name(text).map(|()| text.to_string());
     let flock = v.switch("BAK_FLOCK");
     let kind = v.optional("BAK_LOCK", |text| match text {
-        "flock" => Ok(Kind::Flock),
-        "lease" => Ok(Kind::Lease),
-        "none" => Ok(Kind::None),
+        "flock" => Ok(LockKind::Flock),
+        "lease" => Ok(LockKind::Lease),
+        "none" => Ok(LockKind::None),
         _ => Err("flock, lease or none".into()),
     });
     let files = lock_files(v);
@@ -818,18 +818,18 @@ fn chosen_locks(v: &mut Values<'_>) -> Option<Locks> {
     let node =
         v.parse("BAK_LOCK_NODE", |text| if text.is_empty() { Ok(String::new()) } else { name(text) }, "?".into());
     let duration = v.parse("BAK_LOCK_LEASE_DURATION", parse_lease_duration, Duration::ZERO);
-    if kind == Some(Kind::Lease) && node.is_empty() {
+    if kind == Some(LockKind::Lease) && node.is_empty() {
         v.error(
             "BAK_LOCK_NODE (--lock-node) is not set; accepted with BAK_LOCK=lease: the name of the node, in a pod by the downward API (fieldRef spec.nodeName)".into(),
         );
     }
-    match kind.unwrap_or(if flock { Kind::Flock } else { Kind::None }) {
-        Kind::Flock => Some(Locks::Flock(files)),
-        Kind::Lease => {
+    match kind.unwrap_or(if flock { LockKind::Flock } else { LockKind::None }) {
+        LockKind::Flock => Some(NodeLocks::Flock(files)),
+        LockKind::Lease => {
             let slots = Slots::new(&node, files.count, duration);
-            Some(Locks::Lease(lease::Locks { namespace, slots, timeout: files.timeout }))
+            Some(NodeLocks::Lease(lease::LeaseLocks { namespace, slots, timeout: files.timeout }))
         }
-        Kind::None => None,
+        LockKind::None => None,
     }
 }
 
@@ -1156,21 +1156,21 @@ mod tests {
     #[test]
     fn locks_default_to_half_the_cpus() {
         let (_, create) = with(&[("BAK_FLOCK", "yes")]).unwrap();
-        let Some(Locks::Flock(locks)) = create.locks else { panic!("{:?}", create.locks) };
+        let Some(NodeLocks::Flock(locks)) = create.locks else { panic!("{:?}", create.locks) };
         assert!(locks.count >= 1);
         assert_eq!(locks.dir, Path::new("/mnt/host-backup-locks"));
         assert_eq!(locks.timeout, Duration::from_secs(3600));
         let (_, create) = with(&[("BAK_LOCK", "lease"), ("BAK_LOCK_NODE", "n1")]).unwrap();
         let slots = Slots::new("n1", locks.count, Duration::from_secs(60));
-        let leases = lease::Locks { namespace: "backup-ns-locks".into(), slots, timeout: locks.timeout };
-        assert_eq!(create.locks, Some(Locks::Lease(leases)));
+        let leases = lease::LeaseLocks { namespace: "backup-ns-locks".into(), slots, timeout: locks.timeout };
+        assert_eq!(create.locks, Some(NodeLocks::Lease(leases)));
     }
 
     #[test]
     fn the_kind_of_lock_wins_over_the_old_switch() {
         let kind = |set: &[(&str, &str)]| match with(&[set, &[("BAK_LOCK_NODE", "n1")]].concat()).unwrap().1.locks {
-            Some(Locks::Flock(_)) => "flock",
-            Some(Locks::Lease(_)) => "lease",
+            Some(NodeLocks::Flock(_)) => "flock",
+            Some(NodeLocks::Lease(_)) => "lease",
             None => "none",
         };
         assert_eq!(kind(&[]), "none");

@@ -42,7 +42,7 @@ pub struct Remote<'a> {
 }
 
 /// A file on its way: `FILE.<beginning of its SHA-256>.part`, beside the FILE that it will be. Nobody else works on it.
-pub struct Part {
+pub struct PartialFile {
     file: File,
     path: PathBuf,
     target: PathBuf,
@@ -92,13 +92,13 @@ fn hash(mut file: File) -> io::Result<String> {
     Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-impl Part {
+impl PartialFile {
     /// Opens the part of a file that is to become `target`, with what is there of it. Parts of other files that were to become
     /// it go.
     ///
     /// # Errors
     /// It cannot be written, or another call is at work on it.
-    pub fn open(target: &Path, sha256: &str) -> Result<Part, Fail> {
+    pub fn open(target: &Path, sha256: &str) -> Result<PartialFile, Fail> {
         let begin = sha256.get(..16).unwrap_or(sha256);
         let mut name = target.file_name().unwrap_or_default().to_os_string();
         let base = name.to_string_lossy().into_owned();
@@ -143,7 +143,7 @@ impl Part {
             }
         }
         let resumed_from = file.metadata().map_err(|error| local("read", &path, &error))?.len();
-        Ok(Part { file, path, target: target.into(), resumed_from })
+        Ok(PartialFile { file, path, target: target.into(), resumed_from })
     }
 
     /// Brings what is missing. A stream that breaks is begun again where it broke, as long as anything comes.
@@ -263,7 +263,7 @@ impl Part {
     /// # Errors
     /// It cannot be.
     pub fn finish(self) -> Result<(), Fail> {
-        let Part { file, path, target, .. } = self;
+        let PartialFile { file, path, target, .. } = self;
         file.sync_all().map_err(|error| local("flushed", &path, &error))?;
         fs::rename(&path, &target).map_err(|error| local("renamed", &path, &error))?;
         let directory = directory(&target);
@@ -287,14 +287,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("dump.sql.gz");
         let (one, other) = ("a".repeat(64), "b".repeat(64));
-        let mut part = Part::open(&target, &one).unwrap();
+        let mut part = PartialFile::open(&target, &one).unwrap();
         part.file.write_all(b"abc").unwrap();
-        let busy = Part::open(&target, &one).map(|_| ()).unwrap_err();
+        let busy = PartialFile::open(&target, &one).map(|_| ()).unwrap_err();
         assert_eq!(busy.exit, Exit::Lock);
         drop(part);
-        assert_eq!(Part::open(&target, &one).unwrap().resumed_from, 3);
+        assert_eq!(PartialFile::open(&target, &one).unwrap().resumed_from, 3);
         fs::write(dir.path().join("dump.sql.gz.notes.part"), "mine").unwrap();
-        assert_eq!(Part::open(&target, &other).unwrap().resumed_from, 0);
+        assert_eq!(PartialFile::open(&target, &other).unwrap().resumed_from, 0);
         let mut names: Vec<_> = fs::read_dir(dir.path()).unwrap().flatten().map(|entry| entry.file_name()).collect();
         names.sort();
         assert_eq!(names, ["dump.sql.gz.bbbbbbbbbbbbbbbb.part", "dump.sql.gz.notes.part"]);
@@ -307,14 +307,14 @@ mod tests {
         fs::write(&elsewhere, "kept").unwrap();
         let link = dir.path().join(format!("d.{}.part", "a".repeat(16)));
         std::os::unix::fs::symlink(&elsewhere, link).unwrap();
-        assert!(Part::open(&dir.path().join("d"), &"a".repeat(64)).is_err());
+        assert!(PartialFile::open(&dir.path().join("d"), &"a".repeat(64)).is_err());
         assert_eq!(fs::read_to_string(&elsewhere).unwrap(), "kept");
     }
 
     #[test]
     fn what_is_announced_must_fit() {
         let dir = tempfile::tempdir().unwrap();
-        let part = Part::open(&dir.path().join("d"), &"a".repeat(64)).unwrap();
+        let part = PartialFile::open(&dir.path().join("d"), &"a".repeat(64)).unwrap();
         part.has_room(1 << 10).unwrap();
         let fail = part.has_room(u64::MAX).unwrap_err();
         assert!(fail.what.contains("than fits beside"), "{fail:?}");

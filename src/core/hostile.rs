@@ -19,8 +19,8 @@ use crate::core::kube::{labels, quantity};
 use crate::core::restore::in_place::{self, Journal};
 use crate::core::restore::sync_metadata::{Source, Sources};
 use crate::core::restore::verify::{self, Facts, Verdict};
-use crate::core::retention::history::{self, Moment, Seen};
-use crate::core::retention::mark_and_delete::{self, Held};
+use crate::core::retention::history::{self, Moment, Record};
+use crate::core::retention::mark_and_delete::{self, DeletionBlocks};
 use crate::core::retention::retain::{self, Policy};
 use crate::core::time_zone::Zone;
 use crate::core::words;
@@ -163,8 +163,8 @@ proptest! {
         zone in prop::sample::select(vec!["UTC", "Pacific/Kiritimati", "Etc/GMT+12"]),
     ) {
         let moment = Moment { zone: Zone::parse(zone).unwrap(), ..history::testing::moment("2026-11-22") };
-        let seen: Vec<Seen> = snapshots.iter().cloned().map(Seen::from).collect();
-        let _ = mark_and_delete::sweep(&seen, &Held::default(), &moment);
+        let seen: Vec<Record> = snapshots.iter().cloned().map(Record::from).collect();
+        let _ = mark_and_delete::sweep(&seen, &DeletionBlocks::default(), &moment);
         let _ = mark_and_delete::left_behind(&seen, &moment);
         let _ = retain::retain(&seen, Policy { daily: 2, weekly: 1, monthly: 1 }, &moment);
         let mut rows: Vec<Row> = snapshots.iter().cloned().map(Row::from).collect();

@@ -122,7 +122,7 @@ pub struct Slots {
 
 /// One of them, as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Slot {
+pub struct LeaseState {
     /// The Lease.
     pub name: String,
     /// Who holds it, for people; none for nobody.
@@ -200,12 +200,12 @@ impl Slots {
     }
 
     /// Each of them, those of a greater number that are there, too. Whether a holder is still there only time tells.
-    pub fn each(&self, leases: &[Lease]) -> Vec<Slot> {
+    pub fn each(&self, leases: &[Lease]) -> Vec<LeaseState> {
         let slot = |name: String| {
             let lease = leases.iter().find(|lease| lease.name() == name);
             let holder = lease.and_then(Lease::holder);
             let since = lease.filter(|_| holder.is_some()).and_then(|lease| lease.spec.acquire_time.as_deref());
-            Slot {
+            LeaseState {
                 holder: holder.map(|holder| holder.rsplit_once(' ').map_or(holder, |(holder, _)| holder).into()),
                 since: since.and_then(|time| Some(DateTime::parse_from_rfc3339(time).ok()?.to_utc())),
                 name,
@@ -512,9 +512,12 @@ mod tests {
         assert_eq!(slots(2).holders(&leases), [format!("backup-ns-n1-1 by root@host (process 7) {since}")]);
         assert_eq!(slots(2).waiting(&leases), 1);
         let at = DateTime::parse_from_rfc3339("2027-01-15T08:00:00.123456Z").unwrap().to_utc();
-        let taken =
-            |name: &str| Slot { name: name.into(), holder: Some("root@host (process 7)".into()), since: Some(at) };
-        let nobody = |name: &str| Slot { name: name.into(), holder: None, since: None };
+        let taken = |name: &str| LeaseState {
+            name: name.into(),
+            holder: Some("root@host (process 7)".into()),
+            since: Some(at),
+        };
+        let nobody = |name: &str| LeaseState { name: name.into(), holder: None, since: None };
         let each = [taken("backup-ns-n1-1"), nobody("backup-ns-n1-2"), nobody("backup-ns-n1-3")];
         assert_eq!(slots(3).each(&leases), each);
         // One from when there were more.

@@ -8,7 +8,7 @@ use crate::core::kube::calls::SCRIPT;
 
 /// One step of a plan.
 #[derive(Debug, Clone, Serialize)]
-pub struct Step {
+pub struct PlanStep {
     /// What is done, a phrase.
     pub what: String,
     /// The command lines, ready to read; the exec script is named, not shown.
@@ -19,36 +19,36 @@ pub struct Step {
     pub manifest: Option<Value>,
 }
 
-impl Step {
+impl PlanStep {
     /// A step without a command.
-    pub fn new(what: impl Into<String>) -> Step {
-        Step { what: what.into(), commands: Vec::new(), manifest: None }
+    pub fn new(what: impl Into<String>) -> PlanStep {
+        PlanStep { what: what.into(), commands: Vec::new(), manifest: None }
     }
 
     /// The same step with a kubectl call.
     #[must_use]
-    pub fn kubectl(self, args: &[String]) -> Step {
+    pub fn kubectl(self, args: &[String]) -> PlanStep {
         let words: Vec<String> = args.iter().map(|arg| if arg == SCRIPT { arg.clone() } else { word(arg) }).collect();
         self.command(format!("kubectl {}", words.join(" ")))
     }
 
     /// The same step with a command line as it is.
     #[must_use]
-    pub fn command(mut self, command: impl Into<String>) -> Step {
+    pub fn command(mut self, command: impl Into<String>) -> PlanStep {
         self.commands.push(command.into());
         self
     }
 
     /// The same step with an object that is sent.
     #[must_use]
-    pub fn manifest(mut self, manifest: Value) -> Step {
+    pub fn manifest(mut self, manifest: Value) -> PlanStep {
         self.manifest = Some(manifest);
         self
     }
 }
 
 /// The plan as text for people.
-pub fn text(steps: &[Step]) -> String {
+pub fn text(steps: &[PlanStep]) -> String {
     let mut text = String::new();
     for (number, step) in steps.iter().enumerate() {
         text.push_str(&format!("{}. {}\n", number + 1, step.what));
@@ -73,7 +73,7 @@ mod tests {
     #[test]
     fn a_plan_shows_commands_but_no_script() {
         let target = Target { context: Some("prod".into()), ..Target::default() };
-        let steps = [Step::new("look").kubectl(&target.exec("p", "c", SCRIPT)), Step::new("end")];
+        let steps = [PlanStep::new("look").kubectl(&target.exec("p", "c", SCRIPT)), PlanStep::new("end")];
         let text = text(&steps);
         assert!(text.contains("1. look\n   $ kubectl --context=prod exec"), "{text}");
         assert!(text.contains("<script on stdin>"), "{text}");

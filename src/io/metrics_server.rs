@@ -27,14 +27,14 @@ const LONGEST: usize = 16 * 1024;
 
 /// A page that is served for as long as the program runs.
 #[derive(Debug, Clone, Default)]
-pub struct Page(Arc<Mutex<Option<Arc<str>>>>);
+pub struct MetricsPage(Arc<Mutex<Option<Arc<str>>>>);
 
-impl Page {
+impl MetricsPage {
     /// Serves it from now on, empty at first, at the first of these addresses that can be had.
     ///
     /// # Errors
     /// None can be had.
-    pub fn serve(at: &[SocketAddr]) -> Result<Page, Fail> {
+    pub fn serve(at: &[SocketAddr]) -> Result<MetricsPage, Fail> {
         let bound = TcpListener::bind(at).and_then(|listener| Ok((listener.local_addr()?, listener)));
         let (address, listener) = bound.map_err(|error| {
             let at: Vec<String> = at.iter().map(SocketAddr::to_string).collect();
@@ -42,7 +42,7 @@ impl Page {
                 .remedy("choose another port or address with --listen, or end what listens there")
         })?;
         tracing::info!("http://{address}/metrics is served");
-        let page = Page::default();
+        let page = MetricsPage::default();
         let shown = page.clone();
         thread::spawn(move || shown.listen(&listener));
         Ok(page)

@@ -17,7 +17,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::core::escape::{self, Secrets};
-use crate::core::kube::kubectl_env::Change;
+use crate::core::kube::kubectl_env::EnvChange;
 
 /// The signal that was received, 0 for none. Set by the handlers that [`listen`] installs.
 static SIGNAL: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
@@ -159,7 +159,7 @@ pub struct Job<'a> {
     /// The arguments.
     pub args: Vec<String>,
     /// What it finds otherwise in its environment than this program does.
-    pub environment: &'a [Change],
+    pub environment: &'a [EnvChange],
     /// Masked wherever the command line or the output is shown.
     pub secrets: &'a Secrets,
 }
@@ -300,7 +300,7 @@ impl Job<'_> {
     ///
     /// # Errors
     /// It cannot be started.
-    pub fn start(&self) -> Result<Running, ProcessError> {
+    pub fn start(&self) -> Result<RunningProcess, ProcessError> {
         let command = self.shown();
         let mut process = self.process();
         process.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
@@ -315,7 +315,7 @@ impl Job<'_> {
         let tail = Arc::new(Mutex::new(VecDeque::new()));
         let drained = drain(child.stderr.take(), Arc::clone(&tail));
         tracing::debug!(command, "started");
-        Ok(Running { child, command, stdin, stdout, tail, drained, secrets: self.secrets.clone() })
+        Ok(RunningProcess { child, command, stdin, stdout, tail, drained, secrets: self.secrets.clone() })
     }
 }
 
@@ -343,7 +343,7 @@ fn drain(stderr: Option<impl Read + Send + 'static>, tail: Arc<Mutex<VecDeque<St
 pub type Input = Arc<Mutex<Option<ChildStdin>>>;
 
 /// A process that runs. Dropping it kills it.
-pub struct Running {
+pub struct RunningProcess {
     child: Child,
     command: String,
     stdin: Input,
@@ -354,7 +354,7 @@ pub struct Running {
     secrets: Secrets,
 }
 
-impl Running {
+impl RunningProcess {
     /// The writing end of its stdin.
     pub fn input(&self) -> Input {
         Arc::clone(&self.stdin)
@@ -449,7 +449,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningProcess {
     fn drop(&mut self) {
         if let Ok(None) = self.child.try_wait() {
             self.kill();
@@ -461,7 +461,7 @@ impl Drop for Running {
 /// its output waits in the pipe, and it waits to write.
 pub struct Lines {
     /// The process.
-    pub running: Running,
+    pub running: RunningProcess,
     lines: Receiver<String>,
 }
 
@@ -487,12 +487,12 @@ const MUCH: u64 = 1 << 20;
 
 impl Lines {
     /// Listens to a process.
-    pub fn of(running: Running) -> Lines {
+    pub fn of(running: RunningProcess) -> Lines {
         Lines::chosen(running, LONGEST_LINE, |_| Hear::Yes)
     }
 
     /// Listens to those lines of a process, none longer than `longest` bytes, that `hear` says to.
-    pub fn chosen(mut running: Running, longest: u64, hear: impl Fn(&str) -> Hear + Send + 'static) -> Lines {
+    pub fn chosen(mut running: RunningProcess, longest: u64, hear: impl Fn(&str) -> Hear + Send + 'static) -> Lines {
         let (send, lines) = mpsc::sync_channel(WAITING);
         if let Some(stdout) = running.stdout.take() {
             let command = running.command.clone();

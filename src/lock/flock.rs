@@ -22,7 +22,7 @@ use rustix::fs::{Access, OFlags};
 use crate::core::escape;
 use crate::exit::{Exit, Fail};
 use crate::io::process::{self, Ending};
-use crate::lock::{Listing, Seen};
+use crate::lock::{Listing, LockState};
 
 /// How often the head of the queue looks for a free file.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -33,7 +33,7 @@ const TOLD: usize = 200;
 
 /// Which lock files there are and how long to wait for one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Locks {
+pub struct LockFiles {
     /// Their directory.
     pub dir: PathBuf,
     /// How many may be held at once on this node.
@@ -44,7 +44,7 @@ pub struct Locks {
 
 /// A held lock; dropping it lets go.
 #[derive(Debug)]
-pub struct Held {
+pub struct HeldFlock {
     file: File,
     /// The file that is held.
     pub path: PathBuf,
@@ -52,21 +52,21 @@ pub struct Held {
     pub waited: Duration,
 }
 
-impl Locks {
+impl LockFiles {
     /// Takes any one of the files, at once if one is free, else in turn.
     ///
     /// # Errors
     /// The directory or its files cannot be used, no lock in time (it says who holds them), or a signal.
-    pub fn acquire(&self, holder: &str) -> Result<Held, Fail> {
+    pub fn acquire(&self, holder: &str) -> Result<HeldFlock, Fail> {
         let began = Instant::now();
-        self.aside(Locks::directory)?;
+        self.aside(LockFiles::directory)?;
         let deadline = began + self.timeout;
         let turn = self.queue(deadline)?;
         let mut told = turn.is_none();
         loop {
             let name = holder.to_string();
             if let Some((file, path)) = self.aside(move |locks| locks.take(&name))? {
-                return Ok(Held { file, path, waited: began.elapsed() });
+                return Ok(HeldFlock { file, path, waited: began.elapsed() });
             }
             if !std::mem::replace(&mut told, true) {
                 tracing::info!("waiting for a lock, all {} are held: {}", self.count, self.holders());
@@ -94,7 +94,7 @@ impl Locks {
     /// Does what the file system of the directory may hold up.
     fn aside<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Locks) -> Result<T, Fail> + Send + 'static,
+        work: impl FnOnce(&LockFiles) -> Result<T, Fail> + Send + 'static,
     ) -> Result<T, Fail> {
         let locks = self.clone();
         process::aside(move || work(&locks)).unwrap_or_else(|ending| {
@@ -116,7 +116,7 @@ impl Locks {
     /// # Errors
     /// One of them cannot be made, or is not this user's to open to others.
     pub fn prepare(&self) -> Result<(), Fail> {
-        self.aside(Locks::prepare_files)
+        self.aside(LockFiles::prepare_files)
     }
 
     fn prepare_files(&self) -> Result<(), Fail> {
@@ -159,7 +159,7 @@ impl Locks {
     /// # Errors
     /// The directory or one of the files cannot be used.
     pub fn check(&self) -> Result<String, Fail> {
-        self.aside(Locks::check_files)
+        self.aside(LockFiles::check_files)
     }
 
     fn check_files(&self) -> Result<String, Fail> {
@@ -214,7 +214,7 @@ impl Locks {
                 }
                 // Whoever takes it makes it.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    Seen { lock, held: false, holder: None, pid: None, since: None }
+                    LockState { lock, held: false, holder: None, pid: None, since: None }
                 }
                 Err(error) => return Err(unusable(&path, &error)),
             };
@@ -259,12 +259,12 @@ impl Locks {
 
     /// Who holds the files, as far as they say.
     fn holders(&self) -> String {
-        let holder = |locks: &Locks, number: u32| {
+        let holder = |locks: &LockFiles, number: u32| {
             let said = open_to_read(&locks.dir.join(format!("{number}.lock"))).ok().and_then(|file| record(&file));
             format!("{number}.lock by {}", said.as_deref().unwrap_or("someone who does not say"))
         };
         let holders =
-            move |locks: &Locks| Ok((1..=locks.count).map(|number| holder(locks, number)).collect::<Vec<_>>());
+            move |locks: &LockFiles| Ok((1..=locks.count).map(|number| holder(locks, number)).collect::<Vec<_>>());
         self.aside(holders).map_or_else(|fail| fail.what, |all| all.join(", "))
     }
 }
@@ -287,7 +287,7 @@ fn record(file: &File) -> Option<String> {
     (!line.is_empty()).then(|| escape::short(line, TOLD).into_owned())
 }
 
-impl Drop for Held {
+impl Drop for HeldFlock {
     fn drop(&mut self) {
         // The name goes before the lock, so that it never stands in a file that somebody else holds.
         let _ = self.file.set_len(0);
@@ -306,7 +306,7 @@ fn permit(file: &File, rights: u32) -> io::Result<()> {
 const ROOT_PIDS: &str = "pid:[4026531836]";
 
 /// A file as it is, and whether the kernel's list can be taken to tell of `queue`, its directory, as well.
-fn seen(lock: String, file: File, kernel: &str, queue: &fs::Metadata) -> io::Result<(Seen, bool)> {
+fn seen(lock: String, file: File, kernel: &str, queue: &fs::Metadata) -> io::Result<(LockState, bool)> {
     let metadata = file.metadata()?;
     let pid = in_kernel(kernel, &metadata).0;
     let listed = pid.is_some() && metadata.dev() == queue.dev();
@@ -322,7 +322,7 @@ fn seen(lock: String, file: File, kernel: &str, queue: &fs::Metadata) -> io::Res
     let holder = if held { record(&file) } else { None };
     // Its holder wrote his name when he took it.
     let since = holder.as_ref().and_then(|_| Some(metadata.modified().ok()?.into()));
-    Ok((Seen { lock, held, holder, pid: pid.filter(|pid| *pid > 0), since }, listed))
+    Ok((LockState { lock, held, holder, pid: pid.filter(|pid| *pid > 0), since }, listed))
 }
 
 /// Who holds a file by flock(2), as the kernel lists it in `/proc/locks` (proc_locks(5)), and how many wait for it.
@@ -480,8 +480,8 @@ fn count_cpus(list: &str) -> Option<u32> {
 mod tests {
     use super::*;
 
-    fn locks(dir: &tempfile::TempDir, count: u32) -> Locks {
-        Locks { dir: dir.path().into(), count, timeout: Duration::from_millis(200) }
+    fn locks(dir: &tempfile::TempDir, count: u32) -> LockFiles {
+        LockFiles { dir: dir.path().into(), count, timeout: Duration::from_millis(200) }
     }
 
     #[test]
@@ -630,7 +630,7 @@ mod tests {
         };
         let mut other = process::Lines::of(job.start().unwrap());
         other.next(Duration::from_secs(10)).unwrap();
-        let patient = Locks { timeout: Duration::from_secs(60), ..locks(&dir, 1) };
+        let patient = LockFiles { timeout: Duration::from_secs(60), ..locks(&dir, 1) };
         thread::scope(|scope| {
             let waiting = scope.spawn(|| patient.acquire("us").map(|held| held.path.clone()));
             thread::sleep(Duration::from_millis(100));
@@ -643,7 +643,7 @@ mod tests {
     #[test]
     fn what_was_prepared_can_be_locked_by_everyone_and_is_prepared_once() {
         let dir = tempfile::tempdir().unwrap();
-        let locks = Locks { dir: dir.path().join("made/here"), ..locks(&dir, 3) };
+        let locks = LockFiles { dir: dir.path().join("made/here"), ..locks(&dir, 3) };
         let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o7777;
         locks.prepare().unwrap();
         assert_eq!(mode(&locks.dir), 0o755);
@@ -680,7 +680,7 @@ mod tests {
         fs::write(dir.path().join("x.lock"), "none of ours").unwrap();
         let held = locks.acquire("first of all").unwrap();
         let told = locks.look().unwrap();
-        let row = |seen: &Seen| (seen.lock.clone(), seen.held, seen.holder.clone());
+        let row = |seen: &LockState| (seen.lock.clone(), seen.held, seen.holder.clone());
         let expected = [("1.lock", true, Some("first of all")), ("2.lock", false, None), ("4.lock", false, None)];
         let expected = expected.map(|(lock, held, holder)| (lock.to_string(), held, holder.map(str::to_string)));
         assert_eq!(told.locks.iter().map(row).collect::<Vec<_>>(), expected);
@@ -691,7 +691,7 @@ mod tests {
         assert!(second.path.ends_with("2.lock") && locks.look().unwrap().locks[1].held);
         drop((held, second));
         assert!(locks.look().unwrap().locks.iter().all(|seen| !seen.held));
-        assert_eq!(Locks { dir: "/no/such/dir".into(), ..locks }.look().unwrap_err().exit, Exit::Precondition);
+        assert_eq!(LockFiles { dir: "/no/such/dir".into(), ..locks }.look().unwrap_err().exit, Exit::Precondition);
     }
 
     /// As a container sees it; and as it is where the list is whole, but has another device than the files (overlay, btrfs).
@@ -753,7 +753,7 @@ mod tests {
 
     #[test]
     fn a_missing_directory_is_a_precondition() {
-        let missing = Locks { dir: "/no/such/dir".into(), count: 1, timeout: Duration::ZERO };
+        let missing = LockFiles { dir: "/no/such/dir".into(), count: 1, timeout: Duration::ZERO };
         assert_eq!(missing.acquire("x").unwrap_err().exit, Exit::Precondition);
     }
 

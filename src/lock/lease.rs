@@ -14,12 +14,12 @@ use serde_json::{Value, json};
 
 use crate::cluster::kubectl::{self, Kubectl, Refusal};
 use crate::core::kube::calls::{self, LEASES, Target};
-use crate::core::kube::objects::List;
-use crate::core::lease::{Contender, Lease, Move, Slot, Slots, Watched};
-use crate::core::plan::Step;
+use crate::core::kube::objects::ObjectList;
+use crate::core::lease::{Contender, Lease, LeaseState, Move, Slots, Watched};
+use crate::core::plan::PlanStep;
 use crate::exit::{Exit, Fail};
 use crate::io::process::{self, ProcessError};
-use crate::lock::{Listing, Seen};
+use crate::lock::{Listing, LockState};
 
 /// How often whoever waits looks; more often where a Lease lasts less than a minute.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -40,7 +40,7 @@ pub fn grant(namespace: &str) -> String {
 
 /// Which Leases there are and how long to wait for one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Locks {
+pub struct LeaseLocks {
     /// The namespace that they are in.
     pub namespace: String,
     /// Those of the node.
@@ -51,7 +51,7 @@ pub struct Locks {
 
 /// A held lock; dropping it lets go.
 #[derive(Debug)]
-pub struct Held {
+pub struct HeldLease {
     /// The Lease, for people.
     pub name: String,
     /// How long it took to get it.
@@ -61,12 +61,12 @@ pub struct Held {
     keeper: Option<JoinHandle<()>>,
 }
 
-impl Locks {
+impl LeaseLocks {
     /// Takes any one of them, at once if one is free and nobody waits, else in turn.
     ///
     /// # Errors
     /// The Leases cannot be read or written, no lock in time (it says who holds them), or a signal.
-    pub fn acquire(&self, kubectl: &Kubectl, holder: &str) -> Result<Held, Fail> {
+    pub fn acquire(&self, kubectl: &Kubectl, holder: &str) -> Result<HeldLease, Fail> {
         let api = self.api(kubectl, holder);
         let mut turn = Turn {
             locks: self,
@@ -79,7 +79,7 @@ impl Locks {
             wrote: false,
         };
         match turn.wait() {
-            Ok(lease) => Ok(Held::keep(turn.began.elapsed(), turn.api, lease)),
+            Ok(lease) => Ok(HeldLease::keep(turn.began.elapsed(), turn.api, lease)),
             Err(fail) => {
                 turn.leave();
                 Err(super::go_on(|| turn.holders()).err().unwrap_or(fail))
@@ -114,7 +114,13 @@ impl Locks {
             Err(error) if kubectl::refusal(&error) == Refusal::NotFound => return Err(api.fail(&error)),
             _ => {}
         }
-        let seen = |Slot { name, holder, since }| Seen { lock: name, held: holder.is_some(), holder, pid: None, since };
+        let seen = |LeaseState { name, holder, since }| LockState {
+            lock: name,
+            held: holder.is_some(),
+            holder,
+            pid: None,
+            since,
+        };
         let locks = self.slots.each(&leases).into_iter().map(seen).collect();
         let waiting = Some(self.slots.waiting(&leases));
         Ok(Listing { kind: "lease", place: self.namespace.clone(), locks, waiting })
@@ -136,9 +142,9 @@ impl Locks {
         Ok(format!("{} Leases, {}, in {}, {held} of them held", self.slots.count, self.slots.range(), self.namespace))
     }
 
-    /// What [`Locks::acquire`] does, as a step of a plan.
-    pub fn step(&self, target: &Target) -> Step {
-        let Locks { namespace, slots, timeout } = self;
+    /// What [`LeaseLocks::acquire`] does, as a step of a plan.
+    pub fn step(&self, target: &Target) -> PlanStep {
+        let LeaseLocks { namespace, slots, timeout } = self;
         let waits = humantime::format_duration(*timeout);
         let what = format!(
             "Take one of {} Leases, {}, in {namespace}, waiting up to {waits}, and renew it until the end",
@@ -146,7 +152,7 @@ impl Locks {
             slots.range()
         );
         let target = Target { namespace: namespace.clone(), ..target.clone() };
-        Step::new(what).kubectl(&target.list(LEASES, &slots.selector())).kubectl(&target.create(LEASES))
+        PlanStep::new(what).kubectl(&target.list(LEASES, &slots.selector())).kubectl(&target.create(LEASES))
     }
 }
 
@@ -161,7 +167,7 @@ struct Api {
 impl Api {
     fn look(&self) -> Result<Vec<Lease>, ProcessError> {
         let call = self.kubectl.target.list(LEASES, &self.me.slots().selector());
-        self.kubectl.json::<List<Lease>>(&call).map(|list| list.items)
+        self.kubectl.json::<ObjectList<Lease>>(&call).map(|list| list.items)
     }
 
     /// Asks whether a ticket could be created: the name of that is nobody else's.
@@ -254,7 +260,7 @@ fn now() -> DateTime<Utc> {
 
 /// Somebody who waits for a lock.
 struct Turn<'a> {
-    locks: &'a Locks,
+    locks: &'a LeaseLocks,
     api: Api,
     began: Instant,
     watched: Watched,
@@ -381,19 +387,19 @@ impl Turn<'_> {
     }
 }
 
-impl Held {
+impl HeldLease {
     /// Renews a Lease that was just taken, until it is dropped.
-    fn keep(waited: Duration, api: Api, lease: Lease) -> Held {
+    fn keep(waited: Duration, api: Api, lease: Lease) -> HeldLease {
         let name = format!("Lease {} in {}", lease.metadata.name, api.kubectl.target.namespace);
         let (stop, stopped) = mpsc::channel();
         let keeper = Keeper { name: name.clone(), api: api.brief(), lease };
         // What keeps a lock, and lets go of it, is nothing that a signal cuts short.
         let keeper = thread::spawn(move || process::unhurried(|| keeper.keep(&stopped)));
-        Held { name, waited, stop: Some(stop), keeper: Some(keeper) }
+        HeldLease { name, waited, stop: Some(stop), keeper: Some(keeper) }
     }
 }
 
-impl Drop for Held {
+impl Drop for HeldLease {
     fn drop(&mut self) {
         self.stop.take();
         if let Some(keeper) = self.keeper.take() {

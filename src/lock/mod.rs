@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::cluster::kubectl::Kubectl;
 use crate::core::kube::calls::Target;
-use crate::core::plan::Step;
+use crate::core::plan::PlanStep;
 use crate::exit::{Exit, Fail};
 use crate::io::process;
 
@@ -17,11 +17,11 @@ pub mod lease;
 
 /// Which locks there are, and how long to wait for one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Locks {
+pub enum NodeLocks {
     /// Lock files on the node.
-    Flock(flock::Locks),
+    Flock(flock::LockFiles),
     /// Leases in the cluster.
-    Lease(lease::Locks),
+    Lease(lease::LeaseLocks),
 }
 
 /// The locks of a node as they are, and how many wait for one, where that is known.
@@ -32,7 +32,7 @@ pub struct Listing {
     /// The directory or namespace that they are in.
     pub place: String,
     /// The locks.
-    pub locks: Vec<Seen>,
+    pub locks: Vec<LockState>,
     /// How many wait.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting: Option<usize>,
@@ -40,7 +40,7 @@ pub struct Listing {
 
 /// One lock as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Seen {
+pub struct LockState {
     /// Its name.
     pub lock: String,
     /// Whether somebody holds it.
@@ -58,7 +58,7 @@ pub struct Seen {
 
 /// A held lock; dropping it lets go.
 #[derive(Debug)]
-pub struct Held {
+pub struct HeldLock {
     /// Which one it is, for people.
     pub name: String,
     /// How long it took to get it.
@@ -69,38 +69,38 @@ pub struct Held {
 #[derive(Debug)]
 #[expect(dead_code, reason = "they are held, no more")]
 enum Guard {
-    File(flock::Held),
-    Lease(lease::Held),
+    File(flock::HeldFlock),
+    Lease(lease::HeldLease),
 }
 
-impl Locks {
+impl NodeLocks {
     /// Takes any one of them, at once if one is free and nobody waits, else in turn. Only Leases need the cluster, and
     /// connect.
     ///
     /// # Errors
     /// The locks cannot be used, no lock in time (it says who holds them), or a signal.
-    pub fn acquire(&self, holder: &str, connect: impl FnOnce() -> Result<Kubectl, Fail>) -> Result<Held, Fail> {
+    pub fn acquire(&self, holder: &str, connect: impl FnOnce() -> Result<Kubectl, Fail>) -> Result<HeldLock, Fail> {
         match self {
-            Locks::Flock(locks) => {
+            NodeLocks::Flock(locks) => {
                 let held = locks.acquire(holder)?;
-                Ok(Held { name: held.path.display().to_string(), waited: held.waited, _guard: Guard::File(held) })
+                Ok(HeldLock { name: held.path.display().to_string(), waited: held.waited, _guard: Guard::File(held) })
             }
-            Locks::Lease(locks) => {
+            NodeLocks::Lease(locks) => {
                 let held = locks.acquire(&connect()?, holder)?;
-                Ok(Held { name: held.name.clone(), waited: held.waited, _guard: Guard::Lease(held) })
+                Ok(HeldLock { name: held.name.clone(), waited: held.waited, _guard: Guard::Lease(held) })
             }
         }
     }
 
-    /// What [`Locks::acquire`] does, as a step of a plan.
-    pub fn step(&self, target: &Target) -> Step {
+    /// What [`NodeLocks::acquire`] does, as a step of a plan.
+    pub fn step(&self, target: &Target) -> PlanStep {
         match self {
-            Locks::Flock(locks) => {
+            NodeLocks::Flock(locks) => {
                 let waits = humantime::format_duration(locks.timeout);
                 let (count, dir) = (locks.count, locks.dir.display());
-                Step::new(format!("Take one of {count} locks in {dir}, waiting up to {waits}"))
+                PlanStep::new(format!("Take one of {count} locks in {dir}, waiting up to {waits}"))
             }
-            Locks::Lease(locks) => locks.step(target),
+            NodeLocks::Lease(locks) => locks.step(target),
         }
     }
 }

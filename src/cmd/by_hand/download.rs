@@ -7,13 +7,13 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::Hand;
-use crate::backup::inspect_dump::{DumpFile, Test};
-use crate::backup::observe::Place;
+use crate::backup::inspect_dump::{DumpFile, InspectDepth};
+use crate::backup::observe::DatabasePlace;
 use crate::cmd::show::show;
-use crate::container::download::{self, Brought, Part, Remote};
+use crate::container::download::{self, Brought, PartialFile, Remote};
 use crate::core::backup::find_proof::Proven;
 use crate::core::escape;
-use crate::core::plan::Step;
+use crate::core::plan::PlanStep;
 use crate::exit::{Exit, Fail};
 use crate::io::report;
 
@@ -31,7 +31,7 @@ pub fn run(hand: &Hand<'_>) -> Result<(), Fail> {
     let place = hand.place(true)?;
     let mut left = ANEW;
     loop {
-        let (file, proven) = hand.look(&place, Test::Hash)?.ok_or_else(|| {
+        let (file, proven) = hand.look(&place, InspectDepth::Hash)?.ok_or_else(|| {
             Fail::new(Exit::Precondition, format!("there is no dump {path} in pod {}", place.chosen.pod))
                 .remedy(format!("make one with backup-ns {} dump", hand.config.database.engine.command()))
         })?;
@@ -96,9 +96,9 @@ fn there(target: &Path, file: &DumpFile, force: bool) -> Result<bool, Fail> {
 }
 
 /// Brings it; from which byte on, or why the file should be looked at again.
-fn fetch(hand: &Hand<'_>, place: &Place, target: &Path, file: &DumpFile) -> Result<Result<u64, Fail>, Fail> {
+fn fetch(hand: &Hand<'_>, place: &DatabasePlace, target: &Path, file: &DumpFile) -> Result<Result<u64, Fail>, Fail> {
     hand.reporter.step("download", |step| {
-        let mut part = Part::open(target, &file.sha256)?;
+        let mut part = PartialFile::open(target, &file.sha256)?;
         let resumed_from = part.resumed_from;
         let remote = Remote {
             chosen: &place.chosen,
@@ -120,14 +120,14 @@ fn fetch(hand: &Hand<'_>, place: &Place, target: &Path, file: &DumpFile) -> Resu
 
 fn tell(
     hand: &Hand<'_>,
-    place: &Place,
+    place: &DatabasePlace,
     target: &Path,
     file: &DumpFile,
     proven: Option<&Proven>,
     resumed_from: Option<u64>,
     began: Instant,
 ) -> Result<(), Fail> {
-    let done = Done {
+    let done = DownloadResult {
         namespace: &hand.kubectl.target.namespace,
         pod: &place.chosen.pod,
         file: target.display().to_string(),
@@ -145,17 +145,17 @@ fn tell(
     })
 }
 
-fn show_plan(hand: &Hand<'_>, place: &Place, target: &Path, file: &DumpFile, there: bool) -> Result<(), Fail> {
+fn show_plan(hand: &Hand<'_>, place: &DatabasePlace, target: &Path, file: &DumpFile, there: bool) -> Result<(), Fail> {
     let chosen = &place.chosen;
     let from = &hand.config.database.dump_file;
     let target = target.display();
     let steps = if there {
-        vec![Step::new(format!("Nothing: {target} is the dump already"))]
+        vec![PlanStep::new(format!("Nothing: {target} is the dump already"))]
     } else {
         vec![
-            Step::new(format!("Bring {} from pod {}", report::bytes(file.bytes), chosen.pod))
+            PlanStep::new(format!("Bring {} from pod {}", report::bytes(file.bytes), chosen.pod))
                 .kubectl(&hand.kubectl.target.stream(&chosen.pod, &chosen.container, from, 0)),
-            Step::new(format!("Compare its SHA-256 with {}, flush it, rename it to {target}", file.sha256)),
+            PlanStep::new(format!("Compare its SHA-256 with {}, flush it, rename it to {target}", file.sha256)),
         ]
     };
     hand.show_plan("Download of the dump", &steps)
@@ -164,7 +164,7 @@ fn show_plan(hand: &Hand<'_>, place: &Place, target: &Path, file: &DumpFile, the
 /// What it says at its end.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Done<'a> {
+struct DownloadResult<'a> {
     namespace: &'a str,
     pod: &'a str,
     /// On this machine.

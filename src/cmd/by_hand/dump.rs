@@ -14,7 +14,7 @@ use crate::cmd::show::show;
 use crate::core::backup::proof::Proof;
 use crate::core::kube::calls::{CLAIMS, SCRIPT};
 use crate::core::kube::objects::Pvc;
-use crate::core::plan::Step;
+use crate::core::plan::PlanStep;
 use crate::exit::{Exit, Fail};
 use crate::io::report;
 
@@ -37,7 +37,7 @@ pub fn run(hand: &Hand<'_>) -> Result<(), Fail> {
         Exit::Snapshot => Fail { exit: Exit::Dump, ..fail },
         _ => fail,
     })?;
-    let done = Done {
+    let done = DumpResult {
         namespace: &hand.kubectl.target.namespace,
         pvc: &hand.config.pvc,
         proof: &proof,
@@ -89,11 +89,11 @@ fn show_plan(hand: &Hand<'_>, dump: &Dump<'_>, claim: &Pvc) -> Result<(), Fail> 
     let at = format!("pod {}, container {}", dump.chosen.pod, dump.chosen.container);
     let file = &dump.database.dump_file;
     let steps = [
-        Step::new(format!("In {at}: check tools, database, path and space (done just now)")).kubectl(&exec),
-        Step::new(format!("Dump into a temporary file, prove it, flush it, rename it to {file}"))
+        PlanStep::new(format!("In {at}: check tools, database, path and space (done just now)")).kubectl(&exec),
+        PlanStep::new(format!("Dump into a temporary file, prove it, flush it, rename it to {file}"))
             .command(create::command(dump)),
-        Step::new("Look at the file again through another stream, and flush its file system").kubectl(&exec),
-        Step::new("Note the proof on the PVC").kubectl(&target.patch(
+        PlanStep::new("Look at the file again through another stream, and flush its file system").kubectl(&exec),
+        PlanStep::new("Note the proof on the PVC").kubectl(&target.patch(
             CLAIMS,
             &claim.metadata.name,
             &patch(hand, claim, "<the proof>"),
@@ -105,7 +105,7 @@ fn show_plan(hand: &Hand<'_>, dump: &Dump<'_>, claim: &Pvc) -> Result<(), Fail> 
 /// What it says at its end.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Done<'a> {
+struct DumpResult<'a> {
     namespace: &'a str,
     pvc: &'a str,
     proof: &'a Proof,

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{Hand, ago};
 use crate::backup::dump;
-use crate::backup::inspect_dump::{DumpFile, Test};
+use crate::backup::inspect_dump::{DumpFile, InspectDepth};
 use crate::cmd::now;
 use crate::cmd::show::{show, table};
 use crate::container;
@@ -29,7 +29,7 @@ const ANSWER: Duration = Duration::from_secs(120);
 pub fn run(hand: &Hand<'_>) -> Result<(), Fail> {
     let place = hand.place(true)?;
     let (heard, said) = hear(hand, &place.chosen)?;
-    let found = hand.look(&place, Test::Hash)?;
+    let found = hand.look(&place, InspectDepth::Hash)?;
     let now = now();
     let volume = preflight::parse_df(&heard.df);
     let info = Info {
@@ -39,8 +39,8 @@ pub fn run(hand: &Hand<'_>) -> Result<(), Fail> {
         database: heard.answers.then_some(heard.database),
         dump: found
             .as_ref()
-            .map(|(file, proven)| Dump::of(&hand.config.database.dump_file, file, proven.as_ref(), now)),
-        volume: volume.map(|(used_percent, available_bytes)| Volume {
+            .map(|(file, proven)| DumpInfo::of(&hand.config.database.dump_file, file, proven.as_ref(), now)),
+        volume: volume.map(|(used_percent, available_bytes)| VolumeInfo {
             pvc: &hand.config.pvc,
             used_percent,
             available_bytes,
@@ -63,7 +63,7 @@ pub fn run(hand: &Hand<'_>) -> Result<(), Fail> {
 struct Heard {
     answers: bool,
     df: String,
-    database: Database,
+    database: DatabaseInfo,
 }
 
 /// Asks the database; what the container wrote to stderr, too.
@@ -83,7 +83,7 @@ fn hear(hand: &Hand<'_>, chosen: &Chosen) -> Result<(Heard, String), Fail> {
             .kubectl
             .patiently(ask)
             .map_err(|error| session::fail(&error, Exit::Precondition, "nothing was changed"))?;
-        let Database { version, name, .. } = &heard.database;
+        let DatabaseInfo { version, name, .. } = &heard.database;
         let what = if heard.answers { format!("{version}, database {name}") } else { "no answer".into() };
         Ok(((heard, said), what))
     })
@@ -112,15 +112,15 @@ struct Info<'a> {
     pod: &'a str,
     container: &'a str,
     /// None where it does not answer.
-    database: Option<Database>,
+    database: Option<DatabaseInfo>,
     /// None where there is none.
-    dump: Option<Dump<'a>>,
-    volume: Option<Volume<'a>>,
+    dump: Option<DumpInfo<'a>>,
+    volume: Option<VolumeInfo<'a>>,
 }
 
 /// The database.
 #[derive(Default, Serialize)]
-struct Database {
+struct DatabaseInfo {
     name: String,
     /// The server's version, as it says it.
     version: String,
@@ -153,7 +153,7 @@ impl Table {
 /// The dump file.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Dump<'a> {
+struct DumpInfo<'a> {
     file: &'a str,
     bytes: u64,
     sha256: &'a str,
@@ -163,9 +163,9 @@ struct Dump<'a> {
     proven_by: Option<&'a str>,
 }
 
-impl<'a> Dump<'a> {
-    fn of(path: &'a str, file: &'a DumpFile, proven: Option<&'a Proven>, now: DateTime<Utc>) -> Dump<'a> {
-        Dump {
+impl<'a> DumpInfo<'a> {
+    fn of(path: &'a str, file: &'a DumpFile, proven: Option<&'a Proven>, now: DateTime<Utc>) -> DumpInfo<'a> {
+        DumpInfo {
             file: path,
             bytes: file.bytes,
             sha256: &file.sha256,
@@ -179,7 +179,7 @@ impl<'a> Dump<'a> {
 /// The volume that holds the dump.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Volume<'a> {
+struct VolumeInfo<'a> {
     pvc: &'a str,
     used_percent: u8,
     available_bytes: u64,
@@ -189,7 +189,7 @@ impl Info<'_> {
     fn text(&self, now: DateTime<Utc>) -> String {
         let size = |bytes: Option<u64>| bytes.map_or("unknown size".into(), report::bytes);
         let mut text = format!("pod        {}, container {}\n", self.pod, self.container);
-        if let Some(Database { name, version, bytes, tables, .. }) = &self.database {
+        if let Some(DatabaseInfo { name, version, bytes, tables, .. }) = &self.database {
             let tables = tables.map_or("unknown tables".into(), |number| counted(number, "table"));
             text.push_str(&format!("server     {version}\ndatabase   {name}, {}, {tables}\n", size(*bytes)));
         }
@@ -202,13 +202,15 @@ impl Info<'_> {
             }
             None => text.push_str("dump       none\n"),
         }
-        if let Some(Volume { pvc, used_percent, available_bytes }) = &self.volume {
+        if let Some(VolumeInfo { pvc, used_percent, available_bytes }) = &self.volume {
             text.push_str(&format!(
                 "volume     PVC {pvc}, {used_percent} % full, {} free\n",
                 report::bytes(*available_bytes)
             ));
         }
-        if let Some(Database { biggest, .. }) = self.database.as_ref().filter(|database| !database.biggest.is_empty()) {
+        if let Some(DatabaseInfo { biggest, .. }) =
+            self.database.as_ref().filter(|database| !database.biggest.is_empty())
+        {
             let row = |table: &Table| vec![table.name.clone(), format!("~{}", table.rows), report::bytes(table.bytes)];
             text.push('\n');
             text.push_str(&table(&["TABLE", "ROWS", "SIZE"], biggest.iter().map(row)));

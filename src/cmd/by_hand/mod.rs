@@ -10,14 +10,14 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use crate::backup::dump::Rules;
-use crate::backup::inspect_dump::{self, DumpFile, Test};
-use crate::backup::observe::{self, Place};
+use crate::backup::inspect_dump::{self, DumpFile, InspectDepth};
+use crate::backup::observe::{self, DatabasePlace};
 use crate::cluster::kubectl::Kubectl;
 use crate::cmd::show::show;
 use crate::config::{ByHand, DbValue, Global};
 use crate::core::backup::find_proof::{self, Proven};
 use crate::core::escape::Secrets;
-use crate::core::plan::{self, Step};
+use crate::core::plan::{self, PlanStep};
 use crate::exit::Fail;
 use crate::io::report::{self, Reporter};
 
@@ -54,7 +54,7 @@ struct Hand<'a> {
 
 impl Hand<'_> {
     /// Finds the claim and the pod; the snapshots, too, where a proof is looked up.
-    fn place(&self, snapshots: bool) -> Result<Place, Fail> {
+    fn place(&self, snapshots: bool) -> Result<DatabasePlace, Fail> {
         let ByHand { database, pvc, .. } = self.config;
         self.reporter.step("observe", |_| observe::place(&self.kubectl, database, pvc, snapshots))
     }
@@ -71,7 +71,7 @@ impl Hand<'_> {
     }
 
     /// Looks at the dump file, if there is one, and for its proof.
-    fn look(&self, place: &Place, test: Test) -> Result<Option<(DumpFile, Option<Proven>)>, Fail> {
+    fn look(&self, place: &DatabasePlace, test: InspectDepth) -> Result<Option<(DumpFile, Option<Proven>)>, Fail> {
         let ByHand { database, .. } = self.config;
         self.reporter.step("look", |_| {
             let found = inspect_dump::look(&self.kubectl, &place.chosen, database, &self.nonce, test)?;
@@ -84,7 +84,7 @@ impl Hand<'_> {
     }
 
     /// Prints the plan of a dry run.
-    fn show_plan(&self, what: &str, steps: &[Step]) -> Result<(), Fail> {
+    fn show_plan(&self, what: &str, steps: &[PlanStep]) -> Result<(), Fail> {
         let ByHand { pvc, .. } = self.config;
         let namespace = &self.kubectl.target.namespace;
         let told = json!({"dryRun": true, "namespace": namespace, "pvc": pvc, "steps": steps});

@@ -7,16 +7,16 @@ use serde::Serialize;
 
 use super::{Hand, ago};
 use crate::backup::dump::Rules;
-use crate::backup::inspect_dump::{DumpFile, Test};
-use crate::backup::load::{Load, Trial};
-use crate::backup::observe::Place;
+use crate::backup::inspect_dump::{DumpFile, InspectDepth};
+use crate::backup::load::{Load, LoadMode};
+use crate::backup::observe::DatabasePlace;
 use crate::cmd::now;
 use crate::cmd::show::show;
 use crate::config::ByHand;
 use crate::core::backup::find_proof::Proven;
 use crate::core::engine::Engine;
 use crate::core::kube::calls::SCRIPT;
-use crate::core::plan::Step;
+use crate::core::plan::PlanStep;
 use crate::exit::{Exit, Fail};
 use crate::io::confirm;
 use crate::io::report;
@@ -33,7 +33,7 @@ pub fn run(hand: &Hand<'_>) -> Result<(), Fail> {
     let ByHand { database, force, yes, .. } = hand.config;
     let place = hand.place(true)?;
     let tries = database.engine == Engine::MySql;
-    let found = hand.look(&place, if tries { Test::Count } else { Test::Whole })?;
+    let found = hand.look(&place, if tries { InspectDepth::Count } else { InspectDepth::Whole })?;
     let (file, proven) = believe(hand, &place, found)?;
     let rules = Rules { threshold_percent: u8::MAX, dump_timeout: None, ..hand.rules() };
     let (load, free) = Load::prepare(&hand.kubectl, hand.reporter, database, &place.chosen, rules)?;
@@ -50,10 +50,10 @@ pub fn run(hand: &Hand<'_>) -> Result<(), Fail> {
                 ));
             }
             tracing::warn!("{what}");
-            Trial::Not
+            LoadMode::Not
         }
-        _ if *force => Trial::May,
-        _ => Trial::Must,
+        _ if *force => LoadMode::May,
+        _ => LoadMode::Must,
     };
     if hand.global.dry_run {
         return show_plan(hand, &place, &load.look.database, trial);
@@ -61,7 +61,7 @@ pub fn run(hand: &Hand<'_>) -> Result<(), Fail> {
     confirm::confirm(hand.reporter, &question(hand, &place, &load.look.database, &proven), *yes, "--yes")?;
     let target = load.look.database.clone();
     let tried = load.make(file.bytes, &file.sha256, trial)?;
-    let done = Done {
+    let done = LoadResult {
         namespace: &hand.kubectl.target.namespace,
         pod: &place.chosen.pod,
         database: &target,
@@ -85,7 +85,7 @@ pub fn run(hand: &Hand<'_>) -> Result<(), Fail> {
 /// The file, if it is whole and its very bytes are proven.
 fn believe(
     hand: &Hand<'_>,
-    place: &Place,
+    place: &DatabasePlace,
     found: Option<(DumpFile, Option<Proven>)>,
 ) -> Result<(DumpFile, Proven), Fail> {
     let ByHand { database, pvc, force, .. } = hand.config;
@@ -132,7 +132,7 @@ fn on_error(engine: Engine) -> &'static str {
     }
 }
 
-fn question(hand: &Hand<'_>, place: &Place, name: &str, Proven { by, proof, .. }: &Proven) -> String {
+fn question(hand: &Hand<'_>, place: &DatabasePlace, name: &str, Proven { by, proof, .. }: &Proven) -> String {
     let engine = hand.config.database.engine;
     let ended = DateTime::parse_from_rfc3339(&proof.ended).map(|time| time.to_utc());
     let age = ended.map_or("at an unknown time".into(), |time: DateTime<Utc>| ago(time, now()));
@@ -148,7 +148,7 @@ fn question(hand: &Hand<'_>, place: &Place, name: &str, Proven { by, proof, .. }
     )
 }
 
-fn show_plan(hand: &Hand<'_>, place: &Place, name: &str, trial: Trial) -> Result<(), Fail> {
+fn show_plan(hand: &Hand<'_>, place: &DatabasePlace, name: &str, trial: LoadMode) -> Result<(), Fail> {
     let ByHand { database, .. } = hand.config;
     let chosen = &place.chosen;
     let exec = hand.kubectl.target.exec(&chosen.pod, &chosen.container, SCRIPT);
@@ -156,7 +156,7 @@ fn show_plan(hand: &Hand<'_>, place: &Place, name: &str, trial: Trial) -> Result
         (Engine::Postgres, _) => {
             format!("Load it into the database {name} in one transaction, under the dump file's lock")
         }
-        (Engine::MySql, Trial::Not) => format!("Load it into the schema {name}, under the dump file's lock"),
+        (Engine::MySql, LoadMode::Not) => format!("Load it into the schema {name}, under the dump file's lock"),
         (Engine::MySql, _) => {
             format!(
                 "Load it into a schema of its own, drop that, and load it into the schema {name}, under the dump file's lock"
@@ -164,12 +164,12 @@ fn show_plan(hand: &Hand<'_>, place: &Place, name: &str, trial: Trial) -> Result
         }
     };
     let steps = [
-        Step::new(format!(
+        PlanStep::new(format!(
             "In pod {}: look whether {} is whole and proven (done just now)",
             chosen.pod, database.dump_file
         ))
         .kubectl(&exec),
-        Step::new(format!("{load}. {}", on_error(database.engine))).kubectl(&exec),
+        PlanStep::new(format!("{load}. {}", on_error(database.engine))).kubectl(&exec),
     ];
     hand.show_plan("Restore", &steps)
 }
@@ -177,7 +177,7 @@ fn show_plan(hand: &Hand<'_>, place: &Place, name: &str, trial: Trial) -> Result
 /// What it says at its end.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Done<'a> {
+struct LoadResult<'a> {
     namespace: &'a str,
     pod: &'a str,
     /// What was overwritten.

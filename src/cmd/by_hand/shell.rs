@@ -11,7 +11,7 @@ use crate::container;
 use crate::container::session::{self, Session};
 use crate::core::backup::pod::Chosen;
 use crate::core::escape;
-use crate::core::plan::Step;
+use crate::core::plan::PlanStep;
 use crate::exit::{Exit, Fail};
 
 /// How long a password may take to get to the container.
@@ -43,7 +43,8 @@ pub fn run(hand: &Hand<'_>) -> Result<(), Fail> {
         let mut shown = call("");
         let words = shown.iter_mut().skip_while(|word| *word != "-c").skip(2);
         words.filter(|word| word.contains('\n')).for_each(|word| *word = "<script>".into());
-        let step = Step::new(format!("Hand over to the client in pod {}, container {}", chosen.pod, chosen.container));
+        let step =
+            PlanStep::new(format!("Hand over to the client in pod {}, container {}", chosen.pod, chosen.container));
         return hand.show_plan("Shell", &[step.kubectl(&shown)]);
     }
     let held = secret.map(|secret| hold(hand, &chosen, secret)).transpose()?.unwrap_or_default();

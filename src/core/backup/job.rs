@@ -210,7 +210,7 @@ pub fn masked(manifest: &Value, is_secret: impl Fn(&str) -> bool) -> Value {
 
 /// Where the backup's container of a pod stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Stage {
+pub enum JobStage {
     /// It was not started yet, for this reason. `stuck` when that is none that passes by itself as a rule.
     Waiting {
         /// The reason.
@@ -232,7 +232,7 @@ pub struct Try {
     /// How often the container was started again there.
     pub restarts: u64,
     /// Where it stands.
-    pub stage: Stage,
+    pub stage: JobStage,
     /// The status that it ended with, or that the one before it ended with which it was started again for.
     pub code: Option<i64>,
 }
@@ -252,15 +252,15 @@ pub fn tries(pods: &[Value], container: &str) -> Vec<Try> {
     pods.iter().map(one).collect()
 }
 
-fn stage(pod: &Value, status: Option<&Value>) -> Stage {
+fn stage(pod: &Value, status: Option<&Value>) -> JobStage {
     let state = |which: &str| status.and_then(|status| status["state"].get(which)).filter(|state| state.is_object());
     let phase = text(pod, "/status/phase");
     let ended = ["Succeeded", "Failed"].contains(&phase);
     if state("terminated").is_some() || ended {
-        return Stage::Ended;
+        return JobStage::Ended;
     }
     if state("running").is_some() {
-        return Stage::Running;
+        return JobStage::Running;
     }
     let said = |of: &Value| match (text(of, "/reason"), text(of, "/message")) {
         (reason, "") => reason.to_string(),
@@ -275,9 +275,9 @@ fn stage(pod: &Value, status: Option<&Value>) -> Stage {
     let stuck = scheduled.filter(|scheduled| text(scheduled, "/status") == "False");
     let stuck = stuck.or_else(|| before.find(|waiting| waiting.is_object() && !passes(waiting)));
     match (stuck, state("waiting")) {
-        (Some(stuck), _) => Stage::Waiting { why: said(stuck), stuck: true },
-        (None, Some(waiting)) => Stage::Waiting { why: said(waiting), stuck: !passes(waiting) },
-        (None, None) => Stage::Waiting { why: "waiting for a node".into(), stuck: false },
+        (Some(stuck), _) => JobStage::Waiting { why: said(stuck), stuck: true },
+        (None, Some(waiting)) => JobStage::Waiting { why: said(waiting), stuck: !passes(waiting) },
+        (None, None) => JobStage::Waiting { why: "waiting for a node".into(), stuck: false },
     }
 }
 
@@ -293,7 +293,7 @@ pub fn stuck(pods: &[Value], jobs: &[Value], cronjob: &str, container: &str) -> 
     let is_theirs = |pod: &&Value| jobs.contains(&text(pod, "/metadata/labels/job-name"));
     let pods: Vec<Value> = pods.iter().filter(is_theirs).cloned().collect();
     tries(&pods, container).into_iter().find_map(|pod| match pod.stage {
-        Stage::Waiting { why, stuck: true } => Some((pod.pod, why)),
+        JobStage::Waiting { why, stuck: true } => Some((pod.pod, why)),
         _ => None,
     })
 }
@@ -386,8 +386,8 @@ mod tests {
         let found = |job: Value, pods: &[Value]| podless(&[job], pods, "nightly", now).is_some();
         assert!(found(job(&|_| ()), &[json!({"metadata": {"labels": {"job-name": "weekly-1"}}})]));
         assert!(!found(job(&|_| ()), &[json!({"metadata": {"labels": {"job-name": "nightly-1"}}})]));
-        type Change = fn(&mut Value);
-        let others: [Change; 6] = [
+        type CronJobEdit = fn(&mut Value);
+        let others: [CronJobEdit; 6] = [
             |job| job["metadata"]["creationTimestamp"] = json!("2026-11-22T11:59:30Z"),
             |job| job["metadata"]["ownerReferences"][0]["name"] = json!("weekly"),
             |job| job["spec"]["suspend"] = json!(true),
@@ -511,7 +511,7 @@ mod tests {
         let ended = json!({"name": "b", "state": {"terminated": {"exitCode": 7}}});
         let pod = json!({"metadata": {"name": "p"}, "status": {"initContainerStatuses": [ended]}});
         let Try { stage, code, .. } = tries(&[pod], "b").remove(0);
-        assert_eq!((stage, code), (Stage::Ended, Some(7)));
+        assert_eq!((stage, code), (JobStage::Ended, Some(7)));
     }
 
     #[test]
@@ -599,7 +599,7 @@ mod tests {
             |state: Value| json!({"containerStatuses": [{"name": "other"}, {"name": "backup", "state": state}]});
         let again = json!({"containerStatuses": [{"name": "backup", "lastState": {"terminated": {"exitCode": 7}},
             "state": {"waiting": {"reason": "CrashLoopBackOff"}}}]});
-        let waiting = |why: &str, stuck| Stage::Waiting { why: why.into(), stuck };
+        let waiting = |why: &str, stuck| JobStage::Waiting { why: why.into(), stuck };
         let scheduling = |status: &str| json!({"type": "PodScheduled", "status": status, "reason": "Unschedulable", "message": "0/1"});
         for (status, stage, code) in [
             (json!({}), waiting("waiting for a node", false), None),
@@ -615,11 +615,11 @@ mod tests {
                 waiting("ImagePullBackOff: no such image", true),
                 None,
             ),
-            (state(json!({"running": {"startedAt": "x"}})), Stage::Running, None),
-            (state(json!({"terminated": {"exitCode": 6}})), Stage::Ended, Some(6)),
+            (state(json!({"running": {"startedAt": "x"}})), JobStage::Running, None),
+            (state(json!({"terminated": {"exitCode": 6}})), JobStage::Ended, Some(6)),
             (again, waiting("CrashLoopBackOff", true), Some(7)),
             // Evicted before it was started.
-            (json!({"phase": "Failed"}), Stage::Ended, None),
+            (json!({"phase": "Failed"}), JobStage::Ended, None),
         ] {
             assert_eq!(with(status.clone()), (stage, code), "{status}");
         }

@@ -27,7 +27,7 @@ pub enum Retain {
 
 /// Everything that a VolumeSnapshot of ours says.
 #[derive(Debug, Clone)]
-pub struct Request<'a> {
+pub struct SnapshotRequest<'a> {
     /// Name of the VolumeSnapshot.
     pub name: &'a str,
     /// Its namespace.
@@ -100,7 +100,7 @@ pub fn choose_slots(
 
 /// The labels of a new snapshot. `slots` count only where slots are the policy.
 pub fn snapshot_labels(
-    request: &Request<'_>,
+    request: &SnapshotRequest<'_>,
     slots: &[SlotChoice],
     now: DateTime<Utc>,
     zone: Zone,
@@ -138,7 +138,7 @@ pub fn distrust(why: &str) -> Value {
 }
 
 /// The manifest of a new snapshot.
-pub fn snapshot(request: &Request<'_>, slots: &[SlotChoice], now: DateTime<Utc>, zone: Zone) -> Value {
+pub fn snapshot(request: &SnapshotRequest<'_>, slots: &[SlotChoice], now: DateTime<Utc>, zone: Zone) -> Value {
     let settings: Vec<String> =
         request.settings.iter().map(|(key, value)| format!("{key}={}", escape::quoted(value))).collect();
     let mut annotations = BTreeMap::from([(labels::ENV_CONFIG, settings.join("\n"))]);
@@ -220,8 +220,8 @@ mod tests {
         assert_eq!(taken(&bad, HOUR), []);
     }
 
-    fn request(retain: Retain) -> Request<'static> {
-        Request {
+    fn request(retain: Retain) -> SnapshotRequest<'static> {
+        SnapshotRequest {
             name: "n",
             namespace: "ns",
             pvc: "data",
@@ -261,7 +261,8 @@ mod tests {
     fn the_class_is_named_only_when_it_is_set() {
         let manifest = snapshot(&request(Retain::Days(1)), &[], now(), Zone::UTC);
         assert!(manifest["spec"].get("volumeSnapshotClassName").is_none());
-        let manifest = snapshot(&Request { class: Some("c"), ..request(Retain::Days(1)) }, &[], now(), Zone::UTC);
+        let manifest =
+            snapshot(&SnapshotRequest { class: Some("c"), ..request(Retain::Days(1)) }, &[], now(), Zone::UTC);
         assert_eq!(manifest["spec"]["volumeSnapshotClassName"], "c");
     }
 
@@ -269,7 +270,7 @@ mod tests {
         #[test]
         fn the_settings_survive_a_shell(value in "[ -~\n]{0,30}") {
             let settings = [("BAK_X".to_string(), value.clone())];
-            let manifest = snapshot(&Request { settings: &settings, ..request(Retain::Days(1)) }, &[], now(), Zone::UTC);
+            let manifest = snapshot(&SnapshotRequest { settings: &settings, ..request(Retain::Days(1)) }, &[], now(), Zone::UTC);
             let text = manifest["metadata"]["annotations"][labels::ENV_CONFIG].as_str().unwrap().to_string();
             let inner = text.strip_prefix("BAK_X='").unwrap().strip_suffix('\'').unwrap();
             prop_assert_eq!(inner.replace(r"'\''", "'"), value);

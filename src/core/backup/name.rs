@@ -12,10 +12,10 @@ const LONGEST: usize = 253;
 
 /// A parsed name template such as `{{ .pvcName }}-{{ .timestamp }}-{{ .rand }}`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Template(Vec<Part>);
+pub struct Template(Vec<NamePart>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Part {
+enum NamePart {
     Text(String),
     PvcName,
     Timestamp,
@@ -33,18 +33,18 @@ impl Template {
         while let Some((before, after)) = rest.split_once("{{") {
             let (name, after) = after.split_once("}}").ok_or("a '{{' is not closed by '}}'")?;
             if !before.is_empty() {
-                parts.push(Part::Text(before.to_string()));
+                parts.push(NamePart::Text(before.to_string()));
             }
             parts.push(match name.trim() {
-                ".pvcName" => Part::PvcName,
-                ".timestamp" => Part::Timestamp,
-                ".rand" => Part::Rand,
+                ".pvcName" => NamePart::PvcName,
+                ".timestamp" => NamePart::Timestamp,
+                ".rand" => NamePart::Rand,
                 other => return Err(format!("'{other}' is none of .pvcName, .timestamp and .rand")),
             });
             rest = after;
         }
         if !rest.is_empty() {
-            parts.push(Part::Text(rest.to_string()));
+            parts.push(NamePart::Text(rest.to_string()));
         }
         Ok(Template(parts))
     }
@@ -58,10 +58,10 @@ impl Template {
             .0
             .iter()
             .map(|part| match part {
-                Part::Text(text) => text.clone(),
-                Part::PvcName => pvc.to_string(),
-                Part::Timestamp => zone.local(now).format("%Y-%m-%d-%H%M%S").to_string(),
-                Part::Rand => rand.to_string(),
+                NamePart::Text(text) => text.clone(),
+                NamePart::PvcName => pvc.to_string(),
+                NamePart::Timestamp => zone.local(now).format("%Y-%m-%d-%H%M%S").to_string(),
+                NamePart::Rand => rand.to_string(),
             })
             .collect();
         check_name(&name).map_err(|why| format!("the name '{name}' is not valid: {why}"))?;

@@ -216,8 +216,8 @@ mod tests {
 
     #[test]
     fn every_refusal_has_its_reason() {
-        type Change = fn(&mut Value);
-        let cases: [(Change, &str); 7] = [
+        type PodEdit = fn(&mut Value);
+        let cases: [(PodEdit, &str); 7] = [
             (|v| v["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z"), "being deleted"),
             (|v| v["status"]["conditions"][0]["status"] = json!("False"), "not ready"),
             (|v| v["status"]["phase"] = json!("Pending"), "Pending"),

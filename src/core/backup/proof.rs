@@ -8,7 +8,7 @@ use crate::core::backup::inventory::Inventory;
 
 /// What the container said of a finished dump file, line by line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Claim {
+pub struct DumpReport {
     /// Size in bytes.
     pub bytes: Option<u64>,
     /// SHA-256 of the compressed file, 64 hexadecimal digits.
@@ -27,7 +27,7 @@ pub struct Claim {
     pub after: Inventory,
 }
 
-impl Claim {
+impl DumpReport {
     /// Takes one line of the report; unknown keys are of no interest here.
     pub fn note(&mut self, key: &str, value: &str) {
         match key {
@@ -57,7 +57,7 @@ impl Claim {
     /// Whether the claim of a file is whole; a second look did not see the dump being made.
     ///
     /// # Errors
-    /// As [`Claim::check`].
+    /// As [`DumpReport::check`].
     pub fn check_file(&self) -> Result<u64, String> {
         let bytes = self.bytes.ok_or("it gave no size")?;
         // The smallest gzip file has 18 bytes of header and trailer (RFC 1952, 2.2).
@@ -77,7 +77,7 @@ impl Claim {
     ///
     /// # Errors
     /// What differs.
-    pub fn agrees(&self, second: &Claim) -> Result<(), String> {
+    pub fn agrees(&self, second: &DumpReport) -> Result<(), String> {
         if self.identity != second.identity {
             return Err("the container was restarted or replaced after the dump".into());
         }
@@ -136,8 +136,8 @@ pub struct Proof {
 mod tests {
     use super::*;
 
-    fn claim() -> Claim {
-        let mut claim = Claim::default();
+    fn claim() -> DumpReport {
+        let mut claim = DumpReport::default();
         for (key, value) in [
             ("bytes", "1234"),
             ("sha256", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn a_whole_claim_counts_and_any_hole_does_not() {
         assert_eq!(claim().check(), Ok(1234));
-        let holes: [fn(&mut Claim); 8] = [
+        let holes: [fn(&mut DumpReport); 8] = [
             |c| c.began.clear(),
             |c| c.ended.clear(),
             |c| c.bytes = None,
@@ -193,8 +193,8 @@ mod tests {
     #[test]
     fn a_second_look_must_find_the_same() {
         assert_eq!(claim().agrees(&claim()), Ok(()));
-        type Change = fn(&mut Claim);
-        let changes: [(Change, &str); 4] = [
+        type ReportEdit = fn(&mut DumpReport);
+        let changes: [(ReportEdit, &str); 4] = [
             (|c| c.identity.push('x'), "restarted"),
             (|c| c.inode.push('1'), "replaced"),
             (|c| c.bytes = Some(1235), "size"),

@@ -23,7 +23,7 @@ use crate::core::words::age;
 /// How a check came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Outcome {
+pub enum CheckOutcome {
     /// It is as it should be.
     Passed,
     /// It is not.
@@ -38,7 +38,7 @@ pub struct Check {
     /// What was looked at.
     pub check: &'static str,
     /// How it came out.
-    pub outcome: Outcome,
+    pub outcome: CheckOutcome,
     /// What was found, or why it was skipped.
     pub what: String,
     /// What to do about one that failed.
@@ -49,17 +49,17 @@ pub struct Check {
 impl Check {
     /// All is well.
     pub fn passed(check: &'static str, what: impl Into<String>) -> Check {
-        Check { check, outcome: Outcome::Passed, what: what.into(), remedy: String::new() }
+        Check { check, outcome: CheckOutcome::Passed, what: what.into(), remedy: String::new() }
     }
 
     /// Something is wrong.
     pub fn failed(check: &'static str, what: impl Into<String>, remedy: impl Into<String>) -> Check {
-        Check { check, outcome: Outcome::Failed, what: what.into(), remedy: remedy.into() }
+        Check { check, outcome: CheckOutcome::Failed, what: what.into(), remedy: remedy.into() }
     }
 
     /// It was not looked at.
     pub fn skipped(check: &'static str, why: impl Into<String>) -> Check {
-        Check { check, outcome: Outcome::Skipped, what: why.into(), remedy: String::new() }
+        Check { check, outcome: CheckOutcome::Skipped, what: why.into(), remedy: String::new() }
     }
 }
 
@@ -732,12 +732,16 @@ mod tests {
     use crate::core::retention::history::testing::at;
 
     #[track_caller]
-    fn is(check: &Check, outcome: Outcome, words: &str) {
+    fn is(check: &Check, outcome: CheckOutcome, words: &str) {
         assert!(check.outcome == outcome && check.what.contains(words), "expected {outcome:?} '{words}': {check:?}");
-        assert_eq!(check.outcome == Outcome::Failed, !check.remedy.is_empty(), "whoever fails has a remedy: {check:?}");
+        assert_eq!(
+            check.outcome == CheckOutcome::Failed,
+            !check.remedy.is_empty(),
+            "whoever fails has a remedy: {check:?}"
+        );
     }
 
-    use Outcome::{Failed, Passed, Skipped};
+    use CheckOutcome::{Failed, Passed, Skipped};
 
     #[test]
     fn every_fault_of_the_configuration_is_a_line() {

@@ -116,7 +116,7 @@ mod tests {
     use super::*;
     use crate::core::engine::Engine;
     use crate::core::health::status::testing::protection;
-    use crate::core::health::status::{self, Attempt, Dump, Overdue, Planned, Ready, Verified};
+    use crate::core::health::status::{self, Attempt, BackupCronJob, DumpStatus, Overdue, Ready, Verified};
     use crate::core::retention::history::testing::at;
 
     /// A claim that is not scheduled, has two good snapshots and one that failed, and no more that is known.
@@ -148,7 +148,7 @@ mod tests {
                 made,
                 age_seconds: 36000,
                 restore_size: Some("1Gi".into()),
-                dumps: [(Engine::Postgres, Dump { bytes: 1234, seconds: Some(60) })].into(),
+                dumps: [(Engine::Postgres, DumpStatus { bytes: 1234, seconds: Some(60) })].into(),
             }),
             newest_verified: Some(Verified { name: "b".into(), at: made, age_seconds: 36000 }),
             ..claim("data")
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn what_is_not_known_has_no_line() {
-        let suspended = Planned {
+        let suspended = BackupCronJob {
             namespace: "shop".into(),
             name: "b".into(),
             schedule: String::new(),

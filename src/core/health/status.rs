@@ -14,8 +14,8 @@ use crate::core::health::listing;
 use crate::core::kube::labels;
 use crate::core::kube::objects::{Content, Pvc, Snapshot};
 use crate::core::restore::stored_data::{Holder, Holders};
-use crate::core::retention::history::{Action, Moment, Seen, date, is_ahead, made};
-use crate::core::retention::mark_and_delete::{Held, sweep};
+use crate::core::retention::history::{Action, Moment, Record, date, is_ahead, made};
+use crate::core::retention::mark_and_delete::{DeletionBlocks, sweep};
 use crate::core::words;
 
 /// How many days behind its last day a snapshot may still be there: the sweep of the next night takes it.
@@ -24,7 +24,7 @@ const SWEEP_DAYS: i64 = 2;
 /// A VolumeSnapshot, without what nothing here needs: tens of thousands are held at once.
 #[derive(Debug, Clone)]
 pub struct Backup {
-    seen: Seen,
+    seen: Record,
     uid: String,
     /// The claim's whole name, where that is known.
     pvc: Option<String>,
@@ -33,14 +33,14 @@ pub struct Backup {
     /// Whether pruning looks at it.
     pruned: bool,
     restore_size: Option<String>,
-    dumps: Box<[(Engine, Dump)]>,
+    dumps: Box<[(Engine, DumpStatus)]>,
     /// When a restore test found it good.
     verified: Option<DateTime<Utc>>,
 }
 
 /// A dump that a snapshot holds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Dump {
+pub struct DumpStatus {
     /// Its size.
     pub bytes: u64,
     /// How long it took to make, in seconds; none where its proof does not say.
@@ -62,7 +62,7 @@ impl From<Snapshot> for Backup {
         let dumps = listing::proofs(&meta.annotations).into_iter().map(|(engine, proof)| {
             let seconds =
                 time(&proof.began).zip(time(&proof.ended)).map(|(began, ended)| (ended - began).num_seconds());
-            (engine, Dump { bytes: proof.bytes, seconds })
+            (engine, DumpStatus { bytes: proof.bytes, seconds })
         });
         Backup {
             uid: meta.uid.clone(),
@@ -115,10 +115,10 @@ impl Backup {
     fn state(&self, moment: &Moment) -> State {
         let patience = TimeDelta::from_std(moment.patience).unwrap_or(TimeDelta::MAX);
         match &self.seen {
-            Seen { distrusted: true, .. } => State::Distrusted,
-            Seen { ready: true, .. } => State::Ready,
-            Seen { error: Some(_), .. } => State::Failed,
-            Seen { created, .. } if moment.now - *created >= patience => State::Failed,
+            Record { distrusted: true, .. } => State::Distrusted,
+            Record { ready: true, .. } => State::Ready,
+            Record { error: Some(_), .. } => State::Failed,
+            Record { created, .. } if moment.now - *created >= patience => State::Failed,
             _ => State::Pending,
         }
     }
@@ -129,7 +129,7 @@ const TERMINATING: &str = "Terminating";
 
 /// A claim.
 #[derive(Debug, Clone)]
-pub struct Claim {
+pub struct ClaimStatus {
     namespace: String,
     name: String,
     phase: String,
@@ -146,15 +146,15 @@ pub struct Claim {
 const PROVISIONER: [&str; 2] =
     ["volume.kubernetes.io/storage-provisioner", "volume.beta.kubernetes.io/storage-provisioner"];
 
-impl From<Pvc> for Claim {
-    fn from(claim: Pvc) -> Claim {
+impl From<Pvc> for ClaimStatus {
+    fn from(claim: Pvc) -> ClaimStatus {
         let sources = claim.sources().collect();
         let spec = &claim.spec;
         let meta = claim.metadata;
         let from = spec.data_source.is_some() || spec.data_source_ref.is_some();
         let provisioned = PROVISIONER.iter().any(|key| meta.annotations.contains_key(*key));
         let restored = from || meta.annotations.contains_key(labels::RESTORED_FROM);
-        Claim {
+        ClaimStatus {
             // One that is bound to a volume that was there before has no provisioner.
             made_empty: Some(meta.creation_timestamp).filter(|_| !restored && provisioned),
             passing: meta.labels.contains_key(labels::VERIFY),
@@ -308,7 +308,7 @@ pub struct Read {
     /// Every VolumeSnapshot.
     pub snapshots: Vec<Backup>,
     /// Every claim.
-    pub claims: Vec<Claim>,
+    pub claims: Vec<ClaimStatus>,
     /// The CronJobs that make backups.
     pub schedules: Vec<Schedule>,
     /// What their ConfigMaps hold; none where they may not be read.
@@ -378,7 +378,7 @@ pub struct Protection {
     /// Whether a CronJob makes backups of it, and is neither suspended nor only prints its plan; none where that is not known.
     pub scheduled: Option<bool>,
     /// The CronJobs that do, or would.
-    pub cron_jobs: Vec<Planned>,
+    pub cron_jobs: Vec<BackupCronJob>,
     /// How many snapshots there are of each state.
     pub snapshots: BTreeMap<State, usize>,
     /// How many failed that are newer than the newest good one.
@@ -406,7 +406,7 @@ pub struct Protection {
 /// A CronJob that makes backups of a claim.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Planned {
+pub struct BackupCronJob {
     /// Its namespace.
     pub namespace: String,
     /// Its name.
@@ -450,7 +450,7 @@ pub struct Ready {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub restore_size: Option<String>,
     /// The dumps in it.
-    pub dumps: BTreeMap<Engine, Dump>,
+    pub dumps: BTreeMap<Engine, DumpStatus>,
 }
 
 /// A backup that was restored and found good.
@@ -562,12 +562,12 @@ pub fn report(mut read: Read, moment: &Moment) -> Report {
 
 /// The snapshots that a sweep should have deleted days ago.
 fn overdue(read: &Read, moment: &Moment) -> Vec<Overdue> {
-    let held = Held {
+    let held = DeletionBlocks {
         sources: read.claims.iter().flat_map(|claim| claim.sources.iter().cloned()).collect(),
         shared: read.leftovers.as_ref().map(|found| found.shared.clone()).unwrap_or_default(),
     };
-    let pruned: Vec<Seen> = read.snapshots.iter().filter(|one| one.pruned).map(|one| one.seen.clone()).collect();
-    let late = |seen: &Seen| {
+    let pruned: Vec<Record> = read.snapshots.iter().filter(|one| one.pruned).map(|one| one.seen.clone()).collect();
+    let late = |seen: &Record| {
         let day = date(seen.delete_after.as_deref()?)?;
         ((moment.today() - day).num_days() >= SWEEP_DAYS).then(|| day.to_string())
     };
@@ -587,7 +587,7 @@ fn overdue(read: &Read, moment: &Moment) -> Vec<Overdue> {
 /// What was found about one claim.
 #[derive(Default)]
 struct Draft<'a> {
-    claim: Option<&'a Claim>,
+    claim: Option<&'a ClaimStatus>,
     name: Option<String>,
     /// The CronJobs, and whether each only prints its plan.
     schedules: Vec<(&'a Schedule, bool)>,
@@ -692,8 +692,8 @@ impl Draft<'_> {
     }
 }
 
-fn planned(schedule: &Schedule, dry_run: bool) -> Planned {
-    Planned {
+fn planned(schedule: &Schedule, dry_run: bool) -> BackupCronJob {
+    BackupCronJob {
         namespace: schedule.namespace.clone(),
         name: schedule.name.clone(),
         schedule: schedule.cron.clone(),
@@ -835,7 +835,7 @@ mod tests {
         serde_json::from_value::<Snapshot>(object).unwrap().into()
     }
 
-    fn claim(namespace: &str, name: &str) -> Claim {
+    fn claim(namespace: &str, name: &str) -> ClaimStatus {
         let claim = json!({"metadata": {"namespace": namespace, "name": name}, "status": {"phase": "Bound"}});
         serde_json::from_value::<Pvc>(claim).unwrap().into()
     }
@@ -937,7 +937,7 @@ mod tests {
     #[test]
     fn a_backup_that_a_cronjob_should_have_followed_is_told() {
         let made = json!({"metadata.creationTimestamp": "2026-10-01T00:00:00Z"});
-        let told_of = |claim: Claim, backups: &[&str], cron: &Value| {
+        let told_of = |claim: ClaimStatus, backups: &[&str], cron: &Value| {
             let read = Read {
                 snapshots: backups.iter().map(|made| shot("shop", made, made, json!({}), json!({}))).collect(),
                 claims: vec![claim],
@@ -954,7 +954,7 @@ mod tests {
         assert_eq!(told(&["2026-10-24T02:00"], &made), late(old));
         assert_eq!(told(&["2026-10-24T02:00", "2026-11-22T02:00"], &made), (vec![], None));
         assert_eq!(told(&[], &made), late("there is no good backup, though CronJob backup makes them"));
-        let new = Claim { made_empty: Some(at("2026-11-22T00:00")), ..claim("shop", "data") };
+        let new = ClaimStatus { made_empty: Some(at("2026-11-22T00:00")), ..claim("shop", "data") };
         assert_eq!(told_of(new, &[], &made).1, None);
         // Made tonight.
         let young = json!({"metadata.creationTimestamp": "2026-11-22T00:00:00Z"});

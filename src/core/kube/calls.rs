@@ -165,7 +165,7 @@ impl Next {
 
 /// What was asked for by flags and environment.
 #[derive(Debug, Clone, Default)]
-pub struct Asked {
+pub struct ClusterChoice {
     /// `--kubeconfig`.
     pub kubeconfig: Option<String>,
     /// `--context`.
@@ -184,13 +184,13 @@ pub struct Asked {
 
 impl Target {
     /// What needs no look at the kubeconfig; none where one is needed.
-    pub fn as_asked(asked: &Asked) -> Option<Target> {
+    pub fn as_asked(asked: &ClusterChoice) -> Option<Target> {
         let (context, namespace) = (asked.context.clone()?, asked.namespace.clone()?);
         Some(Target { context: Some(context), namespace, ..Target::of(asked) })
     }
 
     /// A target without context and namespace, good for [`Target::config_view`].
-    pub fn of(asked: &Asked) -> Target {
+    pub fn of(asked: &ClusterChoice) -> Target {
         Target { kubeconfig: asked.kubeconfig.clone(), request_timeout: asked.request_timeout, ..Target::default() }
     }
 
@@ -199,7 +199,7 @@ impl Target {
     ///
     /// # Errors
     /// There is no context, and this is no pod.
-    pub fn resolve(asked: &Asked, view: &Value) -> Result<Target, String> {
+    pub fn resolve(asked: &ClusterChoice, view: &Value) -> Result<Target, String> {
         let named = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_string);
         let context = asked.context.clone().or_else(|| named(&view["current-context"]));
         let contexts = view["contexts"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -454,13 +454,13 @@ mod tests {
     fn the_namespace_is_the_contexts_then_the_pods_then_default() {
         let view = json!({"current-context": "a", "contexts": [
             {"name": "a", "context": {"namespace": "of-a"}}, {"name": "b", "context": {}}]});
-        let asked = |context: Option<&str>, namespace: Option<&str>, own: Option<&str>| Asked {
+        let asked = |context: Option<&str>, namespace: Option<&str>, own: Option<&str>| ClusterChoice {
             context: context.map(str::to_string),
             namespace: namespace.map(str::to_string),
             own_namespace: own.map(str::to_string),
-            ..Asked::default()
+            ..ClusterChoice::default()
         };
-        let resolve = |asked: Asked, view: &Value| {
+        let resolve = |asked: ClusterChoice, view: &Value| {
             Target::resolve(&asked, view)
                 .map(|target| (target.context.unwrap_or_default(), target.namespace, target.in_cluster))
         };

@@ -10,7 +10,7 @@ use serde::Deserialize as _;
 use serde_json::{Map, Value};
 
 /// A change of one variable of a child's environment: its new value, or none where it goes.
-pub type Change = (String, Option<String>);
+pub type EnvChange = (String, Option<String>);
 
 /// The variable that names the preferences file, or turns preferences off.
 pub const KUBERC: &str = "KUBERC";
@@ -19,7 +19,7 @@ pub const KUBERC: &str = "KUBERC";
 #[derive(Debug, Clone, Default)]
 pub struct Shield {
     /// What becomes of variables, but for [`KUBERC`].
-    pub changes: Vec<Change>,
+    pub changes: Vec<EnvChange>,
     /// The preferences file that kubectl would read, if there is one.
     pub preferences: Option<Preferences>,
 }
@@ -42,7 +42,7 @@ const REACHING: [&str; 2] = ["KUBECTL_REMOTE_COMMAND_WEBSOCKETS", "KUBECTL_COMMA
 
 /// What becomes of these variables, given by name and value. Credential plugins get the same environment, so the character set
 /// stays and so does everything that is not kubectl's; but messages are in English, because refusals are told apart by them.
-pub fn changes<'a>(variables: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<Change> {
+pub fn changes<'a>(variables: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<EnvChange> {
     let mut changes = vec![("LC_MESSAGES".to_string(), Some("C".to_string()))];
     for (name, value) in variables {
         let changing = CHANGING.iter().any(|start| name.starts_with(start))
@@ -91,7 +91,7 @@ const GROUP: &str = "kubectl.config.k8s.io";
 mod tests {
     use super::*;
 
-    fn of(variables: &[(&str, &str)]) -> Vec<Change> {
+    fn of(variables: &[(&str, &str)]) -> Vec<EnvChange> {
         let mut changes = changes(variables.iter().copied());
         changes.remove(0);
         changes

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::Deserialize;
 
 use crate::core::kube::calls::{DAEMON_SETS, DEPLOYMENTS, Kind, STATEFUL_SETS};
-use crate::core::kube::objects::{CronJob, Item, List, Pod, Pvc, Snapshot, Workload};
+use crate::core::kube::objects::{CronJob, Item, ObjectList, Pod, Pvc, Snapshot, Workload};
 
 /// The kinds that can be named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +44,7 @@ impl ExecKind {
 
 /// What a namespace holds, as far as it was asked for.
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(from = "List")]
+#[serde(from = "ObjectList")]
 pub struct Scene {
     /// The claims.
     pub claims: Vec<Pvc>,
@@ -83,8 +83,8 @@ impl Scene {
     }
 }
 
-impl From<List> for Scene {
-    fn from(list: List) -> Scene {
+impl From<ObjectList> for Scene {
+    fn from(list: ObjectList) -> Scene {
         Scene::of(list.items)
     }
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 /// A list as `kubectl get -o json` prints it, of several kinds at once.
 #[derive(Debug, Clone, Default, Deserialize)]
-pub struct List<T = Item> {
+pub struct ObjectList<T = Item> {
     /// The objects. An answer without them is no list, and not one of nothing.
     pub items: Vec<T>,
 }
@@ -25,7 +25,7 @@ pub struct ListMeta {
     pub next: String,
 }
 
-/// Reads a [`List`] and hands each object on as soon as it is read: whatever others have put on thousands of objects, one at a time
+/// Reads a [`ObjectList`] and hands each object on as soon as it is read: whatever others have put on thousands of objects, one at a time
 /// is held whole.
 pub struct Each<T, F> {
     hand_on: F,
@@ -510,13 +510,13 @@ pub struct ContainerStatus {
 #[serde(default)]
 pub struct ContainerState {
     /// Set while it runs.
-    pub running: Option<Running>,
+    pub running: Option<RunningContainer>,
 }
 
 /// A container that runs.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Running {
+pub struct RunningContainer {
     /// Since when.
     pub started_at: Option<DateTime<Utc>>,
 }
@@ -752,7 +752,7 @@ mod tests {
 
     #[test]
     fn a_mixed_list_is_told_apart() {
-        let list: List = serde_json::from_value(json!({"kind": "List", "items": [
+        let list: ObjectList = serde_json::from_value(json!({"kind": "List", "items": [
             {"kind": "Pod", "metadata": {"name": "a"}, "spec": {"containers": [{"name": "c"}], "initContainers": [
                 {"name": "prepare"}, {"name": "sidecar", "restartPolicy": "Always"},
             ]}, "extra": 1},

@@ -10,11 +10,11 @@ use crate::core::kube::calls::{CLAIMS, SNAPSHOTS, Target, try_delete_options};
 use crate::core::kube::namespace_objects::Scene;
 use crate::core::kube::objects::{Meta, Snapshot};
 use crate::core::kube::quantity;
-use crate::core::restore::in_place::{Journal, Place, Rest};
+use crate::core::restore::in_place::{ClaimState, Journal, Rest};
 
 /// A request that the API tries and does not carry out.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trial {
+pub struct DryRun {
     /// What would be done, a phrase.
     pub what: String,
     /// kubectl's arguments.
@@ -33,20 +33,20 @@ pub fn trials(
     scene: &Scene,
     (of, from): (&Snapshot, &Snapshot),
     safety: &Value,
-) -> Vec<Trial> {
+) -> Vec<DryRun> {
     let name = &journal.claim.name;
     let mut all = Vec::new();
     let mut trial = |what: String, args: Vec<String>, input: String, beside: bool| {
-        all.push(Trial { what, args, input, beside });
+        all.push(DryRun { what, args, input, beside });
     };
     let place = journal.place(scene, of);
     let stops = journal.rest(scene, of) == Ok(Rest::Replace);
-    if !journal.back && place == Place::Old && scene.snapshot(&journal.safety).is_none() {
+    if !journal.back && place == ClaimState::Old && scene.snapshot(&journal.safety).is_none() {
         let what = format!("make the safety snapshot {}", journal.safety);
         trial(what, target.try_create(SNAPSHOTS), safety.to_string(), false);
     }
     let there = scene.claim(name).filter(|_| stops);
-    if let Some(claim) = there.filter(|_| place != Place::Gone) {
+    if let Some(claim) = there.filter(|_| place != ClaimState::Gone) {
         let condition = json!({"uid": claim.metadata.uid});
         trial(format!("delete the claim {name}"), target.delete(CLAIMS, name), try_delete_options(&condition), false);
     }
@@ -189,12 +189,12 @@ mod tests {
         Scene::of(serde_json::from_value::<Vec<_>>(json!(objects)).unwrap())
     }
 
-    fn tried(journal: &Journal, scene: &Scene, snapshot: &Snapshot) -> Vec<Trial> {
+    fn tried(journal: &Journal, scene: &Scene, snapshot: &Snapshot) -> Vec<DryRun> {
         let target = Target { namespace: "shop".into(), ..Target::default() };
         trials(&target, journal, scene, (snapshot, snapshot), &json!({"metadata": {"name": "safe"}}))
     }
 
-    fn whats(trials: &[Trial]) -> Vec<&str> {
+    fn whats(trials: &[DryRun]) -> Vec<&str> {
         trials.iter().map(|trial| trial.what.as_str()).collect()
     }
 

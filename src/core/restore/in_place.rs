@@ -220,7 +220,7 @@ pub struct Journal {
 
 /// What is there by the name of a restore's claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum ClaimState {
     /// The claim that the restore began with.
     Old,
     /// None, or one that is being deleted.
@@ -256,7 +256,7 @@ pub fn safety_name(claim: &str, now: DateTime<Utc>, zone: Zone) -> String {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Down {
     /// Its kind.
-    pub kind: Kind,
+    pub kind: WorkloadKind,
     /// Its name.
     pub name: String,
     /// How many pods it had; of a CronJob 1 if it was at work, 0 if it was suspended.
@@ -265,7 +265,7 @@ pub struct Down {
 
 /// The kinds of workload that can be brought down and up again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Kind {
+pub enum WorkloadKind {
     /// By its replicas.
     Deployment,
     /// By its replicas.
@@ -274,21 +274,21 @@ pub enum Kind {
     CronJob,
 }
 
-impl Kind {
+impl WorkloadKind {
     /// As the API has it.
     pub fn resource(self) -> calls::Kind {
         match self {
-            Kind::Deployment => calls::DEPLOYMENTS,
-            Kind::StatefulSet => calls::STATEFUL_SETS,
-            Kind::CronJob => calls::CRON_JOBS,
+            WorkloadKind::Deployment => calls::DEPLOYMENTS,
+            WorkloadKind::StatefulSet => calls::STATEFUL_SETS,
+            WorkloadKind::CronJob => calls::CRON_JOBS,
         }
     }
 
     fn word(self) -> &'static str {
         match self {
-            Kind::Deployment => "deployment",
-            Kind::StatefulSet => "statefulset",
-            Kind::CronJob => "cronjob",
+            WorkloadKind::Deployment => "deployment",
+            WorkloadKind::StatefulSet => "statefulset",
+            WorkloadKind::CronJob => "cronjob",
         }
     }
 }
@@ -298,8 +298,8 @@ impl Down {
     pub fn patch(&self, down: Option<&str>) -> Value {
         let replicas = if down.is_some() { 0 } else { self.replicas };
         let spec = match self.kind {
-            Kind::CronJob => json!({"suspend": replicas == 0}),
-            Kind::Deployment | Kind::StatefulSet => json!({"replicas": replicas}),
+            WorkloadKind::CronJob => json!({"suspend": replicas == 0}),
+            WorkloadKind::Deployment | WorkloadKind::StatefulSet => json!({"replicas": replicas}),
         };
         json!({"metadata": {"annotations": {labels::RESTORING: down}}, "spec": spec})
     }
@@ -330,9 +330,9 @@ impl Scene {
     /// A workload that is to be brought up again, as it is now.
     pub fn workload(&self, down: &Down) -> Option<&Workload> {
         let kind = match down.kind {
-            Kind::Deployment => ExecKind::Deployment,
-            Kind::StatefulSet => ExecKind::StatefulSet,
-            Kind::CronJob => return None,
+            WorkloadKind::Deployment => ExecKind::Deployment,
+            WorkloadKind::StatefulSet => ExecKind::StatefulSet,
+            WorkloadKind::CronJob => return None,
         };
         self.workloads
             .iter()
@@ -343,8 +343,8 @@ impl Scene {
     /// The note on a workload that says for which restore it is down.
     fn mark(&self, down: &Down) -> Option<&str> {
         let meta = match down.kind {
-            Kind::CronJob => self.cron_job(down).map(|found| &found.metadata),
-            Kind::Deployment | Kind::StatefulSet => self.workload(down).map(|found| &found.metadata),
+            WorkloadKind::CronJob => self.cron_job(down).map(|found| &found.metadata),
+            WorkloadKind::Deployment | WorkloadKind::StatefulSet => self.workload(down).map(|found| &found.metadata),
         };
         meta?.annotations.get(labels::RESTORING).map(String::as_str)
     }
@@ -356,8 +356,8 @@ impl Scene {
     /// Whether a workload is there.
     pub fn is_there(&self, down: &Down) -> bool {
         match down.kind {
-            Kind::CronJob => self.cron_job(down).is_some(),
-            Kind::Deployment | Kind::StatefulSet => self.workload(down).is_some(),
+            WorkloadKind::CronJob => self.cron_job(down).is_some(),
+            WorkloadKind::Deployment | WorkloadKind::StatefulSet => self.workload(down).is_some(),
         }
     }
 
@@ -369,8 +369,8 @@ impl Scene {
     /// Whether a workload is down.
     pub fn is_down(&self, down: &Down) -> bool {
         match down.kind {
-            Kind::CronJob => self.cron_job(down).is_none_or(|found| found.spec.suspend),
-            Kind::Deployment | Kind::StatefulSet => {
+            WorkloadKind::CronJob => self.cron_job(down).is_none_or(|found| found.spec.suspend),
+            WorkloadKind::Deployment | WorkloadKind::StatefulSet => {
                 self.workload(down).is_none_or(|found| found.spec.replicas == Some(0))
             }
         }
@@ -380,8 +380,8 @@ impl Scene {
     /// newest template is not asked for, as they never are where a Deployment is paused or a StatefulSet keeps a partition back.
     pub fn is_up(&self, down: &Down) -> bool {
         match down.kind {
-            Kind::CronJob => down.replicas == 0 || !self.is_down(down),
-            Kind::Deployment | Kind::StatefulSet => self.workload(down).is_none_or(|found| {
+            WorkloadKind::CronJob => down.replicas == 0 || !self.is_down(down),
+            WorkloadKind::Deployment | WorkloadKind::StatefulSet => self.workload(down).is_none_or(|found| {
                 // What scales it may want another number by now.
                 let wanted = found.spec.replicas.unwrap_or(1);
                 (wanted > 0 || down.replicas == 0)
@@ -507,8 +507,8 @@ impl Scene {
                 continue;
             }
             let kind = match kind {
-                ExecKind::Deployment => Kind::Deployment,
-                ExecKind::StatefulSet => Kind::StatefulSet,
+                ExecKind::Deployment => WorkloadKind::Deployment,
+                ExecKind::StatefulSet => WorkloadKind::StatefulSet,
                 ExecKind::DaemonSet | ExecKind::Pod => {
                     let name = &meta.name;
                     problem(
@@ -547,7 +547,7 @@ impl Scene {
         for cron_job in &self.cron_jobs {
             if mounts(&cron_job.spec.job_template.spec.template.spec, claim) {
                 let replicas = u32::from(!cron_job.spec.suspend);
-                all.push(Down { kind: Kind::CronJob, name: cron_job.metadata.name.clone(), replicas });
+                all.push(Down { kind: WorkloadKind::CronJob, name: cron_job.metadata.name.clone(), replicas });
             }
         }
         let loose = self.mounters(claim).into_iter().filter(|pod| !covered.contains(&pod.metadata.name.as_str()));
@@ -615,18 +615,18 @@ fn makes(workload: &Workload, claim: &str) -> bool {
 
 impl Journal {
     /// What is there by the claim's name; `of` is the snapshot that carries the journal.
-    pub fn place(&self, scene: &Scene, of: &Snapshot) -> Place {
-        let Some(claim) = scene.claim(&self.claim.name) else { return Place::Gone };
+    pub fn place(&self, scene: &Scene, of: &Snapshot) -> ClaimState {
+        let Some(claim) = scene.claim(&self.claim.name) else { return ClaimState::Gone };
         let is_from = |name: &str| {
             let full = format!("{}/{name}", of.metadata.namespace);
             claim.metadata.annotations.get(labels::RESTORED_FROM) == Some(&full)
         };
         match () {
-            () if claim.metadata.deletion_timestamp.is_some() => Place::Gone,
-            () if claim.metadata.uid == self.uid => Place::Old,
-            () if is_from(&of.metadata.name) => Place::Restored,
-            () if is_from(&self.safety) => Place::Back,
-            () => Place::Other,
+            () if claim.metadata.deletion_timestamp.is_some() => ClaimState::Gone,
+            () if claim.metadata.uid == self.uid => ClaimState::Old,
+            () if is_from(&of.metadata.name) => ClaimState::Restored,
+            () if is_from(&self.safety) => ClaimState::Back,
+            () => ClaimState::Other,
         }
     }
 
@@ -639,15 +639,17 @@ impl Journal {
         let (claim, name, namespace) = (&claim.name, &of.metadata.name, &of.metadata.namespace);
         let kept = scene.snapshot(safety).is_some();
         match (self.place(scene, of), self.back) {
-            (Place::Old, false) => Ok(Rest::Replace),
-            (Place::Gone, _) | (Place::Restored, true) if kept => Ok(Rest::Replace),
-            (Place::Restored, false) | (Place::Old | Place::Back, true) => Ok(Rest::Start),
-            (Place::Other, true) if !workloads.iter().any(|down| scene.is_down_for(down, name)) => Ok(Rest::Forget),
-            (Place::Restored, true) => Err((
+            (ClaimState::Old, false) => Ok(Rest::Replace),
+            (ClaimState::Gone, _) | (ClaimState::Restored, true) if kept => Ok(Rest::Replace),
+            (ClaimState::Restored, false) | (ClaimState::Old | ClaimState::Back, true) => Ok(Rest::Start),
+            (ClaimState::Other, true) if !workloads.iter().any(|down| scene.is_down_for(down, name)) => {
+                Ok(Rest::Forget)
+            }
+            (ClaimState::Restored, true) => Err((
                 format!("the VolumeSnapshot {safety} of what was there is gone"),
                 "it cannot be taken back any more".into(),
             )),
-            (Place::Gone, _) => {
+            (ClaimState::Gone, _) => {
                 let were: Vec<String> = workloads.iter().map(|down| format!("{down} had {}", down.replicas)).collect();
                 Err((
                     format!("the claim {claim} is gone, and so is the VolumeSnapshot {safety} of what was there"),
@@ -657,7 +659,7 @@ impl Journal {
                     ),
                 ))
             }
-            (Place::Back | Place::Other, _) => Err((
+            (ClaimState::Back | ClaimState::Other, _) => Err((
                 format!("the claim {claim} is neither the one that this restore began with nor the one that it made"),
                 format!(
                     "see what made it: kubectl describe pvc {claim} -n {namespace}; pause that (GitOps, an operator) and move what \
@@ -998,7 +1000,7 @@ mod tests {
 
     #[test]
     fn up_means_that_the_pods_that_were_asked_for_are_ready() {
-        let down = Down { kind: Kind::Deployment, name: "web".into(), replicas: 2 };
+        let down = Down { kind: WorkloadKind::Deployment, name: "web".into(), replicas: 2 };
         let is_up = |replicas: u32, generation: i64, ready: u32| {
             let mut object = workload("Deployment", "web", json!({"replicas": replicas}));
             object["metadata"]["generation"] = json!(4);

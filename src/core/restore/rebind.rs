@@ -35,7 +35,7 @@ pub struct Pair {
 
 /// What is to be made from a content.
 #[derive(Debug, Clone)]
-pub struct Rebind<'a> {
+pub struct RebindPlan<'a> {
     /// The content whose place is taken.
     pub old: &'a Content,
     /// The namespace of the VolumeSnapshot.
@@ -116,7 +116,7 @@ pub fn new_name(old: &Content) -> String {
     format!("rebound-{}", old.metadata.uid)
 }
 
-impl Rebind<'_> {
+impl RebindPlan<'_> {
     /// Why the VolumeSnapshot cannot get its name: `found` has it.
     ///
     /// # Errors
@@ -293,8 +293,8 @@ mod tests {
         serde_json::from_value(text).unwrap()
     }
 
-    fn rebind(old: &Content) -> Rebind<'_> {
-        Rebind { old, namespace: "shop", name: "data-1", classless: false }
+    fn rebind(old: &Content) -> RebindPlan<'_> {
+        RebindPlan { old, namespace: "shop", name: "data-1", classless: false }
     }
 
     fn today() -> NaiveDate {
@@ -342,7 +342,7 @@ mod tests {
                 "spec": {"source": {"volumeSnapshotContentName": "rebound-u1"}},
             })
         );
-        let classless = Rebind { classless: true, ..rebind(&old) }.pair(today()).unwrap();
+        let classless = RebindPlan { classless: true, ..rebind(&old) }.pair(today()).unwrap();
         assert_eq!(classless.content["spec"].get("volumeSnapshotClassName"), None);
     }
 

@@ -48,7 +48,7 @@ pub struct Sources(BTreeMap<String, Source>);
 
 /// What a content is to say differently, key by key; none for a key that goes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Change {
+pub struct MetadataPatch {
     /// Labels.
     pub labels: BTreeMap<String, Option<String>>,
     /// Annotations.
@@ -69,17 +69,17 @@ impl Sources {
 
     /// What `content`, an object as it was read, is to say differently, and of which VolumeSnapshot; none if it says it
     /// already, if it is going, or if it and its VolumeSnapshot do not name each other.
-    pub fn change(&self, content: &Value) -> Option<(&Source, Change)> {
+    pub fn change(&self, content: &Value) -> Option<(&Source, MetadataPatch)> {
         let meta = &content["metadata"];
         let source = self.0.get(content["spec"]["volumeSnapshotRef"]["uid"].as_str()?)?;
         if meta["name"] != source.content.as_str() || !meta["deletionTimestamp"].is_null() {
             return None;
         }
-        let change = Change {
+        let change = MetadataPatch {
             labels: difference(&meta["labels"], &source.labels),
             annotations: difference(&meta["annotations"], &source.annotations),
         };
-        (change != Change::default()).then_some((source, change))
+        (change != MetadataPatch::default()).then_some((source, change))
     }
 }
 
@@ -92,7 +92,7 @@ fn difference(old: &Value, new: &BTreeMap<String, String>) -> BTreeMap<String, O
     set.chain(taken).collect()
 }
 
-impl Change {
+impl MetadataPatch {
     /// Makes the change on an object; nothing else of it is touched.
     pub fn apply(&self, content: &mut Value) {
         for (field, changes) in [("labels", &self.labels), ("annotations", &self.annotations)] {

@@ -196,7 +196,7 @@ pub fn may_run(proof: &Proof, namespace: &str, pods: &[Value]) -> bool {
 
 /// The volume that a test needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Volume {
+pub struct ScratchVolume {
     class: Option<String>,
     access_modes: Vec<String>,
     storage: String,
@@ -206,7 +206,7 @@ pub struct Volume {
 ///
 /// # Errors
 /// Why there can be none.
-pub fn volume(snapshot: &Snapshot, claim: Option<ClaimTemplate>) -> Result<Volume, String> {
+pub fn volume(snapshot: &Snapshot, claim: Option<ClaimTemplate>) -> Result<ScratchVolume, String> {
     let claim = claim.unwrap_or_default();
     if claim.volume_mode.as_deref() == Some("Block") {
         return Err("it is of a raw block device, in which no file can be looked at".into());
@@ -217,7 +217,7 @@ pub fn volume(snapshot: &Snapshot, claim: Option<ClaimTemplate>) -> Result<Volum
     }
     let storage = storage.to_string();
     let modes = if claim.access_modes.is_empty() { vec!["ReadWriteOnce".into()] } else { claim.access_modes };
-    Ok(Volume { class: claim.storage_class_name, access_modes: modes, storage })
+    Ok(ScratchVolume { class: claim.storage_class_name, access_modes: modes, storage })
 }
 
 /// The name of a Job for a snapshot. It is a label's value, too.
@@ -229,7 +229,7 @@ pub fn job_name(snapshot: &str, rand: &str) -> String {
 
 /// Everything that a Job is made from.
 #[derive(Debug, Clone)]
-pub struct Request<'a> {
+pub struct JobRequest<'a> {
     /// Its name.
     pub name: &'a str,
     /// The namespace.
@@ -237,7 +237,7 @@ pub struct Request<'a> {
     /// The snapshot that is tested.
     pub snapshot: &'a str,
     /// The volume that is made from it.
-    pub volume: &'a Volume,
+    pub volume: &'a ScratchVolume,
     /// The image that the server is in.
     pub image: &'a str,
     /// What the database's pod lends.
@@ -250,7 +250,7 @@ pub struct Request<'a> {
 
 /// The Job that everything hangs on: the pod belongs to it, the claim to the pod. Whoever is killed, its end is the end of
 /// all of them.
-pub fn job(request: &Request<'_>) -> Value {
+pub fn job(request: &JobRequest<'_>) -> Value {
     let labels = json!({labels::VERIFY: request.name});
     let mut claim = json!({
         "accessModes": request.volume.access_modes,
@@ -604,8 +604,8 @@ mod tests {
         let pods = [pod("db-2", "db", "data"), pod("db-1", "db", "data"), pod("web", "web", "other")];
         let found = lent(&pods, Some(&proof()), "data");
         assert_eq!(found.image.as_deref(), Some("db:1"));
-        let volume = Volume { class: None, access_modes: vec!["ReadWriteOnce".into()], storage: "1Gi".into() };
-        let request = Request {
+        let volume = ScratchVolume { class: None, access_modes: vec!["ReadWriteOnce".into()], storage: "1Gi".into() };
+        let request = JobRequest {
             name: "j",
             namespace: "shop",
             snapshot: "s",
@@ -630,9 +630,9 @@ mod tests {
 
     fn pod_of(pods: &[Value]) -> Value {
         let found = lent(pods, Some(&proof()), "data");
-        let volume = Volume { class: None, access_modes: vec!["ReadWriteOnce".into()], storage: "1Gi".into() };
+        let volume = ScratchVolume { class: None, access_modes: vec!["ReadWriteOnce".into()], storage: "1Gi".into() };
         let (name, snapshot) = ("j", "s");
-        let request = Request {
+        let request = JobRequest {
             name,
             namespace: "shop",
             snapshot,

@@ -18,7 +18,7 @@ const WORDS: usize = 1000;
 
 /// One snapshot, without what no decision needs: tens of thousands are held at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
+pub struct Record {
     /// Its namespace.
     pub namespace: String,
     /// Its name.
@@ -95,12 +95,12 @@ impl Moment {
     }
 }
 
-impl From<Snapshot> for Seen {
-    fn from(snapshot: Snapshot) -> Seen {
+impl From<Snapshot> for Record {
+    fn from(snapshot: Snapshot) -> Record {
         let Snapshot { metadata: meta, spec, status } = snapshot;
         let label = |key: &str| meta.labels.get(key).cloned();
         let source = spec.source.persistent_volume_claim_name.as_deref().map(labels::pvc_value);
-        Seen {
+        Record {
             pvc: source.or_else(|| label(labels::PVC)).unwrap_or_default(),
             by_slots: label(labels::RETAIN).as_deref() == Some(labels::RETAIN_SLOTS),
             slots: SlotKind::ALL.map(|kind| label(kind.label())),
@@ -143,7 +143,7 @@ pub fn made(cut: Option<DateTime<Utc>>, created: DateTime<Utc>, now: DateTime<Ut
     cut.filter(|cut| !is_ahead(Some(*cut), now)).unwrap_or(created)
 }
 
-impl Seen {
+impl Record {
     /// See [`made`].
     pub fn made(&self, moment: &Moment) -> DateTime<Utc> {
         made(self.cut, self.created, moment.now)
@@ -153,11 +153,11 @@ impl Seen {
     pub fn standing(&self, moment: &Moment) -> Standing {
         let patience = TimeDelta::from_std(moment.patience).unwrap_or(TimeDelta::MAX);
         match self {
-            Seen { deleting: true, .. } => Standing::Deleting,
-            Seen { ready: true, distrusted: false, .. } => Standing::Good,
-            Seen { ready: true, .. } => Standing::Distrusted,
-            Seen { created, .. } if moment.now - created >= patience => Standing::Failed,
-            Seen { error: Some(_), .. } => Standing::Failing,
+            Record { deleting: true, .. } => Standing::Deleting,
+            Record { ready: true, distrusted: false, .. } => Standing::Good,
+            Record { ready: true, .. } => Standing::Distrusted,
+            Record { created, .. } if moment.now - created >= patience => Standing::Failed,
+            Record { error: Some(_), .. } => Standing::Failing,
             _ => Standing::Pending,
         }
     }
@@ -204,14 +204,14 @@ pub const FLOOR: &str = "newest ready snapshot of its PVC";
 #[derive(Debug)]
 pub struct Group<'a> {
     /// All that are known.
-    pub snapshots: Vec<&'a Seen>,
+    pub snapshots: Vec<&'a Record>,
     /// Which of them stay whatever a label or a policy says, by position: the newest ready one, and the newest that is
     /// a backup, if that is another.
     pub floor: BTreeSet<usize>,
 }
 
 impl<'a> Group<'a> {
-    fn new(mut snapshots: Vec<&'a Seen>, moment: &Moment) -> Group<'a> {
+    fn new(mut snapshots: Vec<&'a Record>, moment: &Moment) -> Group<'a> {
         snapshots.sort_by(|a, b| a.rank(moment).cmp(&b.rank(moment)));
         let first = |wanted: &[Standing]| snapshots.iter().position(|seen| wanted.contains(&seen.standing(moment)));
         let floor = [first(&[Standing::Good, Standing::Distrusted]), first(&[Standing::Good])];
@@ -220,8 +220,8 @@ impl<'a> Group<'a> {
 
     /// Sorts snapshots by namespace and PVC. One of which nothing tells the PVC is a group by itself, and so, when it is
     /// ready, stays.
-    pub fn all(snapshots: &'a [Seen], moment: &Moment) -> Vec<Group<'a>> {
-        let mut groups: BTreeMap<(&str, &str, &str), Vec<&Seen>> = BTreeMap::new();
+    pub fn all(snapshots: &'a [Record], moment: &Moment) -> Vec<Group<'a>> {
+        let mut groups: BTreeMap<(&str, &str, &str), Vec<&Record>> = BTreeMap::new();
         for seen in snapshots {
             let alone = if seen.pvc.is_empty() { seen.name.as_str() } else { "" };
             groups.entry((&seen.namespace, &seen.pvc, alone)).or_default().push(seen);
@@ -232,7 +232,7 @@ impl<'a> Group<'a> {
 
 /// What becomes of a snapshot, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Verdict {
+pub struct Decision {
     /// Its namespace.
     pub namespace: String,
     /// Its name.
@@ -292,10 +292,10 @@ impl Action {
     }
 }
 
-impl Verdict {
+impl Decision {
     /// A verdict about `seen`.
-    pub fn on(seen: &Seen, action: Action, reason: impl Into<String>) -> Verdict {
-        Verdict {
+    pub fn on(seen: &Record, action: Action, reason: impl Into<String>) -> Decision {
+        Decision {
             namespace: seen.namespace.clone(),
             name: seen.name.clone(),
             pvc: seen.pvc.clone(),
@@ -308,7 +308,7 @@ impl Verdict {
 
     /// The same verdict as one that somebody should look at.
     #[must_use]
-    pub fn warning(mut self) -> Verdict {
+    pub fn warning(mut self) -> Decision {
         self.warning = true;
         self
     }
@@ -333,8 +333,8 @@ pub mod testing {
     }
 
     /// A ready snapshot of the PVC `data` in `shop` under the policy of slots, that holds none.
-    pub fn ready(name: &str, cut: DateTime<Utc>) -> Seen {
-        Seen {
+    pub fn ready(name: &str, cut: DateTime<Utc>) -> Record {
+        Record {
             namespace: "shop".into(),
             name: name.into(),
             uid: format!("uid-{name}"),
@@ -358,7 +358,7 @@ pub mod testing {
 
     /// A row: name, moment of the cut, kinds of the slots it holds (`dwm`, `-` for none), and what else there is to say
     /// about it, in words `key` or `key=value`.
-    pub fn parse(row: &str) -> Seen {
+    pub fn parse(row: &str) -> Record {
         let mut words = row.split_whitespace();
         let mut next = || words.next().unwrap_or_else(|| panic!("too short: {row}"));
         let (name, cut, slots) = (next(), at(next()), next());
@@ -392,7 +392,7 @@ pub mod testing {
     }
 
     /// A verdict as text: the action, and the reason.
-    pub fn render(verdict: &Verdict) -> String {
+    pub fn render(verdict: &Decision) -> String {
         let more = match &verdict.action {
             Action::Label { remove, give } => {
                 let removed = remove.iter().map(|kind| format!(" -{kind}"));
@@ -407,26 +407,26 @@ pub mod testing {
 
     /// Holds a table against what is decided about it. Each row is a snapshot, see [`parse`], and below it, behind
     /// `=>`, stands the verdict on it, if there is one. Empty lines and what follows a `#` do not count.
-    pub fn check(table: &str, decide: impl Fn(&[Seen]) -> Vec<Verdict>) {
+    pub fn check(table: &str, decide: impl Fn(&[Record]) -> Vec<Decision>) {
         let lines = table.lines().map(|line| line.split_once('#').map_or(line, |(line, _)| line).trim());
         let lines: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
         let rows: Vec<&str> = lines.iter().filter(|line| !line.starts_with("=>")).copied().collect();
-        let snapshots: Vec<Seen> = rows.iter().map(|row| parse(row)).collect();
+        let snapshots: Vec<Record> = rows.iter().map(|row| parse(row)).collect();
         let verdicts = decide(&snapshots);
         let mut actual = Vec::new();
         for (row, seen) in rows.into_iter().zip(&snapshots) {
             actual.push(row.to_string());
-            let on = |verdict: &&Verdict| (&verdict.namespace, &verdict.name) == (&seen.namespace, &seen.name);
+            let on = |verdict: &&Decision| (&verdict.namespace, &verdict.name) == (&seen.namespace, &seen.name);
             actual.extend(verdicts.iter().filter(on).map(|verdict| format!("=> {}", render(verdict))));
         }
         assert!(actual == lines, "expected:\n{}\nbut it is:\n{}", lines.join("\n"), actual.join("\n"));
     }
 
     /// What is left when it is done.
-    pub fn apply(snapshots: &[Seen], verdicts: &[Verdict]) -> Vec<Seen> {
+    pub fn apply(snapshots: &[Record], verdicts: &[Decision]) -> Vec<Record> {
         let mut left = snapshots.to_vec();
         for verdict in verdicts {
-            let on = |seen: &Seen| (&seen.namespace, &seen.name) == (&verdict.namespace, &verdict.name);
+            let on = |seen: &Record| (&seen.namespace, &seen.name) == (&verdict.namespace, &verdict.name);
             let Some(place) = left.iter().position(on) else { panic!("there is no {}", verdict.name) };
             let seen = &mut left[place];
             match &verdict.action {
@@ -452,7 +452,7 @@ pub mod testing {
     pub const NOW: &str = "2027-01-10T02:00";
 
     /// Whatever may be found in a cluster, in any order: a few PVCs, and labels that make sense and labels that do not.
-    pub fn histories() -> impl Strategy<Value = Vec<Seen>> {
+    pub fn histories() -> impl Strategy<Value = Vec<Record>> {
         prop::collection::vec(any_seen(), 0..24).prop_map(|mut all| {
             for (number, seen) in all.iter_mut().enumerate() {
                 // Names in no order that means anything.
@@ -462,7 +462,7 @@ pub mod testing {
         })
     }
 
-    fn any_seen() -> impl Strategy<Value = Seen> {
+    fn any_seen() -> impl Strategy<Value = Record> {
         // Most are of one PVC and within days of each other, so that slots collide; some are minutes old.
         let hours = prop_oneof![4 => 0i64..24 * 12, 2 => 0i64..24 * 400, 1 => Just(0)];
         let place =
@@ -491,7 +491,7 @@ pub mod testing {
                     _ => Some(kind.value(made, Zone::UTC)),
                 };
             }
-            Seen {
+            Record {
                 namespace: namespace.into(),
                 pvc: pvc.into(),
                 by_slots,
@@ -517,7 +517,7 @@ mod tests {
     use super::testing::{at, moment, parse};
     use super::*;
 
-    fn seen(object: serde_json::Value) -> Seen {
+    fn seen(object: serde_json::Value) -> Record {
         serde_json::from_value::<Snapshot>(object).unwrap().into()
     }
 
@@ -535,7 +535,7 @@ mod tests {
             "status": {"creationTime": "2026-11-22T02:01:00Z", "readyToUse": true, "error": null},
         });
         let expected =
-            Seen { version: "7".into(), created: at("2026-11-22T02:00"), ..parse("a 2026-11-22T02:01 dm date=") };
+            Record { version: "7".into(), created: at("2026-11-22T02:00"), ..parse("a 2026-11-22T02:01 dm date=") };
         assert_eq!(seen(object), expected);
 
         // Bound to stored data by hand: only the label tells the PVC. And not one sign is lost.
@@ -553,7 +553,7 @@ mod tests {
         });
         let row = "a 2026-11-22 - days pvc=logs weekly=w47 pending error= distrusted restoring deleting claimed named=2026-11-22T02:04";
         let deleted = Some(at("2026-11-22T02:05"));
-        let expected = Seen { version: "7".into(), deleted, error: Some("no reason given".into()), ..parse(row) };
+        let expected = Record { version: "7".into(), deleted, error: Some("no reason given".into()), ..parse(row) };
         assert_eq!(seen(object), expected);
     }
 
@@ -607,7 +607,7 @@ mod tests {
                 "c d e a b",
             ),
         ] {
-            let snapshots: Vec<Seen> = rows.split(';').map(parse).collect();
+            let snapshots: Vec<Record> = rows.split(';').map(parse).collect();
             let groups = Group::all(&snapshots, &moment("2026-11-22T12:00"));
             let named = |group: &Group<'_>| group.floor.iter().map(|at| group.snapshots[*at].name.clone()).collect();
             let names: Vec<String> = groups.iter().flat_map(|group| -> Vec<String> { named(group) }).collect();
@@ -617,7 +617,7 @@ mod tests {
 
     #[test]
     fn verdicts_are_flat_json() {
-        let on = |action| serde_json::to_value(Verdict::on(&parse("a 2026-11-22 -"), action, "why")).unwrap();
+        let on = |action| serde_json::to_value(Decision::on(&parse("a 2026-11-22 -"), action, "why")).unwrap();
         let base = |more: serde_json::Value| {
             let mut all = json!({"namespace": "shop", "name": "a", "pvc": "data", "reason": "why"});
             all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -633,7 +633,7 @@ mod tests {
             on(Action::Label { remove: vec![SlotKind::Daily], give }),
             base(json!({"action": "label", "remove": ["daily"], "give": {"weekly": "2026-w47"}}))
         );
-        let warned = Verdict::on(&parse("a 2026-11-22 -"), Action::Release, "why").warning();
+        let warned = Decision::on(&parse("a 2026-11-22 -"), Action::Release, "why").warning();
         assert_eq!(serde_json::to_value(warned).unwrap(), base(json!({"action": "release", "warning": true})));
     }
 }

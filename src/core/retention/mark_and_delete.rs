@@ -3,13 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::core::retention::history::{Action, FLOOR, Group, Moment, Seen, Standing, Verdict, date};
+use crate::core::retention::history::{Action, Decision, FLOOR, Group, Moment, Record, Standing, date};
 use crate::core::retention::removal::shared_reason;
 use crate::core::retention::slot::SlotKind;
 
 /// What keeps snapshots whose date has passed.
 #[derive(Debug, Clone, Default)]
-pub struct Held {
+pub struct DeletionBlocks {
     /// Those, by namespace and name, that a volume is still to be made from.
     pub sources: BTreeSet<(String, String)>,
     /// Those, by uid, whose data another VolumeSnapshotContent names, and which one.
@@ -17,13 +17,13 @@ pub struct Held {
 }
 
 /// Decides about every snapshot of ours, PVC by PVC, newest first. The order of `snapshots` does not matter.
-pub fn sweep(snapshots: &[Seen], held: &Held, moment: &Moment) -> Vec<Verdict> {
+pub fn sweep(snapshots: &[Record], held: &DeletionBlocks, moment: &Moment) -> Vec<Decision> {
     let groups = Group::all(snapshots, moment);
     groups.iter().flat_map(|group| of_group(group, held, moment)).collect()
 }
 
 /// Those of which `delete` began the deletion, is at work no more, and which no date lets go: they hold their namespace.
-pub fn left_behind(snapshots: &[Seen], moment: &Moment) -> Vec<Verdict> {
+pub fn left_behind(snapshots: &[Record], moment: &Moment) -> Vec<Decision> {
     let named: BTreeSet<(&str, &str)> = snapshots
         .iter()
         .filter(|seen| seen.named.is_some() && seen.claimed)
@@ -32,16 +32,16 @@ pub fn left_behind(snapshots: &[Seen], moment: &Moment) -> Vec<Verdict> {
     if named.is_empty() {
         return Vec::new();
     }
-    let is_left = |verdict: &Verdict| {
+    let is_left = |verdict: &Decision| {
         verdict.action == Action::Release && named.contains(&(verdict.namespace.as_str(), verdict.name.as_str()))
     };
-    sweep(snapshots, &Held::default(), moment).into_iter().filter(is_left).collect()
+    sweep(snapshots, &DeletionBlocks::default(), moment).into_iter().filter(is_left).collect()
 }
 
-fn of_group(group: &Group<'_>, held: &Held, moment: &Moment) -> Vec<Verdict> {
-    let judge = |(at, seen): (usize, &&Seen)| match &seen.delete_after {
-        _ if seen.deleting && !seen.claimed => Verdict::on(seen, Action::Keep, "it is being deleted"),
-        _ if seen.is_at_work(moment) => Verdict::on(seen, Action::Keep, "backup-ns delete is at work on it"),
+fn of_group(group: &Group<'_>, held: &DeletionBlocks, moment: &Moment) -> Vec<Decision> {
+    let judge = |(at, seen): (usize, &&Record)| match &seen.delete_after {
+        _ if seen.deleting && !seen.claimed => Decision::on(seen, Action::Keep, "it is being deleted"),
+        _ if seen.is_at_work(moment) => Decision::on(seen, Action::Keep, "backup-ns delete is at work on it"),
         Some(label) => due(group, at, label, held, moment),
         None if seen.claimed => stays(seen, "it has no delete-after any more"),
         None => unmarked(group, at, moment),
@@ -50,15 +50,15 @@ fn of_group(group: &Group<'_>, held: &Held, moment: &Moment) -> Vec<Verdict> {
 }
 
 /// A snapshot that is not to be deleted; a deletion of it that was begun already is called off.
-fn stays(seen: &Seen, reason: &str) -> Verdict {
+fn stays(seen: &Record, reason: &str) -> Decision {
     if seen.claimed {
-        return Verdict::on(seen, Action::Release, format!("its deletion was begun, but is off: {reason}"));
+        return Decision::on(seen, Action::Release, format!("its deletion was begun, but is off: {reason}"));
     }
-    Verdict::on(seen, Action::Keep, reason)
+    Decision::on(seen, Action::Keep, reason)
 }
 
 /// A snapshot with a `delete-after` label.
-fn due(group: &Group<'_>, at: usize, label: &str, held: &Held, moment: &Moment) -> Verdict {
+fn due(group: &Group<'_>, at: usize, label: &str, held: &DeletionBlocks, moment: &Moment) -> Decision {
     let seen = group.snapshots[at];
     let Some(date) = date(label) else {
         return stays(seen, &format!("delete-after is '{label}', which is no date YYYY-MM-DD")).warning();
@@ -75,26 +75,26 @@ fn due(group: &Group<'_>, at: usize, label: &str, held: &Held, moment: &Moment) 
     }
     // Its backup may still be at work, and it may become the only one.
     if matches!(seen.standing(moment), Standing::Pending | Standing::Failing) {
-        return Verdict::on(seen, Action::Keep, "not ready yet; the next run looks again");
+        return Decision::on(seen, Action::Keep, "not ready yet; the next run looks again");
     }
     if seen.restoring {
-        return Verdict::on(seen, Action::Keep, "an in-place restore from it was begun and is not done");
+        return Decision::on(seen, Action::Keep, "an in-place restore from it was begun and is not done");
     }
     if held.sources.contains(&(seen.namespace.clone(), seen.name.clone())) {
-        return Verdict::on(seen, Action::Keep, "a volume is being made from it; the next run looks again");
+        return Decision::on(seen, Action::Keep, "a volume is being made from it; the next run looks again");
     }
     // One that is going already is looked at again where it is deleted.
     if let Some(other) = held.shared.get(&seen.uid).filter(|_| !seen.deleting) {
         let reason = format!("its date {date} has passed, but {}", shared_reason(other));
-        return Verdict::on(seen, Action::Keep, reason).warning();
+        return Decision::on(seen, Action::Keep, reason).warning();
     }
-    Verdict::on(seen, Action::Delete, format!("its date {date} has passed"))
+    Decision::on(seen, Action::Delete, format!("its date {date} has passed"))
 }
 
 /// A snapshot without a `delete-after` label.
-fn unmarked(group: &Group<'_>, at: usize, moment: &Moment) -> Verdict {
+fn unmarked(group: &Group<'_>, at: usize, moment: &Moment) -> Decision {
     let seen = group.snapshots[at];
-    let keep = |reason: &str| Verdict::on(seen, Action::Keep, reason);
+    let keep = |reason: &str| Decision::on(seen, Action::Keep, reason);
     if !seen.by_slots {
         return keep("it has no date").warning();
     }
@@ -108,7 +108,7 @@ fn unmarked(group: &Group<'_>, at: usize, moment: &Moment) -> Verdict {
         _ if group.floor.contains(&at) => keep(&format!("holds no slot, but is the {FLOOR}")),
         _ => {
             let delete_after = moment.today().format("%Y-%m-%d").to_string();
-            Verdict::on(seen, Action::Mark { delete_after }, "holds no slot")
+            Decision::on(seen, Action::Mark { delete_after }, "holds no slot")
         }
     }
 }
@@ -125,7 +125,7 @@ mod tests {
     /// The table's verdicts on 2026-11-22, with `used` in use.
     fn check(used: &str, table: &str) {
         let sources = used.split_whitespace().map(|name| ("shop".to_string(), name.to_string())).collect();
-        let held = Held { sources, ..Held::default() };
+        let held = DeletionBlocks { sources, ..DeletionBlocks::default() };
         testing::check(table, |snapshots| sweep(snapshots, &held, &moment("2026-11-22T12:00")));
     }
 
@@ -208,7 +208,7 @@ mod tests {
                 rows.iter().zip(verdicts).map(|(row, verdict)| format!("{row}\n=> {verdict}\n")).collect();
             let moment = Moment { zone, ..moment(now) };
             testing::check(&format!("new 2026-11-03 d\n=> keep: holds daily 2026-11-03\n{rows}"), |snapshots| {
-                sweep(snapshots, &Held::default(), &moment)
+                sweep(snapshots, &DeletionBlocks::default(), &moment)
             });
         };
         // Fourteen hours ahead of UTC.
@@ -349,7 +349,7 @@ mod tests {
     #[test]
     fn data_that_another_content_names_stays() {
         let shared = [("uid-b".to_string(), "clone-1".to_string()), ("uid-c".to_string(), "twin".to_string())].into();
-        let held = Held { shared, ..Held::default() };
+        let held = DeletionBlocks { shared, ..DeletionBlocks::default() };
         let table = "
             e 2026-11-22 d
                 => keep: holds daily 2026-11-22
@@ -390,26 +390,27 @@ mod tests {
             "c 2026-11-19 - claimed named=2026-11-22T11:44",
             "b 2026-11-18 - claimed",
         ];
-        let all: Vec<Seen> = rows.map(testing::parse).to_vec();
+        let all: Vec<Record> = rows.map(testing::parse).to_vec();
         let left = left_behind(&all, &moment("2026-11-22T12:00"));
         assert_eq!(left.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["c"]);
     }
 
-    fn nothing_in_use() -> Held {
-        Held::default()
+    fn nothing_in_use() -> DeletionBlocks {
+        DeletionBlocks::default()
     }
 
-    fn uses() -> impl Strategy<Value = Held> {
+    fn uses() -> impl Strategy<Value = DeletionBlocks> {
         let name = (0..24).prop_map(|number| ("shop".to_string(), format!("s{number:02}")));
-        prop::collection::btree_set(name, 0..6).prop_map(|sources| Held { sources, ..Held::default() })
+        prop::collection::btree_set(name, 0..6)
+            .prop_map(|sources| DeletionBlocks { sources, ..DeletionBlocks::default() })
     }
 
     /// The names of those to which it is done.
-    fn done(verdicts: &[Verdict], which: impl Fn(&Action) -> bool) -> BTreeSet<String> {
+    fn done(verdicts: &[Decision], which: impl Fn(&Action) -> bool) -> BTreeSet<String> {
         verdicts.iter().filter(|verdict| which(&verdict.action)).map(|verdict| verdict.name.clone()).collect()
     }
 
-    fn deleted(verdicts: &[Verdict]) -> BTreeSet<String> {
+    fn deleted(verdicts: &[Decision]) -> BTreeSet<String> {
         done(verdicts, |action| *action == Action::Delete)
     }
 
@@ -438,13 +439,13 @@ mod tests {
             let verdicts = sweep(&snapshots, &in_use, &moment(NOW));
             prop_assert_eq!(verdicts.len(), snapshots.len());
             let after = apply(&snapshots, &verdicts);
-            let ready = |seen: &&Seen| seen.ready && !seen.deleting;
+            let ready = |seen: &&Record| seen.ready && !seen.deleting;
             for seen in snapshots.iter().filter(ready) {
-                let of = |other: &&Seen| {
+                let of = |other: &&Record| {
                     let known = !seen.pvc.is_empty() || other.name == seen.name;
                     known && (&other.namespace, &other.pvc) == (&seen.namespace, &seen.pvc)
                 };
-                let newest = |all: &[Seen], trusted: bool| {
+                let newest = |all: &[Record], trusted: bool| {
                     let mine = all.iter().filter(of).filter(ready).filter(|other| !trusted || !other.distrusted);
                     mine.map(|other| (other.cut, other.created)).max()
                 };
@@ -479,7 +480,7 @@ mod tests {
             let early = sweep(&snapshots, &in_use, &moment(NOW));
             let late = sweep(&snapshots, &in_use, &later);
             prop_assert!(deleted(&early).is_subset(&deleted(&late)));
-            let marked = |verdicts: &[Verdict]| done(verdicts, |action| matches!(action, Action::Mark { .. }));
+            let marked = |verdicts: &[Decision]| done(verdicts, |action| matches!(action, Action::Mark { .. }));
             prop_assert!(marked(&early).is_subset(&marked(&late)));
         }
     }
@@ -487,12 +488,12 @@ mod tests {
     const DEFAULT: Policy = Policy { daily: 7, weekly: 4, monthly: 12 };
 
     /// A new snapshot, with the slots that `create` would give it.
-    fn create(all: &mut Vec<Seen>, name: &str, cut: chrono::DateTime<chrono::Utc>) {
+    fn create(all: &mut Vec<Record>, name: &str, cut: chrono::DateTime<chrono::Utc>) {
         let mut new = ready(name, cut);
         let moment = Moment { now: cut, ..moment(NOW) };
         for kind in SlotKind::ALL {
             let value = kind.value(cut, moment.zone);
-            let holds = |seen: &Seen| {
+            let holds = |seen: &Record| {
                 let counts = matches!(seen.standing(&moment), Standing::Good | Standing::Pending);
                 counts && seen.slot(kind).is_some_and(|label| kind.same(label, seen.made(&moment), &value, moment.zone))
             };
@@ -530,13 +531,13 @@ mod tests {
             (daily, weekly, monthly) in (0usize..8, 0usize..5, 0usize..13),
         ) {
             let policy = Policy { daily, weekly, monthly };
-            let mut all: Vec<Seen> = Vec::new();
+            let mut all: Vec<Record> = Vec::new();
             let mut ever = false;
             // Every slot that a backup ever stood for.
             let mut history: Vec<BTreeSet<String>> = vec![BTreeSet::new(); 3];
             for (day, night) in nights.into_iter().enumerate() {
                 let cut = at("2026-01-01") + TimeDelta::days(day as i64);
-                let spoil = |all: &mut Vec<Seen>| (all.last_mut().unwrap().ready, all.last_mut().unwrap().error) = (false, Some("full".into()));
+                let spoil = |all: &mut Vec<Record>| (all.last_mut().unwrap().ready, all.last_mut().unwrap().error) = (false, Some("full".into()));
                 match night {
                     Night::Missed => {}
                     Night::Good => create(&mut all, &format!("n{day:03}"), cut),
@@ -560,7 +561,7 @@ mod tests {
                     }
                 }
                 let now = Moment { now: cut + TimeDelta::hours(2), ..moment(NOW) };
-                let good = |seen: &Seen| seen.standing(&now) == Standing::Good;
+                let good = |seen: &Record| seen.standing(&now) == Standing::Good;
                 ever |= all.iter().any(good);
 
                 all = apply(&all, &retain(&all, policy, &now));
@@ -591,7 +592,7 @@ mod tests {
     }
 
     /// What is left when both commands have run, and what they decided.
-    fn both(all: &[Seen], now: &str) -> (Vec<Seen>, Vec<Verdict>, Vec<Verdict>) {
+    fn both(all: &[Record], now: &str) -> (Vec<Record>, Vec<Decision>, Vec<Decision>) {
         let labels = retain(all, DEFAULT, &moment(now));
         let relabelled = apply(all, &labels);
         let deletions = sweep(&relabelled, &nothing_in_use(), &moment(now));
@@ -600,8 +601,8 @@ mod tests {
 
     /// The calendar of docs/retention.md, as the code decides it, and a line of a dry run that is shown there.
     fn calendar() -> [String; 2] {
-        let mut all: Vec<Seen> = Vec::new();
-        let night = |all: &mut Vec<Seen>, day: &str| create(all, &format!("data-{day}"), at(day));
+        let mut all: Vec<Record> = Vec::new();
+        let night = |all: &mut Vec<Record>, day: &str| create(all, &format!("data-{day}"), at(day));
         let mut day = at("2026-10-01").date_naive();
         while day < at("2026-11-16").date_naive() {
             night(&mut all, &day.to_string());
@@ -619,7 +620,7 @@ mod tests {
         let (mut left, labels, deletions) = both(&all, "2026-11-16T12:00");
         night(&mut left, "2026-11-17");
         let (_, _, tomorrow) = both(&left, "2026-11-17T12:00");
-        let said = |verdicts: &[Verdict], name: &str| {
+        let said = |verdicts: &[Decision], name: &str| {
             let verdict = verdicts.iter().find(|verdict| verdict.name == name);
             match verdict.map(|verdict| &verdict.action) {
                 Some(Action::Keep) | None => String::new(),

@@ -3,18 +3,18 @@
 use crate::core::kube::labels;
 use crate::core::kube::namespace_objects::Scene;
 use crate::core::kube::objects::Snapshot;
-use crate::core::retention::history::{FLOOR, Group, Moment, Seen};
+use crate::core::retention::history::{FLOOR, Group, Moment, Record};
 
 impl Scene {
     /// What speaks against deleting `snapshot`, a phrase each. It stays, first, when it is what retention would leave of
     /// its PVC, be it among all snapshots or among those that retention knows: nobody else's snapshot makes up for ours.
     pub fn objections(&self, snapshot: &Snapshot, moment: &Moment) -> Vec<String> {
         let pruned = |snapshot: &&Snapshot| snapshot.is_pruned();
-        let seen = |wanted: &dyn Fn(&&Snapshot) -> bool| -> Vec<Seen> {
-            self.snapshots.iter().filter(wanted).cloned().map(Seen::from).collect()
+        let seen = |wanted: &dyn Fn(&&Snapshot) -> bool| -> Vec<Record> {
+            self.snapshots.iter().filter(wanted).cloned().map(Record::from).collect()
         };
         let name = &snapshot.metadata.name;
-        let stays = |snapshots: &[Seen]| {
+        let stays = |snapshots: &[Record]| {
             Group::all(snapshots, moment).iter().find_map(|group| {
                 let at = group.floor.iter().position(|at| group.snapshots[*at].name == *name)?;
                 Some(match at {

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::core::retention::history::{Action, FLOOR, Group, Moment, Seen, Standing, Verdict};
+use crate::core::retention::history::{Action, Decision, FLOOR, Group, Moment, Record, Standing};
 use crate::core::retention::slot::SlotKind;
 
 /// How many slots of each kind are kept, for each PVC.
@@ -36,30 +36,30 @@ impl Policy {
 /// Decides about every snapshot whose policy is `daily_weekly_monthly`, PVC by PVC, newest first. Among those that are
 /// good, the newest of each slot holds it, and the newest slots of each kind are kept; every other label goes. The
 /// order of `snapshots` does not matter.
-pub fn retain(snapshots: &[Seen], policy: Policy, moment: &Moment) -> Vec<Verdict> {
+pub fn retain(snapshots: &[Record], policy: Policy, moment: &Moment) -> Vec<Decision> {
     Group::all(snapshots, moment).iter().flat_map(|group| decide(group, policy, moment)).collect()
 }
 
 /// What becomes of one label of one snapshot.
 #[derive(Debug, Default)]
-struct Change {
+struct LabelChange {
     remove: bool,
     give: Option<String>,
     reason: String,
     warning: bool,
 }
 
-impl Change {
-    fn keep(reason: String) -> Change {
-        Change { reason, ..Change::default() }
+impl LabelChange {
+    fn keep(reason: String) -> LabelChange {
+        LabelChange { reason, ..LabelChange::default() }
     }
 
-    fn remove(reason: String) -> Change {
-        Change { remove: true, reason, ..Change::default() }
+    fn remove(reason: String) -> LabelChange {
+        LabelChange { remove: true, reason, ..LabelChange::default() }
     }
 }
 
-fn decide(group: &Group<'_>, policy: Policy, moment: &Moment) -> Vec<Verdict> {
+fn decide(group: &Group<'_>, policy: Policy, moment: &Moment) -> Vec<Decision> {
     let by_kind = SlotKind::ALL.map(|kind| (kind, of_kind(group, kind, policy.keep(kind), moment)));
     let members = group.snapshots.iter().enumerate().filter(|(_, seen)| seen.by_slots);
     members
@@ -76,14 +76,14 @@ fn decide(group: &Group<'_>, policy: Policy, moment: &Moment) -> Vec<Verdict> {
             };
             let nothing = remove.is_empty() && give.is_empty();
             let action = if nothing { Action::Keep } else { Action::Label { remove, give } };
-            let verdict = Verdict::on(seen, action, reason);
+            let verdict = Decision::on(seen, action, reason);
             if changes.iter().any(|(_, change)| change.warning) { verdict.warning() } else { verdict }
         })
         .collect()
 }
 
 /// Decides about the labels of one kind; what is decided, by the snapshot's position in the group.
-fn of_kind(group: &Group<'_>, kind: SlotKind, keep: usize, moment: &Moment) -> BTreeMap<usize, Change> {
+fn of_kind(group: &Group<'_>, kind: SlotKind, keep: usize, moment: &Moment) -> BTreeMap<usize, LabelChange> {
     let mut changes = BTreeMap::new();
     // Whose labels count, and whose slot another may have; newest first, as the group is.
     let mut good: Vec<(usize, String)> = Vec::new();
@@ -92,18 +92,18 @@ fn of_kind(group: &Group<'_>, kind: SlotKind, keep: usize, moment: &Moment) -> B
         let Some(label) = seen.slot(kind) else { continue };
         let Some(slot) = kind.read(label, seen.made(moment), moment.zone) else {
             let reason = format!("the label {kind}='{label}' is no {kind} slot");
-            changes.insert(at, Change { warning: true, ..Change::keep(reason) });
+            changes.insert(at, LabelChange { warning: true, ..LabelChange::keep(reason) });
             continue;
         };
         match (seen.standing(moment), seen.leaves()) {
             // It goes, unless somebody takes the date off: until then nobody may lose a slot to it.
             (Standing::Good, Some(date)) => {
-                changes.insert(at, Change::keep(format!("{kind} {slot}: does not count, it goes after {date}")));
+                changes.insert(at, LabelChange::keep(format!("{kind} {slot}: does not count, it goes after {date}")));
             }
             (Standing::Good, None) => good.push((at, slot)),
             (Standing::Distrusted | Standing::Failed | Standing::Failing, _) => lost.push((at, slot)),
             (Standing::Pending, _) => {
-                changes.insert(at, Change::keep(format!("{kind} {slot}: not ready yet")));
+                changes.insert(at, LabelChange::keep(format!("{kind} {slot}: not ready yet")));
             }
             (Standing::Deleting, _) => {}
         }
@@ -127,13 +127,13 @@ fn of_kind(group: &Group<'_>, kind: SlotKind, keep: usize, moment: &Moment) -> B
     order.sort_unstable();
     for (number, (at, slot)) in (1..).zip(order) {
         let change = match (number <= keep, own.contains(&at)) {
-            (true, true) => Change::keep(format!("{kind} {slot}: number {number} of {keep}")),
-            (true, false) => Change {
+            (true, true) => LabelChange::keep(format!("{kind} {slot}: number {number} of {keep}")),
+            (true, false) => LabelChange {
                 give: Some(slot.to_string()),
-                ..Change::keep(format!("{kind} {slot}: given, because who held it is no backup"))
+                ..LabelChange::keep(format!("{kind} {slot}: given, because who held it is no backup"))
             },
-            (false, true) if group.floor.contains(&at) => Change::keep(format!("{kind} {slot}: {FLOOR}")),
-            (false, true) => Change::remove(format!("{kind} {slot}: number {number}, only {keep} are kept")),
+            (false, true) if group.floor.contains(&at) => LabelChange::keep(format!("{kind} {slot}: {FLOOR}")),
+            (false, true) => LabelChange::remove(format!("{kind} {slot}: number {number}, only {keep} are kept")),
             // What would be given only to be taken away is not given.
             (false, false) => {
                 holders.remove(slot);
@@ -145,7 +145,7 @@ fn of_kind(group: &Group<'_>, kind: SlotKind, keep: usize, moment: &Moment) -> B
 
     let name = |at: usize| group.snapshots[at].name.as_str();
     for (at, slot) in good.iter().filter(|(at, _)| !own.contains(at)) {
-        let newer = || Change::remove(format!("{kind} {slot}: {} is newer", name(holders[slot.as_str()])));
+        let newer = || LabelChange::remove(format!("{kind} {slot}: {} is newer", name(holders[slot.as_str()])));
         // One that is given another slot loses this one by that.
         changes.entry(*at).or_insert_with(newer);
     }
@@ -153,10 +153,10 @@ fn of_kind(group: &Group<'_>, kind: SlotKind, keep: usize, moment: &Moment) -> B
         let holder = holders.get(slot.as_str()).map(|at| name(*at));
         let number = as_if_good(group, kind, *at, slot, &holders, moment);
         let change = if group.floor.contains(at) {
-            Change::keep(format!("{kind} {slot}: {FLOOR}"))
+            LabelChange::keep(format!("{kind} {slot}: {FLOOR}"))
         } else if number.is_some_and(|number| number <= keep) {
             let number = number.unwrap_or_default();
-            Change::keep(format!(
+            LabelChange::keep(format!(
                 "{kind} {slot}: its dump is not to be trusted, unless taken back: it would be number {number} of {keep}"
             ))
         } else {
@@ -193,7 +193,7 @@ fn as_if_good(
     moment: &Moment,
 ) -> Option<usize> {
     let newer = &group.snapshots[..at];
-    let same = |seen: &&&Seen| {
+    let same = |seen: &&&Record| {
         let label = seen.slot(kind).and_then(|label| kind.read(label, seen.made(moment), moment.zone));
         seen.by_slots && label.as_deref() == Some(slot) && seen.standing(moment) == Standing::Distrusted
     };
@@ -204,7 +204,7 @@ fn as_if_good(
 }
 
 /// What becomes of the label of one that is no backup, where `holder` stands for its slot now.
-fn loss(seen: &Seen, slot: &str, holder: Option<&str>, moment: &Moment) -> Change {
+fn loss(seen: &Record, slot: &str, holder: Option<&str>, moment: &Moment) -> LabelChange {
     let standing = seen.standing(moment);
     let why = match (standing, &seen.error) {
         (Standing::Distrusted, _) => "its dump is not to be trusted".into(),
@@ -212,10 +212,12 @@ fn loss(seen: &Seen, slot: &str, holder: Option<&str>, moment: &Moment) -> Chang
         _ => "it never became ready".into(),
     };
     match holder {
-        Some(holder) => Change::remove(format!("{slot}: {why}; {holder} stands for it")),
+        Some(holder) => LabelChange::remove(format!("{slot}: {why}; {holder} stands for it")),
         // Its error may pass, and nobody else can stand for that slot.
-        None if standing == Standing::Failing => Change::keep(format!("{slot}: {why}, but it may still become ready")),
-        None => Change::remove(format!("{slot}: {why}")),
+        None if standing == Standing::Failing => {
+            LabelChange::keep(format!("{slot}: {why}, but it may still become ready"))
+        }
+        None => LabelChange::remove(format!("{slot}: {why}")),
     }
 }
 
@@ -611,11 +613,11 @@ mod tests {
     type Slot = (String, String, SlotKind, String);
 
     /// The slots that a backup stands for: good, of the policy, and not about to go by its date.
-    fn good_slots(snapshots: &[Seen]) -> BTreeSet<Slot> {
+    fn good_slots(snapshots: &[Record]) -> BTreeSet<Slot> {
         let moment = moment(NOW);
         let counts =
-            |seen: &&Seen| seen.by_slots && seen.leaves().is_none() && seen.standing(&moment) == Standing::Good;
-        let slots = |seen: &Seen| -> Vec<Slot> {
+            |seen: &&Record| seen.by_slots && seen.leaves().is_none() && seen.standing(&moment) == Standing::Good;
+        let slots = |seen: &Record| -> Vec<Slot> {
             let pvc = if seen.pvc.is_empty() { &seen.name } else { &seen.pvc };
             let slot = |kind: SlotKind| kind.read(seen.slot(kind)?, seen.made(&moment), moment.zone);
             let of = |kind| Some((seen.namespace.clone(), pvc.clone(), kind, slot(kind)?));
@@ -634,10 +636,10 @@ mod tests {
     }
 
     /// The labels that are gone after it, each with its snapshot's name.
-    fn gone(snapshots: &[Seen], after: &[Seen]) -> BTreeSet<(String, SlotKind)> {
+    fn gone(snapshots: &[Record], after: &[Record]) -> BTreeSet<(String, SlotKind)> {
         let pairs = snapshots.iter().zip(after);
         let lost = |kind: SlotKind| {
-            move |(old, new): &(&Seen, &Seen)| old.slot(kind).is_some() && old.slot(kind) != new.slot(kind)
+            move |(old, new): &(&Record, &Record)| old.slot(kind).is_some() && old.slot(kind) != new.slot(kind)
         };
         let of = |kind| pairs.clone().filter(lost(kind)).map(move |(old, _)| (old.name.clone(), kind));
         SlotKind::ALL.into_iter().flat_map(of).collect()
@@ -744,7 +746,7 @@ mod tests {
             (daily, weekly, monthly) in (1usize..9, 1usize..6, 1usize..14),
         ) {
             let mut held = BTreeSet::new();
-            let mut snapshots: Vec<Seen> = nights
+            let mut snapshots: Vec<Record> = nights
                 .iter()
                 .map(|night| {
                     let cut = testing::at("2026-01-01") + chrono::TimeDelta::days(*night);
