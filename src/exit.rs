@@ -15,7 +15,7 @@ pub enum Exit {
     /// The command line or the configuration is wrong; nothing was started.
     Usage,
     /// Some of it is done; what is not was listed.
-    Partly,
+    Partial,
     /// Something a backup needs is not there: PVC, pod, tool, space, permission.
     Precondition,
     /// No lock in time.
@@ -25,7 +25,7 @@ pub enum Exit {
     /// The VolumeSnapshot failed or was not ready in time.
     Snapshot,
     /// A backup that was put to the test turned out bad.
-    Bad,
+    BackupBad,
     /// Ended by the signal with this number.
     Signal(i32),
     /// As another program ended whose work this was: with its status.
@@ -39,13 +39,13 @@ impl Exit {
             Exit::Done => 0,
             Exit::Failed => 1,
             Exit::Usage => 2,
-            Exit::Partly => 3,
+            Exit::Partial => 3,
             Exit::Precondition => 4,
             Exit::Lock => 5,
             Exit::Dump => 6,
             Exit::Snapshot => 7,
             Exit::As(code) => code,
-            Exit::Bad => 8,
+            Exit::BackupBad => 8,
             Exit::Signal(n) => 128u8.saturating_add(u8::try_from(n).unwrap_or(127)),
         }
     }
@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn help_names_every_code() {
         use Exit::*;
-        for exit in [Done, Failed, Usage, Partly, Precondition, Lock, Dump, Snapshot, Bad] {
+        for exit in [Done, Failed, Usage, Partial, Precondition, Lock, Dump, Snapshot, BackupBad] {
             assert!(HELP.contains(&format!("\n  {} ", exit.code())), "{exit:?}");
         }
         assert_eq!(Exit::Signal(15).code(), 143);

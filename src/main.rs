@@ -50,7 +50,7 @@ fn main() -> ExitCode {
         process::listen().map_err(|error| Fail::new(Exit::Failed, format!("signals cannot be handled: {error}")))?;
         // A shell that starts is not to be told of what is meant for backups.
         if !matches!(words[..], ["completion" | "man"]) {
-            config::strangers().iter().for_each(|var| tracing::warn!("{}", config::about_stranger(var)));
+            config::unknown_variables().iter().for_each(|var| tracing::warn!("{}", config::about_unknown(var)));
         }
         let lender = match plain.word("from-cronjob") {
             Some(name) => {
@@ -87,7 +87,7 @@ fn run(words: &[&str], plain: &Plain, values: &mut Values<'_>, reporter: &Report
         ["create"] => go(config::create(plain, values), cmd::create::run, reporter),
         ["adhoc"] => go(config::adhoc(plain, values), cmd::adhoc::run, reporter),
         ["retain"] => go(config::retain(plain, values), cmd::retain::run, reporter),
-        ["mark-and-delete"] => go(config::sweep(plain, values), cmd::mark_and_delete::run, reporter),
+        ["mark-and-delete"] => go(config::mark_and_delete(plain, values), cmd::mark_and_delete::run, reporter),
         ["doctor"] => go(config::doctor(plain, values), cmd::doctor::run, reporter),
         ["status"] => go(config::status(plain, values), cmd::status::run, reporter),
         ["list"] => go(config::list(plain, values), cmd::list::run, reporter),

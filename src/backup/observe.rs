@@ -14,7 +14,7 @@ use crate::core::kube::calls::{CLAIMS, Kind, NAMESPACES, PODS, SNAPSHOTS};
 use crate::core::kube::claim_manifest::{self, ClaimTemplate};
 use crate::core::kube::labels;
 use crate::core::kube::namespace_objects::ExecKind;
-use crate::core::kube::namespace_objects::Scene;
+use crate::core::kube::namespace_objects::NamespaceObjects;
 use crate::core::kube::objects::{Pvc, Readiness, Snapshot, Workload};
 use crate::exit::{Exit, Fail};
 
@@ -58,16 +58,18 @@ pub fn place(
     pvc: &str,
     snapshots: bool,
 ) -> Result<(DatabasePlace, String), Fail> {
-    let scene = read(kubectl, std::slice::from_ref(database), snapshots)?;
+    let namespace_objects = read(kubectl, std::slice::from_ref(database), snapshots)?;
     let namespace = &kubectl.target.namespace;
-    let claim = find_claim(namespace, pvc, &scene.claims).map_err(|fail| nowhere(kubectl, &scene, pvc, fail))?.clone();
-    let chosen = choose(&scene, namespace, database, pvc)?;
+    let claim = find_claim(namespace, pvc, &namespace_objects.claims)
+        .map_err(|fail| nowhere(kubectl, &namespace_objects, pvc, fail))?
+        .clone();
+    let chosen = choose(&namespace_objects, namespace, database, pvc)?;
     let what = format!("PVC {pvc} in {namespace}, pod {}", chosen.pod);
-    Ok((DatabasePlace { claim, chosen, snapshots: scene.snapshots }, what))
+    Ok((DatabasePlace { claim, chosen, snapshots: namespace_objects.snapshots }, what))
 }
 
 /// Reads what the choice of a pod for each of these databases needs, and the snapshots if they are wanted.
-fn read(kubectl: &Kubectl, databases: &[Database], snapshots: bool) -> Result<Scene, Fail> {
+fn read(kubectl: &Kubectl, databases: &[Database], snapshots: bool) -> Result<NamespaceObjects, Fail> {
     let kinds = databases.iter().filter_map(|database| database.resource.kind.resource());
     let kinds = kinds.collect::<BTreeSet<_>>();
     let kinds: Vec<Kind> = [CLAIMS, PODS].into_iter().chain(snapshots.then_some(SNAPSHOTS)).chain(kinds).collect();
@@ -78,15 +80,20 @@ fn read(kubectl: &Kubectl, databases: &[Database], snapshots: bool) -> Result<Sc
 ///
 /// # Errors
 /// There is none, and why.
-pub fn choose(scene: &Scene, namespace: &str, database: &Database, holder: &str) -> Result<Chosen, Fail> {
+pub fn choose(
+    namespace_objects: &NamespaceObjects,
+    namespace: &str,
+    database: &Database,
+    holder: &str,
+) -> Result<Chosen, Fail> {
     let ExecResource { kind, name } = &database.resource;
-    let workload = scene.workloads.iter().find(|(of, found)| of == kind && found.metadata.name == *name);
+    let workload = namespace_objects.workloads.iter().find(|(of, found)| of == kind && found.metadata.name == *name);
     let workload = workload.map(|(_, workload)| workload);
-    let chosen = pod::choose(&database.resource, &database.container, holder, workload, &scene.pods);
-    let mark = scene.claim(holder).map(claim_manifest::mark).unwrap_or_default();
+    let chosen = pod::choose(&database.resource, &database.container, holder, workload, &namespace_objects.pods);
+    let mark = namespace_objects.claim(holder).map(claim_manifest::mark).unwrap_or_default();
     chosen.map(|chosen| Chosen { mark, ..chosen }).map_err(|why| {
-        let restoring = restoring(scene, holder, workload).filter(|_| why == NoPod::NoPods);
-        let fail = no_pod(scene, namespace, database, holder, why);
+        let restoring = restoring(namespace_objects, holder, workload).filter(|_| why == NoPod::NoPods);
+        let fail = no_pod(namespace_objects, namespace, database, holder, why);
         match restoring {
             Some(snapshot) => amid_restore(fail, namespace, &snapshot),
             None => fail,
@@ -95,8 +102,8 @@ pub fn choose(scene: &Scene, namespace: &str, database: &Database, holder: &str)
 }
 
 /// The VolumeSnapshot of which an in-place restore to this claim is not done, by its journal or by a workload that is down for it.
-fn restoring(scene: &Scene, claim: &str, workload: Option<&Workload>) -> Option<String> {
-    let begun = scene.begun(claim).map(|(snapshot, _)| snapshot.metadata.name.clone());
+fn restoring(namespace_objects: &NamespaceObjects, claim: &str, workload: Option<&Workload>) -> Option<String> {
+    let begun = namespace_objects.begun(claim).map(|(snapshot, _)| snapshot.metadata.name.clone());
     begun.or_else(|| workload?.metadata.annotations.get(labels::RESTORING).cloned())
 }
 
@@ -114,18 +121,20 @@ fn amid_restore(fail: Fail, namespace: &str, snapshot: &str) -> Fail {
 /// # Errors
 /// A claim is not there or not bound, or there is no pod to dump in.
 pub fn observe(kubectl: &Kubectl, config: &Create, own_pod: Option<&str>) -> Result<(Observed, String), Fail> {
-    let scene = read(kubectl, &config.databases, true)?;
+    let namespace_objects = read(kubectl, &config.databases, true)?;
     let namespace = &kubectl.target.namespace;
-    let find =
-        |pvc: &String| find_lasting(namespace, pvc, &scene.claims).map_err(|fail| nowhere(kubectl, &scene, pvc, fail));
+    let find = |pvc: &String| {
+        find_lasting(namespace, pvc, &namespace_objects.claims)
+            .map_err(|fail| nowhere(kubectl, &namespace_objects, pvc, fail))
+    };
     let found: Vec<&Pvc> = config.pvcs.iter().map(find).collect::<Result<_, _>>()?;
     let templates: Vec<ClaimTemplate> = found.iter().map(|claim| ClaimTemplate::of(claim)).collect();
     let about = |claim: &&Pvc| About { name: claim.metadata.name.clone(), uid: claim.metadata.uid.clone() };
     let about = found.iter().map(about).collect();
     let holder = config.pvcs.first().map(String::as_str).unwrap_or_default();
-    let choose = |database: &Database| choose(&scene, namespace, database, holder);
+    let choose = |database: &Database| choose(&namespace_objects, namespace, database, holder);
     let chosen: Vec<Chosen> = config.databases.iter().map(choose).collect::<Result<_, _>>()?;
-    let Scene { pods, snapshots, .. } = &scene;
+    let NamespaceObjects { pods, snapshots, .. } = &namespace_objects;
     let without_dump = config.pvcs.iter().skip(usize::from(!config.databases.is_empty()));
     let mounters: Vec<Chosen> = without_dump.flat_map(|pvc| pod::mounters(pvc, pods)).collect();
     let own = pods.iter().find(|pod| Some(pod.metadata.name.as_str()) == own_pod);
@@ -141,17 +150,17 @@ pub fn observe(kubectl: &Kubectl, config: &Create, own_pod: Option<&str>) -> Res
     let by = Vec::from_iter(names).join(", ");
     let by = if by.is_empty() { "no running pod mounts it".into() } else { format!("mounted by {by}") };
     let what = format!("PVC {} in {namespace}, {by}", config.pvcs.join(", "));
-    let snapshots = scene.snapshots;
+    let snapshots = namespace_objects.snapshots;
     Ok((Observed { claims: templates, about, chosen, mounters, run_id, earlier, snapshots }, what))
 }
 
 /// Why a claim was not found: it is being replaced, or the namespace is not there, of which the API answers as for one without
 /// anything in it.
-fn nowhere(kubectl: &Kubectl, scene: &Scene, pvc: &str, fail: Fail) -> Fail {
-    if let Some(snapshot) = restoring(scene, pvc, None) {
+fn nowhere(kubectl: &Kubectl, namespace_objects: &NamespaceObjects, pvc: &str, fail: Fail) -> Fail {
+    if let Some(snapshot) = restoring(namespace_objects, pvc, None) {
         return amid_restore(fail, &kubectl.target.namespace, &snapshot);
     }
-    let Scene { claims, pods, snapshots, workloads, .. } = scene;
+    let NamespaceObjects { claims, pods, snapshots, workloads, .. } = namespace_objects;
     if !claims.is_empty() || !pods.is_empty() || !snapshots.is_empty() || !workloads.is_empty() {
         return fail;
     }
@@ -207,17 +216,24 @@ pub fn find_lasting<'a>(namespace: &str, pvc: &str, claims: &'a [Pvc]) -> Result
     }
 }
 
-fn no_pod(scene: &Scene, namespace: &str, database: &Database, holder: &str, why: NoPod) -> Fail {
+fn no_pod(
+    namespace_objects: &NamespaceObjects,
+    namespace: &str,
+    database: &Database,
+    holder: &str,
+    why: NoPod,
+) -> Fail {
     let Database { engine, resource, .. } = database;
     let missing = |what: String| Fail::new(Exit::Precondition, what);
     match why {
-        NoPod::NoWorkload => {
-            missing(format!("the namespace '{namespace}' has no {resource} ({})", there(scene, resource, holder)))
-                .remedy(format!("set {}_EXEC_RESOURCE to what runs the database", engine.setting()))
-        }
+        NoPod::NoWorkload => missing(format!(
+            "the namespace '{namespace}' has no {resource} ({})",
+            there(namespace_objects, resource, holder)
+        ))
+        .remedy(format!("set {}_EXEC_RESOURCE to what runs the database", engine.setting())),
         NoPod::NoPods if resource.kind == ExecKind::Pod => missing(format!(
             "the namespace '{namespace}' has no {resource} ({})",
-            there(scene, resource, holder)
+            there(namespace_objects, resource, holder)
         ))
         .remedy(format!(
             "set {}_EXEC_RESOURCE to what runs the database: deployment/NAME, statefulset/NAME or daemonset/NAME",
@@ -238,11 +254,12 @@ fn no_pod(scene: &Scene, namespace: &str, database: &Database, holder: &str, why
 }
 
 /// What there is of the kind that was named, and which pods mount the claim.
-fn there(scene: &Scene, named: &ExecResource, holder: &str) -> String {
-    let of_kind = scene.workloads.iter().filter(|(kind, _)| *kind == named.kind);
+fn there(namespace_objects: &NamespaceObjects, named: &ExecResource, holder: &str) -> String {
+    let of_kind = namespace_objects.workloads.iter().filter(|(kind, _)| *kind == named.kind);
     let name = |name: &String| ExecResource { kind: named.kind, name: name.clone() }.to_string();
     let names: Vec<String> = of_kind.map(|(_, found)| name(&found.metadata.name)).collect();
-    let pods: BTreeSet<String> = pod::mounters(holder, &scene.pods).into_iter().map(|chosen| chosen.pod).collect();
+    let pods: BTreeSet<String> =
+        pod::mounters(holder, &namespace_objects.pods).into_iter().map(|chosen| chosen.pod).collect();
     let mount = match Vec::from_iter(pods).join(", ") {
         none if none.is_empty() => format!("no running pod mounts the PVC '{holder}'"),
         some => format!("the PVC '{holder}' is mounted by pod {some}"),

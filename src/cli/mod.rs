@@ -12,7 +12,7 @@ use std::path::Path;
 use clap::builder::{PossibleValue, StringValueParser, StyledStr, TypedValueParser};
 use clap::{Arg, ArgAction, ArgMatches, Command, Id, ValueHint};
 
-use crate::config::settings::{self, CREATE, GLOBAL, RESTORE, RETAIN, SWEEP, Setting, VERIFY};
+use crate::config::settings::{self, CREATE, GLOBAL, MARK_AND_DELETE, RESTORE, RETAIN, Setting, VERIFY};
 use crate::config::{self, Origin, Plain};
 use crate::core::engine::Engine;
 use crate::exit;
@@ -176,7 +176,7 @@ fn backups() -> [Command; 4] {
   # One namespace, and a slow storage
   backup-ns mark-and-delete -n shop --delete-interval=30s",
         )
-        .args(SWEEP.iter().map(flag)),
+        .args(MARK_AND_DELETE.iter().map(flag)),
     ]
 }
 

@@ -60,7 +60,7 @@ pub fn each(
 ) -> Result<BTreeMap<Name, Refused>, Fail> {
     let mut waiting: BTreeSet<Name> = objects.iter().cloned().collect();
     let mut refused = BTreeMap::new();
-    let mut deadline = Instant::now() + kubectl.patience;
+    let mut deadline = Instant::now() + kubectl.retry_timeout;
     while !waiting.is_empty() {
         let before = waiting.len();
         let attempt = attempt(kubectl, call, &text, &mut waiting, |left| progress(objects.len() - left))?;
@@ -70,7 +70,7 @@ pub fn each(
             || said.lines().any(|line| Refusal::of(line) == Refusal::Passing);
         let words = said.lines().last().map_or_else(|| error.to_string(), str::to_string);
         if waiting.len() < before {
-            deadline = Instant::now() + kubectl.patience;
+            deadline = Instant::now() + kubectl.retry_timeout;
         }
         if !passing || Instant::now() >= deadline {
             let why = if passing { Refused::Unreached(words) } else { judge(&words) };

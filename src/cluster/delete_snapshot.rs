@@ -152,7 +152,7 @@ pub fn call_off_by_name(kubectl: &Kubectl, name: &str) -> Result<(), ProcessErro
 /// It cannot be called off.
 pub fn take_back(kubectl: &Kubectl, snapshot: &Snapshot) -> Result<(bool, Option<String>), ProcessError> {
     let mut kubectl = kubectl.clone();
-    kubectl.patience = kubectl.patience.min(TAKE_BACK / 2);
+    kubectl.retry_timeout = kubectl.retry_timeout.min(TAKE_BACK / 2);
     process::within(TAKE_BACK, || {
         let name = &snapshot.metadata.name;
         let now = match snapshot_by(&kubectl, &kubectl.target.get(SNAPSHOTS, name), name) {
@@ -183,7 +183,7 @@ fn release(kubectl: &Kubectl, name: &str) -> Result<(), ProcessError> {
         if !is_claimed(&snapshot) {
             return Ok(());
         }
-        let ours = |finalizer: &&String| *finalizer == labels::SWEEP;
+        let ours = |finalizer: &&String| *finalizer == labels::DELETION_FINALIZER;
         let others: Vec<&String> = snapshot.metadata.finalizers.iter().filter(|finalizer| !ours(finalizer)).collect();
         let mut patch = finalizers_patch(&snapshot, &others);
         if snapshot.metadata.annotations.contains_key(labels::DELETING) {
@@ -202,7 +202,7 @@ fn release(kubectl: &Kubectl, name: &str) -> Result<(), ProcessError> {
 
 /// Whether a deletion of ours has begun and holds it.
 pub fn is_claimed(snapshot: &Snapshot) -> bool {
-    snapshot.metadata.finalizers.iter().any(|finalizer| finalizer == labels::SWEEP)
+    snapshot.metadata.finalizers.iter().any(|finalizer| finalizer == labels::DELETION_FINALIZER)
 }
 
 /// The content that holds the data of this very VolumeSnapshot; none if there is none, or if it belongs to another.
@@ -230,7 +230,7 @@ fn claim(
         return Ok(Some(snapshot.clone()));
     }
     let mut finalizers: Vec<&String> = snapshot.metadata.finalizers.iter().collect();
-    let ours = labels::SWEEP.to_string();
+    let ours = labels::DELETION_FINALIZER.to_string();
     finalizers.push(&ours);
     let mut patch = finalizers_patch(snapshot, &finalizers);
     // One that was marked by hand must be found by the next run even when the mark is taken off.

@@ -9,7 +9,7 @@ use crate::cluster::kubectl::{self, Kubectl, Refusal};
 use crate::core::health::doctor::{self, Check, CheckOutcome, Driver, Right};
 use crate::core::kube::calls::{ACCESS_REVIEWS, QUOTAS, SNAPSHOT_CLASSES, SNAPSHOTS, STORAGE_CLASSES};
 use crate::core::kube::claim_manifest::ClaimTemplate;
-use crate::core::kube::namespace_objects::Scene;
+use crate::core::kube::namespace_objects::NamespaceObjects;
 use crate::core::kube::objects::{ObjectList, Snapshot};
 use crate::core::restore::dry_run::{self, DryRun, Quota};
 use crate::core::restore::in_place::{Journal, Rest, StorageClass};
@@ -25,7 +25,7 @@ pub struct InPlaceRequest<'a> {
     /// The snapshot that carries the journal.
     pub of: &'a Snapshot,
     /// What there is.
-    pub scene: &'a Scene,
+    pub namespace_objects: &'a NamespaceObjects,
     /// The class of the safety snapshot, where one was named.
     pub class: Option<&'a str>,
 }
@@ -36,11 +36,17 @@ impl InPlaceRequest<'_> {
     /// # Errors
     /// All that was refused, at once.
     pub fn all(&self, rest: Rest, safety: &Value) -> Result<usize, Fail> {
-        let (journal, scene) = (self.journal, self.scene);
-        let from = if journal.back { scene.snapshot(&journal.safety) } else { None };
+        let (journal, namespace_objects) = (self.journal, self.namespace_objects);
+        let from = if journal.back { namespace_objects.snapshot(&journal.safety) } else { None };
         let trials = match rest {
             Rest::Forget => Vec::new(),
-            _ => dry_run::trials(&self.kubectl.target, journal, scene, (self.of, from.unwrap_or(self.of)), safety),
+            _ => dry_run::trials(
+                &self.kubectl.target,
+                journal,
+                namespace_objects,
+                (self.of, from.unwrap_or(self.of)),
+                safety,
+            ),
         };
         let refused: Vec<Fail> = thread::scope(|scope| {
             let mut tasks: Vec<_> = trials.iter().map(|trial| scope.spawn(|| self.attempt(trial))).collect();
@@ -95,7 +101,7 @@ impl InPlaceRequest<'_> {
     /// those that it hides, as far as they may be read.
     fn check_quotas(&self, refused: Quota) -> Result<(), Fail> {
         let claim = &self.journal.claim;
-        let old = self.scene.claim(&claim.name).and_then(|old| old.spec.resources.requests.get("storage"));
+        let old = self.namespace_objects.claim(&claim.name).and_then(|old| old.spec.resources.requests.get("storage"));
         let old = old.map_or("0", String::as_str);
         let all = self.kubectl.find::<ObjectList<Quota>>(&self.kubectl.target.list(QUOTAS, ""));
         let all = all.ok().flatten().map(|all| all.items).unwrap_or_default();
@@ -115,7 +121,7 @@ impl InPlaceRequest<'_> {
 
     /// Whether there is a class to make the safety snapshot with; without the right to look it goes on.
     fn check_snapshot_class(&self) -> Result<(), Fail> {
-        let Some(claim) = self.scene.claim(&self.journal.claim.name) else { return Ok(()) };
+        let Some(claim) = self.namespace_objects.claim(&self.journal.claim.name) else { return Ok(()) };
         let classes = match self.kubectl.json::<ObjectList<Value>>(&self.kubectl.target.list(SNAPSHOT_CLASSES, "")) {
             Ok(classes) => classes.items,
             Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => return Ok(()),

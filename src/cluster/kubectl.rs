@@ -25,7 +25,7 @@ pub struct Kubectl {
     /// Masked wherever a call is shown.
     pub secrets: Secrets,
     /// How long a busy or absent API is asked again.
-    pub patience: Duration,
+    pub retry_timeout: Duration,
     environment: Arc<Environment>,
 }
 
@@ -176,7 +176,7 @@ impl Kubectl {
     ///
     /// # Errors
     /// kubectl cannot be run, or has no cluster to talk to.
-    pub fn connect(asked: &ClusterChoice, secrets: Secrets, patience: Duration) -> Result<Kubectl, Fail> {
+    pub fn connect(asked: &ClusterChoice, secrets: Secrets, retry_timeout: Duration) -> Result<Kubectl, Fail> {
         let environment = Environment::of(&asked.shield).map_err(|error| {
             Fail::new(
                 Exit::Precondition,
@@ -187,7 +187,7 @@ impl Kubectl {
             )
         })?;
         let environment = Arc::new(environment);
-        let kubectl = Kubectl { target: Target::of(asked), secrets, patience, environment };
+        let kubectl = Kubectl { target: Target::of(asked), secrets, retry_timeout, environment };
         let target = match Target::as_asked(asked) {
             Some(target) => target,
             None => {
@@ -410,7 +410,7 @@ impl Kubectl {
     /// # Errors
     /// Those of the last try.
     pub fn patiently<T>(&self, mut call: impl FnMut() -> Result<T, ProcessError>) -> Result<T, ProcessError> {
-        let end = Instant::now() + self.patience;
+        let end = Instant::now() + self.retry_timeout;
         let mut pause = Duration::from_millis(250);
         loop {
             let error = match call() {

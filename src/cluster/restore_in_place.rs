@@ -16,7 +16,7 @@ use crate::cluster::watch::Watch;
 use crate::core::kube::calls::{
     CLAIMS, CRON_JOBS, DAEMON_SETS, DEPLOYMENTS, Kind, PODS, SNAPSHOTS, STATEFUL_SETS, STORAGE_CLASSES, delete_options,
 };
-use crate::core::kube::namespace_objects::Scene;
+use crate::core::kube::namespace_objects::NamespaceObjects;
 use crate::core::kube::objects::{Pvc, Readiness, Snapshot};
 use crate::core::restore::in_place::{self, Down, Journal, Rest, StorageClass};
 use crate::core::time_zone::Zone;
@@ -65,7 +65,7 @@ const SCENE: [Kind; 7] = [CLAIMS, PODS, SNAPSHOTS, DEPLOYMENTS, STATEFUL_SETS, D
 ///
 /// # Errors
 /// It cannot be read.
-pub fn observe(kubectl: &Kubectl) -> Result<Scene, Fail> {
+pub fn observe(kubectl: &Kubectl) -> Result<NamespaceObjects, Fail> {
     kubectl.all(&SCENE).map_err(|error| kubectl::fail(&error))
 }
 
@@ -92,13 +92,13 @@ impl InPlace<'_> {
     ///
     /// # Errors
     /// Of any step; the failure says how things stand, and how to go on.
-    pub fn run(&mut self, scene: &Scene) -> Result<Option<DateTime<Utc>>, Fail> {
+    pub fn run(&mut self, namespace_objects: &NamespaceObjects) -> Result<Option<DateTime<Utc>>, Fail> {
         let begun = self.found.is_some();
-        self.steps(scene).map_err(|fail| self.explain(begun, fail))
+        self.steps(namespace_objects).map_err(|fail| self.explain(begun, fail))
     }
 
-    fn steps(&mut self, scene: &Scene) -> Result<Option<DateTime<Utc>>, Fail> {
-        self.reporter.step("try", |_| self.rehearse(scene))?;
+    fn steps(&mut self, namespace_objects: &NamespaceObjects) -> Result<Option<DateTime<Utc>>, Fail> {
+        self.reporter.step("try", |_| self.rehearse(namespace_objects))?;
         let rest = self.reporter.step("note", |_| {
             let rest = self.begin()?;
             Ok((rest, format!("on VolumeSnapshot {}", self.snapshot.metadata.name)))
@@ -160,18 +160,18 @@ impl InPlace<'_> {
         fail.remedy(format!("{before}{state}; {next}"))
     }
 
-    /// Has the API try all that is still to come, by what `scene` holds.
+    /// Has the API try all that is still to come, by what `namespace_objects` holds.
     ///
     /// # Errors
     /// It would refuse some of it, or neither way goes on.
-    pub fn rehearse(&self, scene: &Scene) -> Result<((), String), Fail> {
-        let rest = self.journal.rest(scene, &self.snapshot);
+    pub fn rehearse(&self, namespace_objects: &NamespaceObjects) -> Result<((), String), Fail> {
+        let rest = self.journal.rest(namespace_objects, &self.snapshot);
         let rest = rest.map_err(|(what, remedy)| Fail::new(Exit::Precondition, what).remedy(remedy))?;
         let asked = InPlaceRequest {
             kubectl: self.kubectl,
             journal: &self.journal,
             of: &self.snapshot,
-            scene,
+            namespace_objects,
             class: self.class,
         };
         let number = asked.all(rest, &self.safety_snapshot())?;
@@ -189,7 +189,7 @@ impl InPlace<'_> {
         self.write_journal(true)?;
         self.stage.set(RestoreStage::Noted);
         let rest = match self.alone()? {
-            Ok(scene) => self.journal.rest(&scene, &self.snapshot),
+            Ok(namespace_objects) => self.journal.rest(&namespace_objects, &self.snapshot),
             Err(other) => {
                 let (name, claim) = (&self.snapshot.metadata.name, &self.journal.claim.name);
                 let what = format!(
@@ -213,14 +213,14 @@ impl InPlace<'_> {
     /// Waits until no other restore is in the way, or tells which one is. Each writes its journal before it looks for others, so
     /// of two at least one sees the other, and none goes on that does. The one whose snapshot's name comes first waits for the
     /// other to give way, as long as that takes if the other has not begun yet.
-    fn alone(&self) -> Result<Result<Scene, String>, Fail> {
+    fn alone(&self) -> Result<Result<NamespaceObjects, String>, Fail> {
         let mut other = String::new();
         let alone = wait::until(GIVE_WAY, || {
-            let scene = observe(self.kubectl)?;
-            self.check_journal(&scene)?;
-            let first = self.journal.others(&scene, &self.snapshot).into_iter().min().map(str::to_string);
+            let namespace_objects = observe(self.kubectl)?;
+            self.check_journal(&namespace_objects)?;
+            let first = self.journal.others(&namespace_objects, &self.snapshot).into_iter().min().map(str::to_string);
             match first {
-                None => Ok(Some(Ok(scene))),
+                None => Ok(Some(Ok(namespace_objects))),
                 Some(first) if first < self.snapshot.metadata.name => Ok(Some(Err(first))),
                 Some(first) => {
                     other = first;
@@ -270,8 +270,8 @@ impl InPlace<'_> {
     }
 
     /// Whether the journal is still this one: another call may have turned it round, or be through with it.
-    fn check_journal(&self, scene: &Scene) -> Result<(), Fail> {
-        match scene.snapshot(&self.snapshot.metadata.name).and_then(in_place::journal) {
+    fn check_journal(&self, namespace_objects: &NamespaceObjects) -> Result<(), Fail> {
+        match namespace_objects.snapshot(&self.snapshot.metadata.name).and_then(in_place::journal) {
             Some(now) if now == self.journal => Ok(()),
             _ => Err(self.overtaken()),
         }
@@ -281,16 +281,16 @@ impl InPlace<'_> {
     fn check_journal_now(&self) -> Result<(), Fail> {
         let target = &self.kubectl.target;
         let now = self.kubectl.find::<Snapshot>(&target.get(SNAPSHOTS, &self.snapshot.metadata.name))?;
-        self.check_journal(&Scene { snapshots: now.into_iter().collect(), ..Scene::default() })
+        self.check_journal(&NamespaceObjects { snapshots: now.into_iter().collect(), ..NamespaceObjects::default() })
     }
 
     /// Whether what is there is what the safety snapshot holds: whatever was brought up since it was cut has written.
     fn check_quiet(&self) -> Result<(), Fail> {
         let claim = &self.journal.claim.name;
-        let scene = observe(self.kubectl)?;
-        self.check_journal(&scene)?;
-        let pods: Vec<&str> = scene.mounters(claim).iter().map(|pod| pod.metadata.name.as_str()).collect();
-        if pods.is_empty() && self.journal.workloads.iter().all(|down| scene.is_down(down)) {
+        let namespace_objects = observe(self.kubectl)?;
+        self.check_journal(&namespace_objects)?;
+        let pods: Vec<&str> = namespace_objects.mounters(claim).iter().map(|pod| pod.metadata.name.as_str()).collect();
+        if pods.is_empty() && self.journal.workloads.iter().all(|down| namespace_objects.is_down(down)) {
             return Ok(());
         }
         let what = format!("workloads were brought up again; the claim {claim} is mounted by: {}", pods.join(", "));
@@ -305,13 +305,13 @@ impl InPlace<'_> {
         }
         let mut mounting = Vec::new();
         let ended = wait::until(self.timeout, || {
-            let scene = observe(self.kubectl)?;
-            self.check_journal(&scene)?;
+            let namespace_objects = observe(self.kubectl)?;
+            self.check_journal(&namespace_objects)?;
             // It may have been brought up again meanwhile.
-            for down in self.journal.workloads.iter().filter(|down| !scene.is_down(down)) {
+            for down in self.journal.workloads.iter().filter(|down| !namespace_objects.is_down(down)) {
                 self.set(down, Some(&self.snapshot.metadata.name))?;
             }
-            mounting = scene.mounters(claim).into_iter().map(|pod| pod.metadata.name.clone()).collect();
+            mounting = namespace_objects.mounters(claim).into_iter().map(|pod| pod.metadata.name.clone()).collect();
             step.progress(&format!("waits for {}", mounting.join(", ")));
             Ok(mounting.is_empty().then_some(()))
         })?;
@@ -459,8 +459,8 @@ impl InPlace<'_> {
     /// Deletes the safety snapshots of earlier calls that never became ready: they hold no data, but they hold the claim. What
     /// else holds it.
     fn release(&self) -> Result<Vec<Snapshot>, Fail> {
-        let scene = observe(self.kubectl)?;
-        let (ours, others) = scene.holders(&self.journal);
+        let namespace_objects = observe(self.kubectl)?;
+        let (ours, others) = namespace_objects.holders(&self.journal);
         for snapshot in ours {
             let name = &snapshot.metadata.name;
             tracing::info!(
@@ -533,20 +533,21 @@ impl InPlace<'_> {
 
     /// Brings up what is down for this restore: after a replacement all of it, else what an earlier call had stopped.
     fn start(&self, rest: Rest, step: &Step) -> Result<((), String), Fail> {
-        let scene = observe(self.kubectl)?;
-        self.check_journal(&scene)?;
-        let is_down = |down: &&Down| rest == Rest::Replace || scene.is_down_for(down, &self.snapshot.metadata.name);
+        let namespace_objects = observe(self.kubectl)?;
+        self.check_journal(&namespace_objects)?;
+        let is_down =
+            |down: &&Down| rest == Rest::Replace || namespace_objects.is_down_for(down, &self.snapshot.metadata.name);
         let stopped: Vec<&Down> = self.journal.workloads.iter().filter(is_down).collect();
         for down in &stopped {
             self.set(down, None)?;
         }
         // One that an earlier call brought up may not be ready yet; one that is down for another reason stays so.
         let awaited: Vec<&Down> =
-            self.journal.workloads.iter().filter(|down| is_down(down) || !scene.is_down(down)).collect();
+            self.journal.workloads.iter().filter(|down| is_down(down) || !namespace_objects.is_down(down)).collect();
         let mut missing = Vec::new();
         let up = wait::until(self.timeout, || {
-            let scene = observe(self.kubectl)?;
-            let waits = awaited.iter().filter(|down| !scene.is_up(down));
+            let namespace_objects = observe(self.kubectl)?;
+            let waits = awaited.iter().filter(|down| !namespace_objects.is_up(down));
             missing = waits.map(ToString::to_string).collect::<Vec<_>>();
             step.progress(&format!("waits for {}", missing.join(", ")));
             Ok(missing.is_empty().then_some(()))

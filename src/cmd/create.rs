@@ -532,7 +532,7 @@ impl<'a> Notice<'a> {
             None => Kubectl::connect(&self.global.asked, Secrets::default(), Duration::ZERO)?,
         };
         kubectl.target.request_timeout = kubectl.target.request_timeout.min(EVENT_TIME);
-        kubectl.patience = Duration::ZERO;
+        kubectl.retry_timeout = Duration::ZERO;
         let mut claims = self.claims;
         if claims.is_empty() {
             // Without their uid nobody sees it. A claim that is not there may be the very reason.

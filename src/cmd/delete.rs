@@ -13,7 +13,7 @@ use crate::config::{Delete, Global};
 use crate::core::escape::Secrets;
 use crate::core::health::listing::Row;
 use crate::core::kube::calls::{CLAIMS, CONTENTS, SNAPSHOTS, Target};
-use crate::core::kube::namespace_objects::Scene;
+use crate::core::kube::namespace_objects::NamespaceObjects;
 use crate::core::kube::objects::Snapshot;
 use crate::core::plan::{self, PlanStep};
 use crate::core::retention::history::{Action, Moment, Record};
@@ -46,14 +46,15 @@ struct Deleted<'a> {
 pub fn run(global: &Global, config: &Delete, reporter: &Reporter) -> Result<(), Fail> {
     let kubectl = Kubectl::connect(&global.asked, Secrets::default(), global.retry_timeout)?;
     let (target, name) = (&kubectl.target, &config.snapshot);
-    let moment = Moment { now: now(), zone: global.zone, patience: Duration::ZERO };
-    let (scene, snapshot) = reporter.step("observe", |_| {
-        let scene: Scene = kubectl.all(&[SNAPSHOTS, CLAIMS]).map_err(|error| kubectl::fail(&error))?;
-        let snapshot = find(&scene, name, &target.namespace)?.clone();
-        let what = format!("{name} among {}", counted(scene.snapshots.len(), "snapshot"));
-        Ok(((scene, snapshot), what))
+    let moment = Moment { now: now(), zone: global.zone, ready_timeout: Duration::ZERO };
+    let (namespace_objects, snapshot) = reporter.step("observe", |_| {
+        let namespace_objects: NamespaceObjects =
+            kubectl.all(&[SNAPSHOTS, CLAIMS]).map_err(|error| kubectl::fail(&error))?;
+        let snapshot = find(&namespace_objects, name, &target.namespace)?.clone();
+        let what = format!("{name} among {}", counted(namespace_objects.snapshots.len(), "snapshot"));
+        Ok(((namespace_objects, snapshot), what))
     })?;
-    let objections = scene.objections(&snapshot, &moment);
+    let objections = namespace_objects.objections(&snapshot, &moment);
     if !objections.is_empty() && !config.force {
         let what = format!("the VolumeSnapshot {name} is not deleted: {}", objections.join(", and "));
         return Err(Fail::new(Exit::Precondition, what).remedy("say --force if it is meant all the same"));
@@ -74,7 +75,7 @@ pub fn run(global: &Global, config: &Delete, reporter: &Reporter) -> Result<(), 
     }
     question.push_str(" The stored data goes with it, and nothing brings it back.");
     confirm::confirm(reporter, &question, config.yes, "--yes")?;
-    clear(&kubectl, &scene, name, &moment);
+    clear(&kubectl, &namespace_objects, name, &moment);
     let note = reporter.step("delete", |_| match delete_snapshot::delete(&kubectl, &snapshot, Some(moment.now)) {
         Ok(Fate::Deleted(note)) => Ok((note, name.clone())),
         Ok(Fate::Left(why)) => Err(Fail::new(Exit::Failed, format!("the VolumeSnapshot {name} stays: {why}"))
@@ -119,11 +120,12 @@ fn check_shared(kubectl: &Kubectl, snapshot: &Snapshot) -> Result<(), Fail> {
 
 /// Lets go of what earlier deletions in the namespace have left behind: it cannot be deleted as long as they hold on. A failure
 /// is no reason not to delete.
-fn clear(kubectl: &Kubectl, scene: &Scene, name: &str, moment: &Moment) {
-    let seen: Vec<Record> = scene.snapshots.iter().filter(|one| one.is_pruned()).cloned().map(Record::from).collect();
-    let left = mark_and_delete::sweep(&seen, &DeletionBlocks::default(), moment);
+fn clear(kubectl: &Kubectl, namespace_objects: &NamespaceObjects, name: &str, moment: &Moment) {
+    let seen: Vec<Record> =
+        namespace_objects.snapshots.iter().filter(|one| one.is_pruned()).cloned().map(Record::from).collect();
+    let left = mark_and_delete::decide(&seen, &DeletionBlocks::default(), moment);
     for verdict in left.iter().filter(|left| left.action == Action::Release && left.name != name) {
-        let Some(left) = scene.snapshot(&verdict.name) else { continue };
+        let Some(left) = namespace_objects.snapshot(&verdict.name) else { continue };
         let (snapshot, reason) = (&verdict.name, &verdict.reason);
         match delete_snapshot::call_off(kubectl, left) {
             Ok(()) => tracing::info!(snapshot, "let go, its data stays: {reason}"),
@@ -154,11 +156,12 @@ fn taken_back(kubectl: &Kubectl, snapshot: &Snapshot, fail: Fail) -> Fail {
     fail.remedy(remedy)
 }
 
-fn find<'a>(scene: &'a Scene, name: &str, namespace: &str) -> Result<&'a Snapshot, Fail> {
-    let found = scene.snapshots.iter().find(|snapshot| snapshot.metadata.name == name);
+fn find<'a>(namespace_objects: &'a NamespaceObjects, name: &str, namespace: &str) -> Result<&'a Snapshot, Fail> {
+    let found = namespace_objects.snapshots.iter().find(|snapshot| snapshot.metadata.name == name);
     found.ok_or_else(|| {
         const SHOWN: usize = 10;
-        let mut names: Vec<&str> = scene.snapshots.iter().map(|snapshot| snapshot.metadata.name.as_str()).collect();
+        let mut names: Vec<&str> =
+            namespace_objects.snapshots.iter().map(|snapshot| snapshot.metadata.name.as_str()).collect();
         let more = names.len().saturating_sub(SHOWN);
         names.truncate(SHOWN);
         let there = match (names.join(", "), more) {

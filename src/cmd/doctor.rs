@@ -29,7 +29,7 @@ use crate::core::kube::calls::{
 };
 use crate::core::kube::claim_manifest::ClaimTemplate;
 use crate::core::kube::json;
-use crate::core::kube::namespace_objects::Scene;
+use crate::core::kube::namespace_objects::NamespaceObjects;
 use crate::core::kube::objects::{Item, ObjectList, Pvc};
 use crate::core::kube::quota::{self, Scratch};
 use crate::core::retention::history::Moment;
@@ -389,7 +389,7 @@ impl Exam<'_> {
         let namespace = &kubectl.target.namespace;
         let mut drivers: BTreeMap<String, Vec<&str>> = BTreeMap::new();
         for pvc in &self.config.pvcs {
-            let claim = match find_lasting(namespace, pvc, &seen.scene.claims) {
+            let claim = match find_lasting(namespace, pvc, &seen.namespace_objects.claims) {
                 Ok(claim) => claim,
                 Err(fail) => {
                     self.fail("claim", fail, "")?;
@@ -458,7 +458,7 @@ impl Exam<'_> {
             match kubectl.json::<Value>(&kubectl.target.get(CSI_DRIVERS, driver)) {
                 Ok(_) => self.checks.push(Check::passed("driver", format!("{driver} is registered"))),
                 Err(error) if kubectl::refusal(&error) == Refusal::NotFound => {
-                    self.checks.push(doctor::no_driver(driver, pvcs, &seen.scene.snapshots, self.now));
+                    self.checks.push(doctor::no_driver(driver, pvcs, &seen.namespace_objects.snapshots, self.now));
                 }
                 Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => {
                     self.skip(&["driver"], "may not get csidrivers");
@@ -492,7 +492,7 @@ impl Exam<'_> {
         }
         let holder = self.config.pvcs.first().map(String::as_str).unwrap_or_default();
         if self.config.databases.is_empty() {
-            let (all, pods) = (&self.config.pvcs, &seen.scene.pods);
+            let (all, pods) = (&self.config.pvcs, &seen.namespace_objects.pods);
             let mounters: Vec<Chosen> = all.iter().flat_map(|pvc| pod::mounters(pvc, pods)).collect();
             let may = granted.may("create", "pods/exec");
             self.checks.push(doctor::flushed(&all.join(", "), &mounters, self.hooked(), may));
@@ -500,7 +500,7 @@ impl Exam<'_> {
             return Ok(());
         }
         for database in &self.config.databases {
-            let chosen = match choose(&seen.scene, &kubectl.target.namespace, database, holder) {
+            let chosen = match choose(&seen.namespace_objects, &kubectl.target.namespace, database, holder) {
                 Ok(chosen) => chosen,
                 Err(fail) => {
                     self.fail("pod", fail, "")?;
@@ -574,12 +574,12 @@ impl Exam<'_> {
             self.skip(&["snapshot"], why);
             return Ok(());
         };
-        let of = |pvc: &String| seen.scene.claims.iter().find(|claim| claim.metadata.name == *pvc);
+        let of = |pvc: &String| seen.namespace_objects.claims.iter().find(|claim| claim.metadata.name == *pvc);
         let claims: Vec<ClaimTemplate> = self.config.pvcs.iter().filter_map(of).map(ClaimTemplate::of).collect();
         let run = self.config.run_id.clone().unwrap_or_else(|| format!("{:032x}", fastrand::u128(..)));
         let (config, now, zone) = (self.config, self.now, self.global.zone);
         let cut = Cut { kubectl, config, now, zone, run, names, claims: &claims };
-        match cut.foresee(&cut.planned(&[], &seen.scene.snapshots)) {
+        match cut.foresee(&cut.planned(&[], &seen.namespace_objects.snapshots)) {
             Ok(None) => {}
             Ok(Some(words)) => {
                 self.skip(&["snapshot"], &format!("the API cannot tell beforehand: {words}"));
@@ -614,11 +614,15 @@ impl Exam<'_> {
         };
         let (ranges, quotas): (Vec<Value>, Vec<Value>) =
             items.into_iter().partition(|item| item["kind"] == "LimitRange");
-        let claim =
-            self.config.pvcs.first().and_then(|pvc| seen.scene.claims.iter().find(|it| it.metadata.name == *pvc));
+        let claim = self
+            .config
+            .pvcs
+            .first()
+            .and_then(|pvc| seen.namespace_objects.claims.iter().find(|it| it.metadata.name == *pvc));
         let database = self.config.databases.first();
         let resources = claim.zip(database).and_then(|(claim, database)| {
-            let chosen = choose(&seen.scene, &kubectl.target.namespace, database, &claim.metadata.name).ok()?;
+            let chosen =
+                choose(&seen.namespace_objects, &kubectl.target.namespace, database, &claim.metadata.name).ok()?;
             Some(seen.container(&chosen.pod, &chosen.container)?["resources"].clone())
         });
         let refused = claim.zip(resources).map(|(claim, resources)| {
@@ -658,8 +662,8 @@ impl Exam<'_> {
         }
         if seen.has(SNAPSHOTS) {
             let report = self.report(kubectl, granted, seen, maps)?;
-            self.checks.extend(doctor::history(&report, &seen.scene.snapshots, namespace, pvcs));
-            self.checks.push(doctor::controller(&seen.scene.snapshots, namespace, self.now));
+            self.checks.extend(doctor::history(&report, &seen.namespace_objects.snapshots, namespace, pvcs));
+            self.checks.push(doctor::controller(&seen.namespace_objects.snapshots, namespace, self.now));
             self.checks.push(doctor::stored_data(&report));
             self.checks.push(doctor::deletions(&report));
         } else {
@@ -717,7 +721,7 @@ impl Exam<'_> {
             },
             false => None,
         };
-        let snapshots: Vec<Backup> = seen.scene.snapshots.iter().cloned().map(Backup::from).collect();
+        let snapshots: Vec<Backup> = seen.namespace_objects.snapshots.iter().cloned().map(Backup::from).collect();
         let covers = |namespace: &str| namespace == kubectl.target.namespace;
         // The snapshots were read before: what was made meanwhile is no orphan.
         let leftovers = contents.map(|contents| {
@@ -726,11 +730,11 @@ impl Exam<'_> {
             found.superfluous.retain(|one| one.content.bound < self.now);
             found
         });
-        let claims = seen.scene.claims.iter().cloned().map(ClaimStatus::from).collect();
+        let claims = seen.namespace_objects.claims.iter().cloned().map(ClaimStatus::from).collect();
         let schedules = seen.schedules.clone();
         let read = Read { snapshots, claims, leftovers, schedules, config_maps, ..Read::default() };
-        let patience = self.config.ready_timeout;
-        Ok(status::report(read, &Moment { now: self.now, zone: self.global.zone, patience }))
+        let ready_timeout = self.config.ready_timeout;
+        Ok(status::report(read, &Moment { now: self.now, zone: self.global.zone, ready_timeout }))
     }
 
     /// The node's locks, where this is the node; Leases wherever it is.
@@ -768,7 +772,7 @@ impl Exam<'_> {
 struct NamespaceFindings {
     /// The kinds that were read.
     kinds: Vec<Kind>,
-    scene: Scene,
+    namespace_objects: NamespaceObjects,
     schedules: Vec<Schedule>,
     jobs: Vec<Value>,
     pods: Vec<Value>,
@@ -781,7 +785,7 @@ impl NamespaceFindings {
         let (jobs, pods) = (of_kind("Job"), of_kind("Pod"));
         // What cannot be read as its kind is of no use to a backup either.
         let objects = items.into_iter().filter_map(|item| serde_json::from_value::<Item>(item).ok());
-        NamespaceFindings { kinds, schedules, jobs, pods, scene: Scene::of(objects) }
+        NamespaceFindings { kinds, schedules, jobs, pods, namespace_objects: NamespaceObjects::of(objects) }
     }
 
     fn has(&self, kind: Kind) -> bool {

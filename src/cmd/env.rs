@@ -12,7 +12,7 @@ use crate::io::report::Reporter;
 /// A value does not parse or does not fit the others; it is shown all the same.
 pub fn run(plain: &Plain, values: &Values<'_>, reporter: &Reporter) -> Result<(), Fail> {
     let Settings { output, mut all, verdict } = config::effective(plain, values)?;
-    all.extend(config::strangers().into_iter().map(Effective::stranger));
+    all.extend(config::unknown_variables().into_iter().map(Effective::unknown));
     show(reporter, output, &all, || text(&all, output))?;
     verdict
 }

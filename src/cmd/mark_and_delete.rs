@@ -8,11 +8,11 @@ use crate::cluster::survey::Survey;
 use crate::cmd::now;
 use crate::cmd::prune::{Account, Entry, Outcome};
 use crate::cmd::retain;
-use crate::config::{Global, Sweep};
+use crate::config::{Global, MarkAndDelete};
 use crate::core::escape::Secrets;
 use crate::core::kube::calls::{CLAIMS, CONTENTS, Next, Relabel, SNAPSHOTS};
 use crate::core::kube::labels;
-use crate::core::kube::namespace_objects::Scene;
+use crate::core::kube::namespace_objects::NamespaceObjects;
 use crate::core::kube::objects::{Content, Snapshot};
 use crate::core::restore::stored_data::{Holder, Holders};
 use crate::core::retention::history::{Action, Decision, Moment, Record};
@@ -28,7 +28,7 @@ use crate::io::wait;
 /// # Errors
 /// As the exit codes say; a deletion that failed does not keep the others from being made, unless the API is gone. What
 /// `retain` could not do keeps nothing here from being done, and is told in the end.
-pub fn run(global: &Global, config: &Sweep, reporter: &Reporter) -> Result<(), Fail> {
+pub fn run(global: &Global, config: &MarkAndDelete, reporter: &Reporter) -> Result<(), Fail> {
     let retained = config.first.map_or(Ok(()), |first| retain::run(global, &first, reporter));
     if let Err(fail) = &retained {
         if wait::interrupted().is_some() {
@@ -37,17 +37,17 @@ pub fn run(global: &Global, config: &Sweep, reporter: &Reporter) -> Result<(), F
         tracing::warn!("retain did not do all of it, going on with what is marked: {fail}");
     }
     match (retained, mark_and_delete(global, config, reporter)) {
-        (Err(first), Ok(())) => Err(Fail { exit: Exit::Partly, ..first }),
+        (Err(first), Ok(())) => Err(Fail { exit: Exit::Partial, ..first }),
         (_, swept) => swept,
     }
 }
 
-fn mark_and_delete(global: &Global, config: &Sweep, reporter: &Reporter) -> Result<(), Fail> {
+fn mark_and_delete(global: &Global, config: &MarkAndDelete, reporter: &Reporter) -> Result<(), Fail> {
     let kubectl = Kubectl::connect(&global.asked, Secrets::default(), global.retry_timeout)?;
     let named = global.asked.namespace.as_deref();
     // Whoever marks a snapshot by hand need not have made it with this program.
     let marked_by_hand = format!("{},!{}", labels::DELETE_AFTER, labels::RETAIN);
-    let moment = Moment { now: now(), zone: global.zone, patience: config.patience };
+    let moment = Moment { now: now(), zone: global.zone, ready_timeout: config.ready_timeout };
     let (survey, verdicts, held) = reporter.step("read", |step| {
         let mut survey = Survey::of(
             &kubectl,
@@ -57,11 +57,11 @@ fn mark_and_delete(global: &Global, config: &Sweep, reporter: &Reporter) -> Resu
             step,
         )?;
         let mut held = DeletionBlocks::default();
-        let mut verdicts = mark_and_delete::sweep(&survey.snapshots, &held, &moment);
+        let mut verdicts = mark_and_delete::decide(&survey.snapshots, &held, &moment);
         // What is in use matters only where something is to be deleted.
         if verdicts.iter().any(|verdict| verdict.action == Action::Delete) {
             held = DeletionBlocks { sources: survey.in_use(&kubectl)?, shared: shared(&kubectl)? };
-            verdicts = mark_and_delete::sweep(&survey.snapshots, &held, &moment);
+            verdicts = mark_and_delete::decide(&survey.snapshots, &held, &moment);
         }
         let what = counted(survey.snapshots.len(), "snapshot");
         Ok(((survey, verdicts, held), what))
@@ -114,7 +114,7 @@ fn mark(kubectl: &Kubectl, account: &mut Account, reporter: &Reporter) -> Result
 fn clear(
     kubectl: &Kubectl,
     account: &mut Account,
-    config: &Sweep,
+    config: &MarkAndDelete,
     judged: &Judged,
     reporter: &Reporter,
 ) -> Result<(), Fail> {
@@ -138,7 +138,7 @@ fn clear(
             if let Some(ending) = process::hurried() {
                 let (exit, why) = match ending {
                     Ending::Signal(signal) => (Exit::Signal(signal), format!("ended by signal {signal}")),
-                    _ => (Exit::Partly, "the time that BAK_TIMEOUT gives is up".into()),
+                    _ => (Exit::Partial, "the time that BAK_TIMEOUT gives is up".into()),
                 };
                 let what = format!("{why}, {number} of {} deletions looked at", positions.len());
                 return Err(
@@ -152,7 +152,7 @@ fn clear(
                     away = Some(error.to_string());
                 }
             });
-            *outcome = match look.and_then(|scene| again(&kubectl, scene, verdict, judged)) {
+            *outcome = match look.and_then(|namespace_objects| again(&kubectl, namespace_objects, verdict, judged)) {
                 Ok(Fate::Deleted(note)) => Outcome::Done { note },
                 Ok(Fate::Left(note)) => Outcome::Left { note },
                 Err(error) => {
@@ -180,13 +180,19 @@ fn clear(
 }
 
 /// Does what was decided, if it would be decided again about the very same version in the namespace as it is now.
-fn again(kubectl: &Kubectl, scene: Scene, planned: &Decision, judged: &Judged) -> Result<Fate, ProcessError> {
-    let held = DeletionBlocks { sources: scene.in_use(), shared: judged.held.shared.clone() };
-    let found = scene.snapshot(&planned.name).cloned();
+fn again(
+    kubectl: &Kubectl,
+    namespace_objects: NamespaceObjects,
+    planned: &Decision,
+    judged: &Judged,
+) -> Result<Fate, ProcessError> {
+    let held = DeletionBlocks { sources: namespace_objects.in_use(), shared: judged.held.shared.clone() };
+    let found = namespace_objects.snapshot(&planned.name).cloned();
     let Some(found) = found else { return Ok(Fate::Left("somebody else deleted it meanwhile".into())) };
     // Others of the same PVC may have gone since.
-    let seen: Vec<Record> = scene.snapshots.into_iter().filter(Snapshot::is_pruned).map(Record::from).collect();
-    let verdicts = mark_and_delete::sweep(&seen, &held, &judged.moment);
+    let seen: Vec<Record> =
+        namespace_objects.snapshots.into_iter().filter(Snapshot::is_pruned).map(Record::from).collect();
+    let verdicts = mark_and_delete::decide(&seen, &held, &judged.moment);
     let now = verdicts.into_iter().find(|verdict| verdict.name == planned.name);
     match now {
         Some(now) if now.action != planned.action => Ok(Fate::Left(now.reason)),

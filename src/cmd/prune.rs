@@ -210,7 +210,7 @@ impl Account {
         }
         let what = format!("{number} of {} failed:\n  {}", counted(self.summary.planned, "change"), first.join("\n  "));
         // Nothing done at all is a failure, not a part.
-        let exit = if self.summary.done + self.summary.left == 0 { Exit::Failed } else { Exit::Partly };
+        let exit = if self.summary.done + self.summary.left == 0 { Exit::Failed } else { Exit::Partial };
         Err(Fail::new(exit, what).remedy("mend what the messages name and run it again: it goes on where it stopped"))
     }
 }

@@ -61,7 +61,7 @@ pub fn run(global: &Global, config: &Config, reporter: &Reporter) -> Result<(), 
     if let Some(date) = &pair.dropped {
         notes.push(format!("{}={date} is not taken along: it would be swept in the next night", labels::DELETE_AFTER));
     }
-    if !old.metadata.labels.keys().any(|key| labels::is_mirrored(key)) {
+    if !old.metadata.labels.keys().any(|key| labels::is_synced(key)) {
         notes.push(
             "the old content says nothing of its snapshot: the new one has no labels, nothing prunes it, and its name and age alone \
              tell of which claim and day it is"

@@ -16,7 +16,7 @@ use crate::core::escape::{self, Secrets};
 use crate::core::kube::calls::{CLAIMS, CONTENTS, NAMESPACES, SNAPSHOTS, STORAGE_CLASSES, delete_options};
 use crate::core::kube::claim_manifest::ClaimTemplate;
 use crate::core::kube::labels;
-use crate::core::kube::namespace_objects::Scene;
+use crate::core::kube::namespace_objects::NamespaceObjects;
 use crate::core::kube::objects::{Content, Meta, ObjectList, Pvc, Readiness, Snapshot};
 use crate::core::plan::{self, PlanStep};
 use crate::core::restore::in_place::{self, ClaimState, Journal, StorageClass};
@@ -310,12 +310,13 @@ impl Run<'_> {
     /// Takes away what brought the data over, unless another claim is still to be made from it: the data is the source's.
     fn take_bridge_away(&self, planned: &PlannedClaim, snapshot: &Snapshot) -> Result<((), String), Fail> {
         let kubectl = &planned.kubectl;
-        let scene: Scene = kubectl.all(&[SNAPSHOTS, CLAIMS]).map_err(|error| kubectl::fail(&error))?;
+        let namespace_objects: NamespaceObjects =
+            kubectl.all(&[SNAPSHOTS, CLAIMS]).map_err(|error| kubectl::fail(&error))?;
         let name = &snapshot.metadata.name;
-        if scene.in_use().contains(&(kubectl.target.namespace.clone(), name.clone())) {
+        if namespace_objects.in_use().contains(&(kubectl.target.namespace.clone(), name.clone())) {
             return Ok(((), "another claim is still to be made from it, it stays".into()));
         }
-        if let Some(bridge) = scene.snapshot(name) {
+        if let Some(bridge) = namespace_objects.snapshot(name) {
             delete_snapshot::delete(kubectl, bridge, None).map_err(|error| kubectl::fail(&error))?;
         }
         Ok(((), "temporary objects removed; the data still belongs to the source".into()))
@@ -363,11 +364,11 @@ impl Run<'_> {
         let (config, kubectl) = (self.config, self.kubectl);
         let (name, namespace) = (&config.snapshot, &kubectl.target.namespace);
         let now = now();
-        let (scene, snapshot, mut journal, found) = self.reporter.step("observe", |_| {
-            let scene = restore_in_place::observe(kubectl)?;
-            let snapshot = scene.snapshot(name).ok_or_else(|| no_snapshot(namespace, name))?;
+        let (namespace_objects, snapshot, mut journal, found) = self.reporter.step("observe", |_| {
+            let namespace_objects = restore_in_place::observe(kubectl)?;
+            let snapshot = namespace_objects.snapshot(name).ok_or_else(|| no_snapshot(namespace, name))?;
             let claim = in_place::of_claim(snapshot).unwrap_or_default();
-            if let Some((what, remedy)) = scene.going(&claim) {
+            if let Some((what, remedy)) = namespace_objects.going(&claim) {
                 return Err(Fail::new(Exit::Precondition, what).remedy(remedy));
             }
             let own = in_place::journal(snapshot);
@@ -381,13 +382,13 @@ impl Run<'_> {
                         let what = format!("the restore of {name} to the claim {claim} is being taken back");
                         return Err(Fail::new(Exit::Precondition, what).remedy(self.finish(name, "--rollback --yes")));
                     }
-                    let is_replaced = found.place(&scene, snapshot) != ClaimState::Old;
-                    if let (Some(other), true) = (found.others(&scene, snapshot).first(), way != Way::RollBack || is_replaced) {
+                    let is_replaced = found.place(&namespace_objects, snapshot) != ClaimState::Old;
+                    if let (Some(other), true) = (found.others(&namespace_objects, snapshot).first(), way != Way::RollBack || is_replaced) {
                         return Err(self.begun(other, &claim));
                     }
                     let mut journal = found.clone();
                     // What wrote to the old claim since the earlier call is in no safety snapshot of that one.
-                    if way != Way::RollBack && !is_replaced && scene.snapshot(&found.safety).is_some() {
+                    if way != Way::RollBack && !is_replaced && namespace_objects.snapshot(&found.safety).is_some() {
                         journal.safety = in_place::safety_name(&claim, now, self.global.zone);
                     }
                     (journal, Some(found))
@@ -397,11 +398,11 @@ impl Run<'_> {
                         .remedy("after a restore what was there before is a VolumeSnapshot of the type safety: restore that in place"));
                 }
                 (None, _) => {
-                    if let Some((other, _)) = scene.begun(&claim) {
+                    if let Some((other, _)) = namespace_objects.begun(&claim) {
                         return Err(self.begun(&other.metadata.name, &claim));
                     }
                     let safety = in_place::safety_name(&claim, now, self.global.zone);
-                    let journal = scene.plan(snapshot, &safety).map_err(|problems| {
+                    let journal = namespace_objects.plan(snapshot, &safety).map_err(|problems| {
                         let (whats, remedies): (Vec<String>, Vec<String>) = problems.into_iter().unzip();
                         Fail::new(Exit::Precondition, whats.join("; ")).remedy(remedies.join("; "))
                     })?;
@@ -409,7 +410,7 @@ impl Run<'_> {
                 }
             };
             let what = format!("claim {claim}, {} of {}", said(&journal), name);
-            Ok(((scene.clone(), snapshot.clone(), journal, found), what))
+            Ok(((namespace_objects.clone(), snapshot.clone(), journal, found), what))
         })?;
         warn_of(&snapshot);
         if let Some(held) = journal.held() {
@@ -449,10 +450,10 @@ impl Run<'_> {
             stage: Cell::default(),
         };
         if self.global.dry_run {
-            work.reporter.step("try", |_| work.rehearse(&scene))?;
+            work.reporter.step("try", |_| work.rehearse(&namespace_objects))?;
             return self.show_plan(&work.snapshot, &work.journal);
         }
-        let earlier = work.run(&scene)?;
+        let earlier = work.run(&namespace_objects)?;
         let Journal { claim, safety, workloads, back, .. } = &work.journal;
         let told = json!({
             "namespace": namespace, "pvc": claim.name, "volumeSnapshot": name, "safety": safety, "rolledBack": back,

@@ -30,7 +30,7 @@ pub fn run(global: &Global, config: &Retention, reporter: &Reporter) -> Result<(
         let what = counted(survey.snapshots.len(), "snapshot");
         Ok((survey, what))
     })?;
-    let moment = Moment { now: now(), zone: global.zone, patience: config.patience };
+    let moment = Moment { now: now(), zone: global.zone, ready_timeout: config.ready_timeout };
     let mut verdicts = retain::retain(&survey.snapshots, config.policy, &moment);
     let left = mark_and_delete::left_behind(&survey.snapshots, &moment);
     let is_left = |verdict: &Decision| {

@@ -58,7 +58,7 @@ fn ask(kubectl: &Kubectl, global: &Global, config: &Status, reporter: &Reporter)
     if let Some(name) = named.filter(|_| read.snapshots.is_empty() && read.claims.is_empty()) {
         check_namespace(kubectl, name)?;
     }
-    Ok(status::report(read, &Moment { now: now(), zone: global.zone, patience: config.patience }))
+    Ok(status::report(read, &Moment { now: now(), zone: global.zone, ready_timeout: config.ready_timeout }))
 }
 
 /// Serves the metrics to Prometheus, and asks anew every so often. What cannot be asked once it could stays as it is and
@@ -94,7 +94,7 @@ fn serve(service: &Service, ask: impl Fn() -> Result<Report, Fail>) -> Result<()
 fn incomplete(report: &Report) -> Option<Fail> {
     let unread: Vec<String> = report.unread.iter().map(said).collect();
     let fail = || {
-        Fail::new(Exit::Partly, format!("not all could be read:\n  {}", unread.join("\n  ")))
+        Fail::new(Exit::Partial, format!("not all could be read:\n  {}", unread.join("\n  ")))
             .remedy("grant what the messages name (docs/operations.md has the rights of status); the rest is there")
     };
     (!unread.is_empty()).then(fail)

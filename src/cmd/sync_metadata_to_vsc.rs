@@ -40,12 +40,12 @@ pub fn run(global: &Global, _: &(), reporter: &Reporter) -> Result<(), Fail> {
         summary: Summary { snapshots: sources.len(), ..Summary::default() },
         ..Account::default()
     };
-    let mirrored = reporter.step("mirror", |step| {
+    let synced = reporter.step("mirror", |step| {
         mirror(&kubectl, &sources, &mut account, step)?;
         Ok(((), account.so_far()))
     });
     // What was done is told even if the rest could not be read.
-    account.close(reporter, global.output, mirrored)
+    account.close(reporter, global.output, synced)
 }
 
 /// Reads the contents page by page and changes those of a page at once, each in the very version that was read. A list
@@ -162,7 +162,7 @@ impl Account {
     }
 
     /// Prints it and says how the run ended.
-    fn close(mut self, reporter: &Reporter, output: Output, mirrored: Result<(), Fail>) -> Result<(), Fail> {
+    fn close(mut self, reporter: &Reporter, output: Output, synced: Result<(), Fail>) -> Result<(), Fail> {
         let count =
             |wanted: fn(&Outcome) -> bool| self.contents.values().filter(|entry| wanted(&entry.outcome)).count();
         self.summary = Summary {
@@ -178,7 +178,7 @@ impl Account {
             _ => self.text(),
         };
         print(reporter, &text)?;
-        mirrored?;
+        synced?;
         self.failed()
     }
 
@@ -225,7 +225,7 @@ impl Account {
             first.push(format!("and {} more, see the list above", failed - first.len()));
         }
         // Nothing done at all is a failure, not a part.
-        let exit = if done + left == 0 { Exit::Failed } else { Exit::Partly };
+        let exit = if done + left == 0 { Exit::Failed } else { Exit::Partial };
         let what = format!("{failed} of {} failed:\n  {}", counted(planned, "change"), first.join("\n  "));
         Err(Fail::new(exit, what).remedy("mend what the messages name and run it again: what is done stays done"))
     }

@@ -197,7 +197,7 @@ impl Run<'_> {
             })?;
             match outcome {
                 Ok(found) => drop(facts.insert(test.engine, found)),
-                Err(fail) if fail.exit == Exit::Bad => {
+                Err(fail) if fail.exit == Exit::BackupBad => {
                     bad = Some(fail);
                     break;
                 }
@@ -358,7 +358,7 @@ impl Run<'_> {
             tracing::warn!("the container says: {said}");
         }
         let (namespace, name) = (&self.kubectl.target.namespace, &self.subject.snapshot.metadata.name);
-        Fail::new(Exit::Bad, why).remedy(format!(
+        Fail::new(Exit::BackupBad, why).remedy(format!(
             "do not rely on this one: see backup-ns list -n {namespace} for others, verify the one before it, and make a new \
              backup now with {}; it is marked as distrusted until another verify of {name} finds it good, or backup-ns trust {name} -n \
              {namespace} takes that back",

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::{
-    DbValue, Get, Origin, Output, Plain, TABLE, Values, create, global, lock_count, own_namespace, restore, retain,
-    sweep, verify,
+    DbValue, Get, Origin, Output, Plain, TABLE, Values, create, global, lock_count, mark_and_delete, own_namespace,
+    restore, retain, verify,
 };
 use crate::config::settings::{self, Setting};
 use crate::core::escape::MASK;
@@ -30,8 +30,8 @@ pub struct Effective {
 
 impl Effective {
     /// A variable that looks like a setting and is none: whatever it holds, it takes no effect and is not shown.
-    pub fn stranger(variable: String) -> Effective {
-        let faults = vec![super::about_stranger(&variable)];
+    pub fn unknown(variable: String) -> Effective {
+        let faults = vec![super::about_unknown(&variable)];
         Effective { variable, flag: "", value: String::new(), origin: Origin::Environment, faults }
     }
 }
@@ -105,7 +105,7 @@ pub(super) fn faults(get: &Get<'_>) -> Vec<String> {
     let all = [
         wrong(&|plain, v| drop(create(plain, v))),
         wrong(&|plain, v| drop(retain(plain, v))),
-        wrong(&|plain, v| drop(sweep(plain, v))),
+        wrong(&|plain, v| drop(mark_and_delete(plain, v))),
         wrong(&|plain, v| drop(restore(plain, v))),
         wrong(&|plain, v| drop(verify(plain, v))),
     ];

@@ -147,18 +147,18 @@ pub struct Retention {
     /// How many slots are kept.
     pub policy: Policy,
     /// How long a snapshot may take to become ready.
-    pub patience: Duration,
+    pub ready_timeout: Duration,
 }
 
 /// What `mark-and-delete` is told.
 #[derive(Debug, Clone, Copy)]
-pub struct Sweep {
+pub struct MarkAndDelete {
     /// What `retain` is to do before, if it is to.
     pub first: Option<Retention>,
     /// The pause between two deletions.
     pub interval: Duration,
     /// How long a snapshot may take to become ready.
-    pub patience: Duration,
+    pub ready_timeout: Duration,
 }
 
 /// What a user wants run in the database's container.
@@ -282,13 +282,13 @@ pub fn environment(var: &str) -> Result<Option<String>, String> {
 
 /// The variables that look like settings and are none, in order.
 #[expect(clippy::disallowed_methods, reason = "the one place")]
-pub fn strangers() -> BTreeSet<String> {
+pub fn unknown_variables() -> BTreeSet<String> {
     let set = std::env::vars_os().filter(|(_, value)| !value.is_empty());
-    set.filter_map(|(var, _)| var.into_string().ok()).filter(|var| settings::is_stranger(var)).collect()
+    set.filter_map(|(var, _)| var.into_string().ok()).filter(|var| settings::is_unknown(var)).collect()
 }
 
 /// What there is to say of such a variable.
-pub fn about_stranger(var: &str) -> String {
+pub fn about_unknown(var: &str) -> String {
     let meant = settings::meant_by(var).map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
     format!("{var} is not a setting and has no effect{meant}")
 }
@@ -584,29 +584,29 @@ fn retention(v: &mut Values<'_>, wanted: bool) -> Retention {
         weekly: number("RETAIN_LAST_WEEKLY"),
         monthly: number("RETAIN_LAST_MONTHLY"),
     };
-    let patience = v.time("BAK_VS_WAIT_UNTIL_READY_TIMEOUT");
+    let ready_timeout = v.time("BAK_VS_WAIT_UNTIL_READY_TIMEOUT");
     let allowed = v.switch("BAK_ALLOW_EMPTY_POLICY");
     if wanted && !allowed && policy.is_empty() && v.errors.is_empty() {
         v.error(
             "RETAIN_LAST_DAILY, RETAIN_LAST_WEEKLY and RETAIN_LAST_MONTHLY are all 0, which keeps nothing but the newest snapshot of each PVC; accepted: a number above 0 in one of them, or --allow-empty-policy".into(),
         );
     }
-    Retention { policy, patience }
+    Retention { policy, ready_timeout }
 }
 
 /// The configuration of `mark-and-delete`.
 ///
 /// # Errors
 /// As [`create`].
-pub fn sweep(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Sweep), Fail> {
+pub fn mark_and_delete(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, MarkAndDelete), Fail> {
     told(plain, TOLD, values, |global, v| {
         global.dry_run |= v.switch("RETAIN_DRY_RUN");
         let wanted = v.switch("BAK_RETAIN_FIRST");
         let retention = retention(v, wanted);
-        Sweep {
+        MarkAndDelete {
             first: wanted.then_some(retention),
             interval: v.time("BAK_DELETE_INTERVAL"),
-            patience: retention.patience,
+            ready_timeout: retention.ready_timeout,
         }
     })
 }
@@ -934,21 +934,22 @@ mod tests {
         let (global, kept) = retain(&Plain::default(), &mut Values::new(&set(&[]))).unwrap();
         assert!(!global.dry_run);
         assert_eq!(kept.policy, Policy { daily: 7, weekly: 4, monthly: 12 });
-        assert_eq!(kept.patience, Duration::from_secs(900));
+        assert_eq!(kept.ready_timeout, Duration::from_secs(900));
         assert!(retain(&Plain::default(), &mut Values::new(&set(&[("RETAIN_DRY_RUN", "yes")]))).unwrap().0.dry_run);
-        let (global, swept) = sweep(&Plain::default(), &mut Values::new(&set(&[("RETAIN_DRY_RUN", "1")]))).unwrap();
+        let (global, pruned) =
+            mark_and_delete(&Plain::default(), &mut Values::new(&set(&[("RETAIN_DRY_RUN", "1")]))).unwrap();
         assert!(global.dry_run);
-        assert_eq!(swept.interval, Duration::from_secs(5));
-        assert!(swept.first.is_none());
+        assert_eq!(pruned.interval, Duration::from_secs(5));
+        assert!(pruned.first.is_none());
 
         const NONE: &[(&str, &str)] =
             &[("RETAIN_LAST_DAILY", "0"), ("RETAIN_LAST_WEEKLY", "0"), ("RETAIN_LAST_MONTHLY", "0")];
-        assert!(sweep(&Plain::default(), &mut Values::new(&set(NONE))).unwrap().1.first.is_none());
+        assert!(mark_and_delete(&Plain::default(), &mut Values::new(&set(NONE))).unwrap().1.first.is_none());
         let first = |setting: &'static Setting| match setting.var {
             "BAK_RETAIN_FIRST" => Ok(Some(("true".into(), Origin::Flag))),
             _ => set(NONE)(setting),
         };
-        let fail = sweep(&Plain::default(), &mut Values::new(&first)).unwrap_err();
+        let fail = mark_and_delete(&Plain::default(), &mut Values::new(&first)).unwrap_err();
         assert!(fail.what.contains("--allow-empty-policy"), "{}", fail.what);
         let fail = retain(&Plain::default(), &mut Values::new(&set(NONE))).unwrap_err();
         assert!(fail.exit == Exit::Usage && fail.what.contains("--allow-empty-policy"), "{}", fail.what);
@@ -974,9 +975,9 @@ mod tests {
         };
         let said = [
             retain(&Plain::default(), &mut Values::new(&all_wrong)).unwrap_err().what,
-            sweep(&Plain::default(), &mut Values::new(&all_wrong)).unwrap_err().what,
+            mark_and_delete(&Plain::default(), &mut Values::new(&all_wrong)).unwrap_err().what,
         ];
-        for (table, said) in [settings::RETAIN, settings::SWEEP].into_iter().zip(said) {
+        for (table, said) in [settings::RETAIN, settings::MARK_AND_DELETE].into_iter().zip(said) {
             for setting in table {
                 let (_, value) = wrong.iter().find(|(var, _)| *var == setting.var).unwrap();
                 assert!(said.contains(&format!("{} is '{value}'; accepted: ", setting.var)), "{said}");

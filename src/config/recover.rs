@@ -65,7 +65,7 @@ pub struct Status {
     /// Whether all namespaces are meant.
     pub all_namespaces: bool,
     /// How long a snapshot may take to become ready.
-    pub patience: Duration,
+    pub ready_timeout: Duration,
     /// Not once, but for Prometheus to scrape.
     pub service: Option<Service>,
 }
@@ -89,7 +89,7 @@ pub const EVERY: &str = "5m";
 pub fn status(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Status), Fail> {
     told(plain, SCRAPED, values, |global, v| Status {
         all_namespaces: plain.is("all-namespaces"),
-        patience: v.time("BAK_VS_WAIT_UNTIL_READY_TIMEOUT"),
+        ready_timeout: v.time("BAK_VS_WAIT_UNTIL_READY_TIMEOUT"),
         service: service(plain, global, &mut v.errors),
     })
 }

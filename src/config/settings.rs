@@ -123,7 +123,7 @@ pub const RETAIN: &[Setting] =
     &[RETAIN_DRY_RUN, LAST_DAILY, LAST_WEEKLY, LAST_MONTHLY, ALLOW_EMPTY_POLICY, READY_TIMEOUT];
 
 /// Settings of `mark-and-delete`.
-pub const SWEEP: &[Setting] = &[
+pub const MARK_AND_DELETE: &[Setting] = &[
     RETAIN_DRY_RUN,
     setting(
         "BAK_RETAIN_FIRST",
@@ -181,7 +181,7 @@ pub const VERIFY: &[Setting] = &[
 ];
 
 /// The tables of all commands.
-pub const ALL: [&[Setting]; 6] = [GLOBAL, CREATE, RETAIN, SWEEP, RESTORE, VERIFY];
+pub const ALL: [&[Setting]; 6] = [GLOBAL, CREATE, RETAIN, MARK_AND_DELETE, RESTORE, VERIFY];
 
 /// Every setting once, in the order of the tables.
 pub fn each() -> impl Iterator<Item = &'static Setting> {
@@ -193,7 +193,7 @@ pub fn each() -> impl Iterator<Item = &'static Setting> {
 }
 
 /// Whether a variable looks like a setting and is none; the older tool had some more, with which its ConfigMaps may come.
-pub fn is_stranger(var: &str) -> bool {
+pub fn is_unknown(var: &str) -> bool {
     const OLDER: [&str; 2] = ["BAK_DEBUG", "BAK_COLORS_ENABLED"];
     (var.starts_with("BAK_") || var.starts_with("RETAIN_"))
         && !OLDER.contains(&var)
@@ -450,12 +450,12 @@ mod tests {
             ("BAK_BUCKET", None),
             ("BAK_", None),
         ] {
-            assert!(is_stranger(var), "{var}");
+            assert!(is_unknown(var), "{var}");
             assert_eq!(meant_by(var), meant, "{var}");
         }
         for var in ["BAK_DEBUG", "BACKUP_NAME", "PATH", "MY_BAK_X"].into_iter().chain(each().map(|setting| setting.var))
         {
-            assert!(!is_stranger(var), "{var}");
+            assert!(!is_unknown(var), "{var}");
         }
     }
 

@@ -13,7 +13,7 @@ use crate::core::engine::Engine;
 use crate::core::health::listing::{self, Row};
 use crate::core::health::status::{self, Backup};
 use crate::core::kube::claim_manifest::ClaimTemplate;
-use crate::core::kube::namespace_objects::Scene;
+use crate::core::kube::namespace_objects::NamespaceObjects;
 use crate::core::kube::objects::{Content, Pvc, Snapshot};
 use crate::core::kube::{labels, quantity};
 use crate::core::restore::in_place::{self, Journal};
@@ -164,7 +164,7 @@ proptest! {
     ) {
         let moment = Moment { zone: Zone::parse(zone).unwrap(), ..history::testing::moment("2026-11-22") };
         let seen: Vec<Record> = snapshots.iter().cloned().map(Record::from).collect();
-        let _ = mark_and_delete::sweep(&seen, &DeletionBlocks::default(), &moment);
+        let _ = mark_and_delete::decide(&seen, &DeletionBlocks::default(), &moment);
         let _ = mark_and_delete::left_behind(&seen, &moment);
         let _ = retain::retain(&seen, Policy { daily: 2, weekly: 1, monthly: 1 }, &moment);
         let mut rows: Vec<Row> = snapshots.iter().cloned().map(Row::from).collect();
@@ -189,11 +189,11 @@ proptest! {
         let _ = verify::choose(&snapshots, None, "data", moment.now);
         let sources: Sources = snapshots.iter().cloned().filter_map(Source::of).collect();
         let _ = sources.change(&json!({"metadata": {"name": "c"}, "spec": {"volumeSnapshotRef": {"uid": "u"}}}));
-        let scene = Scene { snapshots: snapshots.clone(), ..Scene::default() };
+        let namespace_objects = NamespaceObjects { snapshots: snapshots.clone(), ..NamespaceObjects::default() };
         for snapshot in &snapshots {
             let meta = &snapshot.metadata;
             let claim = Pvc::default();
-            let _ = scene.objections(snapshot, &moment);
+            let _ = namespace_objects.objections(snapshot, &moment);
             let _ = find_proof::find(Engine::Postgres, &claim, &snapshots, 20, "0");
             let proofs = verify::proofs(snapshot).unwrap_or_default();
             let noted = ClaimTemplate::noted(&meta.annotations);
@@ -208,9 +208,9 @@ proptest! {
             let _ = template.map(|template| in_place::claim(&template, "new", "shop", &meta.name, snapshot));
             let _ = in_place::assumed("new", snapshot, None);
             let _ = (in_place::guessed_claim(snapshot), in_place::of_claim(snapshot));
-            let _ = scene.plan(snapshot, "safety");
+            let _ = namespace_objects.plan(snapshot, "safety");
             if let Some(journal) = in_place::journal(snapshot) {
-                let _ = (journal.place(&scene, snapshot), journal.rest(&scene, snapshot), journal.others(&scene, snapshot));
+                let _ = (journal.place(&namespace_objects, snapshot), journal.rest(&namespace_objects, snapshot), journal.others(&namespace_objects, snapshot));
                 let _ = journal.safety("data", "shop", None, moment.now, moment.zone);
                 let _ = (journal.replacement("shop", snapshot), Journal::patch(Some(&journal), snapshot));
             }

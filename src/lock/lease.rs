@@ -242,7 +242,7 @@ impl Api {
         // A call that hangs is given ten seconds more than kubectl is told.
         let limit = third(self.me.slots()).saturating_sub(Duration::from_secs(10)).max(Duration::from_secs(1));
         kubectl.target.request_timeout = kubectl.target.request_timeout.min(limit);
-        kubectl.patience = Duration::ZERO;
+        kubectl.retry_timeout = Duration::ZERO;
         Api { kubectl, me: self.me.clone() }
     }
 }

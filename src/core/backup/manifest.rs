@@ -64,20 +64,20 @@ pub struct SlotChoice {
 }
 
 /// Decides the slots of a new snapshot of `pvc`: each of this day, week and month that no ready snapshot of the same
-/// PVC holds yet. One that is pending counts as a holder while it is younger than `patience`; a failed or distrusted one
+/// PVC holds yet. One that is pending counts as a holder while it is younger than `ready_timeout`; a failed or distrusted one
 /// never does.
 pub fn choose_slots(
     pvc: &str,
     snapshots: &[Snapshot],
     now: DateTime<Utc>,
     zone: Zone,
-    patience: Duration,
+    ready_timeout: Duration,
 ) -> Vec<SlotChoice> {
-    let patience = TimeDelta::from_std(patience).unwrap_or(TimeDelta::MAX);
+    let ready_timeout = TimeDelta::from_std(ready_timeout).unwrap_or(TimeDelta::MAX);
     let counts = |snapshot: &Snapshot| match snapshot.readiness() {
         Readiness::Ready => true,
         Readiness::Failed(_) => false,
-        Readiness::Pending | Readiness::Cut => now - snapshot.metadata.creation_timestamp < patience,
+        Readiness::Pending | Readiness::Cut => now - snapshot.metadata.creation_timestamp < ready_timeout,
     };
     SlotKind::ALL
         .into_iter()
@@ -185,8 +185,8 @@ mod tests {
         .unwrap()
     }
 
-    fn taken(snapshot: &Snapshot, patience: Duration) -> Vec<SlotKind> {
-        let slots = choose_slots("data", std::slice::from_ref(snapshot), now(), Zone::UTC, patience);
+    fn taken(snapshot: &Snapshot, ready_timeout: Duration) -> Vec<SlotKind> {
+        let slots = choose_slots("data", std::slice::from_ref(snapshot), now(), Zone::UTC, ready_timeout);
         slots.into_iter().filter(|slot| slot.holder.is_some()).map(|slot| slot.kind).collect()
     }
 

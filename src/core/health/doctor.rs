@@ -1014,11 +1014,11 @@ mod tests {
     fn what_earlier_runs_left_is_told() {
         let pvcs = ["data".to_string()];
         let judge = |report: &Report, snapshots: &[Snapshot]| history(report, snapshots, "shop", &pvcs);
-        let [last, failed, sweep, restores] = &judge(&report(vec![protection("data", State::Ready)]), &[])[..] else {
+        let [last, failed, overdue, restores] = &judge(&report(vec![protection("data", State::Ready)]), &[])[..] else {
             panic!()
         };
         is(last, Passed, "night of data is ready, 10h old");
-        for check in [failed, sweep, restores] {
+        for check in [failed, overdue, restores] {
             assert_eq!(check.outcome, Passed, "{check:?}");
         }
         for (state, outcome) in [(State::Pending, Skipped), (State::Failed, Failed), (State::Distrusted, Failed)] {

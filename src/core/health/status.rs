@@ -15,7 +15,7 @@ use crate::core::kube::labels;
 use crate::core::kube::objects::{Content, Pvc, Snapshot};
 use crate::core::restore::stored_data::{Holder, Holders};
 use crate::core::retention::history::{Action, Moment, Record, date, is_ahead, made};
-use crate::core::retention::mark_and_delete::{DeletionBlocks, sweep};
+use crate::core::retention::mark_and_delete::{DeletionBlocks, decide};
 use crate::core::words;
 
 /// How many days behind its last day a snapshot may still be there: the sweep of the next night takes it.
@@ -113,12 +113,12 @@ impl Backup {
     }
 
     fn state(&self, moment: &Moment) -> State {
-        let patience = TimeDelta::from_std(moment.patience).unwrap_or(TimeDelta::MAX);
+        let ready_timeout = TimeDelta::from_std(moment.ready_timeout).unwrap_or(TimeDelta::MAX);
         match &self.seen {
             Record { distrusted: true, .. } => State::Distrusted,
             Record { ready: true, .. } => State::Ready,
             Record { error: Some(_), .. } => State::Failed,
-            Record { created, .. } if moment.now - *created >= patience => State::Failed,
+            Record { created, .. } if moment.now - *created >= ready_timeout => State::Failed,
             _ => State::Pending,
         }
     }
@@ -573,7 +573,7 @@ fn overdue(read: &Read, moment: &Moment) -> Vec<Overdue> {
     };
     let late: BTreeMap<(&str, &str), String> =
         pruned.iter().filter_map(|seen| Some(((seen.namespace.as_str(), seen.name.as_str()), late(seen)?))).collect();
-    let deleted = sweep(&pruned, &held, moment).into_iter().filter(|verdict| verdict.action == Action::Delete);
+    let deleted = decide(&pruned, &held, moment).into_iter().filter(|verdict| verdict.action == Action::Delete);
     let mut overdue: Vec<Overdue> = deleted
         .filter_map(|verdict| {
             let delete_after = late.get(&(verdict.namespace.as_str(), verdict.name.as_str()))?.clone();
@@ -1262,7 +1262,7 @@ mod tests {
     fn a_deletion_that_is_at_work_no_more_is_named() {
         let begun = |deleted: Value, note: Value| {
             let more = json!({
-                "metadata.finalizers": [labels::SWEEP], "metadata.deletionTimestamp": deleted,
+                "metadata.finalizers": [labels::DELETION_FINALIZER], "metadata.deletionTimestamp": deleted,
                 "metadata.annotations": {labels::DELETING: note},
             });
             let read =

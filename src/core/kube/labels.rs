@@ -47,8 +47,8 @@ pub const RESTORING: &str = "backup-ns.sh/restoring";
 /// Annotation of a VolumeSnapshotContent: its stored data is that of another snapshot, `NAMESPACE/NAME`, and never goes with it.
 pub const CLONE_OF: &str = "backup-ns.sh/clone-of";
 /// Finalizer: a deletion of ours has begun and is not through with the stored data, see [`crate::cluster::delete_snapshot`].
-pub const SWEEP: &str = "backup-ns.sh/sweep";
-/// Annotation beside [`SWEEP`]: when `delete` began, RFC 3339. A deletion by policy leaves none.
+pub const DELETION_FINALIZER: &str = "backup-ns.sh/sweep";
+/// Annotation beside [`DELETION_FINALIZER`]: when `delete` began, RFC 3339. A deletion by policy leaves none.
 pub const DELETING: &str = "backup-ns.sh/deleting";
 /// Label of a VolumeSnapshotContent that was made for stored data that was there: which data, see [`data_value`].
 pub const DATA: &str = "backup-ns.sh/data";
@@ -72,7 +72,7 @@ pub const LOCK_TURN: &str = "backup-ns.sh/lock-turn";
 
 /// Whether a label or annotation says of a snapshot what its content is to say, too. A restore that is at work is the
 /// snapshot's alone, and some are the content's own.
-pub fn is_mirrored(key: &str) -> bool {
+pub fn is_synced(key: &str) -> bool {
     key.starts_with(PREFIX) && ![CLONE_OF, DATA, DELETING, REBOUND_FROM, RESTORING].contains(&key)
 }
 /// The longest label value that Kubernetes takes, in bytes

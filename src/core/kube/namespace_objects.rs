@@ -45,7 +45,7 @@ impl ExecKind {
 /// What a namespace holds, as far as it was asked for.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(from = "ObjectList")]
-pub struct Scene {
+pub struct NamespaceObjects {
     /// The claims.
     pub claims: Vec<Pvc>,
     /// The pods.
@@ -58,33 +58,33 @@ pub struct Scene {
     pub cron_jobs: Vec<CronJob>,
 }
 
-impl Scene {
+impl NamespaceObjects {
     /// The snapshots, by namespace and name, that a volume is still to be made from.
     pub fn in_use(&self) -> BTreeSet<(String, String)> {
         self.claims.iter().flat_map(Pvc::sources).collect()
     }
 
     /// Sorts objects.
-    pub fn of(items: impl IntoIterator<Item = Item>) -> Scene {
-        let mut scene = Scene::default();
+    pub fn of(items: impl IntoIterator<Item = Item>) -> NamespaceObjects {
+        let mut objects = NamespaceObjects::default();
         for item in items {
             match item {
-                Item::PersistentVolumeClaim(claim) => scene.claims.push(claim),
-                Item::Pod(pod) => scene.pods.push(pod),
-                Item::VolumeSnapshot(snapshot) => scene.snapshots.push(*snapshot),
-                Item::Deployment(found) => scene.workloads.push((ExecKind::Deployment, found)),
-                Item::StatefulSet(found) => scene.workloads.push((ExecKind::StatefulSet, found)),
-                Item::DaemonSet(found) => scene.workloads.push((ExecKind::DaemonSet, found)),
-                Item::CronJob(found) => scene.cron_jobs.push(found),
+                Item::PersistentVolumeClaim(claim) => objects.claims.push(claim),
+                Item::Pod(pod) => objects.pods.push(pod),
+                Item::VolumeSnapshot(snapshot) => objects.snapshots.push(*snapshot),
+                Item::Deployment(found) => objects.workloads.push((ExecKind::Deployment, found)),
+                Item::StatefulSet(found) => objects.workloads.push((ExecKind::StatefulSet, found)),
+                Item::DaemonSet(found) => objects.workloads.push((ExecKind::DaemonSet, found)),
+                Item::CronJob(found) => objects.cron_jobs.push(found),
                 Item::Other => {}
             }
         }
-        scene
+        objects
     }
 }
 
-impl From<ObjectList> for Scene {
-    fn from(list: ObjectList) -> Scene {
-        Scene::of(list.items)
+impl From<ObjectList> for NamespaceObjects {
+    fn from(list: ObjectList) -> NamespaceObjects {
+        NamespaceObjects::of(list.items)
     }
 }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::core::kube::calls::{CLAIMS, SNAPSHOTS, Target, try_delete_options};
-use crate::core::kube::namespace_objects::Scene;
+use crate::core::kube::namespace_objects::NamespaceObjects;
 use crate::core::kube::objects::{Meta, Snapshot};
 use crate::core::kube::quantity;
 use crate::core::restore::in_place::{ClaimState, Journal, Rest};
@@ -30,7 +30,7 @@ pub struct DryRun {
 pub fn trials(
     target: &Target,
     journal: &Journal,
-    scene: &Scene,
+    namespace_objects: &NamespaceObjects,
     (of, from): (&Snapshot, &Snapshot),
     safety: &Value,
 ) -> Vec<DryRun> {
@@ -39,13 +39,13 @@ pub fn trials(
     let mut trial = |what: String, args: Vec<String>, input: String, beside: bool| {
         all.push(DryRun { what, args, input, beside });
     };
-    let place = journal.place(scene, of);
-    let stops = journal.rest(scene, of) == Ok(Rest::Replace);
-    if !journal.back && place == ClaimState::Old && scene.snapshot(&journal.safety).is_none() {
+    let place = journal.place(namespace_objects, of);
+    let stops = journal.rest(namespace_objects, of) == Ok(Rest::Replace);
+    if !journal.back && place == ClaimState::Old && namespace_objects.snapshot(&journal.safety).is_none() {
         let what = format!("make the safety snapshot {}", journal.safety);
         trial(what, target.try_create(SNAPSHOTS), safety.to_string(), false);
     }
-    let there = scene.claim(name).filter(|_| stops);
+    let there = namespace_objects.claim(name).filter(|_| stops);
     if let Some(claim) = there.filter(|_| place != ClaimState::Gone) {
         let condition = json!({"uid": claim.metadata.uid});
         trial(format!("delete the claim {name}"), target.delete(CLAIMS, name), try_delete_options(&condition), false);
@@ -59,7 +59,7 @@ pub fn trials(
         let what = format!("make the claim {name} from {}", from.metadata.name);
         trial(what, target.try_create(CLAIMS), claim.to_string(), there.is_some());
     }
-    for down in journal.workloads.iter().filter(|down| scene.is_there(down)) {
+    for down in journal.workloads.iter().filter(|down| namespace_objects.is_there(down)) {
         let mut patch = |what: &str, patch: Value| {
             let args = target.try_patch(down.kind.resource(), &down.name, &patch);
             trial(format!("{what} {down}"), args, String::new(), false);
@@ -164,7 +164,7 @@ mod tests {
     use super::*;
 
     /// A scene, its snapshot `s` and a restore of it that was planned there.
-    fn planned() -> (Vec<Value>, Scene, Snapshot, Journal) {
+    fn planned() -> (Vec<Value>, NamespaceObjects, Snapshot, Journal) {
         let volumes = json!([{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]);
         let pods = json!({"template": {"spec": {"volumes": volumes}}});
         let objects = vec![
@@ -179,19 +179,19 @@ mod tests {
             json!({"kind": "Deployment", "metadata": {"name": "web"}, "spec": pods}),
             json!({"kind": "CronJob", "metadata": {"name": "report"}, "spec": {"jobTemplate": {"spec": pods}}}),
         ];
-        let scene = of(&objects);
-        let snapshot = scene.snapshot("s").unwrap().clone();
-        let journal = scene.plan(&snapshot, "safe").unwrap();
-        (objects, scene, snapshot, journal)
+        let namespace_objects = of(&objects);
+        let snapshot = namespace_objects.snapshot("s").unwrap().clone();
+        let journal = namespace_objects.plan(&snapshot, "safe").unwrap();
+        (objects, namespace_objects, snapshot, journal)
     }
 
-    fn of(objects: &[Value]) -> Scene {
-        Scene::of(serde_json::from_value::<Vec<_>>(json!(objects)).unwrap())
+    fn of(objects: &[Value]) -> NamespaceObjects {
+        NamespaceObjects::of(serde_json::from_value::<Vec<_>>(json!(objects)).unwrap())
     }
 
-    fn tried(journal: &Journal, scene: &Scene, snapshot: &Snapshot) -> Vec<DryRun> {
+    fn tried(journal: &Journal, namespace_objects: &NamespaceObjects, snapshot: &Snapshot) -> Vec<DryRun> {
         let target = Target { namespace: "shop".into(), ..Target::default() };
-        trials(&target, journal, scene, (snapshot, snapshot), &json!({"metadata": {"name": "safe"}}))
+        trials(&target, journal, namespace_objects, (snapshot, snapshot), &json!({"metadata": {"name": "safe"}}))
     }
 
     fn whats(trials: &[DryRun]) -> Vec<&str> {
@@ -200,8 +200,8 @@ mod tests {
 
     #[test]
     fn every_request_that_is_still_to_come_is_tried_and_none_is_carried_out() {
-        let (objects, scene, snapshot, mut journal) = planned();
-        let all = tried(&journal, &scene, &snapshot);
+        let (objects, namespace_objects, snapshot, mut journal) = planned();
+        let all = tried(&journal, &namespace_objects, &snapshot);
         assert_eq!(
             whats(&all),
             [
@@ -229,7 +229,7 @@ mod tests {
         let starts = ["start deployment/web", "start cronjob/report"];
         assert_eq!(whats(&tried(&journal, &of(&later), &snapshot)), starts);
         journal.back = true;
-        assert_eq!(whats(&tried(&journal, &scene, &snapshot)), starts);
+        assert_eq!(whats(&tried(&journal, &namespace_objects, &snapshot)), starts);
         // Once the claim is gone, the new one has its name.
         journal.back = false;
         later.remove(1);

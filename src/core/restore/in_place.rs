@@ -15,7 +15,7 @@ use crate::core::kube::calls;
 use crate::core::kube::claim_manifest::ClaimTemplate;
 use crate::core::kube::labels;
 use crate::core::kube::namespace_objects::ExecKind;
-use crate::core::kube::namespace_objects::Scene;
+use crate::core::kube::namespace_objects::NamespaceObjects;
 use crate::core::kube::objects::{Content, CronJob, Meta, Pod, PodSpec, Pvc, Readiness, Snapshot, Workload};
 use crate::core::kube::quantity;
 use crate::core::retention::slot;
@@ -311,7 +311,7 @@ impl std::fmt::Display for Down {
     }
 }
 
-impl Scene {
+impl NamespaceObjects {
     /// The snapshot of this name.
     pub fn snapshot(&self, name: &str) -> Option<&Snapshot> {
         self.snapshots.iter().find(|snapshot| snapshot.metadata.name == name)
@@ -615,8 +615,8 @@ fn makes(workload: &Workload, claim: &str) -> bool {
 
 impl Journal {
     /// What is there by the claim's name; `of` is the snapshot that carries the journal.
-    pub fn place(&self, scene: &Scene, of: &Snapshot) -> ClaimState {
-        let Some(claim) = scene.claim(&self.claim.name) else { return ClaimState::Gone };
+    pub fn place(&self, namespace_objects: &NamespaceObjects, of: &Snapshot) -> ClaimState {
+        let Some(claim) = namespace_objects.claim(&self.claim.name) else { return ClaimState::Gone };
         let is_from = |name: &str| {
             let full = format!("{}/{name}", of.metadata.namespace);
             claim.metadata.annotations.get(labels::RESTORED_FROM) == Some(&full)
@@ -634,15 +634,15 @@ impl Journal {
     ///
     /// # Errors
     /// Neither way goes on, with what a person can do.
-    pub fn rest(&self, scene: &Scene, of: &Snapshot) -> Result<Rest, (String, String)> {
+    pub fn rest(&self, namespace_objects: &NamespaceObjects, of: &Snapshot) -> Result<Rest, (String, String)> {
         let Journal { claim, safety, workloads, .. } = self;
         let (claim, name, namespace) = (&claim.name, &of.metadata.name, &of.metadata.namespace);
-        let kept = scene.snapshot(safety).is_some();
-        match (self.place(scene, of), self.back) {
+        let kept = namespace_objects.snapshot(safety).is_some();
+        match (self.place(namespace_objects, of), self.back) {
             (ClaimState::Old, false) => Ok(Rest::Replace),
             (ClaimState::Gone, _) | (ClaimState::Restored, true) if kept => Ok(Rest::Replace),
             (ClaimState::Restored, false) | (ClaimState::Old | ClaimState::Back, true) => Ok(Rest::Start),
-            (ClaimState::Other, true) if !workloads.iter().any(|down| scene.is_down_for(down, name)) => {
+            (ClaimState::Other, true) if !workloads.iter().any(|down| namespace_objects.is_down_for(down, name)) => {
                 Ok(Rest::Forget)
             }
             (ClaimState::Restored, true) => Err((
@@ -676,8 +676,8 @@ impl Journal {
     }
 
     /// The restores of other snapshots, by name, that were begun and are in the way of this one.
-    pub fn others<'a>(&self, scene: &'a Scene, of: &Snapshot) -> Vec<&'a str> {
-        let others = scene.snapshots.iter().filter(|other| other.metadata.name != of.metadata.name);
+    pub fn others<'a>(&self, namespace_objects: &'a NamespaceObjects, of: &Snapshot) -> Vec<&'a str> {
+        let others = namespace_objects.snapshots.iter().filter(|other| other.metadata.name != of.metadata.name);
         let others = others.filter(|other| journal(other).is_some_and(|journal| self.collides(&journal)));
         others.map(|other| other.metadata.name.as_str()).collect()
     }
@@ -749,8 +749,8 @@ impl Journal {
 mod tests {
     use super::*;
 
-    fn items(objects: Value) -> Scene {
-        Scene::of(serde_json::from_value::<Vec<_>>(objects).unwrap())
+    fn items(objects: Value) -> NamespaceObjects {
+        NamespaceObjects::of(serde_json::from_value::<Vec<_>>(objects).unwrap())
     }
 
     fn snapshot(name: &str, change: impl Fn(&mut Value)) -> Value {
@@ -795,8 +795,8 @@ mod tests {
     fn plan(objects: &[Value]) -> Result<Journal, Vec<String>> {
         let mut all = vec![snapshot("s", |_| ()), claim()];
         all.extend_from_slice(objects);
-        let scene = items(json!(all));
-        let plan = scene.plan(scene.snapshot("s").unwrap(), "safe");
+        let namespace_objects = items(json!(all));
+        let plan = namespace_objects.plan(namespace_objects.snapshot("s").unwrap(), "safe");
         plan.map_err(|problems| problems.into_iter().map(|(what, remedy)| format!("{what} -> {remedy}")).collect())
     }
 
@@ -839,8 +839,8 @@ mod tests {
         for words in ["daemonset/agent mounts", "whenScaled to Retain", "delete it: kubectl delete pod debug -n shop"] {
             assert!(problems.iter().any(|problem| problem.contains(words)), "{words}: {problems:?}");
         }
-        let scene = items(json!([snapshot("s", |object| object["status"] = json!({}))]));
-        let problems = scene.plan(scene.snapshot("s").unwrap(), "safe").unwrap_err();
+        let namespace_objects = items(json!([snapshot("s", |object| object["status"] = json!({}))]));
+        let problems = namespace_objects.plan(namespace_objects.snapshot("s").unwrap(), "safe").unwrap_err();
         assert_eq!(problems.len(), 2, "not ready, and no claim: {problems:?}");
     }
 
@@ -904,10 +904,10 @@ mod tests {
         let journal = plan(&[]).unwrap();
         let note = json!(journal).to_string();
         let noted = snapshot("s", |object| object["metadata"]["annotations"][labels::RESTORING] = json!(note));
-        let scene = items(json!([snapshot("r", |_| ()), noted]));
-        let (of, found) = scene.begun("data-db-0").unwrap();
+        let namespace_objects = items(json!([snapshot("r", |_| ()), noted]));
+        let (of, found) = namespace_objects.begun("data-db-0").unwrap();
         assert_eq!((of.metadata.name.as_str(), found), ("s", journal));
-        assert!(scene.begun("data").is_none());
+        assert!(namespace_objects.begun("data").is_none());
     }
 
     /// What is still to be done where the claim is of this uid and from this snapshot, where this is there besides.
@@ -924,8 +924,10 @@ mod tests {
             claim
         }));
         objects.extend_from_slice(also);
-        let scene = items(json!(objects));
-        journal.rest(&scene, scene.snapshot("s").unwrap()).map_err(|(what, remedy)| format!("{what} -> {remedy}"))
+        let namespace_objects = items(json!(objects));
+        journal
+            .rest(&namespace_objects, namespace_objects.snapshot("s").unwrap())
+            .map_err(|(what, remedy)| format!("{what} -> {remedy}"))
     }
 
     #[test]
@@ -979,14 +981,14 @@ mod tests {
                 object["metadata"]["annotations"][labels::RESTORING] = json!(json!(other).to_string())
             })
         };
-        let scene = items(json!([
+        let namespace_objects = items(json!([
             with("s", &|_| ()),
             with("claim", &|other| other.claim.name = "data-db-0".into()),
             with("workload", &|other| other.workloads = journal.workloads.clone()),
             with("neither", &|_| ()),
             snapshot("unread", |object| object["metadata"]["annotations"][labels::RESTORING] = json!("?")),
         ]));
-        assert_eq!(journal.others(&scene, scene.snapshot("s").unwrap()), ["claim", "workload"]);
+        assert_eq!(journal.others(&namespace_objects, namespace_objects.snapshot("s").unwrap()), ["claim", "workload"]);
     }
 
     #[test]
@@ -1098,8 +1100,8 @@ mod tests {
     #[test]
     fn a_snapshot_of_nobody_knows_what_takes_no_claims_place() {
         let lost = snapshot("s", |object| object["spec"]["source"] = json!({"volumeSnapshotContentName": "c"}));
-        let scene = items(json!([lost, claim()]));
-        let problems = scene.plan(scene.snapshot("s").unwrap(), "safe").unwrap_err();
+        let namespace_objects = items(json!([lost, claim()]));
+        let problems = namespace_objects.plan(namespace_objects.snapshot("s").unwrap(), "safe").unwrap_err();
         assert!(
             problems[0].0.contains("nothing tells") && problems[0].1.contains("restore s -n shop --pvc NAME"),
             "{problems:?}"

@@ -62,7 +62,8 @@ pub fn judge_old(old: &Content, bound: Option<&Snapshot>) -> Result<(), No> {
         Some(snapshot) if snapshot.metadata.deletion_timestamp.is_some() => {
             let finalizers = snapshot.metadata.finalizers.join(", ");
             let what = format!("the VolumeSnapshot {place} of {name} is being deleted, and held by {finalizers}");
-            let remedy = if snapshot.metadata.finalizers.iter().any(|finalizer| finalizer == labels::SWEEP) {
+            let remedy = if snapshot.metadata.finalizers.iter().any(|finalizer| finalizer == labels::DELETION_FINALIZER)
+            {
                 let label = labels::DELETE_AFTER;
                 // What delete may be at work on is not let go before.
                 let begun = snapshot.metadata.annotations.get(labels::DELETING);
@@ -173,8 +174,8 @@ impl RebindPlan<'_> {
     /// Nothing is stored.
     pub fn pair(&self, today: NaiveDate) -> Option<Pair> {
         let Content { metadata: meta, spec, .. } = self.old;
-        let mut labels = mirrored(&meta.labels);
-        let annotations = mirrored(&meta.annotations);
+        let mut labels = synced(&meta.labels);
+        let annotations = synced(&meta.annotations);
         let has_passed = |label: &String| date(label).is_some_and(|date| date <= today);
         let dropped = labels.get(labels::DELETE_AFTER).filter(|label| has_passed(label)).cloned();
         if dropped.is_some() {
@@ -224,8 +225,8 @@ impl RebindPlan<'_> {
     }
 }
 
-fn mirrored(all: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-    let all = all.iter().filter(|(key, _)| labels::is_mirrored(key));
+fn synced(all: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let all = all.iter().filter(|(key, _)| labels::is_synced(key));
     all.map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
@@ -380,7 +381,7 @@ mod tests {
             json!({"metadata": {"uid": "s1", "deletionTimestamp": "2026-11-22T12:00:00Z", "finalizers": ["x"]}});
         assert!(said(going.clone()).unwrap_err().1.contains("wait"));
         let mut swept = going;
-        swept["metadata"]["finalizers"] = json!([labels::SWEEP]);
+        swept["metadata"]["finalizers"] = json!([labels::DELETION_FINALIZER]);
         let remedy = said(swept.clone()).unwrap_err().1;
         assert!(
             remedy.contains("delete-after-") && remedy.ends_with("mark-and-delete -n shop, then this again"),

@@ -205,7 +205,7 @@ fn bound(name: &str, snapshot: &Snapshot) -> No {
             format!("the stored data of {name} is not without a snapshot: it is bound to {namespace}/{bound}"),
             format!("{delete} deletes both, if that is meant"),
         ),
-        Some(_) if finalizers.iter().any(|finalizer| finalizer == labels::SWEEP) => (
+        Some(_) if finalizers.iter().any(|finalizer| finalizer == labels::DELETION_FINALIZER) => (
             format!("the deletion of {namespace}/{bound}, to which {name} is bound, was begun and is not finished"),
             format!("{delete} finishes it"),
         ),
@@ -348,7 +348,8 @@ mod tests {
     fn what_is_in_use_is_refused_whatever_is_wanted() {
         let x = plain("x");
         let bound = snapshot(json!({}));
-        let swept = snapshot(json!({"deletionTimestamp": "2026-11-22T02:00:00Z", "finalizers": [labels::SWEEP]}));
+        let swept =
+            snapshot(json!({"deletionTimestamp": "2026-11-22T02:00:00Z", "finalizers": [labels::DELETION_FINALIZER]}));
         let going = snapshot(json!({"deletionTimestamp": "2026-11-22T02:00:00Z", "finalizers": ["other/x"]}));
         let other = snapshot(json!({"uid": "another"}));
         let journal = |text: &str| snapshot(json!({"name": "s", "uid": "s", "annotations": {labels::RESTORING: text}}));

@@ -33,7 +33,7 @@ impl Source {
         let content = snapshot.status.bound_volume_snapshot_content_name;
         let content = content.filter(|name| !name.is_empty() && meta.deletion_timestamp.is_none())?;
         let ours = |all: BTreeMap<String, String>| -> BTreeMap<String, String> {
-            all.into_iter().filter(|(key, _)| labels::is_mirrored(key)).collect()
+            all.into_iter().filter(|(key, _)| labels::is_synced(key)).collect()
         };
         let (labels, annotations) = (ours(meta.labels), ours(meta.annotations));
         let bytes: usize = labels.iter().chain(&annotations).map(|(key, value)| key.len() + value.len()).sum();
@@ -88,7 +88,7 @@ fn difference(old: &Value, new: &BTreeMap<String, String>) -> BTreeMap<String, O
     let set = new.iter().filter(|(key, value)| old[key.as_str()] != value.as_str());
     let set = set.map(|(key, value)| (key.clone(), Some(value.clone())));
     let taken = old.as_object().into_iter().flat_map(Map::keys);
-    let taken = taken.filter(|key| labels::is_mirrored(key) && !new.contains_key(*key)).map(|key| (key.clone(), None));
+    let taken = taken.filter(|key| labels::is_synced(key) && !new.contains_key(*key)).map(|key| (key.clone(), None));
     set.chain(taken).collect()
 }
 

@@ -85,7 +85,7 @@ pub struct Moment {
     /// The zone of every date.
     pub zone: Zone,
     /// How long a snapshot may take to become ready before it counts as failed.
-    pub patience: Duration,
+    pub ready_timeout: Duration,
 }
 
 impl Moment {
@@ -114,7 +114,7 @@ impl From<Snapshot> for Record {
             distrusted: meta.annotations.contains_key(labels::DISTRUSTED),
             restoring: meta.annotations.contains_key(labels::RESTORING),
             deleting: meta.deletion_timestamp.is_some(),
-            claimed: meta.finalizers.iter().any(|finalizer| finalizer == labels::SWEEP),
+            claimed: meta.finalizers.iter().any(|finalizer| finalizer == labels::DELETION_FINALIZER),
             deleted: meta.deletion_timestamp,
             named: meta
                 .annotations
@@ -151,12 +151,12 @@ impl Record {
 
     /// Where it stands.
     pub fn standing(&self, moment: &Moment) -> Standing {
-        let patience = TimeDelta::from_std(moment.patience).unwrap_or(TimeDelta::MAX);
+        let ready_timeout = TimeDelta::from_std(moment.ready_timeout).unwrap_or(TimeDelta::MAX);
         match self {
             Record { deleting: true, .. } => Standing::Deleting,
             Record { ready: true, distrusted: false, .. } => Standing::Good,
             Record { ready: true, .. } => Standing::Distrusted,
-            Record { created, .. } if moment.now - created >= patience => Standing::Failed,
+            Record { created, .. } if moment.now - created >= ready_timeout => Standing::Failed,
             Record { error: Some(_), .. } => Standing::Failing,
             _ => Standing::Pending,
         }
@@ -329,7 +329,7 @@ pub mod testing {
 
     /// Judges at that time, in UTC, with the patience of a quarter of an hour.
     pub fn moment(now: &str) -> Moment {
-        Moment { now: at(now), zone: Zone::UTC, patience: Duration::from_secs(900) }
+        Moment { now: at(now), zone: Zone::UTC, ready_timeout: Duration::from_secs(900) }
     }
 
     /// A ready snapshot of the PVC `data` in `shop` under the policy of slots, that holds none.

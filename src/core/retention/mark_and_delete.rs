@@ -17,7 +17,7 @@ pub struct DeletionBlocks {
 }
 
 /// Decides about every snapshot of ours, PVC by PVC, newest first. The order of `snapshots` does not matter.
-pub fn sweep(snapshots: &[Record], held: &DeletionBlocks, moment: &Moment) -> Vec<Decision> {
+pub fn decide(snapshots: &[Record], held: &DeletionBlocks, moment: &Moment) -> Vec<Decision> {
     let groups = Group::all(snapshots, moment);
     groups.iter().flat_map(|group| of_group(group, held, moment)).collect()
 }
@@ -35,7 +35,7 @@ pub fn left_behind(snapshots: &[Record], moment: &Moment) -> Vec<Decision> {
     let is_left = |verdict: &Decision| {
         verdict.action == Action::Release && named.contains(&(verdict.namespace.as_str(), verdict.name.as_str()))
     };
-    sweep(snapshots, &DeletionBlocks::default(), moment).into_iter().filter(is_left).collect()
+    decide(snapshots, &DeletionBlocks::default(), moment).into_iter().filter(is_left).collect()
 }
 
 fn of_group(group: &Group<'_>, held: &DeletionBlocks, moment: &Moment) -> Vec<Decision> {
@@ -126,7 +126,7 @@ mod tests {
     fn check(used: &str, table: &str) {
         let sources = used.split_whitespace().map(|name| ("shop".to_string(), name.to_string())).collect();
         let held = DeletionBlocks { sources, ..DeletionBlocks::default() };
-        testing::check(table, |snapshots| sweep(snapshots, &held, &moment("2026-11-22T12:00")));
+        testing::check(table, |snapshots| decide(snapshots, &held, &moment("2026-11-22T12:00")));
     }
 
     #[test]
@@ -208,7 +208,7 @@ mod tests {
                 rows.iter().zip(verdicts).map(|(row, verdict)| format!("{row}\n=> {verdict}\n")).collect();
             let moment = Moment { zone, ..moment(now) };
             testing::check(&format!("new 2026-11-03 d\n=> keep: holds daily 2026-11-03\n{rows}"), |snapshots| {
-                sweep(snapshots, &DeletionBlocks::default(), &moment)
+                decide(snapshots, &DeletionBlocks::default(), &moment)
             });
         };
         // Fourteen hours ahead of UTC.
@@ -361,7 +361,7 @@ mod tests {
             c 2026-11-19 - date=2026-11-20 deleting claimed
                 => delete: its date 2026-11-20 has passed
             ";
-        testing::check(table, |snapshots| sweep(snapshots, &held, &moment("2026-11-22T12:00")));
+        testing::check(table, |snapshots| decide(snapshots, &held, &moment("2026-11-22T12:00")));
     }
 
     #[test]
@@ -417,8 +417,8 @@ mod tests {
     proptest! {
         #[test]
         fn a_second_run_changes_nothing(snapshots in histories(), in_use in uses()) {
-            let once = apply(&snapshots, &sweep(&snapshots, &in_use, &moment(NOW)));
-            for verdict in sweep(&once, &in_use, &moment(NOW)) {
+            let once = apply(&snapshots, &decide(&snapshots, &in_use, &moment(NOW)));
+            for verdict in decide(&once, &in_use, &moment(NOW)) {
                 // One that was called off, and was not deleted yet, is looked at anew.
                 let anew = snapshots.iter().any(|seen| seen.name == verdict.name && seen.claimed);
                 prop_assert!(verdict.action == Action::Keep || anew, "{:?}", verdict);
@@ -431,12 +431,12 @@ mod tests {
             (snapshots, shuffled) in histories().prop_flat_map(|all| (Just(all.clone()), Just(all).prop_shuffle())),
             in_use in uses(),
         ) {
-            prop_assert_eq!(sweep(&snapshots, &in_use, &moment(NOW)), sweep(&shuffled, &in_use, &moment(NOW)));
+            prop_assert_eq!(decide(&snapshots, &in_use, &moment(NOW)), decide(&shuffled, &in_use, &moment(NOW)));
         }
 
         #[test]
         fn never_below_the_floor(snapshots in histories(), in_use in uses()) {
-            let verdicts = sweep(&snapshots, &in_use, &moment(NOW));
+            let verdicts = decide(&snapshots, &in_use, &moment(NOW));
             prop_assert_eq!(verdicts.len(), snapshots.len());
             let after = apply(&snapshots, &verdicts);
             let ready = |seen: &&Record| seen.ready && !seen.deleting;
@@ -456,7 +456,7 @@ mod tests {
 
         #[test]
         fn only_what_is_due_and_unused_is_deleted(snapshots in histories(), in_use in uses()) {
-            for name in deleted(&sweep(&snapshots, &in_use, &moment(NOW))) {
+            for name in deleted(&decide(&snapshots, &in_use, &moment(NOW))) {
                 let seen = snapshots.iter().find(|seen| seen.name == name).unwrap();
                 let date = seen.delete_after.as_deref().and_then(date).unwrap();
                 prop_assert!(date < moment(NOW).today(), "{:?}", seen);
@@ -467,18 +467,18 @@ mod tests {
 
         #[test]
         fn a_night_lies_between_mark_and_deletion(snapshots in histories()) {
-            let verdicts = sweep(&snapshots, &nothing_in_use(), &moment(NOW));
+            let verdicts = decide(&snapshots, &nothing_in_use(), &moment(NOW));
             let marked = done(&verdicts, |action| matches!(action, Action::Mark { .. }));
             let midnight = Moment { now: at("2027-01-10T23:59"), ..moment(NOW) };
-            let same_day = deleted(&sweep(&apply(&snapshots, &verdicts), &nothing_in_use(), &midnight));
+            let same_day = deleted(&decide(&apply(&snapshots, &verdicts), &nothing_in_use(), &midnight));
             prop_assert!(marked.is_disjoint(&same_day));
         }
 
         #[test]
         fn a_later_time_never_resurrects(snapshots in histories(), in_use in uses(), minutes in 0i64..20_000) {
             let later = Moment { now: moment(NOW).now + TimeDelta::minutes(minutes), ..moment(NOW) };
-            let early = sweep(&snapshots, &in_use, &moment(NOW));
-            let late = sweep(&snapshots, &in_use, &later);
+            let early = decide(&snapshots, &in_use, &moment(NOW));
+            let late = decide(&snapshots, &in_use, &later);
             prop_assert!(deleted(&early).is_subset(&deleted(&late)));
             let marked = |verdicts: &[Decision]| done(verdicts, |action| matches!(action, Action::Mark { .. }));
             prop_assert!(marked(&early).is_subset(&marked(&late)));
@@ -570,7 +570,7 @@ mod tests {
                         history[kind as usize].extend(seen.slot(kind).map(String::from));
                     }
                 }
-                let verdicts = sweep(&all, &nothing_in_use(), &now);
+                let verdicts = decide(&all, &nothing_in_use(), &now);
                 for name in deleted(&verdicts) {
                     let seen = all.iter().find(|seen| seen.name == name).unwrap();
                     prop_assert!(seen.slots.iter().all(Option::is_none), "{:?}", seen);
@@ -595,7 +595,7 @@ mod tests {
     fn both(all: &[Record], now: &str) -> (Vec<Record>, Vec<Decision>, Vec<Decision>) {
         let labels = retain(all, DEFAULT, &moment(now));
         let relabelled = apply(all, &labels);
-        let deletions = sweep(&relabelled, &nothing_in_use(), &moment(now));
+        let deletions = decide(&relabelled, &nothing_in_use(), &moment(now));
         (apply(&relabelled, &deletions), labels, deletions)
     }
 

@@ -1,11 +1,11 @@
 //! Whether a snapshot that a person names may go: what speaks against it, and what goes with it. Must not know who asks.
 
 use crate::core::kube::labels;
-use crate::core::kube::namespace_objects::Scene;
+use crate::core::kube::namespace_objects::NamespaceObjects;
 use crate::core::kube::objects::Snapshot;
 use crate::core::retention::history::{FLOOR, Group, Moment, Record};
 
-impl Scene {
+impl NamespaceObjects {
     /// What speaks against deleting `snapshot`, a phrase each. It stays, first, when it is what retention would leave of
     /// its PVC, be it among all snapshots or among those that retention knows: nobody else's snapshot makes up for ours.
     pub fn objections(&self, snapshot: &Snapshot, moment: &Moment) -> Vec<String> {
@@ -88,9 +88,9 @@ mod tests {
 
     /// What speaks against each of them, in their order.
     fn against(items: &[Value]) -> Vec<String> {
-        let scene: Scene = serde_json::from_value(json!({"items": items})).unwrap();
-        let told = |snapshot: &Snapshot| scene.objections(snapshot, &moment("2026-11-22T12:00")).join("; ");
-        scene.snapshots.iter().map(told).collect()
+        let namespace_objects: NamespaceObjects = serde_json::from_value(json!({"items": items})).unwrap();
+        let told = |snapshot: &Snapshot| namespace_objects.objections(snapshot, &moment("2026-11-22T12:00")).join("; ");
+        namespace_objects.snapshots.iter().map(told).collect()
     }
 
     const NEWEST: &str = "it is the newest ready snapshot of its PVC";
