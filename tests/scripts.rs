@@ -2400,7 +2400,13 @@ INSERT INTO `no``thing (` VALUES
 #[ignore = "needs MariaDB on this machine: make test"]
 fn a_good_dump_of_mariadb_is_not_condemned() {
     let server = Maria::start();
-    server.sql("", "CREATE DATABASE odd CHARACTER SET latin1 COLLATE latin1_german2_ci");
+    server.sql(
+        "",
+        "CREATE DATABASE odd CHARACTER SET latin1 COLLATE latin1_german2_ci; SET GLOBAL sql_mode = 'ANSI_QUOTES'",
+    );
+    let zone = "mariadb-tzinfo-to-sql /usr/share/zoneinfo/Europe/Vienna Europe/Vienna | mariadb --no-defaults --user=root \"$1\" mysql";
+    let socket = format!("--socket={}", server.dir.path().join("socket").display());
+    ok(Command::new("sh").args(["-c", zone, "sh", &socket]));
     server.sql(
         "odd",
         "CREATE USER app@'%'; GRANT ALL ON *.* TO app@'%';
@@ -2415,7 +2421,8 @@ fn a_good_dump_of_mariadb_is_not_condemned() {
          CREATE TABLE `merged` (n int) ENGINE=MERGE UNION=(a, b);
          CREATE SEQUENCE s; CREATE TABLE z (n int DEFAULT nextval(s)); INSERT INTO z VALUES (DEFAULT), (DEFAULT);
          CREATE TABLE `of\ntwo lines` (n int); INSERT INTO `of\ntwo lines` VALUES (1), (2), (3);
-         CREATE EVENT e ON SCHEDULE EVERY 1 YEAR DO DELETE FROM t",
+         CREATE EVENT e ON SCHEDULE EVERY 1 YEAR DO DELETE FROM t;
+         SET time_zone = 'Europe/Vienna'; CREATE EVENT zoned ON SCHEDULE EVERY 1 YEAR DO DELETE FROM t",
     );
     let folder = server.dir.path().join("dumps");
     fs::create_dir_all(&folder).unwrap();
@@ -2424,7 +2431,7 @@ fn a_good_dump_of_mariadb_is_not_condemned() {
     for (shell, awk) in SHELLS.into_iter().zip(AWKS) {
         let [user, password] = [format!("={USER}"), format!("={PASSWORD}")];
         let [objects, like] = inventory(server.session(shell, &file, [&user, &password, "=odd"], &[]));
-        let query = "SELECT @@collation_database = 'latin1_german2_ci'";
+        let query = "SELECT @@collation_database = 'latin1_german2_ci' AND @@GLOBAL.sql_mode = 'ANSI_QUOTES'";
         let found = verify_as(shell, awk, &engine, &file, "odd", query, [&objects, &like]);
         let kinds = format!("objects {}", objects.lines().count());
         assert_eq!(found.get(2..).unwrap_or_default(), [&kinds, "query yes", "end good"], "{shell:?} {found:?}");

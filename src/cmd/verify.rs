@@ -587,3 +587,30 @@ fn broken(fail: Fail, trial: &ScratchPod<'_>) -> Fail {
     let remedy = if fail.remedy.is_empty() { scratch_pod::AGAIN.to_string() } else { fail.remedy };
     Fail { exit: fail.exit, what: format!("{}{why}", fail.what), remedy }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn whatever_the_script_calls_lost_is_no_verdict_and_has_a_remedy() {
+        let mut kinds = BTreeSet::new();
+        for script in Engine::ALL.map(container::verify) {
+            let code = script.lines().map(str::trim_start);
+            let code = code.filter(|line| !line.starts_with('#') && !line.starts_with("say lost "));
+            for line in code {
+                let words: Vec<&str> = line.split(' ').collect();
+                kinds.extend(words.windows(2).filter(|pair| pair[0] == "lost").map(|pair| pair[1]));
+            }
+        }
+        assert!(kinds.len() > 5, "{kinds:?}");
+        let usual = hindrance("here", true);
+        for kind in kinds {
+            let found = [true, false].map(|alike| hindrance(kind, alike));
+            assert!(found.iter().all(|(exit, _)| [Exit::Failed, Exit::Precondition].contains(exit)), "{kind}");
+            assert_eq!(found.contains(&usual), kind == "here", "{kind} has a remedy of its own");
+        }
+    }
+}
