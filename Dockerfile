@@ -2,7 +2,7 @@
 # that a mirror can stand in for them:
 #   docker build --build-arg=KUBECTL_IMAGE=registry.example/kubectl:v1.36.3 .
 # Docker reads no variable of the stages below before it, so all three stand here.
-ARG RUST_IMAGE=rust:1.95-alpine
+ARG RUST_IMAGE=rust:1.95.0-alpine
 ARG KUBECTL_IMAGE=registry.k8s.io/kubectl:v1.36.3
 # Certificates, time zones and a user without rights.
 ARG BASE_IMAGE=gcr.io/distroless/static-debian12:nonroot

@@ -6,9 +6,12 @@
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do printf '  %-18s %s\n' "$$name" "$$what"; done
 
+# Each installs, builds or tests in the order in which it is written down.
+.NOTPARALLEL:
+
 all: init build test ## Install what is needed, build, test
 
-init: ## Install what tests need (Debian, as root) and fetch the crates
+init: ## List what the tests miss, install it (Debian, as root), fetch the crates
 	@tests/install.sh
 	@cargo fetch --locked --quiet
 
@@ -20,7 +23,8 @@ info: ## Show versions, the binary's size and the crates it is made of
 	@cargo tree --locked --edges normal --depth 1
 	@ls -l target/release/backup-ns 2>/dev/null || echo "target/release/backup-ns is not built yet: make build"
 
-check: init ## The quick loop: format, lints, shell, unit and command line tests
+check: ## The quick loop: format, lints, shell, unit and command line tests; installs nothing
+	@tests/install.sh check
 	@cargo fmt --check
 	@cargo clippy --locked --all-targets --quiet -- -D warnings
 	@shellcheck -x tests/*.sh charts/*.sh $$(find kind -name '*.sh')
@@ -29,7 +33,7 @@ check: init ## The quick loop: format, lints, shell, unit and command line tests
 docs: ## Write docs/reference.md anew from the definitions of the command line
 	@UPDATE_DOCS=1 cargo test --locked --quiet --bin backup-ns reference::
 
-test: check ## All tests, those on a real PostgreSQL and a real cluster too
+test: init check ## Init, then all tests, those on real databases and a real cluster too
 	@tests/artifacts.sh
 	@tests/chart.sh
 	@cargo test --locked --test scripts --test faults -- --ignored

@@ -339,3 +339,43 @@ fn every_link_between_the_documents_leads_somewhere() {
     }
     assert!(seen > 20, "{seen} links");
 }
+
+/// `make test` and `make init` install what is missing; `make check` only names it.
+#[test]
+fn the_quick_loop_names_what_it_misses_and_installs_nothing() {
+    let desk = Desk::new();
+    for name in ["cargo", "dash", "bash", "busybox", "setpriv", "zsh", "fish"] {
+        desk.script(&format!("bin/{name}"), "");
+    }
+    desk.script("bin/apt-get", r#"echo "$*" >>"$DOCS/calls""#);
+    std::os::unix::fs::symlink(which("dirname").unwrap(), desk.path("bin/dirname")).unwrap();
+    let check = || {
+        let script = Path::new(ROOT).join("tests/install.sh");
+        let mut command = Command::new(which("sh").unwrap());
+        command.arg(script).arg("check").env_clear().env("PATH", desk.path("bin")).env("DOCS", desk.0.path());
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, stderr) = check();
+    assert!(code == Some(1) && stderr.contains("missing: shellcheck\n") && stderr.contains("'make init'"), "{stderr}");
+    desk.script("bin/shellcheck", "");
+    assert_eq!(check(), (Some(0), String::new()));
+    assert!(desk.lines("calls").is_empty(), "apt-get was called");
+    let make = text("Makefile");
+    assert!(make.contains("\ncheck: ##") && make.contains("\ntest: init check ##"), "check may not call init");
+}
+
+/// rust-toolchain.toml has the version; what has to repeat it agrees, and the workflows read it there.
+#[test]
+fn the_version_of_rust_is_that_of_the_toolchain_file() {
+    let toolchain = text("rust-toolchain.toml");
+    let version = toolchain.split("channel = \"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    let (minor, _) = version.rsplit_once('.').unwrap();
+    assert!(text("Cargo.toml").contains(&format!("\nrust-version = \"{minor}\"\n")), "Cargo.toml: not {minor}");
+    assert!(text("Dockerfile").contains(&format!("RUST_IMAGE=rust:{version}-")), "Dockerfile: not {version}");
+    assert!(text(".devcontainer/Dockerfile").contains(&format!("FROM rust:{minor}-")), ".devcontainer: not {minor}");
+    for workflow in ["ci", "release"] {
+        let workflow = text(&format!(".github/workflows/{workflow}.yml"));
+        assert!(workflow.contains("rustup toolchain install\n") && !workflow.contains(minor), "{workflow}");
+    }
+}

@@ -1,35 +1,58 @@
 #!/bin/sh
-# Installs what the tests need beside Rust, where it is missing: shells, man, shellcheck, PostgreSQL and MariaDB for scratch servers.
+# What the tests need beside Rust: shells, man, shellcheck, PostgreSQL and MariaDB for scratch servers.
+# Usage: install.sh          list what is missing, then install it (Debian, as root)
+#        install.sh check    list what the quick loop misses, and install nothing; exit code 1 if that is anything
 set -eu
 
+say() { echo "init: $*" >&2; }
+
 missing=
+# need PROGRAM PACKAGE
 need() { command -v "$1" >/dev/null || missing="$missing $2"; }
+
+rust=$(sed -n 's/^channel = "\(.*\)"/\1/p' "$(dirname "$0")/../rust-toolchain.toml")
+command -v cargo >/dev/null || {
+	say "error: cargo is not in the PATH; install Rust $rust: https://rustup.rs"
+	exit 1
+}
 need dash dash
 need bash bash
 need busybox busybox
 need shellcheck shellcheck
-need hyperfine hyperfine
 need setpriv util-linux
-need pkill procps
-need curl curl
-need jq jq
 need zsh zsh
 need fish fish
 need man man-db
+need jq jq
+case ${1-} in
+check)
+	[ -n "$missing" ] || exit 0
+	say "error: missing:$missing"
+	say "install them with 'make init', which lists first what it installs (Debian, as root)"
+	exit 1
+	;;
+'') ;;
+*)
+	say "usage: install.sh [check]"
+	exit 2
+	;;
+esac
+need pkill procps
+need curl curl
+need hyperfine hyperfine
 [ -n "$(ls -d /usr/lib/postgresql/*/bin/initdb 2>/dev/null)" ] || missing="$missing postgresql"
 PATH=$PATH:/usr/sbin
 need mariadbd mariadb-server
 
-command -v cargo >/dev/null || {
-	echo "init: error: cargo is not in the PATH; install Rust 1.89 or newer with rustup or your distribution's package" >&2
-	exit 1
-}
-[ -n "$missing" ] || exit 0
+if [ -z "$missing" ]; then
+	say "nothing to install"
+	exit 0
+fi
+say "to install:$missing"
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-	echo "init: error: please install:$missing" >&2
+	say "error: this needs root and apt-get; install the packages of that list in another way"
 	exit 1
 fi
-echo "init: installing$missing" >&2
 # No package may start a server of its own; the tests start theirs.
 policy=/usr/sbin/policy-rc.d
 if [ ! -e "$policy" ]; then
