@@ -10,19 +10,19 @@ use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-const BOOT: &str = include_str!("../src/container/boot.sh");
+const BOOT: &str = include_str!("../src/container/bootstrap.sh");
 const COMMON: &str = include_str!("../src/container/common.sh");
 const POSTGRES: &str = include_str!("../src/container/postgres.sh");
 const MYSQL: &str = include_str!("../src/container/mysql.sh");
 const SESSION: &str = concat!(
     include_str!("../src/container/session.sh"),
     include_str!("../src/container/dump.sh"),
-    include_str!("../src/container/loop.sh")
+    include_str!("../src/container/commands.sh")
 );
 const LOAD: &str = concat!(
     include_str!("../src/container/session.sh"),
     include_str!("../src/container/load.sh"),
-    include_str!("../src/container/loop.sh")
+    include_str!("../src/container/commands.sh")
 );
 const POSTGRES_REPLACE: &str = include_str!("../src/container/postgres-replace.sh");
 const POSTGRES_LOAD: &str = include_str!("../src/container/postgres-load.sh");
@@ -30,16 +30,16 @@ const POSTGRES_INFO: &str = include_str!("../src/container/postgres-info.sh");
 const MYSQL_LOAD: &str = include_str!("../src/container/mysql-load.sh");
 const MYSQL_INFO: &str = include_str!("../src/container/mysql-info.sh");
 const INFO: &str = include_str!("../src/container/info.sh");
-const READ: &str = include_str!("../src/container/read.sh");
-const HOLD: &str = include_str!("../src/container/hold.sh");
+const READ: &str = include_str!("../src/container/inspect.sh");
+const HOLD: &str = include_str!("../src/container/hold-password.sh");
 const SHELL: &str = include_str!("../src/container/shell.sh");
 const FLUSH: &str = include_str!("../src/container/flush.sh");
 const HOOK: &str = include_str!("../src/container/hook.sh");
 const POSTGRES_VERIFY: &str = include_str!("../src/container/postgres-verify.sh");
 const MYSQL_VERIFY: &str = include_str!("../src/container/mysql-verify.sh");
 const VERIFY: &str = include_str!("../src/container/verify.sh");
-const KEEP: &str = include_str!("../src/container/keep.sh");
-const SECOND: &str = include_str!("../src/container/second.sh");
+const KEEP: &str = include_str!("../src/container/keepalive.sh");
+const SECOND: &str = include_str!("../src/container/recheck.sh");
 const END: &str = "#end-of-script\n";
 
 const SHELLS: [&[&str]; 3] = [&["dash"], &["busybox", "sh"], &["bash"]];

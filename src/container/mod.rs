@@ -7,12 +7,12 @@ pub mod session;
 use crate::core::engine::Engine;
 
 /// What `sh -c` gets in a container: reads the script from stdin.
-pub const BOOT: &str = include_str!("boot.sh");
+pub const BOOT: &str = include_str!("bootstrap.sh");
 
 /// What keeps the pod of a restore test running.
-pub const KEEPALIVE: &str = include_str!("keep.sh");
+pub const KEEPALIVE: &str = include_str!("keepalive.sh");
 
-/// A script ready for `boot.sh`: its text with the end mark.
+/// A script ready for `bootstrap.sh`: its text with the end mark.
 macro_rules! script {
     ($($part:literal),+) => {
         concat!($(include_str!($part)),+, "#end-of-script\n")
@@ -22,8 +22,8 @@ macro_rules! script {
 /// A backup's session with a database of this kind.
 pub const fn dump(engine: Engine) -> &'static str {
     match engine {
-        Engine::Postgres => script!("common.sh", "postgres.sh", "session.sh", "dump.sh", "loop.sh"),
-        Engine::MySql => script!("common.sh", "mysql.sh", "session.sh", "dump.sh", "loop.sh"),
+        Engine::Postgres => script!("common.sh", "postgres.sh", "session.sh", "dump.sh", "commands.sh"),
+        Engine::MySql => script!("common.sh", "mysql.sh", "session.sh", "dump.sh", "commands.sh"),
     }
 }
 
@@ -38,18 +38,18 @@ pub const fn load(engine: Engine) -> &'static str {
                 "postgres-load.sh",
                 "session.sh",
                 "load.sh",
-                "loop.sh"
+                "commands.sh"
             )
         }
-        Engine::MySql => script!("common.sh", "mysql.sh", "mysql-load.sh", "session.sh", "load.sh", "loop.sh"),
+        Engine::MySql => script!("common.sh", "mysql.sh", "mysql-load.sh", "session.sh", "load.sh", "commands.sh"),
     }
 }
 
 /// What a dump file of this kind is.
 pub const fn read(engine: Engine) -> &'static str {
     match engine {
-        Engine::Postgres => script!("common.sh", "postgres.sh", "read.sh"),
-        Engine::MySql => script!("common.sh", "mysql.sh", "read.sh"),
+        Engine::Postgres => script!("common.sh", "postgres.sh", "inspect.sh"),
+        Engine::MySql => script!("common.sh", "mysql.sh", "inspect.sh"),
     }
 }
 
@@ -70,7 +70,7 @@ pub const fn shell(engine: Engine) -> &'static str {
 }
 
 /// A password that waits for such a client.
-pub const HOLD: &str = script!("common.sh", "hold.sh");
+pub const HOLD: &str = script!("common.sh", "hold-password.sh");
 
 /// What a user wants run before and after.
 pub const HOOK: &str = script!("common.sh", "hook.sh");
@@ -89,4 +89,4 @@ pub const fn verify(engine: Engine) -> &'static str {
 }
 
 /// The second look at a dump file.
-pub const SECOND_LOOK: &str = script!("common.sh", "second.sh");
+pub const SECOND_LOOK: &str = script!("common.sh", "recheck.sh");

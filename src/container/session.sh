@@ -1,5 +1,5 @@
 # A session in the container: looks round, and when told to, does its work under the lock beside the dump file. What the work
-# is, stands in dump.sh or load.sh, and loop.sh hears what is told. It lives as long as its stdin: when that ends, or
+# is, stands in dump.sh or load.sh, and commands.sh hears what is told. It lives as long as its stdin: when that ends, or
 # brings no heartbeat for a minute, or this shell is killed, the work ends and its temporary files go.
 
 take && NONCE=$VALUE

@@ -1,5 +1,5 @@
 # The database's own client for a person. What it connects with comes as words: lines as `take` reads them, and where the
-# password is held, see hold.sh.
+# password is held, see hold-password.sh.
 
 trap - PIPE
 unset LC_ALL
