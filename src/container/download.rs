@@ -1,7 +1,7 @@
 //! Brings a file of a container to this machine: piece by piece, until its size and SHA-256 are right. Must not know what the
 //! file holds.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -9,6 +9,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use fs2::FileExt;
 use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 
@@ -117,13 +118,13 @@ impl PartialFile {
         options.custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
         let file = options.open(&path);
         let file = file.map_err(|error| local("written", &path, &error))?;
-        match file.try_lock() {
+        match file.try_lock_exclusive() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 let what = format!("another download is at work on {}", path.display());
                 return Err(Fail::new(Exit::Lock, what).remedy("wait for it to end, or name another FILE"));
             }
-            Err(TryLockError::Error(error)) => return Err(local("locked", &path, &error)),
+            Err(error) => return Err(local("locked", &path, &error)),
         }
         // Whoever had it before may have renamed it just now: what is open then is the finished file, not a part.
         let same = |meta: fs::Metadata, open: fs::Metadata| (meta.dev(), meta.ino()) == (open.dev(), open.ino());

@@ -9,7 +9,7 @@
 //! does not wait, what a file says is read up to a limit, and a file system that hangs holds up a thread and not the program.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -17,6 +17,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use fs2::FileExt;
 use rustix::fs::{Access, OFlags};
 
 use crate::core::escape;
@@ -291,7 +292,7 @@ impl Drop for HeldFlock {
     fn drop(&mut self) {
         // The name goes before the lock, so that it never stands in a file that somebody else holds.
         let _ = self.file.set_len(0);
-        let _ = self.file.unlock();
+        let _ = FileExt::unlock(&self.file);
     }
 }
 
@@ -312,10 +313,10 @@ fn seen(lock: String, file: File, kernel: &str, queue: &fs::Metadata) -> io::Res
     let listed = pid.is_some() && metadata.dev() == queue.dev();
     let held = match pid {
         Some(_) => true,
-        None => match file.try_lock_shared() {
-            Ok(()) => file.unlock().map(|()| false)?,
-            Err(TryLockError::WouldBlock) => true,
-            Err(TryLockError::Error(error)) => return Err(error),
+        None => match FileExt::try_lock_shared(&file) {
+            Ok(()) => FileExt::unlock(&file).map(|()| false)?,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => true,
+            Err(error) => return Err(error),
         },
     };
     // What stands in a file that nobody holds is the name of somebody who was killed.
@@ -438,11 +439,11 @@ fn is_current(file: &File, path: &Path) -> io::Result<bool> {
 fn try_lock(path: &Path, open: fn(&Path) -> io::Result<File>) -> io::Result<Option<File>> {
     loop {
         let file = open(path)?;
-        match file.try_lock() {
+        match file.try_lock_exclusive() {
             Ok(()) if is_current(&file, path)? => return Ok(Some(file)),
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Ok(None),
-            Err(TryLockError::Error(error)) => return Err(error),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            Err(error) => return Err(error),
         }
     }
 }
@@ -450,7 +451,7 @@ fn try_lock(path: &Path, open: fn(&Path) -> io::Result<File>) -> io::Result<Opti
 fn wait_lock(path: &Path) -> io::Result<File> {
     loop {
         let file = open_directory(path)?;
-        file.lock()?;
+        file.lock_exclusive()?;
         if is_current(&file, path)? {
             return Ok(file);
         }
@@ -580,7 +581,7 @@ mod tests {
             });
             while !taker.is_finished() {
                 if let Ok(file) = File::open(&path)
-                    && file.try_lock().is_ok()
+                    && file.try_lock_exclusive().is_ok()
                 {
                     fs::remove_file(&path).unwrap();
                 }
@@ -719,7 +720,7 @@ mod tests {
         let locks = locks(&dir, 1);
         let held = locks.acquire("us").unwrap();
         let queue = File::open(&locks.dir).unwrap();
-        queue.lock().unwrap();
+        queue.lock_exclusive().unwrap();
         let of = |path: &Path| {
             let it = fs::metadata(path).unwrap();
             format!("{:02x}:{:02x}:{}", rustix::fs::major(it.dev()), rustix::fs::minor(it.dev()), it.ino())
