@@ -8,7 +8,7 @@ use crate::config::{Database, DbValue};
 use crate::container;
 use crate::container::session::{self, Session};
 use crate::core::backup::pod::Chosen;
-use crate::core::backup::preflight::{self, Look, Problem, Site};
+use crate::core::backup::preflight::{self, PreflightReport, Problem, Requirements, Site};
 use crate::core::backup::proof::{DumpReport, Proof};
 use crate::exit::{Exit, Fail};
 use crate::io::process::{Ending, ProcessError};
@@ -37,7 +37,24 @@ pub struct Rules<'a> {
     pub nonce: &'a str,
 }
 
-/// A dump whose container was looked at and found fit.
+impl Rules<'_> {
+    /// Judges a preflight report of the container that was chosen for this database.
+    ///
+    /// # Errors
+    /// The problems, at least one.
+    pub fn assess(&self, report: &PreflightReport, database: &Database, chosen: &Chosen) -> Result<Site, Vec<Problem>> {
+        let required = Requirements {
+            engine: database.engine,
+            mounts: &chosen.mounts,
+            pvc: self.pvc,
+            file: &database.dump_file,
+            threshold_percent: self.threshold_percent,
+        };
+        preflight::assess(report, &required)
+    }
+}
+
+/// A dump whose container passed the preflight.
 pub struct Dump<'a> {
     kubectl: &'a Kubectl,
     reporter: &'a Reporter,
@@ -46,8 +63,8 @@ pub struct Dump<'a> {
     rules: Rules<'a>,
     /// Where it is made.
     pub chosen: Chosen,
-    /// What the container said of itself.
-    pub look: Look,
+    /// The container's report.
+    pub preflight: PreflightReport,
     /// What that is worth.
     pub site: Site,
     session: Session,
@@ -63,10 +80,10 @@ pub struct Made {
 }
 
 impl<'a> Dump<'a> {
-    /// Starts the session and judges what it finds; nothing is changed yet.
+    /// Starts the session and runs the preflight; nothing is changed yet.
     ///
     /// # Errors
-    /// Anything that a dump needs is missing: all of it at once.
+    /// One error with everything that a dump needs and that is missing.
     pub fn prepare(
         kubectl: &'a Kubectl,
         reporter: &'a Reporter,
@@ -76,23 +93,23 @@ impl<'a> Dump<'a> {
     ) -> Result<Dump<'a>, Fail> {
         reporter.step("check", |_| {
             let script = container::dump(database.engine);
-            let (session, look, site) = enter(kubectl, database, &chosen, rules, script)?;
+            let (session, report, site) = enter(kubectl, database, &chosen, rules, script)?;
             let free = report::bytes(site.available_bytes);
-            let Look { tool, compressor, database: name, .. } = &look;
-            if !look.unsteady.is_empty() {
+            let PreflightReport { tool, compressor, database: name, .. } = &report;
+            if !report.unsteady.is_empty() {
                 tracing::warn!(
                     "not of one moment in the dump, because only InnoDB's tables are held still: {}",
-                    look.unsteady.join(", ")
+                    report.unsteady.join(", ")
                 );
             }
             for Problem { what, remedy, .. } in
-                look.unseen().into_iter().chain(look.left_out()).chain(look.empty(database.engine))
+                report.unseen().into_iter().chain(report.left_out()).chain(report.empty(database.engine))
             {
                 tracing::warn!("{what}; {remedy}");
             }
             let what =
                 format!("{tool}, {compressor}, database {name}, volume {} % full, {free} free", site.used_percent);
-            Ok((Dump { kubectl, reporter, database, rules, chosen, look, site, session }, what))
+            Ok((Dump { kubectl, reporter, database, rules, chosen, preflight: report, site, session }, what))
         })
     }
 
@@ -168,8 +185,8 @@ impl<'a> Dump<'a> {
                         .remedy("find out who else writes this file or restarted the pod, then run the backup again")
                 })?;
             let proof = Proof {
-                tool: self.look.tool.clone(),
-                database: self.look.database.clone(),
+                tool: self.preflight.tool.clone(),
+                database: self.preflight.database.clone(),
                 bytes,
                 sha256: second.sha256.clone(),
                 began: made.claim.began.clone(),
@@ -210,27 +227,19 @@ impl<'a> Dump<'a> {
     }
 }
 
-/// Starts a session that runs `script` and judges what it finds; nothing is changed yet.
+/// Starts a session that runs `script`, and judges its preflight report; nothing is changed yet.
 ///
 /// # Errors
-/// Anything that the work of the session needs is missing: all of it at once.
+/// One error with everything that the session's work needs and that is missing.
 pub fn enter(
     kubectl: &Kubectl,
     database: &Database,
     chosen: &Chosen,
     rules: Rules<'_>,
     script: &str,
-) -> Result<(Session, Look, Site), Fail> {
-    let (mut session, look) = look_into(kubectl, database, chosen, rules, script)?;
-    let site = preflight::assess(
-        &look,
-        database.engine,
-        &chosen.mounts,
-        rules.pvc,
-        &database.dump_file,
-        rules.threshold_percent,
-    );
-    let site = site.map_err(|problems| {
+) -> Result<(Session, PreflightReport, Site), Fail> {
+    let (mut session, report) = run_preflight(kubectl, database, chosen, rules, script)?;
+    let site = rules.assess(&report, database, chosen).map_err(|problems| {
         let (whats, remedies): (Vec<String>, Vec<String>) = problems.into_iter().map(|it| (it.what, it.remedy)).unzip();
         let remedies: Vec<String> = remedies.into_iter().filter(|remedy| !remedy.is_empty()).collect();
         let said = session.last_words();
@@ -238,20 +247,20 @@ pub fn enter(
         Fail::new(Exit::Precondition, format!("pod {}: {}{said}", chosen.pod, whats.join("; ")))
             .remedy(remedies.join("; "))
     })?;
-    Ok((session, look, site))
+    Ok((session, report, site))
 }
 
-/// Starts a session that runs `script` and hears what it finds.
+/// Starts a session that runs `script`, and reads its preflight report.
 ///
 /// # Errors
-/// There is no such session, or it says nothing.
-pub fn look_into(
+/// The session cannot be started, or ends before the report does.
+pub fn run_preflight(
     kubectl: &Kubectl,
     database: &Database,
     chosen: &Chosen,
     rules: Rules<'_>,
     script: &str,
-) -> Result<(Session, Look), Fail> {
+) -> Result<(Session, PreflightReport), Fail> {
     kubectl
         .patiently(|| start(kubectl, database, chosen, rules, script))
         .map_err(|error| session::fail(&error, Exit::Precondition, session::UNTOUCHED))
@@ -263,7 +272,7 @@ fn start(
     chosen: &Chosen,
     rules: Rules<'_>,
     script: &str,
-) -> Result<(Session, Look), ProcessError> {
+) -> Result<(Session, PreflightReport), ProcessError> {
     let run = rules.nonce.get(..8).unwrap_or(rules.nonce);
     let limit = rules.dump_timeout.map_or(0, |limit| limit.as_secs().max(1));
     let mut values =
@@ -272,12 +281,12 @@ fn start(
     values.extend(chosen.mounts.iter().map(|mount| mount.mount_path.clone()));
     values.extend(connection(database));
     let mut session = Session::start(kubectl, chosen, script, rules.nonce, &values)?;
-    let mut look = Look { named: database.named(), ..Look::default() };
-    session.until("looked", ANSWER, |key, value| look.note(key, value))?;
-    if !look.answers {
-        look.said = session.last_words();
+    let mut report = PreflightReport { named: database.named(), ..PreflightReport::default() };
+    session.until("looked", ANSWER, |key, value| report.note(key, value))?;
+    if !report.answers {
+        report.said = session.last_words();
     }
-    Ok((session, look))
+    Ok((session, report))
 }
 
 /// What a client connects with, as the container's scripts take it.

@@ -9,7 +9,7 @@ use crate::config::Database;
 use crate::container;
 use crate::container::session::{self, Session};
 use crate::core::backup::pod::Chosen;
-use crate::core::backup::preflight::Look;
+use crate::core::backup::preflight::PreflightReport;
 use crate::exit::{Exit, Fail};
 use crate::io::process::ProcessError;
 use crate::io::report::{self, Reporter};
@@ -43,20 +43,20 @@ impl LoadMode {
     }
 }
 
-/// A load whose container was looked at and found fit.
+/// A load whose container passed the preflight.
 pub struct Load<'a> {
     reporter: &'a Reporter,
     rules: Rules<'a>,
-    /// What the container said of itself.
-    pub look: Look,
+    /// The container's report.
+    pub preflight: PreflightReport,
     session: Session,
 }
 
 impl<'a> Load<'a> {
-    /// Starts the session and judges what it finds; nothing is changed yet.
+    /// Starts the session and runs the preflight; nothing is changed yet.
     ///
     /// # Errors
-    /// Anything that a load needs is missing: all of it at once.
+    /// One error with everything that a load needs and that is missing.
     pub fn prepare(
         kubectl: &'a Kubectl,
         reporter: &'a Reporter,
@@ -66,10 +66,10 @@ impl<'a> Load<'a> {
     ) -> Result<(Load<'a>, u64), Fail> {
         reporter.step("check", |_| {
             let script = container::load(database.engine);
-            let (session, look, site) = dump::enter(kubectl, database, chosen, rules, script)?;
+            let (session, preflight, site) = dump::enter(kubectl, database, chosen, rules, script)?;
             let free = report::bytes(site.available_bytes);
-            let what = format!("{}, database {}, {free} free", look.tool, look.database);
-            Ok(((Load { reporter, rules, look, session }, site.available_bytes), what))
+            let what = format!("{}, database {}, {free} free", preflight.tool, preflight.database);
+            Ok(((Load { reporter, rules, preflight, session }, site.available_bytes), what))
         })
     }
 

@@ -630,7 +630,7 @@ pub(super) fn command(dump: &Dump<'_>) -> String {
         DbValue::Literal(_) => escape::MASK.to_string(),
         variable => shown(variable),
     };
-    let (host, port, compressor) = (&database.host, database.port, &dump.look.compressor);
+    let (host, port, compressor) = (&database.host, database.port, &dump.preflight.compressor);
     match database.engine {
         Engine::Postgres => format!(
             "PGHOST={host} PGPORT={port} PGUSER={user} PGPASSWORD={password} PGDATABASE={name} \

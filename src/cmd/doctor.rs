@@ -18,7 +18,6 @@ use crate::config::{Create, Doctor, Global};
 use crate::container;
 use crate::core::backup::job;
 use crate::core::backup::pod::{self, Chosen};
-use crate::core::backup::preflight;
 use crate::core::escape::{Secrets, one_line};
 use crate::core::health::cronjob::{ConfigMaps, Schedule};
 use crate::core::health::doctor::{self, Check, CheckOutcome, Driver, Granted};
@@ -524,20 +523,13 @@ impl Exam<'_> {
                 nonce: &format!("{:032x}", fastrand::u128(..)),
             };
             // The very session that a backup begins with; it ends before anything is made.
-            match dump::look_into(kubectl, database, &chosen, rules, container::dump(database.engine)) {
-                Ok((mut session, look)) => {
-                    let file = &database.dump_file;
-                    let judged = preflight::assess(
-                        &look,
-                        database.engine,
-                        &chosen.mounts,
-                        holder,
-                        file,
-                        rules.threshold_percent,
-                    );
+            match dump::run_preflight(kubectl, database, &chosen, rules, container::dump(database.engine)) {
+                Ok((mut session, report)) => {
+                    let judged = rules.assess(&report, database, &chosen);
                     let free = judged.as_ref().map(|site| report::bytes(site.available_bytes)).unwrap_or_default();
                     let judged = judged.as_ref().map_err(Vec::as_slice);
-                    let mut checks = doctor::container(&look, database.engine, judged, rules.threshold_percent, &free);
+                    let mut checks =
+                        doctor::container(&report, database.engine, judged, rules.threshold_percent, &free);
                     let said = if judged.is_err() { session.last_words() } else { String::new() };
                     // What the client says names the reason.
                     let database =

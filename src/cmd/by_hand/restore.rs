@@ -56,10 +56,10 @@ pub fn run(hand: &Hand<'_>) -> Result<(), Fail> {
         _ => LoadMode::Must,
     };
     if hand.global.dry_run {
-        return show_plan(hand, &place, &load.look.database, trial);
+        return show_plan(hand, &place, &load.preflight.database, trial);
     }
-    confirm::confirm(hand.reporter, &question(hand, &place, &load.look.database, &proven), *yes, "--yes")?;
-    let target = load.look.database.clone();
+    confirm::confirm(hand.reporter, &question(hand, &place, &load.preflight.database, &proven), *yes, "--yes")?;
+    let target = load.preflight.database.clone();
     let tried = load.make(file.bytes, &file.sha256, trial)?;
     let done = LoadResult {
         namespace: &hand.kubectl.target.namespace,

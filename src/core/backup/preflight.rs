@@ -1,5 +1,5 @@
-//! What the container reported before a dump, and whether a dump may start there. Judges a report; how the report
-//! came here is none of its business.
+//! What the container reported before a dump, and the checks that decide whether a dump may start there. Must not know
+//! how the report is fetched.
 
 use crate::core::backup::grants::{self, Grants};
 use crate::core::engine::Engine;
@@ -7,34 +7,34 @@ use crate::core::kube::objects::VolumeMount;
 
 /// The container's report, line by line.
 #[derive(Debug, Clone, Default)]
-pub struct Look {
-    /// Tools that are not there, separated by spaces.
+pub struct PreflightReport {
+    /// The missing tools, separated by spaces.
     pub missing: String,
-    /// The dump's directory without symbolic links; empty if it is not there.
+    /// The dump's directory without symbolic links; empty if it does not exist.
     pub directory: String,
-    /// Mount paths of the PVC as the pod names them, each with what they are without symbolic links.
+    /// Mount paths of the PVC as the pod names them, each with the path that its symbolic links lead to.
     pub mounts: Vec<(String, String)>,
     /// The container's `/proc/self/mountinfo`.
     pub mountinfo: Vec<String>,
     /// The line of `df -P -k` for the dump's directory.
     pub df: String,
-    /// The line of `df -P -i`, as far as that is known there.
+    /// The line of `df -P -i`; empty if `df` there has no `-i`.
     pub inodes: String,
-    /// Size of the dump that is there, in bytes.
+    /// Size of the existing dump.
     pub old_bytes: Option<u64>,
-    /// Whether a file can be made in the dump's directory.
+    /// Whether a file can be created in the dump's directory.
     pub writable: bool,
-    /// Whether the dump file's own path is a directory.
+    /// Whether the dump file's path is a directory.
     pub occupied: bool,
     /// Whether the database answered a query with these settings.
     pub answers: bool,
-    /// What the client said where it did not.
+    /// The client's error message if the database did not answer.
     pub said: String,
-    /// Variables that were asked for and that the container has not, nor a file for them, separated by spaces.
+    /// Requested variables that the container lacks, as it does the file variant of them; separated by spaces.
     pub unset: String,
-    /// The container's variables that somebody named, each behind the setting that names it.
+    /// The container's variables that settings name, each behind its setting.
     pub named: Vec<(String, String)>,
-    /// How many tables there are to dump, where that was asked.
+    /// The number of tables to dump, if it was queried.
     pub tables: Option<u64>,
     /// Tables whose rows are not dumped as of one moment.
     pub unsteady: Vec<String>,
@@ -42,11 +42,11 @@ pub struct Look {
     pub unshown: Vec<String>,
     /// The first views that call a function.
     pub calling: Vec<String>,
-    /// The first of what a dump reads and the user may not: tables and sequences, or routines.
+    /// The first tables and sequences, or routines, that a dump reads and the user may not.
     pub unreadable: Vec<String>,
     /// The first large objects that a dump reads and the user may not.
     pub unreadable_objects: Vec<String>,
-    /// What the dump lacks or may fail at although nothing is refused: a kind, and the first names of it.
+    /// What the dump lacks or may fail on although the server refuses nothing: a kind, and its first names.
     pub left_out: Vec<(String, String)>,
     /// The user as the server knows it.
     pub account: String,
@@ -56,16 +56,16 @@ pub struct Look {
     pub server: String,
     /// The dump tool and its version.
     pub tool: String,
-    /// The database's name as it was resolved in the container.
+    /// The database's name as resolved in the container.
     pub database: String,
     /// The compressor, `gzip` or `pigz`.
     pub compressor: String,
-    /// What tells this run of the container from any other: boot, process namespace, start of its first process.
+    /// Identifies this run of the container: boot, process namespace, start of its first process.
     pub identity: String,
 }
 
-impl Look {
-    /// Takes one line of the report; unknown keys are of no interest here.
+impl PreflightReport {
+    /// Takes one line of the report. Unknown keys are ignored.
     pub fn note(&mut self, key: &str, value: &str) {
         match key {
             "missing" => self.missing = value.into(),
@@ -105,63 +105,37 @@ impl Look {
             _ => {}
         }
     }
-}
 
-impl Look {
-    /// What to say of the variables that somebody named and that the container has not. That is no fault by itself: what the
-    /// official image would use is used then.
-    fn lacks(&self) -> String {
-        let lacking = |(_, name): &&(String, String)| self.is_unset(name);
-        let said = |(setting, name): &(String, String)| {
-            format!("; {setting} names {name}, and the container has neither that nor {name}_FILE")
-        };
-        self.named.iter().filter(lacking).map(said).collect()
-    }
-
-    fn is_unset(&self, name: &str) -> bool {
-        self.unset.split_whitespace().any(|other| other == name)
-    }
-
-    /// Whether the server wanted a password, and nobody gave one: none was named, and the container has none. Where a server
-    /// wants none, that is as it should be.
-    fn wants_password(&self, engine: Engine) -> bool {
-        ["no password supplied", "using password: NO"].iter().any(|words| self.said.contains(words))
-            && engine.password_variables().iter().all(|name| self.is_unset(name))
-    }
-
-    /// That there is nothing to dump, which is rarely meant.
+    /// The warning that the database has no tables, which is rarely intended.
     pub fn empty(&self, engine: Engine) -> Option<Problem> {
         let (setting, flag) = (engine.setting(), engine.setting().trim_start_matches("BAK_").replace('_', "-"));
-        let problem = Problem {
-            aspect: Aspect::Database,
-            what: format!("the database {} holds no table", self.database),
-            remedy: format!(
-                "look whether it is the one to back up: {setting}_DB (--{}-db) names it",
-                flag.to_ascii_lowercase()
-            ),
-        };
+        let problem = Problem::new(
+            Aspect::Database,
+            format!("the database {} holds no table", self.database),
+            format!("check that it is the one to back up: {setting}_DB (--{}-db) names it", flag.to_ascii_lowercase()),
+        );
         (self.tables == Some(0)).then_some(problem)
     }
 
-    /// That MySQL's or MariaDB's user sees no routine at all: whether there are any, nobody can tell.
+    /// The warning that the user of MySQL or MariaDB sees no routines, so that it is unknown whether there are any.
     pub fn unseen(&self) -> Option<Problem> {
         let (grants, database) = (&self.grants, &self.database);
-        // Who may run or make routines sees their names, and so whether the bodies can be read.
+        // A user with any of these sees the names of routines, and so the report shows whether their text can be read.
         let listing = ["EXECUTE", "CREATE ROUTINE", "ALTER ROUTINE", "SHOW CREATE ROUTINE", "SHOW_ROUTINE"];
         let seen =
             grants.on_database(&listing, database) || grants.on("SELECT", &["*.*", "`mysql`.*", "`mysql`.`proc`"]);
-        let problem = Problem {
-            aspect: Aspect::Database,
-            what: format!(
+        let problem = Problem::new(
+            Aspect::Database,
+            format!(
                 "{} may not see stored procedures and functions: if the database {database} has any, they are missing from the dump",
                 self.user(Engine::MySql)
             ),
-            remedy: self.routines_granted(),
-        };
+            self.grant_of_routines(),
+        );
         (!grants.is_empty() && !seen).then_some(problem)
     }
 
-    /// What a dump lacks, or may fail at, although the server refuses nothing; and whether its load may.
+    /// Warnings about what the dump lacks, or what it or its load may fail on, although the server refuses nothing.
     pub fn left_out(&self) -> Vec<Problem> {
         let all = |kind: &str| {
             let names = self.left_out.iter().filter(|(of, _)| of == kind).map(|(_, name)| name.clone());
@@ -206,11 +180,29 @@ impl Look {
                 (what, "make such a column a DOUBLE if its values may have more digits".into())
             }),
         ];
-        let problem = |(what, remedy)| Problem { aspect: Aspect::Database, what, remedy };
-        found.into_iter().flatten().map(problem).collect()
+        found.into_iter().flatten().map(|(what, remedy)| Problem::new(Aspect::Database, what, remedy)).collect()
     }
 
-    /// The database's user.
+    /// Names the variables that settings name and the container lacks. That alone is no fault: the default of the official
+    /// image is used then.
+    fn unset_variables(&self) -> String {
+        let unset = |(_, name): &&(String, String)| self.is_unset(name);
+        let text = |(setting, name): &(String, String)| {
+            format!("; {setting} names {name}, and the container has neither that nor {name}_FILE")
+        };
+        self.named.iter().filter(unset).map(text).collect()
+    }
+
+    fn is_unset(&self, name: &str) -> bool {
+        self.unset.split_whitespace().any(|other| other == name)
+    }
+
+    /// Whether the server refused the login because no password was sent: no setting names one, and the container has none.
+    fn wants_password(&self, engine: Engine) -> bool {
+        ["no password supplied", "using password: NO"].iter().any(|words| self.said.contains(words))
+            && engine.password_variables().iter().all(|name| self.is_unset(name))
+    }
+
     fn user(&self, engine: Engine) -> String {
         let name = match engine {
             Engine::MySql => grants::account(&self.account),
@@ -219,8 +211,8 @@ impl Look {
         format!("the database's user {name}")
     }
 
-    /// What lets a user see routines with their bodies.
-    fn routines_granted(&self) -> String {
+    /// The statement that lets the user read the text of routines.
+    fn grant_of_routines(&self) -> String {
         let major = self.server.split('.').next().and_then(|major| major.parse::<u32>().ok()).unwrap_or_default();
         let privilege = match !self.server.contains("MariaDB") && major >= 8 {
             true => "SHOW_ROUTINE ON *.*",
@@ -228,70 +220,8 @@ impl Look {
         };
         format!("GRANT {privilege} TO {}", grants::account(&self.account))
     }
-
-    /// What a dump needs and the user may not: left out of it without a word, or the end of it.
-    fn denied(&self, engine: Engine) -> Vec<Problem> {
-        let mut all = Vec::new();
-        let mut deny = |what: String, remedy: String| all.push(Problem { aspect: Aspect::Database, what, remedy });
-        let lacks = |privilege: &&str| !self.grants.on_database(&[*privilege], &self.database);
-        let grant = |privileges: &str| {
-            let named = self.database.replace('`', "``");
-            format!("GRANT {privileges} ON `{named}`.* TO {}", grants::account(&self.account))
-        };
-        let missing = ["SELECT", "TRIGGER", "EVENT"].into_iter().filter(lacks).collect::<Vec<_>>().join(", ");
-        if !self.grants.is_empty() && !missing.is_empty() {
-            deny(
-                format!("{} lacks {missing}: what it may not see would be missing from the dump", self.user(engine)),
-                grant(&missing),
-            );
-        }
-        if !self.unshown.is_empty() {
-            let views = first_three(&self.unshown);
-            deny(format!("{} may not see the text of the views {views}", self.user(engine)), grant("SHOW VIEW"));
-        }
-        // MariaDB describes such a view only to who may call the function.
-        if self.server.contains("MariaDB") && !self.calling.is_empty() && !self.grants.is_empty() && lacks(&"EXECUTE") {
-            let views = first_three(&self.calling);
-            deny(
-                format!("{} may not call the functions of the views {views}, which end the dump", self.user(engine)),
-                grant("EXECUTE"),
-            );
-        }
-        if !self.unreadable.is_empty() {
-            let names = first_three(&self.unreadable);
-            match engine {
-                Engine::MySql => {
-                    deny(format!("{} may not see the text of {names}", self.user(engine)), self.routines_granted());
-                }
-                Engine::Postgres => deny(
-                    format!("{} may not read {names}", self.user(engine)),
-                    format!(
-                        "GRANT pg_read_all_data TO {} (before PostgreSQL 14: SELECT on each), and ALTER ROLE with \
-                         BYPASSRLS where row-level security holds rows back; or set BAK_DB_POSTGRES_USER to a user who may",
-                        quoted(&self.account)
-                    ),
-                ),
-            }
-        }
-        if !self.unreadable_objects.is_empty() {
-            let account = quoted(&self.account);
-            deny(
-                format!(
-                    "{} may not read the large objects {}",
-                    self.user(engine),
-                    first_three(&self.unreadable_objects)
-                ),
-                format!(
-                    "as a superuser, ALTER ROLE {account} SET lo_compat_privileges = on, which lets it read and write all of \
-                     them, or GRANT SELECT ON LARGE OBJECT for each TO {account}; pg_read_all_data does not include them"
-                ),
-            );
-        }
-        all
-    }
 }
 
-/// The first names, and whether there are more.
 fn first_three(names: &[String]) -> String {
     first(3, names)
 }
@@ -301,8 +231,8 @@ fn first(number: usize, names: &[String]) -> String {
     format!("{}{}", first.join(", "), if more.is_empty() { "" } else { " and more" })
 }
 
-/// That a load of the dump takes more locks than the server has room for, from the number needed, the room, and the setting that
-/// makes enough of it.
+/// Warns that a load of the dump needs more locks than the server has room for. `numbers` are the locks needed, the room, and
+/// the value of the setting that makes enough room.
 fn too_many_locks(numbers: &str) -> Option<(String, String)> {
     let numbers: Vec<u64> = numbers.split(' ').map_while(|number| number.parse().ok()).collect();
     let [needed, room, setting] = numbers[..] else { return None };
@@ -318,7 +248,7 @@ fn too_many_locks(numbers: &str) -> Option<(String, String)> {
     ))
 }
 
-/// A name as an identifier of PostgreSQL.
+/// Quotes an identifier of PostgreSQL.
 fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
@@ -333,9 +263,9 @@ fn major(version: &str) -> Option<u32> {
 pub struct Site {
     /// The dump's path within the volume, without a leading slash.
     pub path_in_volume: String,
-    /// How full the volume is, in percent.
+    /// How full the volume is.
     pub used_percent: u8,
-    /// How much room is left, in bytes.
+    /// Free space on the volume.
     pub available_bytes: u64,
 }
 
@@ -346,179 +276,268 @@ pub enum Aspect {
     Tools,
     /// The database and its credentials.
     Database,
-    /// Where the dump goes.
+    /// Where the dump is written.
     Path,
-    /// The room for it.
+    /// Free space and inodes.
     Space,
 }
 
-/// Why no dump may start.
+/// A reason why no dump may start, or a warning about one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// What it is about.
     pub aspect: Aspect,
     /// What is wrong.
     pub what: String,
-    /// What to do about it; empty where nothing can be said.
+    /// What to do about it; may be empty.
     pub remedy: String,
 }
 
-/// Judges the report: every problem at once. Work that needs no room has a threshold of more than 100.
+impl Problem {
+    fn new(aspect: Aspect, what: impl Into<String>, remedy: impl Into<String>) -> Problem {
+        Problem { aspect, what: what.into(), remedy: remedy.into() }
+    }
+}
+
+/// What the report is checked against.
+#[derive(Debug, Clone, Copy)]
+pub struct Requirements<'a> {
+    /// The database's engine.
+    pub engine: Engine,
+    /// Where the pod mounts the PVC.
+    pub mounts: &'a [VolumeMount],
+    /// The PVC that must hold the dump.
+    pub pvc: &'a str,
+    /// The path of the dump file.
+    pub file: &'a str,
+    /// From which percentage of used space on a dump is refused; more than 100 for work that needs no space.
+    pub threshold_percent: u8,
+}
+
+impl Requirements<'_> {
+    fn setting(&self) -> String {
+        format!("{}_DUMP_FILE", self.engine.setting())
+    }
+
+    fn mount_paths(&self) -> String {
+        self.mounts.iter().map(|mount| mount.mount_path.as_str()).collect::<Vec<_>>().join(" or ")
+    }
+}
+
+/// Runs all eight checks, so that every problem is reported at once.
 ///
 /// # Errors
 /// The problems, at least one.
-pub fn assess(
-    look: &Look,
-    engine: Engine,
-    mounts: &[VolumeMount],
-    pvc: &str,
-    file: &str,
-    threshold_percent: u8,
-) -> Result<Site, Vec<Problem>> {
-    let setting = format!("{}_DUMP_FILE", engine.setting());
-    let at = mounts.iter().map(|mount| mount.mount_path.as_str()).collect::<Vec<_>>().join(" or ");
+pub fn assess(report: &PreflightReport, required: &Requirements<'_>) -> Result<Site, Vec<Problem>> {
     let mut problems = Vec::new();
-    let mut problem =
-        |aspect, what: String, remedy: &str| problems.push(Problem { aspect, what, remedy: remedy.to_string() });
-    let (directory, base) = file.rsplit_once('/').unwrap_or(("", file));
-
-    if !look.missing.is_empty() {
-        problem(
-            Aspect::Tools,
-            format!("the container lacks: {}", look.missing),
-            "name another container that has these tools, or add them to its image",
-        );
-    }
-    if engine == Engine::Postgres
-        && let (Some(tool), Some(server)) = (major(&look.tool), major(&look.server))
-        && tool < server
-    {
-        problem(
-            Aspect::Tools,
-            format!("pg_dump of version {tool} does not dump a server of version {server}"),
-            "name a container whose pg_dump is of that version or a later one",
-        );
-    }
-    if !look.answers && look.missing.is_empty() {
-        let mut what = format!("the database does not answer with these settings{}", look.lacks());
-        let mut remedy = "look at the message above; check the host, port, user, password and database settings".into();
-        if look.wants_password(engine) {
-            let names = engine.password_variables().iter().map(|name| format!("{name} nor {name}_FILE"));
-            what += &format!("; the container has neither {}", names.collect::<Vec<_>>().join(" nor "));
-            remedy = format!(
-                "set {}_PASSWORD to the password (in the chart: existingSecret), or to ${{NAME}} where another variable of the \
-                 container holds it",
-                engine.setting()
-            );
-        }
-        // What a server of either kind says of an account that its socket alone lets in.
-        if engine == Engine::MySql && look.said.contains("ERROR 1698") {
-            what += "; this account may log in through the server's socket alone";
-            remedy = format!(
-                "set {0}_HOST to localhost, for which the client takes the socket, or to the path of the socket where it is not \
-                 at its usual place, and {0}_USER to the account that is named as the user that the container runs as; or set \
-                 {0}_USER and {0}_PASSWORD to an account with a password",
-                engine.setting()
-            );
-        }
-        problem(Aspect::Database, what, &remedy);
-    }
-    problems.extend(look.denied(engine));
-    let mut problem =
-        |aspect, what: String, remedy: &str| problems.push(Problem { aspect, what, remedy: remedy.to_string() });
-    let path_in_volume = if look.directory.is_empty() {
-        problem(
-            Aspect::Path,
-            format!("the dump's directory {directory}/ does not exist in the container"),
-            &match mounts.iter().any(|mount| holds(&mount.mount_path, directory)) {
-                true => {
-                    format!("make the directory, or choose one under {at}, where the PVC is mounted, with {setting}")
-                }
-                false => format!("set {setting} to a path under {at}, where the PVC is mounted"),
-            },
-        );
-        String::new()
-    } else {
-        match volume_path(look, mounts) {
-            Ok(path) if path.is_empty() => base.to_string(),
-            Ok(path) => format!("{path}/{base}"),
-            Err(instead) => {
-                problem(
-                    Aspect::Path,
-                    format!(
-                        "the dump file {file} does not lie on the PVC '{pvc}' but on {instead}; the snapshot would not hold it"
-                    ),
-                    &format!("set {setting} to a path under {at}, where the PVC is mounted"),
-                );
-                String::new()
-            }
-        }
-    };
-    if look.occupied {
-        problem(Aspect::Path, format!("{file} is a directory"), &format!("set {setting} to the path of a file"));
-    }
-    if !look.directory.is_empty() && !look.writable {
-        problem(
-            Aspect::Path,
-            format!("nothing can be written in {}", look.directory),
-            "check whether the volume is mounted read-only and which user the container runs as",
-        );
-    }
-    let space = parse_df(&look.df);
-    if let Some((used_percent, available_bytes)) = space {
-        if used_percent >= threshold_percent {
-            problem(
-                Aspect::Space,
-                format!("the volume is {used_percent} % full, the threshold is {threshold_percent} %"),
-                "free space, enlarge the PVC, or raise BAK_THRESHOLD_SPACE_USED_PERCENTAGE",
-            );
-        }
-        // The next dump is taken to be a tenth larger than the last one. What bears a full volume makes none.
-        if threshold_percent <= 100
-            && let Some(old) = look.old_bytes
-            && available_bytes < old.saturating_add(old / 10)
-        {
-            problem(
-                Aspect::Space,
-                format!(
-                    "there is no room for a second dump beside the first: {available_bytes} bytes are free, the last dump has {old}"
-                ),
-                "free space or enlarge the PVC: the last good dump stays until the new one is proven",
-            );
-        }
-    } else if !look.directory.is_empty() {
-        problem(Aspect::Space, format!("df says nothing that can be read: '{}'", look.df), "");
-    }
-
-    // A file system that makes inodes as it needs them tells of none at all.
-    if let Some((100, 0)) = parse_df(&look.inodes) {
-        problem(
-            Aspect::Space,
-            "the volume has no inode left: no file can be made on it".into(),
-            "delete files that nobody needs, of which there are very many, or enlarge the PVC; see df -i",
-        );
-    }
-
-    match space {
-        Some((used_percent, available_bytes)) if problems.is_empty() => {
+    problems.extend(check_tools(report));
+    problems.extend(check_version(report, required.engine));
+    problems.extend(check_connection(report, required.engine));
+    problems.extend(check_rights(report, required.engine));
+    let path = check_location(report, required).map_err(|problem| problems.push(problem));
+    problems.extend(check_file(report, required));
+    let space = check_space(report, required.threshold_percent).map_err(|found| problems.extend(found));
+    problems.extend(check_inodes(report));
+    match (path, space) {
+        (Ok(path_in_volume), Ok((used_percent, available_bytes))) if problems.is_empty() => {
             Ok(Site { path_in_volume, used_percent, available_bytes })
         }
         _ => Err(problems),
     }
 }
 
+fn check_tools(report: &PreflightReport) -> Option<Problem> {
+    let problem = Problem::new(
+        Aspect::Tools,
+        format!("the container lacks: {}", report.missing),
+        "name another container that has these tools, or add them to its image",
+    );
+    (!report.missing.is_empty()).then_some(problem)
+}
+
+/// `pg_dump` refuses a server that is newer than itself.
+fn check_version(report: &PreflightReport, engine: Engine) -> Option<Problem> {
+    let (tool, server) = (major(&report.tool)?, major(&report.server)?);
+    let problem = Problem::new(
+        Aspect::Tools,
+        format!("pg_dump of version {tool} does not dump a server of version {server}"),
+        "name a container whose pg_dump is of that version or a later one",
+    );
+    (engine == Engine::Postgres && tool < server).then_some(problem)
+}
+
+/// Without the tools no query was sent, so an answer is missing for a reason that is reported already.
+fn check_connection(report: &PreflightReport, engine: Engine) -> Option<Problem> {
+    if report.answers || !report.missing.is_empty() {
+        return None;
+    }
+    let mut what = format!("the database does not answer with these settings{}", report.unset_variables());
+    let mut remedy = "see the message above; check the host, port, user, password and database settings".into();
+    if report.wants_password(engine) {
+        let names = engine.password_variables().iter().map(|name| format!("{name} nor {name}_FILE"));
+        what += &format!("; the container has neither {}", names.collect::<Vec<_>>().join(" nor "));
+        remedy = format!(
+            "set {}_PASSWORD to the password (in the chart: existingSecret), or to ${{NAME}} where another variable of the \
+             container holds it",
+            engine.setting()
+        );
+    }
+    // Both MySQL and MariaDB refuse a login over TCP so if the account may use only the socket.
+    if engine == Engine::MySql && report.said.contains("ERROR 1698") {
+        what += "; this account may log in through the server's socket alone";
+        remedy = format!(
+            "set {0}_HOST to localhost, for which the client takes the socket, or to the path of the socket where it is not \
+             at its usual place, and {0}_USER to the account that is named as the user that the container runs as; or set \
+             {0}_USER and {0}_PASSWORD to an account with a password",
+            engine.setting()
+        );
+    }
+    Some(Problem::new(Aspect::Database, what, remedy))
+}
+
+/// What the user may not read: the dump would fail on it, or would lack it without an error.
+fn check_rights(report: &PreflightReport, engine: Engine) -> Vec<Problem> {
+    let PreflightReport { grants, database, unshown, calling, unreadable, unreadable_objects, .. } = report;
+    let (user, account) = (report.user(engine), quoted(&report.account));
+    let mut problems = Vec::new();
+    let mut deny = |what: String, remedy: String| problems.push(Problem::new(Aspect::Database, what, remedy));
+    let lacks = |privilege: &&str| !grants.is_empty() && !grants.on_database(&[*privilege], database);
+    let grant = |privileges: &str| {
+        format!("GRANT {privileges} ON `{}`.* TO {}", database.replace('`', "``"), grants::account(&report.account))
+    };
+    let missing = ["SELECT", "TRIGGER", "EVENT"].into_iter().filter(lacks).collect::<Vec<_>>().join(", ");
+    if !missing.is_empty() {
+        deny(format!("{user} lacks {missing}: what it may not see would be missing from the dump"), grant(&missing));
+    }
+    if !unshown.is_empty() {
+        deny(format!("{user} may not see the text of the views {}", first_three(unshown)), grant("SHOW VIEW"));
+    }
+    // MariaDB describes such a view only to a user that may call the function.
+    if report.server.contains("MariaDB") && !calling.is_empty() && lacks(&"EXECUTE") {
+        let views = first_three(calling);
+        deny(format!("{user} may not call the functions of the views {views}, which end the dump"), grant("EXECUTE"));
+    }
+    let names = first_three(unreadable);
+    match engine {
+        _ if unreadable.is_empty() => {}
+        Engine::MySql => deny(format!("{user} may not see the text of {names}"), report.grant_of_routines()),
+        Engine::Postgres => deny(
+            format!("{user} may not read {names}"),
+            format!(
+                "GRANT pg_read_all_data TO {account} (before PostgreSQL 14: SELECT on each), and ALTER ROLE with BYPASSRLS \
+                 where row-level security holds rows back; or set BAK_DB_POSTGRES_USER to a user who may"
+            ),
+        ),
+    }
+    if !unreadable_objects.is_empty() {
+        deny(
+            format!("{user} may not read the large objects {}", first_three(unreadable_objects)),
+            format!(
+                "as a superuser, ALTER ROLE {account} SET lo_compat_privileges = on, which lets it read and write all of \
+                 them, or GRANT SELECT ON LARGE OBJECT for each TO {account}; pg_read_all_data does not include them"
+            ),
+        );
+    }
+    problems
+}
+
+/// The dump's path in the volume, if the dump file is on the PVC: a snapshot holds nothing else.
+fn check_location(report: &PreflightReport, required: &Requirements<'_>) -> Result<String, Problem> {
+    let Requirements { mounts, pvc, file, .. } = required;
+    let (setting, mount_paths) = (required.setting(), required.mount_paths());
+    let elsewhere = format!("set {setting} to a path under {mount_paths}, where the PVC is mounted");
+    let (directory, base) = file.rsplit_once('/').unwrap_or(("", file));
+    if report.directory.is_empty() {
+        let remedy = match mounts.iter().any(|mount| holds(&mount.mount_path, directory)) {
+            true => format!(
+                "make the directory, or choose one under {mount_paths}, where the PVC is mounted, with {setting}"
+            ),
+            false => elsewhere,
+        };
+        let what = format!("the dump's directory {directory}/ does not exist in the container");
+        return Err(Problem::new(Aspect::Path, what, remedy));
+    }
+    match volume_path(report, mounts) {
+        Ok(path) if path.is_empty() => Ok(base.to_string()),
+        Ok(path) => Ok(format!("{path}/{base}")),
+        Err(instead) => {
+            let what = format!(
+                "the dump file {file} does not lie on the PVC '{pvc}' but on {instead}; the snapshot would not hold it"
+            );
+            Err(Problem::new(Aspect::Path, what, elsewhere))
+        }
+    }
+}
+
+fn check_file(report: &PreflightReport, required: &Requirements<'_>) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    if report.occupied {
+        let remedy = format!("set {} to the path of a file", required.setting());
+        problems.push(Problem::new(Aspect::Path, format!("{} is a directory", required.file), remedy));
+    }
+    if !report.directory.is_empty() && !report.writable {
+        problems.push(Problem::new(
+            Aspect::Path,
+            format!("no file can be created in {}", report.directory),
+            "check whether the volume is mounted read-only and which user the container runs as",
+        ));
+    }
+    problems
+}
+
+/// The used percentage and the free bytes of the volume, if it has space for another dump.
+fn check_space(report: &PreflightReport, threshold_percent: u8) -> Result<(u8, u64), Vec<Problem>> {
+    let Some((used_percent, available_bytes)) = parse_df(&report.df) else {
+        let problem = Problem::new(Aspect::Space, format!("the output of df is not understood: '{}'", report.df), "");
+        // Without a directory there is no output, and the directory is reported already.
+        return Err(if report.directory.is_empty() { Vec::new() } else { vec![problem] });
+    };
+    let mut problems = Vec::new();
+    if used_percent >= threshold_percent {
+        problems.push(Problem::new(
+            Aspect::Space,
+            format!("the volume is {used_percent} % full, the threshold is {threshold_percent} %"),
+            "free space, enlarge the PVC, or raise BAK_THRESHOLD_SPACE_USED_PERCENTAGE",
+        ));
+    }
+    // The next dump is assumed to be a tenth larger than the last one. A threshold above 100 means that no dump is made.
+    if threshold_percent <= 100
+        && let Some(old) = report.old_bytes
+        && available_bytes < old.saturating_add(old / 10)
+    {
+        problems.push(Problem::new(
+            Aspect::Space,
+            format!(
+                "there is no room for a second dump beside the first: {available_bytes} bytes are free, the last dump has {old}"
+            ),
+            "free space or enlarge the PVC: the last good dump stays until the new one is proven",
+        ));
+    }
+    if problems.is_empty() { Ok((used_percent, available_bytes)) } else { Err(problems) }
+}
+
+/// A file system that creates inodes on demand reports a total of 0 and no percentage, which is no problem.
+fn check_inodes(report: &PreflightReport) -> Option<Problem> {
+    let problem = Problem::new(
+        Aspect::Space,
+        "the volume has no inode left: no file can be made on it",
+        "delete files that are no longer needed, or enlarge the PVC; df -i counts the inodes",
+    );
+    (parse_df(&report.inodes) == Some((100, 0))).then_some(problem)
+}
+
 /// The dump's directory within the volume, or the mount point on which it lies instead.
-fn volume_path(look: &Look, mounts: &[VolumeMount]) -> Result<String, String> {
-    let lies_on = mount_point(&look.mountinfo, &look.directory).unwrap_or_else(|| "no known mount".into());
-    // The mount path with the most symbolic links resolved is what the kernel names.
-    let ours = look.mounts.iter().find(|(_, physical)| *physical == lies_on).ok_or_else(|| lies_on.clone())?;
+fn volume_path(report: &PreflightReport, mounts: &[VolumeMount]) -> Result<String, String> {
+    let lies_on = mount_point(&report.mountinfo, &report.directory).unwrap_or_else(|| "no known mount".into());
+    // The kernel names the mount path with all symbolic links resolved.
+    let ours = report.mounts.iter().find(|(_, physical)| *physical == lies_on).ok_or_else(|| lies_on.clone())?;
     let mount = mounts.iter().find(|mount| mount.mount_path == ours.0).ok_or(lies_on.clone())?;
-    let below = look.directory.strip_prefix(&lies_on).unwrap_or_default();
+    let below = report.directory.strip_prefix(&lies_on).unwrap_or_default();
     Ok(format!("{}/{below}", mount.sub_path).split('/').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/"))
 }
 
-/// The mount point on which `path` lies: the longest that holds it, and among several on one point the last, which
-/// hides the others (proc_pid_mountinfo(5)). Catches what a pod's spec does not tell, such as a `VOLUME` of the image.
+/// The mount point on which `path` lies: the longest that holds it, and of several on one point the last, which hides the
+/// others (proc_pid_mountinfo(5)). Finds mounts that the pod's spec does not name, such as a `VOLUME` of the image.
 fn mount_point(mountinfo: &[String], path: &str) -> Option<String> {
     mountinfo
         .iter()
@@ -541,8 +560,8 @@ fn unescape(field: &str) -> String {
     field.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\")
 }
 
-/// Used percent and available bytes from a line of `df -P -k`, or a thousandfold inodes of `df -P -i`: the device may hold spaces, so the numbers are found
-/// by the first `NN%` that follows three of them.
+/// Used percent and available bytes from a line of `df -P -k`, or 1024 times the available inodes from one of `df -P -i`. The
+/// device's name may hold spaces, so the numbers are found by the first `NN%` that follows three of them.
 pub fn parse_df(line: &str) -> Option<(u8, u64)> {
     let words: Vec<&str> = line.split_whitespace().collect();
     let at = (3..words.len()).find(|&i| {
@@ -566,8 +585,8 @@ mod tests {
         VolumeMount { name: "v".into(), mount_path: path.into(), sub_path: sub.into(), read_only: false }
     }
 
-    fn sound() -> Look {
-        Look {
+    fn sound() -> PreflightReport {
+        PreflightReport {
             directory: MOUNT.into(),
             mounts: vec![(MOUNT.into(), MOUNT.into())],
             mountinfo: vec![
@@ -578,290 +597,395 @@ mod tests {
             df: format!("/dev/loop1 1000000 100000 900000 10% {MOUNT}"),
             writable: true,
             answers: true,
-            ..Look::default()
+            ..PreflightReport::default()
         }
     }
 
-    fn judge(look: &Look) -> Result<Site, Vec<Problem>> {
-        assess(look, Engine::Postgres, &[mounted(MOUNT, "")], "data", FILE, 90)
+    fn changed(change: impl Fn(&mut PreflightReport)) -> PreflightReport {
+        let mut report = sound();
+        change(&mut report);
+        report
     }
 
-    fn problems(change: impl Fn(&mut Look)) -> String {
-        let mut look = sound();
-        change(&mut look);
-        judge(&look).unwrap_err().into_iter().map(|it| format!("{}; {}\n", it.what, it.remedy)).collect()
+    fn assess_for(
+        report: &PreflightReport,
+        engine: Engine,
+        mounts: &[VolumeMount],
+        file: &str,
+    ) -> Result<Site, String> {
+        let required = Requirements { engine, mounts, pvc: "data", file, threshold_percent: 90 };
+        assess(report, &required).map_err(|found| text(&found))
+    }
+
+    fn judge(report: &PreflightReport) -> Result<Site, String> {
+        assess_for(report, Engine::Postgres, &[mounted(MOUNT, "")], FILE)
+    }
+
+    fn text<'a>(problems: impl IntoIterator<Item = &'a Problem>) -> String {
+        problems.into_iter().map(|problem| format!("{}; {}\n", problem.what, problem.remedy)).collect()
     }
 
     #[test]
     fn a_sound_place() {
-        let site = judge(&sound()).unwrap();
-        assert_eq!(
-            site,
-            Site { path_in_volume: "dump.sql.gz".into(), used_percent: 10, available_bytes: 900_000 * 1024 }
-        );
+        let site = Site { path_in_volume: "dump.sql.gz".into(), used_percent: 10, available_bytes: 900_000 * 1024 };
+        assert_eq!(judge(&sound()), Ok(site));
     }
 
     #[test]
-    fn a_mount_over_the_directory_is_seen() {
-        let mut look = sound();
-        look.mountinfo.push(format!("4 2 7:2 / {MOUNT}/pgdata rw - ext4 x rw"));
-        assert!(judge(&look).is_ok(), "a mount below the directory does not matter");
-        // What a VOLUME of the image does where the PVC is mounted one level above.
-        look.mounts = vec![("/var/lib/postgresql".into(), "/var/lib/postgresql".into())];
-        look.mountinfo.insert(1, "5 1 7:3 / /var/lib/postgresql rw - ext4 y rw".into());
-        let on = [mounted("/var/lib/postgresql", "")];
-        let said = assess(&look, Engine::Postgres, &on, "data", FILE, 90).unwrap_err();
-        assert!(said[0].what.contains("does not lie on the PVC"), "{said:?}");
+    fn all_problems_are_reported_at_once() {
+        let problems = judge(&changed(|report| {
+            report.missing = "gzip pg_dump".into();
+            report.note("unreadable", "public.t");
+            report.directory.clear();
+            report.occupied = true;
+            report.df = "/dev/x 100 100 0 100% /".into();
+            report.inodes = report.df.clone();
+        }))
+        .unwrap_err();
+        let words = [
+            "the container lacks: gzip pg_dump",
+            "may not read public.t",
+            "/var/lib/postgresql/data/ does not exist",
+            "is a directory",
+            "100 % full",
+            "no inode left",
+        ];
+        let lines: Vec<&str> = problems.lines().collect();
+        assert_eq!(lines.len(), words.len(), "{problems}");
+        assert!(lines.iter().zip(words).all(|(line, words)| line.contains(words)), "{problems}");
     }
 
     #[test]
-    fn the_path_must_lie_on_the_pvc() {
-        let said = problems(|look| {
-            look.mounts = vec![("/var/lib".into(), "/var/lib".into())];
-        });
-        assert!(said.contains("does not lie on the PVC 'data'") && said.contains(MOUNT), "{said}");
-        let said = problems(|look| look.directory = "/tmp".into());
-        assert!(said.contains("but on /;"), "{said}");
-        let said = problems(|look| look.mountinfo.clear());
-        assert!(said.contains("no known mount"), "{said}");
-    }
-
-    #[test]
-    fn a_directory_that_is_missing_is_made_or_another_is_chosen() {
-        let look = Look { directory: String::new(), ..sound() };
-        let remedy = |engine, file: &str| {
-            let said = assess(&look, engine, &[mounted("/pg", "")], "data", file, 90).unwrap_err();
-            assert!(said[0].what.contains("does not exist in the container"), "{said:?}");
-            said[0].remedy.clone()
-        };
-        let on = "make the directory, or choose one under /pg, where the PVC is mounted, with BAK_DB_MYSQL_DUMP_FILE";
-        assert_eq!(remedy(Engine::MySql, "/pg/dumps/d.gz"), on);
-        let beside = "set BAK_DB_POSTGRES_DUMP_FILE to a path under /pg, where the PVC is mounted";
-        assert_eq!(remedy(Engine::Postgres, "/pgx/d.gz"), beside);
-    }
-
-    #[test]
-    fn links_and_sub_paths_lead_into_the_volume() {
-        let mut look = sound();
-        look.directory = "/srv/pg data/backups".into();
-        look.mounts = vec![("/link".into(), "/srv/pg data".into())];
-        look.mountinfo.push("9 1 7:1 /x /srv/pg\\040data rw - ext4 /dev/loop1 rw".into());
-        let site = assess(&look, Engine::Postgres, &[mounted("/link", "tenant/db")], "data", "/link/backups/d.gz", 90)
-            .unwrap();
-        assert_eq!(site.path_in_volume, "tenant/db/backups/d.gz");
-    }
-
-    #[test]
-    fn space_is_needed_for_two() {
-        assert!(problems(|look| look.df = "/dev/x 100 95 5 95% /".into()).contains("95 % full, the threshold is 90 %"));
-        assert!(problems(|look| look.df = "/dev/x 100 90 10 90% /".into()).contains("90 % full"));
-        let said = problems(|look| look.old_bytes = Some(900_000 * 1024));
-        assert!(said.contains("no room for a second dump"), "{said}");
-        assert!(problems(|look| look.df = "nonsense".into()).contains("nonsense"));
-        let inodes = |line: &str| judge(&Look { inodes: line.into(), ..sound() }).map(|_| ());
-        assert!(inodes("/dev/x 65536 65536 0 100% /").unwrap_err()[0].what.contains("no inode left"));
-        for line in ["/dev/x 65536 65535 1 100% /", "/dev/x 0 0 0 - /", "/dev/x 0 0 0 0% /", ""] {
-            assert_eq!(inodes(line), Ok(()), "{line}");
-        }
-    }
-
-    #[test]
-    fn everything_wrong_is_said_at_once() {
-        let said = problems(|look| {
-            look.missing = "gzip pg_dump".into();
-            look.directory.clear();
-        });
-        assert!(said.contains("gzip pg_dump") && said.contains("/var/lib/postgresql/data/ does not exist"), "{said}");
-        assert!(problems(|look| look.answers = false).contains("does not answer"));
-        let said = problems(|look| {
-            look.answers = false;
-            look.unset = "PW POSTGRES_DB".into();
-            look.named =
-                vec![("BAK_DB_POSTGRES_PASSWORD".into(), "PW".into()), ("BAK_DB_POSTGRES_USER".into(), "U".into())];
-        });
-        let words = "settings; BAK_DB_POSTGRES_PASSWORD names PW, and the container has neither that nor PW_FILE; ";
-        assert!(said.contains(words) && !said.contains("POSTGRES_DB") && !said.contains("names U"), "{said}");
-        let without = |engine, said: &str, unset: &str| {
-            let look = Look { answers: false, said: said.into(), unset: unset.into(), ..sound() };
-            let said = assess(&look, engine, &[mounted(MOUNT, "")], "data", FILE, 90).unwrap_err();
-            format!("{}; {}", said[0].what, said[0].remedy)
-        };
-        let postgres = "psql: error: fe_sendauth: no password supplied";
-        let said = without(Engine::Postgres, postgres, "POSTGRES_USER POSTGRES_PASSWORD");
-        let words =
-            "neither POSTGRES_PASSWORD nor POSTGRES_PASSWORD_FILE; set BAK_DB_POSTGRES_PASSWORD to the password";
-        assert!(said.contains(words), "{said}");
-        for (said, unset) in [("connection refused", "POSTGRES_PASSWORD"), (postgres, "POSTGRES_USER")] {
-            let said = without(Engine::Postgres, said, unset);
-            assert!(!said.contains("has neither") && said.contains("check the host, port"), "{said}");
-        }
-        let root = "ERROR 1045 (28000): Access denied for user 'root'@'localhost' (using password: NO)";
-        let said = without(Engine::MySql, root, "MARIADB_ROOT_PASSWORD MYSQL_ROOT_PASSWORD");
-        let words =
-            "neither MYSQL_ROOT_PASSWORD nor MYSQL_ROOT_PASSWORD_FILE nor MARIADB_ROOT_PASSWORD nor MARIADB_ROOT";
-        assert!(said.contains(words) && said.contains("set BAK_DB_MYSQL_PASSWORD"), "{said}");
-        assert!(problems(|look| look.writable = false).contains("read-only"));
-        assert!(problems(|look| look.occupied = true).contains("is a directory"));
-    }
-
-    #[test]
-    fn a_user_of_mysql_sees_all_that_is_to_be_dumped() {
-        let told = |grants: &[&str], server: &str| {
-            let mut look = Look { database: "app".into(), account: "u@%".into(), server: server.into(), ..sound() };
-            for grant in grants {
-                match grant.strip_prefix("REVOKE ") {
-                    Some(revoked) => look.note("revoke", revoked),
-                    None => look.note("grant", grant),
-                }
-            }
-            let judged = assess(&look, Engine::MySql, &[mounted(MOUNT, "")], "data", FILE, 90);
-            let denied =
-                judged.err().unwrap_or_default().into_iter().map(|it| it.remedy).collect::<Vec<_>>().join("; ");
-            (denied, look.unseen().map(|it| it.remedy).unwrap_or_default())
-        };
-        let (maria, mysql) = ("11.8.3-MariaDB-ubu2404", "8.4.6");
-        let proc = "GRANT SELECT ON mysql.proc TO 'u'@'%'";
-        for (grants, server, denied, unseen) in [
-            (&["ALL PRIVILEGES ON *.*"][..], maria, "", ""),
-            (&["USAGE ON *.*", "ALL PRIVILEGES ON `app`.*"], maria, "", ""),
-            (&["SELECT, LOCK TABLES, SHOW VIEW, EVENT ON *.*"], maria, "GRANT TRIGGER ON `app`.* TO 'u'@'%'", ""),
-            (&["USAGE ON *.*", "SELECT ON `app`.*"], mysql, "GRANT TRIGGER, EVENT ON `app`.* TO 'u'@'%'", "all"),
-            (&["SELECT, TRIGGER, EVENT ON `app`.*"], maria, "", proc),
-            (&["SELECT, TRIGGER, EVENT ON `app`.*"], "5.7.44-log", "", proc),
-            (&["SELECT, TRIGGER, EVENT ON `app`.*"], mysql, "", "GRANT SHOW_ROUTINE ON *.* TO 'u'@'%'"),
-            (&["SELECT, TRIGGER, EVENT ON `app`.*", "SELECT ON `mysql`.`proc`"], maria, "", ""),
-            (&["SELECT, TRIGGER, EVENT, SHOW CREATE ROUTINE ON `app`.*"], maria, "", ""),
-            (&["SELECT, TRIGGER, EVENT ON `app`.*", "SHOW_ROUTINE ON *.*"], mysql, "", ""),
-            (&["SELECT, TRIGGER, EVENT ON `app`.*", "AUDIT_ADMIN,SHOW_ROUTINE,XA_RECOVER_ADMIN ON *.*"], mysql, "", ""),
-            (
-                &["SELECT, TRIGGER, EVENT, EXECUTE ON *.*", "REVOKE TRIGGER ON `app`.*"],
-                mysql,
-                "GRANT TRIGGER ON `app`.* TO 'u'@'%'",
-                "",
-            ),
-            // A server that asks nobody for rights.
-            (&[], maria, "", ""),
-        ] {
-            let (lacks, blind) = told(grants, server);
-            assert_eq!((lacks.as_str(), unseen == "all" || blind == unseen), (denied, true), "{grants:?}: {blind}");
-        }
-        let hidden = |look: &mut Look| look.unreadable = vec!["a".into(), "b".into(), "c".into(), "d".into()];
-        let said = problems(|look| {
-            hidden(look);
-            look.account = "reader".into();
-        });
-        assert!(
-            said.contains("the database's user reader may not read a, b, c and more; GRANT pg_read_all_data"),
-            "{said}"
-        );
-        let mut look = Look { account: "u@%".into(), server: mysql.into(), ..sound() };
-        hidden(&mut look);
-        let said = &assess(&look, Engine::MySql, &[mounted(MOUNT, "")], "data", FILE, 90).unwrap_err()[0];
-        assert!(
-            said.what.contains("'u'@'%' may not see the text of a, b") && said.remedy.contains("SHOW_ROUTINE"),
-            "{said:?}"
-        );
-    }
-
-    #[test]
-    fn what_a_user_of_postgres_cannot_dump_is_said_with_what_mends_it() {
-        let said = problems(|look| {
-            look.account = "a\"b".into();
-            look.note("unreadable-object", "4711");
-            look.note("unreadable-object", "4712");
-        });
-        assert_eq!(
-            said,
-            "the database's user a\"b may not read the large objects 4711, 4712; as a superuser, ALTER ROLE \"a\"\"b\" SET \
-             lo_compat_privileges = on, which lets it read and write all of them, or GRANT SELECT ON LARGE OBJECT for each TO \
-             \"a\"\"b\"; pg_read_all_data does not include them\n"
-        );
-        let mut look = Look { account: "backup".into(), ..sound() };
-        assert_eq!(look.left_out(), []);
-        for fact in
-            ["mapping app on s", "mapping b on s", "mapping c on s", "mapping d on s", "subscription s", "new x"]
-        {
-            look.note("left-out", fact);
-        }
-        look.note("left-out", "encoding LATIN1");
-        look.note("left-out", "unlogged public.u");
-        look.note("left-out", "locks 55000 7808 512");
-        let said: Vec<_> = look.left_out().into_iter().map(|it| (it.what, it.remedy)).collect();
-        let superuser = "set BAK_DB_POSTGRES_USER to a superuser";
-        assert_eq!(said.len(), 5);
-        assert!(said[4].0.contains("about 55000 locks") && said[4].0.ends_with("room for 7808"), "{said:?}");
-        assert!(said[4].1.starts_with("ALTER SYSTEM SET max_locks_per_transaction = 512, and restart"), "{said:?}");
-        assert!(said[0].0.ends_with("these subscriptions are missing from the dump: s") && said[0].1 == superuser);
-        assert!(said[1].0.ends_with("such as passwords: app on s, b on s, c on s and more") && said[1].1 == superuser);
-        assert!(said[2].0.ends_with("no rows of unlogged tables: public.u"), "{said:?}");
-        assert!(said[3].0.contains("LATIN1") && said[3].1 == "ALTER ROLE \"backup\" SET client_encoding = 'UTF8'");
-        assert!(judge(&look).is_ok(), "a dump is made all the same");
+    fn missing_tools() {
+        assert_eq!(check_tools(&sound()), None);
+        let problem = check_tools(&changed(|report| report.missing = "gzip".into())).unwrap();
+        assert_eq!((problem.aspect, problem.what.as_str()), (Aspect::Tools, "the container lacks: gzip"));
     }
 
     #[test]
     fn pg_dump_is_not_older_than_its_server() {
-        let tools = |tool: &str, server: &str| {
-            let look = Look { tool: tool.into(), server: server.into(), ..sound() };
-            judge(&look).map_err(|said| said[0].what.clone()).map(|_| ())
+        let check = |tool: &str, server: &str, engine| {
+            let report = PreflightReport { tool: tool.into(), server: server.into(), ..sound() };
+            check_version(&report, engine).map(|problem| problem.what)
         };
         let pg_dump = "pg_dump (PostgreSQL) 15.20 (Debian 15.20-0+deb12u1)";
-        assert_eq!(tools(pg_dump, "17.2"), Err("pg_dump of version 15 does not dump a server of version 17".into()));
-        for (tool, server) in
-            [(pg_dump, "15.21"), (pg_dump, "9.6.24"), (pg_dump, ""), ("", "17.2"), (pg_dump, "15devel")]
-        {
-            assert_eq!(tools(tool, server), Ok(()), "{tool} {server}");
+        let older = "pg_dump of version 15 does not dump a server of version 17";
+        for (tool, server, engine, problem) in [
+            (pg_dump, "17.2", Engine::Postgres, Some(older)),
+            (pg_dump, "15.21", Engine::Postgres, None),
+            (pg_dump, "9.6.24", Engine::Postgres, None),
+            (pg_dump, "15devel", Engine::Postgres, None),
+            (pg_dump, "", Engine::Postgres, None),
+            ("", "17.2", Engine::Postgres, None),
+            ("mariadb-dump 10.19", "11.8.3-MariaDB", Engine::MySql, None),
+        ] {
+            assert_eq!(check(tool, server, engine).as_deref(), problem, "{tool} {server}");
+        }
+    }
+
+    #[test]
+    fn a_database_that_does_not_answer() {
+        let no_password = "psql: error: fe_sendauth: no password supplied";
+        let root = "ERROR 1045 (28000): Access denied for user 'root'@'localhost' (using password: NO)";
+        let socket = "ERROR 1698 (28000): Access denied for user 'root'@'localhost'";
+        let (settings, host) = ("does not answer with these settings; ", "check the host, port");
+        for (engine, said, unset, words) in [
+            (Engine::Postgres, "connection refused", "POSTGRES_PASSWORD", [settings, host]),
+            (Engine::Postgres, no_password, "POSTGRES_USER", [settings, host]),
+            (
+                Engine::Postgres,
+                no_password,
+                "POSTGRES_USER POSTGRES_PASSWORD",
+                [
+                    "neither POSTGRES_PASSWORD nor POSTGRES_PASSWORD_FILE; ",
+                    "set BAK_DB_POSTGRES_PASSWORD to the password",
+                ],
+            ),
+            (
+                Engine::MySql,
+                root,
+                "MARIADB_ROOT_PASSWORD MYSQL_ROOT_PASSWORD",
+                [
+                    "neither MYSQL_ROOT_PASSWORD nor MYSQL_ROOT_PASSWORD_FILE nor MARIADB_ROOT_PASSWORD nor MARIADB_ROOT",
+                    "set BAK_DB_MYSQL_PASSWORD",
+                ],
+            ),
+            (Engine::MySql, socket, "", ["through the server's socket alone; ", "set BAK_DB_MYSQL_HOST to localhost"]),
+            (Engine::Postgres, socket, "", [settings, host]),
+        ] {
+            let report = PreflightReport {
+                answers: false,
+                said: said.into(),
+                unset: unset.into(),
+                ..PreflightReport::default()
+            };
+            let problems = text(&check_connection(&report, engine));
+            assert!(words.iter().all(|words| problems.contains(words)), "{said} {unset}: {problems}");
+        }
+        assert_eq!(check_connection(&sound(), Engine::MySql), None);
+        let without_tools = changed(|report| (report.answers, report.missing) = (false, "psql".into()));
+        assert_eq!(check_connection(&without_tools, Engine::Postgres), None);
+    }
+
+    #[test]
+    fn a_variable_that_a_setting_names_and_the_container_lacks() {
+        let problems = text(&check_connection(
+            &changed(|report| {
+                report.answers = false;
+                report.unset = "PW POSTGRES_DB".into();
+                report.named =
+                    vec![("BAK_DB_POSTGRES_PASSWORD".into(), "PW".into()), ("BAK_DB_POSTGRES_USER".into(), "U".into())];
+            }),
+            Engine::Postgres,
+        ));
+        let words = "settings; BAK_DB_POSTGRES_PASSWORD names PW, and the container has neither that nor PW_FILE; ";
+        assert!(problems.contains(words), "{problems}");
+        assert!(!problems.contains("POSTGRES_DB") && !problems.contains("names U"), "{problems}");
+    }
+
+    #[test]
+    fn what_a_user_of_mysql_may_not_dump() {
+        let judge = |notes: &[(&str, &str)]| {
+            let mut report = PreflightReport { database: "app".into(), account: "u@%".into(), ..sound() };
+            notes.iter().for_each(|(key, value)| report.note(key, value));
+            let denied: Vec<String> =
+                check_rights(&report, Engine::MySql).into_iter().map(|problem| problem.remedy).collect();
+            (denied.join("; "), report.unseen().map(|problem| problem.remedy).unwrap_or_default())
+        };
+        let (maria, mysql) = (("server", "11.8.3-MariaDB-ubu2404"), ("server", "8.4.6"));
+        let base = ("grant", "SELECT, TRIGGER, EVENT ON `app`.*");
+        let of_mariadb = "GRANT SELECT ON mysql.proc TO 'u'@'%'";
+        let of_mysql = "GRANT SHOW_ROUTINE ON *.* TO 'u'@'%'";
+        let trigger = "GRANT TRIGGER ON `app`.* TO 'u'@'%'";
+        for (notes, denied, unseen) in [
+            (&[maria, ("grant", "ALL PRIVILEGES ON *.*")][..], "", ""),
+            (&[maria, ("grant", "USAGE ON *.*"), ("grant", "ALL PRIVILEGES ON `app`.*")], "", ""),
+            (&[maria, ("grant", "SELECT, LOCK TABLES, SHOW VIEW, EVENT ON *.*")], trigger, ""),
+            (
+                &[mysql, ("grant", "USAGE ON *.*"), ("grant", "SELECT ON `app`.*")],
+                "GRANT TRIGGER, EVENT ON `app`.* TO 'u'@'%'",
+                of_mysql,
+            ),
+            (&[maria, base], "", of_mariadb),
+            (&[("server", "5.7.44-log"), base], "", of_mariadb),
+            (&[mysql, base], "", of_mysql),
+            (&[maria, base, ("grant", "SELECT ON `mysql`.`proc`")], "", ""),
+            (&[maria, ("grant", "SELECT, TRIGGER, EVENT, SHOW CREATE ROUTINE ON `app`.*")], "", ""),
+            (&[mysql, base, ("grant", "SHOW_ROUTINE ON *.*")], "", ""),
+            (&[mysql, base, ("grant", "AUDIT_ADMIN,SHOW_ROUTINE,XA_RECOVER_ADMIN ON *.*")], "", ""),
+            (
+                &[mysql, ("grant", "SELECT, TRIGGER, EVENT, EXECUTE ON *.*"), ("revoke", "TRIGGER ON `app`.*")],
+                trigger,
+                "",
+            ),
+            // A server with --skip-grant-tables reports no grants.
+            (&[maria], "", ""),
+            (&[mysql, base, ("unreadable", "f")], of_mysql, of_mysql),
+        ] {
+            assert_eq!(judge(notes), (denied.into(), unseen.into()), "{notes:?}");
         }
     }
 
     #[test]
     fn views_that_cannot_be_dumped_are_named_with_the_grant() {
-        let remedies = |notes: &[(&str, &str)]| {
-            let mut look = Look { database: "app".into(), account: "u@%".into(), ..sound() };
-            notes.iter().for_each(|(key, value)| look.note(key, value));
-            let judged = assess(&look, Engine::MySql, &[mounted(MOUNT, "")], "data", FILE, 90);
-            judged.err().unwrap_or_default().into_iter().map(|it| (it.what, it.remedy)).collect::<Vec<_>>()
+        let check = |notes: &[(&str, &str)]| {
+            let mut report = PreflightReport { database: "app".into(), account: "u@%".into(), ..sound() };
+            notes.iter().for_each(|(key, value)| report.note(key, value));
+            text(&check_rights(&report, Engine::MySql))
         };
         let base = ("grant", "SELECT, TRIGGER, EVENT ON `app`.*");
         let maria = ("server", "10.11.19-MariaDB");
-        let [(what, remedy)] = &remedies(&[base, ("unshown", "v"), ("unshown", "w")])[..] else { panic!() };
-        assert!(what.contains("may not see the text of the views v, w"), "{what}");
-        assert_eq!(remedy, "GRANT SHOW VIEW ON `app`.* TO 'u'@'%'");
-        let [(what, remedy)] = &remedies(&[base, maria, ("calling", "v")])[..] else { panic!() };
-        assert!(what.contains("may not call the functions of the views v"), "{what}");
-        assert_eq!(remedy, "GRANT EXECUTE ON `app`.* TO 'u'@'%'");
-        for fine in [
-            &[base, ("server", "9.7.4"), ("calling", "v")][..],
-            &[("grant", "ALL PRIVILEGES ON *.*"), maria, ("calling", "v")],
-            &[maria, ("calling", "v")],
+        for (notes, expected) in [
+            (
+                &[base, ("unshown", "v"), ("unshown", "w")][..],
+                "the database's user 'u'@'%' may not see the text of the views v, w; GRANT SHOW VIEW ON `app`.* TO 'u'@'%'\n",
+            ),
+            (
+                &[base, maria, ("calling", "v")],
+                "the database's user 'u'@'%' may not call the functions of the views v, which end the dump; GRANT EXECUTE \
+                 ON `app`.* TO 'u'@'%'\n",
+            ),
+            (&[base, ("server", "9.7.4"), ("calling", "v")], ""),
+            (&[("grant", "ALL PRIVILEGES ON *.*"), maria, ("calling", "v")], ""),
+            (&[maria, ("calling", "v")], ""),
         ] {
-            assert_eq!(remedies(fine), [], "{fine:?}");
+            assert_eq!(check(notes), expected, "{notes:?}");
         }
     }
 
     #[test]
-    fn what_a_dump_of_mysql_does_not_hold_is_named_and_no_fault() {
-        let mut look = sound();
-        (0..22).for_each(|number| look.note("left-out", &format!("float t.f{number}")));
-        look.note("left-out", "history prices");
-        let [history, float] = &look.left_out()[..] else { panic!() };
+    fn what_a_user_of_postgres_may_not_dump() {
+        let check = |notes: &[(&str, &str)]| {
+            let report = changed(|report| notes.iter().for_each(|(key, value)| report.note(key, value)));
+            text(&check_rights(&report, Engine::Postgres))
+        };
+        let tables = check(&[
+            ("account", "r"),
+            ("unreadable", "a"),
+            ("unreadable", "b"),
+            ("unreadable", "c"),
+            ("unreadable", "d"),
+        ]);
+        assert!(
+            tables.contains("the database's user r may not read a, b, c and more; GRANT pg_read_all_data"),
+            "{tables}"
+        );
+        assert_eq!(
+            check(&[("account", "a\"b"), ("unreadable-object", "4711"), ("unreadable-object", "4712")]),
+            "the database's user a\"b may not read the large objects 4711, 4712; as a superuser, ALTER ROLE \"a\"\"b\" SET \
+             lo_compat_privileges = on, which lets it read and write all of them, or GRANT SELECT ON LARGE OBJECT for each TO \
+             \"a\"\"b\"; pg_read_all_data does not include them\n"
+        );
+    }
+
+    #[test]
+    fn what_a_dump_of_postgres_lacks_is_a_warning() {
+        let mut report = PreflightReport { account: "backup".into(), ..sound() };
+        assert_eq!(report.left_out(), []);
+        for fact in [
+            "mapping app on s",
+            "mapping b on s",
+            "mapping c on s",
+            "mapping d on s",
+            "subscription s",
+            "new x",
+            "encoding LATIN1",
+            "unlogged public.u",
+            "locks 55000 7808 512",
+        ] {
+            report.note("left-out", fact);
+        }
+        let [subscription, mapping, unlogged, encoding, locks] = &report.left_out()[..] else { panic!() };
+        let superuser = "set BAK_DB_POSTGRES_USER to a superuser";
+        for (problem, what, remedy) in [
+            (subscription, "these subscriptions are missing from the dump: s", superuser),
+            (mapping, "such as passwords: app on s, b on s, c on s and more", superuser),
+            (unlogged, "no rows of unlogged tables: public.u", "dump from the primary"),
+            (encoding, "in the encoding LATIN1", "ALTER ROLE \"backup\" SET client_encoding = 'UTF8'"),
+            (locks, "about 55000 locks", "ALTER SYSTEM SET max_locks_per_transaction = 512, and restart"),
+        ] {
+            assert!(problem.what.contains(what) && problem.remedy.starts_with(remedy), "{problem:?}");
+        }
+        assert!(locks.what.ends_with("room for 7808"), "{locks:?}");
+        assert!(judge(&report).is_ok(), "a warning does not prevent the dump");
+    }
+
+    #[test]
+    fn what_a_dump_of_mysql_lacks_is_a_warning() {
+        let mut report = sound();
+        (0..22).for_each(|number| report.note("left-out", &format!("float t.f{number}")));
+        report.note("left-out", "history prices");
+        let [history, float] = &report.left_out()[..] else { panic!() };
         assert!(history.what.contains("NOT in the dump: prices; the tools of MariaDB"), "{history:?}");
         assert!(
             float.what.contains("six significant digits: t.f0, ") && float.what.contains("t.f19 and more"),
             "{float:?}"
         );
-        assert!(judge(&look).is_ok());
+        assert!(judge(&report).is_ok());
     }
 
     #[test]
-    fn an_account_of_the_socket_alone_is_told_of_it() {
-        let look = Look {
-            answers: false,
-            said: "ERROR 1698 (28000): Access denied for user 'root'@'localhost'".into(),
-            ..sound()
+    fn the_dump_file_must_lie_on_the_pvc() {
+        for (report, words) in [
+            (
+                changed(|report| report.mounts = vec![("/var/lib".into(), "/var/lib".into())]),
+                format!("does not lie on the PVC 'data' but on {MOUNT};"),
+            ),
+            (changed(|report| report.directory = "/tmp".into()), "but on /;".into()),
+            (changed(|report| report.mountinfo.clear()), "no known mount".into()),
+        ] {
+            let problem = judge(&report).unwrap_err();
+            assert!(problem.contains(&words), "{problem}");
+        }
+    }
+
+    #[test]
+    fn a_mount_over_the_directory_hides_the_pvc() {
+        let mut report = sound();
+        report.mountinfo.push(format!("4 2 7:2 / {MOUNT}/pgdata rw - ext4 x rw"));
+        assert!(judge(&report).is_ok(), "a mount below the directory does not matter");
+        // A VOLUME of the image does this where the PVC is mounted one level above.
+        report.mounts = vec![("/var/lib/postgresql".into(), "/var/lib/postgresql".into())];
+        report.mountinfo.insert(1, "5 1 7:3 / /var/lib/postgresql rw - ext4 y rw".into());
+        let problem = assess_for(&report, Engine::Postgres, &[mounted("/var/lib/postgresql", "")], FILE).unwrap_err();
+        assert!(problem.contains("does not lie on the PVC"), "{problem}");
+    }
+
+    #[test]
+    fn links_and_sub_paths_lead_into_the_volume() {
+        let mut report = sound();
+        report.directory = "/srv/pg data/backups".into();
+        report.mounts = vec![("/link".into(), "/srv/pg data".into())];
+        report.mountinfo.push("9 1 7:1 /x /srv/pg\\040data rw - ext4 /dev/loop1 rw".into());
+        let mounts = [mounted("/link", "tenant/db")];
+        let site = assess_for(&report, Engine::Postgres, &mounts, "/link/backups/d.gz").unwrap();
+        assert_eq!(site.path_in_volume, "tenant/db/backups/d.gz");
+    }
+
+    #[test]
+    fn a_missing_directory_is_made_or_another_is_chosen() {
+        let report = PreflightReport { directory: String::new(), ..sound() };
+        for (engine, file, remedy) in [
+            (
+                Engine::MySql,
+                "/pg/dumps/d.gz",
+                "make the directory, or choose one under /pg, where the PVC is mounted, with BAK_DB_MYSQL_DUMP_FILE",
+            ),
+            (
+                Engine::Postgres,
+                "/pgx/d.gz",
+                "set BAK_DB_POSTGRES_DUMP_FILE to a path under /pg, where the PVC is mounted",
+            ),
+        ] {
+            let problem = assess_for(&report, engine, &[mounted("/pg", "")], file).unwrap_err();
+            assert!(problem.contains(&format!("/ does not exist in the container; {remedy}\n")), "{problem}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written() {
+        for (report, words) in [
+            (
+                changed(|report| report.writable = false),
+                "no file can be created in /var/lib/postgresql/data; check whether",
+            ),
+            (
+                changed(|report| report.occupied = true),
+                "is a directory; set BAK_DB_POSTGRES_DUMP_FILE to the path of a file",
+            ),
+        ] {
+            let problem = judge(&report).unwrap_err();
+            assert!(problem.contains(words), "{problem}");
+        }
+    }
+
+    #[test]
+    fn space_is_needed_for_two_dumps() {
+        let check = |df: &str, old_bytes: Option<u64>, threshold_percent: u8| {
+            check_space(&PreflightReport { df: df.into(), old_bytes, ..sound() }, threshold_percent)
+                .map_err(|problems| text(&problems))
         };
-        let said = &assess(&look, Engine::MySql, &[mounted(MOUNT, "")], "data", FILE, 90).unwrap_err()[0];
-        assert!(said.what.contains("through the server's socket alone"), "{said:?}");
-        assert!(said.remedy.contains("set BAK_DB_MYSQL_HOST to localhost"), "{said:?}");
+        let (free, full) = ("/dev/x 100 10 90 10% /", "/dev/x 100 95 5 95% /");
+        assert_eq!(check(free, Some(80 * 1024), 90), Ok((10, 90 * 1024)));
+        assert_eq!(check(full, Some(80 * 1024), 101), Ok((95, 5 * 1024)), "no dump is made");
+        for (df, old_bytes, words) in [
+            (full, None, "95 % full, the threshold is 90 %"),
+            ("/dev/x 100 90 10 90% /", None, "90 % full"),
+            (free, Some(90 * 1024), "no room for a second dump"),
+            ("nonsense", None, "the output of df is not understood: 'nonsense'"),
+        ] {
+            let problem = check(df, old_bytes, 90).unwrap_err();
+            assert!(problem.contains(words), "{problem}");
+        }
+    }
+
+    #[test]
+    fn a_volume_without_inodes() {
+        let check = |line: &str| check_inodes(&PreflightReport { inodes: line.into(), ..sound() });
+        assert!(check("/dev/x 65536 65536 0 100% /").unwrap().what.contains("no inode left"));
+        for line in ["/dev/x 65536 65535 1 100% /", "/dev/x 0 0 0 - /", "/dev/x 0 0 0 0% /", ""] {
+            assert_eq!(check(line), None, "{line}");
+        }
     }
 
     #[test]
@@ -873,8 +997,8 @@ mod tests {
     proptest! {
         #[test]
         fn no_report_panics(lines in prop::collection::vec("[ -~]{0,60}", 0..8), df in "[ -~]{0,60}", dir in "[ -~]{0,20}") {
-            let look = Look { mountinfo: lines, df, directory: dir, ..sound() };
-            let _ = judge(&look);
+            let report = PreflightReport { mountinfo: lines, df, directory: dir, ..sound() };
+            let _ = judge(&report);
         }
     }
 }

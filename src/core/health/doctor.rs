@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::core::backup::job;
 use crate::core::backup::pod::Chosen;
-use crate::core::backup::preflight::{Aspect, Look, Problem, Site};
+use crate::core::backup::preflight::{Aspect, PreflightReport, Problem, Site};
 use crate::core::engine::Engine;
 use crate::core::health::cronjob::{ConfigMaps, LATE, Schedule};
 use crate::core::health::status::{Protection, Report, State};
@@ -410,9 +410,9 @@ pub fn flushed(pvcs: &str, mounters: &[Chosen], hooked: bool, may: bool) -> Chec
     }
 }
 
-/// What the container said before a dump, aspect by aspect.
+/// The checks of one container, by its preflight report.
 pub fn container(
-    look: &Look,
+    report: &PreflightReport,
     engine: Engine,
     judged: Result<&Site, &[Problem]>,
     threshold_percent: u8,
@@ -427,16 +427,16 @@ pub fn container(
         of.iter().map(|problem| Check::failed(check, problem.what.as_str(), problem.remedy.as_str())).collect()
     };
     let unknown = "a check before it failed";
-    let tools = || Check::passed("tools", format!("{}, {}", look.tool, look.compressor));
-    let database = || match (look.missing.is_empty(), look.empty(engine)) {
+    let tools = || Check::passed("tools", format!("{}, {}", report.tool, report.compressor));
+    let database = || match (report.missing.is_empty(), report.empty(engine)) {
         (false, _) => Check::skipped("database", unknown),
         // It can be backed up, but hardly ever is what was meant.
         (true, Some(empty)) => Check::failed("database", empty.what, empty.remedy),
-        (true, None) => Check::passed("database", format!("{} answers", look.database)),
+        (true, None) => Check::passed("database", format!("{} answers", report.database)),
     };
-    let unseen = look.unseen().map(|it| Check::skipped("routines", format!("{}; {}", it.what, it.remedy)));
+    let unseen = report.unseen().map(|it| Check::skipped("routines", format!("{}; {}", it.what, it.remedy)));
     let left_out =
-        look.left_out().into_iter().map(|it| Check::skipped("contents", format!("{}; {}", it.what, it.remedy)));
+        report.left_out().into_iter().map(|it| Check::skipped("contents", format!("{}; {}", it.what, it.remedy)));
     let path = || match judged {
         Ok(site) => Check::passed("path", format!("the dump is {} on the volume", site.path_in_volume)),
         Err(_) => Check::passed("path", "the dump lies on the volume"),
@@ -446,7 +446,7 @@ pub fn container(
             "space",
             format!("the volume is {} % full, {free} free, the threshold is {threshold_percent} %", site.used_percent),
         ),
-        Err(_) if look.directory.is_empty() => Check::skipped("space", unknown),
+        Err(_) if report.directory.is_empty() => Check::skipped("space", unknown),
         Err(_) => Check::passed("space", format!("below the threshold of {threshold_percent} %")),
     };
     let all = [
@@ -882,52 +882,52 @@ mod tests {
     }
 
     #[test]
-    fn a_container_is_told_aspect_by_aspect() {
-        let look = Look {
+    fn the_preflight_report_becomes_a_check_for_each_aspect() {
+        let report = PreflightReport {
             tool: "pg_dump 17".into(),
             compressor: "gzip".into(),
             database: "app".into(),
             directory: "/d".into(),
-            ..Look::default()
+            ..PreflightReport::default()
         };
         let site = Site { path_in_volume: "dump.sql.gz".into(), used_percent: 12, available_bytes: 1 };
-        let fine = container(&look, Engine::Postgres, Ok(&site), 90, "1 KiB");
+        let fine = container(&report, Engine::Postgres, Ok(&site), 90, "1 KiB");
         let words = ["pg_dump 17, gzip", "app answers", "dump.sql.gz", "12 % full, 1 KiB free"];
         assert_eq!(fine.len(), words.len());
         for (check, words) in fine.iter().zip(words) {
             is(check, Passed, words);
         }
-        let empty = Look { tables: Some(0), ..look.clone() };
+        let empty = PreflightReport { tables: Some(0), ..report.clone() };
         let check = &container(&empty, Engine::Postgres, Ok(&site), 90, "1 KiB")[1];
         is(check, Failed, "the database app holds no table");
         assert!(check.remedy.contains("BAK_DB_POSTGRES_DB (--db-postgres-db)"), "{check:?}");
-        let blinkered = Look {
+        let blinkered = PreflightReport {
             grants: Grants { granted: vec!["SELECT, TRIGGER, EVENT ON `app`.*".into()], ..Grants::default() },
-            ..look.clone()
+            ..report.clone()
         };
         let check = &container(&blinkered, Engine::MySql, Ok(&site), 90, "1 KiB")[2];
         is(check, Skipped, "may not see stored procedures");
-        let partial = Look { left_out: vec![("subscription".into(), "s".into())], ..look.clone() };
+        let partial = PreflightReport { left_out: vec![("subscription".into(), "s".into())], ..report.clone() };
         let checks = container(&partial, Engine::Postgres, Ok(&site), 90, "1 KiB");
         assert_eq!(checks.len(), words.len() + 1);
         is(&checks[2], Skipped, "these subscriptions are missing from the dump: s");
-        let mut inexact = look.clone();
+        let mut inexact = report.clone();
         inexact.note("left-out", "float t.f");
         inexact.note("left-out", "history prices");
-        let told = container(&inexact, Engine::MySql, Ok(&site), 90, "1 KiB");
-        is(&told[2], Skipped, "the history of system-versioned tables is NOT in the dump: prices");
-        is(&told[3], Skipped, "not exact in the dump, because a FLOAT is written with six significant digits: t.f");
+        let checks = container(&inexact, Engine::MySql, Ok(&site), 90, "1 KiB");
+        is(&checks[2], Skipped, "the history of system-versioned tables is NOT in the dump: prices");
+        is(&checks[3], Skipped, "not exact in the dump, because a FLOAT is written with six significant digits: t.f");
         let problem = |aspect, what: &str| Problem { aspect, what: what.into(), remedy: "do".into() };
         let problems = [
             problem(Aspect::Database, "it does not answer"),
             problem(Aspect::Space, "full"),
             problem(Aspect::Space, "no room"),
         ];
-        let bad = container(&look, Engine::Postgres, Err(&problems), 90, "");
+        let bad = container(&report, Engine::Postgres, Err(&problems), 90, "");
         let expected =
             [("tools", Passed), ("database", Failed), ("path", Passed), ("space", Failed), ("space", Failed)];
         assert_eq!(bad.iter().map(|check| (check.check, check.outcome)).collect::<Vec<_>>(), expected);
-        let blind = Look { missing: "psql".into(), directory: String::new(), ..look };
+        let blind = PreflightReport { missing: "psql".into(), directory: String::new(), ..report };
         let problems = [problem(Aspect::Tools, "the container lacks: psql"), problem(Aspect::Path, "does not exist")];
         let outcomes: Vec<_> =
             container(&blind, Engine::Postgres, Err(&problems), 90, "").iter().map(|check| check.outcome).collect();
