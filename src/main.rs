@@ -54,7 +54,7 @@ fn main() -> ExitCode {
         }
         let lender = match plain.word("from-cronjob") {
             Some(name) => {
-                let global = config::lent(&plain, &get)?;
+                let global = config::before_cronjob_settings(&plain, &get)?;
                 begin(&global);
                 Lender::ask(&global, Some(name.as_str()).filter(|name| !name.is_empty()))?
             }

@@ -389,7 +389,7 @@ fn prometheus_can_scrape_it_for_as_long_as_it_runs() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("--listen={}", taken.local_addr().unwrap());
     let scenario = scenario.mended().args(&["status", "-o", "prometheus", &address]);
-    scenario.run().exits(1).calls("config").says(&["nothing can be served at 127.0.0.1:", "--listen"]);
+    scenario.run().exits(1).calls("config").says(&["the metrics cannot be served at 127.0.0.1:", "--listen"]);
     for (args, words) in [
         (&["--listen=:9469"][..], "takes -o prometheus"),
         (&["-o", "prometheus", "--listen=localhost"], "--listen is 'localhost'"),

@@ -32,20 +32,20 @@ impl<'a> RunningHooks<'a> {
         config: &'a config::HookCommands,
         nonce: &str,
     ) -> Result<RunningHooks<'a>, Fail> {
-        if config.before.is_empty() && config.after.is_empty() {
+        if config.pre.is_empty() && config.post.is_empty() {
             return Ok(RunningHooks { config, session: None });
         }
         let chosen = chosen.ok_or_else(|| {
             Fail::new(Exit::Precondition, "there is no pod in which the hooks could run")
                 .remedy("start what mounts the volume, or leave BAK_HOOK_PRE and BAK_HOOK_POST unset")
         })?;
-        let values = [config.timeout.as_secs().max(1).to_string(), config.before.clone(), config.after.clone()];
+        let values = [config.timeout.as_secs().max(1).to_string(), config.pre.clone(), config.post.clone()];
         let start = || Session::start(kubectl, chosen, container::HOOK, nonce, &values);
         // Asked once only: nobody knows whether a session that broke off has run its command.
         let session = start().map_err(|error| broken(config, error))?;
         let mut hooks = RunningHooks { config, session: Some(session) };
         match hooks.wait("before") {
-            Err(fail) if !config.go_on || matches!(fail.exit, Exit::Signal(_)) => Err(fail),
+            Err(fail) if !config.continue_on_error || matches!(fail.exit, Exit::Signal(_)) => Err(fail),
             Err(fail) => {
                 tracing::warn!("going on all the same: {}", fail.what);
                 Ok(hooks)
@@ -60,7 +60,7 @@ impl<'a> RunningHooks<'a> {
     /// It failed, and that is not to be overlooked.
     pub fn after(&mut self) -> Result<(), Fail> {
         let Some(session) = &self.session else { return Ok(()) };
-        if self.config.after.is_empty() {
+        if self.config.post.is_empty() {
             self.session = None;
             return Ok(());
         }
@@ -68,7 +68,7 @@ impl<'a> RunningHooks<'a> {
         let outcome = process::unhurried(|| self.wait("after"));
         self.session = None;
         match outcome {
-            Err(fail) if self.config.go_on => {
+            Err(fail) if self.config.continue_on_error => {
                 tracing::warn!("going on all the same: {}", fail.what);
                 Ok(())
             }
@@ -109,7 +109,7 @@ fn broken(config: &config::HookCommands, error: ProcessError) -> Fail {
 /// Tells what came from the container, without whole lines of the commands.
 fn log(config: &config::HookCommands, said: &str) {
     if !said.is_empty() {
-        let lines = config.before.lines().chain(config.after.lines()).map(str::trim);
+        let lines = config.pre.lines().chain(config.post.lines()).map(str::trim);
         let commands = Secrets::new(lines.filter(|line| line.len() > 8).map(String::from));
         tracing::warn!("the hooks' session said: {}", commands.mask(said));
     }

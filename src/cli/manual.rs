@@ -1,4 +1,4 @@
-//! The manual's pages, made of the command line's definition. Must not know where they go.
+//! Generates the manual pages from the command line. Must not know where they are written.
 
 use std::io;
 
@@ -6,29 +6,28 @@ use clap::Command;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, roman};
 
-/// A page of the manual.
 #[derive(Debug)]
 pub struct ManualPage {
     /// Its file's name, such as `backup-ns-create.1`.
     pub file: String,
-    /// Its text, for troff.
+    /// The text, in troff.
     pub text: String,
 }
 
-/// The pages of a command and all commands below it, its own first.
+/// The pages of a command and its subcommands.
 pub fn pages(command: Command) -> Vec<ManualPage> {
     let mut command = command.disable_help_subcommand(true);
     command.build();
     all(&command).into_iter().map(page).collect()
 }
 
-/// A built command and all below it, without those that are hidden.
+/// A built command and its subcommands, without hidden ones.
 pub fn all(command: &Command) -> Vec<&Command> {
     let below = command.get_subcommands().filter(|below| !below.is_hide_set());
     std::iter::once(command).chain(below.flat_map(all)).collect()
 }
 
-/// What stands behind a command's help, by its headings: `Examples`, `Exit codes`.
+/// The sections after a command's help, by heading: `Examples`, `Exit codes`.
 pub fn after(command: &Command) -> Vec<(String, String)> {
     let text = command.get_after_help().map(ToString::to_string).unwrap_or_default();
     let mut sections: Vec<(String, String)> = Vec::new();
@@ -47,7 +46,7 @@ fn page(command: &Command) -> ManualPage {
     let usage = usage.strip_prefix("Usage: ").unwrap_or(&usage).to_string();
     let man = Man::new(command.clone().override_usage(usage));
     let mut text = Vec::new();
-    // A vector takes everything.
+    // Writing to a vector cannot fail.
     let _ = render(&man, command, &mut text);
     ManualPage { file: man.get_filename(), text: String::from_utf8_lossy(&text).into_owned() }
 }
@@ -63,7 +62,7 @@ fn render(man: &Man, command: &Command, text: &mut Vec<u8>) -> io::Result<()> {
     }
     let mut roff = Roff::new();
     for (heading, body) in after(command) {
-        // As pages of the manual call it.
+        // Manual pages use this heading.
         let heading = if heading == "Exit codes" { "EXIT STATUS".into() } else { heading.to_uppercase() };
         roff.control("SH", [heading.as_str()]).control("nf", []);
         for line in body.lines() {

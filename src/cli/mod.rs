@@ -1,5 +1,5 @@
-//! The command line: commands and flags, made from the table of settings. Parses nothing but words; what the words
-//! mean is the configuration's.
+//! The command line: commands and flags, made from the table of settings. Must not know what the values of flags mean:
+//! `config` parses them.
 
 pub mod manual;
 #[cfg(test)]
@@ -22,10 +22,10 @@ use crate::exit;
 const PLUGIN: &str = "kubectl-backup_ns";
 const COMPLETES_PLUGIN: &str = "kubectl_complete-backup_ns";
 
-/// As what the program was called.
+/// The role in which the program was called.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Called {
-    /// As itself, under whatever name.
+    /// As `backup-ns`, or under any other name.
     Itself,
     /// As a plugin of kubectl.
     Plugin,
@@ -33,7 +33,7 @@ pub enum Called {
     ToComplete,
 }
 
-/// As what the program was called, by the first word of its command line.
+/// Reads the role from the first word of the command line.
 pub fn called(program: Option<OsString>) -> Called {
     let name = program.as_deref().map(Path::new).and_then(Path::file_name).and_then(OsStr::to_str);
     match name {
@@ -43,7 +43,6 @@ pub fn called(program: Option<OsString>) -> Called {
     }
 }
 
-/// The whole command line.
 pub fn command() -> Command {
     let controller = Command::new("controller")
         .hide(true)
@@ -53,15 +52,14 @@ pub fn command() -> Command {
     unwrapped(shown().subcommand(controller))
 }
 
-/// The same with what stands behind every help as it is. clap would break it at the width of the terminal, and whoever copies a
-/// command that is broken in two has two broken ones. Literal text of a template it does not touch.
+/// Puts the text after each help into the template, where clap does not wrap it: a wrapped example could not be copied and run.
 fn unwrapped(command: Command) -> Command {
     let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
     let before = "{before-help}{about-with-newline}\n{usage-heading} {usage}\n\n{all-args}";
     command.help_template(format!("{before}\n\n{after}")).mut_subcommands(unwrapped)
 }
 
-/// The same as kubectl's plugin, which is called `kubectl backup-ns`.
+/// The command line of kubectl's plugin, which is called `kubectl backup-ns`.
 pub fn plugin() -> Command {
     fn renamed(command: Command) -> Command {
         let line = |line: &str| match line.trim_start().starts_with('#') {
@@ -75,7 +73,7 @@ pub fn plugin() -> Command {
     unwrapped(renamed(command())).bin_name("kubectl backup-ns")
 }
 
-/// The command line without the names that are there for those alone who know them from the older tool.
+/// The command line without the hidden names of the older tool.
 pub fn shown() -> Command {
     let global = [
         word("context", "NAME", "kubeconfig context [default: the current one]"),
@@ -102,7 +100,7 @@ pub fn shown() -> Command {
         ))
         .subcommand_required(true)
         .arg_required_else_help(true)
-        // As with kubectl, an alias may have a flag that whoever uses it gives again.
+        // As with kubectl, a flag may be repeated, because a shell alias may already contain it.
         .args_override_self(true)
         .max_term_width(120)
         .args(GLOBAL.iter().map(flag).chain(global).map(|arg| arg.global(true).help_heading("Global options")))
@@ -114,20 +112,19 @@ pub fn shown() -> Command {
         .subcommands(comfort())
 }
 
-/// A command with what it does in a line, in full, and in examples.
-fn one(name: &'static str, about: &'static str, more: &str, examples: &str) -> Command {
+/// A command with its summary, description and examples.
+fn described(name: &'static str, about: &'static str, more: &str, examples: &str) -> Command {
     Command::new(name).about(about).long_about(format!("{about}.\n\n{more}")).after_help(after(examples))
 }
 
-/// What stands behind every help.
+/// The text after every help.
 fn after(examples: &str) -> String {
     format!("Examples:\n{examples}\n\n{}", exit::HELP)
 }
 
-/// What makes and prunes backups.
 fn backups() -> [Command; 4] {
     [
-        one(
+        described(
             "create",
             "Make one backup: lock, check, dump, prove, flush, snapshot, wait until it is ready",
             "The dump is made inside the database's own container, into a temporary file beside the last one, which it \
@@ -142,8 +139,8 @@ fn backups() -> [Command; 4] {
   backup-ns create -n shop --db-postgres --db-postgres-exec-resource=statefulset/db --pvc-name=data-db-0 \\
     --label-vs-retain=daily_weekly_monthly",
         )
-        .arg(lender()).args(CREATE.iter().map(flag)),
-        one(
+        .arg(from_cronjob()).args(CREATE.iter().map(flag)),
+        described(
             "adhoc",
             "Run the namespace's backup CronJob once, now, and follow it",
             "Ends as the backup ends, with its exit code. A Ctrl-C leaves the Job at work.",
@@ -151,7 +148,7 @@ fn backups() -> [Command; 4] {
   backup-ns adhoc -n shop",
         )
         .arg(position("CRONJOB", "the CronJob [default: the one that runs backup-ns create]")),
-        one(
+        described(
             "retain",
             "Take the daily, weekly and monthly labels off snapshots that outlived the policy",
             "In every namespace that you may see, or in one with -n, PVC by PVC, the newest days, weeks and months keep their \
@@ -164,7 +161,7 @@ fn backups() -> [Command; 4] {
   backup-ns retain -n shop --retain-last-daily=14",
         )
         .args(RETAIN.iter().map(flag)),
-        one(
+        described(
             "mark-and-delete",
             "Mark snapshots that lost every label, delete those whose date has passed",
             "In every namespace that you may see, or in one with -n. A snapshot that lost every label gets delete-after=today, \
@@ -180,9 +177,9 @@ fn backups() -> [Command; 4] {
     ]
 }
 
-/// What tells whether all is well.
+/// The commands that check and report.
 fn watchers() -> [Command; 2] {
-    let doctor = one(
+    let doctor = described(
         "doctor",
         "Check everything that a backup needs, without changing anything",
         "Each check is a line: passed, failed with its remedy, or skipped with the reason. It takes the settings that create \
@@ -198,14 +195,14 @@ fn watchers() -> [Command; 2] {
   # Only what failed
   backup-ns doctor -n shop --db-postgres -o json | jq '.checks[] | select(.outcome == \"failed\")'",
     )
-    .arg(lender()).args(CREATE.iter().map(flag));
-    let status = one(
+    .arg(from_cronjob()).args(CREATE.iter().map(flag));
+    let status = described(
         "status",
         "Show how well each claim is protected",
         "A line for each claim: its newest good backup and how old that is, when one was last restored to test it, what makes \
-         backups of it, how many snapshots it has, and what somebody should know. Claims that nobody makes backups of have \
-         a line, too. Below stand stored data without a VolumeSnapshot, and snapshots that a sweep should have deleted days \
-         ago. What may not be read is warned of and left out, and ends with 3.",
+         backups of it, how many snapshots it has, and problems. Claims without backups have a line, too. Below are stored data \
+         without a VolumeSnapshot, and snapshots that mark-and-delete should have deleted days ago. What may not be read is \
+         left out with a warning, and the exit code is 3.",
         "  # The namespace shop
   backup-ns status -n shop
 
@@ -225,15 +222,14 @@ fn watchers() -> [Command; 2] {
     [doctor, status]
 }
 
-/// Whether a setting says which locks there are.
+/// Whether `locks` has this setting: it lists node locks, and neither waits for one nor holds one.
 fn is_of_locks(var: &str) -> bool {
-    // Who only looks neither waits nor holds.
     (var.starts_with("BAK_LOCK") || var.starts_with("BAK_FLOCK"))
         && !["BAK_FLOCK_TIMEOUT_SEC", "BAK_LOCK_LEASE_DURATION"].contains(&var)
 }
 
-/// A setting of a backup's lock, as it is meant by who only looks.
-fn looked_at(setting: &'static Setting) -> Arg {
+/// A setting of node locks, with the help that fits `locks`.
+fn lock_flag(setting: &'static Setting) -> Arg {
     let arg = flag(setting);
     match setting.var {
         "BAK_FLOCK" => arg.help("the same as --lock=flock, as create has it [default: false] [BAK_FLOCK]"),
@@ -244,15 +240,13 @@ fn looked_at(setting: &'static Setting) -> Arg {
     }
 }
 
-/// The setting that says when a snapshot counts as failed.
 fn ready_timeout() -> impl Iterator<Item = Arg> {
     RESTORE.iter().filter(|setting| setting.var == "BAK_VS_WAIT_UNTIL_READY_TIMEOUT").map(flag)
 }
 
-/// What shows, checks and brings back backups.
 fn recovery() -> [Command; 7] {
     [
-        one(
+        described(
             "list",
             "List the namespace's snapshots, or all with -A",
             "Oldest first. Several kinds select those that are any of them.",
@@ -272,7 +266,7 @@ fn recovery() -> [Command; 7] {
             };
             switch(kind, help)
         })),
-        one(
+        described(
             "restore",
             "Make a PersistentVolumeClaim from a snapshot: beside the old one, in another namespace, or in its place",
             "Without --in-place nothing that is there is touched: there is one more claim then, made from the snapshot. With \
@@ -297,7 +291,7 @@ fn recovery() -> [Command; 7] {
         .arg(switch("wait", "wait until the claim is bound"))
         .arg(switch("yes", "do not ask").short('y'))
         .args(RESTORE.iter().map(flag)),
-        one(
+        described(
             "verify",
             "Restore a snapshot into a throwaway volume and server, and stamp it with what came of it",
             "The dump's SHA-256 is compared with the proof, the file is tested, loaded into a scratch server that nothing else \
@@ -310,8 +304,8 @@ fn recovery() -> [Command; 7] {
   backup-ns verify data-2026-11-22-030000-abcdef -n shop --verify-sql='SELECT count(*) > 1000 FROM orders'",
         )
         .arg(position("VS", "the VolumeSnapshot [default: the newest ready one of the claim]"))
-        .arg(lender()).args(VERIFY.iter().map(flag)),
-        one(
+        .arg(from_cronjob()).args(VERIFY.iter().map(flag)),
+        described(
             "rebind-vsc",
             "Make a VolumeSnapshot for stored data whose VolumeSnapshot or namespace is gone",
             "From a VolumeSnapshotContent, in the namespace that it was of, which must be there, or in that of -n. The new \
@@ -326,7 +320,7 @@ fn recovery() -> [Command; 7] {
         .arg(position("VSC", "the VolumeSnapshotContent").required(true))
         .arg(word("name", "NAME", "name of the new VolumeSnapshot [default: that of the old one]"))
         .args(ready_timeout()),
-        one(
+        described(
             "trust",
             "Take back that a snapshot is not to be trusted",
             "A verify that finds a backup bad marks its snapshot as distrusted: it holds no retention slot for others any more and \
@@ -340,7 +334,7 @@ fn recovery() -> [Command; 7] {
         )
         .arg(position("VS", "the VolumeSnapshot").required(true))
         .arg(switch("yes", "do not ask").short('y')),
-        one(
+        described(
             "delete",
             "Delete one snapshot, with its stored data",
             "Asks first. The newest ready snapshot of a claim, and one that a volume is still to be made from, need --force.",
@@ -349,7 +343,7 @@ fn recovery() -> [Command; 7] {
         .arg(position("VS", "the VolumeSnapshot").required(true))
         .arg(switch("yes", "do not ask").short('y'))
         .arg(switch("force", "even the newest ready one, and one that is in use")),
-        one(
+        described(
             "delete-vsc",
             "Delete stored data whose VolumeSnapshot or namespace is gone",
             "By its VolumeSnapshotContent, which backup-ns status names. Asks first. Where another VolumeSnapshotContent names the \
@@ -371,12 +365,12 @@ fn recovery() -> [Command; 7] {
     ]
 }
 
-/// The pieces of a backup by hand.
+/// The commands of a database: parts of a backup, run manually.
 fn by_hand(engine: Engine) -> Command {
     let name = engine.command();
     let piece = |piece: &'static str, about: &'static str, more: &str, examples: &str| {
-        one(piece, about, more, &examples.replace("ENGINE", &format!("backup-ns {name}")))
-            .arg(lender())
+        described(piece, about, more, &examples.replace("ENGINE", &format!("backup-ns {name}")))
+            .arg(from_cronjob())
             .args(settings::by_hand(engine.setting(), piece).map(flag))
     };
     Command::new(name)
@@ -413,7 +407,7 @@ fn by_hand(engine: Engine) -> Command {
                 "  # The dump that lies on the volume, into the database that runs
   ENGINE restore -n shop
 
-  # In a script, where nobody answers
+  # In a script, without a question
   ENGINE restore -n shop --yes",
             )
             .arg(switch("yes", "do not ask").short('y'))
@@ -459,17 +453,16 @@ fn by_hand(engine: Engine) -> Command {
         ])
 }
 
-/// What keeps an installation in order.
 fn upkeep() -> [Command; 3] {
     [
         sync("sync-metadata-to-vsc"),
-        one(
+        described(
             "locks",
             "List the locks of this node and who holds them, or let everyone use its lock files",
-            "Lock files are those of the machine that this runs on, Leases those of --lock-node. Nothing is taken and nobody is held \
-             up by looking. A name that is left in a file by somebody who was killed is no holder. With --prepare the directory and \
-             its files are made where they are missing, and opened to every user of the node, so that backups need no rights of \
-             their own there: as root, once a node; a second time changes nothing.",
+            "Lock files are those of the machine that this runs on, Leases those of --lock-node. Listing takes no lock and delays no \
+             backup. The name that a killed process left in a file does not count as a holder. --prepare creates the directory and \
+             its files where they are missing, and opens them to every user of the node, so that backups need no rights of \
+             their own there: run it as root, once per node; running it again changes nothing.",
             "  # Who is at work on this node, and who waits
   backup-ns locks
 
@@ -480,8 +473,8 @@ fn upkeep() -> [Command; 3] {
   backup-ns locks --prepare",
         )
         .arg(switch("prepare", "make the files, and let everyone lock them"))
-        .args(CREATE.iter().filter(|setting| is_of_locks(setting.var)).map(looked_at)),
-        one(
+        .args(CREATE.iter().filter(|setting| is_of_locks(setting.var)).map(lock_flag)),
+        described(
             "env",
             "Show the effective configuration, and where each value comes from",
             "Passwords and hooks are masked. Nothing is asked of the cluster.",
@@ -493,12 +486,12 @@ fn upkeep() -> [Command; 3] {
   # Whether a ConfigMap's values are sound
   BAK_LABEL_VS_RETAIN=daily_weekly_monthly BAK_FLOCK=true backup-ns env",
         )
-        .arg(lender()).args(settings::each().filter(|setting| GLOBAL.iter().all(|global| global != *setting)).map(flag)),
+        .arg(from_cronjob()).args(settings::each().filter(|setting| GLOBAL.iter().all(|global| global != *setting)).map(flag)),
     ]
 }
 
 fn sync(name: &'static str) -> Command {
-    one(
+    described(
         name,
         "Copy the labels and annotations of snapshots to their stored data",
         "In every namespace that you may see, or in one with -n: all of ours, to the VolumeSnapshotContent, so that stored \
@@ -510,10 +503,9 @@ fn sync(name: &'static str) -> Command {
     )
 }
 
-/// What makes the program at home in a shell.
 fn comfort() -> [Command; 2] {
     [
-        one(
+        described(
             "completion",
             "Print the script that makes a shell complete commands, flags, values and names",
             "The script completes `backup-ns`, by asking the program itself; names of namespaces, snapshots, claims and the like are \
@@ -535,7 +527,7 @@ fn comfort() -> [Command; 2] {
   ln -s \"$(command -v kubectl-backup_ns)\" ~/.local/bin/kubectl_complete-backup_ns",
         )
         .arg(position("SHELL", "the shell").required(true).value_parser(SHELLS)),
-        one(
+        described(
             "man",
             "Print the manual page, or write the pages of all commands into a directory",
             "They say what --help says.",
@@ -549,10 +541,9 @@ fn comfort() -> [Command; 2] {
     ]
 }
 
-/// The shells that can be completed in.
 pub const SHELLS: [&str; 4] = ["bash", "zsh", "fish", "powershell"];
 
-/// Any text, and the words that a shell may complete there; whether a text fits is the configuration's to say.
+/// Accepts any text, and offers words for a shell to complete. `config` checks the text.
 #[derive(Clone)]
 struct Words(Vec<&'static str>);
 
@@ -568,13 +559,12 @@ impl TypedValueParser for Words {
     }
 }
 
-/// What a shell completes where a value of this name is wanted, if no words are known.
 fn hint(value: &str) -> ValueHint {
     match value {
         "FILE" => ValueHint::FilePath,
         "DIR" | "DIRECTORY" => ValueHint::DirPath,
         "COMMAND" => ValueHint::CommandString,
-        // Else shells take what they do not know for a file.
+        // Without this, shells complete file names.
         _ => ValueHint::Other,
     }
 }
@@ -587,8 +577,7 @@ fn switch(name: &'static str, help: impl Into<StyledStr>) -> Arg {
     Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
 }
 
-/// The CronJob whose settings count where nothing is set.
-fn lender() -> Arg {
+fn from_cronjob() -> Arg {
     word(
         "from-cronjob",
         "NAME",
@@ -622,7 +611,7 @@ fn flag(setting: &'static Setting) -> Arg {
     }
 }
 
-/// What the command line says besides settings.
+/// The arguments that are not settings.
 pub fn plain(matches: &ArgMatches) -> Plain {
     let settings: BTreeSet<&str> = settings::each().map(|setting| setting.var).collect();
     let names = matches.ids().map(Id::as_str).filter(|name| !settings.contains(name));
@@ -633,7 +622,7 @@ pub fn plain(matches: &ArgMatches) -> Plain {
     Plain(names.filter_map(|name| Some((name.to_string(), said(name)?))).collect())
 }
 
-/// The words of the command that was given, such as `postgres dump`, and what was said to it.
+/// The words of the command, such as `postgres dump`, and its matches.
 pub fn chosen(matches: &ArgMatches) -> (Vec<&str>, &ArgMatches) {
     let (mut words, mut matches) = (Vec::new(), matches);
     while let Some((word, below)) = matches.subcommand() {
@@ -643,10 +632,7 @@ pub fn chosen(matches: &ArgMatches) -> (Vec<&str>, &ArgMatches) {
     (words, matches)
 }
 
-/// The text that was set for a setting: by its flag, else by its variable.
-///
-/// # Errors
-/// The variable is no Unicode.
+/// The text that was set for a setting, by its flag or else by its variable.
 pub fn value(matches: &ArgMatches, setting: &Setting) -> Result<Option<(String, Origin)>, String> {
     if let Ok(Some(text)) = matches.try_get_one::<String>(setting.var) {
         return Ok(Some((text.clone(), Origin::Flag)));
@@ -673,7 +659,6 @@ mod tests {
         }
     }
 
-    /// Every command and all below it, hidden ones too.
     fn walk(command: &Command) -> Vec<&Command> {
         std::iter::once(command).chain(command.get_subcommands().flat_map(walk)).collect()
     }
@@ -703,7 +688,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_kubectls_plugin_by_its_name_alone() {
+    fn the_name_of_the_program_decides_whether_it_is_kubectls_plugin() {
         for (name, expected) in [
             ("backup-ns", Called::Itself),
             ("/usr/local/bin/backup-ns", Called::Itself),

@@ -1,5 +1,4 @@
-//! docs/reference.md, made of the command line's definition and the table of settings; only tests need it. `make docs`
-//! writes it anew, everything else compares.
+//! Generates docs/reference.md from the command line and the table of settings. `make docs` writes the file; a test compares it.
 
 use std::fmt::Write;
 
@@ -65,17 +64,17 @@ fn reference() -> String {
     text
 }
 
-/// The commands that do something; the others only hold them together.
+/// The commands without subcommands.
 fn leaves<'a>(commands: &'a [&'a Command]) -> impl Iterator<Item = &'a Command> {
     commands.iter().copied().filter(|command| !command.has_subcommands())
 }
 
-/// With the program's name, such as `backup-ns postgres dump`.
+/// The command with the program's name, such as `backup-ns postgres dump`.
 fn name(command: &Command) -> String {
     command.get_bin_name().unwrap_or(command.get_name()).to_string()
 }
 
-/// Without it.
+/// The command without the program's name.
 fn words(command: &Command) -> String {
     name(command).split_once(' ').map(|(_, words)| words.to_string()).unwrap_or_default()
 }
@@ -101,7 +100,7 @@ fn options<'a>(text: &mut String, args: impl Iterator<Item = &'a Arg>) {
     }
 }
 
-/// As it is written on a command line: `-n`, `--namespace NS`.
+/// The flag as it is typed: `-n`, `--namespace NS`.
 fn written(arg: &Arg) -> String {
     let value = arg.get_value_names().and_then(|names| names.first()).map(ToString::to_string).unwrap_or_default();
     let takes = arg.get_num_args().is_some_and(|number| number.takes_values());
@@ -119,18 +118,17 @@ fn written(arg: &Arg) -> String {
     }
 }
 
-/// What a setting is when nobody sets it.
 fn default(setting: &Setting) -> String {
     if setting.default.is_empty() { within(setting.help) } else { format!("`{}`", cell(setting.default)) }
 }
 
-/// The default that stands in a help's text, `[default: …]`.
+/// The default in the text of a help, `[default: …]`.
 fn within(help: &str) -> String {
     let found = help.split_once("[default: ").and_then(|(_, rest)| rest.rsplit_once(']'));
     cell(found.map_or("", |(default, _)| default))
 }
 
-/// The help without it.
+/// The help without its default.
 fn meaning(help: &str) -> String {
     cell(help.split_once(" [default: ").map_or(help, |(meaning, _)| meaning))
 }
@@ -170,7 +168,7 @@ fn help_manual_and_reference_have_every_flag_and_variable() {
             let Some(long) = arg.get_long() else { continue };
             seen += 1;
             assert!(help.contains(&format!("--{long}")), "{long} is not in the help of {file}");
-            // troff's hyphen is no minus.
+            // In troff an unescaped `-` is a hyphen, not a minus.
             assert!(page.contains(&format!("\\-\\-{}", long.replace('-', "\\-"))), "{long} is not in {file}");
             let row =
                 |text: &str| text.lines().any(|line| line.starts_with("| `") && line.contains(&format!("--{long}")));

@@ -388,7 +388,7 @@ impl<'a> Run<'a> {
         if let Some(locks) = &config.locks {
             steps.push(locks.step(target));
         }
-        if !config.hooks.before.is_empty() {
+        if !config.hooks.pre.is_empty() {
             steps.push(PlanStep::new("Run BAK_HOOK_PRE in the database's container, or where the volume is mounted"));
         }
         for dump in dumps {
@@ -438,7 +438,7 @@ impl<'a> Run<'a> {
                 )),
             );
         }
-        if !config.hooks.after.is_empty() {
+        if !config.hooks.post.is_empty() {
             steps.push(PlanStep::new("Run BAK_HOOK_POST there once it is cut, and whatever else happens"));
         }
         let told = json!({"dryRun": true, "namespace": target.namespace, "pvc": config.pvcs[0], "steps": steps});

@@ -278,7 +278,7 @@ impl Exam<'_> {
 
     /// Whether a hook is run.
     fn hooked(&self) -> bool {
-        !self.config.hooks.before.is_empty() || !self.config.hooks.after.is_empty()
+        !self.config.hooks.pre.is_empty() || !self.config.hooks.post.is_empty()
     }
 
     /// What the caller may do, asked for in one process.

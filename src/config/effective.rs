@@ -1,4 +1,4 @@
-//! Every setting as it takes effect, with what is wrong with it, whichever command it is for.
+//! The effective value of every setting of every command, with its faults.
 
 use std::collections::BTreeSet;
 
@@ -12,45 +12,38 @@ use crate::config::settings::{self, Setting};
 use crate::core::escape::MASK;
 use crate::exit::Fail;
 
-/// One setting as it takes effect.
+/// One setting and its effective value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Effective {
-    /// The environment variable.
     pub variable: String,
-    /// The flag, without its dashes; empty for a variable that is no setting.
+    /// The flag, without its dashes; empty for a variable that is not a setting.
     pub flag: &'static str,
-    /// Its value, masked where it is a secret; empty where there is none.
+    /// The value, masked if it is a secret.
     pub value: String,
-    /// Where it comes from.
     pub origin: Origin,
-    /// What is wrong with it; empty for nothing.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<String>,
 }
 
 impl Effective {
-    /// A variable that looks like a setting and is none: whatever it holds, it takes no effect and is not shown.
+    /// A variable that looks like a setting and is not. Its value is not shown, because it may be a secret.
     pub fn unknown(variable: String) -> Effective {
         let faults = vec![super::about_unknown(&variable)];
         Effective { variable, flag: "", value: String::new(), origin: Origin::Environment, faults }
     }
 }
 
-/// Every setting once, in the order of the tables, as what was set and what not makes it.
+/// The configuration of `env`.
 #[derive(Debug)]
 pub struct Settings {
-    /// How they are printed.
     pub output: Output,
-    /// The settings.
+    /// Every setting once, in the order of the tables.
     pub all: Vec<Effective>,
-    /// The failure that every command would end with which reads what is wrong, if anything is.
+    /// The failure of a command that would read all of them.
     pub verdict: Result<(), Fail>,
 }
 
-/// The configuration of `env`.
-///
-/// # Errors
-/// The command line itself is wrong, which no value of a setting is.
+/// Reads every setting. Wrong values are faults of theirs; only a wrong `-o` is an error.
 pub fn effective(plain: &Plain, values: &Values<'_>) -> Result<Settings, Fail> {
     let nothing = |_: &'static Setting| Ok(None);
     let output = output(plain, Values::new(&nothing))?;
@@ -59,7 +52,7 @@ pub fn effective(plain: &Plain, values: &Values<'_>) -> Result<Settings, Fail> {
         let (text, origin) = match (values.get)(setting) {
             Ok(Some(set)) => set,
             Ok(None) => (by_default(setting), Origin::Default),
-            // A text that cannot be read; the fault says so.
+            // Not UTF-8; there is a fault about it.
             Err(_) => (String::new(), Origin::Environment),
         };
         let faults = faults.iter().filter(|fault| is_about(fault, setting)).cloned().collect();
@@ -70,7 +63,7 @@ pub fn effective(plain: &Plain, values: &Values<'_>) -> Result<Settings, Fail> {
     Ok(Settings { output, all, verdict })
 }
 
-/// What a setting is that nobody set, as far as this machine decides it and not the cluster.
+/// The default of a setting, as far as this machine decides it and not the cluster.
 fn by_default(setting: &Setting) -> String {
     let found = match setting.var {
         "BAK_NAMESPACE" => own_namespace(),
@@ -83,20 +76,19 @@ fn by_default(setting: &Setting) -> String {
 
 fn output(plain: &Plain, mut words: Values<'_>) -> Result<Output, Fail> {
     let output = global(plain, TABLE, &mut words).output;
-    // A system without a named time zone is a fault of TZ, and told there.
+    // A system without a named time zone is reported as a fault of TZ.
     words.errors.retain(|error| !error.starts_with("TZ "));
     words.finish()?;
     Ok(output)
 }
 
-/// What the commands have to say against what is set, each fault once.
+/// The faults that all commands find in the settings, each once.
 pub(super) fn faults(get: &Get<'_>) -> Vec<String> {
-    // That no database is chosen is the matter of a backup alone: pruning needs none.
+    // Only a backup needs a database; that none is chosen is no fault here.
     let get = |setting: &'static Setting| match (setting.var, get(setting)) {
         ("BAK_DB_SKIP", Ok(None)) => Ok(Some(("true".into(), Origin::Default))),
         (_, found) => found,
     };
-    // What they make of it is not wanted here; what they find wrong is.
     let wrong = |command: &dyn Fn(&Plain, &mut Values<'_>)| {
         let mut values = Values::new(&get);
         command(&Plain::default(), &mut values);
@@ -113,13 +105,12 @@ pub(super) fn faults(get: &Get<'_>) -> Vec<String> {
     all.concat().into_iter().filter(|fault| seen.insert(fault.clone())).collect()
 }
 
-/// Whether a fault begins with the name of this setting.
 fn is_about(fault: &str, setting: &Setting) -> bool {
     let rest = fault.strip_prefix(setting.var);
     rest.is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_'))
 }
 
-/// The text as it may be shown: that a password is a variable of the container gives nothing away.
+/// The value as it may be shown. The name of the variable that holds a password is no secret.
 fn shown(setting: &Setting, text: String) -> String {
     let password = setting.var.ends_with("_PASSWORD");
     let reference = password && matches!(DbValue::parse(&text), DbValue::Variable(_));
@@ -144,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn every_setting_stands_once_with_its_origin() {
+    fn every_setting_is_listed_once_with_its_origin() {
         let settings = of(&[("BAK_PVC_NAME", "logs")]);
         assert_eq!(settings.verdict, Ok(()));
         let vars: std::collections::BTreeSet<_> =
@@ -157,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_masked_and_references_are_none() {
+    fn secrets_are_masked_and_references_are_not() {
         let settings = of(&[
             ("BAK_DB_POSTGRES_PASSWORD", "hunter2"),
             ("BAK_DB_MYSQL_PASSWORD", "${SECRET}"),
@@ -170,12 +161,12 @@ mod tests {
         assert_eq!(find(&settings, "BAK_HOOK_POST").value, "");
         assert_eq!(find(&settings, "BAK_DB_POSTGRES_USER").value, "app");
         assert_eq!(find(&of(&[]), "BAK_DB_POSTGRES_PASSWORD").value, "${POSTGRES_PASSWORD}");
-        // No shell would take these for the name of a variable, and so they are texts.
+        // This is not the name of a variable, so it is a literal.
         assert_eq!(find(&of(&[("BAK_DB_MYSQL_PASSWORD", "${hunter 2}")]), "BAK_DB_MYSQL_PASSWORD").value, MASK);
     }
 
     #[test]
-    fn faults_of_every_command_stand_with_their_setting() {
+    fn faults_of_every_command_are_listed_with_their_setting() {
         let settings = of(&[
             ("BAK_VS_WAIT_UNTIL_READY", "perhaps"),
             ("BAK_VS_WAIT_UNTIL_READY_TIMEOUT", "soon"),

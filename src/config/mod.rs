@@ -31,51 +31,47 @@ pub mod settings;
 pub use effective::*;
 pub use recover::*;
 
-/// What every command is told.
+/// The configuration that all commands share.
 #[derive(Debug, Clone)]
 pub struct Global {
-    /// Which cluster and namespace.
     pub asked: ClusterChoice,
     /// Print the plan, change nothing.
     pub dry_run: bool,
-    /// How long all of it may take; none for as long as it takes.
+    /// The limit of the whole run.
     pub timeout: Option<Duration>,
-    /// How long an absent API is asked again.
+    /// How long a request is repeated while the API does not answer.
     pub retry_timeout: Duration,
-    /// `-o`.
     pub output: Output,
     /// The zone of every date.
     pub zone: Zone,
-    /// Who runs this, for others who wait: user, host, process.
+    /// User, host and process, as others see them who wait for a lock that this run holds.
     pub holder: String,
-    /// The pod that this runs in, if it runs in one.
+    /// The pod that this program runs in, if it runs in one.
     pub own_pod: Option<String>,
 }
 
 /// How a result is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Output {
-    /// For people: sentences, or a table.
+    /// Sentences, or a table.
     Text,
     /// A table with more columns.
     Wide,
-    /// For machines.
     Json,
-    /// Likewise.
     Yaml,
-    /// `KIND/NAME`, a line each, for other calls of kubectl.
+    /// Lines of `KIND/NAME`, as arguments of kubectl.
     Name,
-    /// For Prometheus to scrape.
+    /// Metrics in the text format of Prometheus.
     Prometheus,
 }
 
-/// The words for [`Output`] that a command takes.
+/// The values of `-o` that a command accepts.
 type Outputs = &'static [(&'static str, Output)];
 
-/// Of commands that tell what they did, or of one thing.
-const TOLD: Outputs = &[("text", Output::Text), ("json", Output::Json), ("yaml", Output::Yaml)];
+/// For commands that report an action, or show one object.
+const REPORTED: Outputs = &[("text", Output::Text), ("json", Output::Json), ("yaml", Output::Yaml)];
 
-/// Of commands that show a table.
+/// For commands that show a table.
 const TABLE: Outputs = &[
     ("table", Output::Text),
     ("text", Output::Text),
@@ -84,55 +80,46 @@ const TABLE: Outputs = &[
     ("yaml", Output::Yaml),
 ];
 
-/// The words for `-o`, of all commands together.
+/// The values of `-o` that any command accepts.
 pub fn outputs() -> BTreeSet<&'static str> {
-    let all = [TOLD, TABLE, recover::LISTED, recover::SCRAPED];
+    let all = [REPORTED, TABLE, recover::LISTED, recover::SCRAPED];
     all.into_iter().flatten().map(|(word, _)| *word).collect()
 }
 
-/// What `create` is told.
 #[derive(Debug, Clone)]
 pub struct Create {
     /// The PersistentVolumeClaims, at least one; the first holds the dump.
     pub pvcs: Vec<String>,
-    /// The name template's `.rand`, where it was set.
+    /// The value of `.rand` in the name template, if it was set.
     pub rand: Option<String>,
-    /// The name template.
     pub template: Template,
-    /// The VolumeSnapshotClass, where one was named.
+    /// The VolumeSnapshotClass.
     pub class: Option<String>,
-    /// Whether to wait for readiness.
     pub wait_until_ready: bool,
-    /// How long to wait for the snapshot.
     pub ready_timeout: Duration,
-    /// The `type` label.
     pub label_type: String,
-    /// The `pod` label.
     pub label_pod: Option<String>,
-    /// How long the snapshot is to stay.
     pub retain: Retain,
-    /// How full the volume may not be, in percent.
+    /// The backup fails if the volume is this full, in percent.
     pub threshold_percent: u8,
-    /// The databases to dump; none for a snapshot alone.
+    /// The databases to dump; empty for a snapshot without a dump.
     pub databases: Vec<Database>,
-    /// How long one dump may take; none for as long as it takes.
+    /// The limit of one dump.
     pub dump_timeout: Option<Duration>,
-    /// What is run around the backup.
     pub hooks: HookCommands,
-    /// The identity of this run, where one was given.
     pub run_id: Option<String>,
     /// How long to wait for another backup of the same dump file.
     pub busy_timeout: Duration,
-    /// Whether an Event is left on the claims.
+    /// Whether to create Events for the claims.
     pub events: bool,
-    /// The node's locks, where one is to be taken.
+    /// The node locks, if one must be taken.
     pub locks: Option<NodeLocks>,
     /// The settings that were set, in the order of the table, without passwords.
     pub set: Vec<(String, String)>,
 }
 
 impl Create {
-    /// What must not be shown anywhere: passwords that were given as they are.
+    /// The literal passwords, which must never be shown.
     pub fn secrets(&self) -> Secrets {
         Secrets::new(self.databases.iter().filter_map(|database| match &database.password {
             DbValue::Literal(text) => Some(text.clone()),
@@ -141,19 +128,16 @@ impl Create {
     }
 }
 
-/// What `retain` is told.
 #[derive(Debug, Clone, Copy)]
 pub struct Retention {
-    /// How many slots are kept.
     pub policy: Policy,
     /// How long a snapshot may take to become ready.
     pub ready_timeout: Duration,
 }
 
-/// What `mark-and-delete` is told.
 #[derive(Debug, Clone, Copy)]
 pub struct MarkAndDelete {
-    /// What `retain` is to do before, if it is to.
+    /// The policy of `retain`, if `mark-and-delete` applies it first.
     pub first: Option<Retention>,
     /// The pause between two deletions.
     pub interval: Duration,
@@ -161,46 +145,40 @@ pub struct MarkAndDelete {
     pub ready_timeout: Duration,
 }
 
-/// What a user wants run in the database's container.
+/// Commands of the user for the database's container; an empty one is not run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HookCommands {
-    /// Before the dump.
-    pub before: String,
-    /// Once the snapshot is cut.
-    pub after: String,
-    /// How long each may take.
+    /// Runs before the dump.
+    pub pre: String,
+    /// Runs once the snapshot is cut.
+    pub post: String,
+    /// The limit of each.
     pub timeout: Duration,
-    /// Whether the backup goes on when one of them fails.
-    pub go_on: bool,
+    /// Whether the backup continues if one of them fails.
+    pub continue_on_error: bool,
 }
 
-/// A database and where its dump goes.
+/// A database to dump.
 #[derive(Debug, Clone)]
 pub struct Database {
-    /// Its kind.
     pub engine: Engine,
-    /// What runs it.
+    /// The pod or workload that runs it.
     pub resource: ExecResource,
-    /// The container it runs in.
     pub container: String,
-    /// The dump's path in that container.
+    /// The dump's path in the container.
     pub dump_file: String,
-    /// Host as seen in the container, an address, a name or the path of a socket's directory.
+    /// An address, a name or the path of a socket's directory, as seen in the container.
     pub host: String,
-    /// Port.
     pub port: u16,
-    /// User.
     pub user: DbValue,
-    /// Password.
     pub password: DbValue,
-    /// Database.
     pub database: DbValue,
-    /// The character set of the dump, where its kind wants one.
+    /// The character set of a MySQL dump.
     pub charset: Option<String>,
 }
 
 impl Database {
-    /// The container's variables that somebody named, each behind the setting that names it; not those that are the default.
+    /// The container's variables that settings name, as (setting, variable), without those of the defaults.
     pub fn named(&self) -> Vec<(String, String)> {
         let all = [("USER", &self.user), ("PASSWORD", &self.password), ("DB", &self.database)];
         let named = all.into_iter().filter_map(|(rest, value)| match value {
@@ -211,17 +189,16 @@ impl Database {
     }
 }
 
-/// A value that may stand in the container's environment.
+/// A value of a database setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DbValue {
-    /// This very text.
     Literal(String),
-    /// The container's variable of this name.
+    /// The name of a variable in the container's environment.
     Variable(String),
 }
 
 impl DbValue {
-    /// Parses: `${NAME}` is the container's variable NAME, anything else is itself.
+    /// `${NAME}` is the container's variable NAME, anything else is a literal.
     fn parse(text: &str) -> DbValue {
         let inner = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'));
         let is_name = |name: &&str| {
@@ -234,7 +211,7 @@ impl DbValue {
         }
     }
 
-    /// As the container's scripts take it: `=text` or `$NAME`.
+    /// The form that the container's scripts expect: `=text` or `$NAME`.
     pub fn spec(&self) -> String {
         match self {
             DbValue::Literal(text) => format!("={text}"),
@@ -247,29 +224,23 @@ impl DbValue {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Origin {
-    /// A flag on the command line.
     Flag,
-    /// The environment.
     Environment,
-    /// What the backup CronJob is told.
+    /// The settings of the backup CronJob, with `--from-cronjob`.
     CronJob,
-    /// The default.
     Default,
 }
 
-/// The text that was set for a setting, with where it was set.
+/// Reads the text that was set for a setting, with its origin.
 pub type Get<'a> = dyn Fn(&'static Setting) -> Result<Option<(String, Origin)>, String> + 'a;
 
-/// Raw texts by setting, and the errors found in them so far, each once.
+/// Parses settings, and collects each error once.
 pub struct Values<'a> {
     get: &'a Get<'a>,
     errors: Vec<String>,
 }
 
-/// The environment, read here and nowhere else. A variable that is empty is not set.
-///
-/// # Errors
-/// The value is no Unicode.
+/// Reads a variable of the environment. An empty one counts as not set; one that is not UTF-8 is an error.
 #[expect(clippy::disallowed_methods, reason = "the one place")]
 pub fn environment(var: &str) -> Result<Option<String>, String> {
     match std::env::var(var) {
@@ -280,26 +251,23 @@ pub fn environment(var: &str) -> Result<Option<String>, String> {
     }
 }
 
-/// The variables that look like settings and are none, in order.
+/// The variables that look like settings and are not.
 #[expect(clippy::disallowed_methods, reason = "the one place")]
 pub fn unknown_variables() -> BTreeSet<String> {
     let set = std::env::vars_os().filter(|(_, value)| !value.is_empty());
     set.filter_map(|(var, _)| var.into_string().ok()).filter(|var| settings::is_unknown(var)).collect()
 }
 
-/// What there is to say of such a variable.
 pub fn about_unknown(var: &str) -> String {
     let meant = settings::meant_by(var).map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
     format!("{var} is not a setting and has no effect{meant}")
 }
 
 impl<'a> Values<'a> {
-    /// Reads through `get`.
     pub fn new(get: &'a Get<'a>) -> Values<'a> {
         Values { get, errors: Vec::new() }
     }
 
-    /// Notes an error. A setting that is read twice has it once.
     fn error(&mut self, error: String) {
         if !self.errors.contains(&error) {
             self.errors.push(error);
@@ -324,7 +292,7 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// Parses a setting; a text that does not parse becomes an error, with what would be accepted.
+    /// Parses a setting. If it does not parse, the error names what is accepted, and `otherwise` is returned.
     fn parse<T>(&mut self, var: &str, parse: impl Fn(&str) -> Result<T, String>, otherwise: T) -> T {
         let (text, origin) = self.raw(var);
         parse(&text).unwrap_or_else(|accepted| {
@@ -375,9 +343,6 @@ impl<'a> Values<'a> {
     }
 
     /// Fails with all the errors that were found.
-    ///
-    /// # Errors
-    /// There are any.
     fn finish(&self) -> Result<(), Fail> {
         if self.errors.is_empty() {
             return Ok(());
@@ -390,23 +355,20 @@ impl<'a> Values<'a> {
     }
 }
 
-/// What the command line says besides settings: words by the names of their arguments.
+/// The arguments of the command line that are not settings, by name; a switch has an empty value.
 #[derive(Debug, Clone, Default)]
 pub struct Plain(pub BTreeMap<String, String>);
 
 impl Plain {
-    /// The word of an argument.
     pub fn word(&self, name: &str) -> Option<String> {
         self.0.get(name).cloned()
     }
 
-    /// Whether a switch is there.
     pub fn is(&self, name: &str) -> bool {
         self.0.contains_key(name)
     }
 
-    /// The argument that is a name. That of an object, which no flag stands before, may have its kind before it, as `-o name`
-    /// prints it.
+    /// Checks an argument that is an object's name. A positional one may be `KIND/NAME`, as `-o name` prints it.
     fn name(&self, argument: &str, v: &mut Values<'_>) -> Option<String> {
         let word = self.word(argument)?;
         let is_object = argument.bytes().all(|byte| byte.is_ascii_uppercase());
@@ -418,45 +380,35 @@ impl Plain {
     }
 }
 
-/// What a command is told, as `read` reads it, if nothing is wrong with it.
-///
-/// # Errors
-/// Everything that does not parse or does not fit the rest, at once.
-fn told<T>(
+/// Reads the global configuration and, with `read`, that of a command. The error names everything that does not parse or
+/// does not fit the rest.
+fn configured<T>(
     plain: &Plain,
     outputs: Outputs,
     values: &mut Values<'_>,
     read: impl FnOnce(&mut Global, &mut Values<'_>) -> T,
 ) -> Result<(Global, T), Fail> {
     let mut global = global(plain, outputs, values);
-    let told = read(&mut global, values);
+    let own = read(&mut global, values);
     values.finish()?;
-    Ok((global, told))
+    Ok((global, own))
 }
 
-/// The configuration of `create`.
-///
-/// # Errors
-/// As all of them: everything that does not parse or does not fit the rest, at once.
 pub fn create(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Create), Fail> {
-    told(plain, TOLD, values, |_, v| backup(v))
+    configured(plain, REPORTED, values, |_, v| backup(v))
 }
 
-/// What `doctor` is told.
 #[derive(Debug, Clone)]
 pub struct Doctor {
-    /// What `create` would be told, as far as that can be read.
+    /// The configuration of `create`, with defaults for settings that are wrong.
     pub create: Create,
-    /// What every command has to say against what is set, each fault once.
+    /// The faults that any command finds in the settings, each once.
     pub faults: Vec<String>,
 }
 
-/// The configuration of `doctor`, for which a value that is wrong is something to tell.
-///
-/// # Errors
-/// The command line itself is wrong, which no value of a setting is.
+/// The configuration of `doctor`, which reports wrong settings as faults; only a wrong `-o` is an error.
 pub fn doctor(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Doctor), Fail> {
-    let global = global(plain, TOLD, values);
+    let global = global(plain, REPORTED, values);
     let create = backup(values);
     let (words, mut faults): (Vec<String>, Vec<String>) =
         std::mem::take(&mut values.errors).into_iter().partition(|error| error.starts_with("-o "));
@@ -468,7 +420,7 @@ pub fn doctor(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Doctor)
     Ok((global, Doctor { create, faults }))
 }
 
-/// What a backup is told; what is wrong with it stands in the values' errors.
+/// Reads the configuration of a backup; errors are left in `v`.
 fn backup(v: &mut Values<'_>) -> Create {
     let name = |text: &str| name::check_name(text).map(|()| text.to_string());
     let label = |text: &str| labels::check_value(text).map(|()| text.to_string());
@@ -498,10 +450,10 @@ fn backup(v: &mut Values<'_>) -> Create {
         databases: databases(v),
         dump_timeout: Some(v.time("BAK_DUMP_TIMEOUT")).filter(|time| !time.is_zero()),
         hooks: HookCommands {
-            before: v.text("BAK_HOOK_PRE"),
-            after: v.text("BAK_HOOK_POST"),
+            pre: v.text("BAK_HOOK_PRE"),
+            post: v.text("BAK_HOOK_POST"),
             timeout: v.time("BAK_HOOK_TIMEOUT"),
-            go_on: v.parse(
+            continue_on_error: v.parse(
                 "BAK_HOOK_ON_ERROR",
                 |text| match text {
                     "fail" => Ok(false),
@@ -519,7 +471,7 @@ fn backup(v: &mut Values<'_>) -> Create {
     }
 }
 
-/// The databases that are chosen. Those that are not are checked all the same.
+/// Reads the chosen databases. The settings of the others are checked, too.
 fn databases(v: &mut Values<'_>) -> Vec<Database> {
     let skip = v.switch("BAK_DB_SKIP");
     let all = Engine::ALL.map(|engine| (v.switch(engine.setting()), database(v, engine)));
@@ -565,18 +517,14 @@ fn database(v: &mut Values<'_>, engine: Engine) -> Database {
     }
 }
 
-/// The configuration of `retain`.
-///
-/// # Errors
-/// As [`create`].
 pub fn retain(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Retention), Fail> {
-    told(plain, TOLD, values, |global, v| {
+    configured(plain, REPORTED, values, |global, v| {
         global.dry_run |= v.switch("RETAIN_DRY_RUN");
         retention(v, true)
     })
 }
 
-/// The retention policy; whether it keeps anything matters only where it is `wanted`.
+/// Reads the retention policy. A policy that keeps nothing is an error only if it is `wanted`.
 fn retention(v: &mut Values<'_>, wanted: bool) -> Retention {
     let mut number = |var: &str| v.number(var, 0, 100_000) as usize;
     let policy = Policy {
@@ -594,12 +542,8 @@ fn retention(v: &mut Values<'_>, wanted: bool) -> Retention {
     Retention { policy, ready_timeout }
 }
 
-/// The configuration of `mark-and-delete`.
-///
-/// # Errors
-/// As [`create`].
 pub fn mark_and_delete(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, MarkAndDelete), Fail> {
-    told(plain, TOLD, values, |global, v| {
+    configured(plain, REPORTED, values, |global, v| {
         global.dry_run |= v.switch("RETAIN_DRY_RUN");
         let wanted = v.switch("BAK_RETAIN_FIRST");
         let retention = retention(v, wanted);
@@ -611,21 +555,17 @@ pub fn mark_and_delete(plain: &Plain, values: &mut Values<'_>) -> Result<(Global
     })
 }
 
-/// How progress and logs look. Read before everything else, so that errors of the rest look that way too; its own error
-/// comes with theirs.
+/// Reads the log format before the rest, so that errors of the rest are printed in it. Its own error is reported with theirs.
 pub fn log_format(get: &Get<'_>) -> LogFormat {
     Values::new(get).parse("BAK_LOG_FORMAT", parse_log_format, LogFormat::Auto)
 }
 
-/// What it takes to ask the backup CronJob what it is told.
-///
-/// # Errors
-/// As [`create`], but for what that CronJob may know.
-pub fn lent(plain: &Plain, get: &Get<'_>) -> Result<Global, Fail> {
+/// The configuration for reading the settings of the backup CronJob. A missing time zone is no error yet: the CronJob may set it.
+pub fn before_cronjob_settings(plain: &Plain, get: &Get<'_>) -> Result<Global, Fail> {
     let mut plain = plain.clone();
     plain.0.remove("output");
     let mut values = Values::new(get);
-    let global = global(&plain, TOLD, &mut values);
+    let global = global(&plain, REPORTED, &mut values);
     values.errors.retain(|error| !error.starts_with("TZ is not set"));
     values.finish()?;
     Ok(global)
@@ -640,7 +580,7 @@ fn global(plain: &Plain, outputs: Outputs, v: &mut Values<'_>) -> Global {
         v.error(format!("-o is '{}'; accepted: {}", word.unwrap_or_default(), either(&words)));
     }
     let output = output.map_or(Output::Text, |(_, output)| *output);
-    // With `-n "$NS"` and no NS, another namespace would be meant, or all of them.
+    // `-n "$NS"` with an empty NS would select another namespace, or all of them.
     if v.raw("BAK_NAMESPACE") == (String::new(), Origin::Flag) {
         v.error("BAK_NAMESPACE (--namespace) is ''; accepted: the name of a namespace, or no flag at all".into());
     }
@@ -667,10 +607,8 @@ fn global(plain: &Plain, outputs: Outputs, v: &mut Values<'_>) -> Global {
     }
 }
 
-/// What kubectl is to be shielded from in this environment.
-///
-/// # Errors
-/// kubectl's preferences file may hold a policy for credential plugins, and cannot be read.
+/// The parts of the environment and the preferences file that kubectl must not see. Fails if the preferences file may hold a
+/// policy for credential plugins and cannot be parsed.
 #[expect(clippy::disallowed_methods, reason = "the one place")]
 pub fn shield() -> Result<Shield, String> {
     let variables: Vec<(String, String)> = std::env::vars_os()
@@ -680,7 +618,7 @@ pub fn shield() -> Result<Shield, String> {
     Ok(Shield { changes, preferences: preferences()? })
 }
 
-/// The preferences file that kubectl would read, if it is there and preferences are not turned off.
+/// The preferences file that kubectl would read, if it exists and preferences are not turned off.
 fn preferences() -> Result<Option<Preferences>, String> {
     let set = |var: &str| environment(var).ok().flatten();
     let path = match set(kubectl_env::KUBERC) {
@@ -694,7 +632,7 @@ fn preferences() -> Result<Option<Preferences>, String> {
     if set("KUBECTL_KUBERC").is_some_and(|word| word.eq_ignore_ascii_case("false")) {
         return Ok(None);
     }
-    // What kubectl cannot read, it goes without.
+    // kubectl ignores a preferences file that it cannot read.
     let Ok(text) = std::fs::read(&path) else { return Ok(None) };
     let policy = kubectl_env::policy(&String::from_utf8_lossy(&text)).map_err(|why| {
         format!("the policy for credential plugins in kubectl's preferences, {path}, cannot be read ({why}); correct the file, or set KUBERC=off to go without it")
@@ -702,7 +640,7 @@ fn preferences() -> Result<Option<Preferences>, String> {
     Ok(Some(Preferences { path, policy }))
 }
 
-/// Why the kubeconfig that was named is none; `KUBECONFIG` may name several files, of which one is enough.
+/// The error text if no kubeconfig file that was named exists. `KUBECONFIG` may name several files; one is enough.
 fn lost_kubeconfig(plain: &Plain) -> Option<String> {
     let (by, named) = match plain.word("kubeconfig") {
         Some(named) => ("--kubeconfig", vec![named]),
@@ -715,7 +653,7 @@ fn lost_kubeconfig(plain: &Plain) -> Option<String> {
     Some(format!("the kubeconfig that {by} names is not there: {}", named.join(", ")))
 }
 
-/// The zone: what TZ says, else the system's own.
+/// The zone of TZ, else of the system.
 fn zone(v: &mut Values<'_>) -> Zone {
     if let Some(zone) = v.optional("TZ", |text| {
         Zone::parse(text).map_err(|why| format!("an IANA name such as Europe/Vienna, or UTC ({why})"))
@@ -725,7 +663,7 @@ fn zone(v: &mut Values<'_>) -> Zone {
     let system = iana_time_zone::get_timezone().ok();
     match system.as_deref().map(Zone::parse) {
         Some(Ok(zone)) => zone,
-        // A machine without a zone, as most containers are, is in UTC.
+        // Most containers have no zone, and are in UTC.
         None if !Path::new("/etc/localtime").exists() => Zone::UTC,
         _ => {
             v.error("TZ is not set and the system's time zone has no name; accepted: an IANA name such as Europe/Vienna, or UTC".into());
@@ -743,13 +681,12 @@ fn own_namespace() -> Option<String> {
     Some(text.trim().to_string()).filter(|name| !name.is_empty())
 }
 
-/// What this machine calls itself; in a pod that is the pod's name.
+/// The host's name; in a pod the pod's name.
 pub fn hostname() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|name| name.trim().to_string());
     name.or_else(|| environment("HOSTNAME").ok().flatten()).unwrap_or_else(|| "unknown-host".into())
 }
 
-/// Who runs this. In a pod the host's name is the pod's.
 fn holder() -> String {
     let word = |var: &str| environment(var).ok().flatten();
     let host = hostname();
@@ -757,23 +694,18 @@ fn holder() -> String {
     format!("{user}{host} (process {})", std::process::id())
 }
 
-/// What `locks` is told.
 #[derive(Debug, Clone)]
 pub struct LocksConfig {
-    /// Whether the files are to be made usable for everyone.
+    /// Whether to create the lock files and open them to every user.
     pub prepare: bool,
-    /// The locks that are meant.
     pub locks: NodeLocks,
 }
 
-/// The configuration of `locks`: the kind that is chosen, or the files where none is.
-///
-/// # Errors
-/// As [`create`].
+/// The configuration of `locks`: the chosen kind, or lock files by default.
 pub fn locks(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, LocksConfig), Fail> {
-    told(plain, TABLE, values, |_, v| {
+    configured(plain, TABLE, values, |_, v| {
         let prepare = plain.is("prepare");
-        // Only files are prepared; what is set for Leases is no matter then.
+        // Only files are prepared; the settings of Leases do not matter then.
         let chosen = if prepare { None } else { chosen_locks(v) };
         LocksConfig { prepare, locks: chosen.unwrap_or_else(|| NodeLocks::Flock(lock_files(v))) }
     })
@@ -790,12 +722,11 @@ fn lock_files(v: &mut Values<'_>) -> flock::LockFiles {
     }
 }
 
-/// How many locks a node has where nobody says.
+/// The default number of node locks: half of the CPUs.
 fn lock_count() -> u32 {
     (flock::node_cpus().unwrap_or(2) / 2).max(1)
 }
 
-/// The kinds of lock.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum LockKind {
     Flock,
@@ -803,7 +734,7 @@ enum LockKind {
     None,
 }
 
-/// The locks of the kind that is chosen. What is set for the others is checked all the same.
+/// Reads the node locks of the chosen kind. The settings of the other kind are checked, too.
 fn chosen_locks(v: &mut Values<'_>) -> Option<NodeLocks> {
     let name = |text: &str| name::check_name(text).map(|()| text.to_string());
     let flock = v.switch("BAK_FLOCK");
@@ -833,7 +764,7 @@ fn chosen_locks(v: &mut Values<'_>) -> Option<NodeLocks> {
     }
 }
 
-/// The settings that were set by somebody, without passwords.
+/// The settings that were set, without passwords.
 fn set(v: &mut Values<'_>) -> Vec<(String, String)> {
     let all = settings::GLOBAL.iter().chain(settings::CREATE).filter(|setting| !setting.is_secret());
     all.filter_map(|setting| match (v.get)(setting) {
@@ -851,10 +782,9 @@ fn parse_bool(text: &str) -> Result<bool, String> {
     cronjob::yes_or_no(text).ok_or(SWITCH.into())
 }
 
-/// What a switch takes.
 const SWITCH: &str = "true, yes, on or 1; false, no, off or 0";
 
-/// `a, b or c`.
+/// Joins words as `a, b or c`.
 fn either(words: &[&str]) -> String {
     match words {
         [most @ .., last] if !most.is_empty() => format!("{} or {last}", most.join(", ")),
@@ -862,7 +792,7 @@ fn either(words: &[&str]) -> String {
     }
 }
 
-/// The longest time that can be set; sums of a few never overflow.
+/// The longest time that can be set. It is short enough that sums of a few do not overflow.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 fn parse_duration(text: &str) -> Result<Duration, String> {
@@ -870,15 +800,14 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     time.ok_or_else(|| "a number with its unit, at most 365d, such as 90s, 15m or 1h30m".into())
 }
 
-/// As kubectl takes it, bare seconds too, but for 0: a request that never ends keeps everything waiting. kubectl is told
-/// whole seconds.
+/// As for kubectl, a bare number is seconds. 0 is refused, because a request without a limit could block the program for ever.
 fn parse_request_timeout(text: &str) -> Result<Duration, String> {
     let time = text.parse().map(Duration::from_secs).or_else(|_| parse_duration(text));
     let time = time.ok().filter(|time| (Duration::from_secs(1)..=LONGEST).contains(time));
     time.ok_or_else(|| "seconds, or a number with its unit, from 1s to 365d, such as 30s or 2m".into())
 }
 
-/// Whole seconds, as a Lease says it, and enough of them to renew it in time.
+/// A Lease holds whole seconds; fewer than 3 are too few to renew it in time.
 fn parse_lease_duration(text: &str) -> Result<Duration, String> {
     let time =
         parse_duration(text).ok().filter(|time| (3..=3600).contains(&time.as_secs()) && time.subsec_nanos() == 0);

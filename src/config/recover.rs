@@ -1,16 +1,16 @@
-//! What the commands are told that show, bring back, check and remove backups.
+//! The configuration of the commands that list, restore, verify and delete backups.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Database, Global, Output, Outputs, Plain, TOLD, Values, database, parse_duration, told};
+use super::{Database, Global, Output, Outputs, Plain, REPORTED, Values, configured, database, parse_duration};
 use crate::core::backup::name;
 use crate::core::engine::Engine;
 use crate::core::restore::stored_data::Wish;
 use crate::exit::Fail;
 
-/// Of commands that list.
+/// The values of `-o` for `list`.
 pub(super) const LISTED: Outputs = &[
     ("table", Output::Text),
     ("text", Output::Text),
@@ -20,7 +20,7 @@ pub(super) const LISTED: Outputs = &[
     ("name", Output::Name),
 ];
 
-/// Of `status`.
+/// The values of `-o` for `status`.
 pub(super) const SCRAPED: Outputs = &[
     ("table", Output::Text),
     ("text", Output::Text),
@@ -30,28 +30,22 @@ pub(super) const SCRAPED: Outputs = &[
     ("prometheus", Output::Prometheus),
 ];
 
-/// What `list` is told.
 #[derive(Debug, Clone)]
 pub struct List {
-    /// Whether all namespaces are meant.
     pub all_namespaces: bool,
-    /// Only snapshots of this claim.
+    /// List only snapshots of this claim.
     pub pvc: Option<String>,
-    /// Only those that are good to restore.
+    /// List only snapshots that are good to restore.
     pub ready: bool,
-    /// Only these kinds, any of them: `daily`, `weekly`, `monthly`, `adhoc`, `cronjob`; none for all.
+    /// List only snapshots of one of these [`KINDS`]; empty for all.
     pub kinds: Vec<&'static str>,
 }
 
 /// The filters of `list`.
 pub const KINDS: [&str; 5] = ["daily", "weekly", "monthly", "adhoc", "cronjob"];
 
-/// The configuration of `list`.
-///
-/// # Errors
-/// Every word that does not parse, at once.
 pub fn list(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, List), Fail> {
-    told(plain, LISTED, values, |_, v| List {
+    configured(plain, LISTED, values, |_, v| List {
         all_namespaces: plain.is("all-namespaces"),
         pvc: plain.name("pvc", v),
         ready: plain.is("ready"),
@@ -59,35 +53,28 @@ pub fn list(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, List), Fa
     })
 }
 
-/// What `status` is told.
 #[derive(Debug, Clone)]
 pub struct Status {
-    /// Whether all namespaces are meant.
     pub all_namespaces: bool,
     /// How long a snapshot may take to become ready.
     pub ready_timeout: Duration,
-    /// Not once, but for Prometheus to scrape.
+    /// Serve metrics instead of printing the status once.
     pub service: Option<Service>,
 }
 
-/// Metrics that are served.
 #[derive(Debug, Clone)]
 pub struct Service {
-    /// Where: the first of these that can be had.
+    /// The addresses to listen at; the first that can be bound is used.
     pub at: Vec<SocketAddr>,
-    /// How often all is asked anew.
+    /// How often the status is read again.
     pub every: Duration,
 }
 
-/// How often that is where nobody says.
+/// The default of `--every`.
 pub const EVERY: &str = "5m";
 
-/// The configuration of `status`.
-///
-/// # Errors
-/// As [`list`].
 pub fn status(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Status), Fail> {
-    told(plain, SCRAPED, values, |global, v| Status {
+    configured(plain, SCRAPED, values, |global, v| Status {
         all_namespaces: plain.is("all-namespaces"),
         ready_timeout: v.time("BAK_VS_WAIT_UNTIL_READY_TIMEOUT"),
         service: service(plain, global, &mut v.errors),
@@ -116,74 +103,61 @@ fn service(plain: &Plain, global: &Global, errors: &mut Vec<String>) -> Option<S
     Some(Service { at: at.ok()?, every: time.ok()? })
 }
 
-/// All addresses, where only a port is given, of either family.
+/// Parses `ADDRESS:PORT`, or `:PORT` for all addresses, IPv6 and IPv4.
 fn parse_address(text: &str) -> Option<Vec<SocketAddr>> {
     let Some(port) = text.strip_prefix(':') else {
         return Some(vec![text.parse().ok()?]);
     };
     let port = port.parse().ok()?;
-    // The first takes both, where the kernel has it.
+    // On most kernels the IPv6 address accepts IPv4 connections, too.
     Some(vec![(Ipv6Addr::UNSPECIFIED, port).into(), (Ipv4Addr::UNSPECIFIED, port).into()])
 }
 
-/// What `delete` is told.
 #[derive(Debug, Clone)]
 pub struct Delete {
-    /// The VolumeSnapshot.
     pub snapshot: String,
     /// Do not ask.
     pub yes: bool,
-    /// Even the newest ready one.
+    /// Delete even the newest ready snapshot, or one in use.
     pub force: bool,
 }
 
-/// The configuration of `delete`.
-///
-/// # Errors
-/// As [`list`].
 pub fn delete(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Delete), Fail> {
-    told(plain, TOLD, values, |_, v| Delete {
+    configured(plain, REPORTED, values, |_, v| Delete {
         snapshot: plain.name("VS", v).unwrap_or_default(),
         yes: plain.is("yes"),
         force: plain.is("force"),
     })
 }
 
-/// The configuration of `trust`.
 #[derive(Debug, Clone)]
 pub struct Trust {
-    /// The VolumeSnapshot.
     pub snapshot: String,
     /// Do not ask.
     pub yes: bool,
 }
 
-/// The configuration of `trust`.
-///
-/// # Errors
-/// As [`list`].
 pub fn trust(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Trust), Fail> {
-    told(plain, TOLD, values, |_, v| Trust { snapshot: plain.name("VS", v).unwrap_or_default(), yes: plain.is("yes") })
+    configured(plain, REPORTED, values, |_, v| Trust {
+        snapshot: plain.name("VS", v).unwrap_or_default(),
+        yes: plain.is("yes"),
+    })
 }
 
-/// What `restore` is told.
 #[derive(Debug, Clone)]
 pub struct Restore {
-    /// The VolumeSnapshot.
     pub snapshot: String,
-    /// What becomes of it.
     pub way: Way,
-    /// The claim's name, where one was given.
+    /// The name of the new claim.
     pub pvc: Option<String>,
     /// The namespace of a clone.
     pub to_namespace: Option<String>,
-    /// The claim's StorageClass, where one was named.
     pub storage_class: Option<String>,
     /// Wait until the claim is bound.
     pub wait: bool,
     /// Do not ask.
     pub yes: bool,
-    /// The class of a safety snapshot, where one was named.
+    /// The VolumeSnapshotClass of the safety snapshot.
     pub class: Option<String>,
     /// How long a snapshot may take to become ready.
     pub ready_timeout: Duration,
@@ -191,23 +165,19 @@ pub struct Restore {
     pub timeout: Duration,
 }
 
-/// What becomes of a snapshot.
+/// How a snapshot is restored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
-    /// A claim beside what is there.
+    /// Into a new claim beside the old one.
     Beside,
-    /// The claim that it is of, replaced.
+    /// In the place of the claim that the snapshot was made of.
     InPlace,
-    /// The end of an in-place restore that did not come to its own: back to what was there.
+    /// Take back an interrupted in-place restore.
     RollBack,
 }
 
-/// The configuration of `restore`.
-///
-/// # Errors
-/// As [`list`].
 pub fn restore(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Restore), Fail> {
-    told(plain, TOLD, values, |global, v| {
+    configured(plain, REPORTED, values, |global, v| {
         let way = match (plain.is("in-place"), plain.is("rollback")) {
             (_, true) => Way::RollBack,
             (true, false) => Way::InPlace,
@@ -237,23 +207,16 @@ pub fn restore(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Restor
     })
 }
 
-/// What `rebind-vsc` is told.
 #[derive(Debug, Clone)]
 pub struct Rebind {
-    /// The VolumeSnapshotContent.
     pub content: String,
-    /// The name of the new VolumeSnapshot, where one was given.
+    /// The name of the new VolumeSnapshot.
     pub name: Option<String>,
-    /// How long the new snapshot may take to become ready.
     pub ready_timeout: Duration,
 }
 
-/// The configuration of `rebind-vsc`.
-///
-/// # Errors
-/// As [`list`].
 pub fn rebind(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Rebind), Fail> {
-    told(plain, TOLD, values, |_, v| Rebind {
+    configured(plain, REPORTED, values, |_, v| Rebind {
         content: plain.name("VSC", v).unwrap_or_default(),
         name: plain.name("name", v),
         ready_timeout: v.time("BAK_VS_WAIT_UNTIL_READY_TIMEOUT"),
@@ -263,72 +226,52 @@ pub fn rebind(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Rebind)
 /// The configuration of `delete-vsc`.
 #[derive(Debug, Clone)]
 pub struct DeleteContent {
-    /// The VolumeSnapshotContent.
     pub content: String,
     /// Do not ask.
     pub yes: bool,
-    /// What is wanted of it.
     pub wish: Wish,
 }
 
-/// The configuration of `delete-vsc`.
-///
-/// # Errors
-/// As [`list`].
 pub fn delete_content(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, DeleteContent), Fail> {
-    told(plain, TOLD, values, |_, v| DeleteContent {
+    configured(plain, REPORTED, values, |_, v| DeleteContent {
         content: plain.name("VSC", v).unwrap_or_default(),
         yes: plain.is("yes"),
         wish: Wish { keep_data: plain.is("keep-data"), force: plain.is("force") },
     })
 }
 
-/// The configuration of `sync-metadata-to-vsc`: nothing of its own.
-///
-/// # Errors
-/// As [`list`].
+/// The configuration of `sync-metadata-to-vsc`.
 pub fn sync(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, ()), Fail> {
-    told(plain, TOLD, values, |_, _| ())
+    configured(plain, REPORTED, values, |_, _| ())
 }
 
-/// What `adhoc` is told.
 #[derive(Debug, Clone)]
 pub struct Adhoc {
-    /// The CronJob, where one was named.
+    /// The CronJob; none for the only one that makes backups.
     pub cronjob: Option<String>,
 }
 
-/// The configuration of `adhoc`.
-///
-/// # Errors
-/// As [`list`].
 pub fn adhoc(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Adhoc), Fail> {
-    told(plain, TOLD, values, |_, v| Adhoc { cronjob: plain.name("CRONJOB", v) })
+    configured(plain, REPORTED, values, |_, v| Adhoc { cronjob: plain.name("CRONJOB", v) })
 }
 
-/// What `verify` is told.
 #[derive(Debug, Clone)]
 pub struct Verify {
-    /// The VolumeSnapshot; none for the newest ready one.
+    /// The VolumeSnapshot; none for the newest ready one of `pvc`.
     pub snapshot: Option<String>,
-    /// The claim whose newest is meant.
     pub pvc: String,
     /// A query that must return true; empty for none.
     pub sql: String,
     /// Start the server on the snapshotted data directory, too.
     pub physical: bool,
-    /// The image to verify with, where it is not the database's own.
+    /// The server's image; none for that of the dumped database.
     pub image: Option<String>,
-    /// How long all of it may take.
+    /// The limit of the whole restore test.
     pub timeout: Duration,
 }
 
-/// The configuration of `verify`.
-///
-/// # Errors
-/// As [`list`].
 pub fn verify(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Verify), Fail> {
-    told(plain, TOLD, values, |_, v| Verify {
+    configured(plain, REPORTED, values, |_, v| Verify {
         snapshot: plain.name("VS", v),
         pvc: v.parse("BAK_PVC_NAME", name::claims, Vec::new()).into_iter().next().unwrap_or_default(),
         sql: v.text("BAK_VERIFY_SQL"),
@@ -338,33 +281,27 @@ pub fn verify(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Verify)
     })
 }
 
-/// What `postgres` and `mysql` are told.
+/// The configuration of the commands below `postgres` and `mysql`.
 #[derive(Debug, Clone)]
 pub struct ByHand {
-    /// The database.
     pub database: Database,
     /// The claim that holds its dump.
     pub pvc: String,
-    /// How full the volume may not be, in percent.
+    /// The dump fails if the volume is this full, in percent.
     pub threshold_percent: u8,
-    /// How long a dump may take; none for as long as it takes.
     pub dump_timeout: Option<Duration>,
     /// How long to wait for another backup of the same dump file.
     pub busy_timeout: Duration,
-    /// The file that a download goes to, where one was named.
+    /// The target of a download.
     pub file: Option<PathBuf>,
     /// Do not ask.
     pub yes: bool,
-    /// Even what is better not done: a load that was not tried, a file that is replaced. Nobody is asked then either.
+    /// Load a dump that was not tried first, or replace a file; also do not ask.
     pub force: bool,
 }
 
-/// The configuration of `postgres` and `mysql`, whatever of theirs is done.
-///
-/// # Errors
-/// As [`list`].
 pub fn by_hand(plain: &Plain, values: &mut Values<'_>, engine: Engine) -> Result<(Global, ByHand), Fail> {
-    told(plain, TOLD, values, |_, v| {
+    configured(plain, REPORTED, values, |_, v| {
         if plain.word("FILE").as_deref() == Some("-") {
             v.error("FILE is '-'; accepted: a file or a directory, for a download is checked and goes on where it broke off".into());
         }

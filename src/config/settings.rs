@@ -1,20 +1,18 @@
 //! The table of settings: every variable with its flag, default and meaning. Flags, help, the configuration and its
-//! errors are all made from it. Knows no values.
+//! errors are made from it. Must not know what was set.
 
-/// One setting.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Setting {
     /// The environment variable.
     pub var: &'static str,
     /// The flag, without its dashes.
     pub flag: &'static str,
-    /// What it is when nobody sets it; empty for nothing, or for what `help` says.
+    /// The default; empty if there is none, or if `help` explains it.
     pub default: &'static str,
-    /// Name of the value in help.
+    /// The name of the value in help.
     pub value: &'static str,
-    /// What it means.
     pub help: &'static str,
-    /// The words that it can be, for shells to complete; none where it can be anything.
+    /// The values that shells complete; empty if any text is allowed.
     pub choices: &'static [&'static str],
 }
 
@@ -29,7 +27,8 @@ impl Setting {
         self.var.ends_with("_PASSWORD") || self.var == "BAK_HOOK_PRE" || self.var == "BAK_HOOK_POST"
     }
 
-    /// Whether one of a backup by hand is to be that of the CronJob: what is backed up, and how; not by whom, where, and when.
+    /// Whether `--from-cronjob` takes this setting from the CronJob: those that say what is backed up and how, but not who does it,
+    /// where, and when.
     pub fn is_shared(&self) -> bool {
         const OWN: [&str; 5] = ["BAK_LABEL_VS_TYPE", "BAK_LABEL_VS_POD", "BAK_RUN_ID", "BAK_VS_RAND", "BAK_EVENTS"];
         let locks = self.var.starts_with("BAK_LOCK") || self.var.starts_with("BAK_FLOCK");
@@ -37,13 +36,12 @@ impl Setting {
         self.var == "TZ" || self.var.starts_with("BAK_") && !is_global && !locks && !OWN.contains(&self.var)
     }
 
-    /// Whether its flag may stand alone, for yes.
     pub fn is_switch(&self) -> bool {
         self.value == BOOL
     }
 }
 
-/// The value name of yes-or-no settings.
+/// The value name of settings that are yes or no. Their flag needs no value.
 pub const BOOL: &str = "BOOL";
 
 const fn setting(
@@ -56,7 +54,7 @@ const fn setting(
     Setting { var, flag, default, value, help, choices: &[] }
 }
 
-/// Settings of every command.
+/// The settings of every command.
 pub const GLOBAL: &[Setting] = &[
     setting(
         "BAK_NAMESPACE",
@@ -118,11 +116,9 @@ const ALLOW_EMPTY_POLICY: Setting = setting(
     "allow 0 days, 0 weeks and 0 months, which keep nothing but the newest",
 );
 
-/// Settings of `retain`.
 pub const RETAIN: &[Setting] =
     &[RETAIN_DRY_RUN, LAST_DAILY, LAST_WEEKLY, LAST_MONTHLY, ALLOW_EMPTY_POLICY, READY_TIMEOUT];
 
-/// Settings of `mark-and-delete`.
 pub const MARK_AND_DELETE: &[Setting] = &[
     RETAIN_DRY_RUN,
     setting(
@@ -146,7 +142,6 @@ pub const MARK_AND_DELETE: &[Setting] = &[
     READY_TIMEOUT,
 ];
 
-/// Settings of `restore`.
 pub const RESTORE: &[Setting] = &[
     setting(
         "BAK_RESTORE_TIMEOUT",
@@ -159,7 +154,6 @@ pub const RESTORE: &[Setting] = &[
     READY_TIMEOUT,
 ];
 
-/// Settings of `verify`.
 pub const VERIFY: &[Setting] = &[
     PVC_NAME,
     setting("BAK_VERIFY_SQL", "verify-sql", "QUERY", "", "a query that must return true once the dump is loaded"),
@@ -180,7 +174,6 @@ pub const VERIFY: &[Setting] = &[
     setting("BAK_VERIFY_TIMEOUT", "verify-timeout", "TIME", "1h", "how long all of it may take"),
 ];
 
-/// The tables of all commands.
 pub const ALL: [&[Setting]; 6] = [GLOBAL, CREATE, RETAIN, MARK_AND_DELETE, RESTORE, VERIFY];
 
 /// Every setting once, in the order of the tables.
@@ -192,7 +185,8 @@ pub fn each() -> impl Iterator<Item = &'static Setting> {
         .map(|(_, setting)| setting)
 }
 
-/// Whether a variable looks like a setting and is none; the older tool had some more, with which its ConfigMaps may come.
+/// Whether a variable looks like a setting and is not. Settings that only the older tool had may still be in ConfigMaps; they
+/// count as known.
 pub fn is_unknown(var: &str) -> bool {
     const OLDER: [&str; 2] = ["BAK_DEBUG", "BAK_COLORS_ENABLED"];
     (var.starts_with("BAK_") || var.starts_with("RETAIN_"))
@@ -200,13 +194,13 @@ pub fn is_unknown(var: &str) -> bool {
         && each().all(|setting| setting.var != var)
 }
 
-/// The setting that is clearly meant by a variable that is none: of eight letters one may be wrong.
+/// The setting that an unknown variable probably means: at most one of eight letters differs.
 pub fn meant_by(var: &str) -> Option<&'static str> {
     let near = each().map(|setting| (distance(var, setting.var), setting.var));
     near.min().filter(|(distance, _)| distance * 8 <= var.len()).map(|(_, var)| var)
 }
 
-/// How many letters have to be put in, taken out or changed to make one word of the other.
+/// The Levenshtein distance: how many letters must be inserted, deleted or changed to turn one word into the other.
 fn distance(one: &str, other: &str) -> usize {
     let mut row: Vec<usize> = (0..=other.len()).collect();
     for (number, letter) in one.bytes().enumerate() {
@@ -220,7 +214,7 @@ fn distance(one: &str, other: &str) -> usize {
     row[other.len()]
 }
 
-/// Settings of one of the pieces by hand, with a database whose settings begin with `engine`.
+/// The settings of a command such as `postgres dump`. The database's settings begin with `engine`.
 pub fn by_hand(engine: &'static str, piece: &'static str) -> impl Iterator<Item = &'static Setting> {
     let more: &[&str] = match piece {
         "dump" => &["BAK_THRESHOLD_SPACE_USED_PERCENTAGE", "BAK_DUMP_TIMEOUT", "BAK_BUSY_TIMEOUT"],
@@ -233,7 +227,6 @@ pub fn by_hand(engine: &'static str, piece: &'static str) -> impl Iterator<Item 
     CREATE.iter().filter(move |setting| is_meant(setting.var) && !is_idle(setting.var))
 }
 
-/// Settings of `create`.
 pub const CREATE: &[Setting] = &[
     PVC_NAME,
     setting("BAK_VS_RAND", "vs-rand", "TEXT", "", "the name template's .rand [default: six random letters]"),
@@ -291,7 +284,7 @@ pub const CREATE: &[Setting] = &[
         "${POSTGRES_USER}",
         "user; ${NAME} is the container's variable",
     ),
-    // A flag's value stands in this program's argument list; a password may come by the environment alone.
+    // Other users can read the argument list, so a literal password is only taken from the environment.
     setting(
         "BAK_DB_POSTGRES_PASSWORD",
         "db-postgres-password",
@@ -330,7 +323,7 @@ pub const CREATE: &[Setting] = &[
         "db-mysql-password",
         "VALUE",
         "${MYSQL_ROOT_PASSWORD}",
-        "password, as ${NAME} only; MARIADB_* stands for MYSQL_* too",
+        "password, as ${NAME} only; MARIADB_* is used instead of MYSQL_* where it is set",
     ),
     setting("BAK_DB_MYSQL_DB", "db-mysql-db", "VALUE", "${MYSQL_DATABASE}", "database"),
     setting(
@@ -429,14 +422,14 @@ mod tests {
             for setting in all {
                 let expected = setting.var.trim_start_matches("BAK_").to_lowercase().replace('_', "-");
                 assert_eq!(setting.flag, expected);
-                // A variable means the same wherever it stands.
+                // A variable means the same in every table.
                 assert!(ALL.iter().flat_map(|table| *table).filter(|s| s.var == setting.var).all(|s| s == setting));
             }
         }
     }
 
     #[test]
-    fn a_variable_that_is_misspelt_is_told_from_one_that_is_not_ours() {
+    fn misspelt_variables_are_recognized() {
         for (one, other, so_many) in [("", "abc", 3), ("abc", "abc", 0), ("abc", "axc", 1), ("kitten", "sitting", 3)] {
             assert_eq!((distance(one, other), distance(other, one)), (so_many, so_many), "{one} {other}");
         }
@@ -459,7 +452,7 @@ mod tests {
         }
     }
 
-    /// The chart has a value for each setting of a backup, named by the same words, but for what it sets itself.
+    /// The chart has a value with the same words for each setting of a backup that it does not set itself.
     #[test]
     fn the_chart_knows_the_same_settings() {
         const OWN: [&str; 5] = ["BAK_NAMESPACE", "TZ", "BAK_LABEL_VS_POD", "BAK_LOCK_NODE", "BAK_RUN_ID"];

@@ -1,4 +1,4 @@
-//! Asks the person at the terminal before something is done that cannot be undone. Must not know what that is.
+//! Asks for confirmation at the terminal. Must not know what is confirmed.
 
 use std::io::{self, IsTerminal};
 use std::sync::mpsc;
@@ -9,11 +9,7 @@ use crate::exit::{Exit, Fail};
 use crate::io::report::Reporter;
 use crate::io::wait;
 
-/// Asks whether to do `what`, a sentence; returns when the answer is yes. With `yes` nobody is asked; `flag` is how to say
-/// so beforehand.
-///
-/// # Errors
-/// The answer is no, a signal came instead, or there is nobody to ask.
+/// Asks the question `what`, and fails unless the answer is yes. With `yes` it does not ask; `flag` is the flag for that.
 pub fn confirm(reporter: &Reporter, what: &str, yes: bool, flag: &str) -> Result<(), Fail> {
     if yes {
         return Ok(());
@@ -22,16 +18,17 @@ pub fn confirm(reporter: &Reporter, what: &str, yes: bool, flag: &str) -> Result
         let asked = format!(
             "nothing was changed: confirmation is needed, but stdin is not a terminal. The question is: {what}"
         );
-        return Err(Fail::new(Exit::Usage, asked)
-            .remedy(format!("say {flag} if it is meant; --dry-run shows what would be done")));
+        return Err(
+            Fail::new(Exit::Usage, asked).remedy(format!("use {flag} to confirm; --dry-run shows what would be done"))
+        );
     }
     reporter.ask(&format!("{what}\nGo on? [y/N] "));
-    // The answer is read aside, so that a signal is heard meanwhile.
+    // A thread reads the answer, so that this one notices signals.
     let (send, answer) = mpsc::channel();
     thread::spawn(move || {
         let mut line = String::new();
         let read = io::stdin().read_line(&mut line);
-        // Nobody waits any more if a signal came first.
+        // The receiver is gone if a signal came first.
         let _ = send.send(read.map(|_| line));
     });
     let line = loop {

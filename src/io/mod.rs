@@ -1,4 +1,4 @@
-//! This process and its surroundings: child processes, output, the question to a person, one HTTP page. Must not know Kubernetes.
+//! Child processes, output, confirmation and the HTTP server of metrics. Must not know Kubernetes.
 
 pub mod confirm;
 pub mod metrics_server;

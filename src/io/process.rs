@@ -1,8 +1,8 @@
 //! The one place that spawns processes: command line, standard streams, time limit, exit status, and an error that
 //! carries all of them with secrets masked. Must not know kubectl.
 //!
-//! Children get a process group of their own, so that a Ctrl-C on the terminal reaches this program first and it ends
-//! them in order; every wait here notices a signal within a moment.
+//! Children get a process group of their own, so that a Ctrl-C on the terminal reaches only this program, which then ends
+//! them in order. Every wait here notices a signal within milliseconds.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -22,22 +22,19 @@ use crate::core::kube::kubectl_env::EnvChange;
 /// The signal that was received, 0 for none. Set by the handlers that [`listen`] installs.
 static SIGNAL: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
 
-/// How much of a child's stderr is kept: its last lines.
+/// How many of the last lines of a child's stderr are kept.
 const STDERR_LINES: usize = 40;
 
-/// How often a wait looks up.
+/// How often a wait checks whether it must end.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Takes notice of INT, TERM and HUP from here on instead of dying of them. A second one ends the program at once.
-///
-/// # Errors
-/// The handlers cannot be installed.
+/// Installs handlers for INT, TERM and HUP. The first signal is noted, the second one ends the program at once.
 pub fn listen() -> io::Result<()> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     let ignored = ignored_signals();
     let flag = Arc::new(AtomicUsize::new(0));
     let again = Arc::new(AtomicBool::new(false));
-    // What nohup(1) or a shell in the background made this program ignore, it goes on ignoring.
+    // Signals that nohup(1) or a shell made this program ignore stay ignored.
     for signal in [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| ignored >> (signal - 1) & 1 == 0) {
         signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&again))?;
         signal_hook::flag::register(signal, Arc::clone(&again))?;
@@ -47,57 +44,55 @@ pub fn listen() -> io::Result<()> {
     Ok(())
 }
 
-/// Keeps passwords out of core files, of this program and of all that it starts.
+/// Forbids core files of this program and its children, because they would hold passwords.
 pub fn leave_no_core() {
     use rustix::process::{Resource, Rlimit, setrlimit};
     // Lowering a limit is never refused.
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
 }
 
-/// The signals that this process ignores, a bit each from signal 1 on (proc_pid_status(5)); none where that is not told.
+/// The signals that this process ignores, a bit for each from signal 1 on (proc_pid_status(5)); 0 if that is unknown.
 fn ignored_signals() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }
 
-/// The signal that this program was asked to end with, if any.
+/// The first signal that was received.
 pub fn signal() -> Option<i32> {
     let signal = SIGNAL.get().map_or(0, |flag| flag.load(Ordering::SeqCst));
     i32::try_from(signal).ok().filter(|signal| *signal != 0)
 }
 
-/// When this program must be done, and how long that was given.
+/// When this program must end, and the limit that was set.
 static DEADLINE: OnceLock<(Instant, Duration)> = OnceLock::new();
 
 thread_local! {
-    /// What cuts this thread's waits short for now, see [`unhurried`] and [`within`].
+    /// What ends this thread's waits early, see [`unhurried`] and [`within`].
     static HURRY: Cell<Hurry> = const { Cell::new(Hurry::Usual) };
 }
 
-/// What cuts waits short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Hurry {
-    /// A signal, and the end of the time that all may take.
+    /// A signal, and the end of the run's time.
     Usual,
-    /// Nothing.
     Never,
-    /// The end of a time of its own.
+    /// The end of this time only.
     At(Instant, Duration),
 }
 
-/// From now on all that this program does may take so long; every wait ends then as it does with a signal.
+/// Sets the time limit of the run. Every wait ends then, as with a signal.
 pub fn limit(time: Duration) {
     let _ = DEADLINE.set((Instant::now() + time, time));
 }
 
-/// Does what must be done even when time is up or a signal came, on this thread alone: others go on as they would. A second
-/// signal ends the program all the same.
+/// Runs `work`, which must be done even after a signal or when the time is up. Only this thread is affected. A second signal
+/// still ends the program.
 pub fn unhurried<T>(work: impl FnOnce() -> T) -> T {
     hurry(Hurry::Never, work)
 }
 
-/// Likewise, but all of it may take so long and no longer.
+/// Runs `work` with a time limit of its own, even after a signal.
 pub fn within<T>(time: Duration, work: impl FnOnce() -> T) -> T {
     hurry(Hurry::At(Instant::now() + time, time), work)
 }
@@ -109,7 +104,7 @@ fn hurry<T>(hurry: Hurry, work: impl FnOnce() -> T) -> T {
     value
 }
 
-/// Why a wait of this thread must end now, if it must.
+/// The reason why a wait of this thread must end now.
 pub fn hurried() -> Option<Ending> {
     let over = |(end, time): (Instant, Duration)| (Instant::now() >= end).then_some(Ending::OutOfTime(time));
     match HURRY.get() {
@@ -119,7 +114,7 @@ pub fn hurried() -> Option<Ending> {
     }
 }
 
-/// Sleeps, but no longer than until a signal comes or time is up.
+/// Sleeps until a signal comes, or until the run's time is up, at most for `time`.
 pub fn sleep(time: Duration) {
     let end = Instant::now() + time;
     while Instant::now() < end && hurried().is_none() {
@@ -127,15 +122,12 @@ pub fn sleep(time: Duration) {
     }
 }
 
-/// Does `work`, which the kernel may hold up for as long as it likes, on a thread of its own. Where that is given up, the thread
-/// ends with the program.
-///
-/// # Errors
-/// A signal came or time is up.
+/// Runs `work`, which the kernel may block for ever, on another thread. After a signal, or when the time is up, it returns an
+/// error and leaves the thread behind.
 pub fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Ending> {
     let (send, receive) = mpsc::channel();
     thread::spawn(move || {
-        // It may have been given up.
+        // The receiver may be gone.
         let _ = send.send(work());
     });
     loop {
@@ -154,26 +146,23 @@ pub fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Re
 /// A program to run, and what must never be shown of it.
 #[derive(Debug, Clone)]
 pub struct Job<'a> {
-    /// Found in the PATH.
+    /// The name, found in the PATH.
     pub program: &'a str,
-    /// The arguments.
     pub args: Vec<String>,
-    /// What it finds otherwise in its environment than this program does.
+    /// Changes to this program's environment.
     pub environment: &'a [EnvChange],
-    /// Masked wherever the command line or the output is shown.
+    /// Masked in the command line and in stderr.
     pub secrets: &'a Secrets,
 }
 
-/// Why a process did not do what it was started for.
+/// The failure of a process.
 #[derive(Debug)]
 pub struct ProcessError {
     /// The command line with secrets masked.
     pub command: String,
-    /// How it ended.
     pub ending: Ending,
-    /// The last lines of its stderr as they were; [`ProcessError::said`] shows them.
+    /// The last lines of its stderr, not masked; see [`ProcessError::said`].
     pub stderr: String,
-    /// Masked wherever stderr is shown.
     pub secrets: Secrets,
 }
 
@@ -187,21 +176,21 @@ impl ProcessError {
 /// How a process ended.
 #[derive(Debug)]
 pub enum Ending {
-    /// It is not in the PATH.
+    /// The program is not in the PATH.
     NotFound,
-    /// It could not be started, fed or read.
+    /// It could not be started, or its streams could not be used.
     Io(io::Error),
-    /// It ended with another status than 0.
+    /// It ended with a status other than 0.
     Status(ExitStatus),
-    /// It ended with status 0, but before it said what it was to say.
+    /// It ended with status 0 before its expected last line.
     Early,
-    /// It was ended because its time was up.
+    /// It was killed at its own time limit.
     TimeOut(Duration),
-    /// It was ended because this program got a signal.
+    /// It was killed because this program got a signal.
     Signal(i32),
-    /// It was ended because the time of the whole run was up.
+    /// It was killed at the time limit of the run.
     OutOfTime(Duration),
-    /// It was ended because it said more than this, in bytes.
+    /// It was killed because it printed more than so many bytes.
     TooMuch(usize),
 }
 
@@ -233,18 +222,15 @@ impl fmt::Display for ProcessError {
 impl std::error::Error for ProcessError {}
 
 impl Job<'_> {
-    /// The command line as it may be shown.
+    /// The command line, secrets masked.
     pub fn shown(&self) -> String {
         let words = std::iter::once(self.program).chain(self.args.iter().map(String::as_str));
         let words = words.map(|word| if word.contains('\n') { "<script>".into() } else { escape::word(word) });
         self.secrets.mask(&words.collect::<Vec<_>>().join(" "))
     }
 
-    /// Runs it to its end with `input` on stdin and hands its stdout to `read`, on a thread of its own, so that output
-    /// of any size streams through.
-    ///
-    /// # Errors
-    /// Anything but an exit with status 0 within `limit`; the process is gone then.
+    /// Runs it with `input` on stdin. `read` reads its stdout on another thread, so that output of any size streams through.
+    /// Fails unless it exits with status 0 within `limit`; the process has ended in any case.
     pub fn run<T: Send>(
         &self,
         input: &str,
@@ -258,7 +244,7 @@ impl Job<'_> {
             let reader = scope.spawn(|| {
                 let mut stdout = BufReader::new(stdout.ok_or_else(|| io::Error::other("no stdout"))?);
                 let value = read(&mut stdout);
-                // Whatever was not asked for is read all the same, or the child could not end.
+                // The rest must be read, too, or the child could block on its output.
                 io::copy(&mut stdout, &mut io::sink())?;
                 value
             });
@@ -276,7 +262,7 @@ impl Job<'_> {
         outcome.map_err(|ending| running.error(ending))
     }
 
-    /// Puts it in the place of this program: its streams, its terminal and its status are this one's from here on.
+    /// Replaces this program by it (execve(2)). Returns only if that fails.
     pub fn replace(&self) -> ProcessError {
         let error = self.process().exec();
         let ending = if error.kind() == io::ErrorKind::NotFound { Ending::NotFound } else { Ending::Io(error) };
@@ -296,10 +282,7 @@ impl Job<'_> {
         process
     }
 
-    /// Starts it with all three streams in hand.
-    ///
-    /// # Errors
-    /// It cannot be started.
+    /// Starts it with pipes for stdin, stdout and stderr.
     pub fn start(&self) -> Result<RunningProcess, ProcessError> {
         let command = self.shown();
         let mut process = self.process();
@@ -319,7 +302,7 @@ impl Job<'_> {
     }
 }
 
-/// Collects the last lines of stderr; the receiver hangs up when it ends.
+/// Collects the last lines of stderr. The receiver is disconnected at its end.
 fn drain(stderr: Option<impl Read + Send + 'static>, tail: Arc<Mutex<VecDeque<String>>>) -> Receiver<()> {
     let (done, drained) = mpsc::channel();
     thread::spawn(move || {
@@ -339,15 +322,15 @@ fn drain(stderr: Option<impl Read + Send + 'static>, tail: Arc<Mutex<VecDeque<St
     drained
 }
 
-/// The writing end of a child's stdin, shared between those who feed it and the one who ends it.
+/// The writing end of a child's stdin; none once it is closed.
 pub type Input = Arc<Mutex<Option<ChildStdin>>>;
 
-/// A process that runs. Dropping it kills it.
+/// A running process. Dropping it kills it.
 pub struct RunningProcess {
     child: Child,
     command: String,
     stdin: Input,
-    /// Its output, for whoever takes it.
+    /// Its output, until something takes it.
     pub stdout: Option<std::process::ChildStdout>,
     tail: Arc<Mutex<VecDeque<String>>>,
     drained: Receiver<()>,
@@ -355,7 +338,6 @@ pub struct RunningProcess {
 }
 
 impl RunningProcess {
-    /// The writing end of its stdin.
     pub fn input(&self) -> Input {
         Arc::clone(&self.stdin)
     }
@@ -368,25 +350,22 @@ impl RunningProcess {
         write(&self.stdin, text)
     }
 
-    /// Writes all of its stdin and ends it, without waiting for it to be read: a child that reads nothing is ended like any other.
+    /// Writes `text` to its stdin and closes it, on another thread: the time limit must also hold for a child that reads nothing.
     pub fn feed(&self, text: String) {
         let stdin = self.input();
         thread::spawn(move || {
-            // A child that ends without reading all of it says by its status whether that was all that it wanted.
+            // A child may end without reading all of it; its status shows whether it failed.
             let _ = write(&stdin, &text);
             stdin.lock().unwrap_or_else(PoisonError::into_inner).take();
         });
     }
 
-    /// Ends its stdin.
+    /// Closes its stdin.
     pub fn close(&self) {
         self.stdin.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
-    /// Waits until it ends; ends it when `limit` is over or a signal comes.
-    ///
-    /// # Errors
-    /// Any ending but status 0.
+    /// Waits until it ends. Kills it after `limit`, on a signal, or when the run's time is up.
     pub fn wait(&mut self, limit: Duration) -> Result<(), Ending> {
         let end = Instant::now() + limit;
         loop {
@@ -408,7 +387,7 @@ impl RunningProcess {
         }
     }
 
-    /// Waits until it ends by itself, signals or not, but no longer than `limit`; then kills it.
+    /// Waits until it ends, also after a signal, and kills it after `limit`.
     pub fn end(&mut self, limit: Duration) {
         let end = Instant::now() + limit;
         while Instant::now() < end {
@@ -420,7 +399,7 @@ impl RunningProcess {
         self.kill();
     }
 
-    /// Kills it, and whatever it started in its group.
+    /// Kills its process group.
     pub fn kill(&mut self) {
         if let Some(group) = rustix::process::Pid::from_raw(self.child.id().cast_signed()) {
             let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
@@ -429,7 +408,7 @@ impl RunningProcess {
         let _ = self.child.wait();
     }
 
-    /// The last lines of its stderr so far. Waits a moment for those that are on their way.
+    /// The last lines of its stderr so far. Waits up to 200 ms for the end of the stream.
     fn stderr(&self) -> String {
         if let Err(RecvTimeoutError::Timeout) = self.drained.recv_timeout(Duration::from_millis(200)) {
             tracing::debug!(command = self.command, "stderr is still open");
@@ -443,7 +422,6 @@ impl RunningProcess {
         self.secrets.mask(self.stderr().trim())
     }
 
-    /// An error about this process.
     pub fn error(&self, ending: Ending) -> ProcessError {
         ProcessError { command: self.command.clone(), ending, stderr: self.stderr(), secrets: self.secrets.clone() }
     }
@@ -457,66 +435,61 @@ impl Drop for RunningProcess {
     }
 }
 
-/// A process whose output is heard line by line while it runs. However much it prints, a few lines are held: where nothing reads them,
-/// its output waits in the pipe, and it waits to write.
+/// A process whose output is read line by line. Only a few lines are buffered: while they are not read, the process blocks on
+/// its pipe.
 pub struct Lines {
-    /// The process.
     pub running: RunningProcess,
     lines: Receiver<String>,
 }
 
-/// What becomes of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hear {
-    /// It is passed on, and waits until there is room for it.
+    /// Pass it on, and wait until there is room for it.
     Yes,
-    /// It is passed on if there is room for it just now: another like it follows soon.
+    /// Pass it on only if there is room now, because another like it follows soon.
     IfRoom,
-    /// It is not passed on.
+    /// Drop it.
     No,
 }
 
-/// The longest line that is heard whole, in bytes; a VolumeSnapshot has at most 1.5 MiB.
+/// The longest line that is accepted, in bytes; a VolumeSnapshot has at most 1.5 MiB.
 const LONGEST_LINE: u64 = 2 << 20;
 
-/// How many lines wait to be heard.
+/// How many lines are buffered.
 const WAITING: usize = 8;
 
-/// How many dropped bytes cause a warning: by accident a container prints a line, but not a million.
+/// How many dropped bytes cause a warning: a stray line of a container does not.
 const MUCH: u64 = 1 << 20;
 
 impl Lines {
-    /// Listens to a process.
+    /// Reads all lines of a process.
     pub fn of(running: RunningProcess) -> Lines {
         Lines::chosen(running, LONGEST_LINE, |_| Hear::Yes)
     }
 
-    /// Listens to those lines of a process, none longer than `longest` bytes, that `hear` says to.
+    /// Reads the lines of a process that `hear` selects, none longer than `longest` bytes.
     pub fn chosen(mut running: RunningProcess, longest: u64, hear: impl Fn(&str) -> Hear + Send + 'static) -> Lines {
         let (send, lines) = mpsc::sync_channel(WAITING);
         if let Some(stdout) = running.stdout.take() {
             let command = running.command.clone();
             thread::spawn(move || {
                 let mut stdout = BufReader::new(stdout);
-                // It cannot be read any more; the process's end says why.
+                // If it cannot be read, the process's end shows why.
                 let _ = pass_on(&mut stdout, longest, &hear, &send, &command);
                 drop(send);
-                // What is not wanted is read all the same, or the process could not end.
+                // The rest must be read, too, or the process could block on its output.
                 let _ = io::copy(&mut stdout, &mut io::sink());
             });
         }
         Lines { running, lines }
     }
 
-    /// Listens no more, so that the process can write what it likes and end.
+    /// Stops passing lines on, so that the process can write the rest and end.
     pub fn close(&mut self) {
         self.lines = mpsc::sync_channel(0).1;
     }
 
-    /// The next line; none if none came within `wait`.
-    ///
-    /// # Errors
-    /// The process ended, with [`Ending::Early`] if well, or a signal came.
+    /// The next line, or None if none came within `wait`. Fails when the process has ended, with [`Ending::Early`] after status 0.
     pub fn next(&mut self, wait: Duration) -> Result<Option<String>, ProcessError> {
         let end = Instant::now() + wait;
         loop {
@@ -537,7 +510,7 @@ impl Lines {
     }
 }
 
-/// Passes on what is to be heard, until the end of the output or of the listener.
+/// Passes on the selected lines until the end of the output, or until the receiver is gone.
 fn pass_on(
     stdout: &mut impl BufRead,
     longest: u64,
@@ -552,7 +525,7 @@ fn pass_on(
         if read == 0 {
             return Ok(());
         }
-        // A line that is cut off or has no end is no line.
+        // A line that is too long, or has no end, is dropped.
         let skipped = if line.ends_with(b"\n") { 0 } else { read + stdout.skip_until(b'\n')? };
         let text = String::from_utf8_lossy(&line);
         let text = text.trim_end();
@@ -574,10 +547,7 @@ fn pass_on(
     }
 }
 
-/// Writes to a child's stdin.
-///
-/// # Errors
-/// It is closed, or the child does not read any more.
+/// Writes to a child's stdin. Fails once it is closed.
 pub fn write(input: &Input, text: &str) -> io::Result<()> {
     match &mut *input.lock().unwrap_or_else(PoisonError::into_inner) {
         Some(stdin) => stdin.write_all(text.as_bytes()).and_then(|()| stdin.flush()),
@@ -614,13 +584,13 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_program_is_told_apart() {
+    fn a_missing_program_has_its_own_ending() {
         let job = Job { program: "no-such-program-here", args: vec![], environment: &[], secrets: &Secrets::default() };
         assert!(matches!(job.start().map(|_| ()).unwrap_err().ending, Ending::NotFound));
     }
 
     #[test]
-    fn one_thread_that_is_unhurried_does_not_keep_others_from_hurrying() {
+    fn unhurried_affects_only_its_own_thread() {
         unhurried(|| {
             assert_eq!(HURRY.get(), Hurry::Never);
             thread::scope(|scope| {
@@ -631,7 +601,7 @@ mod tests {
                 });
                 assert_eq!(other.join().unwrap(), Hurry::Usual);
             });
-            // What is done in between takes nothing away either.
+            // A nested call does not end the outer one.
             unhurried(|| ());
             assert_eq!(HURRY.get(), Hurry::Never);
         });
@@ -639,7 +609,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_take_so_long_shares_its_time() {
+    fn processes_within_a_limit_share_its_time() {
         let secrets = Secrets::default();
         let job = Job { program: "sleep", args: vec!["60".into()], environment: &[], secrets: &secrets };
         within(Duration::from_millis(100), || {
@@ -662,7 +632,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_are_foreign_too_long_or_cut_off_are_passed_over() {
+    fn foreign_long_and_unfinished_lines_are_dropped() {
         let script = "echo 'n one'; echo foreign; printf 'n %1000s\\n' n; echo 'n two'; printf 'n three'";
         let mut lines = lines(script, 100, |line| if line.starts_with("n ") { Hear::Yes } else { Hear::No });
         assert_eq!(lines.next(SECOND * 10).unwrap().as_deref(), Some("n one"));
@@ -671,17 +641,17 @@ mod tests {
     }
 
     #[test]
-    fn a_process_waits_for_its_listener_but_not_with_what_need_not_be_heard() {
+    fn a_process_blocks_on_lines_that_must_be_read_and_not_on_others() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("written").display().to_string();
-        // More than the pipe and all that waits hold.
+        // More than the pipe and the buffers hold.
         let beats = format!("i=0; while [ $i -lt 20000 ]; do echo beat; i=$((i+1)); done; echo done; : >{file}; cat");
         let mut lines = lines(&beats, 100, |line| if line == "beat" { Hear::IfRoom } else { Hear::Yes });
         let written = || std::fs::exists(&file).unwrap();
         while !written() {
             thread::sleep(PAUSE);
         }
-        // Those that had room are heard, and then what waited for it.
+        // Those that had room are passed on, and then the line that waited.
         let mut heard = 0;
         while lines.next(SECOND * 10).unwrap().expect("what is always heard") != "done" {
             heard += 1;
@@ -701,7 +671,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_kernel_holds_up_is_given_up() {
+    fn work_that_the_kernel_blocks_is_abandoned() {
         assert_eq!(aside(|| 7).unwrap(), 7);
         let ending = within(Duration::from_millis(100), || aside(|| thread::sleep(SECOND * 600)).unwrap_err());
         assert!(matches!(ending, Ending::OutOfTime(_)), "{ending:?}");

@@ -1,8 +1,8 @@
-//! The one place that writes: results to stdout, everything else to stderr. On a terminal a live line for the step at
-//! work; elsewhere plain log lines, or JSON ones. Must not know what the steps are.
+//! The one place that writes: results to stdout, everything else to stderr. On a terminal a live line shows the current
+//! step; elsewhere there are plain log lines, or JSON. Must not know what the steps are.
 //!
-//! Whatever it writes may hold the words of a container, an annotation or an API server. So everything but this program's own
-//! colours is made visible here, on each way out (see [`escape::visible`]).
+//! The text may come from a container, an annotation or an API server. So control characters in it are made visible here,
+//! before anything is written (see [`escape::visible`]).
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
@@ -15,12 +15,12 @@ use tracing_subscriber::fmt::MakeWriter;
 use crate::core::escape;
 use crate::exit::Fail;
 
-/// How progress and logs look.
+/// The format of progress and logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
     /// [`LogFormat::Live`] on a terminal, else [`LogFormat::Plain`].
     Auto,
-    /// A line that moves.
+    /// A live line for the current step.
     Live,
     /// A line for each event, with its time.
     Plain,
@@ -28,21 +28,21 @@ pub enum LogFormat {
     Json,
 }
 
-/// The live line, where there is one; log lines go above it.
+/// The live line, if there is one. Log lines are written above it.
 static LIVE: Mutex<Option<ProgressBar>> = Mutex::new(None);
 
-/// What every JSON line begins with: members and their commas.
+/// The first members of every JSON line, each with a comma.
 static MARKS: Mutex<String> = Mutex::new(String::new());
 
 /// The longest text beside the spinner, in characters.
 const LONGEST_PROGRESS: usize = 200;
 
-/// Where log lines go: to stderr, around the live line.
+/// Writes log lines to stderr, above the live line.
 #[derive(Clone, Copy)]
 struct Stderr {
     json: bool,
     live: bool,
-    /// Our own, in colour where that is wanted.
+    /// The level in colour, for a live line.
     prefix: &'static str,
 }
 
@@ -51,7 +51,7 @@ impl Write for Stderr {
         let live = LIVE.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let text = String::from_utf8_lossy(line);
         let text = if self.json { marked(&escape::json(&text)) } else { format!("{}{}", self.prefix, indented(&text)) };
-        // A log that nobody can read any more is no reason to fail a backup.
+        // A backup must not fail because its log cannot be written.
         let _ = match live {
             Some(bar) => bar.suspend(|| stderr().write_all(text.as_bytes())),
             None => stderr().write_all(text.as_bytes()),
@@ -64,7 +64,7 @@ impl Write for Stderr {
     }
 }
 
-/// A JSON line with what every one begins with.
+/// A JSON line with the [`MARKS`].
 fn marked(line: &str) -> String {
     let marks = MARKS.lock().unwrap_or_else(PoisonError::into_inner);
     match line.strip_prefix('{') {
@@ -73,7 +73,7 @@ fn marked(line: &str) -> String {
     }
 }
 
-/// A text in which only the first line begins at the margin: the words of others cannot pass for a line of ours.
+/// Indents all lines but the first, so that text from outside cannot imitate a log line.
 fn indented(text: &str) -> String {
     let (text, end) = text.strip_suffix('\n').map_or((text, ""), |text| (text, "\n"));
     format!("{}{end}", escape::visible(text).replace('\n', "\n  "))
@@ -108,14 +108,13 @@ fn stdout() -> io::Stdout {
     io::stdout()
 }
 
-/// Says what is going on.
 #[derive(Debug, Clone, Copy)]
 pub struct Reporter {
     live: bool,
     json: bool,
 }
 
-/// The step that is at work.
+/// The current step.
 #[derive(Debug)]
 pub struct Step {
     bar: Option<ProgressBar>,
@@ -123,7 +122,7 @@ pub struct Step {
 }
 
 impl Reporter {
-    /// Sets up the log. Details (every process and its duration) only when `verbose`; then nothing moves.
+    /// Sets up the log. With `verbose` it has every process and its duration, and there is no live line unless asked for.
     pub fn new(format: LogFormat, verbose: bool) -> Reporter {
         let live = match format {
             LogFormat::Auto => stderr().is_terminal() && !verbose,
@@ -138,7 +137,7 @@ impl Reporter {
         };
         let json = format == LogFormat::Json;
         let log = tracing_subscriber::fmt().with_max_level(level).with_target(false).with_ansi(false);
-        // What is written is made visible by the writer, and in one way.
+        // The writer makes control characters visible.
         let log = log.with_ansi_sanitization(false).with_writer(Stderr { json, live, prefix: "" });
         if json {
             log.json().flatten_event(true).init();
@@ -150,7 +149,7 @@ impl Reporter {
         Reporter { live, json }
     }
 
-    /// From now on every JSON line says so, whichever thread it is from. What was marked already stays as it is.
+    /// Adds a member to every further JSON line of any thread. A key that was added before keeps its value.
     pub fn mark(&self, key: &str, value: &str) {
         let mut marks = MARKS.lock().unwrap_or_else(PoisonError::into_inner);
         let key = format!("{}:", serde_json::json!(key));
@@ -159,10 +158,7 @@ impl Reporter {
         }
     }
 
-    /// Does one step: says that it began, what came of it in a line, and how long it took.
-    ///
-    /// # Errors
-    /// Those of the step.
+    /// Runs one step and reports its result, in a line, and its duration.
     pub fn step<T>(
         &self,
         name: &'static str,
@@ -189,41 +185,35 @@ impl Reporter {
         outcome.map(|(value, _)| value)
     }
 
-    /// Writes a result to stdout. Data has been made visible in its own way already, and stays as it is.
-    ///
-    /// # Errors
-    /// Its reader is gone.
+    /// Writes a result to stdout, with control characters made visible.
     pub fn result(&self, text: &str) -> io::Result<()> {
         self.exactly(&escape::visible(text))
     }
 
-    /// Writes what a shell reads to stdout, byte by byte as it is.
-    ///
-    /// # Errors
-    /// Its reader is gone.
+    /// Writes text for a shell to stdout, unchanged.
     pub fn exactly(&self, text: &str) -> io::Result<()> {
         let mut stdout = stdout();
         stdout.write_all(text.as_bytes())?;
         stdout.flush()
     }
 
-    /// Writes a question; the answer comes from elsewhere.
+    /// Writes a question. The caller reads the answer.
     pub fn ask(&self, question: &str) {
-        // There is nowhere left to say that nobody reads.
+        // There is no other place to report that stderr cannot be written.
         let _ = write!(stderr(), "{}", escape::visible(question));
     }
 
-    /// Passes on a line of another program's log, as it is where lines need not be JSON.
+    /// Passes on a line of another program's log: unchanged, or as a member of a JSON line.
     pub fn pass_on(&self, from: &str, line: &str) {
         if self.json {
             tracing::info!(from, "{line}");
         } else {
-            // There is nowhere left to say that nobody reads.
+            // There is no other place to report that stderr cannot be written.
             let _ = Stderr { json: false, live: self.live, prefix: "" }.write(format!("{line}\n").as_bytes());
         }
     }
 
-    /// Says how the program failed and what to do about it.
+    /// Reports the failure of the program, with its remedy.
     pub fn failure(&self, fail: &Fail) {
         let code = fail.exit.code();
         if self.live {
@@ -239,13 +229,13 @@ impl Reporter {
     }
 
     fn line(self, mark: &str, text: &str) {
-        // There is nowhere left to say that nobody reads.
+        // There is no other place to report that stderr cannot be written.
         let _ = writeln!(stderr(), "{mark} {}", indented(text));
     }
 }
 
 impl Step {
-    /// Says how far it is: so many of so many.
+    /// Shows `done` of `all`.
     pub fn count(&self, done: usize, all: usize) {
         if let Some(bar) = &self.bar {
             if bar.length().is_none()
@@ -258,7 +248,7 @@ impl Step {
         }
     }
 
-    /// Says how far it is: so many bytes, or where it stands.
+    /// Shows a text about the progress.
     pub fn progress(&self, what: &str) {
         if let Some(bar) = &self.bar {
             bar.set_message(format!("{:<9} {}", self.name, escape::one_line(&escape::short(what, LONGEST_PROGRESS))));
@@ -266,23 +256,21 @@ impl Step {
     }
 }
 
-/// Prints what the command line parser has to say: help and version to stdout, usage errors to stderr.
+/// Prints the message of the command line parser: help and version to stdout, usage errors to stderr.
 pub fn usage(said: &clap::Error) {
-    // There is nowhere left to say that nobody reads.
+    // There is no other place to report that stderr cannot be written.
     let _ = said.print();
 }
 
-/// A number of bytes for people.
 pub fn bytes(number: u64) -> String {
     HumanBytes(number).to_string()
 }
 
-/// A duration for people, in seconds.
 pub fn seconds(time: Duration) -> String {
     format!("{:.1}s", time.as_secs_f64())
 }
 
-/// A duration for machines, in seconds with milliseconds.
+/// Seconds, rounded to milliseconds.
 pub fn rounded(time: Duration) -> f64 {
     (time.as_secs_f64() * 1000.0).round() / 1000.0
 }

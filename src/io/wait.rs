@@ -1,4 +1,4 @@
-//! Waits that end early when a signal came or the run's time is over. Must not know what is waited for.
+//! Waits that end early on a signal or when the run's time is up. Must not know what is waited for.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use crate::core::escape::Secrets;
 use crate::exit::{Exit, Fail};
 use crate::io::process::{self, Ending, ProcessError};
 
-/// The failure of a run that a signal or its own limit of time ended, if it was one of these.
+/// The failure if a signal or the time limit of the run ended a process.
 pub fn stopped(error: &ProcessError) -> Option<Fail> {
     match error.ending {
         Ending::Signal(signal) => Some(Fail::new(Exit::Signal(signal), error.to_string())),
@@ -18,16 +18,13 @@ pub fn stopped(error: &ProcessError) -> Option<Fail> {
     }
 }
 
-/// The failure that a wait has to end with now, if it has to.
+/// The failure with which a wait must end now, after a signal or when the time is up.
 pub fn interrupted() -> Option<Fail> {
     let ending = process::hurried()?;
     stopped(&ProcessError { command: String::new(), ending, stderr: String::new(), secrets: Secrets::default() })
 }
 
-/// Looks every second until `look` finds what is waited for; none if it did not within `limit`.
-///
-/// # Errors
-/// Those of `look`, or the wait had to end.
+/// Calls `look` every second until it finds something, or returns None after `limit`.
 pub fn until<T>(limit: Duration, mut look: impl FnMut() -> Result<Option<T>, Fail>) -> Result<Option<T>, Fail> {
     let end = Instant::now() + limit;
     loop {

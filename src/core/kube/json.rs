@@ -12,7 +12,6 @@ pub fn list<'a>(object: &'a Value, pointer: &str) -> &'a [Value] {
     object.pointer(pointer).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
-/// The name of an object.
 pub fn name(object: &Value) -> &str {
     text(object, "/metadata/name")
 }
