@@ -50,7 +50,7 @@ fn text(listing: &Listing) -> String {
         let holder = match (&seen.holder, seen.pid) {
             (Some(holder), _) => holder.clone(),
             (None, Some(pid)) => format!("process {pid}, which does not say"),
-            (None, None) if seen.held => "someone who does not say".into(),
+            (None, None) if seen.held => "an unnamed holder".into(),
             (None, None) => String::new(),
         };
         let since = seen.since.map(|since| format!("{} ago", age(now - since))).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The kinds of database that are dumped. Knows their names, not how they are dumped.
+//! The kinds of database. Must not know how they are dumped.
 
 use std::fmt;
 
@@ -6,21 +6,18 @@ use serde::Serialize;
 
 use crate::core::kube::labels;
 
-/// A kind of database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Engine {
-    /// PostgreSQL.
     Postgres,
     /// MySQL or MariaDB.
     MySql,
 }
 
 impl Engine {
-    /// All of them.
     pub const ALL: [Engine; 2] = [Engine::Postgres, Engine::MySql];
 
-    /// The annotation that holds the proof of a dump of this kind.
+    /// The annotation that holds the proof of its dump.
     pub const fn annotation(self) -> &'static str {
         match self {
             Engine::Postgres => labels::DUMP_POSTGRES,
@@ -28,7 +25,7 @@ impl Engine {
         }
     }
 
-    /// The command for what is done with it by hand.
+    /// The command that groups the manual commands for it.
     pub const fn command(self) -> &'static str {
         match self {
             Engine::Postgres => "postgres",
@@ -36,7 +33,7 @@ impl Engine {
         }
     }
 
-    /// The container's variables of which one holds the password where no setting names another.
+    /// The container's variables that may hold the password, unless a setting names another.
     pub const fn password_variables(self) -> &'static [&'static str] {
         match self {
             Engine::Postgres => &["POSTGRES_PASSWORD"],
@@ -44,7 +41,7 @@ impl Engine {
         }
     }
 
-    /// The beginning of its settings' names: `BAK_DB_POSTGRES`, `BAK_DB_MYSQL`.
+    /// The beginning of the names of its settings.
     pub const fn setting(self) -> &'static str {
         match self {
             Engine::Postgres => "BAK_DB_POSTGRES",

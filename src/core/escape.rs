@@ -1,9 +1,9 @@
-//! Values on their way out: into the container's stdin, onto a terminal as shell words or as text, past the masks.
+//! Escapes values for the container's stdin, for shells, URLs and terminals, and masks secrets.
 
 use std::borrow::Cow;
 
-/// One line that `printf '%b'` of any POSIX shell turns back into `value`: every byte that is not plainly
-/// harmless becomes `\0ooo`. No value can end the line or reach a shell as text.
+/// One line that `printf '%b'` of any POSIX shell turns back into `value`: every byte but the few allowed ones becomes
+/// `\0ooo`. So no value can end the line or become shell text.
 pub fn line(value: &str) -> String {
     let mut line = String::with_capacity(value.len() + 1);
     for byte in value.bytes() {
@@ -16,7 +16,7 @@ pub fn line(value: &str) -> String {
     line
 }
 
-/// `value` as one word for a POSIX shell, for people to read and to paste.
+/// `value` as one word for a POSIX shell, quoted only if needed.
 pub fn word(value: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"._/:@,+=-%".contains(&b);
     if !value.is_empty() && value.bytes().all(plain) { value.to_string() } else { quoted(value) }
@@ -35,42 +35,42 @@ pub fn query(value: &str) -> String {
     query
 }
 
-/// `value` in single quotes, whatever it holds.
+/// `value` in single quotes.
 pub fn quoted(value: &str) -> String {
     format!("'{}'", value.replace('\'', r"'\''"))
 }
 
-/// Whether a terminal obeys a character instead of showing it: it moves the cursor, begins an escape sequence, or changes the
-/// direction in which others are shown (Unicode's Bidi_Control). Line feeds and tabs do no harm.
-fn is_obeyed(c: char) -> bool {
+/// Whether a character controls the terminal: it moves the cursor, begins an escape sequence, or changes the direction in which
+/// others are shown (Unicode's Bidi_Control). Line feeds and tabs are allowed.
+fn is_control(c: char) -> bool {
     c.is_control() && !matches!(c, '\n' | '\t')
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-fn without_obeyed(text: &str, shown: impl Fn(char) -> String) -> Cow<'_, str> {
-    if !text.contains(is_obeyed) {
+fn replace_controls(text: &str, shown: impl Fn(char) -> String) -> Cow<'_, str> {
+    if !text.contains(is_control) {
         return text.into();
     }
-    text.chars().map(|c| if is_obeyed(c) { shown(c) } else { c.into() }).collect::<String>().into()
+    text.chars().map(|c| if is_control(c) { shown(c) } else { c.into() }).collect::<String>().into()
 }
 
-/// `text` for a terminal, which shows all of it and obeys none of it: an escape character becomes `\u{1b}`.
+/// `text` for a terminal, with control characters made visible: an escape character becomes `\u{1b}`.
 pub fn visible(text: &str) -> Cow<'_, str> {
-    without_obeyed(text, |c| c.escape_default().to_string())
+    replace_controls(text, |c| c.escape_default().to_string())
 }
 
-/// Serialized JSON for a terminal. The data is the same, because such characters occur in strings alone.
+/// Serialized JSON for a terminal. The data stays the same, because such characters occur only in strings.
 pub fn json(text: &str) -> Cow<'_, str> {
     // All of them are in the Basic Multilingual Plane.
-    without_obeyed(text, |c| format!("\\u{:04x}", u32::from(c)))
+    replace_controls(text, |c| format!("\\u{:04x}", u32::from(c)))
 }
 
-/// `text` as one visible line.
+/// `text` as one line, with control characters made visible.
 pub fn one_line(text: &str) -> String {
     visible(text).replace('\n', " ")
 }
 
-/// The beginning of `text`: at most so many characters, with an ellipsis where more followed.
+/// The first `most` characters of `text`, with an ellipsis if there are more.
 pub fn short(text: &str, most: usize) -> Cow<'_, str> {
     match text.char_indices().nth(most) {
         Some((end, _)) => format!("{}…", &text[..end]).into(),
@@ -78,15 +78,15 @@ pub fn short(text: &str, most: usize) -> Cow<'_, str> {
     }
 }
 
-/// The values that must appear in no log, error or plan.
+/// Values that must not appear in logs, errors and plans.
 #[derive(Debug, Clone, Default)]
 pub struct Secrets(Vec<String>);
 
-/// What stands in place of a secret.
+/// The text that replaces a secret.
 pub const MASK: &str = "****";
 
 impl Secrets {
-    /// Masks these values, longest first; empty ones mask nothing.
+    /// The longest values are masked first, because one secret may be part of another. Empty values mask nothing.
     pub fn new(values: impl IntoIterator<Item = String>) -> Secrets {
         let mut values: Vec<String> = values.into_iter().filter(|v| !v.is_empty()).collect();
         values.sort_by_key(|v| std::cmp::Reverse(v.len()));
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_terminal_would_obey_is_shown() {
+    fn control_characters_are_made_visible() {
         let hostile = "a\u{1b}[2J\r\u{7}\u{7f}\u{9b}\u{202e}\u{2066}\u{200f}\u{61c}\u{2028}\nä\t👩\u{200d}👧";
         let shown = r"a\u{1b}[2J\r\u{7}\u{7f}\u{9b}\u{202e}\u{2066}\u{200f}\u{61c}\u{2028}";
         assert_eq!(visible(hostile), format!("{shown}\nä\t👩\u{200d}👧"));
@@ -129,13 +129,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_is_obeyed_and_json_stays_the_same_data(text in any::<String>()) {
-            let obeyed = |text: &str| text.chars().any(is_obeyed);
-            prop_assert!(!obeyed(&visible(&text)));
+        fn no_control_character_is_left_and_json_stays_the_same_data(text in any::<String>()) {
+            let has_controls = |text: &str| text.chars().any(is_control);
+            prop_assert!(!has_controls(&visible(&text)));
             let data = serde_json::json!({text.as_str(): [text.as_str()]});
             for printed in [data.to_string(), serde_json::to_string_pretty(&data).unwrap()] {
                 let printed = json(&printed);
-                prop_assert!(!obeyed(&printed));
+                prop_assert!(!has_controls(&printed));
                 prop_assert_eq!(&serde_json::from_str::<serde_json::Value>(&printed).unwrap(), &data);
             }
         }

@@ -1,5 +1,4 @@
-//! Snapshots, claims and contents as a tenant who means harm would write them: odd values in every label, annotation and time,
-//! no decision panics on it.
+//! Snapshots, claims and contents of a malicious tenant: for odd values in every label, annotation and time, no decision panics.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +24,7 @@ use crate::core::retention::retain::{self, Policy};
 use crate::core::time_zone::Zone;
 use crate::core::words;
 
-/// Values that have broken programs.
+/// Values that broke other programs.
 fn text() -> impl Strategy<Value = String> {
     let fixed = [
         "",
@@ -71,7 +70,7 @@ fn text() -> impl Strategy<Value = String> {
     ]
 }
 
-/// JSON as it is noted on snapshots, of which one value is another's choice.
+/// The JSON of snapshots' annotations, with one odd value.
 fn documents() -> impl Strategy<Value = String> {
     let proof = json!({
         "tool": "t", "database": "app", "bytes": 20, "sha256": "0", "began": "2026-01-02T03:04:05Z", "ended": "2026-01-02T03:04:06Z",

@@ -1,13 +1,13 @@
-//! Leases (coordination.k8s.io/v1) as the locks of a node: who may take which, whose turn it is, when one has expired, and
-//! what is written. Decides and composes; must not know the clock, nor how Leases are read and written.
+//! Leases (coordination.k8s.io/v1) as node locks: which contender may take which lock, whose turn it is, when a Lease has
+//! expired, and the manifests. Must not know the clock, nor how Leases are read and written.
 //!
-//! A Lease for each lock says in `holderIdentity` who holds it. Who finds none free makes a further one, a ticket: its
-//! place in the queue. The first of the queue has the first free lock, the second the second, and a newcomer what is left.
-//! Tickets are numbered, each one higher than all that its owner saw; two that were drawn at once may have one number, and
-//! then the name decides, because nobody came first. Every change holds for the version that was judged, so that of two who
-//! want one lock one gets it.
+//! Each lock is a Lease, whose `holderIdentity` names the holder. A contender that finds none free creates a further Lease, a
+//! ticket: its place in the queue. The first of the queue takes the first free lock, the second the second, and a newcomer
+//! what is left. A ticket's number is one higher than all that its owner saw. Two tickets that were created at the same time
+//! may have the same number; then their names decide. A write holds only for the version that was read, so that of two
+//! contenders for one lock only one gets it.
 //!
-//! Clocks are not compared: a Lease has expired for those who watched it unchanged for as long as it says.
+//! Clocks are not compared: a Lease has expired for a contender that saw it unchanged for as long as it says.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -19,34 +19,29 @@ use serde_json::{Map, Value, json};
 use crate::core::kube::labels;
 use crate::core::kube::objects::Meta;
 
-/// How long a Lease lasts that does not say it, in seconds.
-const UNSAID: u32 = 60;
+/// How long a Lease lasts that has no `leaseDurationSeconds`.
+const DEFAULT_SECONDS: u32 = 60;
 
-/// For how long somebody may look away and still have watched, however short a Lease lasts: more than a pause between two
-/// looks.
-const LOOK_AWAY: Duration = Duration::from_secs(10);
+/// The longest gap between two reads in which a Lease still counts as watched, however short it lasts. It is longer than the
+/// pause between two reads.
+const LONGEST_GAP: Duration = Duration::from_secs(10);
 
-/// A Lease, as far as it is read.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct Lease {
-    /// Name, version and the rest.
     pub metadata: Meta,
-    /// Who holds it, since when.
     pub spec: Spec,
 }
 
-/// `spec` of a [`Lease`]. The times are for people, and passed on as they are.
+/// `spec` of a [`Lease`]. The times are for people; nothing is decided by them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Spec {
-    /// Who holds it; absent or empty for nobody.
+    /// Absent or empty if the Lease is not held.
     pub holder_identity: Option<String>,
     /// How long it lasts without being renewed.
     pub lease_duration_seconds: Option<u32>,
-    /// Since when its holder has it.
     pub acquire_time: Option<String>,
-    /// When its holder said last that he is there.
     pub renew_time: Option<String>,
     /// How often its holder changed.
     pub lease_transitions: Option<u32>,
@@ -57,12 +52,12 @@ impl Lease {
         &self.metadata.name
     }
 
-    /// Who holds it, if anybody.
+    /// The holder, if there is one.
     pub fn holder(&self) -> Option<&str> {
         self.spec.holder_identity.as_deref().filter(|holder| !holder.is_empty())
     }
 
-    /// Its place in the queue. One whose number cannot be read is behind all that have one.
+    /// The place of a ticket in the queue. Tickets without a valid number come last.
     fn place(&self) -> (u64, &str) {
         (self.turn().unwrap_or(u64::MAX), self.name())
     }
@@ -72,30 +67,30 @@ impl Lease {
     }
 
     fn lasts(&self) -> Duration {
-        Duration::from_secs(self.spec.lease_duration_seconds.unwrap_or(UNSAID).into())
+        Duration::from_secs(self.spec.lease_duration_seconds.unwrap_or(DEFAULT_SECONDS).into())
     }
 }
 
-/// How long which version of each Lease has been watched.
+/// Since when each Lease was seen in its present version.
 #[derive(Debug, Default)]
 pub struct Watched {
-    /// Version and since when, by name.
+    /// Version and time, by name.
     seen: BTreeMap<String, (String, Duration)>,
-    /// When the last look was answered.
+    /// When the last answer came.
     answered: Duration,
 }
 
 impl Watched {
-    /// Notes what a list holds that was asked for at one time and answered at another, of any clock that never jumps; the
-    /// names of those that have expired. What was unchanged from one answer to the question of a later one was so for at
-    /// least as long.
+    /// Notes a list, with the times of its request and of its answer on a monotonic clock, and returns the names of the Leases
+    /// that have expired. A Lease with the same version in an answer and in a later request was unchanged for at least the time
+    /// between them.
     ///
-    /// Who did not look for long begins anew: while the API was away nobody could renew anything either.
+    /// After a long gap the watch starts again: while the API did not answer, no holder could renew its Lease.
     pub fn see(&mut self, leases: &[Lease], asked: Duration, answered: Duration) -> BTreeSet<String> {
         let gap = answered.saturating_sub(self.answered);
-        let looked_on = |lease: &Lease| gap <= LOOK_AWAY.max(lease.lasts() / 2);
+        let was_watched = |lease: &Lease| gap <= LONGEST_GAP.max(lease.lasts() / 2);
         let since = |lease: &Lease| match self.seen.get(lease.name()) {
-            Some((version, since)) if *version == lease.metadata.resource_version && looked_on(lease) => *since,
+            Some((version, since)) if *version == lease.metadata.resource_version && was_watched(lease) => *since,
             _ => answered,
         };
         let now: Vec<_> = leases.iter().map(|lease| (lease, since(lease))).collect();
@@ -109,86 +104,80 @@ impl Watched {
     }
 }
 
-/// The locks of a node.
+/// The locks of a node, as Leases.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slots {
-    /// The node as it stands in names and labels.
+    /// The node's name, shortened to a label's value.
     node: String,
-    /// How many there are.
+    /// The number of locks.
     pub count: u32,
-    /// How long one lasts without being renewed.
+    /// How long a Lease lasts without being renewed.
     pub duration: Duration,
 }
 
-/// One of them, as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaseState {
-    /// The Lease.
     pub name: String,
-    /// Who holds it, for people; none for nobody.
+    /// The holder's name, without its nonce.
     pub holder: Option<String>,
-    /// Since when, as far as it says.
     pub since: Option<DateTime<Utc>>,
 }
 
-/// Somebody who wants one of them.
+/// A process that wants a lock.
 #[derive(Debug, Clone)]
 pub struct Contender {
     slots: Slots,
-    /// What no other has in its `holderIdentity`: letters.
+    /// Letters that make its `holderIdentity` unique.
     nonce: String,
     identity: String,
 }
 
-/// What to do about what was seen.
+/// The next step of a contender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Move<'a> {
-    /// A lock is held already: it was taken by a request whose answer was lost.
+    /// It already holds this lock: the answer to its request was lost.
     Hold(&'a str),
     /// Take the lock with this number.
     Take(u32),
-    /// It is others' turn.
     Wait,
 }
 
 impl Slots {
-    /// So many locks of the node with this name, which may be longer than a label's value.
+    /// The node's name may be longer than a label's value.
     pub fn new(node: &str, count: u32, duration: Duration) -> Slots {
         Slots { node: labels::name_value(node), count, duration }
     }
 
-    /// The node as it stands in their names.
     pub fn node(&self) -> &str {
         &self.node
     }
 
-    /// Selects them and the tickets of those who wait for them.
+    /// The label selector of locks and tickets.
     pub fn selector(&self) -> String {
         format!("{}={}", labels::LOCK_NODE, self.node)
     }
 
-    /// The name of one of them.
+    /// The name of a lock.
     pub fn name(&self, number: u32) -> String {
         format!("backup-ns-{}-{number}", self.node)
     }
 
-    /// The names of all of them.
+    /// The first and the last name, as text.
     pub fn range(&self) -> String {
         let last = if self.count > 1 { format!(" to {}", self.count) } else { String::new() };
         format!("{}{last}", self.name(1))
     }
 
-    /// What the name of a ticket begins with. It ends with letters, and so is that of no lock of another node.
+    /// The beginning of a ticket's name. The name ends with letters, so it cannot be that of another node's lock.
     fn ticket_prefix(&self) -> String {
         format!("backup-ns-{}-wait-", self.node)
     }
 
-    /// Whether it is a place in the queue, and no lock.
     pub fn is_ticket(&self, lease: &Lease) -> bool {
         lease.name().starts_with(&self.ticket_prefix())
     }
 
-    /// Who holds them, for people, each in a phrase.
+    /// The held locks with their holders, as phrases.
     pub fn holders(&self, leases: &[Lease]) -> Vec<String> {
         let phrase = |lease: &Lease| {
             let (holder, spec) = (lease.holder()?, &lease.spec);
@@ -199,8 +188,8 @@ impl Slots {
         leases.iter().filter(|lease| !self.is_ticket(lease)).filter_map(phrase).collect()
     }
 
-    /// Each of them, those of a greater number that are there, too. Whether a holder is still there only time tells.
-    pub fn each(&self, leases: &[Lease]) -> Vec<LeaseState> {
+    /// The state of each lock, also of existing ones with a number above `count`. An expired Lease counts as held.
+    pub fn states(&self, leases: &[Lease]) -> Vec<LeaseState> {
         let slot = |name: String| {
             let lease = leases.iter().find(|lease| lease.name() == name);
             let holder = lease.and_then(Lease::holder);
@@ -217,39 +206,36 @@ impl Slots {
         own.into_iter().chain(others).map(slot).collect()
     }
 
-    /// How many wait for one.
+    /// How many tickets there are.
     pub fn waiting(&self, leases: &[Lease]) -> usize {
         leases.iter().filter(|lease| self.is_ticket(lease)).count()
     }
 
-    /// The tickets among these.
     pub fn tickets<'a>(&'a self, leases: &'a [Lease]) -> impl Iterator<Item = &'a Lease> {
         leases.iter().filter(|lease| self.is_ticket(lease))
     }
 }
 
 impl Contender {
-    /// Somebody with a name for people, and letters that nobody else has.
+    /// `holder` is a name for people, `nonce` are random letters.
     pub fn new(slots: &Slots, holder: &str, nonce: &str) -> Contender {
         Contender { slots: slots.clone(), nonce: nonce.into(), identity: format!("{holder} {nonce}") }
     }
 
-    /// The locks that it wants one of.
     pub fn slots(&self) -> &Slots {
         &self.slots
     }
 
-    /// Whether this Lease is held by it, a lock or a ticket.
+    /// Whether it holds this lock or ticket.
     pub fn has(&self, lease: &Lease) -> bool {
         lease.holder() == Some(&self.identity)
     }
 
-    /// Its ticket, if that is there.
     pub fn ticket<'a>(&'a self, leases: &'a [Lease]) -> Option<&'a Lease> {
         self.slots.tickets(leases).find(|lease| self.has(lease))
     }
 
-    /// What to do now. With `last` it looks for the last time: nobody goes away while a lock is free, whoever is before.
+    /// The next step. `last` is for the last attempt before the timeout: it takes a free lock even if others are before it.
     pub fn next<'a>(&self, leases: &'a [Lease], expired: &BTreeSet<String>, last: bool) -> Move<'a> {
         let mut locks = leases.iter().filter(|lease| !self.slots.is_ticket(lease));
         if let Some(lease) = locks.find(|lease| self.has(lease)) {
@@ -262,7 +248,8 @@ impl Contender {
         free.nth(ahead).map_or(Move::Wait, Move::Take)
     }
 
-    /// How many are before it in the queue and still wait: one who has a lock has only not taken its ticket away yet.
+    /// How many are before it in the queue and still wait. A contender that holds a lock does not wait; it has not deleted its
+    /// ticket yet.
     fn ahead(&self, leases: &[Lease], expired: &BTreeSet<String>) -> usize {
         let own = self.ticket(leases).map(Lease::place);
         let locks = leases.iter().filter(|lease| !self.slots.is_ticket(lease));
@@ -275,7 +262,7 @@ impl Contender {
         self.slots.tickets(leases).filter(waits).filter(before).count()
     }
 
-    /// The manifest by which it takes a lock: a new Lease, or in the place of the old one.
+    /// The manifest that takes a lock, as a new Lease or in the place of the old one.
     pub fn taken(&self, number: u32, leases: &[Lease], now: DateTime<Utc>) -> Value {
         let name = self.slots.name(number);
         let old = leases.iter().find(|lease| lease.name() == name);
@@ -283,7 +270,7 @@ impl Contender {
         self.manifest(&name, old, Map::new(), &self.spec(transitions, now))
     }
 
-    /// The manifest of its ticket, behind all that are there; or, with a turn that it had before, at that.
+    /// The manifest of its ticket: behind all others, or with the number `turn` that it had before.
     pub fn queued(&self, leases: &[Lease], turn: Option<u64>, now: DateTime<Utc>) -> (u64, Value) {
         let last = self.slots.tickets(leases).filter_map(Lease::turn).max().unwrap_or(0);
         let turn = turn.unwrap_or(last.saturating_add(1));
@@ -292,16 +279,15 @@ impl Contender {
         (turn, self.manifest(&name, None, annotations, &self.spec(0, now)))
     }
 
-    /// The manifest by which it says of a lock or a ticket that it is still there.
+    /// The manifest that renews a lock or a ticket.
     pub fn renewed(&self, lease: &Lease, now: DateTime<Utc>) -> Value {
         let spec = Spec { renew_time: Some(time(now)), ..lease.spec.clone() };
         self.manifest(lease.name(), Some(lease), Map::new(), &spec)
     }
 
-    /// The manifest by which it lets go of a lock. The Lease stays, and with it the count of its holders.
+    /// The manifest that releases a lock. The Lease stays, and with it the count of its holders.
     pub fn released(&self, lease: &Lease, now: DateTime<Utc>) -> Value {
-        let nobody = Some(String::new());
-        let spec = Spec { holder_identity: nobody, renew_time: Some(time(now)), ..lease.spec.clone() };
+        let spec = Spec { holder_identity: Some(String::new()), renew_time: Some(time(now)), ..lease.spec.clone() };
         self.manifest(lease.name(), Some(lease), Map::new(), &spec)
     }
 
@@ -315,7 +301,7 @@ impl Contender {
         }
     }
 
-    /// Labels and annotations that are there already stay.
+    /// Keeps existing labels and annotations.
     fn manifest(&self, name: &str, old: Option<&Lease>, annotations: Map<String, Value>, spec: &Spec) -> Value {
         let mut meta =
             json!({"name": name, "labels": {labels::LOCK_NODE: self.slots.node}, "annotations": annotations});
@@ -328,7 +314,7 @@ impl Contender {
     }
 }
 
-/// A `MicroTime`.
+/// A `MicroTime` of Kubernetes.
 fn time(now: DateTime<Utc>) -> String {
     now.to_rfc3339_opts(SecondsFormat::Micros, true)
 }
@@ -353,7 +339,7 @@ mod tests {
         DateTime::from_timestamp(1_800_000_000, 123_456_000).unwrap()
     }
 
-    /// What the API makes of a manifest.
+    /// The Lease that the API stores for a manifest.
     fn stored(manifest: Value, version: u32) -> Lease {
         let mut lease: Lease = serde_json::from_value(manifest).unwrap();
         lease.metadata.resource_version = version.to_string();
@@ -390,7 +376,7 @@ mod tests {
         assert_eq!(me.next(&[free(1), held(2, "a")], &none(), false), Move::Take(1));
         assert_eq!(me.next(&[held(1, "a"), held(2, "b")], &none(), false), Move::Wait);
         assert_eq!(me.next(&[held(1, "a"), held(2, "b")], &none(), true), Move::Wait);
-        // A lock that only others count is none of ours.
+        // A number above `count` is not taken, even if its lock is free.
         assert_eq!(me.next(&[held(1, "a"), held(2, "b"), free(3)], &none(), false), Move::Wait);
     }
 
@@ -399,33 +385,33 @@ mod tests {
         let me = contender(1, "me");
         assert_eq!(me.next(&[held(1, "a")], &these(&["backup-ns-n1-1"]), false), Move::Take(1));
         assert_eq!(me.next(&[held(1, "me")], &none(), false), Move::Hold("backup-ns-n1-1"));
-        // A ticket of ours is no lock.
+        // Its own ticket is no lock.
         assert_eq!(me.next(&[held(1, "a"), ticket(1, "me")], &none(), false), Move::Wait);
     }
 
     #[test]
-    fn only_as_many_of_the_queue_as_there_are_free_locks_go() {
+    fn the_first_of_the_queue_take_the_free_locks() {
         let leases = [held(1, "a"), free(2), ticket(4, "y"), ticket(3, "z"), ticket(5, "w")];
         let next = |nonce: &str, count| contender(count, nonce).next(&leases, &none(), false);
         assert_eq!(
             ["z", "y", "w", "new"].map(|nonce| next(nonce, 2)),
             [Move::Take(2), Move::Wait, Move::Wait, Move::Wait]
         );
-        // Each has one of its own to take, and a newcomer what is left.
+        // Each contender has a lock to take, and a newcomer takes what is left.
         assert_eq!(["z", "y", "w"].map(|nonce| next(nonce, 4)), [Move::Take(2), Move::Take(3), Move::Take(4)]);
         assert_eq!((next("new", 4), next("new", 5)), (Move::Wait, Move::Take(5)));
-        // Whoever goes away takes what is free, whoever is before.
+        // The last attempt takes what is free, also before others.
         assert_eq!(contender(2, "w").next(&leases, &none(), true), Move::Take(2));
     }
 
     #[test]
-    fn who_does_not_wait_any_more_is_not_waited_for() {
+    fn contenders_that_wait_no_more_do_not_count() {
         let leases = [held(1, "z"), free(2), ticket(3, "z"), ticket(4, "y"), ticket(5, "w")];
         let next = |nonce: &str, expired: &[&str]| contender(2, nonce).next(&leases, &these(expired), false);
-        // That z holds a lock shows that it only has not taken its ticket away.
+        // z holds a lock, so it only has not deleted its ticket yet.
         assert_eq!((next("y", &[]), next("w", &[])), (Move::Take(2), Move::Wait));
         assert_eq!(next("w", &["backup-ns-n1-wait-y"]), Move::Take(2));
-        // Own ticket's age does not matter to its owner.
+        // An expired ticket counts for its own owner.
         assert_eq!(next("y", &["backup-ns-n1-wait-y"]), Move::Take(2));
     }
 
@@ -444,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_expires_for_those_who_watched_it_for_its_time() {
+    fn a_lease_expires_after_it_was_watched_for_its_time() {
         let at = Duration::from_secs;
         let mut watched = Watched::default();
         let mut see = |lease: &Lease, asked, answered| {
@@ -453,18 +439,18 @@ mod tests {
             !expired.is_empty()
         };
         let lease = held(1, "a");
-        // From the answer to the question, and no sooner.
+        // The time runs from the answer to the next request.
         assert!(!see(&lease, 0, 5) && !see(&lease, 30, 31) && !see(&lease, 60, 61) && !see(&lease, 64, 70));
         assert!(see(&lease, 65, 70));
         let renewed = stored(contender(1, "a").renewed(&lease, now()), 2);
         assert!(!see(&renewed, 75, 80) && !see(&renewed, 109, 110) && !see(&renewed, 139, 139));
         assert!(see(&renewed, 140, 140));
-        // Each lasts as long as it says.
+        // Each Lease lasts for its own duration.
         let mut short = held(1, "b");
         short.spec.lease_duration_seconds = Some(4);
         short.metadata.resource_version = "3".into();
         assert!(!see(&short, 150, 150) && !see(&short, 152, 152) && see(&short, 154, 154));
-        // Whoever did not look meanwhile saw nothing, and one that was away begins anew.
+        // After a gap, and for a Lease that was away, the watch starts again.
         assert!(!see(&lease, 200, 200) && !see(&lease, 229, 230) && !see(&lease, 231, 261) && !see(&lease, 290, 291));
         assert!(see(&lease, 321, 321));
         assert_eq!(watched.see(&[], at(322), at(322)), none());
@@ -506,7 +492,7 @@ mod tests {
     }
 
     #[test]
-    fn holders_are_named_without_what_only_programs_read() {
+    fn holders_are_named_without_their_nonce() {
         let leases = [held(1, "a"), free(2), ticket(1, "b")];
         let since = "since 2027-01-15T08:00:00.123456Z";
         assert_eq!(slots(2).holders(&leases), [format!("backup-ns-n1-1 by root@host (process 7) {since}")]);
@@ -517,16 +503,16 @@ mod tests {
             holder: Some("root@host (process 7)".into()),
             since: Some(at),
         };
-        let nobody = |name: &str| LeaseState { name: name.into(), holder: None, since: None };
-        let each = [taken("backup-ns-n1-1"), nobody("backup-ns-n1-2"), nobody("backup-ns-n1-3")];
-        assert_eq!(slots(3).each(&leases), each);
-        // One from when there were more.
-        assert_eq!(slots(1).each(&[held(4, "a")]), [nobody("backup-ns-n1-1"), taken("backup-ns-n1-4")]);
+        let free = |name: &str| LeaseState { name: name.into(), holder: None, since: None };
+        let states = [taken("backup-ns-n1-1"), free("backup-ns-n1-2"), free("backup-ns-n1-3")];
+        assert_eq!(slots(3).states(&leases), states);
+        // The fourth is from when there were more.
+        assert_eq!(slots(1).states(&[held(4, "a")]), [free("backup-ns-n1-1"), taken("backup-ns-n1-4")]);
     }
 
     proptest! {
         #[test]
-        fn names_and_labels_of_any_node_are_such(node in "[a-z0-9]([a-z0-9-]{0,120}[a-z0-9])?(\\.[a-z0-9]{1,60}){0,2}") {
+        fn names_and_labels_of_any_node_are_valid(node in "[a-z0-9]([a-z0-9-]{0,120}[a-z0-9])?(\\.[a-z0-9]{1,60}){0,2}") {
             let slots = Slots::new(&node, 1, MINUTE);
             let ticket = Contender::new(&slots, "h", "abcdefghij").queued(&[], None, now()).1;
             for name in [&slots.name(10_000), ticket["metadata"]["name"].as_str().unwrap()] {
@@ -536,10 +522,9 @@ mod tests {
             prop_assert!(labels::check_value(label).is_ok(), "{label}");
         }
 
-        /// Whatever the queue is made of: of those who look at the same Leases none wants what another wants, and while one
-        /// is free one goes.
+        /// For any queue: contenders that read the same Leases want different locks, and every free lock is wanted.
         #[test]
-        fn of_those_who_look_at_the_same_no_two_want_one(
+        fn contenders_that_read_the_same_leases_want_different_locks(
             count in 1u32..5, taken in proptest::collection::vec(any::<bool>(), 4), turns in proptest::collection::vec(0u64..4, 1..8)
         ) {
             let locks = (1..=4).zip(&taken).map(|(number, taken)| if *taken { held(number, "other") } else { free(number) });
@@ -547,7 +532,7 @@ mod tests {
             let tickets = turns.iter().enumerate().map(|(nth, turn)| ticket(*turn, &nonce(nth)));
             let leases: Vec<Lease> = locks.chain(tickets).collect();
             let moves = (0..turns.len()).map(|nth| contender(count, &nonce(nth)).next(&leases, &none(), false));
-            let wanted: Vec<u32> = moves.filter_map(|it| if let Move::Take(number) = it { Some(number) } else { None }).collect();
+            let wanted: Vec<u32> = moves.filter_map(|next| if let Move::Take(number) = next { Some(number) } else { None }).collect();
             let free = taken.iter().take(count as usize).filter(|taken| !**taken).count();
             prop_assert_eq!(wanted.len(), free.min(turns.len()));
             prop_assert_eq!(wanted.iter().collect::<BTreeSet<_>>().len(), wanted.len());

@@ -1,7 +1,7 @@
-//! The pure core: it decides and explains.
+//! The pure core: decisions and their reasons.
 //!
-//! Nothing below here starts a process, reads a clock, the environment or a file, or prints. Time is an
-//! argument, observations are arguments, and decisions come back together with their reasons.
+//! Nothing in it starts a process, reads a clock, the environment or a file, or prints. The time and what was observed are
+//! arguments.
 
 pub mod backup;
 pub mod engine;

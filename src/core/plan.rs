@@ -1,4 +1,4 @@
-//! A plan as data and as text: the steps that stand in a dry run. What the steps are is the command's to say.
+//! A plan as data and as text, for dry runs. Must not know what the steps do.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -6,12 +6,11 @@ use serde_json::Value;
 use crate::core::escape::{self, word};
 use crate::core::kube::calls::SCRIPT;
 
-/// One step of a plan.
 #[derive(Debug, Clone, Serialize)]
 pub struct PlanStep {
-    /// What is done, a phrase.
+    /// A phrase that says what is done.
     pub what: String,
-    /// The command lines, ready to read; the exec script is named, not shown.
+    /// The command lines; scripts are not shown in them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub commands: Vec<String>,
     /// The object that is sent.
@@ -25,21 +24,18 @@ impl PlanStep {
         PlanStep { what: what.into(), commands: Vec::new(), manifest: None }
     }
 
-    /// The same step with a kubectl call.
     #[must_use]
     pub fn kubectl(self, args: &[String]) -> PlanStep {
         let words: Vec<String> = args.iter().map(|arg| if arg == SCRIPT { arg.clone() } else { word(arg) }).collect();
         self.command(format!("kubectl {}", words.join(" ")))
     }
 
-    /// The same step with a command line as it is.
     #[must_use]
     pub fn command(mut self, command: impl Into<String>) -> PlanStep {
         self.commands.push(command.into());
         self
     }
 
-    /// The same step with an object that is sent.
     #[must_use]
     pub fn manifest(mut self, manifest: Value) -> PlanStep {
         self.manifest = Some(manifest);
@@ -47,7 +43,7 @@ impl PlanStep {
     }
 }
 
-/// The plan as text for people.
+/// The plan as text, for people.
 pub fn text(steps: &[PlanStep]) -> String {
     let mut text = String::new();
     for (number, step) in steps.iter().enumerate() {

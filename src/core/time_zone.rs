@@ -1,21 +1,16 @@
-//! The time zone in which every date of a backup is meant. Knows names and offsets, never the clock.
+//! The time zone of every date. Must not know the clock.
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
-/// A resolved time zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Zone(Tz);
 
 impl Zone {
-    /// UTC, what a machine that names no zone means.
     pub const UTC: Zone = Zone(Tz::UTC);
 
-    /// Resolves an IANA name such as `Europe/Vienna`; a leading colon, as POSIX allows in `TZ`, is ignored
-    /// and an empty name is UTC.
-    ///
-    /// # Errors
-    /// The name is in no time zone database. It is never taken for UTC.
+    /// Resolves an IANA name such as `Europe/Vienna`. A leading colon, as POSIX allows in `TZ`, is ignored, and an empty name is
+    /// UTC. An unknown name is an error, and never UTC.
     pub fn parse(name: &str) -> Result<Zone, String> {
         let name = name.strip_prefix(':').unwrap_or(name);
         if name.is_empty() {
@@ -29,7 +24,6 @@ impl Zone {
         self.0.name()
     }
 
-    /// The instant as people in this zone read it.
     pub fn local(self, instant: DateTime<Utc>) -> DateTime<Tz> {
         instant.with_timezone(&self.0)
     }

@@ -1,15 +1,14 @@
-//! Numbers and times as words of a sentence. Must not know what is counted.
+//! Numbers and durations as text. Must not know what is counted.
 
 use chrono::TimeDelta;
 
-/// So many of them: `1 snapshot`, `2 snapshots`.
+/// A number with its noun: `1 snapshot`, `2 snapshots`.
 pub fn counted<N: PartialEq + From<u8> + std::fmt::Display>(number: N, noun: &str) -> String {
     let plural = if number == N::from(1) { "" } else { "s" };
     format!("{number} {noun}{plural}")
 }
 
-/// A time that has passed, as kubectl writes it: `5m`, `3h12m`, `12d`
-/// (k8s.io/apimachinery/pkg/util/duration, `HumanDuration`).
+/// A duration as kubectl prints an age: `5m`, `3h12m`, `12d` (k8s.io/apimachinery/pkg/util/duration, `HumanDuration`).
 pub fn age(time: TimeDelta) -> String {
     let two = |number: i64, unit: char, rest: i64, smaller: char| match rest {
         0 => format!("{number}{unit}"),
@@ -35,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_is_not_many() {
+    fn nouns_have_a_plural() {
         assert_eq!([0, 1, 2].map(|number| counted(number, "row")), ["0 rows", "1 row", "2 rows"]);
     }
 

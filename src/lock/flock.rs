@@ -1,12 +1,11 @@
-//! The node's lock files: `flock(2)` on one of `1.lock` … `N.lock`, shared with the older tool and with flock(1).
-//! Must not know why somebody wants a lock.
+//! Node locks as lock files: `flock(2)` on one of `1.lock` … `N.lock`, shared with the older tool and with flock(1).
+//! Must not know what a lock is taken for.
 //!
-//! Everyone queues: the head of the queue, who holds the lock on the directory itself, alone looks for a free file, the
-//! others wait in the kernel behind it. Newcomers queue as well, so none overtakes. The kernel lets go of a lock
-//! the moment its holder dies.
+//! Every process queues. The head of the queue holds the lock of the directory itself, and only it looks for a free file; the
+//! others wait in the kernel for the directory, so that none overtakes. The kernel releases a lock when its holder dies.
 //!
-//! Anyone who may write to the directory may put anything there. So nothing but a regular file is opened as a lock file, opening
-//! does not wait, what a file says is read up to a limit, and a file system that hangs holds up a thread and not the program.
+//! Every user who may write to the directory may put anything there. So only regular files are opened as lock files, opening
+//! does not block, the text of a file is read up to a limit, and a file system that hangs blocks a thread and not the program.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions, Permissions};
@@ -28,71 +27,64 @@ use crate::lock::{Listing, LockState};
 /// How often the head of the queue looks for a free file.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// How much is read of what a lock file says, in bytes, and how much of that is shown, in characters.
-const RECORD: u64 = 4096;
-const TOLD: usize = 200;
+/// How much of a lock file is read, in bytes, and how much of that is shown, in characters.
+const READ_LIMIT: u64 = 4096;
+const SHOWN_LIMIT: usize = 200;
 
-/// Which lock files there are and how long to wait for one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LockFiles {
-    /// Their directory.
     pub dir: PathBuf,
-    /// How many may be held at once on this node.
+    /// How many files there are.
     pub count: u32,
     /// How long to wait for one.
     pub timeout: Duration,
 }
 
-/// A held lock; dropping it lets go.
+/// A held lock file. Dropping it releases it.
 #[derive(Debug)]
 pub struct HeldFlock {
     file: File,
-    /// The file that is held.
     pub path: PathBuf,
-    /// How long it took to get it.
     pub waited: Duration,
 }
 
 impl LockFiles {
-    /// Takes any one of the files, at once if one is free, else in turn.
-    ///
-    /// # Errors
-    /// The directory or its files cannot be used, no lock in time (it says who holds them), or a signal.
+    /// Takes any one of the files, see [`super::NodeLocks::acquire`].
     pub fn acquire(&self, holder: &str) -> Result<HeldFlock, Fail> {
         let began = Instant::now();
-        self.aside(LockFiles::directory)?;
+        self.aside(LockFiles::check_directory)?;
         let deadline = began + self.timeout;
         let turn = self.queue(deadline)?;
-        let mut told = turn.is_none();
+        let mut logged = turn.is_none();
         loop {
             let name = holder.to_string();
             if let Some((file, path)) = self.aside(move |locks| locks.take(&name))? {
                 return Ok(HeldFlock { file, path, waited: began.elapsed() });
             }
-            if !std::mem::replace(&mut told, true) {
+            if !std::mem::replace(&mut logged, true) {
                 tracing::info!("waiting for a lock, all {} are held: {}", self.count, self.holders());
             }
-            super::go_on(|| self.holders())?;
+            super::check_interrupted(|| self.holders())?;
             if Instant::now() >= deadline {
-                return Err(self.too_late());
+                return Err(self.timed_out());
             }
             process::sleep(PAUSE);
         }
     }
 
-    /// Takes the first free file, if there is one, and writes into it who holds it.
+    /// Takes the first free file and writes the holder's name into it.
     fn take(&self, holder: &str) -> Result<Option<(File, PathBuf)>, Fail> {
         for number in 1..=self.count {
             let path = self.dir.join(format!("{number}.lock"));
             if let Some(file) = try_lock(&path, open).map_err(|error| unusable(&path, &error))? {
-                sign(&file, &path, holder);
+                write_holder(&file, &path, holder);
                 return Ok(Some((file, path)));
             }
         }
         Ok(None)
     }
 
-    /// Does what the file system of the directory may hold up.
+    /// Runs `work` on another thread, because the file system of the directory may block.
     fn aside<T: Send + 'static>(
         &self,
         work: impl FnOnce(&LockFiles) -> Result<T, Fail> + Send + 'static,
@@ -111,11 +103,8 @@ impl LockFiles {
         })
     }
 
-    /// Makes the directory and its files where they are missing, and lets every user of this node lock them: whoever owns
-    /// them, or root, does that once for those who may not write there.
-    ///
-    /// # Errors
-    /// One of them cannot be made, or is not this user's to open to others.
+    /// Creates the directory and its files where they are missing, and opens them to every user of this node. Their owner or root
+    /// runs this once, for users who may not write there.
     pub fn prepare(&self) -> Result<(), Fail> {
         self.aside(LockFiles::prepare_files)
     }
@@ -125,7 +114,7 @@ impl LockFiles {
             match error.kind() {
             io::ErrorKind::InvalidData => unusable(path, &error),
             _ => Fail::new(Exit::Precondition, format!("{} cannot be prepared: {error}", path.display())).remedy(
-                "run it as root, or as the owner of the directory, with CAP_DAC_OVERRIDE and CAP_FOWNER where it is a stranger's",
+                "run it as root, or as the owner of the directory; root needs CAP_DAC_OVERRIDE and CAP_FOWNER for a directory of another user",
             ),
         }
         };
@@ -140,8 +129,7 @@ impl LockFiles {
         Ok(())
     }
 
-    /// Looks for the directory.
-    fn directory(&self) -> Result<(), Fail> {
+    fn check_directory(&self) -> Result<(), Fail> {
         let metadata = fs::metadata(&self.dir);
         if metadata.as_ref().is_ok_and(fs::Metadata::is_dir) {
             return Ok(());
@@ -155,16 +143,13 @@ impl LockFiles {
             .remedy("mount the node's lock directory there, set BAK_FLOCK_DIR, or set BAK_FLOCK=false"))
     }
 
-    /// Whether the files can be locked, as far as that can be told without locking or making one. Returns a line about it.
-    ///
-    /// # Errors
-    /// The directory or one of the files cannot be used.
+    /// Checks whether the files can be locked, without locking or creating one. Returns a line for doctor.
     pub fn check(&self) -> Result<String, Fail> {
         self.aside(LockFiles::check_files)
     }
 
     fn check_files(&self) -> Result<String, Fail> {
-        self.directory()?;
+        self.check_directory()?;
         open_directory(&self.dir).map_err(|error| unusable(&self.dir, &error))?;
         let paths = (1..=self.count).map(|number| self.dir.join(format!("{number}.lock")));
         let (there, missing): (Vec<PathBuf>, Vec<PathBuf>) = paths.partition(|path| fs::symlink_metadata(path).is_ok());
@@ -178,12 +163,9 @@ impl LockFiles {
         Ok(format!("{} in {} can be used", self.count, self.dir.display()))
     }
 
-    /// The files as they are, those of a greater number that are there, too. Who holds one is told by the kernel's list of locks. That
-    /// does not show to a container who is in another, and names files of some file systems by a device that is not theirs; so a
-    /// file that is not in it is tried, in the shared way and for an instant: whoever looks for a free one just then looks again.
-    ///
-    /// # Errors
-    /// The directory or its files cannot be read.
+    /// Lists the files, also existing ones with a number above `count`. The holders come from the kernel's list of locks. In a
+    /// container that list lacks processes of other containers, and for some file systems it has another device number. So a file
+    /// that is not in the list is locked for an instant, in shared mode; a process that looks for a free file meanwhile tries again.
     pub fn look(&self) -> Result<Listing, Fail> {
         self.aside(|locks| {
             let kernel = fs::read_to_string("/proc/locks").unwrap_or_default();
@@ -193,27 +175,27 @@ impl LockFiles {
         })
     }
 
-    /// The same by what the kernel's list of locks says. `complete` is whether those of all processes are in it.
+    /// Lists the files by the text of the kernel's list of locks. `complete` is whether it has the locks of all processes.
     fn look_by(&self, kernel: &str, complete: bool) -> Result<Listing, Fail> {
-        self.directory()?;
+        self.check_directory()?;
         let queue = fs::metadata(&self.dir).map_err(|error| unusable(&self.dir, &error))?;
         let entries = fs::read_dir(&self.dir).map_err(|error| unusable(&self.dir, &error))?;
         let number = |name: &str| name.strip_suffix(".lock")?.parse::<u32>().ok().filter(|number| *number > 0);
         let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
         let mut numbers: BTreeSet<u32> = names.filter_map(|name| number(&name)).collect();
         numbers.extend(1..=self.count);
-        let (mut locks, mut told) = (Vec::new(), complete);
+        let (mut locks, mut queue_is_known) = (Vec::new(), complete);
         for number in numbers {
             let lock = format!("{number}.lock");
             let path = self.dir.join(&lock);
             let seen = match open_to_read(&path) {
                 Ok(file) => {
                     let (seen, listed) = seen(lock, file, kernel, &queue).map_err(|error| unusable(&path, &error))?;
-                    // A list that does not name the holder of a file need not name those who wait at the directory.
-                    told &= listed || !seen.held;
+                    // If the list lacks the holder of a file, it may also lack those who wait for the directory.
+                    queue_is_known &= listed || !seen.held;
                     seen
                 }
-                // Whoever takes it makes it.
+                // The first process that takes it creates it.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     LockState { lock, held: false, holder: None, pid: None, since: None }
                 }
@@ -223,11 +205,11 @@ impl LockFiles {
         }
         // The head of the queue holds the directory.
         let (head, behind) = in_kernel(kernel, &queue);
-        let waiting = told.then(|| behind + usize::from(head.is_some()));
+        let waiting = queue_is_known.then(|| behind + usize::from(head.is_some()));
         Ok(Listing { kind: "flock", place: self.dir.display().to_string(), locks, waiting })
     }
 
-    /// Waits until this process is the head of the queue; none if that takes too long: then it may look once.
+    /// Waits until this process is the head of the queue. Returns None at the deadline; then the caller tries the files once.
     fn queue(&self, deadline: Instant) -> Result<Option<File>, Fail> {
         let path = self.dir.clone();
         let unusable = |error: io::Error| {
@@ -238,7 +220,7 @@ impl LockFiles {
             return Ok(Some(turn));
         }
         tracing::info!("waiting for one of {} locks behind others: {}", self.count, self.holders());
-        // Blocks in the kernel on a thread of its own, which ends with the process if the wait is given up.
+        // Blocks in the kernel on another thread, which is left behind if the wait ends early.
         let (send, receive) = mpsc::channel();
         let waiting = path.clone();
         thread::spawn(move || {
@@ -247,22 +229,22 @@ impl LockFiles {
         while Instant::now() < deadline {
             match receive.recv_timeout(PAUSE) {
                 Ok(turn) => return turn.map(Some).map_err(unusable),
-                Err(_) => super::go_on(|| self.holders())?,
+                Err(_) => super::check_interrupted(|| self.holders())?,
             }
         }
         Ok(None)
     }
 
     /// Time to wait is over.
-    fn too_late(&self) -> Fail {
-        super::too_late(self.timeout, &format!("all {} in {}", self.count, self.dir.display()), &self.holders())
+    fn timed_out(&self) -> Fail {
+        super::timed_out(self.timeout, &format!("all {} in {}", self.count, self.dir.display()), &self.holders())
     }
 
     /// Who holds the files, as far as they say.
     fn holders(&self) -> String {
         let holder = |locks: &LockFiles, number: u32| {
-            let said = open_to_read(&locks.dir.join(format!("{number}.lock"))).ok().and_then(|file| record(&file));
-            format!("{number}.lock by {}", said.as_deref().unwrap_or("someone who does not say"))
+            let said = open_to_read(&locks.dir.join(format!("{number}.lock"))).ok().and_then(|file| read_holder(&file));
+            format!("{number}.lock by {}", said.as_deref().unwrap_or("an unnamed holder"))
         };
         let holders =
             move |locks: &LockFiles| Ok((1..=locks.count).map(|number| holder(locks, number)).collect::<Vec<_>>());
@@ -270,43 +252,43 @@ impl LockFiles {
     }
 }
 
-/// Writes who holds it into a file, for others to read; a file of another user is held without.
-fn sign(mut file: &File, path: &Path, holder: &str) {
+/// Writes the holder's name into the file. This fails for another user's file, which is held without a name.
+fn write_holder(mut file: &File, path: &Path, holder: &str) {
     let written = file.set_len(0).and_then(|()| file.rewind());
     if let Err(error) = written.and_then(|()| writeln!(file, "{}", holder.replace('\n', " "))) {
-        tracing::debug!("{} does not say who holds it: {error}", path.display());
+        tracing::debug!("{} holds no name of its holder: {error}", path.display());
     }
 }
 
-/// What a file says of its holder, if anything: its first line, or the beginning of it, because anybody may write there.
-fn record(file: &File) -> Option<String> {
+/// The holder's name in a file: its first line, shortened, because any user may write there.
+fn read_holder(file: &File) -> Option<String> {
     let mut bytes = Vec::new();
-    // What cannot be read says nothing.
-    let _ = file.take(RECORD).read_to_end(&mut bytes);
+    // A file that cannot be read has no name.
+    let _ = file.take(READ_LIMIT).read_to_end(&mut bytes);
     let text = String::from_utf8_lossy(&bytes);
     let line = text.lines().next()?.trim_matches(|c: char| c.is_whitespace() || c == '\0');
-    (!line.is_empty()).then(|| escape::short(line, TOLD).into_owned())
+    (!line.is_empty()).then(|| escape::short(line, SHOWN_LIMIT).into_owned())
 }
 
 impl Drop for HeldFlock {
     fn drop(&mut self) {
-        // The name goes before the lock, so that it never stands in a file that somebody else holds.
+        // The name is removed before the lock is released, so that it is never in a file that another process holds.
         let _ = self.file.set_len(0);
         let _ = FileExt::unlock(&self.file);
     }
 }
 
-/// Gives everyone these rights, where somebody lacks one.
+/// Adds these rights to the file's mode.
 fn permit(file: &File, rights: u32) -> io::Result<()> {
     let mode = file.metadata()?.permissions().mode();
     if mode & rights == rights { Ok(()) } else { file.set_permissions(Permissions::from_mode(mode & 0o7777 | rights)) }
 }
 
-/// The root namespace of processes, as `/proc/self/ns/pid` names it: `PROC_PID_INIT_INO` in the kernel's
-/// `include/linux/proc_ns.h`. Only from there the kernel's list of locks is whole (`locks_show` in `fs/locks.c`).
+/// The root pid namespace, as `/proc/self/ns/pid` names it: `PROC_PID_INIT_INO` in the kernel's
+/// `include/linux/proc_ns.h`. Only there the kernel's list of locks is complete (`locks_show` in `fs/locks.c`).
 const ROOT_PIDS: &str = "pid:[4026531836]";
 
-/// A file as it is, and whether the kernel's list can be taken to tell of `queue`, its directory, as well.
+/// The state of a file, and whether the kernel's list has its holder and, by the same device number, its directory `queue`.
 fn seen(lock: String, file: File, kernel: &str, queue: &fs::Metadata) -> io::Result<(LockState, bool)> {
     let metadata = file.metadata()?;
     let pid = in_kernel(kernel, &metadata).0;
@@ -319,14 +301,14 @@ fn seen(lock: String, file: File, kernel: &str, queue: &fs::Metadata) -> io::Res
             Err(error) => return Err(error),
         },
     };
-    // What stands in a file that nobody holds is the name of somebody who was killed.
-    let holder = if held { record(&file) } else { None };
-    // Its holder wrote his name when he took it.
+    // The name in a file that is not held was left by a killed process.
+    let holder = if held { read_holder(&file) } else { None };
+    // The holder wrote the name when it took the lock.
     let since = holder.as_ref().and_then(|_| Some(metadata.modified().ok()?.into()));
     Ok((LockState { lock, held, holder, pid: pid.filter(|pid| *pid > 0), since }, listed))
 }
 
-/// Who holds a file by flock(2), as the kernel lists it in `/proc/locks` (proc_locks(5)), and how many wait for it.
+/// The process that holds a file by flock(2) according to `/proc/locks` (proc_locks(5)), and how many wait for it.
 fn in_kernel(kernel: &str, metadata: &fs::Metadata) -> (Option<u32>, usize) {
     let (device, inode) = (metadata.dev(), metadata.ino());
     let file = format!("{:02x}:{:02x}:{inode}", rustix::fs::major(device), rustix::fs::minor(device));
@@ -344,7 +326,7 @@ fn in_kernel(kernel: &str, metadata: &fs::Metadata) -> (Option<u32>, usize) {
 
 fn unusable(path: &Path, error: &io::Error) -> Fail {
     let remedy = match error.kind() {
-        io::ErrorKind::InvalidData => "find out who put it there, and remove it: backup-ns makes the file anew",
+        io::ErrorKind::InvalidData => "find out who put it there, and remove it; backup-ns creates the file again",
         _ => "let the user that runs backup-ns read it (and create it, where it does not exist)",
     };
     Fail::new(Exit::Precondition, format!("the lock file {} cannot be used: {error}", path.display())).remedy(remedy)
@@ -360,15 +342,14 @@ fn open_or_make(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     })
 }
 
-/// How a lock file is opened to lock it. Everyone on the node may lock them, no matter who made them: the mode is what the umask leaves
-/// of this.
+/// How a lock file is opened to lock it. Every user may lock it, as far as the umask of its creator allows.
 fn to_lock() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).write(true).truncate(false).mode(0o666);
     options
 }
 
-/// Opens a lock file, making it where it is missing; reading is enough for a lock on another user's.
+/// Opens or creates a lock file. Another user's file is opened for reading, which is enough to lock it.
 fn open(path: &Path) -> io::Result<File> {
     match open_regular(to_lock(), path) {
         Err(error)
@@ -380,19 +361,19 @@ fn open(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Opens a lock file that is there, to read it.
+/// Opens an existing lock file for reading.
 fn open_to_read(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true);
     regular(&fs::symlink_metadata(path)?)?;
-    // Nothing is followed and nothing is waited for, should it have been replaced just now.
+    // The file may have been replaced meanwhile: no link is followed, and the open does not block.
     let file = options.custom_flags(at_once(OFlags::NOFOLLOW)).open(path)?;
     regular(&file.metadata()?)?;
     Ok(file)
 }
 
-/// Opens a lock file, making it where it is missing, if it is a regular file: an open of a named pipe may wait for ever, one of a
-/// device may do anything, and a link may lead anywhere.
+/// Opens or creates a lock file, and fails if it is not a regular file: opening a named pipe may block for ever, opening a
+/// device may have side effects, and a link may lead to any file.
 fn open_regular(mut options: OpenOptions, path: &Path) -> io::Result<File> {
     if let Ok(there) = fs::symlink_metadata(path) {
         regular(&there)?;
@@ -402,17 +383,16 @@ fn open_regular(mut options: OpenOptions, path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Opens the directory.
 fn open_directory(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(at_once(OFlags::DIRECTORY)).open(path)
 }
 
-/// Flags of an open that does not wait.
+/// The flags of an open that does not block.
 fn at_once(more: OFlags) -> i32 {
     (more | OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed()
 }
 
-/// That a file is a regular one.
+/// Fails unless the file is a regular one.
 fn regular(metadata: &fs::Metadata) -> io::Result<()> {
     let kind = metadata.file_type();
     let what = match () {
@@ -426,7 +406,7 @@ fn regular(metadata: &fs::Metadata) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::InvalidData, format!("it is a {what} and no regular file")))
 }
 
-/// Whether the path still leads to the open file: one that was deleted or replaced locks nobody out.
+/// Whether the path still leads to the open file: the lock of a deleted or replaced file excludes no other process.
 fn is_current(file: &File, path: &Path) -> io::Result<bool> {
     let held = file.metadata()?;
     match fs::metadata(path) {
@@ -458,8 +438,7 @@ fn wait_lock(path: &Path) -> io::Result<File> {
     }
 }
 
-/// How many CPUs this node has: the kernel's count, which no limit on this process lowers (`available_parallelism`
-/// would be lowered by one). None where it does not say.
+/// The number of CPUs of the node. `available_parallelism` is of no use here: a CPU limit of the container lowers it.
 pub fn node_cpus() -> Option<u32> {
     let mut text = String::new();
     File::open("/sys/devices/system/cpu/online").and_then(|mut file| file.read_to_string(&mut text)).ok()?;
@@ -512,13 +491,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_regular_file_is_refused_by_whoever_looks() {
+    fn only_regular_files_are_opened() {
         let make = |what: &str, path: &Path| match what {
             "named pipe" => assert!(run("mkfifo", &[path.to_str().unwrap()]).success()),
             "directory" => fs::create_dir(path).unwrap(),
             "symbolic link" => std::os::unix::fs::symlink("elsewhere", path).unwrap(),
             "socket" => drop(std::os::unix::net::UnixListener::bind(path).unwrap()),
-            // Only root can make one.
+            // Only root can create one.
             _ => {
                 let _ = run("mknod", &[path.to_str().unwrap(), "c", "1", "5"]);
             }
@@ -550,27 +529,27 @@ mod tests {
     }
 
     #[test]
-    fn whatever_a_file_says_little_of_it_is_read() {
+    fn lock_files_are_read_up_to_a_limit() {
         let dir = tempfile::tempdir().unwrap();
         let locks = locks(&dir, 2);
         for (number, text) in [(1, "x".repeat(1 << 20)), (2, String::new())] {
             let path = dir.path().join(format!("{number}.lock"));
             fs::write(&path, text).unwrap();
-            // All the rest of it is a hole.
+            // The rest of the file is a hole.
             OpenOptions::new().write(true).open(&path).unwrap().set_len(1 << 30).unwrap();
         }
         let held = [1, 2].map(|number| try_lock(&dir.path().join(format!("{number}.lock")), open).unwrap().unwrap());
         let told = locks.look().unwrap().locks;
-        assert_eq!(told[0].holder.as_deref(), Some(&*format!("{}…", "x".repeat(TOLD))));
+        assert_eq!(told[0].holder.as_deref(), Some(&*format!("{}…", "x".repeat(SHOWN_LIMIT))));
         assert_eq!(told[1].holder, None);
         let fail = locks.acquire("us").unwrap_err();
-        assert!(fail.what.contains("2.lock by someone who does not say") && fail.what.len() < 1000, "{fail:?}");
+        assert!(fail.what.contains("2.lock by an unnamed holder") && fail.what.len() < 1000, "{fail:?}");
         drop(held);
     }
 
-    /// Somebody tidies up, and is careful to hold what he deletes.
+    /// Another process deletes the file, and holds its lock while it does.
     #[test]
-    fn what_is_held_is_never_a_deleted_file() {
+    fn a_held_file_is_never_a_deleted_one() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("1.lock");
         let named = |file: &File| fs::metadata(&path).is_ok_and(|it| it.ino() == file.metadata().unwrap().ino());
@@ -591,7 +570,7 @@ mod tests {
     }
 
     #[test]
-    fn flock_the_program_is_waited_for_and_waits() {
+    fn locks_exclude_flock_the_program() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("1.lock");
         let flock = |args: &[&str]| {
@@ -605,7 +584,7 @@ mod tests {
             job.start().unwrap()
         };
         let second = Duration::from_secs(1);
-        // As the older tool holds it.
+        // The older tool holds it in this way.
         let mut other = process::Lines::of(flock(&["sh", "-c", "echo held; cat"]));
         assert_eq!(other.next(second * 10).unwrap().as_deref(), Some("held"));
         assert_eq!(locks(&dir, 1).acquire("us").unwrap_err().exit, Exit::Lock);
@@ -642,7 +621,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_prepared_can_be_locked_by_everyone_and_is_prepared_once() {
+    fn prepared_files_can_be_locked_by_every_user() {
         let dir = tempfile::tempdir().unwrap();
         let locks = LockFiles { dir: dir.path().join("made/here"), ..locks(&dir, 3) };
         let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o7777;
@@ -654,7 +633,7 @@ mod tests {
             assert_eq!(mode(path), 0o666, "{}", path.display());
         }
 
-        // As the older tool left them; who holds one does not notice.
+        // The modes that the older tool left. A holder does not notice the change.
         fs::set_permissions(&files[0], Permissions::from_mode(0o600)).unwrap();
         fs::set_permissions(&locks.dir, Permissions::from_mode(0o1777)).unwrap();
         let held = locks.acquire("us").unwrap();
@@ -663,7 +642,7 @@ mod tests {
         assert_eq!(files.iter().map(|path| fs::metadata(path).unwrap().ino()).collect::<Vec<_>>(), inodes);
         assert!(fs::read_to_string(&held.path).unwrap().starts_with("us"));
 
-        // A link leads to a file that is none of ours.
+        // A link to another file.
         let strange = dir.path().join("strange");
         fs::write(&strange, "").unwrap();
         fs::set_permissions(&strange, Permissions::from_mode(0o600)).unwrap();
@@ -677,8 +656,8 @@ mod tests {
     fn the_files_are_listed_with_who_holds_them() {
         let dir = tempfile::tempdir().unwrap();
         let locks = locks(&dir, 2);
-        fs::write(dir.path().join("4.lock"), "somebody who was killed\n").unwrap();
-        fs::write(dir.path().join("x.lock"), "none of ours").unwrap();
+        fs::write(dir.path().join("4.lock"), "a killed process\n").unwrap();
+        fs::write(dir.path().join("x.lock"), "not a lock").unwrap();
         let held = locks.acquire("first of all").unwrap();
         let told = locks.look().unwrap();
         let row = |seen: &LockState| (seen.lock.clone(), seen.held, seen.holder.clone());
@@ -686,7 +665,7 @@ mod tests {
         let expected = expected.map(|(lock, held, holder)| (lock.to_string(), held, holder.map(str::to_string)));
         assert_eq!(told.locks.iter().map(row).collect::<Vec<_>>(), expected);
         assert!(told.locks[0].since.is_some(), "{told:?}");
-        // Looking took nothing, made nothing, and leaves what is free to others.
+        // Listing takes and creates nothing, and a free file can still be taken.
         assert!(!dir.path().join("2.lock").exists());
         let second = locks.acquire("second").unwrap();
         assert!(second.path.ends_with("2.lock") && locks.look().unwrap().locks[1].held);
@@ -695,27 +674,27 @@ mod tests {
         assert_eq!(LockFiles { dir: "/no/such/dir".into(), ..locks }.look().unwrap_err().exit, Exit::Precondition);
     }
 
-    /// As a container sees it; and as it is where the list is whole, but has another device than the files (overlay, btrfs).
+    /// The list of a container, and a complete list with another device number than the files (overlay, btrfs).
     #[test]
-    fn a_file_that_the_kernels_list_does_not_name_is_tried() {
+    fn a_file_that_is_not_in_the_kernels_list_is_tried() {
         const OTHERS: &str = "1: FLOCK  ADVISORY  WRITE 9 00:00:1 0 EOF\n";
         let dir = tempfile::tempdir().unwrap();
         let locks = locks(&dir, 1);
-        let held = locks.acquire("somebody elsewhere").unwrap();
+        let held = locks.acquire("another container").unwrap();
         for (kernel, complete) in [("", false), (OTHERS, false), (OTHERS, true)] {
             let told = locks.look_by(kernel, complete).unwrap();
             let seen = &told.locks[0];
-            assert!(seen.held && seen.holder.as_deref() == Some("somebody elsewhere"), "{kernel} {complete}: {told:?}");
-            assert_eq!(told.waiting, None, "who waits is not known either");
+            assert!(seen.held && seen.holder.as_deref() == Some("another container"), "{kernel} {complete}: {told:?}");
+            assert_eq!(told.waiting, None, "the queue is not known either");
         }
         let path = held.path.clone();
         drop(held);
         assert!(!locks.look_by(OTHERS, true).unwrap().locks[0].held);
-        assert!(try_lock(&path, open).unwrap().is_some(), "and let go again");
+        assert!(try_lock(&path, open).unwrap().is_some(), "and released again");
     }
 
     #[test]
-    fn who_waits_is_told_where_the_list_names_files_and_directory() {
+    fn waiting_processes_are_counted_if_the_list_has_files_and_directory() {
         let dir = tempfile::tempdir().unwrap();
         let locks = locks(&dir, 1);
         let held = locks.acquire("us").unwrap();
@@ -731,8 +710,8 @@ mod tests {
              2: -> FLOCK  ADVISORY  WRITE 3 {directory} 0 EOF\n"
         );
         assert_eq!(locks.look_by(&list, true).unwrap().waiting, Some(2));
-        assert_eq!(locks.look_by(&list, false).unwrap().waiting, None, "a container sees its own alone");
-        // Of another device than its files: those may be named and it not.
+        assert_eq!(locks.look_by(&list, false).unwrap().waiting, None, "a container sees only its own processes");
+        // The directory has another device number than its files: the list may have the files and not the directory.
         let elsewhere = fs::metadata("/proc").unwrap();
         let (seen, listed) = seen("1.lock".into(), File::open(&held.path).unwrap(), &list, &elsewhere).unwrap();
         assert!(seen.held && seen.pid == Some(1) && !listed);

@@ -1,8 +1,8 @@
-//! The node's locks as Leases in the cluster, for pods that must not mount a directory of their node. Reads, writes and
-//! renews them; which one is free and whose turn it is, the core decides. Must not know why somebody wants a lock.
+//! Node locks as Leases in the cluster, for pods that must not mount a directory of their node. Reads, writes and
+//! renews them; the core decides which one is free and whose turn it is. Must not know what a lock is taken for.
 //!
-//! A Lease that is held is renewed on a thread of its own. It limits load and guards no data: whoever loses one to another,
-//! because the API was away for too long, says so and goes on.
+//! A thread renews a held Lease. A node lock limits load and protects no data: a backup that loses its Lease, because the API
+//! did not answer for too long, logs a warning and continues.
 
 use std::collections::BTreeSet;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -21,51 +21,43 @@ use crate::exit::{Exit, Fail};
 use crate::io::process::{self, ProcessError};
 use crate::lock::{Listing, LockState};
 
-/// How often whoever waits looks; more often where a Lease lasts less than a minute.
+/// How often the Leases are read while waiting; more often if a Lease lasts less than a minute.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// What is done with Leases.
+/// The rights that Leases need.
 pub const VERBS: [&str; 4] = ["list", "create", "update", "delete"];
 
-/// What makes all that they need.
+/// The remedy's hint at the chart.
 const BY_CHART: &str = "once in the cluster the chart makes the namespace and the Role \
                         (cluster.enabled=true, cluster.locks.enabled=true), docs/locks.md has both as YAML";
 
-/// What to do where a verb is missing.
+/// The remedy for missing rights.
 pub fn grant(namespace: &str) -> String {
     format!(
         "grant list, create, update and delete of leases (coordination.k8s.io) in the namespace {namespace}; {BY_CHART}"
     )
 }
 
-/// Which Leases there are and how long to wait for one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaseLocks {
-    /// The namespace that they are in.
     pub namespace: String,
-    /// Those of the node.
     pub slots: Slots,
     /// How long to wait for one.
     pub timeout: Duration,
 }
 
-/// A held lock; dropping it lets go.
+/// A held Lease. Dropping it releases it.
 #[derive(Debug)]
 pub struct HeldLease {
-    /// The Lease, for people.
     pub name: String,
-    /// How long it took to get it.
     pub waited: Duration,
-    /// Hung up to end the thread.
+    /// Dropping it ends the thread.
     stop: Option<Sender<()>>,
     keeper: Option<JoinHandle<()>>,
 }
 
 impl LeaseLocks {
-    /// Takes any one of them, at once if one is free and nobody waits, else in turn.
-    ///
-    /// # Errors
-    /// The Leases cannot be read or written, no lock in time (it says who holds them), or a signal.
+    /// Takes any one of the Leases, see [`super::NodeLocks::acquire`].
     pub fn acquire(&self, kubectl: &Kubectl, holder: &str) -> Result<HeldLease, Fail> {
         let api = self.api(kubectl, holder);
         let mut turn = Turn {
@@ -81,36 +73,31 @@ impl LeaseLocks {
         match turn.wait() {
             Ok(lease) => Ok(HeldLease::keep(turn.began.elapsed(), turn.api, lease)),
             Err(fail) => {
-                turn.leave();
-                Err(super::go_on(|| turn.holders()).err().unwrap_or(fail))
+                turn.withdraw();
+                Err(super::check_interrupted(|| turn.holders()).err().unwrap_or(fail))
             }
         }
     }
 
     fn api(&self, kubectl: &Kubectl, holder: &str) -> Api {
-        // Letters alone: the name of a ticket ends with them.
+        // Only letters: the name of a ticket ends with them.
         let nonce: String = (0..10).map(|_| fastrand::lowercase()).collect();
         Api { kubectl: kubectl.in_namespace(&self.namespace), me: Contender::new(&self.slots, holder, &nonce) }
     }
 
-    /// All of them that there are, and the tickets of those who wait.
-    ///
-    /// # Errors
-    /// They cannot be read.
+    /// Reads the Leases of the node, locks and tickets.
     fn look(&self, kubectl: &Kubectl) -> Result<Vec<Lease>, Fail> {
         let api = self.api(kubectl, "");
         api.look().map_err(|error| api.fail(&error))
     }
 
-    /// They as they are.
-    ///
-    /// # Errors
-    /// They cannot be read, or their namespace is not there.
+    /// Lists the locks. Fails if their namespace does not exist.
     pub fn list(&self, kubectl: &Kubectl) -> Result<Listing, Fail> {
         let leases = self.look(kubectl)?;
         let api = self.api(kubectl, "");
-        // A namespace that is not there has an empty list, and whoever may list Leases may not always read namespaces.
-        match if leases.is_empty() { api.attempt() } else { Ok(()) } {
+        // The list of a namespace that does not exist is empty, and a caller with the right to list Leases may lack that to read
+        // namespaces.
+        match if leases.is_empty() { api.try_create() } else { Ok(()) } {
             Err(error) if kubectl::refusal(&error) == Refusal::NotFound => return Err(api.fail(&error)),
             _ => {}
         }
@@ -121,28 +108,25 @@ impl LeaseLocks {
             pid: None,
             since,
         };
-        let locks = self.slots.each(&leases).into_iter().map(seen).collect();
+        let locks = self.slots.states(&leases).into_iter().map(seen).collect();
         let waiting = Some(self.slots.waiting(&leases));
         Ok(Listing { kind: "lease", place: self.namespace.clone(), locks, waiting })
     }
 
-    /// Whether they can be made and read; none is made. Returns a line about it.
-    ///
-    /// # Errors
-    /// They cannot, or their namespace is not there, whose list is merely empty then.
+    /// Checks whether Leases can be created and read, without creating one. Returns a line for doctor.
     pub fn check(&self, kubectl: &Kubectl) -> Result<String, Fail> {
         let api = self.api(kubectl, "");
-        match api.attempt() {
-            // Somebody else's admission cannot be asked beforehand.
+        match api.try_create() {
+            // An admission webhook may support no dry run; then creating cannot be tried.
             Err(error) if !error.said().contains("does not support dry run") => return Err(api.fail(&error)),
             _ => {}
         }
         let leases = self.look(kubectl)?;
-        let held = self.slots.each(&leases).iter().filter(|slot| slot.holder.is_some()).count();
+        let held = self.slots.states(&leases).iter().filter(|slot| slot.holder.is_some()).count();
         Ok(format!("{} Leases, {}, in {}, {held} of them held", self.slots.count, self.slots.range(), self.namespace))
     }
 
-    /// What [`LeaseLocks::acquire`] does, as a step of a plan.
+    /// [`LeaseLocks::acquire`] as a step of a plan.
     pub fn step(&self, target: &Target) -> PlanStep {
         let LeaseLocks { namespace, slots, timeout } = self;
         let waits = humantime::format_duration(*timeout);
@@ -156,10 +140,10 @@ impl LeaseLocks {
     }
 }
 
-/// The way to the Leases, for one who wants one.
+/// Reads and writes Leases for one contender.
 #[derive(Debug)]
 struct Api {
-    /// For their namespace.
+    /// Its target is the namespace of the Leases.
     kubectl: Kubectl,
     me: Contender,
 }
@@ -170,19 +154,19 @@ impl Api {
         self.kubectl.json::<ObjectList<Lease>>(&call).map(|list| list.items)
     }
 
-    /// Asks whether a ticket could be created: the name of that is nobody else's.
-    fn attempt(&self) -> Result<(), ProcessError> {
+    /// Tries to create a ticket, as a dry run. A ticket's name is unique, so it cannot exist already.
+    fn try_create(&self) -> Result<(), ProcessError> {
         let (_, manifest) = self.me.queued(&[], None, now());
         self.kubectl.act(&self.kubectl.target.try_create(LEASES), &manifest.to_string())
     }
 
-    /// Creates a Lease, or replaces it in the version that its manifest says; none if somebody else did meanwhile, or this
-    /// very call, whose first answer was lost.
+    /// Creates a Lease, or replaces the version that its manifest names. Returns None if it was changed meanwhile, by another
+    /// process or by this call, if its first answer was lost.
     fn write(&self, manifest: &Value) -> Result<Option<Lease>, ProcessError> {
         let (meta, target) = (&manifest["metadata"], &self.kubectl.target);
         let call = match meta["resourceVersion"].is_null() {
             true => target.create(LEASES),
-            // The API makes a Lease that is gone again.
+            // If the Lease was deleted, this creates it again.
             false => target.replace_one(LEASES, meta["name"].as_str().unwrap_or_default()),
         };
         match self.kubectl.create(&call, manifest) {
@@ -194,7 +178,7 @@ impl Api {
         }
     }
 
-    /// Writes what becomes of a Lease that it holds, in whichever version it is now; whether it holds it still.
+    /// Changes a Lease that this contender holds, whatever its version. Returns false if it does not hold it any more.
     fn update(
         &self,
         lease: &mut Lease,
@@ -204,7 +188,7 @@ impl Api {
             *lease = new;
             return Ok(true);
         }
-        // An earlier write may have been done and its answer lost.
+        // An earlier write may have succeeded, and its answer was lost.
         let is_it = |found: &Lease| found.metadata.name == lease.metadata.name && self.me.has(found);
         let Some(found) = self.look()?.into_iter().find(is_it) else { return Ok(false) };
         *lease = found;
@@ -212,7 +196,7 @@ impl Api {
         Ok(written.map(|new| *lease = new).is_some())
     }
 
-    /// Deletes a ticket, unless it is gone or was renewed meanwhile.
+    /// Deletes a ticket, unless it was deleted or renewed meanwhile.
     fn delete(&self, ticket: &Lease) -> Result<(), ProcessError> {
         let call = self.kubectl.target.delete(LEASES, &ticket.metadata.name);
         let options = calls::delete_options(&json!({"resourceVersion": ticket.metadata.resource_version}));
@@ -236,40 +220,40 @@ impl Api {
         }
     }
 
-    /// The same for what must be done soon or not at all: even a call that hangs is over when the next renewal is due.
+    /// The same with short timeouts and no retries: a call that hangs must end before the next renewal is due.
     fn brief(&self) -> Api {
         let mut kubectl = self.kubectl.clone();
-        // A call that hangs is given ten seconds more than kubectl is told.
-        let limit = third(self.me.slots()).saturating_sub(Duration::from_secs(10)).max(Duration::from_secs(1));
+        // A call that hangs is killed ten seconds after the timeout that kubectl has.
+        let limit = renew_interval(self.me.slots()).saturating_sub(Duration::from_secs(10)).max(Duration::from_secs(1));
         kubectl.target.request_timeout = kubectl.target.request_timeout.min(limit);
         kubectl.retry_timeout = Duration::ZERO;
         Api { kubectl, me: self.me.clone() }
     }
 }
 
-/// How often a Lease is renewed: one renewal may fail.
-fn third(slots: &Slots) -> Duration {
+/// How often a Lease is renewed: three times before it expires, so that one renewal may fail.
+fn renew_interval(slots: &Slots) -> Duration {
     slots.duration / 3
 }
 
-/// Written into Leases for people to read; nothing is decided by it.
+/// The time that is written into Leases, for people to read; nothing is decided by it.
 #[expect(clippy::disallowed_methods, reason = "a Lease says when it was renewed, and that is not known at the start")]
 fn now() -> DateTime<Utc> {
     Utc::now()
 }
 
-/// Somebody who waits for a lock.
+/// A contender that waits for a lock.
 struct Turn<'a> {
     locks: &'a LeaseLocks,
     api: Api,
     began: Instant,
     watched: Watched,
-    /// As of the last look.
+    /// The Leases that were read last.
     leases: Vec<Lease>,
     expired: BTreeSet<String>,
-    /// The number of its ticket, once it has one, and when that was written last.
+    /// The number of its ticket, and when that was written last.
     ticket: Option<(u64, Instant)>,
-    /// Whether there may be something to take away again.
+    /// Whether something was written that must be removed again.
     wrote: bool,
 }
 
@@ -277,19 +261,19 @@ impl Turn<'_> {
     fn wait(&mut self) -> Result<Lease, Fail> {
         let slots = &self.locks.slots;
         let pause = PAUSE.min(slots.duration / 30);
-        let mut told = false;
+        let mut logged = false;
         loop {
-            super::go_on(|| self.holders())?;
+            super::check_interrupted(|| self.holders())?;
             let last = self.began.elapsed() >= self.locks.timeout;
             self.look()?;
             let taken = match self.api.me.next(&self.leases, &self.expired, last) {
                 Move::Wait if last => {
                     let which = format!("all {} Leases, {}, in {}", slots.count, slots.range(), self.locks.namespace);
-                    return Err(super::too_late(self.locks.timeout, &which, &self.holders()));
+                    return Err(super::timed_out(self.locks.timeout, &which, &self.holders()));
                 }
                 Move::Wait => {
                     self.queue()?;
-                    if !std::mem::replace(&mut told, true) {
+                    if !std::mem::replace(&mut logged, true) {
                         let before = self.locks.slots.waiting(&self.leases);
                         tracing::info!(
                             "waiting for one of {} locks, {before} wait before: {}",
@@ -307,9 +291,9 @@ impl Turn<'_> {
                     self.api.write(&manifest).map_err(|error| self.api.fail(&error))?
                 }
             };
-            // Where another was faster, it looks again at once.
+            // Another contender was faster: read the Leases again at once.
             if let Some(lease) = taken {
-                self.step_out();
+                self.delete_tickets();
                 return Ok(lease);
             }
         }
@@ -326,7 +310,7 @@ impl Turn<'_> {
         self.locks.slots.holders(&self.leases).join(", ")
     }
 
-    /// Sees to it that it stands in the queue, and that nobody does who is gone.
+    /// Creates or renews its ticket, and deletes the expired tickets of others.
     fn queue(&mut self) -> Result<(), Fail> {
         let fail = |error: ProcessError| self.api.fail(&error);
         let own = self.api.me.ticket(&self.leases);
@@ -336,9 +320,9 @@ impl Turn<'_> {
             }
         }
         let manifest = match (own, self.ticket) {
-            (Some(_), Some((_, renewed))) if renewed.elapsed() < third(&self.locks.slots) => return Ok(()),
+            (Some(_), Some((_, renewed))) if renewed.elapsed() < renew_interval(&self.locks.slots) => return Ok(()),
             (Some(own), _) => self.api.me.renewed(own, now()),
-            // One that others took for expired is made again, at its old place.
+            // Others deleted the ticket as expired: it is created again, with its old number.
             (None, had) => {
                 let (turn, manifest) = self.api.me.queued(&self.leases, had.map(|(turn, _)| turn), now());
                 self.ticket = Some((turn, Instant::now()));
@@ -349,12 +333,12 @@ impl Turn<'_> {
         if let Some((_, renewed)) = &mut self.ticket {
             *renewed = Instant::now();
         }
-        // If that was in vain, the next look shows it.
+        // If this failed, the next read shows it.
         self.api.write(&manifest).map_err(fail).map(drop)
     }
 
-    /// Takes its ticket away, and those of whoever is gone: it has a lock.
-    fn step_out(&self) {
+    /// Deletes its ticket and expired ones, once it has a lock.
+    fn delete_tickets(&self) {
         for ticket in self.locks.slots.tickets(&self.leases) {
             if !self.api.me.has(ticket) && !self.expired.contains(&ticket.metadata.name) {
                 continue;
@@ -366,8 +350,8 @@ impl Turn<'_> {
         }
     }
 
-    /// Takes away whatever it wrote: it gets no lock, or not any more.
-    fn leave(&self) {
+    /// Removes all that it wrote, if it gets no lock.
+    fn withdraw(&self) {
         if !self.wrote {
             return;
         }
@@ -382,18 +366,18 @@ impl Turn<'_> {
             Ok(())
         };
         if let Err(error) = process::unhurried(tidy) {
-            tracing::warn!("something may be left in {} until it expires: {error}", self.locks.namespace);
+            tracing::warn!("a Lease may be left in {} until it expires: {error}", self.locks.namespace);
         }
     }
 }
 
 impl HeldLease {
-    /// Renews a Lease that was just taken, until it is dropped.
+    /// Renews the Lease until it is dropped.
     fn keep(waited: Duration, api: Api, lease: Lease) -> HeldLease {
         let name = format!("Lease {} in {}", lease.metadata.name, api.kubectl.target.namespace);
         let (stop, stopped) = mpsc::channel();
         let keeper = Keeper { name: name.clone(), api: api.brief(), lease };
-        // What keeps a lock, and lets go of it, is nothing that a signal cuts short.
+        // A signal must not end the renewal, nor the release.
         let keeper = thread::spawn(move || process::unhurried(|| keeper.keep(&stopped)));
         HeldLease { name, waited, stop: Some(stop), keeper: Some(keeper) }
     }
@@ -408,7 +392,7 @@ impl Drop for HeldLease {
     }
 }
 
-/// Who renews a Lease.
+/// Renews a Lease, on a thread.
 struct Keeper {
     name: String,
     api: Api,
@@ -417,17 +401,17 @@ struct Keeper {
 
 impl Keeper {
     fn keep(mut self, stopped: &Receiver<()>) {
-        let (pause, duration) = (third(self.api.me.slots()), self.api.me.slots().duration);
-        let (mut tried, mut renewed, mut told) = (Instant::now(), Instant::now(), false);
+        let (pause, duration) = (renew_interval(self.api.me.slots()), self.api.me.slots().duration);
+        let (mut tried, mut renewed, mut logged) = (Instant::now(), Instant::now(), false);
         while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(pause.saturating_sub(tried.elapsed())) {
             tried = Instant::now();
             match self.api.update(&mut self.lease, Contender::renewed) {
-                Ok(true) => (renewed, told) = (tried, false),
+                Ok(true) => (renewed, logged) = (tried, false),
                 Ok(false) => {
                     tracing::warn!("{} is another's now; the backup goes on without a lock of the node", self.name);
                     return;
                 }
-                Err(error) if renewed.elapsed() >= duration && !std::mem::replace(&mut told, true) => tracing::warn!(
+                Err(error) if renewed.elapsed() >= duration && !std::mem::replace(&mut logged, true) => tracing::warn!(
                     "{} could not be renewed for {}, others may take it; the backup goes on: {error}",
                     self.name,
                     humantime::format_duration(duration)

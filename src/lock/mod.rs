@@ -1,5 +1,5 @@
-//! The locks of a node, of one kind or the other: lock files, or Leases where a pod must not mount a directory of its node.
-//! Must not know why somebody wants a lock.
+//! Node locks, which limit how many backups run on a node at once: lock files, or Leases where a pod must not mount a
+//! directory of its node. Must not know what a lock is taken for.
 
 use std::time::Duration;
 
@@ -15,53 +15,46 @@ use crate::io::process;
 pub mod flock;
 pub mod lease;
 
-/// Which locks there are, and how long to wait for one.
+/// The node locks, and how long to wait for one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NodeLocks {
-    /// Lock files on the node.
     Flock(flock::LockFiles),
-    /// Leases in the cluster.
     Lease(lease::LeaseLocks),
 }
 
-/// The locks of a node as they are, and how many wait for one, where that is known.
+/// The state of the node locks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Listing {
     /// `flock` or `lease`.
     pub kind: &'static str,
-    /// The directory or namespace that they are in.
+    /// The directory, or the namespace of the Leases.
     pub place: String,
-    /// The locks.
     pub locks: Vec<LockState>,
-    /// How many wait.
+    /// How many processes wait for a lock, if that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting: Option<usize>,
 }
 
-/// One lock as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LockState {
-    /// Its name.
+    /// The name of the file or Lease.
     pub lock: String,
-    /// Whether somebody holds it.
     pub held: bool,
-    /// Who, as far as they say.
+    /// The name that the holder wrote.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub holder: Option<String>,
-    /// The holder's process here, where that can be seen.
+    /// The holder's process id, if this pid namespace has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pid: Option<u32>,
-    /// Since when, as far as they say.
+    /// When the lock was taken.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<DateTime<Utc>>,
 }
 
-/// A held lock; dropping it lets go.
+/// A held node lock. Dropping it releases it.
 #[derive(Debug)]
 pub struct HeldLock {
-    /// Which one it is, for people.
     pub name: String,
-    /// How long it took to get it.
     pub waited: Duration,
     _guard: Guard,
 }
@@ -74,11 +67,8 @@ enum Guard {
 }
 
 impl NodeLocks {
-    /// Takes any one of them, at once if one is free and nobody waits, else in turn. Only Leases need the cluster, and
-    /// connect.
-    ///
-    /// # Errors
-    /// The locks cannot be used, no lock in time (it says who holds them), or a signal.
+    /// Takes any one of the locks: at once if one is free and the queue is empty, else in turn. `connect` is called only for
+    /// Leases. If the time is over, the error names the holders.
     pub fn acquire(&self, holder: &str, connect: impl FnOnce() -> Result<Kubectl, Fail>) -> Result<HeldLock, Fail> {
         match self {
             NodeLocks::Flock(locks) => {
@@ -92,7 +82,7 @@ impl NodeLocks {
         }
     }
 
-    /// What [`NodeLocks::acquire`] does, as a step of a plan.
+    /// [`NodeLocks::acquire`] as a step of a plan.
     pub fn step(&self, target: &Target) -> PlanStep {
         match self {
             NodeLocks::Flock(locks) => {
@@ -105,8 +95,8 @@ impl NodeLocks {
     }
 }
 
-/// No signal came, and the whole run has time left. `holders` tells who holds the locks.
-fn go_on(holders: impl Fn() -> String) -> Result<(), Fail> {
+/// Fails after a signal, or when the time of the whole run is up. `holders` names who holds the locks.
+fn check_interrupted(holders: impl Fn() -> String) -> Result<(), Fail> {
     if let Some(signal) = process::signal() {
         let what = format!("ended by signal {signal} while waiting for a lock");
         return Err(Fail::new(Exit::Signal(signal), what));
@@ -119,8 +109,8 @@ fn go_on(holders: impl Fn() -> String) -> Result<(), Fail> {
     Ok(())
 }
 
-/// Time to wait for one of `which` is over.
-fn too_late(timeout: Duration, which: &str, holders: &str) -> Fail {
+/// The failure when the time to wait for one of `which` is over.
+fn timed_out(timeout: Duration, which: &str, holders: &str) -> Fail {
     let timeout = humantime::format_duration(timeout);
     Fail::new(Exit::Lock, format!("no lock within {timeout}: {which} are held: {holders}"))
         .remedy("wait for the backups at work on this node, or raise BAK_FLOCK_TIMEOUT_SEC or BAK_FLOCK_COUNT")

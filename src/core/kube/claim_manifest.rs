@@ -1,5 +1,5 @@
-//! What a PersistentVolumeClaim is like, noted on each snapshot of it, so that it can be made again when it is gone.
-//! Must not know where it is noted.
+//! The template of a PersistentVolumeClaim. It is stored on each snapshot of the claim, so that a deleted claim can be created
+//! again. Must not know how it is stored.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -10,52 +10,46 @@ use serde_json::json;
 use crate::core::kube::labels;
 use crate::core::kube::objects::Pvc;
 
-/// Everything of a claim that a new one in its place must have. What is about its volume is not part of it, and neither is its
-/// `selector`: no volume that is made from a snapshot may be selected.
+/// The fields of a claim that a new one in its place must have. Fields about its volume are left out, and so is its `selector`:
+/// a claim with a selector cannot be restored from a snapshot.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ClaimTemplate {
-    /// Its name.
     pub name: String,
-    /// `spec.storageClassName`, or the annotation that came before it.
+    /// `spec.storageClassName`, or the older annotation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub storage_class_name: Option<String>,
-    /// `spec.accessModes`.
     pub access_modes: Vec<String>,
-    /// `spec.volumeMode`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub volume_mode: Option<String>,
-    /// `spec.volumeAttributesClassName`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub volume_attributes_class_name: Option<String>,
     /// `spec.resources.requests.storage`, a quantity such as `1Gi`.
     pub storage: String,
-    /// `spec.resources.limits`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub limits: BTreeMap<String, String>,
     /// Its labels.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
-    /// Its annotations, but for those that are about the volume.
+    /// The annotations, without those about the volume.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
-    /// Its finalizers, but for those of Kubernetes itself.
+    /// The finalizers, without those that Kubernetes sets itself.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub finalizers: Vec<String>,
 }
 
-/// How many bytes of a snapshot's annotations the note on its claim may take. All annotations of an object share 256 KiB
-/// (<https://kubernetes.io/docs/concepts/overview/working-with-objects/annotations/>), and lists of snapshots are read whole.
+/// The longest annotation that holds a template, in bytes. All annotations of an object share 256 KiB
+/// (<https://kubernetes.io/docs/concepts/overview/working-with-objects/annotations/>), and whole lists of snapshots are read.
 const LONGEST_NOTE: usize = 8 * 1024;
 
-/// What `kubectl apply` notes for itself: the whole manifest once more.
+/// The annotation of `kubectl apply`, which holds the whole manifest again.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
-/// How the class of a claim was said before it had a field. It outweighs the field.
+/// The older annotation for the StorageClass. It overrides the field.
 const CLASS: &str = "volume.beta.kubernetes.io/storage-class";
 
 impl ClaimTemplate {
-    /// Takes it from a claim that is there.
     pub fn of(claim: &Pvc) -> ClaimTemplate {
         let Pvc { metadata, spec, .. } = claim;
         let annotations = metadata.annotations.clone().into_iter().filter(|(key, _)| !is_of_the_volume(key));
@@ -73,8 +67,8 @@ impl ClaimTemplate {
         }
     }
 
-    /// The note that is put on a snapshot. Where it would be too long, the longest annotations are left out, then labels: the
-    /// claim can be made without them.
+    /// The annotation for a snapshot. If it is too long, the longest annotations of the claim are left out, then labels, then
+    /// finalizers: the claim can be created without them.
     pub fn note(&self) -> String {
         let mut noted = self.clone();
         noted.annotations.remove(LAST_APPLIED);
@@ -86,7 +80,7 @@ impl ClaimTemplate {
                 if excess == 0 {
                     break;
                 }
-                // At least as many bytes as these go.
+                // The entry takes at least so many bytes.
                 excess = excess.saturating_sub(key.len() + map.remove(&key).map_or(0, |value| value.len()));
             }
         }
@@ -98,16 +92,16 @@ impl ClaimTemplate {
         json!(noted).to_string()
     }
 
-    /// Reads it from the annotations of a snapshot or of its content; none where nothing was noted.
+    /// Reads it from the annotations of a snapshot or of its content.
     pub fn noted(annotations: &BTreeMap<String, String>) -> Option<ClaimTemplate> {
         serde_json::from_str(annotations.get(labels::CLAIM)?).ok()
     }
 }
 
-/// A claim and its volume as the lock beside a dump file names them, `claim=UID,MADE` with a space behind it: its uid, and where
-/// the volume was made for this very claim, when the claim was made, as touch(1) takes it in UTC. Nothing without a uid. A
-/// provisioner names the volumes that it makes after the uid of their claim
-/// (<https://github.com/kubernetes-csi/external-provisioner>, `--volume-name-prefix`).
+/// The text that identifies a claim in the dump lock: `claim=UID,CREATED` and a space. CREATED is when the claim was created,
+/// in UTC as touch(1) reads it; it is empty unless the volume was provisioned for this claim. A provisioner names a volume after
+/// the uid of its claim (<https://github.com/kubernetes-csi/external-provisioner>, `--volume-name-prefix`). Without a uid the
+/// text is empty.
 pub fn mark(claim: &Pvc) -> String {
     let Pvc { metadata, spec, .. } = claim;
     if metadata.uid.is_empty() {
@@ -119,13 +113,13 @@ pub fn mark(claim: &Pvc) -> String {
     format!("claim={},{made} ", metadata.uid)
 }
 
-/// Whether an annotation of a claim is about its volume: who bound and made it, on which node, and what our own say of it.
+/// Whether an annotation of a claim is about its volume, or is our own.
 fn is_of_the_volume(key: &str) -> bool {
     let prefixes = ["pv.kubernetes.io/", "volume.kubernetes.io/", "volume.beta.kubernetes.io/", labels::PREFIX];
     prefixes.iter().any(|prefix| key.starts_with(prefix))
 }
 
-/// Whether a finalizer is of something beside Kubernetes, which sets its own anew.
+/// Whether a finalizer belongs to another program than Kubernetes, which adds its own again.
 fn is_of_others(finalizer: &str) -> bool {
     let domain = finalizer.split_once('/').map_or("kubernetes.io", |(domain, _)| domain);
     !["kubernetes.io", "k8s.io"]
@@ -173,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn all_of_a_claim_but_its_volume_is_taken() {
+    fn a_template_has_all_of_a_claim_but_its_volume() {
         let taken = json!(template(|_| ()));
         let expected = json!({
             "name": "data", "storageClassName": "fast", "accessModes": ["ReadWriteOnce"], "volumeMode": "Filesystem",
@@ -182,11 +176,11 @@ mod tests {
         });
         assert_eq!(taken, expected);
         let classed = template(|claim| claim["metadata"]["annotations"][CLASS] = json!("slow"));
-        assert_eq!(classed.storage_class_name.as_deref(), Some("slow"), "an annotation said it before the field did");
+        assert_eq!(classed.storage_class_name.as_deref(), Some("slow"), "the older annotation overrides the field");
     }
 
     #[test]
-    fn only_a_volume_made_for_the_claim_has_its_time() {
+    fn only_a_volume_provisioned_for_the_claim_has_its_time() {
         let of = |uid: &str, volume: &str| {
             let claim = json!({
                 "metadata": {"name": "data", "uid": uid, "creationTimestamp": "2026-11-29T08:05:09Z"},
@@ -200,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_noted_is_read_again() {
+    fn a_stored_template_is_read_again() {
         let template = template(|claim| {
             claim["metadata"]["annotations"].as_object_mut().unwrap().remove(LAST_APPLIED);
         });
@@ -212,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_note_is_bounded_and_keeps_what_the_claim_needs() {
+    fn a_stored_template_is_limited_and_keeps_what_the_claim_needs() {
         let big = template(|claim| {
             let annotations = &mut claim["metadata"]["annotations"];
             annotations["small"] = json!("kept");
@@ -229,6 +223,10 @@ mod tests {
             claim["metadata"]["annotations"]["big"] = json!("x".repeat(9_000));
         });
         let annotations = self::noted(&one).annotations;
-        assert_eq!(annotations, BTreeMap::from([("team".to_string(), "shop".to_string())]), "the longest alone went");
+        assert_eq!(
+            annotations,
+            BTreeMap::from([("team".to_string(), "shop".to_string())]),
+            "only the longest was left out"
+        );
     }
 }

@@ -1,13 +1,13 @@
-//! Fields of objects whose form is not fixed, such as pod templates. Must not know what they mean.
+//! Reads fields of objects that are kept as JSON, such as pod templates. Must not know what the fields mean.
 
 use serde_json::Value;
 
-/// A text at a JSON pointer; empty where there is none.
+/// The text at a JSON pointer, or an empty one.
 pub fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
     object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// A list at a JSON pointer; empty where there is none.
+/// The list at a JSON pointer, or an empty one.
 pub fn list<'a>(object: &'a Value, pointer: &str) -> &'a [Value] {
     object.pointer(pointer).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
@@ -16,7 +16,6 @@ pub fn name(object: &Value) -> &str {
     text(object, "/metadata/name")
 }
 
-/// The uid of an object.
 pub fn uid(object: &Value) -> &str {
     text(object, "/metadata/uid")
 }

@@ -1,47 +1,46 @@
-//! What kubectl is given of the caller's environment: what it needs to reach the cluster, and nothing that changes what its
-//! commands do or the language of its messages. Pure: the environment and the text of the preferences file are arguments.
+//! The environment of kubectl: the caller's, without the variables that change what its commands do or the language of its
+//! messages. Pure: the environment and the text of the preferences file are arguments.
 //!
-//! kubectl reads a preferences file, the kuberc, since 1.34: it gives commands other defaults, such as `--interactive` to
+//! Since 1.34 kubectl reads a preferences file, the kuberc, which changes the defaults of commands, such as `--interactive` of
 //! `delete` (<https://kubernetes.io/docs/reference/kubectl/kuberc/>). `KUBERC=off` turns it off. But since 1.35 the same file
-//! may hold the policy that says which credential plugins kubectl may run, and `KUBERC=off` would lift that. So where there is
-//! one, kubectl gets a preferences file with that policy alone.
+//! may hold the policy that says which credential plugins kubectl may run, and `KUBERC=off` would lift that. So if there is
+//! a policy, kubectl gets a preferences file with only that policy.
 
 use serde::Deserialize as _;
 use serde_json::{Map, Value};
 
-/// A change of one variable of a child's environment: its new value, or none where it goes.
+/// A change of one variable of a child's environment: its new value, or None to remove it.
 pub type EnvChange = (String, Option<String>);
 
 /// The variable that names the preferences file, or turns preferences off.
 pub const KUBERC: &str = "KUBERC";
 
-/// What kubectl is to be shielded from.
+/// The changes that shield kubectl from the caller's environment.
 #[derive(Debug, Clone, Default)]
 pub struct Shield {
-    /// What becomes of variables, but for [`KUBERC`].
+    /// Changes of variables other than [`KUBERC`].
     pub changes: Vec<EnvChange>,
-    /// The preferences file that kubectl would read, if there is one.
+    /// The preferences file that kubectl would read.
     pub preferences: Option<Preferences>,
 }
 
 /// A preferences file of kubectl.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Preferences {
-    /// Where it is.
     pub path: String,
-    /// The text of one that holds its policy for credential plugins alone; none where it has no such policy.
+    /// The text of a preferences file with only the policy for credential plugins, if there is a policy.
     pub policy: Option<String>,
 }
 
-/// Variables that start so, or are called so, change what kubectl does: features that are switched on and off, an editor or
-/// diff program of one's own, checks that end it, retries of its own.
+/// Variables with these names or prefixes change what kubectl does: they switch features, name an editor or a diff program,
+/// end kubectl after failed checks, or set its retries.
 const CHANGING: [&str; 4] = ["KUBECTL_", "KUBE_FEATURE_", "KUBE_CLIENT_BACKOFF_", "KUBE_EDITOR"];
 
-/// Those of them that only say how the API is reached, as a proxy's variables do: what some gateways need.
+/// Variables among them that only say how to reach the API; some gateways need them.
 const REACHING: [&str; 2] = ["KUBECTL_REMOTE_COMMAND_WEBSOCKETS", "KUBECTL_COMMAND_HEADERS"];
 
-/// What becomes of these variables, given by name and value. Credential plugins get the same environment, so the character set
-/// stays and so does everything that is not kubectl's; but messages are in English, because refusals are told apart by them.
+/// The changes for variables, given by name and value. Credential plugins get the same environment, so the character set and
+/// all that is not kubectl's stays. Messages are switched to English, because refusals are recognized by their text.
 pub fn changes<'a>(variables: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<EnvChange> {
     let mut changes = vec![("LC_MESSAGES".to_string(), Some("C".to_string()))];
     for (name, value) in variables {
@@ -50,7 +49,7 @@ pub fn changes<'a>(variables: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<E
         if changing && !REACHING.contains(&name) {
             changes.push((name.into(), None));
         } else if name == "LC_ALL" && !value.is_empty() {
-            // It outweighs every other of its kind.
+            // LC_ALL overrides all other LC_* variables.
             changes.push(("LC_CTYPE".into(), Some(value.into())));
             changes.push(("LC_ALL".into(), None));
         }
@@ -58,11 +57,8 @@ pub fn changes<'a>(variables: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<E
     changes
 }
 
-/// The preferences with the policy for credential plugins alone, as kubectl reads them: from the first document that is one
-/// of preferences. None without a policy.
-///
-/// # Errors
-/// There may be a policy, but the text cannot be read.
+/// Reduces the preferences to their policy for credential plugins; None without a policy. Like kubectl, it uses the first document
+/// that holds preferences. Fails if there may be a policy and the text cannot be parsed.
 pub fn policy(text: &str) -> Result<Option<String>, String> {
     const FIELDS: [&str; 2] = ["credentialPluginPolicy", "credentialPluginAllowlist"];
     if !FIELDS.iter().any(|field| text.contains(field)) {
@@ -98,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn what_changes_kubectl_goes_and_what_reaches_the_cluster_stays() {
+    fn variables_that_change_kubectl_are_removed_and_others_stay() {
         for gone in [
             "KUBECTL_KUBERC",
             "KUBECTL_APPLYSET",
@@ -145,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn of_preferences_only_the_policy_for_credential_plugins_is_kept() {
+    fn only_the_policy_for_credential_plugins_is_kept_of_preferences() {
         let head = "apiVersion: kubectl.config.k8s.io/v1beta1\nkind: Preference\n";
         let interactive = "defaults:\n- command: delete\n  options:\n  - {name: interactive, default: \"true\"}\n";
         let kept = |text: &str| policy(text).map(|kept| kept.map(|kept| serde_json::from_str::<Value>(&kept).unwrap()));
@@ -157,7 +153,7 @@ mod tests {
             "credentialPluginPolicy": "Allowlist", "credentialPluginAllowlist": [{"name": "aws"}],
         });
         assert_eq!(kept(&format!("{head}{interactive}{list}")), Ok(Some(is.clone())));
-        // The first document of preferences counts, as it does for kubectl.
+        // Like kubectl, only the first document of preferences counts.
         assert_eq!(kept(&format!("kind: Other\n---\n{head}{list}---\n{head}{interactive}")), Ok(Some(is)));
         assert_eq!(kept(&format!("{head}{interactive}---\n{head}{list}")), Ok(None));
         assert_eq!(kept(&format!("{head}# no credentialPluginPolicy\n")), Ok(None));

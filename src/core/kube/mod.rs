@@ -1,5 +1,5 @@
-//! Kubernetes objects as data: what is read of them, what is sent, and the argument lists of kubectl. Must not know what a backup
-//! is made of.
+//! Kubernetes objects: the fields that are read, the manifests that are sent, and the argument lists of kubectl. Must not know
+//! what a backup consists of.
 
 pub mod calls;
 pub mod claim_manifest;

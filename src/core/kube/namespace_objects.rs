@@ -1,4 +1,4 @@
-//! The objects of a namespace, sorted by their kind. Must not know what is looked for in them.
+//! The objects of a namespace, by kind. Must not know what they are used for.
 
 use std::collections::BTreeSet;
 
@@ -7,21 +7,17 @@ use serde::Deserialize;
 use crate::core::kube::calls::{DAEMON_SETS, DEPLOYMENTS, Kind, STATEFUL_SETS};
 use crate::core::kube::objects::{CronJob, Item, ObjectList, Pod, Pvc, Snapshot, Workload};
 
-/// The kinds that can be named.
+/// The kinds in which a database's container can be named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExecKind {
-    /// A pod itself.
     Pod,
-    /// A Deployment's pods.
     Deployment,
-    /// A StatefulSet's pods.
     StatefulSet,
-    /// A DaemonSet's pods.
     DaemonSet,
 }
 
 impl ExecKind {
-    /// What to list for objects of this kind beside pods, if anything.
+    /// The kind to list in addition to pods.
     pub fn resource(self) -> Option<Kind> {
         match self {
             ExecKind::Pod => None,
@@ -31,7 +27,7 @@ impl ExecKind {
         }
     }
 
-    /// As kubectl names it.
+    /// The name of the kind for kubectl.
     pub fn word(self) -> &'static str {
         match self {
             ExecKind::Pod => "pod",
@@ -42,29 +38,24 @@ impl ExecKind {
     }
 }
 
-/// What a namespace holds, as far as it was asked for.
+/// The objects of a namespace, of the kinds that were requested.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(from = "ObjectList")]
 pub struct NamespaceObjects {
-    /// The claims.
     pub claims: Vec<Pvc>,
-    /// The pods.
     pub pods: Vec<Pod>,
-    /// The snapshots.
     pub snapshots: Vec<Snapshot>,
     /// The Deployments, StatefulSets and DaemonSets.
     pub workloads: Vec<(ExecKind, Workload)>,
-    /// The CronJobs.
     pub cron_jobs: Vec<CronJob>,
 }
 
 impl NamespaceObjects {
-    /// The snapshots, by namespace and name, that a volume is still to be made from.
+    /// The snapshots, by namespace and name, that claims without a volume yet are restored from.
     pub fn in_use(&self) -> BTreeSet<(String, String)> {
         self.claims.iter().flat_map(Pvc::sources).collect()
     }
 
-    /// Sorts objects.
     pub fn of(items: impl IntoIterator<Item = Item>) -> NamespaceObjects {
         let mut objects = NamespaceObjects::default();
         for item in items {

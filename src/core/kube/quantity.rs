@@ -1,17 +1,17 @@
-//! Quantities as Kubernetes writes them, as far as sizes of volumes need it.
+//! Quantities of Kubernetes, such as `1Gi`.
 
-/// The bytes of a quantity such as `1Gi`, `500M` or `1e9`, rounded down; none if it is not one
+/// The bytes of a quantity such as `1Gi`, `500M` or `1e9`, rounded down; None if it is not valid
 /// (<https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/>).
 pub fn bytes(text: &str) -> Option<u128> {
     scaled(text, 1)
 }
 
-/// The thousandths of a quantity of anything, such as 500 of `500m` and 1500 of `1.5`; none if it is not one.
+/// The thousandths of a quantity, such as 500 of `500m` and 1500 of `1.5`; None if it is not valid.
 pub fn thousandths(text: &str) -> Option<u128> {
     scaled(text, 1000)
 }
 
-/// A quantity in parts of which `parts` are one.
+/// A quantity, multiplied by `parts`.
 fn scaled(text: &str, parts: u128) -> Option<u128> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, suffix) = text.split_at(end);
@@ -42,7 +42,7 @@ fn scaled(text: &str, parts: u128) -> Option<u128> {
     whole.parse::<u128>().ok()?.checked_mul(unit)?.checked_add(fraction)
 }
 
-/// The bigger of two quantities; one that is none is the smaller.
+/// The bigger of two quantities. One that is not valid counts as the smaller.
 pub fn bigger<'a>(one: &'a str, other: &'a str) -> &'a str {
     if bytes(other) > bytes(one) { other } else { one }
 }
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bigger_one_is_taken_as_it_is_written() {
+    fn the_bigger_quantity_is_returned_unchanged() {
         assert_eq!(bigger("1Gi", "1000M"), "1Gi");
         assert_eq!(bigger("1Gi", "2147483648"), "2147483648");
         assert_eq!(bigger("1Gi", ""), "1Gi");

@@ -1,15 +1,14 @@
-//! What the ResourceQuotas and LimitRanges of a namespace leave room for. Objects are JSON here, as the API has them.
+//! Whether ResourceQuotas and LimitRanges of a namespace leave room for further objects. Objects are JSON, as the API returns them.
 
 use serde_json::Value;
 
 use crate::core::kube::json::{list, name, text};
 use crate::core::kube::quantity;
 
-/// The count of VolumeSnapshots in a ResourceQuota.
 const SNAPSHOTS: &str = "count/volumesnapshots.snapshot.storage.k8s.io";
 
-/// The names of quotas with too little room for so many VolumeSnapshots more, and how many there is room for. A quota that its
-/// controller has not looked at yet limits nothing.
+/// The ResourceQuota that leaves the least room, if that is too little for so many more VolumeSnapshots, and its room. A quota
+/// without a status yet limits nothing.
 pub fn too_small_for(quotas: &[Value], snapshots: usize) -> Option<(String, u128)> {
     let left = quotas.iter().filter_map(|quota| {
         let amount = |of: &str| quantity::bytes(quota["status"][of][SNAPSHOTS].as_str()?);
@@ -19,19 +18,19 @@ pub fn too_small_for(quotas: &[Value], snapshots: usize) -> Option<(String, u128
     left.min_by_key(|(_, left)| *left)
 }
 
-/// A pod with a volume of its own that is to be made by a Job, as a restore test is.
+/// A Job whose pod has a volume of its own, as a restore test has.
 #[derive(Debug)]
 pub struct Scratch<'a> {
     /// `resources` of its container.
     pub resources: &'a Value,
-    /// How big its volume is, a quantity.
+    /// The size of its volume, a quantity.
     pub storage: &'a str,
-    /// The StorageClass of its volume, where it is named.
+    /// The StorageClass of its volume, if it is named.
     pub class: Option<&'a str>,
 }
 
 impl Scratch<'_> {
-    /// Why the namespace would refuse it, a reason each. Quotas with scopes are left out: whether they are about it is not known.
+    /// The reasons why the namespace would refuse it. Quotas with scopes are left out, because they may not apply to it.
     pub fn refused(&self, quotas: &[Value], ranges: &[Value]) -> Vec<String> {
         let scoped = |quota: &Value| !quota["spec"]["scopes"].is_null() || !quota["spec"]["scopeSelector"].is_null();
         let by_quotas =
@@ -88,7 +87,7 @@ impl Scratch<'_> {
         hard.filter_map(judge).map(|why| format!("the ResourceQuota {}: {why}", name(quota))).collect()
     }
 
-    /// What its container has of a resource, by itself or by the default of a LimitRange.
+    /// The amount of a resource that its container has, by itself or by the default of a LimitRange.
     fn amount(&self, of: &str, resource: &str, ranges: &[Value]) -> Option<String> {
         let named = |of: &str| self.resources[of][resource].as_str().map(str::to_string);
         let limits = ranges.iter().flat_map(|range| list(range, "/spec/limits"));
@@ -96,7 +95,7 @@ impl Scratch<'_> {
         let mut default = |key: &str| limits.find_map(|limit| limit[key][resource].as_str().map(str::to_string));
         match of {
             "limits" => named("limits").or_else(|| default("default")),
-            // Without a request of its own a container requests its limit.
+            // A container without a request requests its limit.
             _ => named("requests").or_else(|| named("limits")).or_else(|| default("defaultRequest")),
         }
     }
