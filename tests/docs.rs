@@ -379,3 +379,82 @@ fn the_version_of_rust_is_that_of_the_toolchain_file() {
         assert!(workflow.contains("rustup toolchain install\n") && !workflow.contains(minor), "{workflow}");
     }
 }
+
+/// The numbers of the lines of prose that are too long. Tables, code, comments and lines with a URL may be longer.
+fn long_lines(text: &str) -> Vec<usize> {
+    let (mut is_code, mut is_comment, mut found) = (false, false, Vec::new());
+    for (number, line) in text.lines().enumerate() {
+        is_code ^= line.starts_with("```");
+        is_comment |= line.starts_with("<!--");
+        let is_prose = !is_code && !is_comment && !line.starts_with('|') && !line.contains("://");
+        if is_prose && line.chars().count() > 120 {
+            found.push(number + 1);
+        }
+        is_comment &= !line.contains("-->");
+    }
+    found
+}
+
+/// docs/reference.md is made of help texts, which have no line breaks.
+#[test]
+fn no_line_of_the_documents_is_too_long() {
+    let long = "word ".repeat(30);
+    let shapes = format!("{long}\n| {long}\n```\n{long}\n```\n<!--\n{long}\n-->\nhttps://x {long}\n{long}\n");
+    assert_eq!(long_lines(&shapes), [1, 10]);
+    let mut documents = documents();
+    documents.retain(|document| document != "docs/reference.md" && document != "kind/README.md");
+    documents.push("CHANGELOG.md".into());
+    for document in documents {
+        assert_eq!(long_lines(&text(&document)), [0; 0], "{document}: lines of more than 120 columns");
+    }
+    let lines = text("README.md").lines().count();
+    assert!(lines <= 150, "README.md has {lines} lines, and 150 at most are read in five minutes");
+}
+
+#[test]
+fn every_folder_of_the_source_is_in_the_documents() {
+    let (mut seen, rows, picture) = (0, text("CONTRIBUTING.md"), text("docs/architecture.md"));
+    for parent in ["src", "src/core"] {
+        for entry in fs::read_dir(Path::new(ROOT).join(parent)).unwrap().map(Result::unwrap) {
+            if entry.file_type().unwrap().is_dir() {
+                let name = entry.file_name().into_string().unwrap();
+                assert!(rows.contains(&format!("\n| `{parent}/{name}/` |")), "CONTRIBUTING.md: no row {parent}/{name}");
+                let is_named = |line: &str| line.starts_with('│') && line.split_whitespace().any(|word| word == name);
+                assert!(picture.lines().any(is_named), "docs/architecture.md: {name} is not in the picture");
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 10, "{seen} folders");
+}
+
+#[test]
+fn every_file_that_the_documents_name_is_there() {
+    let mut seen = 0;
+    for document in documents() {
+        for word in text(&document).split('`').skip(1).step_by(2) {
+            let is_path = ["src/", "tests/", "kind/", "charts/", ".github/"].iter().any(|root| word.starts_with(root));
+            if is_path && !word.contains(|c: char| c.is_whitespace() || "*{…".contains(c)) && !word.contains("NAME") {
+                assert!(Path::new(ROOT).join(word).exists(), "{document}: {word}");
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 40, "{seen} files");
+}
+
+/// The keys of labels, annotations and finalizers, as the core spells them.
+#[test]
+fn every_key_is_explained() {
+    let (keys, document) = (text("src/core/kube/labels.rs"), text("docs/objects.md"));
+    let keys: Vec<&str> = keys
+        .split("\"backup-ns.sh/")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+        .filter(|key| key.len() > 1)
+        .collect();
+    assert!(keys.len() > 20, "{keys:?}");
+    for key in keys.iter().filter(|key| key.chars().all(|c| c.is_ascii_lowercase() || c == '-')) {
+        assert!(document.contains(&format!("`{key}`")), "docs/objects.md: {key} is not explained");
+    }
+}

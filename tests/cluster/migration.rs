@@ -208,7 +208,7 @@ fn the_switch_and_the_way_back_work_as_they_are_written() {
         serde_json::from_str(&kubectl(&["get", "volumesnapshotcontent", &tenant.content(name), "-o", "json"])).unwrap();
     assert_eq!(content["metadata"]["labels"]["backup-ns.sh/pvc"], "data", "{content}");
 
-    run(&own(blocks(&page, "## Back again", "What the older tool makes of what it finds:")));
+    run(&own(blocks(&page, "## Switching back", "The older tool then treats existing objects as follows:")));
     for (before, mut after) in before.into_iter().zip(cronjobs()) {
         // What is left of the way back is a variable that the older tool does not mind.
         if after["env"] == json!([]) || before["env"].is_null() {
