@@ -12,7 +12,8 @@ use crate::core::kube::claim_manifest::ClaimTemplate;
 use crate::core::kube::namespace_objects::NamespaceObjects;
 use crate::core::kube::objects::{ObjectList, Snapshot};
 use crate::core::restore::dry_run::{self, DryRun, Quota};
-use crate::core::restore::in_place::{Journal, Rest, StorageClass};
+use crate::core::restore::in_place::{Journal, Rest};
+use crate::core::restore::new_claim::StorageClass;
 use crate::exit::{Exit, Fail};
 use crate::io::process::Ending;
 

@@ -18,7 +18,9 @@ use crate::core::kube::calls::{
 };
 use crate::core::kube::namespace_objects::NamespaceObjects;
 use crate::core::kube::objects::{Pvc, Readiness, Snapshot};
-use crate::core::restore::in_place::{self, Down, Journal, Rest, StorageClass};
+use crate::core::restore::in_place::{self, Journal, Rest};
+use crate::core::restore::new_claim::{self, StorageClass};
+use crate::core::restore::workloads::Down;
 use crate::core::time_zone::Zone;
 use crate::exit::{Exit, Fail};
 use crate::io::report::{Reporter, Step};
@@ -395,7 +397,7 @@ impl InPlace<'_> {
             return Ok((None, format!("{name} is still the one that it was")));
         }
         let from = self.source(if back { &self.journal.safety } else { &self.snapshot.metadata.name })?;
-        let is_new = |claim: &Pvc| in_place::is_from(claim, &from) && !is_old(claim);
+        let is_new = |claim: &Pvc| new_claim::is_from(claim, &from) && !is_old(claim);
         let (mut ours, mut refused) = (false, None);
         let earlier = loop {
             let claim = self.claim()?;
@@ -407,7 +409,7 @@ impl InPlace<'_> {
                     self.await_gone(&claim, step)?;
                 }
                 Some(claim) if is_new(&claim) => break Some(claim.metadata.creation_timestamp).filter(|_| !ours),
-                Some(claim) if is_old(&claim) || (back && in_place::is_from(&claim, &self.snapshot)) => {
+                Some(claim) if is_old(&claim) || (back && new_claim::is_from(&claim, &self.snapshot)) => {
                     if !back {
                         self.source(&self.journal.safety)?;
                     }

@@ -20,7 +20,7 @@ use crate::core::kube::calls::{CONTENTS, Next, SNAPSHOT_CLASSES, SNAPSHOTS, dele
 use crate::core::kube::labels;
 use crate::core::kube::objects::{Content, Meta, Readiness, Snapshot};
 use crate::core::plan::{self, PlanStep as Planned};
-use crate::core::restore::in_place;
+use crate::core::restore::new_claim;
 use crate::core::restore::rebind::{self, No, Pair, RebindPlan};
 use crate::exit::{Exit, Fail};
 use crate::io::process::ProcessError;
@@ -87,9 +87,9 @@ fn told(global: &Global, reporter: &Reporter, old: &str, made: &Snapshot, notes:
     let Meta { namespace, name, .. } = &made.metadata;
     let content = made.status.bound_volume_snapshot_content_name.as_deref().unwrap_or_default();
     // What tells nothing of its claim takes a name for it.
-    let named = match in_place::of_claim(made) {
+    let named = match new_claim::of_claim(made) {
         Some(_) => String::new(),
-        None => format!(" --pvc {}", in_place::guessed_claim(made)),
+        None => format!(" --pvc {}", new_claim::guessed_claim(made)),
     };
     let next = format!("backup-ns restore {name} -n {namespace}{named}");
     let value = json!({

@@ -19,7 +19,9 @@ use crate::core::kube::labels;
 use crate::core::kube::namespace_objects::NamespaceObjects;
 use crate::core::kube::objects::{Content, Meta, ObjectList, Pvc, Readiness, Snapshot};
 use crate::core::plan::{self, PlanStep};
-use crate::core::restore::in_place::{self, ClaimState, Journal, StorageClass};
+use crate::core::restore::clone;
+use crate::core::restore::in_place::{self, ClaimState, Journal};
+use crate::core::restore::new_claim::{self, StorageClass};
 use crate::exit::{Exit, Fail};
 use crate::io::confirm;
 use crate::io::report::{self, Reporter};
@@ -131,12 +133,12 @@ impl Run<'_> {
     }
 
     fn plan(&self, snapshot: &Snapshot) -> Result<PlannedClaim, Fail> {
-        let source = in_place::of_claim(snapshot);
+        let source = new_claim::of_claim(snapshot);
         let living = match &source {
             Some(source) => self.kubectl.find(&self.kubectl.target.get(CLAIMS, source))?,
             None => None,
         };
-        let (mut template, assumed) = match in_place::template(snapshot, living.as_ref()) {
+        let (mut template, assumed) = match new_claim::template(snapshot, living.as_ref()) {
             Some(template) => (template, None),
             None => self.assume(snapshot, source).map(|(template, assumed)| (template, Some(assumed)))?,
         };
@@ -157,7 +159,7 @@ impl Run<'_> {
             Some(name) => name.clone(),
             // The same call again means the same claim, but one that is at work is nobody's copy.
             None => match kubectl.find::<Pvc>(&kubectl.target.get(CLAIMS, &template.name))? {
-                Some(there) if there.status.phase == "Bound" || !in_place::is_from(&there, snapshot) => {
+                Some(there) if there.status.phase == "Bound" || !new_claim::is_from(&there, snapshot) => {
                     snapshot.metadata.name.clone()
                 }
                 _ => template.name.clone(),
@@ -166,11 +168,11 @@ impl Run<'_> {
         let bridge = match elsewhere {
             Some(to) => {
                 let content = self.content(snapshot)?;
-                Some(in_place::clone(snapshot, &content, to).map_err(|why| Fail::new(Exit::Precondition, why))?)
+                Some(clone::clone(snapshot, &content, to).map_err(|why| Fail::new(Exit::Precondition, why))?)
             }
             None => None,
         };
-        let claim = in_place::claim(&template, &name, &kubectl.target.namespace, &snapshot.metadata.name, snapshot);
+        let claim = new_claim::claim(&template, &name, &kubectl.target.namespace, &snapshot.metadata.name, snapshot);
         Ok(PlannedClaim { kubectl, name, claim, bridge, assumed })
     }
 
@@ -179,7 +181,7 @@ impl Run<'_> {
     fn assume(&self, snapshot: &Snapshot, source: Option<String>) -> Result<(ClaimTemplate, String), Fail> {
         let (target, Meta { name, .. }) = (&self.kubectl.target, &snapshot.metadata);
         let Some(claim) = self.config.pvc.clone().or(source) else {
-            let guess = in_place::guessed_claim(snapshot);
+            let guess = new_claim::guessed_claim(snapshot);
             return Err(Fail::new(Exit::Precondition, format!("nothing tells what claim VolumeSnapshot {name} is of")).remedy(
                 format!(
                     "say which: {} --pvc {guess}; its name and its age may tell (docs/recovery.md, \"Data that tells nothing of \
@@ -190,7 +192,7 @@ impl Run<'_> {
         };
         let content = snapshot.status.bound_volume_snapshot_content_name.as_deref().unwrap_or_default();
         let content = if_allowed(self.kubectl.find::<Content>(&target.get(CONTENTS, content)))?.flatten();
-        let template = in_place::assumed(&claim, snapshot, content.as_ref()).ok_or_else(|| {
+        let template = new_claim::assumed(&claim, snapshot, content.as_ref()).ok_or_else(|| {
             Fail::new(Exit::Precondition, format!("nothing tells how big a volume of VolumeSnapshot {name} has to be"))
                 .remedy("make a PVC by hand, of the size that it had, with the snapshot as its dataSource")
         })?;
@@ -204,7 +206,7 @@ impl Run<'_> {
         {
             let driver =
                 content.as_ref().map(|content| content.spec.driver.as_str()).filter(|driver| !driver.is_empty());
-            let found = in_place::class(&classes.items, named, driver);
+            let found = new_claim::class(&classes.items, named, driver);
             let found = found.map_err(|(what, remedy)| Fail::new(Exit::Precondition, what).remedy(remedy))?;
             if named.is_none() {
                 class = format!("{class} {found}");
@@ -296,7 +298,7 @@ impl Run<'_> {
                         Err(Fail::new(Exit::Precondition, format!("the PVC {name} in {namespace} is being deleted"))
                             .remedy("wait until it is gone, or choose another name with --pvc"))
                     }
-                    Some(there) if in_place::is_from(&there, snapshot) => {
+                    Some(there) if new_claim::is_from(&there, snapshot) => {
                         Ok((false, format!("{name} in {namespace} is there already")))
                     }
                     _ => Err(Fail::new(Exit::Precondition, format!("{namespace} has another PVC {name} already"))
@@ -367,7 +369,7 @@ impl Run<'_> {
         let (namespace_objects, snapshot, mut journal, found) = self.reporter.step("observe", |_| {
             let namespace_objects = restore_in_place::observe(kubectl)?;
             let snapshot = namespace_objects.snapshot(name).ok_or_else(|| no_snapshot(namespace, name))?;
-            let claim = in_place::of_claim(snapshot).unwrap_or_default();
+            let claim = new_claim::of_claim(snapshot).unwrap_or_default();
             if let Some((what, remedy)) = namespace_objects.going(&claim) {
                 return Err(Fail::new(Exit::Precondition, what).remedy(remedy));
             }

@@ -18,6 +18,7 @@ use crate::core::kube::{labels, quantity};
 use crate::core::restore::in_place::{self, Journal};
 use crate::core::restore::sync_metadata::{Source, Sources};
 use crate::core::restore::verify::{self, Facts, Verdict};
+use crate::core::restore::{clone, new_claim};
 use crate::core::retention::history::{self, Moment, Record};
 use crate::core::retention::mark_and_delete::{self, DeletionBlocks};
 use crate::core::retention::retain::{self, Policy};
@@ -203,10 +204,10 @@ proptest! {
             for verdict in [Verdict::Good(facts), Verdict::Bad("x".into())] {
                 let _ = verify::stamp(meta, &verdict, moment.now, moment.zone, u64::MAX);
             }
-            let template = in_place::template(snapshot, None);
-            let _ = template.map(|template| in_place::claim(&template, "new", "shop", &meta.name, snapshot));
-            let _ = in_place::assumed("new", snapshot, None);
-            let _ = (in_place::guessed_claim(snapshot), in_place::of_claim(snapshot));
+            let template = new_claim::template(snapshot, None);
+            let _ = template.map(|template| new_claim::claim(&template, "new", "shop", &meta.name, snapshot));
+            let _ = new_claim::assumed("new", snapshot, None);
+            let _ = (new_claim::guessed_claim(snapshot), new_claim::of_claim(snapshot));
             let _ = namespace_objects.plan(snapshot, "safety");
             if let Some(journal) = in_place::journal(snapshot) {
                 let _ = (journal.place(&namespace_objects, snapshot), journal.rest(&namespace_objects, snapshot), journal.others(&namespace_objects, snapshot));
@@ -214,7 +215,7 @@ proptest! {
                 let _ = (journal.replacement("shop", snapshot), Journal::patch(Some(&journal), snapshot));
             }
             let content = Content { metadata: meta.clone(), ..Content::default() };
-            let _ = in_place::clone(snapshot, &content, "other");
+            let _ = clone::clone(snapshot, &content, "other");
         }
     }
 

@@ -51,6 +51,16 @@ pub struct NamespaceObjects {
 }
 
 impl NamespaceObjects {
+    /// The VolumeSnapshot of this name.
+    pub fn snapshot(&self, name: &str) -> Option<&Snapshot> {
+        self.snapshots.iter().find(|snapshot| snapshot.metadata.name == name)
+    }
+
+    /// The PersistentVolumeClaim of this name.
+    pub fn claim(&self, name: &str) -> Option<&Pvc> {
+        self.claims.iter().find(|claim| claim.metadata.name == name)
+    }
+
     /// The snapshots, by namespace and name, that claims without a volume yet are restored from.
     pub fn in_use(&self) -> BTreeSet<(String, String)> {
         self.claims.iter().flat_map(Pvc::sources).collect()

@@ -1,7 +1,6 @@
-//! What is made of a snapshot: a claim beside the old one, a clone in another namespace, or the plan of an in-place restore.
-//! Pure; must not know how any of it is done.
+//! The journal of an in-place restore: its plan, and what is still to be done by what the namespace holds. Must not know how any
+//! of it is done.
 
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::mem;
 
@@ -10,189 +9,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::core::backup::name;
-use crate::core::engine::Engine;
-use crate::core::kube::calls;
 use crate::core::kube::claim_manifest::ClaimTemplate;
 use crate::core::kube::labels;
-use crate::core::kube::namespace_objects::ExecKind;
 use crate::core::kube::namespace_objects::NamespaceObjects;
-use crate::core::kube::objects::{Content, CronJob, Meta, Pod, PodSpec, Pvc, Readiness, Snapshot, Workload};
-use crate::core::kube::quantity;
+use crate::core::kube::objects::{Meta, Readiness, Snapshot};
+use crate::core::restore::new_claim::{self, of_claim};
+use crate::core::restore::workloads::Down;
 use crate::core::retention::slot;
 use crate::core::time_zone::Zone;
-
-/// What a claim made from `snapshot` is like: as the one that it is of, if that is still there, else as it was noted when the
-/// snapshot was made, and never smaller than the data. None where neither is known.
-pub fn template(snapshot: &Snapshot, living: Option<&Pvc>) -> Option<ClaimTemplate> {
-    let noted = ClaimTemplate::noted(&snapshot.metadata.annotations);
-    let mut template = living.map(ClaimTemplate::of).or_else(|| noted.clone())?;
-    let least = snapshot.status.restore_size.as_deref().unwrap_or_default();
-    let was = noted.map(|noted| noted.storage).unwrap_or_default();
-    template.storage = quantity::bigger(quantity::bigger(&template.storage, &was), least).to_string();
-    Some(template)
-}
-
-/// What a claim by the name `name` is taken to be like where nothing tells: as big as the data, for one node, and of the volume
-/// mode that the content knows. None where nothing tells how big the data is, either.
-pub fn assumed(name: &str, snapshot: &Snapshot, content: Option<&Content>) -> Option<ClaimTemplate> {
-    let size = snapshot.status.restore_size.clone()?;
-    // Drivers that do not know say nothing, or 0.
-    quantity::bytes(&size).filter(|bytes| *bytes > 0)?;
-    Some(ClaimTemplate {
-        name: name.into(),
-        access_modes: vec!["ReadWriteOnce".into()],
-        volume_mode: content.and_then(|content| content.spec.source_volume_mode.clone()),
-        storage: size,
-        ..ClaimTemplate::default()
-    })
-}
-
-/// A StorageClass.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct StorageClass {
-    /// Name and the rest.
-    pub metadata: Meta,
-    /// The driver that makes its volumes.
-    pub provisioner: String,
-    /// `Immediate` or `WaitForFirstConsumer`.
-    pub volume_binding_mode: Option<String>,
-}
-
-/// The class of this name, or the one that Kubernetes gives a claim which names none: the newest that is marked as the default
-/// (<https://kubernetes.io/docs/concepts/storage/storage-classes/#default-storageclass>). `driver` is the snapshot's, where that
-/// is known: volumes are made from a snapshot by its own driver alone.
-///
-/// # Errors
-/// There is none, or it is another driver's; and what to do.
-pub fn class<'a>(
-    classes: &'a [StorageClass],
-    named: Option<&str>,
-    driver: Option<&str>,
-) -> Result<&'a str, (String, String)> {
-    let is_default = |class: &&StorageClass| {
-        let marks = ["storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class"];
-        marks.iter().any(|mark| class.metadata.annotations.get(*mark).is_some_and(|value| value == "true"))
-    };
-    let is_fit = |class: &StorageClass| driver.is_none_or(|driver| class.provisioner == driver);
-    let found = match named {
-        Some(named) => classes.iter().find(|class| class.metadata.name == named),
-        None => classes.iter().filter(is_default).max_by_key(|class| {
-            let Meta { creation_timestamp: made, name, .. } = &class.metadata;
-            (*made, Reverse(name))
-        }),
-    };
-    let default = if named.is_none() { "the cluster's default " } else { "" };
-    let what = match (found, named) {
-        (Some(class), _) if is_fit(class) => return Ok(&class.metadata.name),
-        (Some(StorageClass { metadata: Meta { name, .. }, provisioner, .. }), _) => {
-            let driver = driver.unwrap_or_default();
-            format!("{default}StorageClass {name} is of {provisioner}, the snapshot of {driver}")
-        }
-        (None, Some(named)) => format!("there is no StorageClass {named}"),
-        (None, None) => "the cluster has no default StorageClass".into(),
-    };
-    let fit: Vec<&str> =
-        classes.iter().filter(|class| is_fit(class)).map(|class| class.metadata.name.as_str()).collect();
-    let which = if fit.is_empty() { "there is none that fits".into() } else { fit.join(" or ") };
-    Err((what, format!("name one with --storage-class: {which}")))
-}
-
-/// A claim as [`template`] says, by the name and in the namespace that are given, from the VolumeSnapshot `source` there. `from`
-/// is the snapshot whose data that is. One that takes the place of the old one has its annotations and finalizers, too; for a
-/// copy beside it those would be lies: they tell tools and controllers whose it is.
-pub fn claim(template: &ClaimTemplate, name: &str, namespace: &str, source: &str, from: &Snapshot) -> Value {
-    let takes_its_place = name == template.name && namespace == from.metadata.namespace;
-    let mut annotations = if takes_its_place { template.annotations.clone() } else { BTreeMap::new() };
-    annotations.insert(labels::RESTORED_FROM.into(), full_name(from));
-    for engine in Engine::ALL {
-        if let Some(proof) = from.metadata.annotations.get(engine.annotation()) {
-            annotations.insert(engine.annotation().into(), proof.clone());
-        }
-    }
-    let mut spec = json!({
-        "accessModes": template.access_modes,
-        "resources": {"requests": {"storage": template.storage}},
-        "dataSource": data_source(source),
-    });
-    if let Some(class) = &template.storage_class_name {
-        spec["storageClassName"] = json!(class);
-    }
-    if let Some(mode) = &template.volume_mode {
-        spec["volumeMode"] = json!(mode);
-    }
-    if let Some(class) = &template.volume_attributes_class_name {
-        spec["volumeAttributesClassName"] = json!(class);
-    }
-    if !template.limits.is_empty() {
-        spec["resources"]["limits"] = json!(template.limits);
-    }
-    let mut metadata =
-        json!({"name": name, "namespace": namespace, "labels": template.labels, "annotations": annotations});
-    if takes_its_place && !template.finalizers.is_empty() {
-        metadata["finalizers"] = json!(template.finalizers);
-    }
-    json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": spec})
-}
-
-fn data_source(snapshot: &str) -> Value {
-    json!({"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": snapshot})
-}
-
-fn full_name(snapshot: &Snapshot) -> String {
-    format!("{}/{}", snapshot.metadata.namespace, snapshot.metadata.name)
-}
-
-/// Whether a claim was made from this snapshot's data.
-pub fn is_from(claim: &Pvc, snapshot: &Snapshot) -> bool {
-    claim.metadata.annotations.get(labels::RESTORED_FROM) == Some(&full_name(snapshot))
-}
-
-/// The content and the VolumeSnapshot, bound to each other, by which another namespace gets at the data of `snapshot`, which
-/// `content` holds. The data never goes with them. Their names are the same every time, so that a second call finds them.
-///
-/// # Errors
-/// The content has no stored data yet.
-pub fn clone(snapshot: &Snapshot, content: &Content, namespace: &str) -> Result<(Value, Value), String> {
-    let handle = content.handle().ok_or("its VolumeSnapshotContent has no snapshotHandle")?;
-    let name = &snapshot.metadata.name;
-    let content_name = clone_name(content, namespace);
-    let of = json!({labels::CLONE_OF: full_name(snapshot)});
-    let mut spec = json!({
-        "deletionPolicy": "Retain",
-        "driver": content.spec.driver,
-        "source": {"snapshotHandle": handle},
-        "volumeSnapshotRef": {
-            "apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshot", "name": name, "namespace": namespace,
-        },
-    });
-    if let Some(class) = &content.spec.volume_snapshot_class_name {
-        spec["volumeSnapshotClassName"] = json!(class);
-    }
-    if let Some(mode) = &content.spec.source_volume_mode {
-        spec["sourceVolumeMode"] = json!(mode);
-    }
-    let api = "snapshot.storage.k8s.io/v1";
-    let content = json!({
-        "apiVersion": api, "kind": "VolumeSnapshotContent",
-        "metadata": {
-            "name": content_name, "annotations": of,
-            "labels": {labels::DATA: labels::data_value(&content.spec.driver, handle)},
-        },
-        "spec": spec,
-    });
-    let snapshot = json!({
-        "apiVersion": api, "kind": "VolumeSnapshot",
-        "metadata": {"name": name, "namespace": namespace, "labels": {labels::TYPE: labels::CLONE}, "annotations": of},
-        "spec": {"source": {"volumeSnapshotContentName": content_name}},
-    });
-    Ok((content, snapshot))
-}
-
-/// The name of the content by which `namespace` gets at the data of `content`.
-fn clone_name(content: &Content, namespace: &str) -> String {
-    format!("clone-{}-{namespace}", content.metadata.uid)
-}
 
 /// What an in-place restore has to remember from its first step to its last. It stands on the snapshot that is restored, from
 /// before anything is changed until all is done; together with what is there it says what is to be done next.
@@ -252,145 +76,7 @@ pub fn safety_name(claim: &str, now: DateTime<Utc>, zone: Zone) -> String {
     name::with_ending(claim, &format!("-before-restore-{}", zone.local(now).format("%Y-%m-%d-%H%M%S")))
 }
 
-/// A workload that is down, and how it was.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Down {
-    /// Its kind.
-    pub kind: WorkloadKind,
-    /// Its name.
-    pub name: String,
-    /// How many pods it had; of a CronJob 1 if it was at work, 0 if it was suspended.
-    pub replicas: u32,
-}
-
-/// The kinds of workload that can be brought down and up again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum WorkloadKind {
-    /// By its replicas.
-    Deployment,
-    /// By its replicas.
-    StatefulSet,
-    /// By suspending it.
-    CronJob,
-}
-
-impl WorkloadKind {
-    /// As the API has it.
-    pub fn resource(self) -> calls::Kind {
-        match self {
-            WorkloadKind::Deployment => calls::DEPLOYMENTS,
-            WorkloadKind::StatefulSet => calls::STATEFUL_SETS,
-            WorkloadKind::CronJob => calls::CRON_JOBS,
-        }
-    }
-
-    fn word(self) -> &'static str {
-        match self {
-            WorkloadKind::Deployment => "deployment",
-            WorkloadKind::StatefulSet => "statefulset",
-            WorkloadKind::CronJob => "cronjob",
-        }
-    }
-}
-
-impl Down {
-    /// The merge patch that brings it down, with a note on why, or up again.
-    pub fn patch(&self, down: Option<&str>) -> Value {
-        let replicas = if down.is_some() { 0 } else { self.replicas };
-        let spec = match self.kind {
-            WorkloadKind::CronJob => json!({"suspend": replicas == 0}),
-            WorkloadKind::Deployment | WorkloadKind::StatefulSet => json!({"replicas": replicas}),
-        };
-        json!({"metadata": {"annotations": {labels::RESTORING: down}}, "spec": spec})
-    }
-}
-
-impl std::fmt::Display for Down {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}", self.kind.word(), self.name)
-    }
-}
-
 impl NamespaceObjects {
-    /// The snapshot of this name.
-    pub fn snapshot(&self, name: &str) -> Option<&Snapshot> {
-        self.snapshots.iter().find(|snapshot| snapshot.metadata.name == name)
-    }
-
-    /// The claim of this name.
-    pub fn claim(&self, name: &str) -> Option<&Pvc> {
-        self.claims.iter().find(|claim| claim.metadata.name == name)
-    }
-
-    /// The pods that mount the claim: as long as there is one, be it one that has ended, the claim cannot go.
-    pub fn mounters(&self, claim: &str) -> Vec<&Pod> {
-        self.pods.iter().filter(|pod| mounts(&pod.spec, claim)).collect()
-    }
-
-    /// A workload that is to be brought up again, as it is now.
-    pub fn workload(&self, down: &Down) -> Option<&Workload> {
-        let kind = match down.kind {
-            WorkloadKind::Deployment => ExecKind::Deployment,
-            WorkloadKind::StatefulSet => ExecKind::StatefulSet,
-            WorkloadKind::CronJob => return None,
-        };
-        self.workloads
-            .iter()
-            .find(|(of, found)| *of == kind && found.metadata.name == down.name)
-            .map(|(_, found)| found)
-    }
-
-    /// The note on a workload that says for which restore it is down.
-    fn mark(&self, down: &Down) -> Option<&str> {
-        let meta = match down.kind {
-            WorkloadKind::CronJob => self.cron_job(down).map(|found| &found.metadata),
-            WorkloadKind::Deployment | WorkloadKind::StatefulSet => self.workload(down).map(|found| &found.metadata),
-        };
-        meta?.annotations.get(labels::RESTORING).map(String::as_str)
-    }
-
-    fn cron_job(&self, down: &Down) -> Option<&CronJob> {
-        self.cron_jobs.iter().find(|found| found.metadata.name == down.name)
-    }
-
-    /// Whether a workload is there.
-    pub fn is_there(&self, down: &Down) -> bool {
-        match down.kind {
-            WorkloadKind::CronJob => self.cron_job(down).is_some(),
-            WorkloadKind::Deployment | WorkloadKind::StatefulSet => self.workload(down).is_some(),
-        }
-    }
-
-    /// Whether a workload is down for the restore of this snapshot.
-    pub fn is_down_for(&self, down: &Down, snapshot: &str) -> bool {
-        self.mark(down) == Some(snapshot)
-    }
-
-    /// Whether a workload is down.
-    pub fn is_down(&self, down: &Down) -> bool {
-        match down.kind {
-            WorkloadKind::CronJob => self.cron_job(down).is_none_or(|found| found.spec.suspend),
-            WorkloadKind::Deployment | WorkloadKind::StatefulSet => {
-                self.workload(down).is_none_or(|found| found.spec.replicas == Some(0))
-            }
-        }
-    }
-
-    /// Whether a workload is up as it was: all of its pods are ready. They were made since it was down; that they are of the
-    /// newest template is not asked for, as they never are where a Deployment is paused or a StatefulSet keeps a partition back.
-    pub fn is_up(&self, down: &Down) -> bool {
-        match down.kind {
-            WorkloadKind::CronJob => down.replicas == 0 || !self.is_down(down),
-            WorkloadKind::Deployment | WorkloadKind::StatefulSet => self.workload(down).is_none_or(|found| {
-                // What scales it may want another number by now.
-                let wanted = found.spec.replicas.unwrap_or(1);
-                (wanted > 0 || down.replicas == 0)
-                    && found.status.observed_generation >= found.metadata.generation
-                    && found.status.ready_replicas >= wanted
-            }),
-        }
-    }
-
     /// An in-place restore that was begun and is not done, of the claim that `snapshot` is of: the snapshot that it restores,
     /// and its journal.
     pub fn begun(&self, claim: &str) -> Option<(&Snapshot, Journal)> {
@@ -463,7 +149,7 @@ impl NamespaceObjects {
                 },
             );
         }
-        let Some(mut template) = template(snapshot, Some(claim)) else { return Err(problems) };
+        let Some(mut template) = new_claim::template(snapshot, Some(claim)) else { return Err(problems) };
         let annotations = mem::take(&mut template.annotations);
         if !problems.is_empty() {
             return Err(problems);
@@ -496,121 +182,11 @@ impl NamespaceObjects {
                 && !others.iter().any(|other| other.safety == one.metadata.name)
         })
     }
-
-    /// What has to come down so that nothing mounts the claim; whatever cannot be brought down is a problem.
-    fn to_bring_down(&self, claim: &str, namespace: &str, problem: &mut impl FnMut(String, String)) -> Vec<Down> {
-        let mut all = Vec::new();
-        let mut covered: Vec<&str> = Vec::new();
-        for (kind, workload) in &self.workloads {
-            let Workload { metadata: meta, spec, .. } = workload;
-            if !mounts(&spec.template.spec, claim) && !makes(workload, claim) {
-                continue;
-            }
-            let kind = match kind {
-                ExecKind::Deployment => WorkloadKind::Deployment,
-                ExecKind::StatefulSet => WorkloadKind::StatefulSet,
-                ExecKind::DaemonSet | ExecKind::Pod => {
-                    let name = &meta.name;
-                    problem(
-                        format!("daemonset/{name} mounts the claim and cannot be scaled down"),
-                        format!(
-                            "take it away for the time being (kubectl delete daemonset {name} -n {namespace} --cascade=foreground)"
-                        ),
-                    );
-                    continue;
-                }
-            };
-            if let Some(by) = meta.annotations.get(labels::RESTORING) {
-                problem(
-                    format!("{}/{} is down for a restore of {by}, which is not done", kind.word(), meta.name),
-                    format!(
-                        "wait for the call that does it; if that was ended, finish it first: backup-ns restore {by} -n {namespace} \
-                         --in-place, or --rollback; if there is no such restore any more, start it: kubectl scale {0}/{1} -n \
-                         {namespace} --replicas=1, and take the mark off: kubectl annotate {0}/{1} -n {namespace} {2}-",
-                        kind.word(),
-                        meta.name,
-                        labels::RESTORING
-                    ),
-                );
-            }
-            if spec.persistent_volume_claim_retention_policy.when_scaled == "Delete" {
-                let name = &meta.name;
-                problem(
-                    format!("statefulset/{name} deletes its claims when it is scaled down"),
-                    "set its spec.persistentVolumeClaimRetentionPolicy.whenScaled to Retain".into(),
-                );
-            }
-            let own = self.pods.iter().filter(|pod| spec.selector.selects(&pod.metadata.labels));
-            covered.extend(own.map(|pod| pod.metadata.name.as_str()));
-            all.push(Down { kind, name: meta.name.clone(), replicas: spec.replicas.unwrap_or(1) });
-        }
-        for cron_job in &self.cron_jobs {
-            if mounts(&cron_job.spec.job_template.spec.template.spec, claim) {
-                let replicas = u32::from(!cron_job.spec.suspend);
-                all.push(Down { kind: WorkloadKind::CronJob, name: cron_job.metadata.name.clone(), replicas });
-            }
-        }
-        let loose = self.mounters(claim).into_iter().filter(|pod| !covered.contains(&pod.metadata.name.as_str()));
-        for pod in loose {
-            let name = &pod.metadata.name;
-            let owner = pod.metadata.owner_references.iter().find(|owner| owner["controller"] == true);
-            let owner = owner.map(|owner| (owner["kind"].as_str().unwrap_or_default(), &owner["name"]));
-            let delete = format!("kubectl delete pod {name} -n {namespace}");
-            match owner {
-                _ if ["Succeeded", "Failed"].contains(&pod.status.phase.as_str()) => problem(
-                    format!("the pod {name} has ended, and as long as it is there the claim cannot go"),
-                    format!("delete it: {delete}"),
-                ),
-                Some(("Job", _)) => {
-                    problem(format!("the pod {name} of a Job mounts the claim"), "wait until it has ended".to_string())
-                }
-                Some((kind, owner)) => problem(
-                    format!(
-                        "what mounts the claim belongs to nothing that can be scaled down and up again: pod {name}, of the {kind} {}",
-                        owner.as_str().unwrap_or_default()
-                    ),
-                    "stop that by its own means, until the pod is gone".to_string(),
-                ),
-                None => problem(
-                    format!(
-                        "what mounts the claim belongs to nothing that can be scaled down and up again: pod {name}"
-                    ),
-                    format!("wait until it is done, or delete it: {delete}"),
-                ),
-            }
-        }
-        all
-    }
 }
 
 /// The journal on a snapshot.
 pub fn journal(snapshot: &Snapshot) -> Option<Journal> {
     serde_json::from_str(snapshot.metadata.annotations.get(labels::RESTORING)?).ok()
-}
-
-/// The claim that a snapshot is of, by its source or by what was noted.
-pub fn of_claim(snapshot: &Snapshot) -> Option<String> {
-    let source = snapshot.spec.source.persistent_volume_claim_name.clone();
-    source.or_else(|| ClaimTemplate::noted(&snapshot.metadata.annotations).map(|noted| noted.name))
-}
-
-/// The name of its claim as far as its labels tell, to be named to somebody who has to say it.
-pub fn guessed_claim(snapshot: &Snapshot) -> &str {
-    snapshot.metadata.labels.get(labels::PVC).map_or("NAME", String::as_str)
-}
-
-fn mounts(spec: &PodSpec, claim: &str) -> bool {
-    let claims = spec.volumes.iter().filter_map(|volume| volume.persistent_volume_claim.as_ref());
-    claims.into_iter().any(|reference| reference.claim_name == claim)
-}
-
-/// Whether a StatefulSet makes this claim for one of its pods: `TEMPLATE-NAME-NUMBER`
-/// (<https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#stable-storage>).
-fn makes(workload: &Workload, claim: &str) -> bool {
-    workload.spec.volume_claim_templates.iter().any(|template| {
-        let number = claim.strip_prefix(&format!("{}-{}-", template.metadata.name, workload.metadata.name));
-        number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
-    })
 }
 
 impl Journal {
@@ -737,7 +313,7 @@ impl Journal {
 
     /// The claim in place of the old one, from the data of `from`.
     pub fn replacement(&self, namespace: &str, from: &Snapshot) -> Value {
-        let mut claim = claim(&self.whole(), &self.claim.name, namespace, &from.metadata.name, from);
+        let mut claim = new_claim::claim(&self.whole(), &self.claim.name, namespace, &from.metadata.name, from);
         if !self.owners.is_empty() {
             claim["metadata"]["ownerReferences"] = json!(self.owners);
         }
@@ -748,48 +324,8 @@ impl Journal {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn items(objects: Value) -> NamespaceObjects {
-        NamespaceObjects::of(serde_json::from_value::<Vec<_>>(objects).unwrap())
-    }
-
-    fn snapshot(name: &str, change: impl Fn(&mut Value)) -> Value {
-        let mut object = json!({
-            "kind": "VolumeSnapshot", "metadata": {"name": name, "namespace": "shop", "annotations": {}},
-            "spec": {"source": {"persistentVolumeClaimName": "data-db-0"}},
-            "status": {"readyToUse": true, "restoreSize": "2Gi"},
-        });
-        change(&mut object);
-        object
-    }
-
-    fn claim() -> Value {
-        json!({
-            "kind": "PersistentVolumeClaim",
-            "metadata": {
-                "name": "data-db-0", "uid": "u1", "labels": {"app": "db"},
-                "annotations": {"team": "shop", "pv.kubernetes.io/bind-completed": "yes", "backup-ns.sh/dump-postgres": "{}"},
-                "ownerReferences": [{"kind": "Database", "name": "db"}],
-                "finalizers": ["kubernetes.io/pvc-protection", "example.com/keep"],
-            },
-            "spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": "fast", "resources": {"requests": {"storage": "1Gi"}}},
-        })
-    }
-
-    fn volumes() -> Value {
-        json!([{"name": "v", "persistentVolumeClaim": {"claimName": "data-db-0"}}])
-    }
-
-    fn workload(kind: &str, name: &str, spec: Value) -> Value {
-        let mut object =
-            json!({"kind": kind, "metadata": {"name": name}, "spec": {"selector": {"matchLabels": {"app": name}}}});
-        object["spec"].as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
-        object
-    }
-
-    fn pod(name: &str, app: &str) -> Value {
-        json!({"kind": "Pod", "metadata": {"name": name, "labels": {"app": app}}, "spec": {"volumes": volumes()}})
-    }
+    use crate::core::kube::objects::Pvc;
+    use crate::core::restore::sample::{claim, items, pod, snapshot, volumes, workload};
 
     /// The plan for a namespace with these objects besides a snapshot and its claim.
     fn plan(objects: &[Value]) -> Result<Journal, Vec<String>> {
@@ -1001,103 +537,6 @@ mod tests {
     }
 
     #[test]
-    fn up_means_that_the_pods_that_were_asked_for_are_ready() {
-        let down = Down { kind: WorkloadKind::Deployment, name: "web".into(), replicas: 2 };
-        let is_up = |replicas: u32, generation: i64, ready: u32| {
-            let mut object = workload("Deployment", "web", json!({"replicas": replicas}));
-            object["metadata"]["generation"] = json!(4);
-            object["status"] = json!({"observedGeneration": generation, "readyReplicas": ready});
-            items(json!([object])).is_up(&down)
-        };
-        // One that is paused, or keeps a partition back, never has pods of the newest template.
-        assert!(is_up(2, 4, 2));
-        assert!(!is_up(0, 4, 0) && !is_up(2, 3, 2) && !is_up(2, 4, 1));
-        assert!(items(json!([])).is_up(&down), "one that is gone is not waited for");
-    }
-
-    #[test]
-    fn a_template_that_was_noted_does_for_a_claim_that_is_gone() {
-        let note = r#"{"name": "data-db-0", "accessModes": ["ReadWriteOnce"], "storage": "3Gi"}"#;
-        let of = |change: &dyn Fn(&mut Value)| serde_json::from_value::<Snapshot>(snapshot("s", change)).unwrap();
-        assert_eq!(template(&of(&|_| ()), None), None);
-        let noted = of(&|object| {
-            object["metadata"]["annotations"][labels::CLAIM] = json!(note);
-            object["spec"]["source"] = json!({"volumeSnapshotContentName": "c"});
-        });
-        assert_eq!(template(&noted, None).unwrap().storage, "3Gi");
-        assert_eq!(of_claim(&noted).as_deref(), Some("data-db-0"));
-        let living: Pvc = serde_json::from_value(claim()).unwrap();
-        let template = template(&noted, Some(&living)).unwrap();
-        assert_eq!((template.storage.as_str(), template.storage_class_name.as_deref()), ("3Gi", Some("fast")));
-    }
-
-    #[test]
-    fn a_copy_is_not_taken_for_the_claim_that_it_is_of() {
-        let of: Snapshot = serde_json::from_value(snapshot("s", |_| ())).unwrap();
-        let living: Pvc = serde_json::from_value(claim()).unwrap();
-        let template = template(&of, Some(&living)).unwrap();
-        let made = |name: &str, namespace: &str| super::claim(&template, name, namespace, "s", &of)["metadata"].clone();
-        let own = made("data-db-0", "shop");
-        assert_eq!((&own["annotations"]["team"], &own["finalizers"][0]), (&json!("shop"), &json!("example.com/keep")));
-        for copy in [made("look", "shop"), made("data-db-0", "staging")] {
-            assert_eq!(copy["annotations"], json!({"backup-ns.sh/restored-from": "shop/s"}));
-            assert!(copy.get("finalizers").is_none() && copy["labels"] == json!({"app": "db"}), "{copy}");
-        }
-    }
-
-    #[test]
-    fn where_nothing_tells_a_claim_is_as_big_as_the_data() {
-        let of = |size: Value| {
-            let object = snapshot("s", |object| object["status"]["restoreSize"] = size.clone());
-            serde_json::from_value::<Snapshot>(object).unwrap()
-        };
-        let content: Content = serde_json::from_value(json!({"spec": {"sourceVolumeMode": "Block"}})).unwrap();
-        let made = assumed("data", &of(json!("2Gi")), Some(&content)).unwrap();
-        let made = super::claim(&made, "data", "shop", "s", &of(json!("2Gi")));
-        let spec = json!({
-            "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "2Gi"}}, "volumeMode": "Block",
-            "dataSource": {"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": "s"},
-        });
-        assert_eq!(made["spec"], spec, "without a class: Kubernetes gives it the default");
-        assert_eq!(assumed("data", &of(json!("2Gi")), None).unwrap().volume_mode, None);
-        for unknown in [json!(null), json!("0"), json!("much")] {
-            assert_eq!(assumed("data", &of(unknown.clone()), None), None, "{unknown}");
-        }
-    }
-
-    #[test]
-    fn a_class_has_to_fit_and_the_default_is_the_newest() {
-        let of = |name: &str, driver: &str, day: u32, mark: &str| -> StorageClass {
-            let made = format!("2026-01-{day:02}T00:00:00Z");
-            let annotations = json!({format!("storageclass.{mark}kubernetes.io/is-default-class"): "true"});
-            let metadata = json!({"name": name, "creationTimestamp": made, "annotations": annotations});
-            serde_json::from_value(json!({"metadata": metadata, "provisioner": driver})).unwrap()
-        };
-        let plain = || StorageClass {
-            metadata: Meta { name: "plain".into(), ..Meta::default() },
-            provisioner: "d".into(),
-            ..StorageClass::default()
-        };
-        let all = [plain(), of("old", "d", 1, ""), of("new", "d", 3, "beta."), of("b", "e", 2, "")];
-        assert_eq!(class(&all, None, Some("d")), Ok("new"));
-        assert_eq!(class(&all, None, None), Ok("new"));
-        let twins = [of("b", "d", 1, ""), of("a", "d", 1, "")];
-        assert_eq!(class(&twins, None, None), Ok("a"));
-        let (what, remedy) = class(&all, None, Some("e")).unwrap_err();
-        assert!(what.contains("new is of d, the snapshot of e") && remedy.ends_with(": b"), "{what}; {remedy}");
-        let (what, remedy) = class(&[plain()], None, Some("d")).unwrap_err();
-        assert!(what.contains("no default") && remedy.ends_with(": plain"), "{what}; {remedy}");
-        assert_eq!(class(&all, Some("old"), Some("d")), Ok("old"));
-        let (what, remedy) = class(&all, Some("b"), Some("d")).unwrap_err();
-        assert!(
-            what == "StorageClass b is of e, the snapshot of d" && remedy.contains("plain or old or new"),
-            "{what}; {remedy}"
-        );
-        assert_eq!(class(&all, Some("c"), None).unwrap_err().0, "there is no StorageClass c");
-        assert!(class(&[], None, None).unwrap_err().1.contains("none that fits"));
-    }
-
-    #[test]
     fn a_snapshot_of_nobody_knows_what_takes_no_claims_place() {
         let lost = snapshot("s", |object| object["spec"]["source"] = json!({"volumeSnapshotContentName": "c"}));
         let namespace_objects = items(json!([lost, claim()]));
@@ -1106,31 +545,5 @@ mod tests {
             problems[0].0.contains("nothing tells") && problems[0].1.contains("restore s -n shop --pvc NAME"),
             "{problems:?}"
         );
-    }
-
-    #[test]
-    fn a_clone_stands_for_the_same_data_and_never_takes_it_along() {
-        let content: Content = serde_json::from_value(json!({
-            "metadata": {"name": "c", "uid": "u9"},
-            "spec": {"driver": "d", "deletionPolicy": "Delete", "sourceVolumeMode": "Filesystem"},
-            "status": {"snapshotHandle": "h"},
-        }))
-        .unwrap();
-        let of: Snapshot = serde_json::from_value(snapshot("s", |_| ())).unwrap();
-        let (made, bridge) = clone(&of, &content, "staging").unwrap();
-        assert_eq!(
-            (&made["spec"]["deletionPolicy"], &made["spec"]["source"]),
-            (&json!("Retain"), &json!({"snapshotHandle": "h"}))
-        );
-        assert_eq!(
-            made["metadata"],
-            json!({
-                "name": "clone-u9-staging", "annotations": {"backup-ns.sh/clone-of": "shop/s"},
-                "labels": {"backup-ns.sh/data": labels::data_value("d", "h")},
-            })
-        );
-        assert_eq!(bridge["spec"]["source"]["volumeSnapshotContentName"], "clone-u9-staging");
-        assert!(serde_json::from_value::<Content>(made).unwrap().is_clone());
-        assert!(clone(&of, &Content::default(), "staging").is_err(), "nothing is stored yet");
     }
 }

@@ -1,8 +1,13 @@
 //! What is made of a VolumeSnapshot, and what is made good again. Must not know how it is sent.
 
+pub mod clone;
 pub mod dry_run;
 pub mod in_place;
+pub mod new_claim;
 pub mod rebind;
+#[cfg(test)]
+mod sample;
 pub mod stored_data;
 pub mod sync_metadata;
 pub mod verify;
+pub mod workloads;
