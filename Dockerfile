@@ -1,7 +1,7 @@
-# The image that a CronJob runs: kubectl, backup-ns, and nothing that either does without. The base images are arguments, so
-# that a mirror can stand in for them:
+# The image that a CronJob runs: kubectl, backup-ns, and only what these two need. The base images are arguments, so that
+# they can come from a mirror:
 #   docker build --build-arg=KUBECTL_IMAGE=registry.example/kubectl:v1.36.3 .
-# Docker reads no variable of the stages below before it, so all three stand here.
+# Docker uses an argument in FROM only if it is declared before the first stage, so all three are here.
 ARG RUST_IMAGE=rust:1.95.0-alpine
 ARG KUBECTL_IMAGE=registry.k8s.io/kubectl:v1.36.3
 # Certificates, time zones and a user without rights.
@@ -33,7 +33,7 @@ LABEL org.opencontainers.image.title="backup-ns" \
 COPY --from=kubectl /bin/kubectl /usr/local/bin/kubectl
 COPY --from=build /backup-ns /usr/local/bin/backup-ns
 ENV PATH=/usr/local/bin
-# Any other user will do as well: nothing is owned, nothing is written.
+# Any other user works too: the program owns no file and writes none.
 USER 65532:65532
 ENTRYPOINT ["backup-ns"]
 CMD ["create"]

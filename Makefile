@@ -6,7 +6,7 @@
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do printf '  %-18s %s\n' "$$name" "$$what"; done
 
-# Each installs, builds or tests in the order in which it is written down.
+# Prerequisites are made one after the other, in the order in which they are written.
 .NOTPARALLEL:
 
 all: init build test ## Install what is needed, build, test
