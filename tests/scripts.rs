@@ -479,7 +479,7 @@ fn the_dump_ends_with_its_stdin_and_leaves_the_old_file() {
             "$POSTGRES_DB",
         ];
         let mut late = Session::of(shell, POSTGRES, &values, &env);
-        assert_eq!(late.dump(), ("lost".into(), "the dump took longer than 2 s".into()));
+        assert_eq!(late.dump(), ("lost".into(), "timeout the dump took longer than 2 s".into()));
         until("its pg_dump ends", 5, || !descendants(late.child.id()).values().any(|line| line.contains("pg_dump")));
         late.close();
         late.until(&["end"]);
@@ -1000,7 +1000,7 @@ fn a_load_is_all_or_nothing_under_every_shell() {
         // end of a transaction is not seen.
         let whole = fs::read(&file).unwrap();
         for (filter, why) in [
-            ("cat", "replaced meanwhile"),
+            ("cat", "replaced the dump file was replaced meanwhile"),
             ("gzip -dc | sed 's/PRIMARY KEY (id)/PRIMARY KEY (nope)/' | gzip -c", "nope"),
             ("head -c 100000", "could not be read to its end"),
             ("gzip -dc | sed 's/; Type: BLOBS; /; Type: OTHERS; /' | gzip -c", "backup_ns_gate"),
@@ -1188,7 +1188,8 @@ fn a_load_takes_the_place_of_all_that_is_in_the_dump_and_of_nothing_else() {
 
         statement(SINCE);
         let changed = lines("hard");
-        let (outcome, _, gone, said) = load("=hard", "try");
+        let (outcome, why, gone, said) = load("=hard", "try");
+        assert!(why.starts_with("gone "), "{shell:?} {why}");
         assert_eq!((outcome.as_str(), &gone[..]), ("lost", &LOST.map(String::from)[..]), "{shell:?} {said}");
         assert_eq!(differs("hard", &changed), nothing, "{shell:?}");
         let (outcome, _, gone, said) = load("=hard", "any");
@@ -1282,7 +1283,7 @@ fn a_load_into_mariadb_is_tried_first_under_every_shell() {
         // Who may make no schema cannot try; a trial that fails is all that happens.
         let (outcome, _, seen) = load("=limited", "=x", "try");
         assert_eq!((outcome.as_str(), answers()), ("lost", changed.clone()), "{shell:?}");
-        assert!(seen.contains_key("untried"));
+        assert!(seen.contains_key("untried") && seen["lost"].starts_with("untried "), "{seen:?}");
         let whole = fs::read(&file).unwrap();
         for filter in ["gzip -dc | sed 's/PROCEDURE `p`/NONSENSE/' | gzip -c", "head -c 100000"] {
             filtered(&file, filter);
@@ -1517,7 +1518,7 @@ fn the_history_of_a_table_comes_back_and_is_not_lost_unasked() {
         // A dump without the history: nothing happens unasked.
         let (outcome, said, seen) = maria_load(&server, shell, &old, "shop", "try");
         assert_eq!(outcome, "lost", "{shell:?} {said}");
-        let words = "no history of the system-versioned tables `named` `prices` `untouched`";
+        let words = "history the dump holds no history of the system-versioned tables `named` `prices` `untouched`";
         assert!(seen["lost"].contains(words), "{shell:?} {seen:?}");
         assert_eq!([server.sql("shop", VERSIONS), server.sql("shop", named)], before, "{shell:?}");
         let (outcome, said, seen) = maria_load(&server, shell, &old, "shop", "any");
@@ -2250,27 +2251,27 @@ fn no_fault_round_a_restore_test_is_a_verdict() {
     let starts_not = "case $* in --version) exec \"$REAL\" \"$@\" ;; esac; exit 1";
     let why = "the scratch server could not take the dump";
     let cases: [(&str, &str, String); 13] = [
-        ("sha256sum", "kill -9 $$", "here the dump file could not be read: sha256sum ended with status 137".into()),
-        ("gzip", "kill -9 $$", "here the dump could not be unpacked: gzip ended with status 137".into()),
+        ("sha256sum", "kill -9 $$", "other the dump file could not be read: sha256sum ended with status 137".into()),
+        ("gzip", "kill -9 $$", "other the dump could not be unpacked: gzip ended with status 137".into()),
         (
             "gzip",
             "\"$REAL\" \"$@\" 2>/dev/null | head -c 5000; echo 'gzip: stdin: Input/output error' >&2; exit 1",
-            "here the dump could not be unpacked: gzip ended with status 1".into(),
+            "other the dump could not be unpacked: gzip ended with status 1".into(),
         ),
         (
             "awk",
             "head -c 9 >/dev/null; kill -9 $$",
-            "here the dump could not be counted: awk ended with status 137".into(),
+            "other the dump could not be counted: awk ended with status 137".into(),
         ),
-        ("tee", ": >\"$1\"; exit 1", "here the dump could not be read to its end".into()),
+        ("tee", ": >\"$1\"; exit 1", "other the dump could not be read to its end".into()),
         ("initdb", "echo 'No space left on device' >&2; exit 1", "space initdb failed".into()),
-        ("postgres", starts_not, "here the scratch server does not start".into()),
+        ("postgres", starts_not, "other the scratch server does not start".into()),
         ("psql", &load_killed, format!("memory {why}")),
         ("psql", &load_full, format!("space {why}")),
         ("psql", &load_down, format!("memory {why}: it ended")),
         ("psql", &load_cut, format!("load {why}")),
-        ("psql", &count_fails, "here the scratch server counted 0 of 1 tables".into()),
-        ("psql", &compare_fails, "here the scratch server could not say what it holds".into()),
+        ("psql", &count_fails, "other the scratch server counted 0 of 1 tables".into()),
+        ("psql", &compare_fails, "other the scratch server could not say what it holds".into()),
     ];
     for (number, (name, script, said)) in cases.iter().enumerate() {
         let said = format!("lost {said}");
@@ -2301,7 +2302,7 @@ fn a_data_directory_is_condemned_only_for_what_is_in_it() {
     let version = version.trim().strip_prefix("postgres (PostgreSQL) ").unwrap();
     let other = test("other", "echo 9 >data/PG_VERSION");
     assert_eq!(other, format!("lost image the data directory is of PostgreSQL 9, the image has {version}"));
-    assert_eq!(test("none", "rm -r data"), "lost here no data directory is in the volume");
+    assert_eq!(test("none", "rm -r data"), "lost other no data directory is in the volume");
     let setting = test("setting", "echo 'nonsense = 1' >>data/postgresql.conf");
     assert_eq!(setting, "lost data the server does not start on the data directory");
     let library = test("library", "echo \"shared_preload_libraries = 'nowhere'\" >>data/postgresql.conf");

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use crate::cluster::kubectl::{self, Kubectl};
 use crate::config::{Database, DbValue};
 use crate::container;
-use crate::container::session::{self, Session};
+use crate::container::session::{self, Lost, Session};
 use crate::core::backup::pod::Chosen;
 use crate::core::backup::preflight::{self, PreflightReport, Problem, Requirements, Site};
 use crate::core::backup::proof::{DumpReport, Proof};
+use crate::core::backup::tool_error::ToolError;
 use crate::exit::{Exit, Fail};
 use crate::io::process::{Ending, ProcessError};
 use crate::io::report::{self, Reporter, Step};
@@ -131,7 +132,7 @@ impl<'a> Dump<'a> {
                     "busy" => queue.waits(&line.value, step)?,
                     "doubted" => queue.doubts(&line.value, step),
                     "beat" => step.progress(&line.value.trim().parse().map(report::bytes).unwrap_or_default()),
-                    "lost" => return Err(lost(&line.value, &session.last_words())),
+                    "lost" => return Err(failed(Lost::parse(&line.value), &session.last_words())),
                     "proven" => break,
                     "began" => began = Instant::now(),
                     "ended" => made.took = began.elapsed(),
@@ -349,19 +350,39 @@ fn busy(holder: &str, waited: Duration) -> Fail {
 }
 
 /// A dump that does not count, with what to do about it by what the tools said.
-fn lost(why: &str, said: &str) -> Fail {
-    let remedy = if said.contains("No space left") {
+fn failed(lost: Lost<'_>, said: &str) -> Fail {
+    let Lost { key, why } = lost;
+    let remedy = if ToolError::NoSpace.is_in(said) {
         "enlarge the PVC or free space"
-    } else if why.contains("took longer") {
+    } else if key == "timeout" {
         "find out what holds it up, a lock of the database perhaps, or raise BAK_DUMP_TIMEOUT (--dump-timeout)"
-    } else if said.contains("Read-only file system") {
+    } else if ToolError::ReadOnly.is_in(said) {
         "find out why the volume became read-only"
     } else {
         "correct what the message names and run the backup again"
     };
     let said = if said.is_empty() { String::new() } else { format!(": {said}") };
-    let renamed = why.contains("was renamed");
-    let kept =
-        if renamed { "the new dump is whole, but may not be on its disk" } else { "the last good dump is untouched" };
+    let kept = match key {
+        "renamed" => "the new dump is whole, but may not be on its disk",
+        _ => "the last good dump is untouched",
+    };
     Fail::new(Exit::Dump, format!("{why}{said}")).remedy(format!("{remedy}; {kept}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_of_a_lost_dump_decides_its_remedy() {
+        let remedy = |lost: &str, said: &str| failed(Lost::parse(lost), said).remedy;
+        let correct = "correct what the message names and run the backup again; the last good dump is untouched";
+        assert_eq!(remedy("other the dump took longer, and was renamed", ""), correct);
+        assert!(remedy("timeout why", "").contains("raise BAK_DUMP_TIMEOUT"));
+        assert!(remedy("renamed why", "").ends_with("the new dump is whole, but may not be on its disk"));
+        assert!(remedy("other why", "gzip: stdout: No space left on device").starts_with("enlarge the PVC"));
+        assert!(
+            remedy("other why", "sh: can't create x: Read-only file system").starts_with("find out why the volume")
+        );
+    }
 }

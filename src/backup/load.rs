@@ -7,9 +7,10 @@ use crate::backup::dump::{self, Queue, Rules};
 use crate::cluster::kubectl::Kubectl;
 use crate::config::Database;
 use crate::container;
-use crate::container::session::{self, Session};
+use crate::container::session::{self, Lost, Session};
 use crate::core::backup::pod::Chosen;
 use crate::core::backup::preflight::PreflightReport;
+use crate::core::backup::tool_error::ToolError;
 use crate::exit::{Exit, Fail};
 use crate::io::process::ProcessError;
 use crate::io::report::{self, Reporter};
@@ -110,8 +111,13 @@ impl<'a> Load<'a> {
                             step.progress(&format!("{phase}{} of {}", report::bytes(far), report::bytes(bytes)));
                         }
                     }
-                    "lost" if !gone.is_empty() => return Err(would_lose(&line.value, &gone, &state)),
-                    "lost" => return Err(lost(&line.value, &untried, &state, trial, &session.last_words())),
+                    "lost" => {
+                        let lost = Lost::parse(&line.value);
+                        return Err(match lost.key {
+                            "gone" => would_lose(lost.why, &gone, &state),
+                            _ => failed(lost, &untried, &state, &session.last_words()),
+                        });
+                    }
                     "loaded" => break,
                     _ => {}
                 }
@@ -151,30 +157,38 @@ fn would_lose(why: &str, gone: &[String], state: &str) -> Fail {
 }
 
 /// A load that failed, with what became of the database.
-fn lost(why: &str, untried: &str, state: &str, trial: LoadMode, said: &str) -> Fail {
-    let said = if said.is_empty() { String::new() } else { format!(": {said}") };
-    if !untried.is_empty() && trial == LoadMode::Must {
-        return Fail::new(Exit::Precondition, format!("{why}, because {untried}{said}")).remedy(format!(
-            "give the user the right to create schemas, or say --force to load without a trial, which cannot be undone; {state}"
-        ));
-    }
-    if why.contains("system-versioned") {
-        return Fail::new(Exit::Precondition, why).remedy(format!(
-            "restore a snapshot instead, which holds the history, or say --force to load the dump and lose it; {state}"
-        ));
-    }
-    if said.contains("ERROR 1449") {
-        return Fail::new(Exit::Failed, format!("{why}{said}")).remedy(format!(
+fn failed(lost: Lost<'_>, untried: &str, state: &str, said: &str) -> Fail {
+    let Lost { key, why } = lost;
+    let with_words = if said.is_empty() { why.to_string() } else { format!("{why}: {said}") };
+    let (exit, what, remedy) = match key {
+        "untried" => (
+            Exit::Precondition,
+            if said.is_empty() {
+                format!("{why}, because {untried}")
+            } else {
+                format!("{why}, because {untried}: {said}")
+            },
+            "give the user the right to create schemas, or say --force to load without a trial, which cannot be undone",
+        ),
+        "history" => (
+            Exit::Precondition,
+            why.to_string(),
+            "restore a snapshot instead, which holds the history, or say --force to load the dump and lose it",
+        ),
+        "replaced" => (Exit::Dump, why.to_string(), "look what it is now, and run it again"),
+        _ if ToolError::UnknownDefiner.is_in(said) => (
+            Exit::Failed,
+            with_words,
             "create the account that is named, with its grants, and run it again: a dump of one database holds no accounts, and \
-             views that other views read need theirs; {state}"
-        ));
-    }
-    if why.contains("replaced meanwhile") {
-        return Fail::new(Exit::Dump, why).remedy(format!("look what it is now, and run it again; {state}"));
-    }
-    Fail::new(Exit::Failed, format!("{why}{said}")).remedy(format!(
-        "correct what the message names and run it again: the dump file is proven and still there; {state}"
-    ))
+             views that other views read need theirs",
+        ),
+        _ => (
+            Exit::Failed,
+            with_words,
+            "correct what the message names and run it again: the dump file is proven and still there",
+        ),
+    };
+    Fail::new(exit, what).remedy(format!("{remedy}; {state}"))
 }
 
 #[cfg(test)]
@@ -198,22 +212,28 @@ mod tests {
 
     #[test]
     fn a_load_that_fails_says_what_goes_on() {
-        let said = |why: &str, words: &str| {
-            let fail = lost(why, "", "the database is as it was", LoadMode::Must, words);
+        let said = |lost: &str, words: &str| {
+            let fail = failed(Lost::parse(lost), "it may not", "the database is as it was", words);
             assert!(fail.remedy.ends_with("; the database is as it was"), "{}", fail.remedy);
             (fail.exit, fail.what, fail.remedy)
         };
         let history = "the dump holds no history of the system-versioned tables `prices`, and loading it drops theirs";
-        let (exit, what, remedy) = said(history, "");
+        let (exit, what, remedy) = said(&format!("history {history}"), "");
         assert_eq!((exit, what.as_str()), (Exit::Precondition, history));
         assert!(remedy.contains("say --force to load the dump and lose it"), "{remedy}");
         let definer = "ERROR 1449 (HY000): The user specified as a definer ('app'@'%') does not exist";
-        let (exit, what, remedy) = said("the trial in a schema of its own failed", definer);
+        let (exit, what, remedy) = said("other the trial in a schema of its own failed", definer);
         assert_eq!(exit, Exit::Failed);
         assert!(
             what.contains("'app'@'%'") && remedy.starts_with("create the account that is named"),
             "{what} {remedy}"
         );
-        assert!(said("the trial in a schema of its own failed", "ERROR 1064").2.starts_with("correct what"));
+        assert!(said("other the trial in a schema of its own failed", "ERROR 1064").2.starts_with("correct what"));
+        let (exit, what, remedy) = said("untried it cannot be tried", "words");
+        assert_eq!((exit, what.as_str()), (Exit::Precondition, "it cannot be tried, because it may not: words"));
+        assert!(remedy.starts_with("give the user the right"), "{remedy}");
+        // The key decides, not the words.
+        assert_eq!(said("replaced it is another one", "").0, Exit::Dump);
+        assert_eq!(said("other the dump file was replaced meanwhile", "").0, Exit::Failed);
     }
 }

@@ -13,7 +13,7 @@ use crate::cmd::now;
 use crate::cmd::show::show;
 use crate::config::{Global, Verify};
 use crate::container;
-use crate::container::session::{Line, Session};
+use crate::container::session::{Line, Lost, Session};
 use crate::core::backup::job;
 use crate::core::backup::proof::Proof;
 use crate::core::engine::Engine;
@@ -523,18 +523,18 @@ fn in_words(verdict: &Verdict) -> String {
     }
 }
 
-/// What kept the test from being made says nothing about the backup. `report` begins with the kind of it, see `verify.sh`.
+/// What kept the test from being made says nothing about the backup. `report` is `KEY WHY`, see `verify.sh`.
 fn lost(report: &str, alike: bool, session: &mut Session) -> Fail {
     let said = session.last_words();
     let said = if said.is_empty() { said } else { format!(": {said}") };
-    let (kind, why) = report.split_once(' ').unwrap_or(("here", report));
-    let (exit, remedy) = hindrance(kind, alike);
+    let Lost { key, why } = Lost::parse(report);
+    let (exit, remedy) = hindrance(key, alike);
     Fail::new(exit, format!("{why}{said}")).remedy(format!("no verdict, and nothing was stamped: {remedy}"))
 }
 
 /// How a run without a verdict ends, and what to do. `alike` says whether the proof notes what the server was like.
-fn hindrance(kind: &str, alike: bool) -> (Exit, &'static str) {
-    match kind {
+fn hindrance(key: &str, alike: bool) -> (Exit, &'static str) {
+    match key {
         "image" => (
             Exit::Precondition,
             "name an image that has what the message names, and is of the database's version, with --verify-image \

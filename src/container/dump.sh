@@ -31,16 +31,16 @@ undo() { :; }
 work() {
   begin
   # The limit of time counts from here: the database may never answer what is asked before its dump.
-  : >"$own.dump" || lost "nothing can be written beside the dump file"
+  : >"$own.dump" || lost other "nothing can be written beside the dump file"
   inventory before
   db_choice >"$own.choice" &
   children=$!
-  await "$children" || lost "the database cannot be asked what it holds"
+  await "$children" || lost other "the database cannot be asked what it holds"
   children=
   choice=$(cat "$own.choice")
   rm -f "$own.choice"
   say began "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
-  mkfifo "$own.fifo" || lost "a named pipe cannot be made beside the dump file"
+  mkfifo "$own.fifo" || lost other "a named pipe cannot be made beside the dump file"
   "$compressor" -c <"$own.fifo" >"$own.dump" &
   packing=$! children=$!
   db_dump "$choice" >"$own.fifo" &
@@ -50,8 +50,8 @@ work() {
   await "$dumping"
   dumped=$status
   children=
-  [ "$dumped" -eq 0 ] || [ "$packed" -ne 0 ] || lost "the dump tool ended with status $dumped"
-  [ "$packed" -eq 0 ] || lost "${compressor##*/} ended with status $packed"
+  [ "$dumped" -eq 0 ] || [ "$packed" -ne 0 ] || lost other "the dump tool ended with status $dumped"
+  [ "$packed" -eq 0 ] || lost other "${compressor##*/} ended with status $packed"
   say ended "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
   inventory after
 
@@ -63,13 +63,13 @@ work() {
     printf '\n%s' "$?"
   } | tail -c 500 >"$own.tail" &
   testing=$! children="$children $!"
-  await "$summing" || lost "the dump cannot be read back"
-  await "$testing" || lost "the dump cannot be read back"
+  await "$summing" || lost other "the dump cannot be read back"
+  await "$testing" || lost other "the dump cannot be read back"
   children=
   tail=$(tr -d '\000' <"$own.tail")
-  [ "${tail##*"$nl"}" = 0 ] || lost "the compressed file does not test whole"
+  [ "${tail##*"$nl"}" = 0 ] || lost other "the compressed file does not test whole"
   tail=${tail%"${nl}0"}
-  db_complete "$(stripped "$tail")" || lost "the dump does not end as a complete one does"
+  db_complete "$(stripped "$tail")" || lost other "the dump does not end as a complete one does"
   read -r sum _ <"$own.sum"
   size=$(bytes "$own.dump")
   number=$(inode "$own.dump")
@@ -80,15 +80,15 @@ work() {
     read -r _ _ user group _
     chown "$user:$group" "$own.dump" 2>/dev/null
   }
-  chmod 640 "$own.dump" || lost "the dump's mode cannot be set"
+  chmod 640 "$own.dump" || lost other "the dump's mode cannot be set"
   rm -f "$own.sum" "$own.tail"
 
-  flush || lost "the dump cannot be flushed to its disk"
-  mine || lost "the lock was lost to: ${line:-nobody}"
-  main_lives || lost "the session ended"
-  mv -f "$own.dump" "$FILE" || lost "the dump cannot be renamed to $FILE"
-  : >"$own.renamed" || lost "the dump was renamed to $FILE, but nothing more can be written beside it"
-  flush || lost "the dump was renamed to $FILE, but its directory cannot be flushed to its disk"
+  flush || lost other "the dump cannot be flushed to its disk"
+  mine || lost other "the lock was lost to: ${line:-nobody}"
+  main_lives || lost other "the session ended"
+  mv -f "$own.dump" "$FILE" || lost other "the dump cannot be renamed to $FILE"
+  : >"$own.renamed" || lost renamed "the dump was renamed to $FILE, but nothing more can be written beside it"
+  flush || lost renamed "the dump was renamed to $FILE, but its directory cannot be flushed to its disk"
   say bytes "$size"
   say sha256 "$sum"
   say inode "$number"

@@ -19,7 +19,7 @@ unchanged() { false; }
 # nothing is missing among it, goes only behind a stream that was read to its end. Fails with the reason in $why.
 pour() {
   rm -f "$own.in" "$own.text" "$own.out"
-  mkfifo "$own.in" "$own.text" || lost "a named pipe cannot be made beside the dump file"
+  mkfifo "$own.in" "$own.text" || lost other "a named pipe cannot be made beside the dump file"
   # Opened for both at first, so that neither end waits for the other.
   exec 6<>"$own.in"
   exec 5>"$own.in"
@@ -74,14 +74,14 @@ pour() {
 # work: all of it. $sum is that of the file that was looked at before.
 work() {
   begin
-  { [ -f "$FILE" ] && [ -r "$FILE" ]; } || lost "the dump file cannot be read"
+  { [ -f "$FILE" ] && [ -r "$FILE" ]; } || lost other "the dump file cannot be read"
   exec 4<"$FILE"
   sha256sum <&4 >"$own.sum" &
   summing=$! children=$!
-  await "$summing" || lost "the dump file cannot be read"
+  await "$summing" || lost other "the dump file cannot be read"
   children=
   read -r now _ <"$own.sum"
-  [ "$now" = "$sum" ] || lost "the dump file was replaced meanwhile"
+  [ "$now" = "$sum" ] || lost replaced "the dump file was replaced meanwhile"
   db_load
   say loaded yes
 }

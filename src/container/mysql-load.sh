@@ -10,7 +10,7 @@ db_load() {
   # What a session that was killed left behind.
   if [ -e "$tried" ]; then
     while IFS= read -r left; do
-      case $left in *[!a-z0-9_]*) ;; backup_ns_?*) (ask "DROP DATABASE IF EXISTS \`$left\`") || lost "the schema $left of an earlier restore cannot be dropped" ;; esac
+      case $left in *[!a-z0-9_]*) ;; backup_ns_?*) (ask "DROP DATABASE IF EXISTS \`$left\`") || lost other "the schema $left of an earlier restore cannot be dropped" ;; esac
     done <"$tried"
     rm -f "$tried"
   fi
@@ -19,14 +19,14 @@ db_load() {
   say state 'MySQL cannot undo: tables up to the one that failed are as in the dump, that one may be empty or hold some of its rows, the others are as they were'
   say phase load
   INTO=$DATABASE quietly=
-  pour without_locks || lost "$why"
+  pour without_locks || lost other "$why"
 }
 
 # endangered: tables with a history, of which the dump holds none and which it replaces. That is a loss, unless it was allowed.
 endangered() {
   with_history=$(ask "SELECT concat(char(96), replace(table_name, char(96), repeat(char(96), 2)), char(96))
     FROM information_schema.tables WHERE table_schema = DATABASE() AND table_type = 'SYSTEM VERSIONED'") ||
-    lost "the database cannot be asked"
+    lost other "the database cannot be asked"
   [ -n "$with_history" ] || return 0
   printf '%s\n' "$with_history" >"$own.versioned"
   gzip -dc </proc/self/fd/4 2>/dev/null | awk '
@@ -39,24 +39,24 @@ endangered() {
     END { for (table in replaced) if (!(table in kept)) print table }
   ' "$own.versioned" - >"$own.endangered" &
   children=$!
-  await "$children" || lost "the dump file cannot be read"
+  await "$children" || lost other "the dump file cannot be read"
   children=
   names=$(sort "$own.endangered" | tr '\n' ' ')
   [ -n "$names" ] || return 0
-  [ "$how" != try ] || lost "the dump holds no history of the system-versioned tables ${names% }, and loading it drops theirs"
+  [ "$how" != try ] || lost history "the dump holds no history of the system-versioned tables ${names% }, and loading it drops theirs"
   say unkept "${names% }"
 }
 
 # try: loads the dump into the scratch schema. Events would run there, so they stay out.
 try() {
   charset=$(ask "SELECT concat('CHARACTER SET ', default_character_set_name, ' COLLATE ', default_collation_name)
-    FROM information_schema.schemata WHERE schema_name = DATABASE()") || lost "the database cannot be asked"
+    FROM information_schema.schemata WHERE schema_name = DATABASE()") || lost other "the database cannot be asked"
   name=backup_ns_$(printf %.12s "$NONCE")
   echo "$name" >"$tried"
   if ! (ask "CREATE DATABASE \`$name\` $charset"); then
     rm -f "$tried"
     say untried "the user may not create a schema to try it in"
-    [ "$how" = any ] || lost "the dump cannot be tried first"
+    [ "$how" = any ] || lost untried "the dump cannot be tried first"
     return 0
   fi
   scratch=$name
@@ -65,9 +65,9 @@ try() {
   quietly=
   if (ask 'SET SESSION sql_log_bin = 0') 2>/dev/null; then quietly=yes; fi
   INTO=$scratch
-  pour without_events || lost "the trial in a schema of its own failed: $why"
+  pour without_events || lost other "the trial in a schema of its own failed: $why"
   undo
-  [ -z "$scratch" ] || lost "the schema $scratch of the trial cannot be dropped"
+  [ -z "$scratch" ] || lost other "the schema $scratch of the trial cannot be dropped"
   say tried yes
 }
 

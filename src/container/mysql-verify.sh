@@ -142,14 +142,14 @@ db_make() {
     (as "$SERVER" --no-defaults "$@" --initialize-insecure) >"$SCRATCH/log" 2>&1 3<&-
   fi || {
     hindered 'the scratch database cannot be installed' "$?"
-    lost here 'the scratch database cannot be installed'
+    lost other 'the scratch database cannot be installed'
   }
   set -- "$@" --socket="$SCRATCH/socket" --pid-file="$tmp/pid" --skip-networking \
     --loose-mysqlx=OFF --skip-log-bin --event-scheduler=OFF --max-allowed-packet=1G --innodb-flush-log-at-trx-commit=0 \
     --skip-innodb-doublewrite --loose-innodb-strict-mode=OFF
   server_start "$SERVER" --no-defaults "$@" || {
     hindered 'the scratch server does not start' 0
-    lost here 'the scratch server does not start'
+    lost other 'the scratch server does not start'
   }
   # What the proof notes, each by itself, as far as this server takes it. Accounts may define views and routines.
   {
@@ -168,7 +168,7 @@ db_make() {
   printf 'CREATE DATABASE IF NOT EXISTS `%s` CHARACTER SET %s %s\n' "$named" "${charset:-utf8mb4}" \
     "$(word collation | sed 's/^./COLLATE &/')" | client 2>"$SCRATCH/errors" || {
     hindered 'the scratch database cannot be made' 0
-    lost here 'the scratch database cannot be made'
+    lost other 'the scratch database cannot be made'
   }
 }
 

@@ -9,11 +9,11 @@ db_load() {
   pour replacing || {
     # What psql itself gave up is undone, whatever it was at.
     [ "$poured" != 3 ] || say state "$state"
-    lost "$why"
+    lost other "$why"
   }
   if grep "^$NONCE gone " "$own.out" && [ "$how" != any ]; then
     say state "$state"
-    lost 'what is not in the dump depends on what it replaces, and would be dropped'
+    lost gone 'what is not in the dump depends on what it replaces, and would be dropped'
   fi
 }
 

@@ -143,7 +143,7 @@ db_make() {
     >"$SCRATCH/log" 2>&1 3<&- || {
     hindered 'initdb failed' 0
     if logged 'look up .*user'; then lost user 'the user of the pod has no name, which initdb wants'; fi
-    lost here 'initdb failed'
+    lost other 'initdb failed'
   }
   # The settings that the proof notes; what its server does not take is left out of all. Libraries by their name alone, and
   # nothing that runs when a language starts.
@@ -156,7 +156,7 @@ db_make() {
   while read -r name value; do set -- "$@" -c "$name=$value"; done <"$SCRATCH/settings"
   start_scratch "$@" || start_scratch || {
     hindered 'the scratch server does not start' 0
-    lost here 'the scratch server does not start'
+    lost other 'the scratch server does not start'
   }
   # Roles as superusers, because memberships are in no dump. Tablespaces within the data directory.
   {
@@ -174,7 +174,7 @@ db_make() {
   esac
   with_locale || {
     hindered 'the scratch database cannot be made' 0
-    lost here 'the scratch database cannot be made'
+    lost other 'the scratch database cannot be made'
   }
   export PGDATABASE="$DATABASE"
 }

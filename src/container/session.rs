@@ -56,6 +56,20 @@ pub struct Line {
     pub value: String,
 }
 
+/// Why a script gave up: the value of a line `lost KEY WHY`. Only the key says what to do; the rest is for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lost<'a> {
+    pub key: &'a str,
+    pub why: &'a str,
+}
+
+impl<'a> Lost<'a> {
+    pub fn parse(value: &'a str) -> Lost<'a> {
+        let (key, why) = value.split_once(' ').unwrap_or(("other", value));
+        Lost { key, why }
+    }
+}
+
 impl Session {
     /// Starts `script` in the chosen container with `values` on its stdin. The first value is `nonce`, with which every
     /// line of the report must begin.

@@ -52,7 +52,7 @@ end_work() {
 }
 
 too_long() {
-  say lost "the dump took longer than $LIMIT s"
+  say lost "timeout the dump took longer than $LIMIT s"
   end_work
 }
 
@@ -233,12 +233,12 @@ sweep() {
   done
 }
 
-# lost WHY: the end of work that does not count.
+# lost KEY WHY: the end of work that does not count. The keys are in docs/architecture.md.
 lost() {
   put_down
   undo
   rm -f "$own.dump"
-  say lost "$1"
+  say lost "$1 $2"
   exit 0
 }
 
@@ -250,9 +250,9 @@ begin() {
   trap stop TERM
   # The process id of this very shell, which $$ is not: for the ticker, should the main shell be killed.
   read -r self _ </proc/self/stat
-  echo "$self $(started "$self")" >"$own.pid" || lost "nothing can be written beside the dump file"
+  echo "$self $(started "$self")" >"$own.pid" || lost other "nothing can be written beside the dump file"
   main_lives || stop
-  lock || lost "the lock beside the dump file cannot be written"
+  lock || lost other "the lock beside the dump file cannot be written"
   sweep
   say locked yes
 }

@@ -39,7 +39,7 @@ complaints() {
 }
 
 # bad WHY, lost KIND WHY: the end of the test. What was said last goes to stderr. The kinds: what the `image` lacks, `space`,
-# `memory` or the `user` is in the way, the `query`, the `load` or the `data` directory is refused, or anything else `here`.
+# `memory` or the `user` is in the way, the `query`, the `load` or the `data` directory is refused, or anything else `other`.
 bad() {
   complaints | tail -n 5 >&2
   server_stop
@@ -148,7 +148,7 @@ unpacked() {
   if [ "$status" -le 128 ] && grep -q -i -E 'unexpected end|crc error|length error|format violated|not in gzip format|invalid (compressed|magic)|corrupted data|short read' "$SCRATCH/unpacking"; then
     bad 'the compressed dump does not test whole'
   fi
-  lost here "the dump could not be unpacked: gzip ended with status $status"
+  lost other "the dump could not be unpacked: gzip ended with status $status"
 }
 
 # in_volume NAME...: the first folder of the volume, or up to three below, that has all of these, in $found.
@@ -185,13 +185,13 @@ check_file() {
     esac
     printf '%s\n' "$said" >&2
     case $said in *ermission*) lost user 'the user of the pod may not read the dump file' ;; esac
-    lost here 'the dump file cannot be read'
+    lost other 'the dump file cannot be read'
   fi
   size=$(bytes "$FILE")
   [ "$size" = "$BYTES" ] || bad "the dump file has $size bytes, the proof says $BYTES"
   sha256sum <"$FILE" >"$SCRATCH/sum" 2>"$SCRATCH/errors" &
   echo "$!" >"$SCRATCH/reading"
-  wait "$!" || lost here "the dump file could not be read: sha256sum ended with status $?"
+  wait "$!" || lost other "the dump file could not be read: sha256sum ended with status $?"
   read -r sum _ <"$SCRATCH/sum" || lost space 'nothing can be written in the scratch volume'
   [ "$sum" = "$SUM" ] || bad 'the SHA-256 of the dump file is not that of the proof'
 }
@@ -207,13 +207,13 @@ read_dump() {
     tee "$SCRATCH/text" <"$SCRATCH/pipe" || echo failed >"$SCRATCH/tee"
   } | tail -c 500 >"$SCRATCH/tail" || {
     hindered 'the end of the dump could not be looked at' 0
-    lost here 'the end of the dump could not be looked at'
+    lost other 'the end of the dump could not be looked at'
   }
   unpacked
-  wait "$counting" || lost here "the dump could not be counted: awk ended with status $?"
+  wait "$counting" || lost other "the dump could not be counted: awk ended with status $?"
   if [ -e "$SCRATCH/tee" ] || [ "$status" -ne 0 ]; then
     hindered 'the dump could not be read to its end' 0
-    lost here 'the dump could not be read to its end'
+    lost other 'the dump could not be read to its end'
   fi
   # What counts ends with a line of its own, so that a full disk does not make the counts of some tables those of all.
   if ! [ -s "$SCRATCH/tail" ] || [ "$(tail -n 1 "$SCRATCH/facts")" != end ]; then
@@ -241,7 +241,7 @@ load() {
   filtered=$?
   rm -f "$SCRATCH/reading"
   if [ "$filtered" -ne 0 ] && [ "$loaded" -eq 0 ]; then
-    lost here "the dump could not be read to its end: awk ended with status $filtered"
+    lost other "the dump could not be read to its end: awk ended with status $filtered"
   fi
   if [ "$loaded" -ne 0 ]; then
     why='the scratch server could not take the dump'
@@ -254,7 +254,7 @@ load() {
     if db_alike && complaints | grep -q -E "$DUMP_AT_FAULT"; then bad 'the dump cannot be loaded'; fi
     lost load "$why"
   fi
-  [ "$status" -eq 0 ] || lost here 'the dump could not be read to its end'
+  [ "$status" -eq 0 ] || lost other 'the dump could not be read to its end'
   db_loaded
 }
 
@@ -271,7 +271,7 @@ count() {
   tables=$(grep -c '^table' "$SCRATCH/facts")
   if [ "$asked" -ne 0 ] || [ "${wrong%% *}" != "$tables" ]; then
     hindered 'the scratch server could not count its tables' "$asked"
-    lost here "the scratch server counted ${wrong%% *} of $tables tables"
+    lost other "the scratch server counted ${wrong%% *} of $tables tables"
   fi
   if [ "$wrong" != "$tables" ]; then
     first=${wrong#* }
@@ -289,7 +289,7 @@ compare() {
   printf '%s' "$OBJECTS" >"$SCRATCH/objects"
   (db_inventory) >"$SCRATCH/inventory" 2>"$SCRATCH/errors" || {
     hindered 'the scratch server could not say what it holds' "$?"
-    lost here 'the scratch server could not say what it holds'
+    lost other 'the scratch server could not say what it holds'
   }
   [ -s "$SCRATCH/inventory" ] || return 0
   fewer=$(awk '
@@ -330,7 +330,7 @@ physical() {
   say step physical
   : >"$SCRATCH/errors"
   : >"$SCRATCH/log"
-  db_find || lost here 'no data directory is in the volume'
+  db_find || lost other 'no data directory is in the volume'
   owner "$found"
   db_same_major "$found"
   db_start_on "$found" || broken 'the server does not start on the data directory'

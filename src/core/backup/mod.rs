@@ -11,3 +11,4 @@ pub mod name;
 pub mod pod;
 pub mod preflight;
 pub mod proof;
+pub mod tool_error;

@@ -2,6 +2,7 @@
 //! how the report is fetched.
 
 use crate::core::backup::grants::{self, Grants};
+use crate::core::backup::tool_error::ToolError;
 use crate::core::engine::Engine;
 use crate::core::kube::objects::VolumeMount;
 
@@ -199,8 +200,7 @@ impl PreflightReport {
 
     /// Whether the server refused the login because no password was sent: no setting names one, and the container has none.
     fn wants_password(&self, engine: Engine) -> bool {
-        ["no password supplied", "using password: NO"].iter().any(|words| self.said.contains(words))
-            && engine.password_variables().iter().all(|name| self.is_unset(name))
+        ToolError::NoPassword.is_in(&self.said) && engine.password_variables().iter().all(|name| self.is_unset(name))
     }
 
     fn user(&self, engine: Engine) -> String {
@@ -383,7 +383,7 @@ fn check_connection(report: &PreflightReport, engine: Engine) -> Option<Problem>
         );
     }
     // Both MySQL and MariaDB refuse a login over TCP so if the account may use only the socket.
-    if engine == Engine::MySql && report.said.contains("ERROR 1698") {
+    if engine == Engine::MySql && ToolError::SocketOnly.is_in(&report.said) {
         what += "; this account may log in through the server's socket alone";
         remedy = format!(
             "set {0}_HOST to localhost, for which the client takes the socket, or to the path of the socket where it is not \

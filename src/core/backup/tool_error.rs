@@ -1,0 +1,31 @@
+//! What the database's tools said that changes a remedy. Their stderr is all that they give, so this is the one place that reads
+//! their words: the scripts set `LC_ALL=C`, and MySQL's errors are known by their numbers.
+
+/// A known cause in the stderr of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ToolError {
+    /// ENOSPC.
+    NoSpace,
+    /// EROFS.
+    ReadOnly,
+    /// MySQL: the account that defines a view or a routine does not exist.
+    UnknownDefiner,
+    /// MySQL: this account may log in through the server's socket only.
+    SocketOnly,
+    /// The server wants a password, and the client sent none.
+    NoPassword,
+}
+
+impl ToolError {
+    /// Whether the tools reported this.
+    pub fn is_in(self, said: &str) -> bool {
+        let words: &[&str] = match self {
+            ToolError::NoSpace => &["No space left"],
+            ToolError::ReadOnly => &["Read-only file system"],
+            ToolError::UnknownDefiner => &["ERROR 1449"],
+            ToolError::SocketOnly => &["ERROR 1698"],
+            ToolError::NoPassword => &["no password supplied", "using password: NO"],
+        };
+        words.iter().any(|words| said.contains(words))
+    }
+}
