@@ -1339,7 +1339,7 @@ fn statements(shell: &[&str], awk: &[&str], trial: &str, into: &str, dump: &str)
     let tools = tempfile::tempdir().unwrap();
     fs::write(tools.path().join("awk"), format!("#!/bin/sh\nexec {} \"$@\"\n", awk.join(" "))).unwrap();
     ok(Command::new("chmod").args(["-R", "a+rx"]).arg(tools.path()));
-    let script = format!("{COMMON}{MYSQL}\nINTO=$2\ndb_statements \"$1\"");
+    let script = format!("{COMMON}{MYSQL}\nINTO=$2\ndb_filter_statements \"$1\"");
     let mut command = Command::new(shell[0]);
     command.env("PATH", format!("{}:{}", tools.path().display(), std::env::var("PATH").unwrap()));
     command.args(&shell[1..]).args(["-c", &script, "sh", trial, into]).stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -1784,10 +1784,10 @@ fn the_command_after_runs_however_the_session_ends() {
             let values: String = ["n1", "30", &before, &after].map(|value| escaped(value) + "\n").concat();
             stdin.write_all(format!("{COMMON}{HOOK}{END}{values}").as_bytes()).unwrap();
             let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
-            let said = lines.find(|line| line.starts_with("n1 before")).unwrap();
-            assert_eq!(said, "n1 before 1", "{shell:?}");
+            let said = lines.find(|line| line.starts_with("n1 pre")).unwrap();
+            assert_eq!(said, "n1 pre 1", "{shell:?}");
             match ending {
-                "after" => stdin.write_all(b"after\n").unwrap(),
+                "after" => stdin.write_all(b"post\n").unwrap(),
                 "close" => drop(stdin),
                 _ => ok(Command::new("kill").args(["-KILL", &child.id().to_string()]))
                     .status
@@ -1816,14 +1816,14 @@ fn a_hook_that_takes_too_long_is_ended() {
         stdin.write_all(format!("{COMMON}{HOOK}{END}{values}").as_bytes()).unwrap();
         let mut said = Vec::new();
         for line in BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok) {
-            if line == "n1 before timeout" {
-                stdin.write_all(b"after\n").unwrap();
+            if line == "n1 pre timeout" {
+                stdin.write_all(b"post\n").unwrap();
             }
             said.push(line);
         }
         child.wait().unwrap();
         said.retain(|line| !line.contains(" beat "));
-        assert_eq!(said, ["n1 before timeout", "n1 after 3", "n1 end yes"], "{shell:?}");
+        assert_eq!(said, ["n1 pre timeout", "n1 post 3", "n1 end yes"], "{shell:?}");
     }
 }
 
@@ -1894,7 +1894,7 @@ fn an_end_of_a_mysql_dump_is_believed_only_if_it_is_one() {
     ];
     for shell in SHELLS {
         for (tail, whole) in &cases {
-            let script = format!("{COMMON}{MYSQL}\ndb_complete \"$1\"");
+            let script = format!("{COMMON}{MYSQL}\ndb_is_complete \"$1\"");
             let status = Command::new(shell[0]).args(&shell[1..]).args(["-c", &script, "sh", tail]).status();
             assert_eq!(status.unwrap().success(), *whole, "{shell:?} {tail:?}");
         }
@@ -1918,7 +1918,7 @@ fn an_end_is_believed_only_if_it_is_one() {
     for shell in SHELLS {
         for (tail, whole) in &cases {
             let mut command = Command::new(shell[0]);
-            let script = format!("{COMMON}{POSTGRES}\ndb_complete \"$1\"");
+            let script = format!("{COMMON}{POSTGRES}\ndb_is_complete \"$1\"");
             let status = command.args(&shell[1..]).args(["-c", &script, "sh", tail]).status();
             assert_eq!(
                 status.expect("dash, busybox and bash on this machine (make init)").success(),
@@ -2498,16 +2498,16 @@ fn what_keeps_the_pod_ends_a_minute_after_the_last_sign_of_life() {
 #[test]
 fn a_child_that_misses_its_signal_does_not_wait_at_the_pipe() {
     let session = include_str!("../src/container/session.sh");
-    let (_, rest) = session.split_once("\nput_down() {\n").unwrap();
+    let (_, rest) = session.split_once("\nend_children() {\n").unwrap();
     let (body, _) = rest.split_once("\n}\n").unwrap();
     for shell in SHELLS {
         let dir = tempfile::tempdir().unwrap();
         let script = format!(
-            "own=$1/own\nput_down() {{\n{body}\n}}\ntrap : TERM\nfor n in 1 2 3 4 5 6 7 8 9; do
+            "own=$1/own\nend_children() {{\n{body}\n}}\ntrap : TERM\nfor n in 1 2 3 4 5 6 7 8 9; do
                 mkfifo \"$own.fifo\" || exit
                 cat <\"$own.fifo\" >/dev/null &
                 children=$!
-                put_down
+                end_children
             done\nls \"$1\""
         );
         let mut command = Command::new("timeout");
@@ -2520,19 +2520,19 @@ fn a_child_that_misses_its_signal_does_not_wait_at_the_pipe() {
 /// busybox ash gives up to open a named pipe when one of its children ends.
 #[test]
 fn a_child_that_ends_does_not_keep_a_restore_test_from_its_pipe() {
-    let (_, rest) = VERIFY.split_once("\nload() {\n").unwrap();
+    let (_, rest) = VERIFY.split_once("\nload_dump() {\n").unwrap();
     let (body, _) = rest.split_once("\n}\n").unwrap();
     let parts = "say() { :; }
-        unpack() { sleep 0.1 & { sleep 0.3; echo dump >\"$SCRATCH/pipe\"; } & unpacking=$!; }
-        unpacked() { wait \"$unpacking\"; status=0; }
+        start_unpacking() { sleep 0.1 & { sleep 0.3; echo dump >\"$SCRATCH/pipe\"; } & unpacking=$!; }
+        check_unpacking() { wait \"$unpacking\"; status=0; }
         lost() { echo lost \"$1\"; exit; }
-        hindered() { lost \"$1\"; }
+        lost_for_known_cause() { lost \"$1\"; }
         db_filter() { cat; }
         db_load() { cat >\"$SCRATCH/loaded\"; }
-        db_loaded() { cat \"$SCRATCH/loaded\"; }";
+        db_after_load() { cat \"$SCRATCH/loaded\"; }";
     for shell in SHELLS {
         let dir = tempfile::tempdir().unwrap();
-        let script = format!("SCRATCH=$1\nmkfifo \"$1/pipe\"\n{parts}\nload() {{\n{body}\n}}\nload");
+        let script = format!("SCRATCH=$1\nmkfifo \"$1/pipe\"\n{parts}\nload_dump() {{\n{body}\n}}\nload_dump");
         let mut command = Command::new("timeout");
         command.args(["-k", "1", "20"]).args(shell).args(["-c", &script, "sh"]).arg(dir.path());
         let output = command.output().unwrap();

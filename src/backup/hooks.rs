@@ -44,7 +44,7 @@ impl<'a> RunningHooks<'a> {
         // Asked once only: nobody knows whether a session that broke off has run its command.
         let session = start().map_err(|error| broken(config, error))?;
         let mut hooks = RunningHooks { config, session: Some(session) };
-        match hooks.wait("before") {
+        match hooks.wait("pre") {
             Err(fail) if !config.continue_on_error || matches!(fail.exit, Exit::Signal(_)) => Err(fail),
             Err(fail) => {
                 tracing::warn!("going on all the same: {}", fail.what);
@@ -64,8 +64,8 @@ impl<'a> RunningHooks<'a> {
             self.session = None;
             return Ok(());
         }
-        session.tell("after");
-        let outcome = process::unhurried(|| self.wait("after"));
+        session.tell("post");
+        let outcome = process::unhurried(|| self.wait("post"));
         self.session = None;
         match outcome {
             Err(fail) if self.config.continue_on_error => {
@@ -80,7 +80,7 @@ impl<'a> RunningHooks<'a> {
     /// line that they do not understand: it goes to the log and into no failure, because failures go into Events.
     fn wait(&mut self, which: &str) -> Result<(), Fail> {
         let Some(session) = &mut self.session else { return Ok(()) };
-        let setting = if which == "before" { "BAK_HOOK_PRE" } else { "BAK_HOOK_POST" };
+        let setting = if which == "pre" { "BAK_HOOK_PRE" } else { "BAK_HOOK_POST" };
         let status =
             session.until(which, self.config.timeout + SPARE, |_, _| ()).map_err(|error| broken(self.config, error))?;
         let what = match status.as_str() {

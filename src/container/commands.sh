@@ -8,26 +8,26 @@ asked=
 # From here on $! is set.
 : &
 wait
-look_round &
+preflight &
 worker=$!
-worker_started=$(started "$worker")
-ticker &
-ticking=$!
-ticking_started=$(started "$ticking")
+worker_started=$(start_time "$worker")
+run_ticker &
+ticker=$!
+ticker_started=$(start_time "$ticker")
 trap finish TERM HUP INT
 while IFS=' ' read -r command inode bytes sum how <&3; do
   case $command in
-  beat) end USR1 "$ticking" "$ticking_started" ;;
+  beat) signal_process USR1 "$ticker" "$ticker_started" ;;
   dump | load)
     if [ -z "$asked" ]; then
       asked=yes
       work &
       worker=$!
-      worker_started=$(started "$worker")
+      worker_started=$(start_time "$worker")
     fi
     ;;
   release)
-    if unchanged "$inode" "$bytes"; then say unchanged yes; else say unchanged no; fi
+    if is_unchanged "$inode" "$bytes"; then say unchanged yes; else say unchanged no; fi
     break
     ;;
   esac

@@ -18,8 +18,8 @@ nl='
 # say KEY VALUE: one line of the report, in one write.
 say() { printf '%s %s %s\n' "$NONCE" "$1" "$2"; }
 
-# take: the next value from stdin in $VALUE.
-take() {
+# read_value: the next value from stdin in $VALUE.
+read_value() {
   IFS= read -r VALUE || exit 70
   VALUE=$(printf '%b_' "$VALUE")
   VALUE=${VALUE%_}
@@ -47,9 +47,9 @@ resolve() {
   esac
 }
 
-# started PID: when a process started, in clock ticks since boot; field 22 of proc_pid_stat(5), counted from behind the
+# start_time PID: when a process started, in clock ticks since boot; field 22 of proc_pid_stat(5), counted from behind the
 # process name, which may hold anything.
-started() {
+start_time() {
   stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
   # shellcheck disable=SC2086 # fields are words
   set -- ${stat##*) }
@@ -58,27 +58,27 @@ started() {
   echo "${20}"
 }
 
-# end SIGNAL PID START: a process id may be another's by the time it is signalled (bash reaps its children
+# signal_process SIGNAL PID START: a process id may be another's by the time it is signalled (bash reaps its children
 # unasked), so it is signalled only if it still started when ours did.
-end() {
-  if [ -n "$3" ] && [ "$(started "$2")" = "$3" ]; then kill "-$1" "$2" 2>/dev/null; fi
+signal_process() {
+  if [ -n "$3" ] && [ "$(start_time "$2")" = "$3" ]; then kill "-$1" "$2" 2>/dev/null; fi
 }
 
-# identity: tells this run of this container from every other: boot, process namespace, start of its first process.
-identity() {
+# container_identity: tells this run of this container from every other: boot, process namespace, start of its first process.
+container_identity() {
   boot=-
   IFS= read -r boot </proc/sys/kernel/random/boot_id
-  echo "$boot,$(readlink /proc/self/ns/pid || echo -),$(started 1 || echo -)"
+  echo "$boot,$(readlink /proc/self/ns/pid || echo -),$(start_time 1 || echo -)"
 }
 
-# stripped TEXT: without newlines at its end, which a command substitution takes off.
-stripped() { printf '%s' "$1"; }
+# strip_final_newlines TEXT: without newlines at its end, which a command substitution takes off.
+strip_final_newlines() { printf '%s' "$1"; }
 
-# bytes FILE, inode FILE: of a file. `wc -c` would read all of it in busybox.
+# file_size FILE, file_inode FILE: of a file. `wc -c` would read all of it in busybox.
 # shellcheck disable=SC2012 # numbers, not names
-bytes() { ls -lnd -- "$1" | { read -r _ _ _ _ n _ && echo "$n"; }; }
+file_size() { ls -lnd -- "$1" | { read -r _ _ _ _ n _ && echo "$n"; }; }
 # shellcheck disable=SC2012
-inode() { ls -id -- "$1" | { read -r n _ && echo "$n"; }; }
+file_inode() { ls -id -- "$1" | { read -r n _ && echo "$n"; }; }
 
 # flush: everything written to the file system of the current directory is on its disk when this returns, or it fails.
 # Where `sync` knows no -f it flushes all file systems.
@@ -86,15 +86,15 @@ flush() {
   if sync -f /proc 2>/dev/null; then sync -f .; else sync; fi
 }
 
-# tick: a sign of life every second or two, as long as somebody reads it and this shell lives. untick: no more of them.
-tick() {
+# start_heartbeat: a sign of life every second or two, as long as somebody reads it and this shell lives. stop_heartbeat: no more of them.
+start_heartbeat() {
   {
-    while sleep 2 >/dev/null 2>&1 && started $$ >/dev/null; do say beat 0 2>/dev/null || break; done
+    while sleep 2 >/dev/null 2>&1 && start_time $$ >/dev/null; do say beat 0 2>/dev/null || break; done
     exit 0
   } &
-  ticking=$!
+  ticker=$!
 }
-untick() {
-  kill -TERM "$ticking" 2>/dev/null
+stop_heartbeat() {
+  kill -TERM "$ticker" 2>/dev/null
   wait
 }

@@ -4,21 +4,21 @@
 MORE_TOOLS=
 
 # progress: the size of the dump so far.
-progress() { bytes "$own.dump"; }
+progress() { file_size "$own.dump"; }
 
-# examine: looks at what there is to dump.
-examine() {
-  db_facts &
+# inspect_database: looks at what there is to dump.
+inspect_database() {
+  db_report_facts &
   children=$!
-  await "$children"
+  wait_for "$children"
 }
 
-# inventory WHEN: says what the database holds and what its server is like, for the proof: before and after the dump, because
+# report_inventory WHEN: says what the database holds and what its server is like, for the proof: before and after the dump, because
 # what changed meanwhile proves nothing. No dump fails for want of it.
-inventory() {
+report_inventory() {
   db_inventory >"$own.inventory" 2>/dev/null &
   children=$!
-  await "$children"
+  wait_for "$children"
   children=
   while IFS= read -r fact; do say "$1" "$fact"; done <"$own.inventory"
   rm -f "$own.inventory"
@@ -29,13 +29,13 @@ undo() { :; }
 
 # work: all of it.
 work() {
-  begin
+  begin_work
   # The limit of time counts from here: the database may never answer what is asked before its dump.
   : >"$own.dump" || lost other "nothing can be written beside the dump file"
-  inventory before
-  db_choice >"$own.choice" &
+  report_inventory before
+  db_dump_mode >"$own.choice" &
   children=$!
-  await "$children" || lost other "the database cannot be asked what it holds"
+  wait_for "$children" || lost other "the database cannot be asked what it holds"
   children=
   choice=$(cat "$own.choice")
   rm -f "$own.choice"
@@ -45,15 +45,15 @@ work() {
   packing=$! children=$!
   db_dump "$choice" >"$own.fifo" &
   dumping=$! children="$children $!"
-  await "$packing"
+  wait_for "$packing"
   packed=$status
-  await "$dumping"
+  wait_for "$dumping"
   dumped=$status
   children=
   [ "$dumped" -eq 0 ] || [ "$packed" -ne 0 ] || lost other "the dump tool ended with status $dumped"
   [ "$packed" -eq 0 ] || lost other "${compressor##*/} ended with status $packed"
   say ended "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
-  inventory after
+  report_inventory after
 
   # gzip's status stands behind the text it unpacked; the last lines of both are looked at.
   sha256sum <"$own.dump" >"$own.sum" &
@@ -63,16 +63,16 @@ work() {
     printf '\n%s' "$?"
   } | tail -c 500 >"$own.tail" &
   testing=$! children="$children $!"
-  await "$summing" || lost other "the dump cannot be read back"
-  await "$testing" || lost other "the dump cannot be read back"
+  wait_for "$summing" || lost other "the dump cannot be read back"
+  wait_for "$testing" || lost other "the dump cannot be read back"
   children=
   tail=$(tr -d '\000' <"$own.tail")
   [ "${tail##*"$nl"}" = 0 ] || lost other "the compressed file does not test whole"
   tail=${tail%"${nl}0"}
-  db_complete "$(stripped "$tail")" || lost other "the dump does not end as a complete one does"
+  db_is_complete "$(strip_final_newlines "$tail")" || lost other "the dump does not end as a complete one does"
   read -r sum _ <"$own.sum"
-  size=$(bytes "$own.dump")
-  number=$(inode "$own.dump")
+  size=$(file_size "$own.dump")
+  number=$(file_inode "$own.dump")
 
   # Who owns the directory, the server as a rule, reads the dump as well: backups of the data directory copy it.
   # shellcheck disable=SC2012 # numbers, not names
@@ -84,8 +84,8 @@ work() {
   rm -f "$own.sum" "$own.tail"
 
   flush || lost other "the dump cannot be flushed to its disk"
-  mine || lost other "the lock was lost to: ${line:-nobody}"
-  main_lives || lost other "the session ended"
+  holds_lock || lost other "the lock was lost to: ${line:-nobody}"
+  main_is_alive || lost other "the session ended"
   mv -f "$own.dump" "$FILE" || lost other "the dump cannot be renamed to $FILE"
   : >"$own.renamed" || lost renamed "the dump was renamed to $FILE, but nothing more can be written beside it"
   flush || lost renamed "the dump was renamed to $FILE, but its directory cannot be flushed to its disk"
@@ -96,9 +96,9 @@ work() {
   say proven yes
 }
 
-# unchanged INODE BYTES: whether the file is still the one that was proven, under our lock, and nobody wrote into it.
+# is_unchanged INODE BYTES: whether the file is still the one that was proven, under our lock, and nobody wrote into it.
 # shellcheck disable=SC3013 # -nt is POSIX since 2024; dash, busybox ash and bash have it
-unchanged() {
-  mine && [ "$(inode "$FILE")" = "$1" ] && [ "$(bytes "$FILE")" = "$2" ] && [ -e "$own.renamed" ] &&
+is_unchanged() {
+  holds_lock && [ "$(file_inode "$FILE")" = "$1" ] && [ "$(file_size "$FILE")" = "$2" ] && [ -e "$own.renamed" ] &&
     ! [ "$FILE" -nt "$own.renamed" ]
 }

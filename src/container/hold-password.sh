@@ -1,7 +1,7 @@
 # Holds a password for the shell that comes next, in a file that nobody else can read. It goes when it was read, or in a minute.
 
-take && NONCE=$VALUE
-take
+read_value && NONCE=$VALUE
+read_value
 # In memory, where there is such a place.
 file=$(mktemp /dev/shm/backup-ns.XXXXXX 2>/dev/null || mktemp) || exit 72
 printf %s "$VALUE" >"$file" || exit 73

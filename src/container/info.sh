@@ -1,10 +1,10 @@
 # What a database is like, and how full its volume is.
 
-take && NONCE=$VALUE
-take && FILE=$VALUE
-db_take
+read_value && NONCE=$VALUE
+read_value && FILE=$VALUE
+db_read_connection
 exec </dev/null
-tick
+start_heartbeat
 if cd -P -- "${FILE%/*}/" 2>/dev/null; then say df "$(df -P -k . | tail -n 1)"; fi
 say database "$(db_name)"
 # The inner shell is psql, whose status may be taken for a crash where its parent is gone.
@@ -15,5 +15,5 @@ if wait "$!"; then
   done
   say answers yes
 fi
-untick
+stop_heartbeat
 say end yes

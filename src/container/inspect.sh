@@ -1,14 +1,14 @@
 # What a dump file is, without touching anything: size, age, SHA-256, and if asked to, whether it is whole.
 
-take && NONCE=$VALUE
-take && FILE=$VALUE
-take && TEST=$VALUE
+read_value && NONCE=$VALUE
+read_value && FILE=$VALUE
+read_value && TEST=$VALUE
 exec </dev/null
-tick
+start_heartbeat
 if [ -f "$FILE" ] && [ -r "$FILE" ]; then
   # Once open it stays the same, whatever is renamed to its name.
   exec 4<"$FILE"
-  say bytes "$(bytes "$FILE")"
+  say bytes "$(file_size "$FILE")"
   say modified "$(date -u -r "$FILE" +%Y-%m-%dT%H:%M:%SZ)"
   say sha256 "$(sha256sum <&4 | cut -d ' ' -f 1)"
   if [ -n "$TEST" ]; then
@@ -19,7 +19,7 @@ if [ -f "$FILE" ] && [ -r "$FILE" ]; then
     } | tail -c 500 | tr -d '\000')
     if [ "${tail##*"$nl"}" != 0 ]; then
       say broken 'it does not test whole'
-    elif ! db_complete "$(stripped "${tail%"${nl}0"}")"; then
+    elif ! db_is_complete "$(strip_final_newlines "${tail%"${nl}0"}")"; then
       say broken 'it does not end as a complete dump does'
     fi
   fi
@@ -29,5 +29,5 @@ if [ -f "$FILE" ] && [ -r "$FILE" ]; then
 else
   say absent yes
 fi
-untick
+stop_heartbeat
 say end yes

@@ -9,15 +9,15 @@ progress() {
   read -r reader <"$own.reader" && read -r field far <"/proc/$reader/fdinfo/0" && echo "$far"
 }
 
-# examine: what is there will be replaced.
-examine() { :; }
+# inspect_database: what is there will be replaced.
+inspect_database() { :; }
 
-# unchanged: nothing is held on to.
-unchanged() { false; }
+# is_unchanged: nothing is held on to.
+is_unchanged() { false; }
 
-# pour FILTER: the dump through FILTER into db_client, between what db_first and db_last print. What comes last, the word that
+# load_through FILTER: the dump through FILTER into db_client, between what db_prologue and db_epilogue print. What comes last, the word that
 # nothing is missing among it, goes only behind a stream that was read to its end. Fails with the reason in $why.
-pour() {
+load_through() {
   rm -f "$own.in" "$own.text" "$own.out"
   mkfifo "$own.in" "$own.text" || lost other "a named pipe cannot be made beside the dump file"
   # Opened for both at first, so that neither end waits for the other.
@@ -28,43 +28,43 @@ pour() {
   db_client <&7 >"$own.out" 4<&- 5>&- 7<&- &
   client=$! children=$!
   exec 7<&-
-  db_first >&5 2>/dev/null
+  db_prologue >&5 2>/dev/null
   # The open file is read from its beginning, whatever was renamed to its name.
   gzip -dc </proc/self/fd/4 >"$own.text" 2>"$own.words" 5>&- &
   unpacking=$! children="$children $!"
   echo "$unpacking" >"$own.reader"
   "$1" <"$own.text" >&5 2>>"$own.words" 4<&- 5>&- &
   filtering=$! children="$children $!"
-  await "$unpacking"
+  wait_for "$unpacking"
   unpacked=$status
-  await "$filtering"
+  wait_for "$filtering"
   filtered=$status
   rm -f "$own.reader"
   ended=
   if [ "$unpacked" = 0 ] && [ "$filtered" = 0 ]; then
     ended=yes
     [ -z "${unsure-}" ] || say state "$unsure"
-    db_last >&5 2>/dev/null
+    db_epilogue >&5 2>/dev/null
   else
     # It must not take the end of a broken stream for the end of the dump.
     kill -TERM "$client" 2>/dev/null
   fi
   exec 5>&-
-  await "$client"
-  poured=$status
+  wait_for "$client"
+  client_status=$status
   children=
   why=
   if [ -z "$ended" ]; then
     # A client that ended by itself broke the stream, and all that the others can say is that it broke.
-    case $poured in
+    case $client_status in
     0 | 143)
       why="the dump could not be read to its end: gzip ended with status $unpacked, awk with $filtered"
       cat "$own.words" >&2
       ;;
-    *) why="${CLIENT##*/} ended with status $poured" ;;
+    *) why="${CLIENT##*/} ended with status $client_status" ;;
     esac
-  elif [ "$poured" != 0 ]; then
-    why="${CLIENT##*/} ended with status $poured"
+  elif [ "$client_status" != 0 ]; then
+    why="${CLIENT##*/} ended with status $client_status"
   elif [ "$(tail -n 1 "$own.out")" != "$NONCE" ]; then
     why="${CLIENT##*/} ended with status 0, but did not come to the end of the dump"
   fi
@@ -73,12 +73,12 @@ pour() {
 
 # work: all of it. $sum is that of the file that was looked at before.
 work() {
-  begin
+  begin_work
   { [ -f "$FILE" ] && [ -r "$FILE" ]; } || lost other "the dump file cannot be read"
   exec 4<"$FILE"
   sha256sum <&4 >"$own.sum" &
   summing=$! children=$!
-  await "$summing" || lost other "the dump file cannot be read"
+  wait_for "$summing" || lost other "the dump file cannot be read"
   children=
   read -r now _ <"$own.sum"
   [ "$now" = "$sum" ] || lost replaced "the dump file was replaced meanwhile"

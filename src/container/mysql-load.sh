@@ -14,16 +14,16 @@ db_load() {
     done <"$tried"
     rm -f "$tried"
   fi
-  endangered
-  if [ "$how" = not ]; then say untried "it was not to be tried first"; else try; fi
+  check_history
+  if [ "$how" = not ]; then say untried "it was not to be tried first"; else try_in_scratch_schema; fi
   say state 'MySQL cannot undo: tables up to the one that failed are as in the dump, that one may be empty or hold some of its rows, the others are as they were'
   say phase load
-  INTO=$DATABASE quietly=
-  pour without_locks || lost other "$why"
+  INTO=$DATABASE without_binlog=
+  load_through without_locks || lost other "$why"
 }
 
-# endangered: tables with a history, of which the dump holds none and which it replaces. That is a loss, unless it was allowed.
-endangered() {
+# check_history: tables with a history, of which the dump holds none and which it replaces. That is a loss, unless it was allowed.
+check_history() {
   with_history=$(ask "SELECT concat(char(96), replace(table_name, char(96), repeat(char(96), 2)), char(96))
     FROM information_schema.tables WHERE table_schema = DATABASE() AND table_type = 'SYSTEM VERSIONED'") ||
     lost other "the database cannot be asked"
@@ -39,7 +39,7 @@ endangered() {
     END { for (table in replaced) if (!(table in kept)) print table }
   ' "$own.versioned" - >"$own.endangered" &
   children=$!
-  await "$children" || lost other "the dump file cannot be read"
+  wait_for "$children" || lost other "the dump file cannot be read"
   children=
   names=$(sort "$own.endangered" | tr '\n' ' ')
   [ -n "$names" ] || return 0
@@ -47,8 +47,8 @@ endangered() {
   say unkept "${names% }"
 }
 
-# try: loads the dump into the scratch schema. Events would run there, so they stay out.
-try() {
+# try_in_scratch_schema: loads the dump into the scratch schema. Events would run there, so they stay out.
+try_in_scratch_schema() {
   charset=$(ask "SELECT concat('CHARACTER SET ', default_character_set_name, ' COLLATE ', default_collation_name)
     FROM information_schema.schemata WHERE schema_name = DATABASE()") || lost other "the database cannot be asked"
   name=backup_ns_$(printf %.12s "$NONCE")
@@ -62,10 +62,10 @@ try() {
   scratch=$name
   say phase trial
   # Replicas need not try, too.
-  quietly=
-  if (ask 'SET SESSION sql_log_bin = 0') 2>/dev/null; then quietly=yes; fi
+  without_binlog=
+  if (ask 'SET SESSION sql_log_bin = 0') 2>/dev/null; then without_binlog=yes; fi
   INTO=$scratch
-  pour without_events || lost other "the trial in a schema of its own failed: $why"
+  load_through without_events || lost other "the trial in a schema of its own failed: $why"
   undo
   [ -z "$scratch" ] || lost other "the schema $scratch of the trial cannot be dropped"
   say tried yes
@@ -80,12 +80,12 @@ undo() {
 }
 
 db_client() {
-  with_options "$CLIENT" ${quietly:+"--init-command=SET SESSION sql_log_bin = 0"} --default-character-set="$CHARSET" \
+  with_options "$CLIENT" ${without_binlog:+"--init-command=SET SESSION sql_log_bin = 0"} --default-character-set="$CHARSET" \
     --binary-mode --batch --skip-column-names --max-allowed-packet=1G -- "$INTO"
 }
 
-db_first() { :; }
-db_last() { printf '%s\n' "SELECT '$NONCE';"; }
+db_prologue() { :; }
+db_epilogue() { printf '%s\n' "SELECT '$NONCE';"; }
 
-without_events() { db_statements 1; }
-without_locks() { db_statements 0; }
+without_events() { db_filter_statements 1; }
+without_locks() { db_filter_statements 0; }

@@ -9,21 +9,21 @@ DUMP_AT_FAULT='^ERROR (1064|1136) '
 DATA_AT_FAULT='database page corruption|corrupted page|log scan aborted|checksum mismatch|missing FILE_CHECKPOINT|missing MLOG_CHECKPOINT'
 NOT_THE_DATA='permission denied|encrypt|keyring|decrypt|upgrade|downgrade|unsupported|input/output'
 
-db_tools() {
+db_find_tools() {
   PATH=$PATH:/usr/sbin:/usr/libexec:/opt/bitnami/mariadb/sbin:/opt/bitnami/mysql/bin
   DUMP=$(command -v mariadb-dump || command -v mysqldump || echo mysqldump)
   CLIENT=$(command -v mariadb || command -v mysql || echo mysql)
   SERVER=$(command -v mariadbd || command -v mysqld || echo mysqld)
   INSTALL=$(command -v mariadb-install-db || command -v mysql_install_db || echo)
-  missing_tools "$DUMP" "$CLIENT" "$SERVER"
+  require_tools "$DUMP" "$CLIENT" "$SERVER"
 }
 
-db_server() { "$SERVER" --no-defaults --version | sed 's|^[^ ]*/||'; }
+db_server_version() { "$SERVER" --no-defaults --version | sed 's|^[^ ]*/||'; }
 
-# db_facts: what the text holds: the database that it is of, accounts and time zones that must be there, and the rows of each
+# db_dump_facts: what the text holds: the database that it is of, accounts and time zones that must be there, and the rows of each
 # table. A row's text has no line end in it, because the dump tool writes \n, but a name may; bodies of triggers and the like
 # stand between other delimiters. Tables whose rows are elsewhere are not counted, and in those with a history all of it is.
-db_facts() {
+db_dump_facts() {
   awk '
     function name(text) { return match(text, /^`([^`]|``)*`/) ? substr(text, 1, RLENGTH) : "" }
     function tuples(text, number) {
@@ -98,7 +98,7 @@ db_facts() {
     }'
 }
 
-db_header() {
+db_check_header() {
   of=$(sed -n 's/^database.//p' "$SCRATCH/facts")
   # In a comment the name is not written as it is where it holds the end of a line.
   case $DATABASE in *"$nl"* | *"$cr"*) return ;; esac
@@ -107,54 +107,54 @@ db_header() {
 
 client() { "$CLIENT" --no-defaults --socket="$SCRATCH/socket" --user=root --default-character-set=utf8mb4 "$@"; }
 
-db_up() { client --execute='SELECT 1'; }
+db_is_up() { client --execute='SELECT 1'; }
 
 # ask: as the session of a dump does.
 ask() { client --batch --skip-column-names --execute="$1" -- "$DATABASE"; }
 
-# db_alike: whether the server is of the version that the dump was made of.
-db_alike() {
-  was=$(noted version)
+# db_is_same_version: whether the server is of the version that the dump was made of.
+db_is_same_version() {
+  was=$(proof_property version)
   is=$(echo 'SELECT version()' | client --batch --skip-column-names 2>/dev/null)
   case $was in *MariaDB*) case $is in *MariaDB*) ;; *) return 1 ;; esac ;; *) case $is in *MariaDB*) return 1 ;; esac ;; esac
   was=$(printf %s "$was" | cut -d . -f 1,2)
   [ -n "$was" ] && [ "$was" = "$(printf %s "$is" | cut -d . -f 1,2)" ]
 }
 
-# word NAME: what the proof notes of the server, if it is a plain word or number.
-word() {
-  value=$(noted "$1")
+# plain_property NAME: what the proof notes of the server, if it is a plain word or number.
+plain_property() {
+  value=$(proof_property "$1")
   case $value in *[!A-Za-z0-9_,]*) ;; *) printf '%s' "$value" ;; esac
 }
 
-db_make() {
-  user_of mysql
-  folder tmp
+db_make_server() {
+  set_server_user mysql
+  make_folder tmp
   tmp=$made
-  folder data
+  make_folder data
   set -- --datadir="$made" --tmpdir="$tmp" --loose-performance-schema=OFF
   for name in lower_case_table_names innodb_page_size; do
-    if [ -n "$(word "$name")" ]; then set -- "$@" "--$name=$(word "$name")"; fi
+    if [ -n "$(plain_property "$name")" ]; then set -- "$@" "--$name=$(plain_property "$name")"; fi
   done
   if [ -n "$INSTALL" ]; then
-    (as "$INSTALL" --no-defaults "$@" --auth-root-authentication-method=normal --skip-test-db) >"$SCRATCH/log" 2>&1 3<&-
+    (as_server_user "$INSTALL" --no-defaults "$@" --auth-root-authentication-method=normal --skip-test-db) >"$SCRATCH/log" 2>&1 3<&-
   else
-    (as "$SERVER" --no-defaults "$@" --initialize-insecure) >"$SCRATCH/log" 2>&1 3<&-
+    (as_server_user "$SERVER" --no-defaults "$@" --initialize-insecure) >"$SCRATCH/log" 2>&1 3<&-
   fi || {
-    hindered 'the scratch database cannot be installed' "$?"
+    lost_for_known_cause 'the scratch database cannot be installed' "$?"
     lost other 'the scratch database cannot be installed'
   }
   set -- "$@" --socket="$SCRATCH/socket" --pid-file="$tmp/pid" --skip-networking \
     --loose-mysqlx=OFF --skip-log-bin --event-scheduler=OFF --max-allowed-packet=1G --innodb-flush-log-at-trx-commit=0 \
     --skip-innodb-doublewrite --loose-innodb-strict-mode=OFF
-  server_start "$SERVER" --no-defaults "$@" || {
-    hindered 'the scratch server does not start' 0
+  start_server "$SERVER" --no-defaults "$@" || {
+    lost_for_known_cause 'the scratch server does not start' 0
     lost other 'the scratch server does not start'
   }
   # What the proof notes, each by itself, as far as this server takes it. Accounts may define views and routines.
   {
     for name in sql_mode character_set_server collation_server default_storage_engine explicit_defaults_for_timestamp; do
-      if printf '%s' "$LIKE" | grep -q "^$name "; then printf "SET GLOBAL %s = '%s';\n" "$name" "$(word "$name")"; fi
+      if printf '%s' "$LIKE" | grep -q "^$name "; then printf "SET GLOBAL %s = '%s';\n" "$name" "$(plain_property "$name")"; fi
     done
     # shellcheck disable=SC2016 # backticks quote a name
     sed -n 's/^account.\(.*\)@``$/CREATE ROLE IF NOT EXISTS \1; GRANT ALL ON *.* TO \1;/p
@@ -163,11 +163,11 @@ db_make() {
   time_zones
   # shellcheck disable=SC2016 # backticks quote a name
   named=$(printf '%s' "$DATABASE" | sed 's/`/``/g')
-  charset=$(word characterSet)
+  charset=$(plain_property characterSet)
   # shellcheck disable=SC2016 # likewise
   printf 'CREATE DATABASE IF NOT EXISTS `%s` CHARACTER SET %s %s\n' "$named" "${charset:-utf8mb4}" \
-    "$(word collation | sed 's/^./COLLATE &/')" | client 2>"$SCRATCH/errors" || {
-    hindered 'the scratch database cannot be made' 0
+    "$(plain_property collation | sed 's/^./COLLATE &/')" | client 2>"$SCRATCH/errors" || {
+    lost_for_known_cause 'the scratch database cannot be made' 0
     lost other 'the scratch database cannot be made'
   }
 }
@@ -186,13 +186,13 @@ time_zones() {
 # db_filter: as a load does.
 db_filter() {
   INTO=$DATABASE
-  db_statements 0
+  db_filter_statements 0
 }
 
 db_load() { client --binary-mode --max-allowed-packet=1G -- "$DATABASE"; }
-db_loaded() { :; }
+db_after_load() { :; }
 
-db_counts() {
+db_count_queries() {
   awk -F '\t' '$1 == "table" {
     name = substr($0, length($2) + 8)
     gsub(/\036/, "\n", name)
@@ -200,25 +200,25 @@ db_counts() {
   }' "$SCRATCH/facts"
 }
 
-# db_replace: a load drops each table before it makes it, which needs no other way.
-db_replace() { :; }
+# db_test_replace: a load drops each table before it makes it, which needs no other way.
+db_test_replace() { :; }
 
 db_ask() { client --batch --skip-column-names -- "$DATABASE"; }
 
-db_find() { in_volume ibdata1 mysql; }
+db_find_data() { find_in_volume ibdata1 mysql; }
 
-# db_same_major FOLDER: the server itself says what another version wrote.
-db_same_major() { :; }
+# db_check_major FOLDER: the server itself says what another version wrote.
+db_check_major() { :; }
 
-# db_start_on FOLDER: with the image's own configuration, except for what leads out of it.
-db_start_on() {
+# db_start_on_data FOLDER: with the image's own configuration, except for what leads out of it.
+db_start_on_data() {
   rm -f "$1"/*.pid
-  [ -d "$SCRATCH/tmp2" ] || folder tmp2
-  server_start "$SERVER" --datadir="$1" --tmpdir="$SCRATCH/tmp2" --socket="$SCRATCH/socket" --pid-file="$SCRATCH/tmp2/pid" \
+  [ -d "$SCRATCH/tmp2" ] || make_folder tmp2
+  start_server "$SERVER" --datadir="$1" --tmpdir="$SCRATCH/tmp2" --socket="$SCRATCH/socket" --pid-file="$SCRATCH/tmp2/pid" \
     --skip-networking --loose-mysqlx=OFF --skip-grant-tables --event-scheduler=DISABLED --max-allowed-packet=1G
 }
 
-db_read() {
+db_read_data() {
   if [ -n "$DATABASE" ]; then
     printf '%s\n' "$DATABASE" >"$SCRATCH/databases"
   else

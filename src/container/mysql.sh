@@ -2,21 +2,21 @@
 # to the clients as an option file that is nothing but an open descriptor: it stands in no argument list, no
 # environment and no directory.
 
-# db_take: the connection's parameters from stdin, with the defaults of the official images.
-db_take() {
+# db_read_connection: the connection's parameters from stdin, with the defaults of the official images.
+db_read_connection() {
   DUMP=$(command -v mariadb-dump || command -v mysqldump || echo mysqldump)
   CLIENT=$(command -v mariadb || command -v mysql || echo mysql)
   DB_TOOLS="${DUMP##*/} ${CLIENT##*/}"
-  take && case $VALUE in
-  /*) OPTIONS="[client]${nl}host=localhost${nl}socket=$(option "$VALUE")" here=yes ;;
+  read_value && case $VALUE in
+  /*) OPTIONS="[client]${nl}host=localhost${nl}socket=$(quote_option "$VALUE")" here=yes ;;
   127.0.0.1 | ::1 | localhost) OPTIONS="[client]${nl}host=$VALUE" here=yes ;;
-  *) OPTIONS="[client]${nl}host=$(option "$VALUE")" here= ;;
+  *) OPTIONS="[client]${nl}host=$(quote_option "$VALUE")" here= ;;
   esac
-  take && OPTIONS="$OPTIONS${nl}port=$VALUE"
-  take && { either "$VALUE" || VALUE=root; } && OPTIONS="$OPTIONS${nl}user=$(option "$VALUE")"
-  take && if either "$VALUE"; then OPTIONS="$OPTIONS${nl}password=$(option "$VALUE")"; fi
-  take && { either "$VALUE" || VALUE=; } && DATABASE=$VALUE
-  take && CHARSET=$VALUE
+  read_value && OPTIONS="$OPTIONS${nl}port=$VALUE"
+  read_value && { resolve_mysql "$VALUE" || VALUE=root; } && OPTIONS="$OPTIONS${nl}user=$(quote_option "$VALUE")"
+  read_value && if resolve_mysql "$VALUE"; then OPTIONS="$OPTIONS${nl}password=$(quote_option "$VALUE")"; fi
+  read_value && { resolve_mysql "$VALUE" || VALUE=; } && DATABASE=$VALUE
+  read_value && CHARSET=$VALUE
   # What only some versions of the tools know. Who listens on this container's own address needs no certificate to prove it.
   knows=$("$DUMP" --no-defaults --help 2>/dev/null) || knows=
   [ -z "$here" ] || {
@@ -26,15 +26,15 @@ db_take() {
   }
 }
 
-# either SPEC: as resolve, but what is called MYSQL_* may be called MARIADB_* too, which goes first, as in MariaDB's image.
-either() {
+# resolve_mysql SPEC: as resolve, but what is called MYSQL_* may be called MARIADB_* too, which goes first, as in MariaDB's image.
+resolve_mysql() {
   case $1 in "\$MYSQL_"*) resolve "\$MARIADB_${1#?MYSQL_}" && return ;; esac
   resolve "$1"
 }
 
-# option TEXT: as the value of an option file, in double quotes, where a backslash begins an escape
+# quote_option TEXT: as the value of an option file, in double quotes, where a backslash begins an escape
 # (https://dev.mysql.com/doc/refman/8.4/en/option-files.html).
-option() {
+quote_option() {
   rest=$1 quoted=
   while [ -n "$rest" ]; do
     first=${rest%"${rest#?}"}
@@ -50,7 +50,7 @@ option() {
 }
 cr=$(printf '\r')
 
-db_version() { "$DUMP" --version; }
+db_tool_version() { "$DUMP" --version; }
 
 # db_name: what is dumped, however its name was found.
 db_name() { printf '%s' "$DATABASE"; }
@@ -76,11 +76,11 @@ db_answers() {
   ask 'SELECT 1' >/dev/null
 }
 
-# db_facts: what there is to dump, and what its user may do, a line of the report each: the number of tables of every kind, those
+# db_report_facts: what there is to dump, and what its user may do, a line of the report each: the number of tables of every kind, those
 # that a transaction does not hold still (only InnoDB's are dumped as of one moment), columns whose values and tables whose history
 # the dump does not hold, views and routines of which the user sees no more than the name, and the grants, roles' among them.
 # Behind TO there may be the hash of a password, which is left out.
-db_facts() {
+db_report_facts() {
   tables="FROM information_schema.tables WHERE table_schema = DATABASE() AND table_type NOT IN ('VIEW', 'SYSTEM VIEW')"
   views="FROM information_schema.views WHERE table_schema = DATABASE()"
   case $knows in *--dump-history*) unkept="AND EXISTS ($BY_TRANSACTION)" ;; *) unkept= ;; esac
@@ -155,8 +155,8 @@ db_inventory() {
       'Com_drop_function', 'Com_drop_package', 'Com_drop_package_body', 'Com_drop_sequence', 'Com_drop_db', 'Com_rename_table')"
 }
 
-# db_choice: `history` where there are versions of rows and the tool can dump all of them.
-db_choice() {
+# db_dump_mode: `history` where there are versions of rows and the tool can dump all of them.
+db_dump_mode() {
   case $knows in *--dump-history*) ;; *) return ;; esac
   ask "SELECT 'history' FROM information_schema.tables WHERE table_schema = DATABASE() AND table_type = 'SYSTEM VERSIONED'
     AND NOT EXISTS ($BY_TRANSACTION) LIMIT 1"
@@ -173,16 +173,16 @@ db_dump() {
   with_options "$DUMP" "$@" -- "$DATABASE"
 }
 
-# db_complete TAIL: whether the end of the plain text is the end of a whole dump: the last statement, which sets a variable
+# db_is_complete TAIL: whether the end of the plain text is the end of a whole dump: the last statement, which sets a variable
 # back to what it was, an empty line, and the closing comment. In a row a line's end is written as \n.
-db_complete() {
+db_is_complete() {
   last=${1##*"$nl"}
   case $last in '-- Dump completed'*) ;; *) return 1 ;; esac
   case ${1%"$nl$last"} in *' */;'"$nl") return 0 ;; esac
   return 1
 }
 
-# db_statements TRIAL: what is loaded of a dump on stdin, into the database $INTO: all but
+# db_filter_statements TRIAL: what is loaded of a dump on stdin, into the database $INTO: all but
 # - locks, which are for speed alone and hinder what reads another table, such as the next value of a sequence;
 # - what mysqldump writes for a new replica: which transactions it has, which this server knows better, and that its own log
 #   hears nothing, whose replicas want to follow;
@@ -192,7 +192,7 @@ db_complete() {
 # What calls the dump's database by its name calls $INTO instead: sequences of defaults, columns and functions of views.
 #
 # A line means something only outside of quotes, which may hold line ends in names and in bodies. Rows hold none.
-db_statements() {
+db_filter_statements() {
   export INTO
   exec awk -v trial="$1" '
     BEGIN {

@@ -6,9 +6,9 @@ db_load() {
   say state "$state"
   unsure='the database is as it was, or as the dump has it: the end of the transaction was not heard of'
   say phase load
-  pour replacing || {
+  load_through filter_for_replace || {
     # What psql itself gave up is undone, whatever it was at.
-    [ "$poured" != 3 ] || say state "$state"
+    [ "$client_status" != 3 ] || say state "$state"
     lost other "$why"
   }
   if grep "^$NONCE gone " "$own.out" && [ "$how" != any ]; then

@@ -1,11 +1,11 @@
 # How a dump of PostgreSQL takes the place of what is in a database, for a load and for its test: in one transaction, whatever
 # the dump's own statements drop, and so that nothing is lost that is not in the dump.
 
-# db_first: settings of a role or database that would end a load or change what it loads, off. From here on no end of a
+# db_prologue: settings of a role or database that would end a load or change what it loads, off. From here on no end of a
 # transaction passes but ours: a constraint that is checked only then does not hold. A server that can ends what it is doing
 # when its client is gone. Then a note of all that could be dropped together with something else. Default privileges of the
 # user would change what the dump creates, so they are noted and taken away.
-db_first() {
+db_prologue() {
   cat <<'EOF'
 SELECT pg_catalog.set_config(name, value, false) FROM pg_catalog.pg_settings JOIN (VALUES ('statement_timeout', '0'),
   ('lock_timeout', '0'), ('transaction_timeout', '0'), ('idle_in_transaction_session_timeout', '0'),
@@ -34,10 +34,10 @@ SELECT pg_catalog.format('%s GRANT ALL ON %s TO CURRENT_USER', command, objects)
 EOF
 }
 
-# db_last: gives the user the default privileges back that are not in the dump, and says what was dropped and is not in the dump.
+# db_epilogue: gives the user the default privileges back that are not in the dump, and says what was dropped and is not in the dump.
 # Only without that, or if $how is `any`, what was done stays; never if it is `undo`. Then says that the end was reached. A part goes with its whole, such as an
 # index with its table; a table is never a part.
-db_last() {
+db_epilogue() {
   cat <<EOF
 DELETE FROM pg_temp.backup_ns_default b USING pg_catalog.pg_default_acl d
   WHERE d.defaclrole = (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = current_user)
@@ -70,7 +70,7 @@ SELECT '$NONCE';
 EOF
 }
 
-# replacing [VIEWS SCHEMA]: the dump on stdin, so that it can be loaded over what is there. pg_dump first drops the parts of each
+# filter_for_replace [VIEWS SCHEMA]: the dump on stdin, so that it can be loaded over what is there. pg_dump first drops the parts of each
 # table, which fails on the inherited parts of a partition, and then the table, which fails where something depends on it. So of
 # what it drops only whole objects are dropped, with what depends on them. Schemas stay. Views that depend on themselves through a
 # function it replaces first, which fails where there are none. Large objects it puts between a BEGIN and a COMMIT of its own,
@@ -78,7 +78,7 @@ EOF
 # last. Rows of tables are left alone. The search path stays the user's: functions of indexes and constraints may need it. With
 # VIEWS it is for many transactions: BEGIN and COMMIT stay, and what fills materialized views goes to that file. All but that and
 # the data is written to the file SCHEMA, too.
-replacing() {
+filter_for_replace() {
   exec awk -v views="${1-}" -v schema="${2-}" '
     function put(text) {
       print text

@@ -9,20 +9,20 @@ DUMP_AT_FAULT='ERROR:  (42601|22P04): '
 DATA_AT_FAULT='could not locate a (valid|required) checkpoint record|invalid (primary )?checkpoint|incorrect checksum in control file|invalid page in block|missing chunk number|unexpected chunk number|compressed .* data is corrupt|could not read block [0-9]+ in file .* read only|could not open file "(base/|(.*/)?global/pg_control).*No such file'
 NOT_THE_DATA='permission denied|input/output error'
 
-db_tools() {
+db_find_tools() {
   for dir in /usr/lib/postgresql/*/bin /usr/local/pgsql/bin /opt/*/postgresql/bin; do
     if [ -d "$dir" ]; then PATH=$PATH:$dir; fi
   done
-  missing_tools postgres initdb psql pg_dump
+  require_tools postgres initdb psql pg_dump
   export PGHOST="$SCRATCH" PGPORT=5432 PGUSER=backup_ns_verify
   unset PGDATABASE PGPASSWORD PGDATA
 }
 
-db_server() { postgres --version; }
+db_server_version() { postgres --version; }
 
-# db_facts: what the text holds: encoding, tablespaces and roles that must be there, and the rows of each table. A role too
+# db_dump_facts: what the text holds: encoding, tablespaces and roles that must be there, and the rows of each table. A role too
 # many does no harm. Data begins with a comment that says so, so that no function's text is taken for it.
-db_facts() {
+db_dump_facts() {
   awk '
     function ident(text) {
       if (match(text, /^"([^"]|"")*"/) || match(text, /^[^ ",;.()]+/)) return substr(text, 1, RLENGTH)
@@ -85,13 +85,13 @@ db_facts() {
 }
 
 # The text does not name its database; its hash does.
-db_header() { :; }
+db_check_header() { :; }
 
-db_up() { psql -X -d template1 -c 'SELECT 1'; }
+db_is_up() { psql -X -d template1 -c 'SELECT 1'; }
 
-# db_alike: whether the server is of the version that the dump was made of.
-db_alike() {
-  was=$(noted version)
+# db_is_same_version: whether the server is of the version that the dump was made of.
+db_is_same_version() {
+  was=$(proof_property version)
   is=$(postgres --version | sed 's/^[^0-9]*//')
   [ -n "$was" ] && [ "${was%%[!0-9]*}" = "${is%%[!0-9]*}" ]
 }
@@ -100,19 +100,19 @@ db_alike() {
 create_database() {
   printf '%s\n' "CREATE DATABASE :\"name\" TEMPLATE template0 $*" |
     psql -X -q -d "$other" -v ON_ERROR_STOP=1 -v name="$DATABASE" -v encoding="${encoding:-UTF8}" -v collate="$collate" \
-      -v ctype="$ctype" -v locale="$(noted locale)" -v rules="$(noted icuRules)" >/dev/null 2>"$SCRATCH/errors"
+      -v ctype="$ctype" -v locale="$(proof_property locale)" -v rules="$(proof_property icuRules)" >/dev/null 2>"$SCRATCH/errors"
 }
 
 # with_locale: the locale of the original, or where the proof does not note it, one that most images have and give a database.
 with_locale() {
-  collate=$(noted collate) ctype=$(noted ctype)
+  collate=$(proof_property collate) ctype=$(proof_property ctype)
   # shellcheck disable=SC2016 # psql's variables
   how="ENCODING :'encoding' LC_COLLATE :'collate' LC_CTYPE :'ctype'"
-  case $(noted localeProvider) in
+  case $(proof_property localeProvider) in
   i) how="$how LOCALE_PROVIDER icu ICU_LOCALE :'locale'" ;;
   b) how="$how LOCALE_PROVIDER builtin BUILTIN_LOCALE :'locale'" ;;
   esac
-  if [ -n "$(noted icuRules)" ]; then how="$how ICU_RULES :'rules'"; fi
+  if [ -n "$(proof_property icuRules)" ]; then how="$how ICU_RULES :'rules'"; fi
   if [ -n "$collate" ]; then
     create_database "$how"
     return
@@ -125,37 +125,37 @@ with_locale() {
 }
 
 # start_scratch OPTION...: no worker of an extension runs in it, because a job could change what was loaded. There is room for the
-# locks of db_replace, some four for an entry of the dump, with a hundred connections.
+# locks of db_test_replace, some four for an entry of the dump, with a hundred connections.
 start_scratch() {
-  server_start postgres -D "$data" -c listen_addresses= -c unix_socket_directories="$SCRATCH" \
+  start_server postgres -D "$data" -c listen_addresses= -c unix_socket_directories="$SCRATCH" \
     -c fsync=off -c full_page_writes=off -c synchronous_commit=off -c max_wal_size=1GB -c autovacuum=off \
     -c log_min_error_statement=panic -c log_error_verbosity=terse -c max_worker_processes=0 \
     -c max_locks_per_transaction="$((64 + $(sed -n 's/^entries.//p' "$SCRATCH/facts") / 16))" "$@"
 }
 
-db_make() {
-  user_of postgres
-  folder data
+db_make_server() {
+  set_server_user postgres
+  make_folder data
   data=$made
-  encoding=$(noted encoding)
+  encoding=$(proof_property encoding)
   [ -n "$encoding" ] || encoding=$(sed -n 's/^encoding.//p' "$SCRATCH/facts")
-  (as initdb --no-sync --auth=trust --locale=C --encoding="${encoding:-UTF8}" --username="$PGUSER" -D "$data") \
+  (as_server_user initdb --no-sync --auth=trust --locale=C --encoding="${encoding:-UTF8}" --username="$PGUSER" -D "$data") \
     >"$SCRATCH/log" 2>&1 3<&- || {
-    hindered 'initdb failed' 0
-    if logged 'look up .*user'; then lost user 'the user of the pod has no name, which initdb wants'; fi
+    lost_for_known_cause 'initdb failed' 0
+    if was_logged 'look up .*user'; then lost user 'the user of the pod has no name, which initdb wants'; fi
     lost other 'initdb failed'
   }
   # The settings that the proof notes; what its server does not take is left out of all. Libraries by their name alone, and
   # nothing that runs when a language starts.
   set --
   # shellcheck disable=SC2016 # PostgreSQL's variable
-  libraries=$(noted shared_preload_libraries | sed 's/\$libdir\///g')
+  libraries=$(proof_property shared_preload_libraries | sed 's/\$libdir\///g')
   case $libraries in '' | *[!A-Za-z0-9_,\"\ .-]*) ;; *) set -- -c "shared_preload_libraries=$libraries" ;; esac
   printf '%s' "$LIKE" | grep -E '^([A-Za-z_]+\.[A-Za-z0-9_.]+|search_path|TimeZone|DateStyle|IntervalStyle|lc_(monetary|numeric|time)|default_text_search_config|session_replication_role|transform_null_equals|array_nulls|xmlbinary|lo_compat_privileges|default_toast_compression) ' |
     grep -v -E '^pl[a-z]+\.' >"$SCRATCH/settings"
   while read -r name value; do set -- "$@" -c "$name=$value"; done <"$SCRATCH/settings"
   start_scratch "$@" || start_scratch || {
-    hindered 'the scratch server does not start' 0
+    lost_for_known_cause 'the scratch server does not start' 0
     lost other 'the scratch server does not start'
   }
   # Roles as superusers, because memberships are in no dump. Tablespaces within the data directory.
@@ -173,7 +173,7 @@ db_make() {
     ;;
   esac
   with_locale || {
-    hindered 'the scratch database cannot be made' 0
+    lost_for_known_cause 'the scratch database cannot be made' 0
     lost other 'the scratch database cannot be made'
   }
   export PGDATABASE="$DATABASE"
@@ -184,33 +184,33 @@ db_make() {
 db_filter() {
   : >"$SCRATCH/later"
   : >"$SCRATCH/schema"
-  replacing "$SCRATCH/later" "$SCRATCH/schema"
+  filter_for_replace "$SCRATCH/later" "$SCRATCH/schema"
 }
 
 db_load() { psql -X -q -v ON_ERROR_STOP=1 -v VERBOSITY=verbose -f -; }
 
-# db_loaded: fills the materialized views.
-db_loaded() {
+# db_after_load: fills the materialized views.
+db_after_load() {
   psql -X -q -v VERBOSITY=verbose -f "$SCRATCH/later" >/dev/null 2>"$SCRATCH/errors"
-  empty=$(complaints | grep -c 'ERROR: ')
+  empty=$(tool_errors | grep -c 'ERROR: ')
   if [ "$empty" -gt 0 ]; then
-    hindered 'the materialized views cannot be filled' 0
-    server_runs || lost memory 'the materialized views cannot be filled: the scratch server ended'
-    complaints | tail -n 5 >&2
+    lost_for_known_cause 'the materialized views cannot be filled' 0
+    server_is_running || lost memory 'the materialized views cannot be filled: the scratch server ended'
+    tool_errors | tail -n 5 >&2
     say unfilled "$empty"
   fi
 }
 
-# db_replace: loads the dump once more, without its rows, over all that is there by now, as a load into the database that it was made
+# db_test_replace: loads the dump once more, without its rows, over all that is there by now, as a load into the database that it was made
 # of does, and takes that back. Fails with the reason in $why.
-db_replace() {
+db_test_replace() {
   grep -q '^DROP ' "$SCRATCH/schema" || return 0
   say step replace
   how=undo
   {
-    db_first
+    db_prologue
     cat "$SCRATCH/schema"
-    db_last
+    db_epilogue
   } | psql -X -q -A -t -o /dev/null -v ON_ERROR_STOP=1 -v VERBOSITY=verbose -f - >"$SCRATCH/replaced" 2>"$SCRATCH/errors"
   why='the dump can be loaded into a new database, but not over what is there'
   lost=$(sed -n "s/^$NONCE gone //p" "$SCRATCH/replaced" | head -n 1)
@@ -218,9 +218,9 @@ db_replace() {
   [ -z "$lost" ] && [ "$(tail -n 1 "$SCRATCH/replaced")" = "$NONCE" ]
 }
 
-# db_counts: an extension brings rows of its own into its tables, and event triggers may write into any. What was loaded through
+# db_count_queries: an extension brings rows of its own into its tables, and event triggers may write into any. What was loaded through
 # the root of partitions is in those that the dump does not name.
-db_counts() {
+db_count_queries() {
   grep -q '^table' "$SCRATCH/facts" || return 0
   awk -F '\t' '
     BEGIN { printf "CREATE TEMPORARY TABLE backup_ns_loaded AS SELECT * FROM (VALUES" }
@@ -244,10 +244,10 @@ SQL
 
 db_ask() { psql -X -A -t -q -F ' ' -v ON_ERROR_STOP=1 -v VERBOSITY=terse; }
 
-db_find() { in_volume PG_VERSION global base; }
+db_find_data() { find_in_volume PG_VERSION global base; }
 
-# db_same_major FOLDER: another major version cannot run on it, which says nothing about it.
-db_same_major() {
+# db_check_major FOLDER: another major version cannot run on it, which says nothing about it.
+db_check_major() {
   of=$(cat "$1/PG_VERSION")
   is=$(postgres --version | sed 's/^[^0-9]*//')
   case $is in
@@ -256,8 +256,8 @@ db_same_major() {
   esac
 }
 
-# db_start_on FOLDER: with the configuration that is there, except for what leads out of it.
-db_start_on() {
+# db_start_on_data FOLDER: with the configuration that is there, except for what leads out of it.
+db_start_on_data() {
   # Of the server that was running when the snapshot was cut.
   rm -f "$1/postmaster.pid"
   # A volume's group may have been given rights in it, which the server refuses.
@@ -273,12 +273,12 @@ db_start_on() {
     -c archive_mode=off -c fsync=off -c autovacuum=off -c shared_buffers=128MB -c huge_pages=off
   # Alone with the files one needs no name to make oneself one. This recovers them, too; a standby does that by itself.
   if [ ! -e "$2/standby.signal" ]; then
-    echo "CREATE ROLE $PGUSER SUPERUSER LOGIN" | (as postgres --single "$@" template1) >>"$SCRATCH/log" 2>&1 3<&- || return 1
+    echo "CREATE ROLE $PGUSER SUPERUSER LOGIN" | (as_server_user postgres --single "$@" template1) >>"$SCRATCH/log" 2>&1 3<&- || return 1
   fi
-  server_start postgres "$@"
+  start_server postgres "$@"
 }
 
-db_read() {
+db_read_data() {
   if [ -n "$DATABASE" ]; then
     PGDATABASE=$DATABASE pg_dump >/dev/null
     return

@@ -4,17 +4,17 @@
 DB_TOOLS='pg_dump psql'
 CLIENT=psql
 
-# db_take: the connection's parameters from stdin, with the defaults of the official image.
-db_take() {
-  take && PGHOST=$VALUE
-  take && PGPORT=$VALUE
-  take && { resolve "$VALUE" || VALUE=postgres; } && PGUSER=$VALUE
-  take && if resolve "$VALUE"; then export PGPASSWORD="$VALUE"; fi
-  take && { resolve "$VALUE" || VALUE=$PGUSER; } && PGDATABASE=$VALUE
+# db_read_connection: the connection's parameters from stdin, with the defaults of the official image.
+db_read_connection() {
+  read_value && PGHOST=$VALUE
+  read_value && PGPORT=$VALUE
+  read_value && { resolve "$VALUE" || VALUE=postgres; } && PGUSER=$VALUE
+  read_value && if resolve "$VALUE"; then export PGPASSWORD="$VALUE"; fi
+  read_value && { resolve "$VALUE" || VALUE=$PGUSER; } && PGDATABASE=$VALUE
   export PGHOST PGPORT PGUSER PGDATABASE PGAPPNAME=backup-ns PGCONNECT_TIMEOUT=15
 }
 
-db_version() { pg_dump --version; }
+db_tool_version() { pg_dump --version; }
 
 # db_name: what is dumped, however its name was found.
 db_name() { printf '%s' "$PGDATABASE"; }
@@ -22,17 +22,17 @@ db_name() { printf '%s' "$PGDATABASE"; }
 # db_answers, db_dump: a question, and the dump on stdout. Each replaces the shell that it is called in, so that its process
 # id is the tool's.
 db_answers() { exec psql --no-psqlrc --no-password --quiet --tuples-only --command 'SELECT 1' >/dev/null; }
-# db_choice: how to dump is always the same.
-db_choice() { :; }
+# db_dump_mode: how to dump is always the same.
+db_dump_mode() { :; }
 
 db_dump() { exec pg_dump --no-password --format=plain --clean --if-exists; }
 
-# db_facts: what there is to dump, and what its user may do, a line of the report each: the number of tables, and the first
+# db_report_facts: what there is to dump, and what its user may do, a line of the report each: the number of tables, and the first
 # tables, sequences and large objects that pg_dump reads and the user may not. What an extension made is not for pg_dump to read,
 # except for the tables that its script says hold a user's rows. Then what pg_dump leaves out or may fail at without being refused
 # anything, and whether a load, which drops and makes every object in one transaction, has room for its locks, two an object; an
 # older server lacks some of that.
-db_facts() {
+db_report_facts() {
   exec psql --no-psqlrc --no-password --quiet --no-align --tuples-only --command "
     WITH all_of_it AS (
       SELECT c.oid, c.relkind, n.oid AS schema, pg_catalog.translate(n.nspname || '.' || c.relname, E'\r\n', '  ') AS name,
@@ -133,15 +133,15 @@ db_inventory() {
     SELECT line FROM fact WHERE line !~ '[[:cntrl:]]' AND pg_catalog.length(line) < 2000 ORDER BY line LIMIT 200"
 }
 
-# db_complete TAIL: whether the end of the plain text is the end of a whole dump: the closing comment, behind which recent
+# db_is_complete TAIL: whether the end of the plain text is the end of a whole dump: the closing comment, behind which recent
 # versions (17.6, 16.10, 15.14, 14.19, 13.22) write `\unrestrict KEY`. A row that looks like the comment is not the end.
-db_complete() {
+db_is_complete() {
   end=$1
   last=${end##*"$nl"}
   case $last in
   '\unrestrict '*)
     end=${end%"$nl$last"}
-    end=$(stripped "$end")
+    end=$(strip_final_newlines "$end")
     ;;
   esac
   case $end in *"$nl--$nl-- PostgreSQL database dump complete$nl--") return 0 ;; esac

@@ -1,4 +1,4 @@
-# The database's own client for a person. What it connects with comes as words: lines as `take` reads them, and where the
+# The database's own client for a person. What it connects with comes as words: lines as `read_value` reads them, and where the
 # password is held, see hold-password.sh.
 
 trap - PIPE
@@ -7,7 +7,7 @@ if [ -n "$2" ]; then
   [ -f "$2" ] || { echo 'the password that was left for this shell is gone already' >&2; exit 71; }
   export BACKUP_NS_PASSWORD_FILE="$2"
 fi
-db_take <<VALUES
+db_read_connection <<VALUES
 $1
 VALUES
 if [ -n "$2" ]; then

@@ -136,7 +136,7 @@ fn kind(args: &[String], script: &str) -> &'static str {
         _ if lease && has("replace") => "replaceLease",
         _ if lease && has("delete") => "deleteLease",
         _ if has("exec") && script.contains("db_dump") => "session",
-        _ if has("exec") && script.contains("BEFORE") => "hook",
+        _ if has("exec") && script.contains("wait_for_command") => "hook",
         _ if has("exec") && script.contains("MOUNTS") => "flush",
         _ if has("exec") => "second",
         _ if has("config") => "config",
