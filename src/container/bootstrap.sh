@@ -1,5 +1,5 @@
-# What `sh -c` gets in the container: reads a script from stdin up to its end mark, then runs it. A stream that is cut
-# before the mark runs nothing. Long scripts thus never stand in a URL, an audit log or a process list.
+# The text that `sh -c` gets in the container: reads a script from stdin up to its end mark, then runs it. A stream that is
+# cut before the mark runs nothing. So no long script appears in a URL, an audit log or a process list.
 s=
 while IFS= read -r l; do
   case $l in '#end-of-script') eval "$s"; exit ;; esac

@@ -1,11 +1,11 @@
-# The end of a session's script: looks round, then hears what it is told: `dump`, `load INODE BYTES SHA256 HOW`, `release INODE
-# BYTES`, and heartbeats.
+# The last part of a session's script: starts the preflight, then reads commands from stdin: `dump`,
+# `load INODE BYTES SHA256 HOW`, `release INODE BYTES`, and `beat`, the client's heartbeat.
 
 there=
 if cd -P -- "${FILE%/*}/" 2>/dev/null; then there=yes; fi
 compressor=$(command -v pigz || command -v gzip)
 asked=
-# From here on $! is set.
+# Sets $!, which stop_worker reads.
 : &
 wait
 preflight &

@@ -1,20 +1,20 @@
-# A dump, as the work of a session: beside the old file, proven, flushed, renamed. The lock stays until told that the
-# snapshot is cut.
+# The work of a dump session: dumps into a file beside the old dump, proves it, flushes it, and renames it over the old one. The
+# session holds the dump lock until the command `release`, which is sent after the snapshot is cut.
 
 MORE_TOOLS=
 
-# progress: the size of the dump so far.
+# progress: prints the size of the dump so far.
 progress() { file_size "$own.dump"; }
 
-# inspect_database: looks at what there is to dump.
+# inspect_database: reports what there is to dump, and what the user may not read.
 inspect_database() {
   db_report_facts &
   children=$!
   wait_for "$children"
 }
 
-# report_inventory WHEN: says what the database holds and what its server is like, for the proof: before and after the dump, because
-# what changed meanwhile proves nothing. No dump fails for want of it.
+# report_inventory before|after: reports what the database holds and what its server is like, for the proof. Only what is the same
+# before and after the dump is noted there. A database that does not answer this does not make the dump fail.
 report_inventory() {
   db_inventory >"$own.inventory" 2>/dev/null &
   children=$!
@@ -24,13 +24,12 @@ report_inventory() {
   rm -f "$own.inventory"
 }
 
-# undo: nothing but files, which go anyway.
+# undo: a dump leaves only files, and those are removed anyway.
 undo() { :; }
 
-# work: all of it.
 work() {
   begin_work
-  # The limit of time counts from here: the database may never answer what is asked before its dump.
+  # This file starts the time limit: the database may never answer the queries before its dump.
   : >"$own.dump" || lost other "nothing can be written beside the dump file"
   report_inventory before
   db_dump_mode >"$own.choice" &
@@ -55,7 +54,7 @@ work() {
   say ended "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
   report_inventory after
 
-  # gzip's status stands behind the text it unpacked; the last lines of both are looked at.
+  # Unpacks the whole file, and keeps the end of the text with gzip's status as its last line.
   sha256sum <"$own.dump" >"$own.sum" &
   summing=$! children=$!
   {
@@ -74,7 +73,7 @@ work() {
   size=$(file_size "$own.dump")
   number=$(file_inode "$own.dump")
 
-  # Who owns the directory, the server as a rule, reads the dump as well: backups of the data directory copy it.
+  # The owner of the directory, usually the server's user, may read the dump too: backups of the data directory copy it.
   # shellcheck disable=SC2012 # numbers, not names
   ls -lnd . | {
     read -r _ _ user group _
@@ -96,7 +95,7 @@ work() {
   say proven yes
 }
 
-# is_unchanged INODE BYTES: whether the file is still the one that was proven, under our lock, and nobody wrote into it.
+# is_unchanged INODE BYTES: whether this session holds the dump lock, and the file is still the proven one, not written to since.
 # shellcheck disable=SC3013 # -nt is POSIX since 2024; dash, busybox ash and bash have it
 is_unchanged() {
   holds_lock && [ "$(file_inode "$FILE")" = "$1" ] && [ "$(file_size "$FILE")" = "$2" ] && [ -e "$own.renamed" ] &&

@@ -1,8 +1,9 @@
-# Holds a password for the shell that comes next, in a file that nobody else can read. It goes when it was read, or in a minute.
+# Writes a password to a file that only this user can read, for the shell.sh that is started next. That one removes the file
+# after reading it; otherwise it is removed after a minute.
 
 read_value && NONCE=$VALUE
 read_value
-# In memory, where there is such a place.
+# In memory if the container has /dev/shm.
 file=$(mktemp /dev/shm/backup-ns.XXXXXX 2>/dev/null || mktemp) || exit 72
 printf %s "$VALUE" >"$file" || exit 73
 {

@@ -1,6 +1,6 @@
-# The commands that a user wants run around a backup: the one before now, the one after when told to, or when the session
-# ends in any other way: its stdin ends, brings no heartbeat for a minute, or its main shell is killed. The one before
-# has ended then, or is ended first.
+# Runs the user's hooks: the pre command now, and the post command on the command `post` or when the session ends in any other
+# way: stdin ends, brings no heartbeat for a minute, or the main shell is killed. If the pre command still runs then, it is
+# ended first.
 
 read_value && NONCE=$VALUE
 read_value && LIMIT=$VALUE
@@ -16,14 +16,14 @@ reader='' reader_started=''
 
 is_running() { [ -n "$running_started" ] && [ "$(start_time "$running")" = "$running_started" ]; }
 
-# start_command COMMAND: what it prints goes to stderr.
+# start_command COMMAND: starts it in the background. Its output goes to stderr.
 start_command() {
   sh -c "$1" >&2 3<&- &
   running=$!
   running_started=$(start_time "$running")
 }
 
-# stop_command: ends the command that runs, with TERM and then with KILL.
+# stop_command: ends the running command with TERM, and after two seconds with KILL.
 stop_command() {
   tries=0
   while is_running; do
@@ -36,7 +36,8 @@ stop_command() {
 
 pause() { sleep 0.2 >/dev/null 2>&1 || sleep 1; }
 
-# wait_for_command WHICH: waits for the command that was started and says its status. One that takes longer than it may is ended.
+# wait_for_command pre|post: waits for the command that was started and reports its exit status, or `timeout` if it took longer
+# than $LIMIT seconds and was ended.
 wait_for_command() {
   waited=0 late=
   while is_running; do
@@ -54,7 +55,8 @@ wait_for_command() {
   say "$1" "$status" 2>/dev/null
 }
 
-# run_post: by the main shell, or by the ticker where that one is gone; one that was killed in the middle is run again.
+# run_post: runs the post command. The main shell calls it, or the ticker if the main shell was killed. If the main shell was
+# killed during the post command, the ticker ends that and runs it again.
 run_post() {
   trap '' TERM HUP INT
   stop_command
@@ -64,7 +66,8 @@ run_post() {
   fi
 }
 
-# run_ticker: a sign of life every second; sees that heartbeats come in and that the main shell lives.
+# run_ticker: reports `beat` every second. Ends the main shell if that cannot be written or no heartbeat came in for a minute;
+# runs the post command if the main shell was killed.
 run_ticker() {
   trap 'unheard=0' USR1
   unheard=0
@@ -79,7 +82,7 @@ run_ticker() {
   done
 }
 
-# run_reader: hears heartbeats, and the word or the end that means after, while commands run.
+# run_reader: reads heartbeats from stdin while commands run. The command `post` and the end of stdin end the main shell's wait.
 run_reader() {
   while IFS=' ' read -r command <&3; do
     case $command in
@@ -101,7 +104,7 @@ finish() {
 }
 
 trap finish TERM HUP INT
-# The ticker is born when the command before runs already, so that it knows it.
+# The ticker is started after the pre command, so that its copy of the variables holds that command's process id.
 [ -z "$PRE" ] || start_command "$PRE"
 run_ticker &
 ticker=$!

@@ -1,4 +1,4 @@
-# What a database is like, and how full its volume is.
+# Reports version, size and tables of a database, and how full its volume is.
 
 read_value && NONCE=$VALUE
 read_value && FILE=$VALUE
@@ -7,11 +7,11 @@ exec </dev/null
 start_heartbeat
 if cd -P -- "${FILE%/*}/" 2>/dev/null; then say df "$(df -P -k . | tail -n 1)"; fi
 say database "$(db_name)"
-# The inner shell is psql, whose status may be taken for a crash where its parent is gone.
+# The inner shell becomes psql, whose status may be above 1; see common.sh. The outer one ends with 0 or 1.
 ( (db_answers) || exit 1) &
 if wait "$!"; then
-  db_info | while IFS= read -r told; do
-    case $told in "$NONCE "*) printf '%s\n' "$told" ;; *) say table "$told" ;; esac
+  db_info | while IFS= read -r row; do
+    case $row in "$NONCE "*) printf '%s\n' "$row" ;; *) say table "$row" ;; esac
   done
   say answers yes
 fi

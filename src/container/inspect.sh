@@ -1,4 +1,4 @@
-# What a dump file is, without touching anything: size, age, SHA-256, and if asked to, whether it is whole.
+# Reports size, age and SHA-256 of a dump file, and on request whether it is whole. Changes nothing.
 
 read_value && NONCE=$VALUE
 read_value && FILE=$VALUE
@@ -6,13 +6,13 @@ read_value && TEST=$VALUE
 exec </dev/null
 start_heartbeat
 if [ -f "$FILE" ] && [ -r "$FILE" ]; then
-  # Once open it stays the same, whatever is renamed to its name.
+  # An open file stays the same, even if another is renamed to its name.
   exec 4<"$FILE"
   say bytes "$(file_size "$FILE")"
   say modified "$(date -u -r "$FILE" +%Y-%m-%dT%H:%M:%SZ)"
   say sha256 "$(sha256sum <&4 | cut -d ' ' -f 1)"
   if [ -n "$TEST" ]; then
-    # gzip's status stands behind the text it unpacked.
+    # The end of the text, with gzip's status as its last line.
     tail=$({
       gzip -dc </proc/self/fd/4
       printf '\n%s' "$?"

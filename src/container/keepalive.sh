@@ -1,5 +1,5 @@
-# Holds the pod of a restore test as its process 1, until the session that works in it is done, or none was heard of for a
-# minute. With it everything in the pod ends, whoever started it.
+# Process 1 of a restore test's pod: ends when the session is done, or when the session wrote no heartbeat for a minute. All
+# processes of the pod end with it.
 silent=0 last=
 while [ "$silent" -lt 60 ] && [ ! -e "$1/done" ]; do
   sleep 1

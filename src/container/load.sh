@@ -1,26 +1,27 @@
-# The load of the dump file into its database, as the work of a session. The lock keeps backups from replacing the file
-# meanwhile, and from dumping what is loaded by half.
+# The work of a load session: loads the dump file into its database. The dump lock keeps backups from replacing the file
+# meanwhile, and from dumping a half-loaded database.
 
 MORE_TOOLS='awk grep'
 
-# progress: how much of the dump file was read.
+# progress: prints how many bytes of the dump file were read.
 # shellcheck disable=SC2034 # the first word is the field's name
 progress() {
   read -r reader <"$own.reader" && read -r field far <"/proc/$reader/fdinfo/0" && echo "$far"
 }
 
-# inspect_database: what is there will be replaced.
+# inspect_database: a load replaces what is there, so there is nothing to inspect.
 inspect_database() { :; }
 
-# is_unchanged: nothing is held on to.
+# is_unchanged: a load session does not vouch for the file.
 is_unchanged() { false; }
 
-# load_through FILTER: the dump through FILTER into db_client, between what db_prologue and db_epilogue print. What comes last, the word that
-# nothing is missing among it, goes only behind a stream that was read to its end. Fails with the reason in $why.
+# load_through FILTER: pipes the output of db_prologue, the dump through FILTER, and the output of db_epilogue into db_client.
+# The epilogue, which confirms that nothing is missing, is sent only if the dump was read to its end. Fails with the reason
+# in $why.
 load_through() {
   rm -f "$own.in" "$own.text" "$own.out"
   mkfifo "$own.in" "$own.text" || lost other "a named pipe cannot be made beside the dump file"
-  # Opened for both at first, so that neither end waits for the other.
+  # Opened for both reading and writing first, so that neither end waits for the other.
   exec 6<>"$own.in"
   exec 5>"$own.in"
   exec 7<"$own.in"
@@ -29,7 +30,7 @@ load_through() {
   client=$! children=$!
   exec 7<&-
   db_prologue >&5 2>/dev/null
-  # The open file is read from its beginning, whatever was renamed to its name.
+  # Reads the open file from its beginning, even if another was renamed to its name.
   gzip -dc </proc/self/fd/4 >"$own.text" 2>"$own.words" 5>&- &
   unpacking=$! children="$children $!"
   echo "$unpacking" >"$own.reader"
@@ -46,7 +47,7 @@ load_through() {
     [ -z "${unsure-}" ] || say state "$unsure"
     db_epilogue >&5 2>/dev/null
   else
-    # It must not take the end of a broken stream for the end of the dump.
+    # Otherwise the client takes the end of a broken stream for the end of the dump.
     kill -TERM "$client" 2>/dev/null
   fi
   exec 5>&-
@@ -55,7 +56,7 @@ load_through() {
   children=
   why=
   if [ -z "$ended" ]; then
-    # A client that ended by itself broke the stream, and all that the others can say is that it broke.
+    # If the client ended on its own, it broke the stream, and gzip and awk only report the broken pipe.
     case $client_status in
     0 | 143)
       why="the dump could not be read to its end: gzip ended with status $unpacked, awk with $filtered"
@@ -71,7 +72,7 @@ load_through() {
   [ -z "$why" ]
 }
 
-# work: all of it. $sum is that of the file that was looked at before.
+# work: $sum is the SHA-256 of the file that inspect.sh reported.
 work() {
   begin_work
   { [ -f "$FILE" ] && [ -r "$FILE" ]; } || lost other "the dump file cannot be read"

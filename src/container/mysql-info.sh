@@ -1,6 +1,6 @@
-# MySQL's and MariaDB's part of what is told of a database.
+# MySQL's and MariaDB's part of info.sh.
 
-# db_info: what the database is like, a line each: `size`, `tables`, and of the ten biggest tables bytes, rows and name.
+# db_info: reports `version`, `size` and `tables`, and prints bytes, rows and name of the ten biggest tables.
 db_info() {
   say version "$(ask 'SELECT version()')"
   size='coalesce(data_length, 0) + coalesce(index_length, 0)'

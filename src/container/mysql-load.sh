@@ -1,13 +1,13 @@
-# MySQL's and MariaDB's part of a load: how to be sure of all or nothing, or to know beforehand.
+# MySQL's and MariaDB's part of load.sh. A failed load cannot be undone, so it is tried in a scratch schema first.
 
-# db_load: nothing of MySQL's can be undone, so the dump is first loaded into a schema of its own, which goes again. $how says
-# what to do where that cannot be: `try` and fail, load `any` way, or do `not` even try.
+# db_load: $how says whether to try first: `try` gives up if the user may not create a schema, `any` then loads without a
+# trial, and `not` does not try.
 db_load() {
   state='the database is as it was'
   say state "$state"
   tried="$FILE.backup-ns.scratch"
   scratch=
-  # What a session that was killed left behind.
+  # Drop the scratch schemas of sessions that were killed.
   if [ -e "$tried" ]; then
     while IFS= read -r left; do
       case $left in *[!a-z0-9_]*) ;; backup_ns_?*) (ask "DROP DATABASE IF EXISTS \`$left\`") || lost other "the schema $left of an earlier restore cannot be dropped" ;; esac
@@ -22,7 +22,7 @@ db_load() {
   load_through without_locks || lost other "$why"
 }
 
-# check_history: tables with a history, of which the dump holds none and which it replaces. That is a loss, unless it was allowed.
+# check_history: gives up if the dump replaces system-versioned tables and does not hold their history, unless $how allows it.
 check_history() {
   with_history=$(ask "SELECT concat(char(96), replace(table_name, char(96), repeat(char(96), 2)), char(96))
     FROM information_schema.tables WHERE table_schema = DATABASE() AND table_type = 'SYSTEM VERSIONED'") ||
@@ -47,7 +47,7 @@ check_history() {
   say unkept "${names% }"
 }
 
-# try_in_scratch_schema: loads the dump into the scratch schema. Events would run there, so they stay out.
+# try_in_scratch_schema: loads the dump into a scratch schema, without events, because they would run there, and drops it.
 try_in_scratch_schema() {
   charset=$(ask "SELECT concat('CHARACTER SET ', default_character_set_name, ' COLLATE ', default_collation_name)
     FROM information_schema.schemata WHERE schema_name = DATABASE()") || lost other "the database cannot be asked"
@@ -61,7 +61,7 @@ try_in_scratch_schema() {
   fi
   scratch=$name
   say phase trial
-  # Replicas need not try, too.
+  # Keeps the trial out of the binary log, so that replicas do not repeat it.
   without_binlog=
   if (ask 'SET SESSION sql_log_bin = 0') 2>/dev/null; then without_binlog=yes; fi
   INTO=$scratch
@@ -71,7 +71,7 @@ try_in_scratch_schema() {
   say tried yes
 }
 
-# undo: the scratch schema goes.
+# undo: drops the scratch schema.
 undo() {
   if [ -n "${scratch-}" ] && (ask "DROP DATABASE IF EXISTS \`$scratch\`"); then
     scratch=

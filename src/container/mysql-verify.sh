@@ -1,4 +1,4 @@
-# MySQL's and MariaDB's part of a restore test: a scratch server, and what a dump holds. Nothing in it listens but a socket.
+# MySQL's and MariaDB's part of a restore test: a scratch server that listens on a socket only, and what a dump holds.
 
 STOP=TERM
 NO_ROOM='no space left|errno: 28|error 28|is full|disk quota'
@@ -20,9 +20,9 @@ db_find_tools() {
 
 db_server_version() { "$SERVER" --no-defaults --version | sed 's|^[^ ]*/||'; }
 
-# db_dump_facts: what the text holds: the database that it is of, accounts and time zones that must be there, and the rows of each
-# table. A row's text has no line end in it, because the dump tool writes \n, but a name may; bodies of triggers and the like
-# stand between other delimiters. Tables whose rows are elsewhere are not counted, and in those with a history all of it is.
+# db_dump_facts: prints what the dump on stdin holds: its database, the accounts and time zones that it needs, and the rows of each
+# table. A row has no line end, because the dump tool writes \n, but a name may; bodies of triggers and routines are between other
+# delimiters. Tables whose rows are stored elsewhere are not counted. History rows are counted.
 db_dump_facts() {
   awk '
     function name(text) { return match(text, /^`([^`]|``)*`/) ? substr(text, 1, RLENGTH) : "" }
@@ -45,7 +45,7 @@ db_dump_facts() {
       rows[table] += tuples($0)
       next
     }
-    # An open name goes on in the next line.
+    # A name may continue on the next line.
     begun != "" || !body && /^(CREATE TABLE|INSERT (IGNORE )?INTO) `/ {
       $0 = begun == "" ? $0 : begun "\036" $0
       begun = ""
@@ -100,7 +100,7 @@ db_dump_facts() {
 
 db_check_header() {
   of=$(sed -n 's/^database.//p' "$SCRATCH/facts")
-  # In a comment the name is not written as it is where it holds the end of a line.
+  # A name with a line end is written differently in the comment.
   case $DATABASE in *"$nl"* | *"$cr"*) return ;; esac
   [ -z "$of" ] || [ "$of" = "$DATABASE" ] || bad "the dump is of the database '$of', the proof is of '$DATABASE'"
 }
@@ -109,10 +109,10 @@ client() { "$CLIENT" --no-defaults --socket="$SCRATCH/socket" --user=root --defa
 
 db_is_up() { client --execute='SELECT 1'; }
 
-# ask: as the session of a dump does.
+# ask QUERY: replaces the one of mysql.sh, for the scratch server.
 ask() { client --batch --skip-column-names --execute="$1" -- "$DATABASE"; }
 
-# db_is_same_version: whether the server is of the version that the dump was made of.
+# db_is_same_version: whether the scratch server is of the same version as the original.
 db_is_same_version() {
   was=$(proof_property version)
   is=$(echo 'SELECT version()' | client --batch --skip-column-names 2>/dev/null)
@@ -121,7 +121,7 @@ db_is_same_version() {
   [ -n "$was" ] && [ "$was" = "$(printf %s "$is" | cut -d . -f 1,2)" ]
 }
 
-# plain_property NAME: what the proof notes of the server, if it is a plain word or number.
+# plain_property NAME: prints the server's property from the proof if it is a plain word or number.
 plain_property() {
   value=$(proof_property "$1")
   case $value in *[!A-Za-z0-9_,]*) ;; *) printf '%s' "$value" ;; esac
@@ -151,7 +151,7 @@ db_make_server() {
     lost_for_known_cause 'the scratch server does not start' 0
     lost other 'the scratch server does not start'
   }
-  # What the proof notes, each by itself, as far as this server takes it. Accounts may define views and routines.
+  # The settings from the proof, as far as this server accepts them, and the accounts that define views and routines.
   {
     for name in sql_mode character_set_server collation_server default_storage_engine explicit_defaults_for_timestamp; do
       if printf '%s' "$LIKE" | grep -q "^$name "; then printf "SET GLOBAL %s = '%s';\n" "$name" "$(plain_property "$name")"; fi
@@ -172,7 +172,7 @@ db_make_server() {
   }
 }
 
-# time_zones: those that events name, if the image has them.
+# time_zones: loads the time zones that events name, if the image has them.
 time_zones() {
   reader=$(command -v mariadb-tzinfo-to-sql || command -v mysql_tzinfo_to_sql) || return 0
   sed -n 's/^zone.//p' "$SCRATCH/facts" | while IFS= read -r zone; do
@@ -183,7 +183,7 @@ time_zones() {
   done
 }
 
-# db_filter: as a load does.
+# db_filter: the same filter as in a load.
 db_filter() {
   INTO=$DATABASE
   db_filter_statements 0
@@ -200,17 +200,17 @@ db_count_queries() {
   }' "$SCRATCH/facts"
 }
 
-# db_test_replace: a load drops each table before it makes it, which needs no other way.
+# db_test_replace: a load drops each table before it creates it, so there is nothing else to test.
 db_test_replace() { :; }
 
 db_ask() { client --batch --skip-column-names -- "$DATABASE"; }
 
 db_find_data() { find_in_volume ibdata1 mysql; }
 
-# db_check_major FOLDER: the server itself says what another version wrote.
+# db_check_major FOLDER: the server itself refuses the data of another version.
 db_check_major() { :; }
 
-# db_start_on_data FOLDER: with the image's own configuration, except for what leads out of it.
+# db_start_on_data FOLDER: starts the server with the image's own configuration, without network, log and event scheduler.
 db_start_on_data() {
   rm -f "$1"/*.pid
   [ -d "$SCRATCH/tmp2" ] || make_folder tmp2

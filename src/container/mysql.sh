@@ -1,8 +1,8 @@
-# MySQL's and MariaDB's part of a session: which tools, how to connect, how to dump, how a whole dump ends. Parameters go
-# to the clients as an option file that is nothing but an open descriptor: it stands in no argument list, no
+# MySQL's and MariaDB's part of a session: which tools, how to connect, how to dump, how a whole dump ends. The clients read
+# the connection from an option file that exists only as an open descriptor, so a password is in no argument list, no
 # environment and no directory.
 
-# db_read_connection: the connection's parameters from stdin, with the defaults of the official images.
+# db_read_connection: reads the connection from stdin. Defaults are those of the official images.
 db_read_connection() {
   DUMP=$(command -v mariadb-dump || command -v mysqldump || echo mysqldump)
   CLIENT=$(command -v mariadb || command -v mysql || echo mysql)
@@ -17,22 +17,22 @@ db_read_connection() {
   read_value && if resolve_mysql "$VALUE"; then OPTIONS="$OPTIONS${nl}password=$(quote_option "$VALUE")"; fi
   read_value && { resolve_mysql "$VALUE" || VALUE=; } && DATABASE=$VALUE
   read_value && CHARSET=$VALUE
-  # What only some versions of the tools know. Who listens on this container's own address needs no certificate to prove it.
+  # Options that only some versions have. A server on this container's own address needs no certificate.
   knows=$("$DUMP" --no-defaults --help 2>/dev/null) || knows=
   [ -z "$here" ] || {
     case $knows in *--get-server-public-key*) OPTIONS="$OPTIONS${nl}loose-get-server-public-key" ;; esac
-    # Only MariaDB's read this group.
+    # Only MariaDB's tools read this group.
     OPTIONS="$OPTIONS${nl}[client-mariadb]${nl}loose-skip-ssl-verify-server-cert"
   }
 }
 
-# resolve_mysql SPEC: as resolve, but what is called MYSQL_* may be called MARIADB_* too, which goes first, as in MariaDB's image.
+# resolve_mysql SPEC: as resolve, but for a variable MYSQL_* it tries MARIADB_* first, as MariaDB's image does.
 resolve_mysql() {
   case $1 in "\$MYSQL_"*) resolve "\$MARIADB_${1#?MYSQL_}" && return ;; esac
   resolve "$1"
 }
 
-# quote_option TEXT: as the value of an option file, in double quotes, where a backslash begins an escape
+# quote_option TEXT: prints TEXT as a value of an option file: in double quotes, with backslash escapes
 # (https://dev.mysql.com/doc/refman/8.4/en/option-files.html).
 quote_option() {
   rest=$1 quoted=
@@ -52,10 +52,10 @@ cr=$(printf '\r')
 
 db_tool_version() { "$DUMP" --version; }
 
-# db_name: what is dumped, however its name was found.
+# db_name: prints the resolved name of the database.
 db_name() { printf '%s' "$DATABASE"; }
 
-# with_options PROGRAM ARGUMENTS...: replaces the shell that it is called in, so that its process id is the tool's.
+# with_options PROGRAM ARGUMENTS...: execs the tool with the connection's options, so the shell's process id becomes the tool's.
 with_options() {
   program=$1
   shift
@@ -76,15 +76,15 @@ db_answers() {
   ask 'SELECT 1' >/dev/null
 }
 
-# db_report_facts: what there is to dump, and what its user may do, a line of the report each: the number of tables of every kind, those
-# that a transaction does not hold still (only InnoDB's are dumped as of one moment), columns whose values and tables whose history
-# the dump does not hold, views and routines of which the user sees no more than the name, and the grants, roles' among them.
-# Behind TO there may be the hash of a password, which is left out.
+# db_report_facts: reports what there is to dump and what the user may read, one line each: the number of tables; tables that are
+# not dumped as of one moment, because only InnoDB has consistent snapshots; columns whose values and tables whose history the
+# dump does not hold; views and routines of which the user sees only the name; and the grants of the user and its roles. A grant
+# is cut at TO, because a password hash may follow.
 db_report_facts() {
   tables="FROM information_schema.tables WHERE table_schema = DATABASE() AND table_type NOT IN ('VIEW', 'SYSTEM VIEW')"
   views="FROM information_schema.views WHERE table_schema = DATABASE()"
   case $knows in *--dump-history*) unkept="AND EXISTS ($BY_TRANSACTION)" ;; *) unkept= ;; esac
-  # In some modes the server would quote the names in grants otherwise.
+  # Some modes change how the server quotes names in grants.
   ask "SET SESSION sql_mode = '';
     SELECT 'tables', count(*) $tables;
     SELECT 'unsteady', table_name $tables AND table_type <> 'SEQUENCE' AND engine <> 'InnoDB';
@@ -121,9 +121,9 @@ BY_TRANSACTION="SELECT 1 FROM information_schema.columns
   WHERE table_schema = DATABASE() AND generation_expression = 'ROW START' AND data_type = 'bigint'"
 tab=$(printf '\t')
 
-# db_inventory: what a dump holds and what its server is like, a line each: `object KIND NUMBER MARK`, where the mark changes with
-# any object that comes or goes, `property NAME VALUE`, and a name with a number of what else tells that something went. The
-# server's own databases are dumped in other ways.
+# db_inventory: prints what a dump holds and what its server is like, one line each: `object KIND NUMBER MARK`, where MARK changes
+# when an object is created or dropped; `property NAME VALUE`; and counters of DROP and RENAME statements. It prints nothing
+# for the server's own databases, which are dumped differently.
 db_inventory() {
   case $DATABASE in mysql | sys | information_schema | performance_schema) return ;; esac
   ask "SELECT concat('object ', kind, ' ', count(*), ' ', coalesce(sum(crc32(mark)), 0)) FROM (
@@ -155,15 +155,15 @@ db_inventory() {
       'Com_drop_function', 'Com_drop_package', 'Com_drop_package_body', 'Com_drop_sequence', 'Com_drop_db', 'Com_rename_table')"
 }
 
-# db_dump_mode: `history` where there are versions of rows and the tool can dump all of them.
+# db_dump_mode: prints `history` if there are system-versioned tables and the tool can dump the history of all of them.
 db_dump_mode() {
   case $knows in *--dump-history*) ;; *) return ;; esac
   ask "SELECT 'history' FROM information_schema.tables WHERE table_schema = DATABASE() AND table_type = 'SYSTEM VERSIONED'
     AND NOT EXISTS ($BY_TRANSACTION) LIMIT 1"
 }
 
-# db_dump CHOICE: no locks in the dump, which hinder a load that reads another table, such as the next value of a sequence; and
-# nothing of global transaction identifiers, for which the tool would lock all tables and which the dump's own server refuses.
+# db_dump MODE: writes the dump to stdout. Without LOCK TABLES, because a load then cannot read other tables, such as a sequence;
+# and without GTIDs, because the tool would lock all tables for them and the dump's own server refuses to load them.
 db_dump() {
   set -- "$1" --default-character-set="$CHARSET" --single-transaction --quick --routines --events --triggers --hex-blob \
     --max-allowed-packet=1G --skip-add-locks
@@ -173,8 +173,8 @@ db_dump() {
   with_options "$DUMP" "$@" -- "$DATABASE"
 }
 
-# db_is_complete TAIL: whether the end of the plain text is the end of a whole dump: the last statement, which sets a variable
-# back to what it was, an empty line, and the closing comment. In a row a line's end is written as \n.
+# db_is_complete TAIL: whether TAIL is the end of a whole dump: the last statement, which restores a variable, an empty line, and
+# the closing comment. A row cannot look like this, because the tool writes its line ends as \n.
 db_is_complete() {
   last=${1##*"$nl"}
   case $last in '-- Dump completed'*) ;; *) return 1 ;; esac
@@ -182,16 +182,17 @@ db_is_complete() {
   return 1
 }
 
-# db_filter_statements TRIAL: what is loaded of a dump on stdin, into the database $INTO: all but
-# - locks, which are for speed alone and hinder what reads another table, such as the next value of a sequence;
-# - what mysqldump writes for a new replica: which transactions it has, which this server knows better, and that its own log
-#   hears nothing, whose replicas want to follow;
-# - in a trial (1), events, which would run there, and definers of views and of the functions that they call, whose rights do not
-#   reach into the trial's schema. That they may be set, and that those exist without whom a view cannot be made, is asked
-#   behind the dump.
-# What calls the dump's database by its name calls $INTO instead: sequences of defaults, columns and functions of views.
+# db_filter_statements TRIAL: filters a dump on stdin for a load into the database $INTO. It leaves out
+# - LOCK TABLES, which only serves speed, and keeps statements from reading other tables, such as a sequence;
+# - what mysqldump writes for a new replica: SET GTID_PURGED, and SQL_LOG_BIN = 0, which would keep the load from this server's
+#   replicas;
+# - in a trial (TRIAL is 1), events, because they would run there, and the definers of views and of the functions that views
+#   call, because their rights do not cover the scratch schema. Statements after the dump check that the user may set these
+#   definers, and that definers whom a view needs exist.
+# Names that are qualified with the dump's database are qualified with $INTO instead: sequences of defaults, and columns and
+# functions of views.
 #
-# A line means something only outside of quotes, which may hold line ends in names and in bodies. Rows hold none.
+# A line is a statement only outside of quotes: names and bodies may hold line ends. Rows hold none.
 db_filter_statements() {
   export INTO
   exec awk -v trial="$1" '
@@ -337,5 +338,5 @@ db_filter_statements() {
   '
 }
 
-# db_shell: the client, for a person.
+# db_shell: execs the interactive client.
 db_shell() { with_options "$CLIENT" --default-character-set="$CHARSET" -- "$DATABASE"; }

@@ -1,6 +1,6 @@
-# PostgreSQL's part of what is told of a database.
+# PostgreSQL's part of info.sh.
 
-# db_info: what the database is like, a line each: `size`, `tables`, and of the ten biggest tables bytes, rows and name.
+# db_info: reports `version`, `size` and `tables`, and prints bytes, rows and name of the ten biggest tables.
 db_info() {
   say version "$(ask 'SHOW server_version')"
   say size "$(ask 'SELECT pg_catalog.pg_database_size(pg_catalog.current_database())')"
@@ -13,7 +13,7 @@ db_info() {
     $tables ORDER BY pg_catalog.pg_total_relation_size(c.oid) DESC, 1 LIMIT 10"
 }
 
-# ask QUERY: the answer. The shell waits for psql, whose status is not 0 or 1 where it fails.
+# ask QUERY: prints the answer. Does not exec psql, whose status may be above 1; see common.sh.
 ask() {
   psql --no-psqlrc --no-password --quiet --no-align --tuples-only --set=ON_ERROR_STOP=1 --command "$1" || return 1
 }

@@ -1,13 +1,13 @@
-# PostgreSQL's part of a load: how to be sure of all or nothing, or to know beforehand.
+# PostgreSQL's part of load.sh.
 
-# db_load: one transaction, so that it is all or nothing.
+# db_load: loads in one transaction, so that all of the dump is loaded or nothing.
 db_load() {
   state='the database is as it was: all of it was one transaction'
   say state "$state"
   unsure='the database is as it was, or as the dump has it: the end of the transaction was not heard of'
   say phase load
   load_through filter_for_replace || {
-    # What psql itself gave up is undone, whatever it was at.
+    # Status 3: psql stopped at an error, so the server has rolled back.
     [ "$client_status" != 3 ] || say state "$state"
     lost other "$why"
   }

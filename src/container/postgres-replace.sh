@@ -1,10 +1,10 @@
-# How a dump of PostgreSQL takes the place of what is in a database, for a load and for its test: in one transaction, whatever
-# the dump's own statements drop, and so that nothing is lost that is not in the dump.
+# How a dump of PostgreSQL replaces the objects of a database, for a load and for its test: in one transaction, without the dump's
+# own DROP statements, and so that no object is lost that is not in the dump.
 
-# db_prologue: settings of a role or database that would end a load or change what it loads, off. From here on no end of a
-# transaction passes but ours: a constraint that is checked only then does not hold. A server that can ends what it is doing
-# when its client is gone. Then a note of all that could be dropped together with something else. Default privileges of the
-# user would change what the dump creates, so they are noted and taken away.
+# db_prologue: prints what runs before the dump. It turns off settings of the role or database that would end a load or change what
+# it loads, and has a server that can do so stop when its client is gone. It begins the transaction, with a deferred constraint
+# that is violated, so that no COMMIT succeeds before db_epilogue. It notes all objects that could be dropped together with
+# another. It notes and removes the user's default privileges, because they would change what the dump creates.
 db_prologue() {
   cat <<'EOF'
 SELECT pg_catalog.set_config(name, value, false) FROM pg_catalog.pg_settings JOIN (VALUES ('statement_timeout', '0'),
@@ -34,9 +34,10 @@ SELECT pg_catalog.format('%s GRANT ALL ON %s TO CURRENT_USER', command, objects)
 EOF
 }
 
-# db_epilogue: gives the user the default privileges back that are not in the dump, and says what was dropped and is not in the dump.
-# Only without that, or if $how is `any`, what was done stays; never if it is `undo`. Then says that the end was reached. A part goes with its whole, such as an
-# index with its table; a table is never a part.
+# db_epilogue: prints what runs after the dump. It restores the default privileges that the dump does not set, and reports as `gone`
+# what was dropped and is not in the dump. It commits if there is none of that or $how is `any`, but never if $how is `undo`. At
+# last it prints the nonce: the end was reached. A part of a replaced object, such as an index of a table, is not reported; a
+# table is never a part.
 db_epilogue() {
   cat <<EOF
 DELETE FROM pg_temp.backup_ns_default b USING pg_catalog.pg_default_acl d
@@ -70,14 +71,15 @@ SELECT '$NONCE';
 EOF
 }
 
-# filter_for_replace [VIEWS SCHEMA]: the dump on stdin, so that it can be loaded over what is there. pg_dump first drops the parts of each
-# table, which fails on the inherited parts of a partition, and then the table, which fails where something depends on it. So of
-# what it drops only whole objects are dropped, with what depends on them. Schemas stay. Views that depend on themselves through a
-# function it replaces first, which fails where there are none. Large objects it puts between a BEGIN and a COMMIT of its own,
-# which would end ours. Event triggers it makes before it fills materialized views, and they may write to tables: so they come
-# last. Rows of tables are left alone. The search path stays the user's: functions of indexes and constraints may need it. With
-# VIEWS it is for many transactions: BEGIN and COMMIT stay, and what fills materialized views goes to that file. All but that and
-# the data is written to the file SCHEMA, too.
+# filter_for_replace [VIEWS SCHEMA]: filters a dump on stdin so that it can be loaded over existing objects.
+# - pg_dump drops the parts of each table, which fails on inherited parts of a partition, and then the table, which fails if
+#   something depends on it. The filter drops only whole objects, with CASCADE. Schemas are not dropped.
+# - pg_dump replaces views that depend on themselves through a function, which fails if they do not exist. The filter omits that.
+# - pg_dump puts large objects between a BEGIN and a COMMIT, which would end our transaction. The filter omits these.
+# - pg_dump creates event triggers before it fills materialized views, and they may write to tables. The filter puts them last.
+# - The search path stays the user's, because functions of indexes and constraints may need it. Rows are not changed.
+# With VIEWS, the load is not one transaction: BEGIN and COMMIT stay, and the statements that fill materialized views go to that
+# file. All but these and the data is also written to the file SCHEMA.
 filter_for_replace() {
   exec awk -v views="${1-}" -v schema="${2-}" '
     function put(text) {

@@ -1,10 +1,10 @@
-# PostgreSQL's part of a restore test: a scratch server, and what a dump holds. Nothing in it listens but a socket.
+# PostgreSQL's part of a restore test: a scratch server that listens on a socket only, and what a dump holds.
 
 STOP=INT
 NO_ROOM='no space left|could not extend file|disk full|disk quota'
 NO_MEMORY='out of memory|could not resize shared memory|terminated by signal 9'
 LACKING='could not access file|could not load library|extension control file|is not available|invalid locale name|could not create locale|ICU is not supported|locale ".*" does not exist'
-# By SQLSTATE: syntax_error and bad_copy_file_format.
+# The SQLSTATEs syntax_error and bad_copy_file_format.
 DUMP_AT_FAULT='ERROR:  (42601|22P04): '
 DATA_AT_FAULT='could not locate a (valid|required) checkpoint record|invalid (primary )?checkpoint|incorrect checksum in control file|invalid page in block|missing chunk number|unexpected chunk number|compressed .* data is corrupt|could not read block [0-9]+ in file .* read only|could not open file "(base/|(.*/)?global/pg_control).*No such file'
 NOT_THE_DATA='permission denied|input/output error'
@@ -20,8 +20,8 @@ db_find_tools() {
 
 db_server_version() { postgres --version; }
 
-# db_dump_facts: what the text holds: encoding, tablespaces and roles that must be there, and the rows of each table. A role too
-# many does no harm. Data begins with a comment that says so, so that no function's text is taken for it.
+# db_dump_facts: prints what the dump on stdin holds: encoding, the tablespaces and roles that it needs, and the rows of each table.
+# An extra role does no harm. COPY counts only after the comment that begins a table's data, not in a function's text.
 db_dump_facts() {
   awk '
     function ident(text) {
@@ -84,26 +84,26 @@ db_dump_facts() {
     }'
 }
 
-# The text does not name its database; its hash does.
+# db_check_header: the dump does not name its database. Its SHA-256 has been checked.
 db_check_header() { :; }
 
 db_is_up() { psql -X -d template1 -c 'SELECT 1'; }
 
-# db_is_same_version: whether the server is of the version that the dump was made of.
+# db_is_same_version: whether the scratch server is of the same major version as the original.
 db_is_same_version() {
   was=$(proof_property version)
   is=$(postgres --version | sed 's/^[^0-9]*//')
   [ -n "$was" ] && [ "${was%%[!0-9]*}" = "${is%%[!0-9]*}" ]
 }
 
-# create_database OPTION...: the scratch database, as the proof notes it. Options are SQL, whose values are psql's variables.
+# create_database OPTION...: creates the scratch database. The options are SQL that refers to psql's variables.
 create_database() {
   printf '%s\n' "CREATE DATABASE :\"name\" TEMPLATE template0 $*" |
     psql -X -q -d "$other" -v ON_ERROR_STOP=1 -v name="$DATABASE" -v encoding="${encoding:-UTF8}" -v collate="$collate" \
       -v ctype="$ctype" -v locale="$(proof_property locale)" -v rules="$(proof_property icuRules)" >/dev/null 2>"$SCRATCH/errors"
 }
 
-# with_locale: the locale of the original, or where the proof does not note it, one that most images have and give a database.
+# with_locale: creates the scratch database with the locale from the proof, or else with one that most images have.
 with_locale() {
   collate=$(proof_property collate) ctype=$(proof_property ctype)
   # shellcheck disable=SC2016 # psql's variables
@@ -124,8 +124,8 @@ with_locale() {
   create_database "ENCODING :'encoding'"
 }
 
-# start_scratch OPTION...: no worker of an extension runs in it, because a job could change what was loaded. There is room for the
-# locks of db_test_replace, some four for an entry of the dump, with a hundred connections.
+# start_scratch OPTION...: starts the scratch server, without background workers of extensions, because a job could change what was
+# loaded. It has room for the locks of db_test_replace, about four for an entry of the dump, with a hundred connections.
 start_scratch() {
   start_server postgres -D "$data" -c listen_addresses= -c unix_socket_directories="$SCRATCH" \
     -c fsync=off -c full_page_writes=off -c synchronous_commit=off -c max_wal_size=1GB -c autovacuum=off \
@@ -145,8 +145,8 @@ db_make_server() {
     if was_logged 'look up .*user'; then lost user 'the user of the pod has no name, which initdb wants'; fi
     lost other 'initdb failed'
   }
-  # The settings that the proof notes; what its server does not take is left out of all. Libraries by their name alone, and
-  # nothing that runs when a language starts.
+  # The settings from the proof. If the server does not start with them, it is started without any. Libraries only by name, and
+  # no settings of languages, which may run code when the language starts.
   set --
   # shellcheck disable=SC2016 # PostgreSQL's variable
   libraries=$(proof_property shared_preload_libraries | sed 's/\$libdir\///g')
@@ -158,7 +158,7 @@ db_make_server() {
     lost_for_known_cause 'the scratch server does not start' 0
     lost other 'the scratch server does not start'
   }
-  # Roles as superusers, because memberships are in no dump. Tablespaces within the data directory.
+  # Roles are superusers, because a dump holds no memberships. Tablespaces are within the data directory.
   {
     echo 'SET allow_in_place_tablespaces = on;'
     sed -n -e 's/^role.\(.*\)/CREATE ROLE \1 SUPERUSER;/p' \
@@ -179,8 +179,8 @@ db_make_server() {
   export PGDATABASE="$DATABASE"
 }
 
-# db_filter: as for a load over what is there. What a materialized view reads may not be within reach, so they are filled later,
-# each by itself.
+# db_filter: the same filter as in a load. Materialized views are filled later, each by itself, because what one reads may not be
+# within reach.
 db_filter() {
   : >"$SCRATCH/later"
   : >"$SCRATCH/schema"
@@ -201,8 +201,8 @@ db_after_load() {
   fi
 }
 
-# db_test_replace: loads the dump once more, without its rows, over all that is there by now, as a load into the database that it was made
-# of does, and takes that back. Fails with the reason in $why.
+# db_test_replace: loads the dump again, without its rows, over the objects that are there by now, as a load into the original
+# database does, and rolls that back. Fails with the reason in $why.
 db_test_replace() {
   grep -q '^DROP ' "$SCRATCH/schema" || return 0
   say step replace
@@ -218,8 +218,9 @@ db_test_replace() {
   [ -z "$lost" ] && [ "$(tail -n 1 "$SCRATCH/replaced")" = "$NONCE" ]
 }
 
-# db_count_queries: an extension brings rows of its own into its tables, and event triggers may write into any. What was loaded through
-# the root of partitions is in those that the dump does not name.
+# db_count_queries: prints the queries that count rows. More rows than in the dump are allowed in tables of extensions, which bring
+# rows of their own, and in any table if there are event triggers. The rows of a partitioned table are counted through its root
+# if the dump does not name their partitions.
 db_count_queries() {
   grep -q '^table' "$SCRATCH/facts" || return 0
   awk -F '\t' '
@@ -246,7 +247,7 @@ db_ask() { psql -X -A -t -q -F ' ' -v ON_ERROR_STOP=1 -v VERBOSITY=terse; }
 
 db_find_data() { find_in_volume PG_VERSION global base; }
 
-# db_check_major FOLDER: another major version cannot run on it, which says nothing about it.
+# db_check_major FOLDER: another major version cannot run on the data, which proves nothing about the data.
 db_check_major() {
   of=$(cat "$1/PG_VERSION")
   is=$(postgres --version | sed 's/^[^0-9]*//')
@@ -256,11 +257,11 @@ db_check_major() {
   esac
 }
 
-# db_start_on_data FOLDER: with the configuration that is there, except for what leads out of it.
+# db_start_on_data FOLDER: starts the server with the configuration in FOLDER, without network, archiving and other paths.
 db_start_on_data() {
-  # Of the server that was running when the snapshot was cut.
+  # This file is of the server that was running when the snapshot was cut.
   rm -f "$1/postmaster.pid"
-  # A volume's group may have been given rights in it, which the server refuses.
+  # fsGroup may have given the volume's group rights in it, which the server refuses.
   chmod 700 "$1" 2>/dev/null
   echo 'local all all trust' >"$SCRATCH/hba"
   : >"$SCRATCH/empty"
@@ -271,7 +272,8 @@ db_start_on_data() {
     -c external_pid_file= -c listen_addresses= -c unix_socket_directories="$SCRATCH" -c port=5432 -c ssl=off \
     -c logging_collector=off -c log_destination=stderr -c log_min_error_statement=panic -c log_error_verbosity=terse \
     -c archive_mode=off -c fsync=off -c autovacuum=off -c shared_buffers=128MB -c huge_pages=off
-  # Alone with the files one needs no name to make oneself one. This recovers them, too; a standby does that by itself.
+  # Single-user mode needs no role, so it can create the one for the test. It also recovers the data. A standby does not start in
+  # this mode; it recovers by itself.
   if [ ! -e "$2/standby.signal" ]; then
     echo "CREATE ROLE $PGUSER SUPERUSER LOGIN" | (as_server_user postgres --single "$@" template1) >>"$SCRATCH/log" 2>&1 3<&- || return 1
   fi

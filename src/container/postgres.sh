@@ -1,10 +1,10 @@
-# PostgreSQL's part of a session: which tools, how to connect, how to dump, how a whole dump ends. Parameters go to
-# libpq through its environment, so that nothing of them stands in an argument list and no name is taken for options.
+# PostgreSQL's part of a session: which tools, how to connect, how to dump, how a whole dump ends. libpq reads the connection
+# from its environment, so no value is in an argument list and no name is taken for an option.
 
 DB_TOOLS='pg_dump psql'
 CLIENT=psql
 
-# db_read_connection: the connection's parameters from stdin, with the defaults of the official image.
+# db_read_connection: reads the connection from stdin. Defaults are those of the official image.
 db_read_connection() {
   read_value && PGHOST=$VALUE
   read_value && PGPORT=$VALUE
@@ -16,22 +16,21 @@ db_read_connection() {
 
 db_tool_version() { pg_dump --version; }
 
-# db_name: what is dumped, however its name was found.
+# db_name: prints the resolved name of the database.
 db_name() { printf '%s' "$PGDATABASE"; }
 
-# db_answers, db_dump: a question, and the dump on stdout. Each replaces the shell that it is called in, so that its process
-# id is the tool's.
+# db_answers: runs a query. db_dump: writes the dump to stdout. Both exec the tool, so the shell's process id becomes the tool's.
 db_answers() { exec psql --no-psqlrc --no-password --quiet --tuples-only --command 'SELECT 1' >/dev/null; }
-# db_dump_mode: how to dump is always the same.
+# db_dump_mode: PostgreSQL has one way to dump.
 db_dump_mode() { :; }
 
 db_dump() { exec pg_dump --no-password --format=plain --clean --if-exists; }
 
-# db_report_facts: what there is to dump, and what its user may do, a line of the report each: the number of tables, and the first
-# tables, sequences and large objects that pg_dump reads and the user may not. What an extension made is not for pg_dump to read,
-# except for the tables that its script says hold a user's rows. Then what pg_dump leaves out or may fail at without being refused
-# anything, and whether a load, which drops and makes every object in one transaction, has room for its locks, two an object; an
-# older server lacks some of that.
+# db_report_facts: reports what there is to dump and what the user may read, one line each: the number of tables, and the first
+# tables, sequences and large objects that pg_dump reads and the user may not. pg_dump does not read what an extension made,
+# except its configuration tables. A second query, which an older server may refuse, reports what pg_dump leaves out or may fail
+# at although no right is missing, and whether a load has room for its locks: it drops and creates every object in one
+# transaction, with two locks for each.
 db_report_facts() {
   exec psql --no-psqlrc --no-password --quiet --no-align --tuples-only --command "
     WITH all_of_it AS (
@@ -79,9 +78,9 @@ db_report_facts() {
     ORDER BY kind, name"
 }
 
-# db_inventory: what a dump holds and what its server is like, a line each: `object KIND NUMBER MARK`, where the mark changes with
-# any object that comes or goes, and `property NAME VALUE`, settings among them. What an extension made is in no dump. An older
-# server lacks some columns, which jsonb bears.
+# db_inventory: prints what a dump holds and what its server is like, one line each: `object KIND NUMBER MARK`, where MARK changes
+# when an object is created or dropped, and `property NAME VALUE`, settings included. Objects of extensions are not in a dump, so
+# they are not counted. to_jsonb reads columns that older servers do not have.
 db_inventory() {
   exec psql --no-psqlrc --no-password --quiet --no-align --tuples-only --command "
     WITH by_extension AS (SELECT classid, objid FROM pg_catalog.pg_depend WHERE deptype = 'e'),
@@ -133,8 +132,8 @@ db_inventory() {
     SELECT line FROM fact WHERE line !~ '[[:cntrl:]]' AND pg_catalog.length(line) < 2000 ORDER BY line LIMIT 200"
 }
 
-# db_is_complete TAIL: whether the end of the plain text is the end of a whole dump: the closing comment, behind which recent
-# versions (17.6, 16.10, 15.14, 14.19, 13.22) write `\unrestrict KEY`. A row that looks like the comment is not the end.
+# db_is_complete TAIL: whether TAIL is the end of a whole dump: the closing comment, after which versions since 17.6, 16.10, 15.14,
+# 14.19 and 13.22 write `\unrestrict KEY`. A row that looks like the comment is not the end.
 db_is_complete() {
   end=$1
   last=${end##*"$nl"}
@@ -148,5 +147,5 @@ db_is_complete() {
   return 1
 }
 
-# db_shell: the client, for a person.
+# db_shell: execs the interactive client.
 db_shell() { exec psql; }

@@ -1,5 +1,4 @@
-# The second look at a dump file, by a process and a stream of its own: flushes its file system once more and says what
-# the file is.
+# The recheck of a dump file, in an exec of its own: flushes the file system again and reports what the file is.
 
 read_value && NONCE=$VALUE
 read_value && FILE=$VALUE

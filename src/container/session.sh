@@ -1,6 +1,6 @@
-# A session in the container: looks round, and when told to, does its work under the lock beside the dump file. What the work
-# is, stands in dump.sh or load.sh, and commands.sh hears what is told. It lives as long as its stdin: when that ends, or
-# brings no heartbeat for a minute, or this shell is killed, the work ends and its temporary files go.
+# A session in the container: does the preflight, and on a command its work, under the dump lock, which lies beside the dump file.
+# dump.sh or load.sh has the work, commands.sh reads the commands. When stdin ends, or brings no heartbeat for a minute, or this
+# shell is killed, the work is ended and its temporary files are removed.
 
 read_value && NONCE=$VALUE
 read_value && FILE=$VALUE
@@ -14,7 +14,7 @@ while [ "$MOUNTS" -gt 0 ]; do
 done
 db_read_connection
 
-# From here on stdin carries commands and heartbeats for this shell alone.
+# From here on only this shell reads stdin, which carries commands and heartbeats.
 exec 3<&0 </dev/null
 main=$$
 main_started=$(start_time "$main")
@@ -23,10 +23,10 @@ own=$FILE.backup-ns-$NONCE
 lock=$FILE.backup-ns.lock
 beat=$FILE.backup-ns.beat
 
-# run_ticker: a sign of life every second, with how far the work is. It ends the session when nobody reads that
-# or when no heartbeat came in for a minute: a kubelet that dies may leave stdin open for ever. And it tidies up after a
-# main shell that was killed, as containerd does at once when an exec over SPDY is cut off. While this session holds
-# the lock, the sign is also left beside it, for those who cannot see this process.
+# run_ticker: reports `beat` with the progress every second. It ends the session if that cannot be written, or if no heartbeat came
+# in for a minute: a kubelet that dies may leave stdin open forever. It cleans up if the main shell was killed, as containerd
+# does when an exec over SPDY is cut off. While this session holds the dump lock, the ticker also writes its heartbeat to a file
+# beside the lock, for sessions in other containers, which cannot see this process.
 run_ticker() {
   trap 'unheard=0' USR1
   signs=0 unheard=0 dumped_for=0
@@ -46,7 +46,7 @@ run_ticker() {
 
 main_is_alive() { [ "$(start_time "$main")" = "$main_started" ]; }
 
-# end_worker: ends the worker, of which the ticker knows only what it wrote down.
+# end_worker: ends the worker. The ticker knows it only by the file that it wrote.
 end_worker() {
   if { read -r working working_started <"$own.pid"; } 2>/dev/null; then signal_process TERM "$working" "$working_started"; fi
 }
@@ -64,15 +64,15 @@ clean_up_after_main() {
   exit 0
 }
 
-# remove_own_files: nothing of this session stays beside the dump file.
+# remove_own_files: removes the session's files beside the dump file, and the dump lock if the session holds it.
 remove_own_files() {
   if holds_lock; then rm -f "$lock" "$beat"; fi
   rm -f "$own".*
 }
 
-# end_children: ends the children. One that was started just now may miss the signal, because it hears it while it still has this
-# shell's trap, and then forgets both. It would wait at the named pipe for its other end for ever: so the pipe is held at both
-# ends for a moment, and is gone after that.
+# end_children: ends the children. A child that has just been forked still has this shell's trap: if the signal arrives then, dash
+# and busybox ash drop it with the trap. Such a child would wait forever for the other end of the named pipe. So this opens the
+# pipe at both ends for a moment, and removes it.
 end_children() {
   # shellcheck disable=SC2086 # process ids
   kill -TERM $children 2>/dev/null
@@ -82,7 +82,7 @@ end_children() {
   wait
 }
 
-# stop_worker: a TERM in the middle of the work. The child that was started last may not be in the list yet.
+# stop_worker: the trap for TERM during the work. The child that was started last may not be in $children yet.
 # shellcheck disable=SC2317 # called by a trap
 stop_worker() {
   [ "$!" = "$waited" ] || children="$children $!"
@@ -92,8 +92,8 @@ stop_worker() {
   exit 0
 }
 
-# Children run in the background and are waited for, because a shell hears a signal only then.
-# wait_for PID: its status.
+# wait_for PID: waits for a child in the background, with its exit status in $status. A shell handles a signal only while it waits
+# like this, not during a command in the foreground.
 wait_for() {
   wait "$1"
   status=$?
@@ -101,7 +101,7 @@ wait_for() {
   return "$status"
 }
 
-# preflight: says all that a dump needs to know, in a shell of its own, because a database may never answer.
+# preflight: reports everything that decides whether the work may start, in a shell of its own, because a database may never answer.
 preflight() {
   children=
   waited=$!
@@ -144,8 +144,9 @@ preflight() {
   exit 0
 }
 
-# Who holds the lock, a line: IDENTITY PID START NONCE HOLDER. The first word of HOLDER may be claim=UID,MADE: the uid of the claim
-# whose volume the holder works on, and, where that volume was made for this claim, when the claim was.
+# The dump lock holds one line: IDENTITY PID START NONCE HOLDER. The first word of HOLDER may be claim=UID,MADE: the uid of the
+# PersistentVolumeClaim whose volume the holder works on, and, if that volume was made for this claim, when the claim was created.
+# read_lock: reads the lock into $line. Fails if there is none.
 read_lock() {
   line=
   { IFS= read -r line <"$lock"; } 2>/dev/null
@@ -154,7 +155,7 @@ read_lock() {
 
 holds_lock() { read_lock && case $line in *" $NONCE "*) ;; *) return 1 ;; esac; }
 
-# print_holder: who that is, for people.
+# print_holder: prints the readable part of HOLDER.
 print_holder() {
   case $line in
   *' '*' '*' '*' claim='*) printf '%s' "$line" | cut -d ' ' -f 6- ;;
@@ -162,22 +163,22 @@ print_holder() {
   esac
 }
 
-# lock_came_with_data HOLDERS-CLAIM: whether the lock came with the data of this volume, as into one that is made from a snapshot. Then its
-# holder worked on another volume, and does not hold it here. All of this must hold: the holder named another claim; this volume was
-# made for our claim, so it was never another's; and the lock is older than our claim. The last is for a volume that somebody
-# gave to a second claim by hand: who works through that one names another claim, but its lock is younger.
+# lock_came_with_data HOLDERS-CLAIM: whether the lock was in the data of this volume from its start, because the volume was made from
+# a snapshot. Then its holder worked on another volume. True only if the holder names another claim, and this volume was made for
+# our claim, and the lock is older than our claim. The last excludes a volume that was bound to a second claim by hand: a
+# holder that works through that claim names another claim too, but its lock is younger.
 lock_came_with_data() {
   ours=${HOLDER%% *}
   case $1 in claim=?*,*) ;; *) return 1 ;; esac
   case $ours in claim=?*,?*) ;; *) return 1 ;; esac
   [ "${1%,*}" != "${ours%,*}" ] || return 1
   TZ=UTC0 touch -t "${ours#*,}" "$own.made" 2>/dev/null || return 1
-  # shellcheck disable=SC3013 # every shell that is met has it
+  # shellcheck disable=SC3013 # -ot is POSIX since 2024; dash, busybox ash and bash have it
   [ "$lock" -ot "$own.made" ]
 }
 
-# holder_is_dead: whether the holder in $line is gone. A process of this very container is looked up; of any other the sign
-# of life is watched for longer than it may be silent, unless the lock is one that came with the data.
+# holder_is_dead: whether the holder in $line has ended. A process of this container is looked up in /proc. Another container's is
+# dead if its heartbeat file has not changed for 15 s, or if the lock came with the data.
 holder_is_dead() {
   # shellcheck disable=SC2086 # fields are words
   set -- $line
@@ -194,9 +195,9 @@ holder_is_dead() {
   [ "$silent" -gt 15 ]
 }
 
-# take_lock: waits for the lock on the dump file, saying who holds it: `busy` where that one is known to live, `doubted` as long as
-# it may be dead. A link is made whole or not at all, which a written
-# file is not. A dead holder's lock is moved away first and looked at again, so that no living one is thrown out.
+# take_lock: waits for the dump lock, and reports its holder: `busy` if that is known to live, `doubted` while it may be dead. The
+# lock is made with ln, which creates it with its content or not at all. The lock of a dead holder is renamed and read again
+# before it is removed, so that a new holder's lock is never removed.
 take_lock() {
   silent=0 heard=
   until
@@ -216,7 +217,7 @@ take_lock() {
       if [ -n "$heard" ]; then word=busy; else word=doubted; fi
       say "$word" "$(print_holder)"
     elif [ ! -e "$lock" ]; then
-      # Neither there nor to be made: this file system has no links, or the lock was let go just now.
+      # There is no lock, but ln failed: this file system has no hard links, or the lock was released just now.
       tries=$((${tries-0} + 1))
       [ "$tries" -lt 5 ] || return 1
     fi
@@ -226,14 +227,14 @@ take_lock() {
   : >"$own.held"
 }
 
-# remove_leftovers: what sessions that were killed left behind; the lock is ours, so nobody is at work on them.
+# remove_leftovers: removes the files of sessions that were killed. This session holds the dump lock, so no other one uses them.
 remove_leftovers() {
   for left in "$FILE".backup-ns-*; do
     case $left in "$own".*) ;; *) rm -f -- "$left" ;; esac
   done
 }
 
-# lost KEY WHY: the end of work that does not count. The keys are in docs/architecture.md.
+# lost KEY WHY: ends the work without a result. KEY says what kind of reason it is: docs/architecture.md lists them.
 lost() {
   end_children
   undo
@@ -242,13 +243,12 @@ lost() {
   exit 0
 }
 
-# begin_work: the first thing that work does, in a shell of its own, which a TERM ends together with its children: takes the
-# lock.
+# begin_work: the first step of the work, which runs in a shell of its own: a TERM ends it with its children. Takes the dump lock.
 begin_work() {
   children=
   waited=$!
   trap stop_worker TERM
-  # The process id of this very shell, which $$ is not: for the ticker, should the main shell be killed.
+  # The process id of this shell ($$ is the main shell's), for the ticker in case the main shell is killed.
   read -r self _ </proc/self/stat
   echo "$self $(start_time "$self")" >"$own.pid" || lost other "nothing can be written beside the dump file"
   main_is_alive || stop_worker
@@ -257,8 +257,8 @@ begin_work() {
   say locked yes
 }
 
-# finish: the end of the main shell. It may be killed at any moment of it, so the ticker, which tidies up after it then,
-# is ended last; a sign of life that it left after that is nobody's once the lock is gone.
+# finish: ends the session. The main shell may be killed at any moment of this, so the ticker, which would then clean up, is ended
+# last. It may have written the heartbeat file again meanwhile, so that is removed if there is no lock.
 finish() {
   trap '' TERM HUP INT
   signal_process TERM "$worker" "$worker_started"

@@ -1,5 +1,5 @@
-# The database's own client for a person. What it connects with comes as words: lines as `read_value` reads them, and where the
-# password is held, see hold-password.sh.
+# The database's own client, interactive. Its arguments are the connection's values, one a line as read_value reads them, and
+# the file with the password, see hold-password.sh.
 
 trap - PIPE
 unset LC_ALL

@@ -1,7 +1,7 @@
-# One restore test, in a pod of its own: is the dump the proven one, whole and complete, can it be loaded, does the server
-# hold then what the file and the database held; and can the server run on the data directory itself. Its words: `bad` for
-# what is wrong with the backup, which only the backup itself can show, `lost KIND` for all that keeps the test from being
-# made. Whatever it starts ends with the pod.
+# One restore test, in a pod of its own: whether the dump is the proven one, whole and complete, whether it can be loaded, whether
+# the server then holds what the file and the database held, and whether the server can run on the data directory. It reports
+# `bad` if the backup itself shows that it is bad, and `lost KEY` if anything else keeps the test from being made. All that it
+# starts ends with the pod.
 
 read_value && NONCE=$VALUE
 read_value && VOLUME=$VALUE
@@ -12,7 +12,7 @@ read_value && SUM=$VALUE
 read_value && DATABASE=$VALUE
 read_value && QUERY=$VALUE
 read_value && PHYSICAL=$VALUE
-# What the proof notes: `KIND NUMBER` and `NAME VALUE`, a line each.
+# From the proof: lines of `KIND NUMBER`, and lines of `NAME VALUE`.
 read_value && OBJECTS=$VALUE
 read_value && LIKE=$VALUE
 
@@ -21,7 +21,7 @@ main=$$
 main_started=$(start_time "$main")
 export TMPDIR="$SCRATCH"
 
-# run_ticker: a sign of life every second, with how much of the file has been read.
+# run_ticker: reports `beat` every second, with how many bytes of the file were read.
 run_ticker() {
   while sleep 1 >/dev/null 2>&1 && [ "$(start_time "$main")" = "$main_started" ]; do
     at=
@@ -33,13 +33,12 @@ run_ticker() {
   exit 0
 }
 
-# tool_errors: what the tools said, without the statements and rows that some of them add.
+# tool_errors: prints the tools' error messages, without the statements and rows that some of them add.
 tool_errors() {
   sed -n -e '/^ERROR/p' -e '/^FATAL/p' -e '/^[a-z_-]*:/p' "$SCRATCH/errors" 2>/dev/null | grep -v 'Broken pipe'
 }
 
-# bad WHY, lost KIND WHY: the end of the test. What was said last goes to stderr. The kinds: what the `image` lacks, `space`,
-# `memory` or the `user` is in the way, the `query`, the `load` or the `data` directory is refused, or anything else `other`.
+# bad WHY, lost KEY WHY: end the test. The last messages of the tools go to stderr. The keys are in docs/architecture.md.
 bad() {
   tool_errors | tail -n 5 >&2
   stop_server
@@ -54,13 +53,13 @@ lost() {
   exit 0
 }
 
-# was_logged PATTERN: whether the tools or the server said so.
+# was_logged PATTERN: whether a message of the tools or the server matches.
 was_logged() {
   { tool_errors; tail -n 40 "$SCRATCH/log"; } 2>/dev/null | grep -q -i -E "$1"
 }
 
-# lost_for_known_cause WHY STATUS: the end without a verdict where what is round the backup went wrong: no room, no memory, something that
-# the image lacks, or a tool or server that did not end by itself.
+# lost_for_known_cause WHY STATUS: ends the test without a verdict if the cause of a failure is known and is not the backup: no
+# space, no memory or a killed process, or something that the image lacks. Otherwise it returns.
 lost_for_known_cause() {
   if was_logged "$NO_ROOM" || df -P -k "$SCRATCH" | { read -r _ && read -r _ _ _ free _ && [ "${free:-0}" -lt 1024 ]; }; then
     lost space "$1"
@@ -69,10 +68,10 @@ lost_for_known_cause() {
   if tool_errors | grep -q -i -E "$LACKING" || { ! server_is_running && was_logged "$LACKING"; }; then lost image "$1"; fi
 }
 
-# proof_property NAME: what the proof notes of the server, nothing where it does not.
+# proof_property NAME: prints the server's property from the proof, or nothing.
 proof_property() { printf '%s' "$LIKE" | sed -n "s/^$1 //p" | head -n 1; }
 
-# as_server_user PROGRAM ARGUMENTS...: replaces the shell that it is called in; as $uid:$gid where this is root, as whom no server runs.
+# as_server_user PROGRAM ARGUMENTS...: execs it, as $uid:$gid if this is root, because the servers refuse to run as root.
 as_server_user() {
   [ "$(id -u)" = 0 ] || exec "$@"
   if setpriv --reuid="$uid" --regid="$gid" --clear-groups true 2>/dev/null; then
@@ -85,14 +84,14 @@ as_server_user() {
   exit 1
 }
 
-# set_owner_of FOLDER: whose it is, in $uid and $gid.
+# set_owner_of FOLDER: sets $uid and $gid to its owner.
 # shellcheck disable=SC2012 # numbers, not names
 set_owner_of() {
   uid=$(ls -lnd -- "$1" | { read -r _ _ user _ && echo "$user"; })
   gid=$(ls -lnd -- "$1" | { read -r _ _ _ group _ && echo "$group"; })
 }
 
-# set_server_user NAME: the server's, in $uid and $gid; where the image has none, whose the dump is.
+# set_server_user NAME: sets $uid and $gid to this user, or to the owner of the dump if the image has no such user.
 set_server_user() {
   if id -u "$1" >/dev/null 2>&1; then
     uid=$(id -u "$1")
@@ -102,7 +101,7 @@ set_server_user() {
   fi
 }
 
-# make_folder NAME: a fresh one for the server, in $made.
+# make_folder NAME: makes a folder for the server, and puts its path in $made.
 make_folder() {
   made=$SCRATCH/$1
   mkdir "$made" || lost space 'nothing can be written in the scratch volume'
@@ -113,8 +112,7 @@ make_folder() {
 server='' server_started=''
 server_is_running() { [ -n "$server_started" ] && [ "$(start_time "$server")" = "$server_started" ]; }
 
-# start_server PROGRAM ARGUMENTS...: and waits until it answers. Recovery takes its time; how long all may take is not
-# decided here.
+# start_server PROGRAM ARGUMENTS...: starts it and waits until it answers. Recovery may take long; the time limit is the client's.
 start_server() {
   (as_server_user "$@") >>"$SCRATCH/log" 2>&1 3<&- &
   server=$!
@@ -125,21 +123,21 @@ start_server() {
   done
 }
 
-# stop_server: orderly.
+# stop_server: shuts the server down cleanly.
 stop_server() {
   if server_is_running; then kill "-$STOP" "$server" && wait "$server"; fi
   server_started=
 }
 
-# start_unpacking: the dump as text into the pipe, in the background; whether it was whole says check_unpacking.
+# start_unpacking: unpacks the dump into the pipe, in the background. check_unpacking waits for it.
 start_unpacking() {
   gzip -dc <"$FILE" >"$SCRATCH/pipe" 2>"$SCRATCH/unpacking" &
   unpacking=$!
   echo "$unpacking" >"$SCRATCH/reading"
 }
 
-# check_unpacking: whether the dump was read to its end, or as far as the reader wanted. It is bad only where gzip says what is
-# wrong with the file; one that was killed, or could not read, says nothing about it.
+# check_unpacking: returns if gzip read the dump to its end, or until its reader closed the pipe. The dump is bad only if gzip says
+# what is wrong with the file. A gzip that was killed or could not read proves nothing about the file.
 check_unpacking() {
   wait "$unpacking"
   status=$?
@@ -151,7 +149,7 @@ check_unpacking() {
   lost other "the dump could not be unpacked: gzip ended with status $status"
 }
 
-# find_in_volume NAME...: the first folder of the volume, or up to three below, that has all of these, in $found.
+# find_in_volume NAME...: puts in $found the first folder, at most three levels below the volume's root, that holds all of these.
 find_in_volume() {
   for below in '' '/*' '/*/*' '/*/*/*'; do
     # shellcheck disable=SC2086 # a pattern; the volume's path has no spaces
@@ -196,7 +194,7 @@ check_file() {
   [ "$sum" = "$SUM" ] || bad 'the SHA-256 of the dump file is not that of the proof'
 }
 
-# read_dump: one pass over the text: is it whole, does it end as a complete one, and what does it hold.
+# read_dump: reads the text once: checks that it is whole and ends as a complete dump, and notes what it holds.
 read_dump() {
   say step read
   mkfifo "$SCRATCH/pipe" "$SCRATCH/text" || lost space 'no named pipe can be made in the scratch volume'
@@ -215,7 +213,7 @@ read_dump() {
     lost_for_known_cause 'the dump could not be read to its end' 0
     lost other 'the dump could not be read to its end'
   fi
-  # What counts ends with a line of its own, so that a full disk does not make the counts of some tables those of all.
+  # The counts end with a line `end`. Without it, a full disk may have cut them off.
   if ! [ -s "$SCRATCH/tail" ] || [ "$(tail -n 1 "$SCRATCH/facts")" != end ]; then
     lost space 'nothing can be written in the scratch volume'
   fi
@@ -224,8 +222,8 @@ read_dump() {
   db_check_header
 }
 
-# load_dump: the text goes through db_filter into db_load. Only what the server says of the text itself makes the dump bad, and only
-# one of the version that it is of.
+# load_dump: pipes the text through db_filter into db_load. The dump is bad only if a server of its own version says that the text
+# is wrong.
 load_dump() {
   say step load
   rm -f "$SCRATCH/text"
@@ -233,7 +231,7 @@ load_dump() {
   start_unpacking
   db_filter <"$SCRATCH/pipe" >"$SCRATCH/text" 2>"$SCRATCH/filtering" &
   filtering=$!
-  # In a shell without children: busybox ash gives up to open a named pipe when one of its children ends.
+  # In a shell without children: in busybox ash, the open of a named pipe fails with EINTR when a child of that shell ends.
   (db_load <"$SCRATCH/text" >/dev/null 2>"$SCRATCH/errors")
   loaded=$?
   check_unpacking
@@ -247,7 +245,7 @@ load_dump() {
     why='the scratch server could not take the dump'
     lost_for_known_cause "$why" "$loaded"
     server_is_running || lost memory "$why: it ended"
-    # A broken pipe: gawk does not ignore it, which is 141, and mawk may say so and then abort.
+    # Not for a broken pipe: gawk does not ignore SIGPIPE, which is status 141; mawk may report it and then abort.
     if [ "$filtered" -gt 128 ] && [ "$filtered" -ne 141 ] && ! grep -q -i 'broken pipe' "$SCRATCH/filtering"; then
       lost memory "$why: awk ended with status $filtered"
     fi
@@ -258,7 +256,7 @@ load_dump() {
   db_after_load
 }
 
-# count_rows: every table, in the server and in the file.
+# count_rows: compares the rows of every table in the server and in the file.
 count_rows() {
   say step count
   db_count_queries >"$SCRATCH/questions"
@@ -282,7 +280,8 @@ count_rows() {
   say rows "$(awk -F '\t' '$1 == "table" { rows += $2 } END { printf "%.0f", rows }' "$SCRATCH/facts")"
 }
 
-# compare_objects: of each kind of objects the server holds at least as many as the database did. Another version may count otherwise.
+# compare_objects: checks that the server holds at least as many objects of each kind as the database did. Skipped if the server is
+# of another version, which may count differently.
 compare_objects() {
   if [ -z "$OBJECTS" ] || ! db_is_same_version; then return; fi
   say step compare
@@ -299,7 +298,7 @@ compare_objects() {
   say objects "$(grep -c . "$SCRATCH/objects")"
 }
 
-# test_replace: the way of a load into a database that holds the objects already.
+# test_replace: tests a load into a database that already holds the objects.
 test_replace() {
   db_test_replace || {
     lost_for_known_cause "$why" 0
@@ -311,7 +310,7 @@ test_replace() {
 run_query() {
   [ -n "$QUERY" ] || return
   say step query
-  # The answer to a second one says that the first was run: an open quote at its end is no error to a client of MySQL.
+  # A second query, whose answer shows that the first was run: MySQL's client does not report a quote that is left open.
   answer=$(printf "%s\n;\nSELECT 'asked';\n" "$QUERY" | db_ask 2>"$SCRATCH/errors") || answer=
   case $answer in
   asked | *"$nl"asked) ;;
@@ -339,7 +338,7 @@ test_data_directory() {
   say physical yes
 }
 
-# judge_data_error WHY: the data directory is bad only where the server says what in it is.
+# judge_data_error WHY: the data directory is bad only if the server names what is wrong in it.
 judge_data_error() {
   lost_for_known_cause "$1" 0
   if was_logged "$DATA_AT_FAULT" && ! was_logged "$NOT_THE_DATA"; then bad "$1"; fi
@@ -369,7 +368,7 @@ work() {
 
 run_ticker &
 work &
-# A line from the other side now and then: without, the pod ends.
+# Each line from the client counts up the file that keepalive.sh watches. Without lines, the pod ends.
 heard=0
 while IFS=' ' read -r _ <&3; do
   heard=$((heard + 1))
