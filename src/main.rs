@@ -15,7 +15,7 @@ mod lock;
 
 use std::process::ExitCode;
 
-use crate::backup::cronjob_settings::Lender;
+use crate::backup::cronjob_settings::CronJobSettings;
 use crate::cli::Called;
 use crate::config::{Global, Plain, Values, settings};
 use crate::core::engine::Engine;
@@ -56,9 +56,9 @@ fn main() -> ExitCode {
             Some(name) => {
                 let global = config::before_cronjob_settings(&plain, &get)?;
                 begin(&global);
-                Lender::ask(&global, Some(name.as_str()).filter(|name| !name.is_empty()))?
+                CronJobSettings::ask(&global, Some(name.as_str()).filter(|name| !name.is_empty()))?
             }
-            None => Lender::default(),
+            None => CronJobSettings::default(),
         };
         let get = |setting: &'static settings::Setting| match get(setting) {
             Ok(None) => lender.get(setting),

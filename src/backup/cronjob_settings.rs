@@ -24,14 +24,14 @@ const MAPS: usize = 500;
 
 /// What it is told.
 #[derive(Debug, Default)]
-pub struct Lender(BTreeMap<&'static str, Result<String, String>>);
+pub struct CronJobSettings(BTreeMap<&'static str, Result<String, String>>);
 
-impl Lender {
+impl CronJobSettings {
     /// Asks the CronJob of this name, or the only one that makes backups. Secrets are not read.
     ///
     /// # Errors
     /// There is none, or several, or they may not be read.
-    pub fn ask(global: &Global, named: Option<&str>) -> Result<Lender, Fail> {
+    pub fn ask(global: &Global, named: Option<&str>) -> Result<CronJobSettings, Fail> {
         let kubectl = Kubectl::connect(&global.asked, Secrets::default(), global.retry_timeout)?;
         let namespace = kubectl.target.namespace.as_str();
         let all = cronjobs(&kubectl)?;
@@ -64,7 +64,7 @@ impl Lender {
             let told = schedule.told(wanted, maps.as_ref()).transpose()?;
             Some((setting.var, told.map_err(|why| format!("{why} in the CronJob {name}: set it here"))))
         });
-        Ok(Lender(told.collect()))
+        Ok(CronJobSettings(told.collect()))
     }
 
     /// The text of a setting, if it is told one.

@@ -75,7 +75,7 @@ pub struct Dump<'a> {
 #[derive(Debug, Clone)]
 pub struct Made {
     /// What the container said of the file.
-    pub claim: DumpReport,
+    pub report: DumpReport,
     /// How long the dump tool and the compressor took.
     pub took: Duration,
 }
@@ -94,7 +94,7 @@ impl<'a> Dump<'a> {
     ) -> Result<Dump<'a>, Fail> {
         reporter.step("check", |_| {
             let script = container::dump(database.engine);
-            let (session, report, site) = enter(kubectl, database, &chosen, rules, script)?;
+            let (session, report, site) = start_session(kubectl, database, &chosen, rules, script)?;
             let free = report::bytes(site.available_bytes);
             let PreflightReport { tool, compressor, database: name, .. } = &report;
             if !report.unsteady.is_empty() {
@@ -124,7 +124,7 @@ impl<'a> Dump<'a> {
             session.tell("dump");
             let mut queue = Queue::new(rules.busy_timeout);
             let mut began = Instant::now();
-            let mut made = Made { claim: DumpReport::default(), took: Duration::ZERO };
+            let mut made = Made { report: DumpReport::default(), took: Duration::ZERO };
             loop {
                 let line = session.next(SOON).map_err(|error| session::fail(&error, Exit::Dump, session::UNTOUCHED))?;
                 let Some(line) = line else { continue };
@@ -138,9 +138,9 @@ impl<'a> Dump<'a> {
                     "ended" => made.took = began.elapsed(),
                     _ => {}
                 }
-                made.claim.note(&line.key, &line.value);
+                made.report.note(&line.key, &line.value);
             }
-            let bytes = made.claim.check().map_err(|why| {
+            let bytes = made.report.check().map_err(|why| {
                 Fail::new(Exit::Dump, format!("the container's proof does not count: {why}"))
                     .remedy("run the backup again; the proof must name size, SHA-256 and file")
             })?;
@@ -150,17 +150,17 @@ impl<'a> Dump<'a> {
     }
 
     /// What the file is now, by a process and a stream of their own. Flushes its file system, too.
-    fn look_at(&self) -> Result<DumpReport, Fail> {
-        let look = || {
+    fn recheck_file(&self) -> Result<DumpReport, Fail> {
+        let recheck = || {
             let values = [self.database.dump_file.clone()];
-            let script = container::SECOND_LOOK;
+            let script = container::RECHECK;
             let mut session = Session::start(self.kubectl, &self.chosen, script, self.rules.nonce, &values)?;
-            let mut claim = DumpReport::default();
-            session.until("end", Duration::MAX, |key, value| claim.note(key, value))?;
-            Ok(claim)
+            let mut report = DumpReport::default();
+            session.until("end", Duration::MAX, |key, value| report.note(key, value))?;
+            Ok(report)
         };
         self.kubectl
-            .patiently(look)
+            .patiently(recheck)
             .map_err(|error| session::fail(&error, Exit::Dump, "the dump file itself is in place"))
     }
 
@@ -169,7 +169,7 @@ impl<'a> Dump<'a> {
     /// # Errors
     /// It cannot be looked at.
     pub fn is_still(&self, proof: &Proof) -> Result<bool, Fail> {
-        let now = self.look_at()?;
+        let now = self.recheck_file()?;
         Ok(now.bytes == Some(proof.bytes) && now.sha256 == proof.sha256)
     }
 
@@ -177,11 +177,11 @@ impl<'a> Dump<'a> {
     ///
     /// # Errors
     /// It is not what was proven.
-    pub fn look_again(&self, made: &Made) -> Result<Proof, Fail> {
+    pub fn recheck(&self, made: &Made) -> Result<Proof, Fail> {
         self.reporter.step("prove", |_| {
-            let second = self.look_at()?;
+            let second = self.recheck_file()?;
             let bytes =
-                second.check_file().and_then(|bytes| made.claim.agrees(&second).map(|()| bytes)).map_err(|why| {
+                second.check_file().and_then(|bytes| made.report.agrees(&second).map(|()| bytes)).map_err(|why| {
                     Fail::new(Exit::Dump, format!("a second look at the dump does not agree: {why}"))
                         .remedy("find out who else writes this file or restarted the pod, then run the backup again")
                 })?;
@@ -190,16 +190,16 @@ impl<'a> Dump<'a> {
                 database: self.preflight.database.clone(),
                 bytes,
                 sha256: second.sha256.clone(),
-                began: made.claim.began.clone(),
-                ended: made.claim.ended.clone(),
+                began: made.report.began.clone(),
+                ended: made.report.ended.clone(),
                 file: self.database.dump_file.clone(),
                 path_in_volume: self.site.path_in_volume.clone(),
                 pod: self.chosen.pod.clone(),
                 container: self.chosen.container.clone(),
                 image: self.chosen.image.clone(),
                 namespace: self.kubectl.target.namespace.clone(),
-                objects: made.claim.before.objects(&made.claim.after),
-                server: made.claim.before.server(&made.claim.after),
+                objects: made.report.before.objects(&made.report.after),
+                server: made.report.before.server(&made.report.after),
             };
             Ok((proof, format!("second look agrees, flushed, SHA-256 {}", &second.sha256[..16])))
         })
@@ -211,7 +211,7 @@ impl<'a> Dump<'a> {
     /// # Errors
     /// It was replaced: a snapshot does not hold what was proven. `then` is what to do about that.
     pub fn release(mut self, made: &Made, then: &str) -> Result<(), Fail> {
-        self.session.tell(&format!("release {} {}", made.claim.inode, made.claim.bytes.unwrap_or_default()));
+        self.session.tell(&format!("release {} {}", made.report.inode, made.report.bytes.unwrap_or_default()));
         match self.session.until("unchanged", ANSWER, |_, _| ()) {
             Ok(answer) if answer == "yes" => Ok(()),
             Ok(_) => Err(Fail::new(Exit::Snapshot, "the dump was replaced by somebody else in spite of its lock")
@@ -219,7 +219,7 @@ impl<'a> Dump<'a> {
             Err(error) if matches!(error.ending, Ending::Signal(_)) => Err(kubectl::fail(&error)),
             Err(error) => {
                 tracing::warn!("the session was cut off before it was to end, looking at the dump again: {error}");
-                self.look_again(made).map(|_| ()).map_err(|fail| Fail {
+                self.recheck(made).map(|_| ()).map_err(|fail| Fail {
                     exit: if fail.exit == Exit::Dump { Exit::Snapshot } else { fail.exit },
                     ..fail
                 })
@@ -232,7 +232,7 @@ impl<'a> Dump<'a> {
 ///
 /// # Errors
 /// One error with everything that the session's work needs and that is missing.
-pub fn enter(
+pub fn start_session(
     kubectl: &Kubectl,
     database: &Database,
     chosen: &Chosen,
@@ -303,13 +303,13 @@ pub struct Queue {
     since: Instant,
     limit: Duration,
     /// Whether the log has been told that somebody is at work, and that somebody may be.
-    told: (bool, bool),
+    reported: (bool, bool),
 }
 
 impl Queue {
     /// From now on, for so long.
     pub fn new(limit: Duration) -> Queue {
-        Queue { since: Instant::now(), limit, told: (false, false) }
+        Queue { since: Instant::now(), limit, reported: (false, false) }
     }
 
     /// The holder lives.
@@ -321,7 +321,7 @@ impl Queue {
             return Err(busy(holder, self.limit));
         }
         step.progress(&format!("waits for {holder}"));
-        if !std::mem::replace(&mut self.told.0, true) {
+        if !std::mem::replace(&mut self.reported.0, true) {
             tracing::info!("waiting for another backup of this volume: {holder}");
         }
         Ok(())
@@ -330,7 +330,7 @@ impl Queue {
     /// The holder may be dead, which shows only by its silence.
     pub fn doubts(&mut self, holder: &str, step: &Step) {
         step.progress(&format!("looks whether {holder} still lives"));
-        if !std::mem::replace(&mut self.told.1, true) {
+        if !std::mem::replace(&mut self.reported.1, true) {
             tracing::info!(
                 "a lock lies beside the dump file, as after a restore or a crash: looking for 15 s whether its holder still lives: {holder}"
             );

@@ -26,7 +26,7 @@ impl<'a> RunningHooks<'a> {
     ///
     /// # Errors
     /// It failed, and that is not to be overlooked. The command after runs all the same.
-    pub fn before(
+    pub fn run_pre(
         kubectl: &Kubectl,
         chosen: Option<&Chosen>,
         config: &'a config::HookCommands,
@@ -58,7 +58,7 @@ impl<'a> RunningHooks<'a> {
     ///
     /// # Errors
     /// It failed, and that is not to be overlooked.
-    pub fn after(&mut self) -> Result<(), Fail> {
+    pub fn run_post(&mut self) -> Result<(), Fail> {
         let Some(session) = &self.session else { return Ok(()) };
         if self.config.post.is_empty() {
             self.session = None;
@@ -118,7 +118,7 @@ fn log(config: &config::HookCommands, said: &str) {
 impl Drop for RunningHooks<'_> {
     /// The command after runs even where the backup was left in the middle.
     fn drop(&mut self) {
-        if let Err(fail) = self.after() {
+        if let Err(fail) = self.run_post() {
             tracing::warn!("{}", fail.what);
         }
     }

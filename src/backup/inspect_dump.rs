@@ -41,7 +41,7 @@ pub struct DumpFile {
 ///
 /// # Errors
 /// It cannot be looked at.
-pub fn look(
+pub fn inspect(
     kubectl: &Kubectl,
     chosen: &Chosen,
     database: &Database,
@@ -54,8 +54,8 @@ pub fn look(
         InspectDepth::Count => "count",
     };
     let values = [database.dump_file.clone(), how.to_string()];
-    let look = || {
-        let mut session = Session::start(kubectl, chosen, container::read(database.engine), nonce, &values)?;
+    let inspect = || {
+        let mut session = Session::start(kubectl, chosen, container::inspect(database.engine), nonce, &values)?;
         let (mut file, mut absent) = (DumpFile::default(), false);
         session.until("end", Duration::MAX, |key, value| match key {
             "bytes" => file.bytes = value.trim().parse().unwrap_or_default(),
@@ -69,7 +69,7 @@ pub fn look(
         Ok((!absent).then_some(file))
     };
     let file = kubectl
-        .patiently(look)
+        .patiently(inspect)
         .map_err(|error| session::fail(&error, Exit::Failed, "the dump file was only looked at"))?;
     match file {
         Some(file) if !is_sha256(&file.sha256) => {

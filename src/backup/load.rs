@@ -67,7 +67,7 @@ impl<'a> Load<'a> {
     ) -> Result<(Load<'a>, u64), Fail> {
         reporter.step("check", |_| {
             let script = container::load(database.engine);
-            let (session, preflight, site) = dump::enter(kubectl, database, chosen, rules, script)?;
+            let (session, preflight, site) = dump::start_session(kubectl, database, chosen, rules, script)?;
             let free = report::bytes(site.available_bytes);
             let what = format!("{}, database {}, {free} free", preflight.tool, preflight.database);
             Ok(((Load { reporter, rules, preflight, session }, site.available_bytes), what))

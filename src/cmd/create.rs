@@ -233,14 +233,14 @@ impl<'a> Run<'a> {
     /// From the dumps to the ready snapshots.
     fn back_up(&self, dumps: Vec<Dump<'_>>, observed: &Observed) -> Result<(), Fail> {
         let hooked_in = observed.chosen.first().or(observed.mounters.first());
-        let mut hooks = RunningHooks::before(self.kubectl, hooked_in, &self.config.hooks, self.nonce)?;
+        let mut hooks = RunningHooks::run_pre(self.kubectl, hooked_in, &self.config.hooks, self.nonce)?;
         // However it ends, the dumps have ended before the hook after runs.
         self.between(dumps, observed, &mut hooks)
     }
 
     fn between(&self, mut dumps: Vec<Dump<'_>>, observed: &Observed, hooks: &mut RunningHooks<'_>) -> Result<(), Fail> {
         let made: Vec<Made> = dumps.iter_mut().map(Dump::make).collect::<Result<_, _>>()?;
-        let prove = |(dump, made): (&Dump<'_>, &Made)| Ok((dump.database.engine, dump.look_again(made)?));
+        let prove = |(dump, made): (&Dump<'_>, &Made)| Ok((dump.database.engine, dump.recheck(made)?));
         let proofs: Vec<(Engine, Proof)> = dumps.iter().zip(&made).map(prove).collect::<Result<_, Fail>>()?;
         if dumps.is_empty() || !observed.mounters.is_empty() {
             self.flush(&observed.mounters)?;
@@ -248,7 +248,7 @@ impl<'a> Run<'a> {
         let created = self.snapshot(&proofs)?;
         let mut watches = self.watches(created);
         self.await_cut(&mut watches)?;
-        let hooked = hooks.after();
+        let hooked = hooks.run_post();
         // From here on others may replace the dumps.
         let then = format!("do not trust VolumeSnapshot {}", self.cut.names[0]);
         let released: Vec<_> = dumps.into_iter().zip(&made).map(|(dump, made)| dump.release(made, &then)).collect();

@@ -7,7 +7,7 @@ pub mod session;
 use crate::core::engine::Engine;
 
 /// What `sh -c` gets in a container: reads the script from stdin.
-pub const BOOT: &str = include_str!("bootstrap.sh");
+pub const BOOTSTRAP: &str = include_str!("bootstrap.sh");
 
 /// What keeps the pod of a restore test running.
 pub const KEEPALIVE: &str = include_str!("keepalive.sh");
@@ -46,7 +46,7 @@ pub const fn load(engine: Engine) -> &'static str {
 }
 
 /// What a dump file of this kind is.
-pub const fn read(engine: Engine) -> &'static str {
+pub const fn inspect(engine: Engine) -> &'static str {
     match engine {
         Engine::Postgres => script!("common.sh", "postgres.sh", "inspect.sh"),
         Engine::MySql => script!("common.sh", "mysql.sh", "inspect.sh"),
@@ -70,7 +70,7 @@ pub const fn shell(engine: Engine) -> &'static str {
 }
 
 /// A password that waits for such a client.
-pub const HOLD: &str = script!("common.sh", "hold-password.sh");
+pub const HOLD_PASSWORD: &str = script!("common.sh", "hold-password.sh");
 
 /// What a user wants run before and after.
 pub const HOOK: &str = script!("common.sh", "hook.sh");
@@ -89,4 +89,4 @@ pub const fn verify(engine: Engine) -> &'static str {
 }
 
 /// The second look at a dump file.
-pub const SECOND_LOOK: &str = script!("common.sh", "recheck.sh");
+pub const RECHECK: &str = script!("common.sh", "recheck.sh");

@@ -83,7 +83,7 @@ impl Session {
         nonce: &str,
         values: &[String],
     ) -> Result<Session, ProcessError> {
-        let running = kubectl.start(kubectl.target.exec(&chosen.pod, &chosen.container, super::BOOT))?;
+        let running = kubectl.start(kubectl.target.exec(&chosen.pod, &chosen.container, super::BOOTSTRAP))?;
         let mut text = script.to_string();
         for value in std::iter::once(nonce).chain(values.iter().map(String::as_str)) {
             text.push_str(&escape::line(value));

@@ -31,7 +31,7 @@ pub fn run(hand: &Hand<'_>) -> Result<(), Fail> {
     let place = hand.place(true)?;
     let mut left = ANEW;
     loop {
-        let (file, proven) = hand.look(&place, InspectDepth::Hash)?.ok_or_else(|| {
+        let (file, proven) = hand.inspect(&place, InspectDepth::Hash)?.ok_or_else(|| {
             Fail::new(Exit::Precondition, format!("there is no dump {path} in pod {}", place.chosen.pod))
                 .remedy(format!("make one with backup-ns {} dump", hand.config.database.engine.command()))
         })?;

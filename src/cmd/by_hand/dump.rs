@@ -31,7 +31,7 @@ pub fn run(hand: &Hand<'_>) -> Result<(), Fail> {
         return show_plan(hand, &dump, &place.claim);
     }
     let made = dump.make()?;
-    let proof = dump.look_again(&made)?;
+    let proof = dump.recheck(&made)?;
     let noted = note(hand, &place.claim, &proof)?;
     dump.release(&made, "do not trust it").map_err(|fail| match fail.exit {
         Exit::Snapshot => Fail { exit: Exit::Dump, ..fail },

@@ -29,7 +29,7 @@ const ANSWER: Duration = Duration::from_secs(120);
 pub fn run(hand: &Hand<'_>) -> Result<(), Fail> {
     let place = hand.place(true)?;
     let (heard, said) = hear(hand, &place.chosen)?;
-    let found = hand.look(&place, InspectDepth::Hash)?;
+    let found = hand.inspect(&place, InspectDepth::Hash)?;
     let now = now();
     let volume = preflight::parse_df(&heard.df);
     let info = Info {

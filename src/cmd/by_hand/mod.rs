@@ -71,10 +71,10 @@ impl Hand<'_> {
     }
 
     /// Looks at the dump file, if there is one, and for its proof.
-    fn look(&self, place: &DatabasePlace, test: InspectDepth) -> Result<Option<(DumpFile, Option<Proven>)>, Fail> {
+    fn inspect(&self, place: &DatabasePlace, test: InspectDepth) -> Result<Option<(DumpFile, Option<Proven>)>, Fail> {
         let ByHand { database, .. } = self.config;
         self.reporter.step("look", |_| {
-            let found = inspect_dump::look(&self.kubectl, &place.chosen, database, &self.nonce, test)?;
+            let found = inspect_dump::inspect(&self.kubectl, &place.chosen, database, &self.nonce, test)?;
             let Some(file) = found else { return Ok((None, format!("there is no {}", database.dump_file))) };
             let proven = find_proof::find(database.engine, &place.claim, &place.snapshots, file.bytes, &file.sha256);
             let by = proven.as_ref().map_or("not proven".into(), |proven| format!("proven by {}", proven.by));

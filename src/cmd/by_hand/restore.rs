@@ -33,7 +33,7 @@ pub fn run(hand: &Hand<'_>) -> Result<(), Fail> {
     let ByHand { database, force, yes, .. } = hand.config;
     let place = hand.place(true)?;
     let tries = database.engine == Engine::MySql;
-    let found = hand.look(&place, if tries { InspectDepth::Count } else { InspectDepth::Whole })?;
+    let found = hand.inspect(&place, if tries { InspectDepth::Count } else { InspectDepth::Whole })?;
     let (file, proven) = believe(hand, &place, found)?;
     let rules = Rules { threshold_percent: u8::MAX, dump_timeout: None, ..hand.rules() };
     let (load, free) = Load::prepare(&hand.kubectl, hand.reporter, database, &place.chosen, rules)?;

@@ -60,7 +60,7 @@ fn stdout_is_terminal() -> bool {
 fn hold(hand: &Hand<'_>, chosen: &Chosen, secret: &str) -> Result<String, Fail> {
     let values = [secret.to_string()];
     let hold = || {
-        let mut session = Session::start(&hand.kubectl, chosen, container::HOLD, &hand.nonce, &values)?;
+        let mut session = Session::start(&hand.kubectl, chosen, container::HOLD_PASSWORD, &hand.nonce, &values)?;
         let mut held = String::new();
         session.until("end", HOLD_TIME, |key, value| {
             if key == "file" {
