@@ -1,5 +1,5 @@
-//! What CronJobs that make backups are told: their ConfigMaps, and all settings of one for a command by hand that is to be told the
-//! same. Reads it; must not know what it is for.
+//! Reads the settings of a backup CronJob, so that a manual command can use them (`--from-cronjob`), and the ConfigMaps that
+//! backup CronJobs refer to. Must not know which command needs them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -19,18 +19,18 @@ use crate::core::kube::objects::Meta;
 use crate::exit::{Exit, Fail};
 use crate::io::process::ProcessError;
 
-/// How many ConfigMaps are read by one process.
+/// How many ConfigMaps one kubectl reads.
 const MAPS: usize = 500;
 
-/// What it is told.
+/// The settings, by the name of their variable; an error for one that cannot be read.
 #[derive(Debug, Default)]
 pub struct CronJobSettings(BTreeMap<&'static str, Result<String, String>>);
 
 impl CronJobSettings {
-    /// Asks the CronJob of this name, or the only one that makes backups. Secrets are not read.
+    /// Reads the CronJob of this name, or the only one that makes backups. Secrets are not read.
     ///
     /// # Errors
-    /// There is none, or several, or they may not be read.
+    /// There is no such CronJob, or there are several, or they may not be read.
     pub fn ask(global: &Global, named: Option<&str>) -> Result<CronJobSettings, Fail> {
         let kubectl = Kubectl::connect(&global.asked, Secrets::default(), global.retry_timeout)?;
         let namespace = kubectl.target.namespace.as_str();
@@ -45,7 +45,7 @@ impl CronJobSettings {
             return Err(missing(format!("has a CronJob '{name}', but that does not run backup-ns create")));
         };
         let maps = config_maps(&kubectl, std::slice::from_ref(&schedule))?;
-        // Whatever of it cannot be told may be this very namespace.
+        // A namespace that cannot be read from the CronJob is taken for this one.
         if let Ok(Some(other)) = schedule.told(NAMESPACE, maps.as_ref())
             && other != namespace
         {
@@ -67,26 +67,22 @@ impl CronJobSettings {
         Ok(CronJobSettings(told.collect()))
     }
 
-    /// The text of a setting, if it is told one.
+    /// The text of a setting, if the CronJob has it.
     ///
     /// # Errors
-    /// It is, but not in a way that can be read.
+    /// It has it, but in a Secret or another place that is not read.
     pub fn get(&self, setting: &Setting) -> Result<Option<(String, Origin)>, String> {
         let told = self.0.get(setting.var).cloned().transpose()?;
         Ok(told.map(|text| (text, Origin::CronJob)))
     }
 }
 
-/// The CronJobs of the namespace, whatever they run.
-///
-/// # Errors
-/// They cannot be read.
+/// All CronJobs of the namespace.
 pub fn cronjobs(kubectl: &Kubectl) -> Result<Vec<Value>, Fail> {
     let page = |next: &Next| kubectl.target.page(CRON_JOBS, Some(&kubectl.target.namespace), "", next);
     kubectl.pages(page, Some, |_| ()).map_err(|error| kubectl::fail(&error))
 }
 
-/// A ConfigMap.
 #[derive(Deserialize)]
 struct ConfigMap {
     metadata: Meta,
@@ -94,7 +90,7 @@ struct ConfigMap {
     data: BTreeMap<String, String>,
 }
 
-/// What the ConfigMaps hold that CronJobs are told by; none where any of them may not be read.
+/// Reads the ConfigMaps that these CronJobs refer to; `None` if the caller may not read one of them.
 pub fn config_maps(kubectl: &Kubectl, schedules: &[Schedule]) -> Result<Option<ConfigMaps>, Fail> {
     let wanted: BTreeSet<(String, String)> = schedules.iter().flat_map(Schedule::config_maps).collect();
     let mut maps = ConfigMaps::new();
@@ -115,7 +111,7 @@ fn named_maps(kubectl: &Kubectl, wanted: &[(String, String)]) -> Result<ConfigMa
     let list = json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string();
     let found = kubectl.patiently(|| {
         kubectl.once(kubectl.target.get_named(), &list, |stdout| {
-            // One comes as itself, several as a list, none as nothing.
+            // kubectl prints one object as itself, several as a List, and nothing if there are none.
             let mut text = String::new();
             io::Read::read_to_string(stdout, &mut text)?;
             if text.trim().is_empty() {

@@ -1,5 +1,5 @@
-//! One dump in one container, from the first look to the release of its lock: drives a session and judges what it says.
-//! Knows what a dump is, not what becomes of it.
+//! Makes one dump in one container, from the preflight to the release of the dump lock: runs a session and reads its reports. Must
+//! not know what the dump is for.
 
 use std::time::{Duration, Instant};
 
@@ -15,26 +15,26 @@ use crate::exit::{Exit, Fail};
 use crate::io::process::{Ending, ProcessError};
 use crate::io::report::{self, Reporter, Step};
 
-/// How long to listen before looking up.
+/// How long to wait for a line before checking for signals.
 const SOON: Duration = Duration::from_secs(1);
 
-/// How long a session may take to answer what takes it a moment.
+/// How long a session may take for an answer that needs no work.
 const ANSWER: Duration = Duration::from_secs(45);
 
-/// What holds for a dump besides its database.
+/// The settings of a dump besides its database.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules<'a> {
-    /// The PVC on which the dump must lie.
+    /// The PVC that the dump must be on.
     pub pvc: &'a str,
-    /// How full the volume may not be, in percent; more than 100 where no room is needed.
+    /// From how many percent on the volume is too full; more than 100 if no space is needed.
     pub threshold_percent: u8,
     /// How long to wait for another backup of the same dump file.
     pub busy_timeout: Duration,
-    /// How long the dump may take; none for as long as it takes.
+    /// How long the dump may take; `None` for no limit.
     pub dump_timeout: Option<Duration>,
-    /// Who is at work, for others who wait.
+    /// This run, as shown to others who wait for the dump lock.
     pub holder: &'a str,
-    /// Marks every line of the reports.
+    /// The first word of every line that the session reports.
     pub nonce: &'a str,
 }
 
@@ -59,14 +59,13 @@ impl Rules<'_> {
 pub struct Dump<'a> {
     kubectl: &'a Kubectl,
     reporter: &'a Reporter,
-    /// What is dumped.
     pub database: &'a Database,
     rules: Rules<'a>,
-    /// Where it is made.
+    /// The pod and container that it is made in.
     pub chosen: Chosen,
     /// The container's report.
     pub preflight: PreflightReport,
-    /// What that is worth.
+    /// Where the dump file goes, as judged from the preflight.
     pub site: Site,
     session: Session,
 }
@@ -74,7 +73,6 @@ pub struct Dump<'a> {
 /// A dump that was made and proven.
 #[derive(Debug, Clone)]
 pub struct Made {
-    /// What the container said of the file.
     pub report: DumpReport,
     /// How long the dump tool and the compressor took.
     pub took: Duration,
@@ -114,10 +112,10 @@ impl<'a> Dump<'a> {
         })
     }
 
-    /// Dumps, and hears the proof.
+    /// Makes the dump, and checks what the container reports of it.
     ///
     /// # Errors
-    /// Another backup is at work, or the dump failed or was not proven; the last good one is untouched then.
+    /// Another backup holds the dump lock, or the dump failed or was not proven. The last good dump is untouched then.
     pub fn make(&mut self) -> Result<Made, Fail> {
         let Dump { reporter, session, rules, .. } = self;
         reporter.step("dump", |step| {
@@ -149,7 +147,7 @@ impl<'a> Dump<'a> {
         })
     }
 
-    /// What the file is now, by a process and a stream of their own. Flushes its file system, too.
+    /// Reads size, hash, inode and container of the file in an exec of its own, which also flushes its file system.
     fn recheck_file(&self) -> Result<DumpReport, Fail> {
         let recheck = || {
             let values = [self.database.dump_file.clone()];
@@ -165,18 +163,15 @@ impl<'a> Dump<'a> {
     }
 
     /// Whether the file is still the one of this proof.
-    ///
-    /// # Errors
-    /// It cannot be looked at.
     pub fn is_still(&self, proof: &Proof) -> Result<bool, Fail> {
         let now = self.recheck_file()?;
         Ok(now.bytes == Some(proof.bytes) && now.sha256 == proof.sha256)
     }
 
-    /// Looks at the file once more, through a process and a stream of their own, and flushes its file system again.
+    /// Rechecks the file in an exec of its own, which flushes its file system again, and composes the proof.
     ///
     /// # Errors
-    /// It is not what was proven.
+    /// The file is not the one that the dump session reported.
     pub fn recheck(&self, made: &Made) -> Result<Proof, Fail> {
         self.reporter.step("prove", |_| {
             let second = self.recheck_file()?;
@@ -205,11 +200,11 @@ impl<'a> Dump<'a> {
         })
     }
 
-    /// Lets go of the dump once it is in a snapshot, or is to be in none. That the file was still the one that was proven is answered by the
-    /// session under its lock; if its stream was cut meanwhile, the file itself tells.
+    /// Releases the dump lock, after the snapshot is cut or if there will be none. The session, which holds the lock, answers whether
+    /// the file is still the proven one. If its stream was cut meanwhile, the file is rechecked.
     ///
     /// # Errors
-    /// It was replaced: a snapshot does not hold what was proven. `then` is what to do about that.
+    /// The file was replaced, so the snapshot does not hold the proven dump. `then` is the remedy.
     pub fn release(mut self, made: &Made, then: &str) -> Result<(), Fail> {
         self.session.tell(&format!("release {} {}", made.report.inode, made.report.bytes.unwrap_or_default()));
         match self.session.until("unchanged", ANSWER, |_, _| ()) {
@@ -290,7 +285,7 @@ fn start(
     Ok((session, report))
 }
 
-/// What a client connects with, as the container's scripts take it.
+/// The values of the connection, in the order of the scripts' `db_read_connection`.
 pub fn connection(database: &Database) -> Vec<String> {
     let mut values = vec![database.host.clone(), database.port.to_string()];
     values.extend([&database.user, &database.password, &database.database].map(DbValue::spec));
@@ -298,24 +293,23 @@ pub fn connection(database: &Database) -> Vec<String> {
     values
 }
 
-/// The wait for the lock beside the dump file: a terminal is told of each look, a log once.
+/// The wait for the dump lock. A terminal shows every report of it, the log only the first.
 pub struct Queue {
     since: Instant,
     limit: Duration,
-    /// Whether the log has been told that somebody is at work, and that somebody may be.
+    /// Whether the log shows already that the holder lives, and that it may be dead.
     reported: (bool, bool),
 }
 
 impl Queue {
-    /// From now on, for so long.
     pub fn new(limit: Duration) -> Queue {
         Queue { since: Instant::now(), limit, reported: (false, false) }
     }
 
-    /// The holder lives.
+    /// Reports that the holder lives.
     ///
     /// # Errors
-    /// It was waited for long enough.
+    /// The time limit of the wait is over.
     pub fn waits(&mut self, holder: &str, step: &Step) -> Result<(), Fail> {
         if self.since.elapsed() >= self.limit {
             return Err(busy(holder, self.limit));
@@ -327,7 +321,7 @@ impl Queue {
         Ok(())
     }
 
-    /// The holder may be dead, which shows only by its silence.
+    /// Reports that the holder may be dead, and that its heartbeat is watched.
     pub fn doubts(&mut self, holder: &str, step: &Step) {
         step.progress(&format!("looks whether {holder} still lives"));
         if !std::mem::replace(&mut self.reported.1, true) {
@@ -338,7 +332,7 @@ impl Queue {
     }
 }
 
-/// Somebody else holds the lock beside the dump file.
+/// The failure for a dump lock that another session holds.
 fn busy(holder: &str, waited: Duration) -> Fail {
     let not_done = if waited.is_zero() {
         String::new()
@@ -349,7 +343,7 @@ fn busy(holder: &str, waited: Duration) -> Fail {
         .remedy("wait for it to end, or set BAK_BUSY_TIMEOUT (--busy-timeout) to wait here")
 }
 
-/// A dump that does not count, with what to do about it by what the tools said.
+/// The failure for a dump session that gave up.
 fn failed(lost: Lost<'_>, said: &str) -> Fail {
     let Lost { key, why } = lost;
     let remedy = if ToolError::NoSpace.is_in(said) {

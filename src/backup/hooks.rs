@@ -1,5 +1,5 @@
-//! What a user wants run in the database's container around a backup. It runs in a session of its own there, so that the
-//! command after runs however this program ends. Must not know what the commands do.
+//! The user's hooks, which run in the database's container around a backup. They have a session of their own there, so that the
+//! post hook runs even if this program is killed. Must not know what the commands do.
 
 use std::time::Duration;
 
@@ -12,20 +12,20 @@ use crate::core::escape::Secrets;
 use crate::exit::{Exit, Fail};
 use crate::io::process::{self, ProcessError};
 
-/// How much longer a hook's end may take to be told than the hook itself.
+/// How much longer to wait for the report of a hook than the hook itself may take.
 const SPARE: Duration = Duration::from_secs(10);
 
-/// Hooks whose command before was run, and whose command after will be, at the latest when this goes.
+/// The hooks of a backup between pre and post. Dropping this runs the post hook.
 pub struct RunningHooks<'a> {
     config: &'a config::HookCommands,
     session: Option<Session>,
 }
 
 impl<'a> RunningHooks<'a> {
-    /// Runs the command before, where there are any commands.
+    /// Starts the session and runs the pre hook, if there are any hooks.
     ///
     /// # Errors
-    /// It failed, and that is not to be overlooked. The command after runs all the same.
+    /// It failed, and BAK_HOOK_ON_ERROR is not `continue`. The post hook runs nevertheless.
     pub fn run_pre(
         kubectl: &Kubectl,
         chosen: Option<&Chosen>,
@@ -41,7 +41,7 @@ impl<'a> RunningHooks<'a> {
         })?;
         let values = [config.timeout.as_secs().max(1).to_string(), config.pre.clone(), config.post.clone()];
         let start = || Session::start(kubectl, chosen, container::HOOK, nonce, &values);
-        // Asked once only: nobody knows whether a session that broke off has run its command.
+        // Not repeated: a session that broke off may have run its command.
         let session = start().map_err(|error| broken(config, error))?;
         let mut hooks = RunningHooks { config, session: Some(session) };
         match hooks.wait("pre") {
@@ -54,10 +54,10 @@ impl<'a> RunningHooks<'a> {
         }
     }
 
-    /// Runs the command after, whatever came before, and be it a signal.
+    /// Runs the post hook, even after a failure or a signal.
     ///
     /// # Errors
-    /// It failed, and that is not to be overlooked.
+    /// It failed, and BAK_HOOK_ON_ERROR is not `continue`.
     pub fn run_post(&mut self) -> Result<(), Fail> {
         let Some(session) = &self.session else { return Ok(()) };
         if self.config.post.is_empty() {
@@ -76,8 +76,9 @@ impl<'a> RunningHooks<'a> {
         }
     }
 
-    /// Waits for the end of the command `which`. What it printed may be the command itself, secrets and all, as shells quote a
-    /// line that they do not understand: it goes to the log and into no failure, because failures go into Events.
+    /// Waits for the end of the hook `which`, `pre` or `post`. Its output may contain the command with its secrets, because
+    /// shells quote a line that they cannot parse. So the output goes to the log and not into the failure: failures go into
+    /// Events.
     fn wait(&mut self, which: &str) -> Result<(), Fail> {
         let Some(session) = &mut self.session else { return Ok(()) };
         let setting = if which == "pre" { "BAK_HOOK_PRE" } else { "BAK_HOOK_POST" };
@@ -98,7 +99,7 @@ impl<'a> RunningHooks<'a> {
     }
 }
 
-/// A session that broke off as a failure without what came from there.
+/// The failure for a session that broke off, without the container's output.
 fn broken(config: &config::HookCommands, error: ProcessError) -> Fail {
     log(config, &error.said());
     let known = session::fail(&error, Exit::Failed, "the hook after runs in the container by itself");
@@ -106,7 +107,7 @@ fn broken(config: &config::HookCommands, error: ProcessError) -> Fail {
     Fail { what, ..known }
 }
 
-/// Tells what came from the container, without whole lines of the commands.
+/// Logs the container's output, with whole lines of the commands masked.
 fn log(config: &config::HookCommands, said: &str) {
     if !said.is_empty() {
         let lines = config.pre.lines().chain(config.post.lines()).map(str::trim);
@@ -116,7 +117,7 @@ fn log(config: &config::HookCommands, said: &str) {
 }
 
 impl Drop for RunningHooks<'_> {
-    /// The command after runs even where the backup was left in the middle.
+    /// Runs the post hook if the backup ended early.
     fn drop(&mut self) {
         if let Err(fail) = self.run_post() {
             tracing::warn!("{}", fail.what);

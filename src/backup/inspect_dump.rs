@@ -1,4 +1,4 @@
-//! Looks at a dump file that is there, by a session of its own, and touches nothing. Must not know what for.
+//! Inspects an existing dump file through a session of its own, without changing it. Must not know why.
 
 use std::time::Duration;
 
@@ -11,36 +11,32 @@ use crate::container::session::{self, Session};
 use crate::core::backup::pod::Chosen;
 use crate::exit::{Exit, Fail};
 
-/// How close to look.
+/// How much of the file is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InspectDepth {
     /// Size, age and hash.
     Hash,
-    /// Whether it is whole, too.
+    /// Also whether it is whole.
     Whole,
-    /// And how much it holds.
+    /// Also how many bytes it unpacks to.
     Count,
 }
 
-/// What a dump file is.
+/// What the container reported about a dump file.
 #[derive(Debug, Clone, Default)]
 pub struct DumpFile {
-    /// Size in bytes.
     pub bytes: u64,
     /// SHA-256, 64 hexadecimal digits.
     pub sha256: String,
     /// When it was last written to.
     pub modified: Option<DateTime<Utc>>,
-    /// Why it is not whole, if it was tested and is not.
+    /// Why it is not whole, if it was tested.
     pub broken: Option<String>,
     /// How many bytes it unpacks to, if they were counted.
     pub plain: Option<u64>,
 }
 
-/// Looks at the dump file of a database; none if there is none.
-///
-/// # Errors
-/// It cannot be looked at.
+/// Inspects the dump file of a database; `None` if it does not exist.
 pub fn inspect(
     kubectl: &Kubectl,
     chosen: &Chosen,
@@ -80,7 +76,8 @@ pub fn inspect(
     }
 }
 
-/// Whether a text is a SHA-256 as `sha256sum` prints one. The container says it, and it becomes a part of names and commands.
+/// Whether a text is a SHA-256 as `sha256sum` prints it. It comes from the container, and becomes a part of file names and
+/// commands.
 fn is_sha256(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }

@@ -1,5 +1,4 @@
-//! One load of a dump file into its database: drives a session and judges what it says. Knows what a load is, not whether
-//! one should be made.
+//! Loads a dump file into its database: runs a session and reads its reports. Must not decide whether a load should be made.
 
 use std::time::Duration;
 
@@ -15,22 +14,22 @@ use crate::exit::{Exit, Fail};
 use crate::io::process::ProcessError;
 use crate::io::report::{self, Reporter};
 
-/// How many objects a database may lose to a load are kept at most, and how many of them an error names.
+/// How many objects that a load would drop are remembered, and how many of them an error names.
 const GONE: usize = 100;
 const NAMED: usize = 5;
 
-/// How long to listen before looking up.
+/// How long to wait for a line before checking for signals.
 const SOON: Duration = Duration::from_secs(1);
 
-/// Whether a dump that cannot be undone is tried first, in a schema of its own. Whether one that can be undone may take along
-/// what it does not hold.
+/// How careful a load is. In MySQL, a failed load cannot be undone, so it can be tried in a scratch schema first. In PostgreSQL, a
+/// load may drop objects that are not in the dump.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LoadMode {
-    /// It must be tried, and may not.
+    /// Try it first, or give up. Drop no object that is not in the dump.
     Must,
-    /// It is tried where the user may make a schema, and may.
+    /// Try it first if the user may create a schema. Such objects may be dropped.
     May,
-    /// It is not tried.
+    /// Do not try it first.
     Not,
 }
 
@@ -74,14 +73,14 @@ impl<'a> Load<'a> {
         })
     }
 
-    /// Loads the file that has this size and SHA-256. Returns whether it was tried first.
+    /// Loads the file with this size and SHA-256. Returns whether it was tried first.
     ///
     /// # Errors
-    /// It is another file by now, or it could not be loaded: what became of the database is said.
+    /// The file was replaced, or could not be loaded. The remedy says what is in the database.
     pub fn make(mut self, bytes: u64, sha256: &str, trial: LoadMode) -> Result<bool, Fail> {
         let Load { reporter, session, rules, .. } = &mut self;
         reporter.step("load", |step| {
-            // The inode says nothing that the hash does not.
+            // `-` for the inode: the hash is enough.
             session.tell(&format!("load - {bytes} {sha256} {}", trial.word()));
             let mut queue = Queue::new(rules.busy_timeout);
             let mut state = "nothing was loaded, the database is as it was".to_string();
@@ -131,7 +130,7 @@ impl<'a> Load<'a> {
     }
 }
 
-/// A session that broke off, with what became of the database.
+/// The failure for a session that broke off, with what is in the database.
 fn broken(error: &ProcessError, state: &str) -> Fail {
     let fail = session::fail(error, Exit::Failed, state);
     match fail.exit {
@@ -144,7 +143,7 @@ fn broken(error: &ProcessError, state: &str) -> Fail {
     }
 }
 
-/// A load that would have dropped what its dump does not hold.
+/// The failure for a load that would have dropped objects that are not in the dump.
 fn would_lose(why: &str, gone: &[String], state: &str) -> Fail {
     let more = match gone.len() {
         GONE.. => " and many more".into(),
@@ -156,7 +155,7 @@ fn would_lose(why: &str, gone: &[String], state: &str) -> Fail {
         .remedy(format!("drop them, or use --force to load the dump and drop them with what it replaces; {state}"))
 }
 
-/// A load that failed, with what became of the database.
+/// The failure for a load that gave up, with what is in the database.
 fn failed(lost: Lost<'_>, untried: &str, state: &str, said: &str) -> Fail {
     let Lost { key, why } = lost;
     let with_words = if said.is_empty() { why.to_string() } else { format!("{why}: {said}") };

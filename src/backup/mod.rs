@@ -1,4 +1,4 @@
-//! One backup, step by step: find what it works on, dump, prove, and have the VolumeSnapshots cut. Must not know which command asked.
+//! The steps of one backup: observe, dump, recheck, create the VolumeSnapshots. Must not know which command runs them.
 
 pub mod cronjob_settings;
 pub mod dump;

@@ -1,6 +1,6 @@
-//! Reads a namespace once and finds in it what a backup works on: the claims, the pod of each database, the pods to
-//! flush, and the snapshots of an earlier try of the same run; or the one place of one database. Must not know what is done
-//! there.
+//! Reads a namespace once and finds what a backup works on: the PersistentVolumeClaims, the pod of each database, the pods to
+//! flush, and the snapshots of an earlier try of the same run. A manual command looks up one database this way. Must not know
+//! what is done there.
 
 use std::collections::BTreeSet;
 
@@ -21,15 +21,15 @@ use crate::exit::{Exit, Fail};
 /// What a backup works on.
 #[derive(Debug)]
 pub struct Observed {
-    /// What the claims are like, in their order.
+    /// One for each claim, in the order of the settings.
     pub claims: Vec<ClaimTemplate>,
-    /// The claims, for Events about them.
+    /// The claims that Events of this run are about.
     pub about: Vec<About>,
-    /// The pod and container of each database, in their order.
+    /// The pod and container of each database, in the order of the settings.
     pub chosen: Vec<Chosen>,
     /// The pods that mount a claim which holds no dump, one entry for each such claim.
     pub mounters: Vec<Chosen>,
-    /// The identity of this run, if it has one that outlives it.
+    /// The identity of this run, if a later try of it has the same.
     pub run_id: Option<String>,
     /// The snapshots that an earlier try of this run made, in the order of the claims: all of them or none.
     pub earlier: Vec<Snapshot>,
@@ -44,11 +44,11 @@ pub struct DatabasePlace {
     pub claim: Pvc,
     /// The pod and container of the database.
     pub chosen: Chosen,
-    /// The namespace's snapshots, where they were asked for.
+    /// The namespace's snapshots, if they were requested.
     pub snapshots: Vec<Snapshot>,
 }
 
-/// Finds the place of one database, as a backup would. Returns a line about it, too.
+/// Finds one database as a backup would. Also returns a line about it for the log.
 ///
 /// # Errors
 /// As [`observe`].
@@ -68,7 +68,7 @@ pub fn place(
     Ok((DatabasePlace { claim, chosen, snapshots: namespace_objects.snapshots }, what))
 }
 
-/// Reads what the choice of a pod for each of these databases needs, and the snapshots if they are wanted.
+/// Reads what is needed to choose a pod for each of these databases, and the snapshots if requested.
 fn read(kubectl: &Kubectl, databases: &[Database], snapshots: bool) -> Result<NamespaceObjects, Fail> {
     let kinds = databases.iter().filter_map(|database| database.resource.kind.resource());
     let kinds = kinds.collect::<BTreeSet<_>>();
@@ -76,10 +76,10 @@ fn read(kubectl: &Kubectl, databases: &[Database], snapshots: bool) -> Result<Na
     kubectl.all(&kinds).map_err(|error| kubectl::fail(&error))
 }
 
-/// The pod of a database whose dump lies on `holder`.
+/// Chooses the pod of a database whose dump is on the claim `holder`.
 ///
 /// # Errors
-/// There is none, and why.
+/// No pod fits, with the reason.
 pub fn choose(
     namespace_objects: &NamespaceObjects,
     namespace: &str,
@@ -101,13 +101,14 @@ pub fn choose(
     })
 }
 
-/// The VolumeSnapshot of which an in-place restore to this claim is not done, by its journal or by a workload that is down for it.
+/// The VolumeSnapshot whose in-place restore to this claim is not finished, according to its journal or to the annotation of a
+/// workload that was scaled down for it.
 fn restoring(namespace_objects: &NamespaceObjects, claim: &str, workload: Option<&Workload>) -> Option<String> {
     let begun = namespace_objects.begun(claim).map(|(snapshot, _)| snapshot.metadata.name.clone());
     begun.or_else(|| workload?.metadata.annotations.get(labels::RESTORING).cloned())
 }
 
-/// A failure of which an in-place restore that is not done is the reason: to put it right by hand would get in its way.
+/// A failure that an unfinished in-place restore causes. Its remedy is to finish that: repairs by hand would interfere.
 fn amid_restore(fail: Fail, namespace: &str, snapshot: &str) -> Fail {
     let Fail { exit, what, .. } = fail;
     Fail::new(exit, format!("{what}; an in-place restore of {snapshot} is not finished")).remedy(format!(
@@ -116,10 +117,10 @@ fn amid_restore(fail: Fail, namespace: &str, snapshot: &str) -> Fail {
     ))
 }
 
-/// Reads the namespace. `own_pod` is the pod that this program runs in. Returns a line about it, too.
+/// Reads the namespace. `own_pod` is the pod that this program runs in. Also returns a line for the log.
 ///
 /// # Errors
-/// A claim is not there or not bound, or there is no pod to dump in.
+/// A claim does not exist or is not bound, or no pod fits.
 pub fn observe(kubectl: &Kubectl, config: &Create, own_pod: Option<&str>) -> Result<(Observed, String), Fail> {
     let namespace_objects = read(kubectl, &config.databases, true)?;
     let namespace = &kubectl.target.namespace;
@@ -140,7 +141,7 @@ pub fn observe(kubectl: &Kubectl, config: &Create, own_pod: Option<&str>) -> Res
     let own = pods.iter().find(|pod| Some(pod.metadata.name.as_str()) == own_pod);
     let (run_id, before) = match (&config.run_id, own.and_then(|pod| Some((pod.job()?, pod.begun()?)))) {
         (Some(given), _) => (Some(given.clone()), None),
-        // A pod that makes one backup after the other means each of them.
+        // Snapshots since this pod's containers started are not of an earlier try: a pod may make several backups in turn.
         (None, Some((job, begun))) => (Some(job), Some(begun)),
         (None, None) => (None, None),
     };
@@ -154,8 +155,8 @@ pub fn observe(kubectl: &Kubectl, config: &Create, own_pod: Option<&str>) -> Res
     Ok((Observed { claims: templates, about, chosen, mounters, run_id, earlier, snapshots }, what))
 }
 
-/// Why a claim was not found: it is being replaced, or the namespace is not there, of which the API answers as for one without
-/// anything in it.
+/// Why a claim was not found: an in-place restore is replacing it, or the namespace does not exist. The API lists a namespace
+/// that does not exist as an empty one.
 fn nowhere(kubectl: &Kubectl, namespace_objects: &NamespaceObjects, pvc: &str, fail: Fail) -> Fail {
     if let Some(snapshot) = restoring(namespace_objects, pvc, None) {
         return amid_restore(fail, &kubectl.target.namespace, &snapshot);
@@ -167,10 +168,10 @@ fn nowhere(kubectl: &Kubectl, namespace_objects: &NamespaceObjects, pvc: &str, f
     check_namespace(kubectl, &kubectl.target.namespace).err().unwrap_or(fail)
 }
 
-/// Whether a namespace is there in which nothing was found. Whoever may not ask is not told.
+/// Checks whether a namespace exists in which nothing was found. Passes if the caller may not read namespaces.
 ///
 /// # Errors
-/// It is not.
+/// It does not exist.
 pub fn check_namespace(kubectl: &Kubectl, name: &str) -> Result<(), Fail> {
     match kubectl.once(kubectl.target.get(NAMESPACES, name), "", |_| Ok(())) {
         Err(error) if kubectl::refusal(&error) == Refusal::NotFound => {
@@ -182,9 +183,6 @@ pub fn check_namespace(kubectl: &Kubectl, name: &str) -> Result<(), Fail> {
 }
 
 /// The claim of this name, which must be bound.
-///
-/// # Errors
-/// It is not there, or not bound.
 pub fn find_claim<'a>(namespace: &str, pvc: &str, claims: &'a [Pvc]) -> Result<&'a Pvc, Fail> {
     let missing = |what: String| Fail::new(Exit::Precondition, what);
     let Some(claim) = claims.iter().find(|claim| claim.metadata.name == pvc) else {
@@ -201,10 +199,7 @@ pub fn find_claim<'a>(namespace: &str, pvc: &str, claims: &'a [Pvc]) -> Result<&
     Ok(claim)
 }
 
-/// The claim of this name, which must be bound and stay.
-///
-/// # Errors
-/// As [`find_claim`], or it is being deleted: no snapshot of it is cut then.
+/// The claim of this name, which must be bound and must not be in deletion: no snapshot can be cut of such a claim.
 pub fn find_lasting<'a>(namespace: &str, pvc: &str, claims: &'a [Pvc]) -> Result<&'a Pvc, Fail> {
     let claim = find_claim(namespace, pvc, claims)?;
     match claim.metadata.deletion_timestamp {
@@ -253,7 +248,7 @@ fn no_pod(
     }
 }
 
-/// What there is of the kind that was named, and which pods mount the claim.
+/// Names the workloads of the kind that was set, and the pods that mount the claim.
 fn there(namespace_objects: &NamespaceObjects, named: &ExecResource, holder: &str) -> String {
     let of_kind = namespace_objects.workloads.iter().filter(|(kind, _)| *kind == named.kind);
     let name = |name: &String| ExecResource { kind: named.kind, name: name.clone() }.to_string();
@@ -271,8 +266,8 @@ fn there(namespace_objects: &NamespaceObjects, named: &ExecResource, holder: &st
     }
 }
 
-/// The snapshots of these claims that the run `id` made, `before` some moment if there is one, if every claim has one that
-/// may still do.
+/// The snapshots of these claims that the run `id` made, and made `before` that time if given. Empty unless every claim has a
+/// usable one.
 fn earlier(pvcs: &[String], id: &str, before: Option<DateTime<Utc>>, snapshots: &[Snapshot]) -> Vec<Snapshot> {
     let of = |pvc: &String| {
         snapshots.iter().find(|snapshot| {

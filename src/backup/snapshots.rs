@@ -1,5 +1,4 @@
-//! Has the VolumeSnapshots of a backup cut: one for each claim, as close together as requests can be made. Must not know
-//! how the dumps in them came about.
+//! Creates the VolumeSnapshots of a backup: one for each claim, all at the same time. Must not know how their dumps were made.
 
 use std::thread;
 
@@ -19,38 +18,34 @@ use crate::core::time_zone::Zone;
 use crate::exit::{Exit, Fail};
 use crate::io::process::{Ending, ProcessError};
 
-/// What the snapshots of one run go by.
+/// What the snapshots of one run have in common.
 #[derive(Debug)]
 pub struct Cut<'a> {
-    /// kubectl for the namespace.
     pub kubectl: &'a Kubectl,
-    /// What is asked for.
     pub config: &'a Create,
-    /// The day, week and month that the backup stands for.
+    /// The time that decides the day, week and month of the retention slots.
     pub now: DateTime<Utc>,
     /// The zone of every date.
     pub zone: Zone,
-    /// The run that they share.
+    /// The identity of the run, for their label.
     pub run: String,
-    /// Their names, in the order of the claims.
+    /// One for each claim, in the order of the settings.
     pub names: Vec<String>,
-    /// What the claims are like, in their order.
+    /// One for each claim, in the same order.
     pub claims: &'a [ClaimTemplate],
 }
 
-/// A snapshot to be made.
+/// A snapshot to create.
 #[derive(Debug, Clone)]
 pub struct PlannedSnapshot {
-    /// Its name.
     pub name: String,
-    /// Its slots, and who else holds them.
+    /// Its retention slots, including those that another snapshot holds.
     pub slots: Vec<SlotChoice>,
-    /// All of it.
     pub manifest: Value,
 }
 
 impl PlannedSnapshot {
-    /// Its slots, and those that it does not get, in words.
+    /// Its slots, and those that it does not get, as text.
     pub fn slots_said(&self) -> String {
         let taken = self.slots.iter().filter(|slot| slot.holder.is_none()).map(|slot| slot.value.clone());
         taken.chain(self.held()).collect::<Vec<_>>().join(", ")
@@ -64,10 +59,8 @@ impl PlannedSnapshot {
 }
 
 impl Cut<'_> {
-    /// Decides names, slots and manifests, now. The first claim's snapshot holds the dumps.
-    ///
-    /// # Errors
-    /// The snapshots that are there cannot be read: what is not known is never taken for free.
+    /// Reads the existing snapshots, if slots depend on them, and plans with [`Self::planned`]. If they cannot be read, that is
+    /// an error: no slot is assumed to be free.
     pub fn plan(&self, dumps: &[(Engine, Proof)]) -> Result<Vec<PlannedSnapshot>, Fail> {
         let there = match self.config.retain {
             Retain::Days(_) => Vec::new(),
@@ -81,7 +74,7 @@ impl Cut<'_> {
         Ok(self.planned(dumps, &there))
     }
 
-    /// The same, where it is known which snapshots are there.
+    /// Decides names, slots and manifests. The first claim's snapshot holds the dumps.
     pub fn planned(&self, dumps: &[(Engine, Proof)], there: &[Snapshot]) -> Vec<PlannedSnapshot> {
         let one = |(number, (pvc, name)): (usize, (&String, &String))| {
             let config = self.config;
@@ -110,11 +103,10 @@ impl Cut<'_> {
         self.config.pvcs.iter().zip(&self.names).enumerate().map(one).collect()
     }
 
-    /// Asks the API whether it would take them, each by itself; it creates none. The words of a part of the API that cannot be
-    /// asked beforehand, if any.
+    /// Sends each as a server-side dry run. Returns the message of an admission webhook that does not support dry runs, if any.
     ///
     /// # Errors
-    /// It would refuse one, or cannot be asked. That a name is taken comes after everything else.
+    /// The API would refuse one, or does not answer. Other errors come before one that a name is taken.
     pub fn foresee(&self, planned: &[PlannedSnapshot]) -> Result<Option<String>, ProcessError> {
         let kubectl = self.kubectl;
         let ask = |planned: &PlannedSnapshot| {
@@ -126,7 +118,7 @@ impl Cut<'_> {
         });
         let mut errors: Vec<ProcessError> = answers.into_iter().filter_map(Result::err).collect();
         errors.sort_by_key(|error| kubectl::refusal(error) == Refusal::AlreadyExists);
-        // An admission webhook with side effects is not called by a dry run.
+        // The API refuses a dry run if an admission webhook has side effects.
         let (mute, refused): (Vec<_>, Vec<_>) =
             errors.into_iter().partition(|error| error.said().contains("does not support dry run"));
         match refused.into_iter().next() {
@@ -135,10 +127,10 @@ impl Cut<'_> {
         }
     }
 
-    /// Creates them, all at once.
+    /// Creates them all at the same time.
     ///
     /// # Errors
-    /// One of them could not be created; those that were count for nothing then.
+    /// One of them could not be created. Those that were created are marked as distrusted.
     pub fn create(&self, planned: &[PlannedSnapshot]) -> Result<Vec<Snapshot>, Fail> {
         let outcomes: Vec<Result<Snapshot, Fail>> = thread::scope(|scope| {
             let tasks: Vec<_> = planned.iter().map(|planned| scope.spawn(|| self.create_one(planned))).collect();
@@ -161,8 +153,8 @@ impl Cut<'_> {
         }
     }
 
-    /// Creates one. A request that got no answer is made again under the same name; an object of that name that carries
-    /// this run's mark is the answer to the first.
+    /// Creates one. If a request got no answer, it is repeated under the same name. If the name is then taken by an object with
+    /// this run's label, the first request had succeeded.
     fn create_one(&self, planned: &PlannedSnapshot) -> Result<Snapshot, Fail> {
         let (kubectl, name) = (self.kubectl, &planned.name);
         let created =
@@ -187,9 +179,9 @@ impl Cut<'_> {
         })
     }
 
-    /// Snapshots of which it is not sure that they hold what was proven keep no slot and no proof.
+    /// Marks snapshots that may not hold the proven dump as distrusted, and removes their slots and proof.
     pub fn distrust(&self, snapshots: &[Snapshot], fail: Fail) -> Fail {
-        // What a signal leaves, the next try of the run looks at.
+        // After a signal, the next try of the run checks them.
         if let Exit::Signal(_) = fail.exit {
             return fail;
         }
@@ -205,14 +197,14 @@ impl Cut<'_> {
     }
 }
 
-/// The API would not take a VolumeSnapshot, for reasons that it gives.
+/// The failure for a VolumeSnapshot that the API refuses.
 pub fn refused(error: &ProcessError) -> Fail {
     let fail = kubectl::fail(error);
     match kubectl::refusal(error) {
         Refusal::AlreadyExists => fail.remedy(
             "put {{ .timestamp }} or {{ .rand }} into BAK_VS_NAME_TEMPLATE (--vs-name-template): each backup needs a name of its own",
         ),
-        // RBAC says who cannot do what; a quota or a policy has words of its own.
+        // RBAC's messages contain " cannot "; those of quotas and policies do not.
         Refusal::Forbidden if !fail.what.contains(" cannot ") => fail.remedy(
             "change the quota or the policy that the message names, or delete snapshots that are not needed (backup-ns list)",
         ),

@@ -1,5 +1,5 @@
-//! Brings a file of a container to this machine: piece by piece, until its size and SHA-256 are right. Must not know what the
-//! file holds.
+//! Downloads a file from a container in several streams if needed, and checks its size and SHA-256. Must not know what the file
+//! holds.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -23,44 +23,41 @@ use crate::io::wait;
 /// How long a stream may be silent.
 const SILENCE: Duration = Duration::from_secs(60);
 
-/// How many streams in a row may bring nothing.
+/// After how many streams in a row without data a download fails.
 const FRUITLESS: u32 = 5;
 
-/// How much is read at once.
+/// How many bytes are read at once.
 const CHUNK: usize = 128 << 10;
 
-/// What is to be brought.
+/// The file to download.
 #[derive(Debug, Clone, Copy)]
 pub struct Remote<'a> {
-    /// Where it lies.
     pub chosen: &'a Chosen,
-    /// Its path there.
     pub path: &'a str,
-    /// Its size.
     pub bytes: u64,
-    /// Its SHA-256, 64 hexadecimal digits.
+    /// 64 hexadecimal digits.
     pub sha256: &'a str,
 }
 
-/// A file on its way: `FILE.<beginning of its SHA-256>.part`, beside the FILE that it will be. Nobody else works on it.
+/// A partial download: `FILE.<beginning of its SHA-256>.part`, beside the target FILE. Locked against other downloads.
 pub struct PartialFile {
     file: File,
     path: PathBuf,
     target: PathBuf,
-    /// How much of it an earlier call had brought.
+    /// How many bytes an earlier call had downloaded.
     pub resumed_from: u64,
 }
 
-/// What came of bringing it.
+/// How a download ended.
 #[derive(Debug)]
 pub enum Brought {
-    /// All of it, and it is the same.
+    /// All of it is here, and size and hash match.
     Whole,
-    /// Nothing more comes, or what came is another file: the one that was meant may be gone.
+    /// No more data comes, or the data does not match: the file in the container may have been replaced.
     Otherwise(Fail),
 }
 
-/// Something on this machine that cannot be done.
+/// The failure of a file operation on this machine.
 fn local(what: &str, path: &Path, error: &io::Error) -> Fail {
     let remedy = match error.kind() {
         io::ErrorKind::StorageFull => "free space there, or name another FILE; the same call goes on where it stopped",
@@ -69,10 +66,7 @@ fn local(what: &str, path: &Path, error: &io::Error) -> Fail {
     Fail::new(Exit::Failed, format!("{} cannot be {what}: {error}", path.display())).remedy(remedy)
 }
 
-/// SHA-256 of a file of this machine; none if there is none.
-///
-/// # Errors
-/// It cannot be read.
+/// The SHA-256 of a local file; `None` if it does not exist.
 pub fn sha256(path: &Path) -> Result<Option<String>, Fail> {
     match File::open(path) {
         Ok(file) => hash(file).map(Some).map_err(|error| local("read", path, &error)),
@@ -94,18 +88,18 @@ fn hash(mut file: File) -> io::Result<String> {
 }
 
 impl PartialFile {
-    /// Opens the part of a file that is to become `target`, with what is there of it. Parts of other files that were to become
-    /// it go.
+    /// Opens the partial file of `target`, with what an earlier call has downloaded. Removes partial files of other dumps for
+    /// the same target.
     ///
     /// # Errors
-    /// It cannot be written, or another call is at work on it.
+    /// It cannot be written, or another download uses it.
     pub fn open(target: &Path, sha256: &str) -> Result<PartialFile, Fail> {
         let begin = sha256.get(..16).unwrap_or(sha256);
         let mut name = target.file_name().unwrap_or_default().to_os_string();
         let base = name.to_string_lossy().into_owned();
         name.push(format!(".{begin}.part"));
         let path = target.with_file_name(name);
-        // Nothing is written through a link, or into something that is no file.
+        // Never writes through a link or into a device.
         if let Ok(meta) = fs::symlink_metadata(&path)
             && !meta.is_file()
         {
@@ -113,7 +107,8 @@ impl PartialFile {
             return Err(Fail::new(Exit::Failed, what).remedy("remove it, or name another FILE"));
         }
         let mut options = OpenOptions::new();
-        // Only its owner may read a dump. Nothing is followed and nothing is waited for, should it have been replaced just now.
+        // Only the owner may read a dump. Should the path have become a link or a pipe just now, the open fails and does not
+        // block.
         options.create(true).append(true).read(true).mode(0o600);
         options.custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
         let file = options.open(&path);
@@ -126,7 +121,7 @@ impl PartialFile {
             }
             Err(error) => return Err(local("locked", &path, &error)),
         }
-        // Whoever had it before may have renamed it just now: what is open then is the finished file, not a part.
+        // Another download may have finished and renamed it just now. Then the open file is the target, not a partial file.
         let same = |meta: fs::Metadata, open: fs::Metadata| (meta.dev(), meta.ino()) == (open.dev(), open.ino());
         if !fs::symlink_metadata(&path).and_then(|meta| Ok(same(meta, file.metadata()?))).unwrap_or(false) {
             let what = format!("another download was just through with {}", target.display());
@@ -139,7 +134,7 @@ impl PartialFile {
             let is_part = middle.is_some_and(|hash| hash.len() == 16 && hash.bytes().all(|b| b.is_ascii_hexdigit()));
             if is_part && path.file_name() != Some(&entry.file_name()) {
                 tracing::info!("removing {name}, a part of a dump that is not there any more");
-                // What cannot be removed is in nobody's way.
+                // One that cannot be removed does no harm.
                 let _ = fs::remove_file(entry.path());
             }
         }
@@ -147,10 +142,10 @@ impl PartialFile {
         Ok(PartialFile { file, path, target: target.into(), resumed_from })
     }
 
-    /// Brings what is missing. A stream that breaks is begun again where it broke, as long as anything comes.
+    /// Downloads the missing bytes. After a stream breaks, the next one continues there, as long as data comes.
     ///
     /// # Errors
-    /// It cannot be written, or a signal came; what has come stays.
+    /// The file cannot be written, or a signal came. What was downloaded is kept.
     pub fn bring(&mut self, kubectl: &Kubectl, remote: Remote<'_>, step: &Step) -> Result<Brought, Fail> {
         let mut fruitless = 0;
         let mut have = self.resumed_from;
@@ -182,13 +177,13 @@ impl PartialFile {
             "what came has {have} bytes and SHA-256 {got}, the file in the pod {} bytes and {}",
             remote.bytes, remote.sha256
         );
-        // There is no telling which of it is good.
+        // It is unknown which part is wrong, so none is kept.
         self.file.set_len(0).map_err(|error| local("emptied", &self.path, &error))?;
         self.resumed_from = 0;
         Ok(Brought::Otherwise(Fail::new(Exit::Failed, what).remedy("run it again")))
     }
 
-    /// Whether what the container announced fits on the disk here, as far as that is known.
+    /// Whether `bytes` more fit on the local disk, if its free space is known.
     fn has_room(&self, bytes: u64) -> Result<(), Fail> {
         let Ok(disk) = rustix::fs::fstatvfs(&self.file) else { return Ok(()) };
         let free = disk.f_bavail.saturating_mul(disk.f_frsize);
@@ -200,7 +195,7 @@ impl PartialFile {
         Err(Fail::new(Exit::Failed, what).remedy("free space there, or name another FILE; nothing was downloaded"))
     }
 
-    /// One stream from `have` on; how it ended, if not well.
+    /// Runs one stream from offset `have` on. Returns its error, if it had one.
     fn stream(
         &mut self,
         kubectl: &Kubectl,
@@ -216,7 +211,7 @@ impl PartialFile {
         };
         running.close();
         let stdout = running.stdout.take();
-        // A few chunks ahead, so that a slow disk holds up the stream and not the memory.
+        // At most 8 chunks are queued, so that a slow disk slows the stream instead of filling the memory.
         let (send, chunks) = mpsc::sync_channel::<Vec<u8>>(8);
         thread::spawn(move || {
             let Some(mut stdout) = stdout else { return };
@@ -254,15 +249,12 @@ impl PartialFile {
         Ok(error)
     }
 
-    /// A failure after which the same call goes on.
+    /// A failure after which the same command continues the download.
     fn kept(&self, fail: Fail) -> Fail {
         fail.remedy(format!("run it again: it goes on where it stopped, with {}", self.path.display()))
     }
 
-    /// Gives the file its name, once it is on the disk.
-    ///
-    /// # Errors
-    /// It cannot be.
+    /// Flushes the file, and renames it to its target.
     pub fn finish(self) -> Result<(), Fail> {
         let PartialFile { file, path, target, .. } = self;
         file.sync_all().map_err(|error| local("flushed", &path, &error))?;

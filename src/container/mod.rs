@@ -1,25 +1,25 @@
-//! The scripts that run in a database's container, as the static texts they are. Put together at compile time; no
-//! value ever becomes part of them.
+//! The scripts that run in a database's container. They are static text, put together at compile time; no value becomes part of
+//! them. What they report is listed in docs/architecture.md.
 
 pub mod download;
 pub mod session;
 
 use crate::core::engine::Engine;
 
-/// What `sh -c` gets in a container: reads the script from stdin.
+/// The text for `sh -c` in a container: reads the script from stdin.
 pub const BOOTSTRAP: &str = include_str!("bootstrap.sh");
 
-/// What keeps the pod of a restore test running.
+/// Process 1 of a restore test's pod.
 pub const KEEPALIVE: &str = include_str!("keepalive.sh");
 
-/// A script ready for `bootstrap.sh`: its text with the end mark.
+/// A script for `bootstrap.sh`: its parts and the end mark.
 macro_rules! script {
     ($($part:literal),+) => {
         concat!($(include_str!($part)),+, "#end-of-script\n")
     };
 }
 
-/// A backup's session with a database of this kind.
+/// A session that dumps a database of this kind.
 pub const fn dump(engine: Engine) -> &'static str {
     match engine {
         Engine::Postgres => script!("common.sh", "postgres.sh", "session.sh", "dump.sh", "commands.sh"),
@@ -45,7 +45,7 @@ pub const fn load(engine: Engine) -> &'static str {
     }
 }
 
-/// What a dump file of this kind is.
+/// Reports size, hash and state of a dump file of this kind.
 pub const fn inspect(engine: Engine) -> &'static str {
     match engine {
         Engine::Postgres => script!("common.sh", "postgres.sh", "inspect.sh"),
@@ -53,7 +53,7 @@ pub const fn inspect(engine: Engine) -> &'static str {
     }
 }
 
-/// What a database of this kind is like.
+/// Reports version and size of a database of this kind.
 pub const fn info(engine: Engine) -> &'static str {
     match engine {
         Engine::Postgres => script!("common.sh", "postgres.sh", "postgres-info.sh", "info.sh"),
@@ -61,7 +61,7 @@ pub const fn info(engine: Engine) -> &'static str {
     }
 }
 
-/// A client of a database of this kind for a person; for `sh -c` itself, as stdin is the person's.
+/// The interactive client of a database of this kind. Goes to `sh -c` itself, because stdin is the user's.
 pub const fn shell(engine: Engine) -> &'static str {
     match engine {
         Engine::Postgres => script!("common.sh", "postgres.sh", "shell.sh"),
@@ -69,13 +69,13 @@ pub const fn shell(engine: Engine) -> &'static str {
     }
 }
 
-/// A password that waits for such a client.
+/// Writes a password to a file for such a client.
 pub const HOLD_PASSWORD: &str = script!("common.sh", "hold-password.sh");
 
-/// What a user wants run before and after.
+/// Runs the user's hooks around a backup.
 pub const HOOK: &str = script!("common.sh", "hook.sh");
 
-/// The flush of a volume whose snapshot holds no dump.
+/// Flushes a volume whose snapshot holds no dump.
 pub const FLUSH: &str = script!("common.sh", "flush.sh");
 
 /// A restore test of a database of this kind.
@@ -88,5 +88,5 @@ pub const fn verify(engine: Engine) -> &'static str {
     }
 }
 
-/// The second look at a dump file.
+/// Rechecks a dump file in an exec of its own.
 pub const RECHECK: &str = script!("common.sh", "recheck.sh");

@@ -20,9 +20,9 @@ db_find_tools() {
 
 db_server_version() { "$SERVER" --no-defaults --version | sed 's|^[^ ]*/||'; }
 
-# db_dump_facts: prints what the dump on stdin holds: its database, the accounts and time zones that it needs, and the rows of each
-# table. A row has no line end, because the dump tool writes \n, but a name may; bodies of triggers and routines are between other
-# delimiters. Tables whose rows are stored elsewhere are not counted. History rows are counted.
+# db_dump_facts: prints what the dump on stdin holds: its database, the accounts and time zones that it needs, and the rows of
+# each table. A row has no line end, because the dump tool writes \n, but a name may; bodies of triggers and routines are
+# between other delimiters. Tables whose rows are stored elsewhere are not counted. History rows are counted.
 db_dump_facts() {
   awk '
     function name(text) { return match(text, /^`([^`]|``)*`/) ? substr(text, 1, RLENGTH) : "" }

@@ -1,10 +1,10 @@
 # How a dump of PostgreSQL replaces the objects of a database, for a load and for its test: in one transaction, without the dump's
 # own DROP statements, and so that no object is lost that is not in the dump.
 
-# db_prologue: prints what runs before the dump. It turns off settings of the role or database that would end a load or change what
-# it loads, and has a server that can do so stop when its client is gone. It begins the transaction, with a deferred constraint
-# that is violated, so that no COMMIT succeeds before db_epilogue. It notes all objects that could be dropped together with
-# another. It notes and removes the user's default privileges, because they would change what the dump creates.
+# db_prologue: prints what runs before the dump. It turns off settings of the role or database that would end a load or change
+# what it loads, and has a server that can do so stop when its client is gone. It begins the transaction, with a deferred
+# constraint that is violated, so that no COMMIT succeeds before db_epilogue. It notes all objects that could be dropped
+# together with another. It notes and removes the user's default privileges, because they would change what the dump creates.
 db_prologue() {
   cat <<'EOF'
 SELECT pg_catalog.set_config(name, value, false) FROM pg_catalog.pg_settings JOIN (VALUES ('statement_timeout', '0'),
@@ -34,10 +34,10 @@ SELECT pg_catalog.format('%s GRANT ALL ON %s TO CURRENT_USER', command, objects)
 EOF
 }
 
-# db_epilogue: prints what runs after the dump. It restores the default privileges that the dump does not set, and reports as `gone`
-# what was dropped and is not in the dump. It commits if there is none of that or $how is `any`, but never if $how is `undo`. At
-# last it prints the nonce: the end was reached. A part of a replaced object, such as an index of a table, is not reported; a
-# table is never a part.
+# db_epilogue: prints what runs after the dump. It restores the default privileges that the dump does not set, and reports as
+# `gone` what was dropped and is not in the dump. It commits if there is none of that or $how is `any`, but never if $how is
+# `undo`. At last it prints the nonce: the end was reached. A part of a replaced object, such as an index of a table, is not
+# reported; a table is never a part.
 db_epilogue() {
   cat <<EOF
 DELETE FROM pg_temp.backup_ns_default b USING pg_catalog.pg_default_acl d

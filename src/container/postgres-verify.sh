@@ -20,8 +20,8 @@ db_find_tools() {
 
 db_server_version() { postgres --version; }
 
-# db_dump_facts: prints what the dump on stdin holds: encoding, the tablespaces and roles that it needs, and the rows of each table.
-# An extra role does no harm. COPY counts only after the comment that begins a table's data, not in a function's text.
+# db_dump_facts: prints what the dump on stdin holds: encoding, the tablespaces and roles that it needs, and the rows of each
+# table. An extra role does no harm. COPY counts only after the comment that begins a table's data, not in a function's text.
 db_dump_facts() {
   awk '
     function ident(text) {
@@ -124,8 +124,8 @@ with_locale() {
   create_database "ENCODING :'encoding'"
 }
 
-# start_scratch OPTION...: starts the scratch server, without background workers of extensions, because a job could change what was
-# loaded. It has room for the locks of db_test_replace, about four for an entry of the dump, with a hundred connections.
+# start_scratch OPTION...: starts the scratch server, without background workers of extensions, because a job could change what
+# was loaded. It has room for the locks of db_test_replace, about four for an entry of the dump, with a hundred connections.
 start_scratch() {
   start_server postgres -D "$data" -c listen_addresses= -c unix_socket_directories="$SCRATCH" \
     -c fsync=off -c full_page_writes=off -c synchronous_commit=off -c max_wal_size=1GB -c autovacuum=off \
@@ -218,9 +218,9 @@ db_test_replace() {
   [ -z "$lost" ] && [ "$(tail -n 1 "$SCRATCH/replaced")" = "$NONCE" ]
 }
 
-# db_count_queries: prints the queries that count rows. More rows than in the dump are allowed in tables of extensions, which bring
-# rows of their own, and in any table if there are event triggers. The rows of a partitioned table are counted through its root
-# if the dump does not name their partitions.
+# db_count_queries: prints the queries that count rows. More rows than in the dump are allowed in tables of extensions, which
+# bring rows of their own, and in any table if there are event triggers. The rows of a partitioned table are counted through its
+# root if the dump does not name their partitions.
 db_count_queries() {
   grep -q '^table' "$SCRATCH/facts" || return 0
   awk -F '\t' '

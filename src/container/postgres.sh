@@ -132,8 +132,8 @@ db_inventory() {
     SELECT line FROM fact WHERE line !~ '[[:cntrl:]]' AND pg_catalog.length(line) < 2000 ORDER BY line LIMIT 200"
 }
 
-# db_is_complete TAIL: whether TAIL is the end of a whole dump: the closing comment, after which versions since 17.6, 16.10, 15.14,
-# 14.19 and 13.22 write `\unrestrict KEY`. A row that looks like the comment is not the end.
+# db_is_complete TAIL: whether TAIL is the end of a whole dump: the closing comment, after which versions since 17.6, 16.10,
+# 15.14, 14.19 and 13.22 write `\unrestrict KEY`. A row that looks like the comment is not the end.
 db_is_complete() {
   end=$1
   last=${end##*"$nl"}

@@ -1,11 +1,9 @@
-//! A script that runs in a container, on the other end of one `kubectl exec`: values and commands go in, report lines
-//! come out, heartbeats go both ways. Knows the protocol of `src/container`, not what a dump is.
+//! A script that runs in a container through one `kubectl exec`: values and commands go in, report lines come out, heartbeats go
+//! both ways. Knows the protocol of the scripts, which docs/architecture.md lists; must not know what a dump is.
 //!
-//! The container is not trusted, and it knows the nonce: what it says is bounded line by line and in all, so that whatever is
-//! kept of a report is bounded too.
+//! The container is not trusted, and it knows the nonce. So the length of each line and of the whole report is limited.
 //!
-//! The script lives as long as its stdin. Whatever ends this program ends kubectl's stdin, that ends the script's, and
-//! the script then ends what it started.
+//! If this program ends for any reason, kubectl's stdin ends, then the script's, and the script ends what it started.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,28 +14,28 @@ use crate::core::escape;
 use crate::exit::{Exit, Fail};
 use crate::io::process::{self, Ending, Hear, Lines, ProcessError};
 
-/// How long a session may be silent: its sign of life comes every second or two.
+/// How long a session may be silent. It sends a heartbeat every second or two.
 const SILENCE: Duration = Duration::from_secs(60);
 
-/// How often a line goes in: it keeps idle connections on the way open, and a script that hears none for a minute ends.
+/// How often a heartbeat goes in. It keeps idle connections open, and a script that gets none for a minute ends.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// How long a session may take to clean up once its stdin has ended.
 const FAREWELL: Duration = Duration::from_secs(8);
 
-/// The status of a script that could not read such a file.
+/// The exit status of a script that could not read the file of a `NAME_FILE` variable.
 const UNREADABLE: i32 = 71;
 
 /// The longest line of a report, in bytes.
 const LONGEST_LINE: u64 = 64 << 10;
 
-/// How much a session may report, in bytes: the mounts of a busy node and the names of tens of thousands of tables are less.
+/// The longest report of a session, in bytes. The mounts of a busy node and the names of tens of thousands of tables need less.
 const MOST: usize = 16 << 20;
 
-/// What keeping one line costs, besides its bytes.
+/// The memory that one line of a report takes besides its bytes.
 const COST: usize = 64;
 
-/// Lines that come again and again, and that are not kept.
+/// Keys of lines that are repeated and not kept.
 const SIGNS: [&str; 3] = ["beat", "busy", "doubted"];
 
 /// A running script.
@@ -50,9 +48,7 @@ pub struct Session {
 /// One line of a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
-    /// What it is about.
     pub key: String,
-    /// What it says.
     pub value: String,
 }
 
@@ -75,7 +71,7 @@ impl Session {
     /// line of the report must begin.
     ///
     /// # Errors
-    /// kubectl cannot be started. What goes wrong in the cluster shows in [`Session::next`].
+    /// kubectl cannot be started. Errors of the cluster are returned by [`Session::next`].
     pub fn start(
         kubectl: &Kubectl,
         chosen: &Chosen,
@@ -89,7 +85,7 @@ impl Session {
             text.push_str(&escape::line(value));
             text.push('\n');
         }
-        // A kubectl that ends at once reads nothing; next() says why.
+        // If kubectl has ended, next() returns its error.
         let _ = running.write(&text);
         let input = running.input();
         thread::spawn(move || {
@@ -101,14 +97,14 @@ impl Session {
         let nonce = nonce.to_string();
         let hear = move |line: &str| match ours(&nonce, line) {
             None => Hear::No,
-            // While the snapshot is cut no line may be read for hours. That must not hold up the sign of life.
+            // While the snapshot is cut, no line is read, perhaps for hours. A full queue must not block the session then.
             Some(("beat", _)) => Hear::IfRoom,
             Some(_) => Hear::Yes,
         };
         Ok(Session { lines: Lines::chosen(running, LONGEST_LINE, hear), heard: Instant::now(), reported: 0 })
     }
 
-    /// The next line; none if none came within `wait`. A line without the nonce is not from our script.
+    /// The next line, or `None` if none came within `wait`. Lines without the nonce are dropped.
     ///
     /// # Errors
     /// The stream ended, was silent for too long, said too much, or a signal came.
@@ -130,10 +126,10 @@ impl Session {
         Ok(Some(Line { key: key.into(), value: value.into() }))
     }
 
-    /// Lines up to and without the one with the key `last`, in order, each given to `note`; returns that line's value.
+    /// Gives each line to `note` until one has the key `last`, and returns the value of that one.
     ///
     /// # Errors
-    /// As [`Session::next`], or it did not come within `limit`.
+    /// As [`Session::next`], or the line did not come within `limit`.
     pub fn until(
         &mut self,
         last: &str,
@@ -154,7 +150,7 @@ impl Session {
         }
     }
 
-    /// Gives a command. That nobody heard it shows in [`Session::next`].
+    /// Sends a command. If it cannot be sent, [`Session::next`] returns the error.
     pub fn tell(&self, command: &str) {
         let _ = self.lines.running.write(&format!("{command}\n"));
     }
@@ -164,7 +160,7 @@ impl Session {
         self.lines.running.said()
     }
 
-    /// Ends the session; what the script and kubectl wrote to stderr to the last.
+    /// Ends the session, and returns all that the script and kubectl wrote to stderr.
     pub fn last_words(&mut self) -> String {
         self.end();
         self.lines.running.said()
@@ -184,7 +180,7 @@ fn parts(line: &str) -> Option<(&str, &str, &str)> {
     Some((nonce, key, value))
 }
 
-/// Key and value of a line of ours.
+/// Key and value of a line that begins with the nonce.
 fn ours<'a>(nonce: &str, line: &'a str) -> Option<(&'a str, &'a str)> {
     parts(line).filter(|(first, ..)| *first == nonce).map(|(_, key, value)| (key, value))
 }
@@ -196,15 +192,15 @@ impl Drop for Session {
     }
 }
 
-/// The state of things in which nothing was replaced yet.
+/// For remedies: what the user has if the dump session failed before the rename.
 pub const UNTOUCHED: &str = "the last good dump is untouched";
 
-/// A broken session as a failure of the phase `exit`: that it ended, even with status 0, proves nothing. `state` is what the
-/// reader may rely on.
+/// The failure for a session that broke off in the phase of `exit`: its end proves nothing, even with status 0. `state` says
+/// what the user has now.
 pub fn fail(error: &ProcessError, exit: Exit, state: &str) -> Fail {
     if let Some(what) = unreadable(error) {
         return Fail::new(Exit::Precondition, what)
-            .remedy("correct what the container is told, mount the file there or let the container's user read it; or name the value in a setting of backup-ns");
+            .remedy("correct the container's variable, mount the file there or let the container's user read it; or name the value in a setting of backup-ns");
     }
     let fail = kubectl::fail(error).during(exit);
     if matches!(error.ending, Ending::TooMuch(_)) {
@@ -217,7 +213,7 @@ pub fn fail(error: &ProcessError, exit: Exit, state: &str) -> Fail {
     }
 }
 
-/// What a script said of a file that the container's environment names and that it could not read, see `common.sh`.
+/// The message of a script that could not read the file of a `NAME_FILE` variable, see `common.sh`. The exit status decides.
 fn unreadable(error: &ProcessError) -> Option<String> {
     let Ending::Status(status) = &error.ending else { return None };
     let said = error.said();

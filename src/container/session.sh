@@ -23,10 +23,10 @@ own=$FILE.backup-ns-$NONCE
 lock=$FILE.backup-ns.lock
 beat=$FILE.backup-ns.beat
 
-# run_ticker: reports `beat` with the progress every second. It ends the session if that cannot be written, or if no heartbeat came
-# in for a minute: a kubelet that dies may leave stdin open forever. It cleans up if the main shell was killed, as containerd
-# does when an exec over SPDY is cut off. While this session holds the dump lock, the ticker also writes its heartbeat to a file
-# beside the lock, for sessions in other containers, which cannot see this process.
+# run_ticker: reports `beat` with the progress every second. It ends the session if that cannot be written, or if no heartbeat
+# came in for a minute: a kubelet that dies may leave stdin open forever. It cleans up if the main shell was killed, as
+# containerd does when an exec over SPDY is cut off. While this session holds the dump lock, the ticker also writes its
+# heartbeat to a file beside the lock, for sessions in other containers, which cannot see this process.
 run_ticker() {
   trap 'unheard=0' USR1
   signs=0 unheard=0 dumped_for=0
@@ -101,7 +101,8 @@ wait_for() {
   return "$status"
 }
 
-# preflight: reports everything that decides whether the work may start, in a shell of its own, because a database may never answer.
+# preflight: reports everything that decides whether the work may start, in a shell of its own, because a database may never
+# answer.
 preflight() {
   children=
   waited=$!
@@ -163,10 +164,10 @@ print_holder() {
   esac
 }
 
-# lock_came_with_data HOLDERS-CLAIM: whether the lock was in the data of this volume from its start, because the volume was made from
-# a snapshot. Then its holder worked on another volume. True only if the holder names another claim, and this volume was made for
-# our claim, and the lock is older than our claim. The last excludes a volume that was bound to a second claim by hand: a
-# holder that works through that claim names another claim too, but its lock is younger.
+# lock_came_with_data HOLDERS-CLAIM: whether the lock was in the data of this volume from its start, because the volume was made
+# from a snapshot. Then its holder worked on another volume. True only if the holder names another claim, and this volume was
+# made for our claim, and the lock is older than our claim. The last excludes a volume that was bound to a second claim by hand:
+# a holder that works through that claim names another claim too, but its lock is younger.
 lock_came_with_data() {
   ours=${HOLDER%% *}
   case $1 in claim=?*,*) ;; *) return 1 ;; esac

@@ -136,8 +136,8 @@ start_unpacking() {
   echo "$unpacking" >"$SCRATCH/reading"
 }
 
-# check_unpacking: returns if gzip read the dump to its end, or until its reader closed the pipe. The dump is bad only if gzip says
-# what is wrong with the file. A gzip that was killed or could not read proves nothing about the file.
+# check_unpacking: returns if gzip read the dump to its end, or until its reader closed the pipe. The dump is bad only if gzip
+# says what is wrong with the file. A gzip that was killed or could not read proves nothing about the file.
 check_unpacking() {
   wait "$unpacking"
   status=$?
@@ -280,8 +280,8 @@ count_rows() {
   say rows "$(awk -F '\t' '$1 == "table" { rows += $2 } END { printf "%.0f", rows }' "$SCRATCH/facts")"
 }
 
-# compare_objects: checks that the server holds at least as many objects of each kind as the database did. Skipped if the server is
-# of another version, which may count differently.
+# compare_objects: checks that the server holds at least as many objects of each kind as the database did. Skipped if the server
+# is of another version, which may count differently.
 compare_objects() {
   if [ -z "$OBJECTS" ] || ! db_is_same_version; then return; fi
   say step compare

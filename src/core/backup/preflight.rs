@@ -6,7 +6,7 @@ use crate::core::backup::tool_error::ToolError;
 use crate::core::engine::Engine;
 use crate::core::kube::objects::VolumeMount;
 
-/// The container's report, line by line.
+/// The preflight's report.
 #[derive(Debug, Clone, Default)]
 pub struct PreflightReport {
     /// The missing tools, separated by spaces.
@@ -258,7 +258,7 @@ fn major(version: &str) -> Option<u32> {
     version.split(|c: char| !c.is_ascii_digit()).find(|digits| !digits.is_empty())?.parse().ok()
 }
 
-/// A place where a dump may be made.
+/// Where a dump may be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Site {
     /// The dump's path within the volume, without a leading slash.
@@ -526,7 +526,7 @@ fn check_inodes(report: &PreflightReport) -> Option<Problem> {
     (parse_df(&report.inodes) == Some((100, 0))).then_some(problem)
 }
 
-/// The dump's directory within the volume, or the mount point on which it lies instead.
+/// The dump's directory within the volume, or, as an error, the other mount point that it is on.
 fn volume_path(report: &PreflightReport, mounts: &[VolumeMount]) -> Result<String, String> {
     let lies_on = mount_point(&report.mountinfo, &report.directory).unwrap_or_else(|| "no known mount".into());
     // The kernel names the mount path with all symbolic links resolved.

@@ -1,4 +1,4 @@
-//! The proof of a dump: what the container said of it, whether that is enough, and whether a second look agrees.
+//! The proof of a dump: what the container reported about the file, whether that is enough, and whether a recheck agrees.
 
 use std::collections::BTreeMap;
 
@@ -6,10 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::core::backup::inventory::Inventory;
 
-/// What the container said of a finished dump file, line by line.
+/// What the container reported about a finished dump file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DumpReport {
-    /// Size in bytes.
     pub bytes: Option<u64>,
     /// SHA-256 of the compressed file, 64 hexadecimal digits.
     pub sha256: String,
@@ -17,9 +16,9 @@ pub struct DumpReport {
     pub inode: String,
     /// When the dump began, RFC 3339 in UTC.
     pub began: String,
-    /// When it ended, likewise.
+    /// When it ended, RFC 3339 in UTC.
     pub ended: String,
-    /// Which run of the container spoke.
+    /// The run of the container that reported.
     pub identity: String,
     /// What the database held and what its server was like before the dump.
     pub before: Inventory,
@@ -28,7 +27,7 @@ pub struct DumpReport {
 }
 
 impl DumpReport {
-    /// Takes one line of the report; unknown keys are of no interest here.
+    /// Takes one line of the report. Unknown keys are ignored.
     pub fn note(&mut self, key: &str, value: &str) {
         match key {
             "bytes" => self.bytes = value.trim().parse().ok(),
@@ -43,7 +42,7 @@ impl DumpReport {
         }
     }
 
-    /// Whether the claim of a dump is whole and believable in itself; its size in bytes.
+    /// Checks whether the report of a dump is complete and plausible. Returns its size in bytes.
     ///
     /// # Errors
     /// What is missing or impossible.
@@ -54,7 +53,7 @@ impl DumpReport {
         self.check_file()
     }
 
-    /// Whether the claim of a file is whole; a second look did not see the dump being made.
+    /// Checks the report of a file. Unlike [`DumpReport::check`], for a recheck, which has no times.
     ///
     /// # Errors
     /// As [`DumpReport::check`].
@@ -73,7 +72,7 @@ impl DumpReport {
         Ok(bytes)
     }
 
-    /// Whether a second look at the file, by another process through another stream, found the same.
+    /// Checks whether the recheck, an exec of its own, found the same file.
     ///
     /// # Errors
     /// What differs.
@@ -94,7 +93,7 @@ impl DumpReport {
     }
 }
 
-/// The proof as it stands on the VolumeSnapshot, in an annotation, as JSON.
+/// The proof, which is an annotation of the VolumeSnapshot, as JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Proof {
@@ -108,11 +107,11 @@ pub struct Proof {
     pub sha256: String,
     /// When the dump began, RFC 3339 in UTC.
     pub began: String,
-    /// When the dump ended, likewise.
+    /// When the dump ended, RFC 3339 in UTC.
     pub ended: String,
     /// The dump's path in the container.
     pub file: String,
-    /// The dump's path within the volume, for whoever mounts a restored one.
+    /// The dump's path within the volume, for mounting a restored volume elsewhere.
     pub path_in_volume: String,
     /// The pod it was made in.
     pub pod: String,
@@ -121,10 +120,11 @@ pub struct Proof {
     /// That container's image, which can read it again.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub image: String,
-    /// The namespace it was made in. Older proofs do not say it.
+    /// The namespace it was made in. Older proofs do not have it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub namespace: String,
-    /// How many objects of each kind the database held, as far as none came or went during the dump. Older proofs have none.
+    /// How many objects of each kind the database held, of the kinds in which none was created or dropped during the dump.
+    /// Older proofs have none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub objects: BTreeMap<String, u64>,
     /// What the server was like, by the names of properties and settings. Older proofs have none.
