@@ -197,7 +197,9 @@ fn a_download_writes_nowhere_else() {
 /// So many snapshots in a namespace, each with so much text of somebody else's in labels and annotations.
 fn laden(scenario: &Scenario, number: usize, bytes: usize) {
     let snapshots = (0..number).map(|nth| {
-        let mut labels = json!({"backup-ns.sh/retain": "daily_weekly_monthly", "backup-ns.sh/pvc": "data"});
+        let mut labels = json!({
+            "backup-ns.sh/retain": "daily_weekly_monthly", "backup-ns.sh/pvc": "data", "backup-ns.sh/daily": "2026-01-01",
+        });
         let texts = (0..bytes / 2 / 100).map(|nth| (format!("of-somebody-else-{nth:06}"), json!("x".repeat(63))));
         labels.as_object_mut().unwrap().extend(texts);
         let made = format!("2026-01-{:02}T{:02}:{:02}:00Z", 1 + nth / 600, nth / 60 % 24, nth % 60);
@@ -222,6 +224,17 @@ fn memory_follows_what_is_kept_of_a_page() {
         laden(&scenario, 500, 200 << 10);
         scenario.run().exits(0).fits_in(ENOUGH);
     }
+}
+
+/// A namespace is read again before each deletion in it.
+#[test]
+fn a_deletion_in_a_laden_namespace_takes_no_memory() {
+    let scenario = Scenario::cluster(&["mark-and-delete"]).namespaces(&["tenant"]);
+    laden(&scenario, 500, 200 << 10);
+    let due = json!({"metadata": {"labels": {"backup-ns.sh/delete-after": "2026-01-01"}}});
+    scenario.api().merge(SNAPSHOTS, "tenant/s-0000", &due).unwrap();
+    scenario.run().exits(0).fits_in(ENOUGH).prints(&["500 snapshots read, 1 changed, 0 left, 0 failed"]);
+    assert_eq!(scenario.api().keys(SNAPSHOTS).len(), 499);
 }
 
 #[test]

@@ -21,9 +21,12 @@ const EXPIRED: &str =
 const SWEEP: &str = "backup-ns.sh/sweep";
 const UNMARK: &str = r#"{"metadata": {"labels": {"backup-ns.sh/delete-after": null}}}"#;
 
+/// The page of a namespace that is read before the first deletion: the two before it are of the whole cluster.
+const REREAD: std::ops::RangeInclusive<u32> = 3..=3;
+
 /// The calls of one deletion of a snapshot whose content is retained, and of one whose content goes along.
-const RETAINED: &str = "history getContent contents patch delete contents patchContent deleteContent get patch";
-const ALONG: &str = "history getContent contents delete";
+const RETAINED: &str = "page claims getContent contents patch delete contents patchContent deleteContent get patch";
+const ALONG: &str = "page claims getContent contents delete";
 
 /// A VolumeSnapshot to be.
 #[derive(Clone)]
@@ -457,7 +460,7 @@ fn the_source_of_a_restore_that_waits_stays() {
     let path = scenario.dir().join("claim.json");
     std::fs::write(&path, text).unwrap();
     let begin = "mkdir -p api/persistentvolumeclaims/a; cp claim.json api/persistentvolumeclaims/a/restored";
-    let scenario = scenario.fault("history", ONCE, Fault::Run(begin));
+    let scenario = scenario.fault("page", REREAD, Fault::Run(begin));
     let outcome = scenario.run().exits(0);
     assert_eq!(told(&outcome), ["a/old delete left"]);
     whole(&scenario, "a/old");
@@ -514,13 +517,17 @@ fn whoever_changes_it_meanwhile_keeps_it() {
     const ANNOTATE: &str = r#"{"metadata": {"annotations": {"note": "wait"}}}"#;
     const LATER: &str = r#"{"metadata": {"labels": {"backup-ns.sh/delete-after": "2999-12-31"}}}"#;
     // During the pause before the second deletion, in its look, before its finalizer, before its deletion.
-    let calls = [("history", false), ("getContent", false), ("patch", false), ("delete", false)];
-    let calls = calls.into_iter().chain([("history", true), ("getContent", true), ("delete", true)]);
+    let calls = [("page", false), ("getContent", false), ("patch", false), ("delete", false)];
+    let calls = calls.into_iter().chain([("page", true), ("getContent", true), ("delete", true)]);
     let cases: Vec<_> = calls.flat_map(|call| [UNMARK, ANNOTATE, LATER].map(|patch| (call, patch))).collect();
     each(&cases, |((call, along), patch)| {
         let shots = pairs(&["a", "b", "c"]).into_iter().map(|shot| if *along { shot.along() } else { shot });
-        // Of patches, each deletion makes two.
-        let nth = if *call == "patch" { 3 } else { 2 };
+        // Of patches, each deletion makes two; two pages are read before all deletions.
+        let nth = match *call {
+            "patch" => 3,
+            "page" => 4,
+            _ => 2,
+        };
         let scenario = sweeper(shots).fault(call, nth..=nth, Fault::Change("b/old", patch));
         let outcome = scenario.run().exits(0);
         assert_eq!(told(&outcome), ["a/old delete done", "b/old delete left", "c/old delete done"], "{call}");
@@ -535,7 +542,7 @@ fn whoever_changes_it_meanwhile_keeps_it() {
         scenario.mended().run().exits(0);
     });
     // Deleted by somebody else.
-    let scenario = sweeper(pairs(&["a"])).fault("history", ONCE, Fault::Run("rm api/volumesnapshots/a/old"));
+    let scenario = sweeper(pairs(&["a"])).fault("page", REREAD, Fault::Run("rm api/volumesnapshots/a/old"));
     let outcome = scenario.run().exits(0);
     assert_eq!(told(&outcome), ["a/old delete left"], "{outcome}");
     data_stays(&scenario, "a/old");
@@ -545,7 +552,7 @@ fn whoever_changes_it_meanwhile_keeps_it() {
 #[test]
 fn one_that_became_the_last_good_one_stays() {
     let scenario =
-        sweeper(pairs(&["a"])).fault("history", ONCE, Fault::Change("a/new", r#"{"status": {"readyToUse": false}}"#));
+        sweeper(pairs(&["a"])).fault("page", REREAD, Fault::Change("a/new", r#"{"status": {"readyToUse": false}}"#));
     let outcome = scenario.run().exits(0);
     assert_eq!(told(&outcome), ["a/old delete left"], "{outcome}");
     whole(&scenario, "a/old");
@@ -642,7 +649,8 @@ fn one_failure_goes_on_with_the_rest() {
     let old = |name: &str| format!("{name}/old");
     let cases = [
         ("delete", FORBIDDEN),
-        ("history", FORBIDDEN),
+        ("page", FORBIDDEN),
+        ("claims", FORBIDDEN),
         ("patch", FORBIDDEN),
         ("delete", INTERNAL),
         ("deleteContent", INTERNAL),
@@ -651,22 +659,14 @@ fn one_failure_goes_on_with_the_rest() {
     ];
     each(&cases, |(call, words)| {
         let about = match *call {
-            "history" => "b",
-            "patch" | "getContent" | "patchContent" | "deleteContent" => "b-old",
+            "getContent" | "patchContent" | "deleteContent" => "b-old",
             _ => "/namespaces/b/",
         };
-        // A patch names its object and its namespace in words of their own.
-        let about = if *call == "patch" { "b" } else { about };
-        let exact = ["history", "patch"].contains(call);
         let scenario = sweeper(pairs(&["a", "b", "c"]));
-        let scenario = match exact {
-            true => scenario.fault(call, 2..=2, Fault::Refuse(words)).fault(call, 4..=4, Fault::Run(":")),
-            false => scenario.fault_about(call, about, ALWAYS, Fault::Refuse(words)),
-        };
         let scenario = match *call {
             // The second deletion's claim is the third patch.
-            "patch" => scenario.mended().fault("patch", 3..=3, Fault::Refuse(words)),
-            _ => scenario,
+            "patch" => scenario.fault("patch", 3..=3, Fault::Refuse(words)),
+            _ => scenario.fault_about(call, about, ALWAYS, Fault::Refuse(words)),
         };
         let outcome = scenario.run().exits(3).says(&["b/old: ", "1 of 3 changes failed"]);
         assert_eq!(
@@ -873,10 +873,10 @@ fn what_is_no_list_changes_nothing() {
         let outcome = scenario.run().exits(1);
         assert_eq!((before, outcome.count("delete")), (version(&scenario), 0), "{outcome}");
     });
-    let calls = ["page", "claims", "history", "getContent"];
-    let cases: Vec<_> = calls.into_iter().flat_map(|call| texts.map(|text| (call, text))).collect();
-    each(&cases, |(call, text)| {
-        let scenario = sweeper(pairs(&["a"])).fault(call, ALWAYS, Fault::Print(text));
+    let calls = [("page", ALWAYS), ("page", REREAD), ("claims", ALWAYS), ("claims", 2..=2), ("getContent", ALWAYS)];
+    let cases: Vec<_> = calls.into_iter().flat_map(|call| texts.map(|text| (call.clone(), text))).collect();
+    each(&cases, |((call, times), text)| {
+        let scenario = sweeper(pairs(&["a"])).fault(call, times.clone(), Fault::Print(text));
         let before = version(&scenario);
         let outcome = scenario.run().exits(1);
         assert_eq!(before, version(&scenario), "{outcome}");
@@ -989,8 +989,9 @@ fn only_the_content_of_this_very_snapshot_goes() {
     scenario.run().exits(1).says(&["a/old: "]);
     data_stays(&scenario, "a/old");
     let remove = "rm -f api/volumesnapshotcontents/snapcontent-a-old api/stored/snapcontent-a-old";
-    each(&["history", "getContent", "patchContent", "deleteContent"], |call| {
-        let scenario = sweeper(pairs(&["a"])).fault(call, ONCE, Fault::Run(remove));
+    let calls = [("page", REREAD), ("getContent", ONCE), ("patchContent", ONCE), ("deleteContent", ONCE)];
+    each(&calls, |(call, times)| {
+        let scenario = sweeper(pairs(&["a"])).fault(call, times.clone(), Fault::Run(remove));
         let outcome = scenario.run().exits(0);
         assert_eq!(told(&outcome), ["a/old delete done"], "{outcome}");
         gone(&scenario, "a/old");
@@ -1334,7 +1335,7 @@ fn a_signal_ends_it_and_the_next_run_goes_on() {
         std::thread::sleep(std::time::Duration::from_millis(500));
         let outcome = running.signal(name).finish().exits(*code).clean();
         let outcome = outcome.says(&["ended by signal", "remedy=\"run it again"]);
-        assert_eq!(outcome.count("history"), 1, "{outcome}");
+        assert_eq!(outcome.count("page"), 3, "{outcome}");
         drop(outcome);
         gone(&scenario, "a/old");
         whole(&scenario, "b/old");
@@ -1351,9 +1352,10 @@ fn a_signal_ends_it_and_the_next_run_goes_on() {
         }
     });
     // Whatever hangs.
-    each(&["page", "claims", "contents", "history", "patch", "delete", "deleteContent", "get"], |call| {
-        let scenario = sweeper(pairs(&["a"])).fault(call, ONCE, Fault::Hang);
-        let running = scenario.start().until(&format!("{call}.1")).signal("TERM");
+    let once = ["page", "claims", "contents", "patch", "delete", "deleteContent", "get"].map(|call| (call, 1));
+    each(&[&once[..], &[("page", 3), ("claims", 2)]].concat(), |(call, nth)| {
+        let scenario = sweeper(pairs(&["a"])).fault(call, *nth..=*nth, Fault::Hang);
+        let running = scenario.start().until(&format!("{call}.{nth}")).signal("TERM");
         running.finish().exits(143).clean();
         scenario.run().exits(0);
         gone(&scenario, "a/old");

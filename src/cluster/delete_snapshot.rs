@@ -290,7 +290,7 @@ fn forget(kubectl: &Kubectl, snapshot: &Snapshot) -> Result<Fate, ProcessError> 
         Err(error) => error,
     };
     match kubectl::refusal(&error) {
-        Refusal::NotFound => Ok(Fate::Left("somebody else deleted it meanwhile".into())),
+        Refusal::NotFound => Ok(Fate::Left("it was deleted meanwhile".into())),
         // Perhaps this was the second time that we asked, and the first time was heard.
         Refusal::Conflict => match snapshot_by(kubectl, &kubectl.target.get(SNAPSHOTS, &meta.name), &meta.name) {
             Ok(now) if now.metadata.uid == meta.uid && now.metadata.deletion_timestamp.is_some() => {

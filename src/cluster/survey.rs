@@ -167,12 +167,10 @@ impl Survey {
     pub fn in_use(&mut self, kubectl: &Kubectl) -> Result<BTreeSet<(String, String)>, Fail> {
         let mut all = BTreeSet::new();
         let places = self.scope.clone().map_or(vec![None], |names| names.into_iter().map(Some).collect());
-        let sources = |claim: Pvc| Some(claim.sources().collect::<Vec<_>>());
         let mut refused = 0;
         for namespace in &places {
-            let page = |next: &Next| kubectl.target.page(CLAIMS, namespace.as_deref(), "", next);
-            match (kubectl.pages(page, sources, |_| ()), namespace) {
-                (Ok(sources), _) => all.extend(sources.into_iter().flatten()),
+            match (sources(kubectl, namespace.as_deref()), namespace) {
+                (Ok(sources), _) => all.extend(sources),
                 (Err(error), Some(name))
                     if kubectl::refusal(&error) == Refusal::Forbidden && refused + 1 < places.len() =>
                 {
@@ -185,4 +183,14 @@ impl Survey {
         }
         Ok(all)
     }
+}
+
+/// The snapshots, by namespace and name, that a volume is still to be made from, by the claims of a namespace or of all.
+///
+/// # Errors
+/// The claims cannot be read.
+pub fn sources(kubectl: &Kubectl, namespace: Option<&str>) -> Result<BTreeSet<(String, String)>, ProcessError> {
+    let page = |next: &Next| kubectl.target.page(CLAIMS, namespace, "", next);
+    let sources = |claim: Pvc| Some(claim.sources().collect::<Vec<_>>());
+    Ok(kubectl.pages(page, sources, |_| ())?.into_iter().flatten().collect())
 }

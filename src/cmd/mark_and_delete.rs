@@ -1,18 +1,17 @@
 //! `mark-and-delete`: marks snapshots that lost every slot, deletes those whose date has passed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cluster::delete_snapshot::{self, Fate};
 use crate::cluster::kubectl::{self, Kubectl, Refusal};
-use crate::cluster::survey::Survey;
+use crate::cluster::survey::{self, Survey};
 use crate::cmd::now;
 use crate::cmd::prune::{Account, Entry, Outcome};
 use crate::cmd::retain;
 use crate::config::{Global, MarkAndDelete};
 use crate::core::escape::Secrets;
-use crate::core::kube::calls::{CLAIMS, CONTENTS, Next, Relabel, SNAPSHOTS};
+use crate::core::kube::calls::{CONTENTS, Next, Relabel, SNAPSHOTS};
 use crate::core::kube::labels;
-use crate::core::kube::namespace_objects::NamespaceObjects;
 use crate::core::kube::objects::{Content, Snapshot};
 use crate::core::restore::stored_data::{Holder, Holders};
 use crate::core::retention::history::{Action, Decision, Moment, Record};
@@ -146,13 +145,13 @@ fn clear(
                 );
             }
             let kubectl = kubectl.in_namespace(&verdict.namespace);
-            let look = kubectl.all(&[SNAPSHOTS, CLAIMS]).inspect_err(|error| {
-                // A change may fail again and again for a reason of its own; who cannot even look has no API.
+            let history = History::read(&kubectl, &verdict.name).inspect_err(|error| {
+                // A change may fail again and again for a reason of its own; a read that fails means that the API is gone.
                 if kubectl::refusal(error) == Refusal::Passing {
                     away = Some(error.to_string());
                 }
             });
-            *outcome = match look.and_then(|namespace_objects| again(&kubectl, namespace_objects, verdict, judged)) {
+            *outcome = match history.and_then(|history| again(&kubectl, history, verdict, judged)) {
                 Ok(Fate::Deleted(note)) => Outcome::Done { note },
                 Ok(Fate::Left(note)) => Outcome::Left { note },
                 Err(error) => {
@@ -179,20 +178,42 @@ fn clear(
     })
 }
 
+/// What decides about one snapshot, in its namespace as it is now.
+struct History {
+    /// The snapshot itself.
+    it: Option<Box<Snapshot>>,
+    /// The snapshots of the namespace that are pruned.
+    pruned: Vec<Record>,
+    /// The snapshots, by namespace and name, that a volume is still to be made from.
+    sources: BTreeSet<(String, String)>,
+}
+
+impl History {
+    /// Reads it page by page, and keeps of the other objects only what decides: a tenant may have written hundreds of MB of
+    /// annotations.
+    fn read(kubectl: &Kubectl, name: &str) -> Result<History, ProcessError> {
+        let namespace = Some(kubectl.target.namespace.as_str());
+        let page = |next: &Next| kubectl.target.page(SNAPSHOTS, namespace, "", next);
+        let keep = |snapshot: Snapshot| {
+            let it = (snapshot.metadata.name == name).then(|| Box::new(snapshot.clone()));
+            let record = snapshot.is_pruned().then(|| Record::from(snapshot));
+            (it.is_some() || record.is_some()).then_some((it, record))
+        };
+        let (its, records): (Vec<_>, Vec<_>) = kubectl.pages(page, keep, |_| ())?.into_iter().unzip();
+        Ok(History {
+            it: its.into_iter().flatten().next(),
+            pruned: records.into_iter().flatten().collect(),
+            sources: survey::sources(kubectl, namespace)?,
+        })
+    }
+}
+
 /// Does what was decided, if it would be decided again about the very same version in the namespace as it is now.
-fn again(
-    kubectl: &Kubectl,
-    namespace_objects: NamespaceObjects,
-    planned: &Decision,
-    judged: &Judged,
-) -> Result<Fate, ProcessError> {
-    let held = DeletionBlocks { sources: namespace_objects.in_use(), shared: judged.held.shared.clone() };
-    let found = namespace_objects.snapshot(&planned.name).cloned();
-    let Some(found) = found else { return Ok(Fate::Left("somebody else deleted it meanwhile".into())) };
+fn again(kubectl: &Kubectl, history: History, planned: &Decision, judged: &Judged) -> Result<Fate, ProcessError> {
+    let held = DeletionBlocks { sources: history.sources, shared: judged.held.shared.clone() };
+    let Some(found) = history.it else { return Ok(Fate::Left("it was deleted meanwhile".into())) };
     // Others of the same PVC may have gone since.
-    let seen: Vec<Record> =
-        namespace_objects.snapshots.into_iter().filter(Snapshot::is_pruned).map(Record::from).collect();
-    let verdicts = mark_and_delete::decide(&seen, &held, &judged.moment);
+    let verdicts = mark_and_delete::decide(&history.pruned, &held, &judged.moment);
     let now = verdicts.into_iter().find(|verdict| verdict.name == planned.name);
     match now {
         Some(now) if now.action != planned.action => Ok(Fate::Left(now.reason)),
