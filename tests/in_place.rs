@@ -353,3 +353,43 @@ fn a_workload_is_never_down_without_a_way_on() {
         }
     }
 }
+
+/// While the claim is gone, a plain restore of another snapshot would take its name, and the one in place could not go on.
+#[test]
+fn no_other_restore_makes_a_claim_that_is_being_replaced() {
+    let killed = || {
+        let scenario = base(&[]).fault("deleteClaim", 2..=2, Fault::Kill);
+        scenario.api().cut([(
+            json!({
+                "kind": "VolumeSnapshot", "content": "two",
+                "metadata": {"namespace": "shop", "name": "two", "creationTimestamp": "2026-01-02T00:00:00Z"},
+                "spec": {"source": {"persistentVolumeClaimName": "data"}},
+                "status": {"readyToUse": true, "creationTime": "2026-01-02T00:00:00Z", "restoreSize": "1Gi"},
+            }),
+            "Retain",
+        )]);
+        scenario.run();
+        scenario.mended()
+    };
+    let plain = |snapshot: &'static str| ["restore", snapshot, "-n", "shop"];
+    let words = [
+        "a restore of one to the claim data was begun and is not done",
+        "backup-ns restore one -n shop --in-place --yes",
+        "backup-ns restore one -n shop --rollback --yes",
+    ];
+    for args in [&["--pvc=data"][..], &["--pvc=data", "--dry-run"], &[]] {
+        let scenario = killed();
+        let outcome = scenario.again(&[&plain("two")[..], args].concat()).exits(4).says(&words);
+        assert_eq!(outcome.count("createClaim"), 0, "{outcome}");
+        assert!(scenario.api().get(CLAIMS, "shop/data").is_err());
+        drop(outcome);
+        let outcome = scenario.again(&["restore", "one", "-n", "shop", "--in-place", "--yes"]).exits(0);
+        State::of(&scenario).is_up_with("one", &outcome);
+    }
+    let scenario = killed();
+    scenario.again(&[&plain("two")[..], &["--pvc=look"]].concat()).exits(0);
+    scenario.again(&[&plain("one")[..], &["--pvc=data", "--dry-run"]].concat()).exits(0);
+    // The right to list snapshots is not asked of a plain restore.
+    let scenario = scenario.fault("page", ALWAYS, Fault::Refuse(FORBIDDEN));
+    scenario.args(&[&plain("two")[..], &["--pvc=data", "--dry-run"]].concat()).run().exits(0);
+}

@@ -13,7 +13,7 @@ use crate::cmd::now;
 use crate::cmd::show::{print, show, yaml};
 use crate::config::{Global, Output, Restore, Way};
 use crate::core::escape::{self, Secrets};
-use crate::core::kube::calls::{CLAIMS, CONTENTS, NAMESPACES, SNAPSHOTS, STORAGE_CLASSES, delete_options};
+use crate::core::kube::calls::{CLAIMS, CONTENTS, NAMESPACES, Next, SNAPSHOTS, STORAGE_CLASSES, delete_options};
 use crate::core::kube::claim_manifest::ClaimTemplate;
 use crate::core::kube::labels;
 use crate::core::kube::namespace_objects::NamespaceObjects;
@@ -165,6 +165,7 @@ impl Run<'_> {
                 _ => template.name.clone(),
             },
         };
+        Run { kubectl: &kubectl, ..*self }.check_not_begun(&name, snapshot)?;
         let bridge = match elsewhere {
             Some(to) => {
                 let content = self.content(snapshot)?;
@@ -174,6 +175,22 @@ impl Run<'_> {
         };
         let claim = new_claim::claim(&template, &name, &kubectl.target.namespace, &snapshot.metadata.name, snapshot);
         Ok(PlannedClaim { kubectl, name, claim, bridge, assumed })
+    }
+
+    /// Refuses a claim that an in-place restore of another snapshot is to make: that restore could then not be finished. Without
+    /// the right to list snapshots this check is left out.
+    fn check_not_begun(&self, claim: &str, snapshot: &Snapshot) -> Result<(), Fail> {
+        let namespace = Some(self.kubectl.target.namespace.as_str());
+        let page = |next: &Next| self.kubectl.target.page(SNAPSHOTS, namespace, "", next);
+        let keep = |other: Snapshot| {
+            let begun = in_place::journal(&other).is_some_and(|journal| journal.claim.name == claim);
+            (begun && other.metadata.uid != snapshot.metadata.uid).then_some(other.metadata.name)
+        };
+        let begun = self.kubectl.pages(page, keep, |_| ()).map_err(|error| kubectl::fail(&error));
+        match if_allowed(begun)?.unwrap_or_default().first() {
+            Some(other) => Err(self.begun(other, claim)),
+            None => Ok(()),
+        }
     }
 
     /// What the claim is taken to be like where nothing tells, and the same in words. Whoever may not look at the content or at

@@ -390,6 +390,12 @@ impl Call {
     fn look(&self, api: &Api) -> Answer {
         match self.path_of_url() {
             Some(path) if path.contains("/persistentvolumeclaims/") => api.get(CLAIMS, &self.key()),
+            Some(path) if path.ends_with("/storageclasses") => {
+                let default = json!({"storageclass.kubernetes.io/is-default-class": "true"});
+                Ok(
+                    json!({"items": [{"metadata": {"name": "fast", "annotations": default}, "provisioner": "csi.example"}]}),
+                )
+            }
             Some(path) if path.contains("/storageclasses/") => {
                 Ok(json!({"metadata": {"name": "fast"}, "provisioner": "csi", "volumeBindingMode": "Immediate"}))
             }
