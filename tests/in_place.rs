@@ -393,3 +393,27 @@ fn no_other_restore_makes_a_claim_that_is_being_replaced() {
     let scenario = scenario.fault("page", ALWAYS, Fault::Refuse(FORBIDDEN));
     scenario.args(&[&plain("two")[..], &["--pvc=data", "--dry-run"]].concat()).run().exits(0);
 }
+
+/// A safety snapshot that never became ready holds the claim. It goes before the claim does, and needs a right of its own.
+#[test]
+fn a_failed_safety_snapshot_that_may_not_be_deleted_is_named_with_the_remedy() {
+    let scenario = base(&["--restore-timeout=2s", "--vs-wait-until-ready-timeout=2s"]);
+    let full = scenario.dir().join("api/full");
+    fs::write(&full, "").unwrap();
+    scenario.run().exits(7);
+    fs::remove_file(full).unwrap();
+    let all = scenario.api().keys(SNAPSHOTS);
+    let failed = all.iter().find_map(|key| key.strip_prefix("shop/").filter(|name| *name != "one")).unwrap();
+    let remedy = format!("backup-ns delete {failed} -n shop");
+    let scenario = scenario.fault("delete", ALWAYS, Fault::Refuse(FORBIDDEN));
+    let outcome =
+        scenario.run().exits(4).says(&["grant the verb", &remedy, "backup-ns restore one -n shop --in-place"]);
+    assert_eq!(State::of(&scenario).claim["content"], "live", "{outcome}");
+    drop(outcome);
+    let words: Vec<&str> = remedy.split(' ').skip(1).chain(["--yes"]).collect();
+    scenario.again(&words).exits(0);
+    assert!(!scenario.api().keys(SNAPSHOTS).contains(&format!("shop/{failed}")));
+    // What is left needs that right no more.
+    let outcome = scenario.run().exits(0);
+    State::of(&scenario).is_up_with("one", &outcome);
+}

@@ -468,7 +468,18 @@ impl InPlace<'_> {
             tracing::info!(
                 "VolumeSnapshot {name}, which an earlier call made and which never became ready, is deleted"
             );
-            delete_snapshot::delete(self.kubectl, snapshot, Some(self.now)).map_err(|error| kubectl::fail(&error))?;
+            delete_snapshot::delete(self.kubectl, snapshot, Some(self.now)).map_err(|error| {
+                let fail = kubectl::fail(&error);
+                if kubectl::refusal(&error) != Refusal::Forbidden {
+                    return fail;
+                }
+                let namespace = &self.kubectl.target.namespace;
+                let remedy = format!(
+                    "{}; or have it deleted by an account that may: backup-ns delete {name} -n {namespace}",
+                    fail.remedy
+                );
+                fail.remedy(remedy)
+            })?;
         }
         Ok(others.into_iter().cloned().collect())
     }
