@@ -30,15 +30,35 @@ pub struct Scratch<'a> {
 }
 
 impl Scratch<'_> {
-    /// The reasons why the namespace would refuse it. Quotas with scopes are left out, because they may not apply to it.
+    /// The reasons why the namespace would refuse it.
     pub fn refused(&self, quotas: &[Value], ranges: &[Value]) -> Vec<String> {
-        let scoped = |quota: &Value| !quota["spec"]["scopes"].is_null() || !quota["spec"]["scopeSelector"].is_null();
-        let by_quotas =
-            quotas.iter().filter(|quota| !scoped(quota)).flat_map(|quota| self.refused_by_quota(quota, ranges));
+        let about_it = quotas.iter().filter(|quota| self.is_in_scopes(quota, ranges));
+        let by_quotas = about_it.flat_map(|quota| self.refused_by_quota(quota, ranges));
         let limits =
             ranges.iter().flat_map(|range| list(range, "/spec/limits").iter().map(move |limit| (range, limit)));
         let by_ranges = limits.flat_map(|(range, limit)| self.refused_by_range(name(range), limit, ranges));
         by_quotas.chain(by_ranges).collect()
+    }
+
+    /// Whether the pod is in all scopes of a quota. One by the class of its priority is left out: a pod that names none may get
+    /// the cluster's default (<https://kubernetes.io/docs/concepts/policy/resource-quotas/#quota-scopes>).
+    fn is_in_scopes(&self, quota: &Value, ranges: &[Value]) -> bool {
+        let is_in = |scope: &str| match scope {
+            // The Job's time is limited, and not the pod's.
+            "NotTerminating" => true,
+            "BestEffort" => self.is_best_effort(ranges),
+            "NotBestEffort" => !self.is_best_effort(ranges),
+            _ => false,
+        };
+        let selected = list(quota, "/spec/scopeSelector/matchExpressions").iter();
+        list(quota, "/spec/scopes").iter().all(|scope| is_in(scope.as_str().unwrap_or_default()))
+            && selected.into_iter().all(|one| one["operator"] == "Exists" && is_in(text(one, "/scopeName")))
+    }
+
+    /// Whether its container neither requests nor limits CPU and memory.
+    fn is_best_effort(&self, ranges: &[Value]) -> bool {
+        let has = |of: &str| ["cpu", "memory"].iter().any(|resource| self.amount(of, resource, ranges).is_some());
+        !has("requests") && !has("limits")
     }
 
     fn refused_by_quota(&self, quota: &Value, ranges: &[Value]) -> Vec<String> {
@@ -213,8 +233,46 @@ mod tests {
                 "{hard} {limit}: {told}"
             );
         }
-        let mut scoped = quota(json!({"pods": "0"}), json!({}));
-        scoped["spec"]["scopes"] = json!(["BestEffort"]);
-        assert!(refused(&none, scoped, range(json!({}))).is_empty());
+    }
+
+    #[test]
+    fn a_quota_with_scopes_counts_where_the_pod_is_in_them() {
+        let with_cpu = json!({"type": "Container", "default": {"cpu": "1"}});
+        let exists = |scope: &str| json!({"scopeName": scope, "operator": "Exists"});
+        let (none, small, disk) =
+            (json!({}), json!({"requests": {"cpu": "250m"}}), json!({"limits": {"ephemeral-storage": "1Gi"}}));
+        for (resources, scopes, selector, limit, counts) in [
+            (&none, json!(["NotTerminating"]), json!([]), &none, true),
+            (&none, json!(["Terminating"]), json!([]), &none, false),
+            (&none, json!(["BestEffort"]), json!([]), &none, true),
+            (&disk, json!(["BestEffort"]), json!([]), &none, true),
+            (&small, json!(["BestEffort"]), json!([]), &none, false),
+            (&none, json!(["BestEffort"]), json!([]), &with_cpu, false),
+            (&none, json!(["NotBestEffort"]), json!([]), &none, false),
+            (&none, json!(["NotBestEffort"]), json!([]), &with_cpu, true),
+            (&small, json!(["NotBestEffort", "NotTerminating"]), json!([]), &none, true),
+            (&small, json!(["NotBestEffort", "Terminating"]), json!([]), &none, false),
+            (&small, Value::Null, json!([exists("NotBestEffort")]), &none, true),
+            (&small, Value::Null, json!([exists("BestEffort")]), &none, false),
+            (&small, json!(["NotTerminating"]), json!([exists("BestEffort")]), &none, false),
+            // Whether the cluster has a default class is not known here.
+            (&none, Value::Null, json!([exists("PriorityClass")]), &none, false),
+            (
+                &none,
+                Value::Null,
+                json!([{"scopeName": "PriorityClass", "operator": "NotIn", "values": ["high"]}]),
+                &none,
+                false,
+            ),
+            (&none, Value::Null, json!([exists("CrossNamespacePodAffinity")]), &none, false),
+        ] {
+            let quota = json!({
+                "metadata": {"name": "q"}, "status": {"hard": {"pods": "0"}, "used": {}},
+                "spec": {"scopes": scopes, "scopeSelector": {"matchExpressions": selector}},
+            });
+            let range = json!({"metadata": {"name": "r"}, "spec": {"limits": [limit]}});
+            let refused = Scratch { resources, storage: "1Gi", class: None }.refused(&[quota], &[range]);
+            assert_eq!(!refused.is_empty(), counts, "{resources} {scopes} {selector} {limit}: {refused:?}");
+        }
     }
 }
