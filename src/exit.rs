@@ -82,6 +82,11 @@ impl Fail {
         Fail { exit, what: what.into(), remedy: String::new() }
     }
 
+    /// A precondition that is missing, and what to do about it.
+    pub fn precondition((what, remedy): (String, String)) -> Self {
+        Fail::new(Exit::Precondition, what).remedy(remedy)
+    }
+
     /// The same failure with what to do about it.
     #[must_use]
     pub fn remedy(mut self, remedy: impl Into<String>) -> Self {

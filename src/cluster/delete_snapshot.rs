@@ -139,10 +139,7 @@ pub fn call_off(kubectl: &Kubectl, snapshot: &Snapshot) -> Result<(), ProcessErr
 /// # Errors
 /// As [`call_off`].
 pub fn call_off_by_name(kubectl: &Kubectl, name: &str) -> Result<(), ProcessError> {
-    match snapshot_by(kubectl, &kubectl.target.get(SNAPSHOTS, name), name) {
-        Err(error) if kubectl::refusal(&error) == Refusal::NotFound => Ok(()),
-        snapshot => call_off(kubectl, &snapshot?),
-    }
+    find_snapshot(kubectl, name)?.map_or(Ok(()), |snapshot| call_off(kubectl, &snapshot))
 }
 
 /// Calls off what a failed [`delete`] has begun, if anything, even where a signal came or time is up: a namespace could not be
@@ -155,10 +152,7 @@ pub fn take_back(kubectl: &Kubectl, snapshot: &Snapshot) -> Result<(bool, Option
     kubectl.retry_timeout = kubectl.retry_timeout.min(TAKE_BACK / 2);
     process::within(TAKE_BACK, || {
         let name = &snapshot.metadata.name;
-        let now = match snapshot_by(&kubectl, &kubectl.target.get(SNAPSHOTS, name), name) {
-            Err(error) if kubectl::refusal(&error) == Refusal::NotFound => None,
-            answer => Some(answer?).filter(|now| now.metadata.uid == snapshot.metadata.uid),
-        };
+        let now = find_snapshot(&kubectl, name)?.filter(|now| now.metadata.uid == snapshot.metadata.uid);
         // Where nothing was begun, the policy of the content is as it always was.
         if let Some(now) = now.as_ref().filter(|now| is_claimed(now)) {
             call_off(&kubectl, now)?;
@@ -176,10 +170,7 @@ const TAKE_BACK: Duration = Duration::from_secs(20);
 fn release(kubectl: &Kubectl, name: &str) -> Result<(), ProcessError> {
     let mut tries = TRIES;
     loop {
-        let snapshot = match snapshot_by(kubectl, &kubectl.target.get(SNAPSHOTS, name), name) {
-            Err(error) if kubectl::refusal(&error) == Refusal::NotFound => return Ok(()),
-            answer => answer?,
-        };
+        let Some(snapshot) = find_snapshot(kubectl, name)? else { return Ok(()) };
         if !is_claimed(&snapshot) {
             return Ok(());
         }
@@ -211,13 +202,8 @@ pub fn is_claimed(snapshot: &Snapshot) -> bool {
 /// It cannot be read.
 pub fn content_of(kubectl: &Kubectl, snapshot: &Snapshot) -> Result<Option<Content>, ProcessError> {
     let Some(name) = &snapshot.status.bound_volume_snapshot_content_name else { return Ok(None) };
-    match object(kubectl, &kubectl.target.get(CONTENTS, name), name, |content: &Content| &content.metadata) {
-        Ok(content) => {
-            Ok(Some(content).filter(|content| content.spec.volume_snapshot_ref.uid == snapshot.metadata.uid))
-        }
-        Err(error) if kubectl::refusal(&error) == Refusal::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
+    let content = find_content(kubectl, name)?;
+    Ok(content.filter(|content| content.spec.volume_snapshot_ref.uid == snapshot.metadata.uid))
 }
 
 /// Puts our finalizer on, with a note of the time where a person named it; none if the object is not in this version any more.
@@ -267,7 +253,7 @@ fn snapshot_by(kubectl: &Kubectl, args: &[String], name: &str) -> Result<Snapsho
 ///
 /// # Errors
 /// The call failed, or was answered with something else.
-pub fn object<T: DeserializeOwned + Send>(
+fn object<T: DeserializeOwned + Send>(
     kubectl: &Kubectl,
     args: &[String],
     name: &str,
@@ -275,6 +261,31 @@ pub fn object<T: DeserializeOwned + Send>(
 ) -> Result<T, ProcessError> {
     let object: T = kubectl.json(args)?;
     if meta(&object).name == name && !meta(&object).uid.is_empty() { Ok(object) } else { Err(kubectl.unanswered(args)) }
+}
+
+/// The VolumeSnapshot of this name as it is now; none if there is none.
+///
+/// # Errors
+/// It cannot be read.
+pub fn find_snapshot(kubectl: &Kubectl, name: &str) -> Result<Option<Snapshot>, ProcessError> {
+    unless_gone(snapshot_by(kubectl, &kubectl.target.get(SNAPSHOTS, name), name))
+}
+
+/// The VolumeSnapshotContent of this name as it is now; none if there is none.
+///
+/// # Errors
+/// It cannot be read.
+pub fn find_content(kubectl: &Kubectl, name: &str) -> Result<Option<Content>, ProcessError> {
+    let args = kubectl.target.get(CONTENTS, name);
+    unless_gone(object(kubectl, &args, name, |content: &Content| &content.metadata))
+}
+
+/// None where the API says that there is no such object.
+fn unless_gone<T>(answer: Result<T, ProcessError>) -> Result<Option<T>, ProcessError> {
+    match answer {
+        Err(error) if kubectl::refusal(&error) == Refusal::NotFound => Ok(None),
+        answer => answer.map(Some),
+    }
 }
 
 /// Deletes the VolumeSnapshot, and nothing else, if it is still in this version. One that is being deleted is.
@@ -292,14 +303,12 @@ fn forget(kubectl: &Kubectl, snapshot: &Snapshot) -> Result<Fate, ProcessError> 
     match kubectl::refusal(&error) {
         Refusal::NotFound => Ok(Fate::Left("it was deleted meanwhile".into())),
         // Perhaps this was the second time that we asked, and the first time was heard.
-        Refusal::Conflict => match snapshot_by(kubectl, &kubectl.target.get(SNAPSHOTS, &meta.name), &meta.name) {
-            Ok(now) if now.metadata.uid == meta.uid && now.metadata.deletion_timestamp.is_some() => {
-                Ok(Fate::Deleted(String::new()))
+        Refusal::Conflict => Ok(match find_snapshot(kubectl, &meta.name)? {
+            Some(now) if now.metadata.uid != meta.uid || now.metadata.deletion_timestamp.is_none() => {
+                Fate::Left(CHANGED.into())
             }
-            Ok(_) => Ok(Fate::Left(CHANGED.into())),
-            Err(error) if kubectl::refusal(&error) == Refusal::NotFound => Ok(Fate::Deleted(String::new())),
-            Err(error) => Err(error),
-        },
+            _ => Fate::Deleted(String::new()),
+        }),
         _ => Err(error),
     }
 }
@@ -328,11 +337,7 @@ fn destroy(kubectl: &Kubectl, content: &Content) -> Result<(), ProcessError> {
             outcome => return outcome,
         };
         tries -= 1;
-        let args = kubectl.target.get(CONTENTS, name);
-        let now: Content = match object(kubectl, &args, name, |content: &Content| &content.metadata) {
-            Err(error) if kubectl::refusal(&error) == Refusal::NotFound => return Ok(()),
-            answer => answer?,
-        };
+        let Some(now) = find_content(kubectl, name)? else { return Ok(()) };
         let is_it =
             now.metadata.uid == *uid && now.spec.volume_snapshot_ref.uid == content.spec.volume_snapshot_ref.uid;
         if !is_it || now.spec.deletion_policy != "Delete" {
@@ -367,9 +372,6 @@ fn policy(kubectl: &Kubectl, content: &Content, policy: &str) -> Result<Option<S
         {"op": "replace", "path": "/spec/deletionPolicy", "value": policy},
     ]);
     let args = kubectl.target.patch(CONTENTS, &metadata.name, &patch);
-    match object(kubectl, &args, &metadata.name, |content: &Content| &content.metadata) {
-        Ok(now) => Ok(Some(now.metadata.resource_version)),
-        Err(error) if kubectl::refusal(&error) == Refusal::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
+    let now = unless_gone(object(kubectl, &args, &metadata.name, |content: &Content| &content.metadata))?;
+    Ok(now.map(|now| now.metadata.resource_version))
 }

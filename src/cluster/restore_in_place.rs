@@ -168,7 +168,7 @@ impl InPlace<'_> {
     /// It would refuse some of it, or neither way goes on.
     pub fn rehearse(&self, namespace_objects: &NamespaceObjects) -> Result<((), String), Fail> {
         let rest = self.journal.rest(namespace_objects, &self.snapshot);
-        let rest = rest.map_err(|(what, remedy)| Fail::new(Exit::Precondition, what).remedy(remedy))?;
+        let rest = rest.map_err(Fail::precondition)?;
         let asked = InPlaceRequest {
             kubectl: self.kubectl,
             journal: &self.journal,

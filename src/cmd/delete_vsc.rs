@@ -17,7 +17,6 @@ use crate::core::kube::calls::{CONTENTS, SNAPSHOTS, delete_options};
 use crate::core::kube::labels;
 use crate::core::kube::objects::{Content, ObjectList, Snapshot};
 use crate::core::plan::{self, PlanStep};
-use crate::core::restore::rebind::No;
 use crate::core::restore::stored_data::{self, Holder, Removal};
 use crate::core::words;
 use crate::exit::{Exit, Fail};
@@ -34,7 +33,8 @@ const TRIES: usize = 5;
 pub fn run(global: &Global, config: &Config, reporter: &Reporter) -> Result<(), Fail> {
     let kubectl = Kubectl::connect(&global.asked, Secrets::default(), global.retry_timeout)?;
     let name = &config.content;
-    let Some(content) = find(&kubectl, name)? else {
+    let found = delete_snapshot::find_content(&kubectl, name).map_err(|error| kubectl::fail(&error))?;
+    let Some(content) = found else {
         let told = json!({"volumeSnapshotContent": name, "deleted": false, "data": "none"});
         return show(reporter, global.output, &told, || {
             format!("there is no VolumeSnapshotContent {name}: nothing is to be deleted\n")
@@ -92,19 +92,6 @@ fn described(content: &Content, removal: &Removal) -> String {
     text
 }
 
-fn find(kubectl: &Kubectl, name: &str) -> Result<Option<Content>, Fail> {
-    let args = kubectl.target.get(CONTENTS, name);
-    match delete_snapshot::object(kubectl, &args, name, |content: &Content| &content.metadata) {
-        Ok(content) => Ok(Some(content)),
-        Err(error) if kubectl::refusal(&error) == Refusal::NotFound => Ok(None),
-        Err(error) => Err(kubectl::fail(&error)),
-    }
-}
-
-fn not((what, remedy): No) -> Fail {
-    Fail::new(Exit::Precondition, what).remedy(remedy)
-}
-
 /// What one run goes by.
 struct Work<'a> {
     kubectl: &'a Kubectl,
@@ -121,7 +108,7 @@ impl Work<'_> {
         let kubectl = self.kubectl.in_namespace(&content.spec.volume_snapshot_ref.namespace);
         let snapshots: ObjectList<Snapshot> =
             kubectl.json(&kubectl.target.list(SNAPSHOTS, "")).map_err(|error| kubectl::fail(&error))?;
-        stored_data::judge(content, &others, &snapshots.items, self.config.wish, now()).map_err(not)
+        stored_data::judge(content, &others, &snapshots.items, self.config.wish, now()).map_err(Fail::precondition)
     }
 
     /// The steps, with the very calls.
@@ -209,7 +196,8 @@ impl Work<'_> {
 
     /// The content as it is now; none if it is gone.
     fn now(&self) -> Result<Option<Content>, Fail> {
-        Ok(find(self.kubectl, &self.config.content)?.filter(|now| now.metadata.uid == self.uid))
+        let now = delete_snapshot::find_content(self.kubectl, &self.config.content);
+        Ok(now.map_err(|error| kubectl::fail(&error))?.filter(|now| now.metadata.uid == self.uid))
     }
 
     /// Has the content keep its data again, after something changed that was asked about.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::cluster::delete_snapshot::object;
+use crate::cluster::delete_snapshot;
 use crate::cluster::kubectl::{self, Kubectl, Refusal};
 use crate::cluster::watch::Watch;
 use crate::cmd::now;
@@ -21,9 +21,8 @@ use crate::core::kube::labels;
 use crate::core::kube::objects::{Content, Meta, Readiness, Snapshot};
 use crate::core::plan::{self, PlanStep as Planned};
 use crate::core::restore::new_claim;
-use crate::core::restore::rebind::{self, No, Pair, RebindPlan};
+use crate::core::restore::rebind::{self, Pair, RebindPlan};
 use crate::exit::{Exit, Fail};
-use crate::io::process::ProcessError;
 use crate::io::report::Reporter;
 
 /// How often a change is tried again that loses to other changes of the same object.
@@ -135,24 +134,11 @@ fn is_classless(kubectl: &Kubectl, content: &Content) -> Result<bool, Fail> {
 }
 
 fn content(kubectl: &Kubectl, name: &str) -> Result<Option<Content>, Fail> {
-    found(object(kubectl, &kubectl.target.get(CONTENTS, name), name, |content: &Content| &content.metadata))
+    delete_snapshot::find_content(kubectl, name).map_err(|error| kubectl::fail(&error))
 }
 
 fn snapshot(kubectl: &Kubectl, name: &str) -> Result<Option<Snapshot>, Fail> {
-    found(object(kubectl, &kubectl.target.get(SNAPSHOTS, name), name, |snapshot: &Snapshot| &snapshot.metadata))
-}
-
-/// What is not there is none.
-fn found<T>(answer: Result<T, ProcessError>) -> Result<Option<T>, Fail> {
-    match answer {
-        Ok(object) => Ok(Some(object)),
-        Err(error) if kubectl::refusal(&error) == Refusal::NotFound => Ok(None),
-        Err(error) => Err(kubectl::fail(&error)),
-    }
-}
-
-fn not((what, remedy): No) -> Fail {
-    Fail::new(Exit::Precondition, what).remedy(remedy)
+    delete_snapshot::find_snapshot(kubectl, name).map_err(|error| kubectl::fail(&error))
 }
 
 /// What one run goes by.
@@ -168,12 +154,12 @@ impl Work<'_> {
         let RebindPlan { old, namespace, name, .. } = self.rebind;
         let reference = &old.spec.volume_snapshot_ref;
         let bound = snapshot(&self.kubectl.in_namespace(&reference.namespace), &reference.name)?;
-        rebind::judge_old(old, bound.as_ref()).map_err(not)?;
+        rebind::judge_old(old, bound.as_ref()).map_err(Fail::precondition)?;
         let today = global.zone.local(now()).date_naive();
         let pair = self.rebind.pair(today).ok_or_else(|| Fail::new(Exit::Precondition, "nothing is stored"))?;
         let taken = self.taken()?;
         if let Some(found) = content(&self.kubectl, &rebind::new_name(old))? {
-            self.rebind.judge_content(&found, taken.as_ref()).map_err(not)?;
+            self.rebind.judge_content(&found, taken.as_ref()).map_err(Fail::precondition)?;
         }
         if taken.is_none() {
             // Whether the namespace is there, and whether this may be made in it.
@@ -202,7 +188,7 @@ impl Work<'_> {
     fn taken(&self) -> Result<Option<Snapshot>, Fail> {
         let taken = snapshot(&self.kubectl, self.rebind.name)?;
         if let Some(taken) = &taken {
-            self.rebind.judge_snapshot(taken).map_err(not)?;
+            self.rebind.judge_snapshot(taken).map_err(Fail::precondition)?;
         }
         Ok(taken)
     }
@@ -240,7 +226,7 @@ impl Work<'_> {
             // A call that was answered is no proof that this is what is there.
             let made = content(&self.kubectl, &new)?.ok_or_else(|| self.lost("VolumeSnapshotContent", &new))?;
             let taken = self.taken()?;
-            self.rebind.judge_content(&made, taken.as_ref()).map_err(not)?;
+            self.rebind.judge_content(&made, taken.as_ref()).map_err(Fail::precondition)?;
             self.recheck(&made, taken.is_some())?;
             Ok(((), format!("{new}, for {}", old.handle().unwrap_or_default())))
         })?;
@@ -271,7 +257,7 @@ impl Work<'_> {
             if now.spec.deletion_policy == "Retain" {
                 return Ok(format!("{name} keeps its data"));
             }
-            rebind::judge_old(&now, None).map_err(not)?;
+            rebind::judge_old(&now, None).map_err(Fail::precondition)?;
             self.patch(&now, &rebind::retain_patch(&now.metadata))?;
         }
         Err(self.unsettled())
@@ -363,7 +349,7 @@ impl Work<'_> {
             let what = format!("{} is ready, but not bound to {new}", made.metadata.name);
             return Err(self.stays(Fail::new(Exit::Snapshot, what)));
         }
-        self.rebind.judge_content(&bound, Some(made)).map_err(not)
+        self.rebind.judge_content(&bound, Some(made)).map_err(Fail::precondition)
     }
 
     fn lost(&self, kind: &str, name: &str) -> Fail {

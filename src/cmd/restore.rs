@@ -224,7 +224,7 @@ impl Run<'_> {
             let driver =
                 content.as_ref().map(|content| content.spec.driver.as_str()).filter(|driver| !driver.is_empty());
             let found = new_claim::class(&classes.items, named, driver);
-            let found = found.map_err(|(what, remedy)| Fail::new(Exit::Precondition, what).remedy(remedy))?;
+            let found = found.map_err(Fail::precondition)?;
             if named.is_none() {
                 class = format!("{class} {found}");
             }
