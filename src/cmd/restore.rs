@@ -201,8 +201,8 @@ impl Run<'_> {
             let guess = new_claim::guessed_claim(snapshot);
             return Err(Fail::new(Exit::Precondition, format!("nothing tells what claim VolumeSnapshot {name} is of")).remedy(
                 format!(
-                    "say which: {} --pvc {guess}; its name and its age may tell (docs/recovery.md, \"Data that tells nothing of \
-                     itself\"); apply no workload before that is done, it would make an empty claim",
+                    "name the claim: {} --pvc {guess}; the snapshot's name and age may show which it is (docs/recovery.md, \"Data \
+                     without labels\"); apply no workload before that is done, it would make an empty claim",
                     self.command(name)
                 ),
             ));
