@@ -10,7 +10,7 @@ use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-const BOOT: &str = include_str!("../src/container/bootstrap.sh");
+const BOOTSTRAP: &str = include_str!("../src/container/bootstrap.sh");
 const COMMON: &str = include_str!("../src/container/common.sh");
 const POSTGRES: &str = include_str!("../src/container/postgres.sh");
 const MYSQL: &str = include_str!("../src/container/mysql.sh");
@@ -30,16 +30,16 @@ const POSTGRES_INFO: &str = include_str!("../src/container/postgres-info.sh");
 const MYSQL_LOAD: &str = include_str!("../src/container/mysql-load.sh");
 const MYSQL_INFO: &str = include_str!("../src/container/mysql-info.sh");
 const INFO: &str = include_str!("../src/container/info.sh");
-const READ: &str = include_str!("../src/container/inspect.sh");
-const HOLD: &str = include_str!("../src/container/hold-password.sh");
+const INSPECT: &str = include_str!("../src/container/inspect.sh");
+const HOLD_PASSWORD: &str = include_str!("../src/container/hold-password.sh");
 const SHELL: &str = include_str!("../src/container/shell.sh");
 const FLUSH: &str = include_str!("../src/container/flush.sh");
 const HOOK: &str = include_str!("../src/container/hook.sh");
 const POSTGRES_VERIFY: &str = include_str!("../src/container/postgres-verify.sh");
 const MYSQL_VERIFY: &str = include_str!("../src/container/mysql-verify.sh");
 const VERIFY: &str = include_str!("../src/container/verify.sh");
-const KEEP: &str = include_str!("../src/container/keepalive.sh");
-const SECOND: &str = include_str!("../src/container/recheck.sh");
+const KEEPALIVE: &str = include_str!("../src/container/keepalive.sh");
+const RECHECK: &str = include_str!("../src/container/recheck.sh");
 const END: &str = "#end-of-script\n";
 
 const SHELLS: [&[&str]; 3] = [&["dash"], &["busybox", "sh"], &["bash"]];
@@ -220,7 +220,7 @@ impl Session {
     fn running(shell: &[&str], parts: &str, values: &[&str], env: &[(&str, &str)]) -> Session {
         let nonce = format!("nonce{}", fastrand_like());
         let mut command = Command::new(shell[0]);
-        command.args(&shell[1..]).args(["-c", BOOT]).env_clear().env("PATH", std::env::var("PATH").unwrap());
+        command.args(&shell[1..]).args(["-c", BOOTSTRAP]).env_clear().env("PATH", std::env::var("PATH").unwrap());
         command.envs(env.iter().copied());
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
@@ -380,10 +380,10 @@ fn a_dump_is_made_proven_and_can_be_loaded_under_every_shell() {
 
         // The second look says the same.
         let mut second = Command::new(shell[0]);
-        second.args(&shell[1..]).args(["-c", BOOT]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        second.args(&shell[1..]).args(["-c", BOOTSTRAP]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut second = second.spawn().unwrap();
         let values = format!("{}\n{}\n", escaped("n2"), escaped(file.to_str().unwrap()));
-        second.stdin.take().unwrap().write_all(format!("{COMMON}{SECOND}{END}{values}").as_bytes()).unwrap();
+        second.stdin.take().unwrap().write_all(format!("{COMMON}{RECHECK}{END}{values}").as_bytes()).unwrap();
         let said = String::from_utf8(second.wait_with_output().unwrap().stdout).unwrap();
         for key in ["identity", "inode", "bytes", "sha256"] {
             assert!(said.contains(&format!("n2 {key} {}\n", session.seen[key])), "{shell:?} {key}: {said}");
@@ -1697,11 +1697,16 @@ fn a_file_is_looked_at_without_being_touched() {
     for shell in SHELLS {
         let look = |test: &str| {
             let mut command = Command::new(shell[0]);
-            command.args(&shell[1..]).args(["-c", BOOT]).stdin(Stdio::piped()).stdout(Stdio::piped());
+            command.args(&shell[1..]).args(["-c", BOOTSTRAP]).stdin(Stdio::piped()).stdout(Stdio::piped());
             let mut child =
                 command.stderr(Stdio::null()).spawn().expect("dash, busybox and bash on this machine (make init)");
             let values: String = ["n1", file.to_str().unwrap(), test].map(|value| escaped(value) + "\n").concat();
-            child.stdin.take().unwrap().write_all(format!("{COMMON}{POSTGRES}{READ}{END}{values}").as_bytes()).unwrap();
+            child
+                .stdin
+                .take()
+                .unwrap()
+                .write_all(format!("{COMMON}{POSTGRES}{INSPECT}{END}{values}").as_bytes())
+                .unwrap();
             String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
         };
         let _ = fs::remove_file(&file);
@@ -1778,7 +1783,7 @@ fn the_command_after_runs_however_the_session_ends() {
             let line = |word: &str| format!("echo {word} >>'{}'", log.display());
             let (before, after) = (format!("{}; false", line("before")), line("after"));
             let mut command = Command::new(shell[0]);
-            command.args(&shell[1..]).args(["-c", BOOT]).stdin(Stdio::piped()).stdout(Stdio::piped());
+            command.args(&shell[1..]).args(["-c", BOOTSTRAP]).stdin(Stdio::piped()).stdout(Stdio::piped());
             let mut child = command.spawn().expect("dash, busybox and bash on this machine (make init)");
             let mut stdin = child.stdin.take().unwrap();
             let values: String = ["n1", "30", &before, &after].map(|value| escaped(value) + "\n").concat();
@@ -1807,7 +1812,7 @@ fn the_command_after_runs_however_the_session_ends() {
 fn a_hook_that_takes_too_long_is_ended() {
     for shell in SHELLS {
         let mut command = Command::new(shell[0]);
-        command.args(&shell[1..]).args(["-c", BOOT]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.args(&shell[1..]).args(["-c", BOOTSTRAP]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("dash, busybox and bash on this machine (make init)");
         let values: String = ["n1", "1", "trap '' TERM; while :; do sleep 1; done", "exit 3"]
             .map(|value| escaped(value) + "\n")
@@ -1836,7 +1841,7 @@ fn the_command_before_has_ended_when_the_one_after_runs() {
             let before = format!("echo $$ >'{0}.pid'; sleep 30; echo late >>'{0}'", log.display());
             let after = format!("echo after >>'{}'", log.display());
             let mut command = Command::new(shell[0]);
-            command.args(&shell[1..]).args(["-c", BOOT]).stdin(Stdio::piped()).stdout(Stdio::null());
+            command.args(&shell[1..]).args(["-c", BOOTSTRAP]).stdin(Stdio::piped()).stdout(Stdio::null());
             let mut child = command.spawn().expect("dash, busybox and bash on this machine (make init)");
             let mut stdin = child.stdin.take().unwrap();
             let values: String = ["n1", "60", &before, &after].map(|value| escaped(value) + "\n").concat();
@@ -1864,7 +1869,7 @@ fn a_volume_is_flushed_without_a_dump() {
             let mut command = Command::new(shell[0]);
             command
                 .args(&shell[1..])
-                .args(["-c", BOOT])
+                .args(["-c", BOOTSTRAP])
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())
                 .stderr(Stdio::null());
@@ -1990,7 +1995,7 @@ fn verify_volume(
     let values: String = folders.iter().chain(values).map(|value| escaped(value) + "\n").collect();
     // A test that hangs is a test that fails.
     let mut command = Command::new("timeout");
-    command.args(["-k", "5", "300"]).args(shell).args(["-c", BOOT]);
+    command.args(["-k", "5", "300"]).args(shell).args(["-c", BOOTSTRAP]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     command.env("PATH", format!("{}:{}", tools.display(), std::env::var("PATH").unwrap()));
     let mut child = command.spawn().expect("dash, busybox and bash on this machine (make init)");
@@ -2010,7 +2015,7 @@ fn verify_volume(
     drop(stdin);
     child.wait().unwrap();
     // What keeps the pod sees that it is over.
-    let keep = Command::new(shell[0]).args(&shell[1..]).args(["-c", KEEP, "keep"]).arg(&scratch).status();
+    let keep = Command::new(shell[0]).args(&shell[1..]).args(["-c", KEEPALIVE, "keep"]).arg(&scratch).status();
     assert!(keep.unwrap().success());
     said
 }
@@ -2488,7 +2493,7 @@ fn what_keeps_the_pod_ends_a_minute_after_the_last_sign_of_life() {
         ok(Command::new("chmod").arg("+x").arg(dir.path().join("sleep")));
         let path = format!("{}:{}", at, std::env::var("PATH").unwrap());
         let mut keep = Command::new(shell[0]);
-        keep.args(&shell[1..]).args(["-c", KEEP, "keep"]).arg(dir.path()).env("PATH", path);
+        keep.args(&shell[1..]).args(["-c", KEEPALIVE, "keep"]).arg(dir.path()).env("PATH", path);
         ok(&mut keep);
         assert_eq!(fs::read_to_string(dir.path().join("n")).unwrap(), "160\n", "{shell:?}");
     }
@@ -2544,7 +2549,7 @@ fn a_child_that_ends_does_not_keep_a_restore_test_from_its_pipe() {
 fn a_script_that_is_cut_off_runs_nothing() {
     for shell in SHELLS {
         let mut command = Command::new(shell[0]);
-        command.args(&shell[1..]).args(["-c", BOOT]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.args(&shell[1..]).args(["-c", BOOTSTRAP]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("dash, busybox and bash on this machine (make init)");
         child.stdin.take().unwrap().write_all(b"echo ran\necho again\n#end-of-scrip").unwrap();
         let output = child.wait_with_output().unwrap();
@@ -2556,22 +2561,22 @@ fn a_script_that_is_cut_off_runs_nothing() {
 fn every_script_passes_shellcheck() {
     let whole = tempfile::tempdir().unwrap();
     let parts = [
-        ("boot", BOOT.to_string()),
+        ("bootstrap", BOOTSTRAP.to_string()),
         ("session", format!("{COMMON}{POSTGRES}{SESSION}")),
         ("mysql-session", format!("{COMMON}{MYSQL}{SESSION}")),
         ("flush", format!("{COMMON}{FLUSH}")),
         ("hook", format!("{COMMON}{HOOK}")),
-        ("second", format!("{COMMON}{SECOND}")),
+        ("recheck", format!("{COMMON}{RECHECK}")),
         ("load", format!("{COMMON}{POSTGRES}{POSTGRES_REPLACE}{POSTGRES_LOAD}{LOAD}")),
         ("mysql-load", format!("{COMMON}{MYSQL}{MYSQL_LOAD}{LOAD}")),
-        ("read", format!("{COMMON}{POSTGRES}{READ}")),
+        ("inspect", format!("{COMMON}{POSTGRES}{INSPECT}")),
         ("info", format!("{COMMON}{POSTGRES}{POSTGRES_INFO}{INFO}")),
         ("mysql-info", format!("{COMMON}{MYSQL}{MYSQL_INFO}{INFO}")),
-        ("hold", format!("{COMMON}{HOLD}")),
+        ("hold-password", format!("{COMMON}{HOLD_PASSWORD}")),
         ("shell", format!("{COMMON}{POSTGRES}{SHELL}")),
         ("verify", format!("{COMMON}{POSTGRES}{POSTGRES_REPLACE}{POSTGRES_VERIFY}{VERIFY}")),
         ("mysql-verify", format!("{COMMON}{MYSQL}{MYSQL_VERIFY}{VERIFY}")),
-        ("keep", KEEP.to_string()),
+        ("keepalive", KEEPALIVE.to_string()),
     ];
     for (name, text) in parts {
         let file = whole.path().join(name);

@@ -46,7 +46,7 @@ impl CronJobSettings {
         };
         let maps = config_maps(&kubectl, std::slice::from_ref(&schedule))?;
         // A namespace that cannot be read from the CronJob is taken for this one.
-        if let Ok(Some(other)) = schedule.told(NAMESPACE, maps.as_ref())
+        if let Ok(Some(other)) = schedule.value_of(NAMESPACE, maps.as_ref())
             && other != namespace
         {
             return Err(missing(format!("has a CronJob '{name}', but that makes backups of the namespace '{other}'")));
@@ -58,13 +58,13 @@ impl CronJobSettings {
                  need here, such as BAK_DB_POSTGRES_PASSWORD or BAK_DB_MYSQL_PASSWORD"
             );
         }
-        let told = settings::each().filter(|setting| setting.is_shared()).filter_map(|setting| {
+        let values = settings::each().filter(|setting| setting.is_shared()).filter_map(|setting| {
             let flag = format!("--{}", setting.flag);
             let wanted = Wanted { variable: setting.var, flags: &[&flag], switch: setting.is_switch() };
-            let told = schedule.told(wanted, maps.as_ref()).transpose()?;
-            Some((setting.var, told.map_err(|why| format!("{why} in the CronJob {name}: set it here"))))
+            let value = schedule.value_of(wanted, maps.as_ref()).transpose()?;
+            Some((setting.var, value.map_err(|why| format!("{why} in the CronJob {name}: set it here"))))
         });
-        Ok(CronJobSettings(told.collect()))
+        Ok(CronJobSettings(values.collect()))
     }
 
     /// The text of a setting, if the CronJob has it.
@@ -72,8 +72,8 @@ impl CronJobSettings {
     /// # Errors
     /// It has it, but in a Secret or another place that is not read.
     pub fn get(&self, setting: &Setting) -> Result<Option<(String, Origin)>, String> {
-        let told = self.0.get(setting.var).cloned().transpose()?;
-        Ok(told.map(|text| (text, Origin::CronJob)))
+        let value = self.0.get(setting.var).cloned().transpose()?;
+        Ok(value.map(|text| (text, Origin::CronJob)))
     }
 }
 

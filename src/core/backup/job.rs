@@ -52,19 +52,19 @@ const POD: &str = "/spec/jobTemplate/spec/template/spec";
 const CONTAINERS: &str = "/containers";
 const INIT_CONTAINERS: &str = "/initContainers";
 
-/// What a container is told by its command and arguments; a word of those may be a whole script. Of a path the end counts.
-fn told(container: &Value) -> impl Iterator<Item = &str> {
+/// The words of a container's command and arguments, which may be whole scripts. Of a path, only the file name.
+fn argument_words(container: &Value) -> impl Iterator<Item = &str> {
     let texts = ["/command", "/args"].into_iter().flat_map(|part| list(container, part)).filter_map(Value::as_str);
     let is_between = |c: char| c.is_whitespace() || [';', '&', '|', '(', ')', '\'', '"'].contains(&c);
     let words = texts.flat_map(move |text| text.split(is_between)).filter(|word| !word.is_empty());
     words.map(|word| word.rsplit('/').next().unwrap_or_default())
 }
 
-fn is_told_to_create(container: &Value) -> bool {
-    told(container).any(|word| word == "create")
+fn runs_create(container: &Value) -> bool {
+    argument_words(container).any(|word| word == "create")
 }
 
-/// Whether a word of a script is `create`, whatever stands at its end.
+/// Whether a word of a script is `create`, perhaps followed by shell punctuation.
 pub fn is_create(word: &str) -> bool {
     word.trim_end_matches([';', '&', '|', ')', '"', '\'']) == "create"
 }
@@ -81,7 +81,7 @@ fn makes_backups(container: &Value) -> bool {
     let words = ["/command", "/args"].into_iter().flat_map(|part| list(container, part)).filter_map(Value::as_str);
     let mut texts = words.chain([text(container, "/image")]);
     texts.any(|text| PROGRAM.iter().any(|program| text.contains(program)))
-        && (is_told_to_create(container) || !told(container).any(|word| OTHERS.contains(&word)))
+        && (runs_create(container) || !argument_words(container).any(|word| OTHERS.contains(&word)))
 }
 
 /// Whether an init container runs beside the others, as a container like any other.
@@ -95,9 +95,9 @@ fn is_the_charts(cronjob: &Value) -> bool {
     label("part-of") == "backup-ns" && label("component") == "backup"
 }
 
-/// Where in the pod's spec the container of a CronJob stands that runs `backup-ns create`, if one does; one of the first to run
-/// must be told to. An image may have been mirrored under any name: then it is one that has settings of ours, or that our chart
-/// made, and is told to create, or told nothing, which means the same. What else such a one may run is not known.
+/// The path in the pod's spec of a CronJob's container that runs `backup-ns create`. An init container
+/// that is no sidecar counts only if its arguments say `create`. Because an image may be mirrored under any name, a container with settings of ours, or of our chart,
+/// counts too if its arguments say `create`, or if it has none, which means the same.
 fn maker_at(cronjob: &Value) -> Option<String> {
     let find = |part: &str, is_it: &dyn Fn(&Value) -> bool| {
         let containers = list(cronjob, &format!("{POD}{part}"));
@@ -107,14 +107,14 @@ fn maker_at(cronjob: &Value) -> Option<String> {
     let is_ours = |container: &Value| {
         charts || list(container, "/env").iter().any(|entry| text(entry, "/name").starts_with("BAK_"))
     };
-    let creates = |container: &Value| makes_backups(container) && is_told_to_create(container);
-    let may_create = |container: &Value| is_ours(container) && is_told_to_create(container);
+    let creates = |container: &Value| makes_backups(container) && runs_create(container);
+    let may_create = |container: &Value| is_ours(container) && runs_create(container);
     find(CONTAINERS, &creates)
         .or_else(|| find(CONTAINERS, &may_create))
         .or_else(|| find(INIT_CONTAINERS, &creates))
         .or_else(|| find(INIT_CONTAINERS, &may_create))
         .or_else(|| find(CONTAINERS, &makes_backups))
-        .or_else(|| find(CONTAINERS, &|container| is_ours(container) && told(container).next().is_none()))
+        .or_else(|| find(CONTAINERS, &|container| is_ours(container) && argument_words(container).next().is_none()))
         .or_else(|| find(INIT_CONTAINERS, &|container| is_native_sidecar(container) && makes_backups(container)))
 }
 
@@ -123,7 +123,7 @@ pub fn maker(cronjob: &Value) -> Option<&Value> {
     cronjob.pointer(&format!("{POD}{}", maker_at(cronjob)?))
 }
 
-/// Where the container of a CronJob stands that makes the backup; where none can be told for it, the first.
+/// The path of the container that makes the backup, or of the first container if none is recognised.
 fn backup_container(cronjob: &Value) -> String {
     maker_at(cronjob).unwrap_or(format!("{CONTAINERS}/0"))
 }
@@ -281,7 +281,8 @@ fn stage(pod: &Value, status: Option<&Value>) -> JobStage {
     }
 }
 
-/// Whether a Job is of this CronJob, by its owner: a name says too little, as that of a Job of `backup-verify` begins with `backup`.
+/// Whether a Job is of this CronJob, by its owner: a name says too little, as that of a Job of `backup-verify` begins with
+/// `backup`.
 fn is_of(job: &Value, cronjob: &str) -> bool {
     let is_owner = |owner: &Value| text(owner, "/kind") == "CronJob" && text(owner, "/name") == cronjob;
     list(job, "/metadata/ownerReferences").iter().any(is_owner)

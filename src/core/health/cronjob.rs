@@ -98,7 +98,7 @@ impl Schedule {
 pub type ConfigMaps = BTreeMap<(String, String), BTreeMap<String, String>>;
 
 impl Schedule {
-    /// The ConfigMaps, by namespace and name, that tell it anything.
+    /// The ConfigMaps that it refers to, by namespace and name.
     pub fn config_maps(&self) -> BTreeSet<(String, String)> {
         let all = list(&self.container, "/envFrom").iter().map(|from| text(from, "/configMapRef/name"));
         let one = list(&self.container, "/env").iter().map(|entry| text(entry, "/valueFrom/configMapKeyRef/name"));
@@ -111,27 +111,27 @@ impl Schedule {
     /// # Errors
     /// Why that cannot be told.
     pub fn place(&self, maps: Option<&ConfigMaps>) -> Result<String, String> {
-        Ok(self.told(NAMESPACE, maps)?.unwrap_or_else(|| self.namespace.clone()))
+        Ok(self.value_of(NAMESPACE, maps)?.unwrap_or_else(|| self.namespace.clone()))
     }
 
-    /// The claims, by namespace and name, that it makes backups of; `maps` is none where ConfigMaps may not be read. A Secret that
-    /// it is told as a whole holds passwords, and hardly ever the name of a claim: that one is not read leaves nothing open.
+    /// The claims that it makes backups of, by namespace and name; `maps` is `None` if ConfigMaps may not be read. A Secret in
+    /// `envFrom` is not read: it holds passwords and hardly ever the name of a claim.
     ///
     /// # Errors
     /// Why that cannot be told.
     pub fn claims(&self, maps: Option<&ConfigMaps>) -> Result<Vec<(String, String)>, String> {
         let namespace = self.place(maps)?;
-        let claims = name::claims(self.told(PVC, maps)?.as_deref().unwrap_or("data"));
+        let claims = name::claims(self.value_of(PVC, maps)?.as_deref().unwrap_or("data"));
         let claims = claims.map_err(|accepted| format!("{} is wrong; accepted: {accepted}", PVC.variable))?;
         Ok(claims.into_iter().map(|claim| (namespace.clone(), claim)).collect())
     }
 
-    /// Whether it only prints its plan, as far as that can be told.
+    /// Whether it is known to only print its plan.
     pub fn is_dry_run(&self, maps: Option<&ConfigMaps>) -> bool {
-        self.told(DRY_RUN, maps).ok().flatten().is_some_and(|text| dry_run(&text) == Some(true))
+        self.value_of(DRY_RUN, maps).ok().flatten().is_some_and(|text| dry_run(&text) == Some(true))
     }
 
-    /// The Secrets whose keys are variables to it, and which nobody here reads.
+    /// The Secrets in `envFrom`, which are not read here.
     pub fn secrets(&self) -> Vec<&str> {
         let names = list(&self.container, "/envFrom").iter().map(|from| text(from, "/secretRef/name"));
         names.filter(|name| !name.is_empty()).collect()
@@ -147,8 +147,8 @@ impl Schedule {
         self.last.is_some_and(|last| !self.active && self.succeeded.is_none_or(|succeeded| succeeded < last))
     }
 
-    /// Whether it runs every day: it names no day of a month or a week, and no month. A wrong no costs a warning, a wrong yes
-    /// would be a false one.
+    /// Whether it runs every day: its schedule names no day of a month or a week, and no month. If in doubt, no: that costs a
+    /// warning, while a wrong yes causes a false one.
     fn daily(&self) -> bool {
         match self.cron.split_whitespace().collect::<Vec<&str>>()[..] {
             [_, _, ref days @ ..] if days.len() == 3 => days.iter().all(|field| ["*", "?"].contains(field)),
@@ -165,12 +165,13 @@ impl Schedule {
         if self.daily() { since(self.created).map(|_| due) } else { since(self.last) }
     }
 
-    /// What the container is told: by a flag, else by a variable of its own, else by one of a ConfigMap, the last of which counts
+    /// The value of a setting in the container: of a flag, else of a variable in `env`, else of one in a ConfigMap, of which
+    /// the last counts
     /// (<https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/#environment-variables>).
     ///
     /// # Errors
-    /// Why that cannot be told, without any value: it may be a secret.
-    pub fn told(&self, wanted: Wanted<'_>, maps: Option<&ConfigMaps>) -> Result<Option<String>, String> {
+    /// Why it cannot be read, without any value, which may be a secret.
+    pub fn value_of(&self, wanted: Wanted<'_>, maps: Option<&ConfigMaps>) -> Result<Option<String>, String> {
         let variable = wanted.variable;
         let set = |value: &str| Some(value.to_string()).filter(|value| !value.is_empty());
         if let Some(value) = self.flag(wanted)? {
@@ -183,7 +184,7 @@ impl Schedule {
         let env = list(&self.container, "/env");
         if let Some(entry) = env.iter().rev().find(|entry| text(entry, "/name") == variable) {
             return match text(entry, "/valueFrom/configMapKeyRef/name") {
-                // What a pod is told of itself.
+                // The downward API.
                 "" if text(entry, "/valueFrom/fieldRef/fieldPath") == "metadata.namespace" => {
                     Ok(Some(self.namespace.clone()))
                 }
@@ -348,7 +349,7 @@ mod tests {
         let pvc = PVC;
         let yes = |text: &str| Ok(Some(text.to_string()));
         let unclear = |wanted: Wanted<'_>| Err(format!("{} is more than a plain word", wanted.variable));
-        for (args, wanted, told) in [
+        for (args, wanted, value) in [
             // An argument is one, whatever is in it.
             (json!(["--hook-pre=psql -c 'CHECKPOINT'"]), hook, yes("psql -c 'CHECKPOINT'")),
             (json!(["--hook-pre", "rm -rf /cache/tmp; echo ${x}"]), hook, yes("rm -rf /cache/tmp; echo ${x}")),
@@ -373,7 +374,7 @@ mod tests {
             (json!(["backup-ns create --pvc-name=x;echo"]), pvc, unclear(pvc)),
             (json!(["backup-ns create --pvc-name=$(cat /pvc)"]), pvc, unclear(pvc)),
         ] {
-            assert_eq!(schedule(json!({"args": args})).told(wanted, None), told, "{args}");
+            assert_eq!(schedule(json!({"args": args})).value_of(wanted, None), value, "{args}");
         }
     }
 
@@ -407,12 +408,12 @@ mod tests {
         let password = Wanted { variable: "BAK_DB_POSTGRES_PASSWORD", flags: &[], switch: false };
         let maps = maps(&[("a", &[("BAK_DB_POSTGRES_PASSWORD", "hunter2$(X")])]);
         let from = json!({"envFrom": [{"configMapRef": {"name": "a"}}]});
-        assert_eq!(schedule(from).told(password, Some(&maps)), Ok(Some("hunter2$(X".into())));
+        assert_eq!(schedule(from).value_of(password, Some(&maps)), Ok(Some("hunter2$(X".into())));
         let own = |value: &str| schedule(json!({"env": [{"name": password.variable, "value": value}]}));
-        assert_eq!(own("${DUMPER}").told(password, None), Ok(Some("${DUMPER}".into())));
+        assert_eq!(own("${DUMPER}").value_of(password, None), Ok(Some("${DUMPER}".into())));
         // What is not known is not shown either.
-        let told = own("hunter2$(X)").told(password, None);
-        assert_eq!(told, Err("BAK_DB_POSTGRES_PASSWORD is made of other variables".into()));
+        let value = own("hunter2$(X)").value_of(password, None);
+        assert_eq!(value, Err("BAK_DB_POSTGRES_PASSWORD is made of other variables".into()));
     }
 
     #[test]
