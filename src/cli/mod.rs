@@ -143,7 +143,7 @@ fn backups() -> [Command; 4] {
         described(
             "adhoc",
             "Run the namespace's backup CronJob once, now, and follow it",
-            "Ends as the backup ends, with its exit code. A Ctrl-C leaves the Job at work.",
+            "Ends with the exit code of the backup. Ctrl-C does not stop the Job.",
             "  # The only CronJob in the namespace shop that runs backup-ns create
   backup-ns adhoc -n shop",
         )
@@ -151,7 +151,7 @@ fn backups() -> [Command; 4] {
         described(
             "retain",
             "Take the daily, weekly and monthly labels off snapshots that outlived the policy",
-            "In every namespace that you may see, or in one with -n, PVC by PVC, the newest days, weeks and months keep their \
+            "In every namespace that you may see, or in one with -n, the newest days, weeks and months of each PVC keep their \
              snapshot. Only snapshots that are ready count, and the newest of them always stays. Nothing is deleted: that is \
              what mark-and-delete does with those that hold no label any more.",
             "  # What would be taken off, and why, in every namespace that you may see
@@ -184,7 +184,7 @@ fn watchers() -> [Command; 2] {
         "Check everything that a backup needs, without changing anything",
         "Each check is a line: passed, failed with its remedy, or skipped with the reason. It takes the settings that create \
          takes, looks at configuration, kubectl, rights, snapshot API, claim, class, pod, container, database, space and \
-         locks, and at what earlier backups and restores left. A check that fails does not keep the others from being made. \
+         locks, and at what earlier backups and restores left behind. All checks are made, even if one fails. \
          Ends with 0 when nothing failed, else with 4.",
         "  # Would a backup of the database in the namespace shop work?
   backup-ns doctor -n shop --db-postgres
@@ -308,8 +308,8 @@ fn recovery() -> [Command; 7] {
         described(
             "rebind-vsc",
             "Make a VolumeSnapshot for stored data whose VolumeSnapshot or namespace is gone",
-            "From a VolumeSnapshotContent, in the namespace that it was of, which must be there, or in that of -n. The new \
-             content takes the place of the old one; the stored data stays as it is.",
+            "From a VolumeSnapshotContent, in its original namespace, which must exist, or in that of -n. The new \
+             content replaces the old one; the stored data is not changed.",
             "  # All stored data that says whose it is, left over or not
   kubectl get volumesnapshotcontents -l backup-ns.sh/pvc
 
@@ -322,10 +322,10 @@ fn recovery() -> [Command; 7] {
         .args(ready_timeout()),
         described(
             "trust",
-            "Take back that a snapshot is not to be trusted",
-            "A verify that finds a backup bad marks its snapshot as distrusted: it holds no retention slot for others any more and \
-             is not what to restore. The proof of what was dumped stays. Where you know better, this takes the mark off; another \
-             verify that finds it good does so, too. Asks first. What was changed since it asked stays as it is.",
+            "Take back that a snapshot is distrusted",
+            "A verify that finds a backup bad marks its snapshot as distrusted: it holds no retention slot any more and \
+             should not be restored. The proof of the dump stays. If you know better, this removes the mark; another \
+             verify that finds it good does so, too. Asks first. If the snapshot was changed meanwhile, it fails and changes nothing.",
             "  # Why it is distrusted, and what would be done
   backup-ns trust data-2026-11-22-030000-abcdef -n shop --dry-run
 
@@ -494,8 +494,8 @@ fn sync(name: &'static str) -> Command {
     described(
         name,
         "Copy the labels and annotations of snapshots to their stored data",
-        "In every namespace that you may see, or in one with -n: all of ours, to the VolumeSnapshotContent, so that stored \
-         data can be told apart when the namespace is gone. What was taken away is taken away there, too.",
+        "In every namespace that you may see, or in one with -n: all labels and annotations of backup-ns, to the VolumeSnapshotContent, so that stored \
+         data can be identified when the namespace is gone. Those that were removed are removed there, too.",
         "  backup-ns sync-metadata-to-vsc
 
   # One namespace, without changing anything

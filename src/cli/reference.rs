@@ -13,12 +13,12 @@ const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reference.md");
 const HEAD: &str = "\
 # Reference
 
-Every command, flag and variable. This file is made by `make docs` of the definitions that `backup-ns --help` and the manual's pages (`backup-ns man`) are made of, and a test
-compares them: change those, not this.
+Every command, flag and variable. `make docs` generates this file from the definitions of `backup-ns --help` and of the manual pages (`backup-ns man`), and a test
+compares it: change the definitions, not this file.
 
-A flag wins over its variable. A value that does not parse is an error that names it, never the default, and all errors come at once. An empty variable is not set. A switch
-stands alone or with a word, as in `--dry-run=false`; a variable needs the word: `true` or `false`. Times have a unit: `90s`, `15m`, `1h30m`. A variable that begins with
-`BAK_` or `RETAIN_` and is none of these has no effect; every command warns of it, and suggests the one that was probably meant.
+A flag overrides its variable. A value that does not parse is an error, and never replaced by the default; all errors are reported at once. An empty variable is not set. A switch
+needs no value, but may have one, as in `--dry-run=false`; its variable needs one: `true` or `false`. Times have a unit: `90s`, `15m`, `1h30m`. A variable that begins with
+`BAK_` or `RETAIN_` and is no setting has no effect; every command warns of it, and suggests the setting that was probably meant.
 
 `${NAME}` as a database value means the variable NAME of the database's container; anything else is a literal. A literal password is taken from the environment only, never from a flag.
 ";
@@ -142,7 +142,7 @@ fn line(text: &mut String, cells: &[String]) {
 }
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "whoever runs the test says that the file is to be written")]
+#[expect(clippy::disallowed_methods, reason = "a variable tells the test to write the file")]
 fn the_file_is_what_the_definitions_say() {
     if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::write(FILE, reference()).unwrap();

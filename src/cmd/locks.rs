@@ -21,7 +21,7 @@ pub fn run(global: &Global, told: &LocksConfig, reporter: &Reporter) -> Result<(
         NodeLocks::Flock(locks) if told.prepare => return prepare(global, locks, reporter),
         NodeLocks::Flock(locks) => {
             let whose = format!("Lock files in {}, as seen on {}", locks.dir.display(), hostname());
-            (locks.look()?, whose)
+            (locks.list()?, whose)
         }
         NodeLocks::Lease(locks) => {
             let whose = format!("Leases of the node {} in the namespace {}", locks.slots.node(), locks.namespace);

@@ -166,17 +166,17 @@ impl LockFiles {
     /// Lists the files, also existing ones with a number above `count`. The holders come from the kernel's list of locks. In a
     /// container that list lacks processes of other containers, and for some file systems it has another device number. So a file
     /// that is not in the list is locked for an instant, in shared mode; a process that looks for a free file meanwhile tries again.
-    pub fn look(&self) -> Result<Listing, Fail> {
+    pub fn list(&self) -> Result<Listing, Fail> {
         self.aside(|locks| {
             let kernel = fs::read_to_string("/proc/locks").unwrap_or_default();
             let complete =
                 !kernel.is_empty() && fs::read_link("/proc/self/ns/pid").is_ok_and(|ns| ns == Path::new(ROOT_PIDS));
-            locks.look_by(&kernel, complete)
+            locks.list_by(&kernel, complete)
         })
     }
 
     /// Lists the files by the text of the kernel's list of locks. `complete` is whether it has the locks of all processes.
-    fn look_by(&self, kernel: &str, complete: bool) -> Result<Listing, Fail> {
+    fn list_by(&self, kernel: &str, complete: bool) -> Result<Listing, Fail> {
         self.check_directory()?;
         let queue = fs::metadata(&self.dir).map_err(|error| unusable(&self.dir, &error))?;
         let entries = fs::read_dir(&self.dir).map_err(|error| unusable(&self.dir, &error))?;
@@ -332,9 +332,8 @@ fn unusable(path: &Path, error: &io::Error) -> Fail {
     Fail::new(Exit::Precondition, format!("the lock file {} cannot be used: {error}", path.display())).remedy(remedy)
 }
 
-/// Opens a file, or makes it where it is missing, whoever else makes it meanwhile. One that is there is opened without O_CREAT,
-/// which the kernel refuses for a stranger's file in a directory that everyone may write to (fs.protected_regular,
-/// <https://docs.kernel.org/admin-guide/sysctl/fs.html>).
+/// Opens a file, or creates it. An existing file is opened without O_CREAT, which the kernel refuses for another user's file in
+/// a directory that every user may write to (fs.protected_regular, <https://docs.kernel.org/admin-guide/sysctl/fs.html>).
 fn open_or_make(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     options.open(path).or_else(|error| match error.kind() {
         io::ErrorKind::NotFound => options.create(true).open(path),
@@ -510,7 +509,7 @@ mod tests {
                 continue;
             }
             let fails = [
-                locks.look().map(|_| ()).unwrap_err(),
+                locks.list().map(|_| ()).unwrap_err(),
                 locks.check().map(|_| ()).unwrap_err(),
                 locks.prepare().unwrap_err(),
                 locks.acquire("us").map(|_| ()).unwrap_err(),
@@ -539,9 +538,9 @@ mod tests {
             OpenOptions::new().write(true).open(&path).unwrap().set_len(1 << 30).unwrap();
         }
         let held = [1, 2].map(|number| try_lock(&dir.path().join(format!("{number}.lock")), open).unwrap().unwrap());
-        let told = locks.look().unwrap().locks;
-        assert_eq!(told[0].holder.as_deref(), Some(&*format!("{}…", "x".repeat(SHOWN_LIMIT))));
-        assert_eq!(told[1].holder, None);
+        let listing = locks.list().unwrap().locks;
+        assert_eq!(listing[0].holder.as_deref(), Some(&*format!("{}…", "x".repeat(SHOWN_LIMIT))));
+        assert_eq!(listing[1].holder, None);
         let fail = locks.acquire("us").unwrap_err();
         assert!(fail.what.contains("2.lock by an unnamed holder") && fail.what.len() < 1000, "{fail:?}");
         drop(held);
@@ -659,19 +658,19 @@ mod tests {
         fs::write(dir.path().join("4.lock"), "a killed process\n").unwrap();
         fs::write(dir.path().join("x.lock"), "not a lock").unwrap();
         let held = locks.acquire("first of all").unwrap();
-        let told = locks.look().unwrap();
+        let listing = locks.list().unwrap();
         let row = |seen: &LockState| (seen.lock.clone(), seen.held, seen.holder.clone());
         let expected = [("1.lock", true, Some("first of all")), ("2.lock", false, None), ("4.lock", false, None)];
         let expected = expected.map(|(lock, held, holder)| (lock.to_string(), held, holder.map(str::to_string)));
-        assert_eq!(told.locks.iter().map(row).collect::<Vec<_>>(), expected);
-        assert!(told.locks[0].since.is_some(), "{told:?}");
+        assert_eq!(listing.locks.iter().map(row).collect::<Vec<_>>(), expected);
+        assert!(listing.locks[0].since.is_some(), "{listing:?}");
         // Listing takes and creates nothing, and a free file can still be taken.
         assert!(!dir.path().join("2.lock").exists());
         let second = locks.acquire("second").unwrap();
-        assert!(second.path.ends_with("2.lock") && locks.look().unwrap().locks[1].held);
+        assert!(second.path.ends_with("2.lock") && locks.list().unwrap().locks[1].held);
         drop((held, second));
-        assert!(locks.look().unwrap().locks.iter().all(|seen| !seen.held));
-        assert_eq!(LockFiles { dir: "/no/such/dir".into(), ..locks }.look().unwrap_err().exit, Exit::Precondition);
+        assert!(locks.list().unwrap().locks.iter().all(|seen| !seen.held));
+        assert_eq!(LockFiles { dir: "/no/such/dir".into(), ..locks }.list().unwrap_err().exit, Exit::Precondition);
     }
 
     /// The list of a container, and a complete list with another device number than the files (overlay, btrfs).
@@ -682,14 +681,17 @@ mod tests {
         let locks = locks(&dir, 1);
         let held = locks.acquire("another container").unwrap();
         for (kernel, complete) in [("", false), (OTHERS, false), (OTHERS, true)] {
-            let told = locks.look_by(kernel, complete).unwrap();
-            let seen = &told.locks[0];
-            assert!(seen.held && seen.holder.as_deref() == Some("another container"), "{kernel} {complete}: {told:?}");
-            assert_eq!(told.waiting, None, "the queue is not known either");
+            let listing = locks.list_by(kernel, complete).unwrap();
+            let seen = &listing.locks[0];
+            assert!(
+                seen.held && seen.holder.as_deref() == Some("another container"),
+                "{kernel} {complete}: {listing:?}"
+            );
+            assert_eq!(listing.waiting, None, "the queue is not known either");
         }
         let path = held.path.clone();
         drop(held);
-        assert!(!locks.look_by(OTHERS, true).unwrap().locks[0].held);
+        assert!(!locks.list_by(OTHERS, true).unwrap().locks[0].held);
         assert!(try_lock(&path, open).unwrap().is_some(), "and released again");
     }
 
@@ -709,8 +711,8 @@ mod tests {
             "1: FLOCK  ADVISORY  WRITE 1 {file} 0 EOF\n2: FLOCK  ADVISORY  WRITE 2 {directory} 0 EOF\n\
              2: -> FLOCK  ADVISORY  WRITE 3 {directory} 0 EOF\n"
         );
-        assert_eq!(locks.look_by(&list, true).unwrap().waiting, Some(2));
-        assert_eq!(locks.look_by(&list, false).unwrap().waiting, None, "a container sees only its own processes");
+        assert_eq!(locks.list_by(&list, true).unwrap().waiting, Some(2));
+        assert_eq!(locks.list_by(&list, false).unwrap().waiting, None, "a container sees only its own processes");
         // The directory has another device number than its files: the list may have the files and not the directory.
         let elsewhere = fs::metadata("/proc").unwrap();
         let (seen, listed) = seen("1.lock".into(), File::open(&held.path).unwrap(), &list, &elsewhere).unwrap();

@@ -86,14 +86,14 @@ impl LeaseLocks {
     }
 
     /// Reads the Leases of the node, locks and tickets.
-    fn look(&self, kubectl: &Kubectl) -> Result<Vec<Lease>, Fail> {
+    fn read(&self, kubectl: &Kubectl) -> Result<Vec<Lease>, Fail> {
         let api = self.api(kubectl, "");
-        api.look().map_err(|error| api.fail(&error))
+        api.read().map_err(|error| api.fail(&error))
     }
 
     /// Lists the locks. Fails if their namespace does not exist.
     pub fn list(&self, kubectl: &Kubectl) -> Result<Listing, Fail> {
-        let leases = self.look(kubectl)?;
+        let leases = self.read(kubectl)?;
         let api = self.api(kubectl, "");
         // The list of a namespace that does not exist is empty, and a caller with the right to list Leases may lack that to read
         // namespaces.
@@ -121,7 +121,7 @@ impl LeaseLocks {
             Err(error) if !error.said().contains("does not support dry run") => return Err(api.fail(&error)),
             _ => {}
         }
-        let leases = self.look(kubectl)?;
+        let leases = self.read(kubectl)?;
         let held = self.slots.states(&leases).iter().filter(|slot| slot.holder.is_some()).count();
         Ok(format!("{} Leases, {}, in {}, {held} of them held", self.slots.count, self.slots.range(), self.namespace))
     }
@@ -149,7 +149,7 @@ struct Api {
 }
 
 impl Api {
-    fn look(&self) -> Result<Vec<Lease>, ProcessError> {
+    fn read(&self) -> Result<Vec<Lease>, ProcessError> {
         let call = self.kubectl.target.list(LEASES, &self.me.slots().selector());
         self.kubectl.json::<ObjectList<Lease>>(&call).map(|list| list.items)
     }
@@ -189,8 +189,8 @@ impl Api {
             return Ok(true);
         }
         // An earlier write may have succeeded, and its answer was lost.
-        let is_it = |found: &Lease| found.metadata.name == lease.metadata.name && self.me.has(found);
-        let Some(found) = self.look()?.into_iter().find(is_it) else { return Ok(false) };
+        let is_same = |found: &Lease| found.metadata.name == lease.metadata.name && self.me.has(found);
+        let Some(found) = self.read()?.into_iter().find(is_same) else { return Ok(false) };
         *lease = found;
         let written = self.write(&change(&self.me, lease, now()))?;
         Ok(written.map(|new| *lease = new).is_some())
@@ -265,7 +265,7 @@ impl Turn<'_> {
         loop {
             super::check_interrupted(|| self.holders())?;
             let last = self.began.elapsed() >= self.locks.timeout;
-            self.look()?;
+            self.read()?;
             let taken = match self.api.me.next(&self.leases, &self.expired, last) {
                 Move::Wait if last => {
                     let which = format!("all {} Leases, {}, in {}", slots.count, slots.range(), self.locks.namespace);
@@ -299,9 +299,9 @@ impl Turn<'_> {
         }
     }
 
-    fn look(&mut self) -> Result<(), Fail> {
+    fn read(&mut self) -> Result<(), Fail> {
         let asked = self.began.elapsed();
-        self.leases = self.api.look().map_err(|error| self.api.fail(&error))?;
+        self.leases = self.api.read().map_err(|error| self.api.fail(&error))?;
         self.expired = self.watched.see(&self.leases, asked, self.began.elapsed());
         Ok(())
     }
@@ -357,7 +357,7 @@ impl Turn<'_> {
         }
         let api = self.api.brief();
         let tidy = || -> Result<(), ProcessError> {
-            for mut lease in api.look()?.into_iter().filter(|lease| api.me.has(lease)) {
+            for mut lease in api.read()?.into_iter().filter(|lease| api.me.has(lease)) {
                 match self.locks.slots.is_ticket(&lease) {
                     true => api.delete(&lease)?,
                     false => api.update(&mut lease, Contender::released).map(drop)?,

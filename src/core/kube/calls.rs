@@ -1,5 +1,5 @@
-//! Which cluster and namespace a run works on, and the argument lists of every kubectl call it makes there. Pure: these
-//! lists are shown by a dry run and executed by a run, so the one cannot differ from the other.
+//! The cluster and the namespace of a run, and the argument lists of all its kubectl calls. Dry runs print the same lists that
+//! runs execute.
 
 use std::time::Duration;
 
@@ -8,32 +8,29 @@ use serde_json::{Value, json};
 use crate::core::escape;
 use crate::core::kube::kubectl_env::Shield;
 
-/// Which cluster and namespace, and how to reach them.
+/// A namespace of a cluster, and how to reach it.
 #[derive(Debug, Clone, Default)]
 pub struct Target {
-    /// `--kubeconfig`, where one was named.
     pub kubeconfig: Option<String>,
-    /// `--context`: pinned at the start, so that somebody who switches contexts meanwhile switches nothing here.
+    /// Fixed at the start, so that a later switch of the current context has no effect on the run.
     pub context: Option<String>,
-    /// Whether kubectl talks to the cluster that it runs in.
+    /// Whether kubectl uses the service account of its pod.
     pub in_cluster: bool,
-    /// The namespace.
     pub namespace: String,
     /// How long one request may take.
     pub request_timeout: Duration,
 }
 
-/// Stands in a plan for the script that a container gets.
+/// Replaces the script of a container in a plan.
 pub const SCRIPT: &str = "<script on stdin>";
 
-/// A kind of object, as the API has it.
+/// A kind of object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Kind {
     /// The path of its group and version.
     api: &'static str,
     /// Its name in paths and Roles.
     pub plural: &'static str,
-    /// Whether its objects are in namespaces.
     namespaced: bool,
 }
 
@@ -45,59 +42,39 @@ const fn in_cluster(api: &'static str, plural: &'static str) -> Kind {
     Kind { api, plural, namespaced: false }
 }
 
-/// The group and version of VolumeSnapshots.
 const SNAPSHOT_API: &str = "/apis/snapshot.storage.k8s.io/v1";
 
-/// VolumeSnapshots.
 pub const SNAPSHOTS: Kind = in_namespace(SNAPSHOT_API, "volumesnapshots");
-/// VolumeSnapshotContents.
 pub const CONTENTS: Kind = in_cluster(SNAPSHOT_API, "volumesnapshotcontents");
-/// VolumeSnapshotClasses.
 pub const SNAPSHOT_CLASSES: Kind = in_cluster(SNAPSHOT_API, "volumesnapshotclasses");
-/// PersistentVolumeClaims.
 pub const CLAIMS: Kind = in_namespace("/api/v1", "persistentvolumeclaims");
-/// PersistentVolumes.
 pub const VOLUMES: Kind = in_cluster("/api/v1", "persistentvolumes");
-/// Pods.
 pub const PODS: Kind = in_namespace("/api/v1", "pods");
-/// LimitRanges.
 pub const LIMIT_RANGES: Kind = in_namespace("/api/v1", "limitranges");
-/// Namespaces.
 pub const NAMESPACES: Kind = in_cluster("/api/v1", "namespaces");
-/// Events.
 pub const EVENTS: Kind = in_namespace("/api/v1", "events");
-/// StorageClasses.
 pub const STORAGE_CLASSES: Kind = in_cluster("/apis/storage.k8s.io/v1", "storageclasses");
-/// CSIDrivers.
 pub const CSI_DRIVERS: Kind = in_cluster("/apis/storage.k8s.io/v1", "csidrivers");
-/// Deployments.
 pub const DEPLOYMENTS: Kind = in_namespace("/apis/apps/v1", "deployments");
-/// StatefulSets.
 pub const STATEFUL_SETS: Kind = in_namespace("/apis/apps/v1", "statefulsets");
-/// DaemonSets.
 pub const DAEMON_SETS: Kind = in_namespace("/apis/apps/v1", "daemonsets");
-/// Jobs.
 pub const JOBS: Kind = in_namespace("/apis/batch/v1", "jobs");
-/// CronJobs.
 pub const CRON_JOBS: Kind = in_namespace("/apis/batch/v1", "cronjobs");
-/// ResourceQuotas.
 pub const QUOTAS: Kind = in_namespace("/api/v1", "resourcequotas");
-/// Questions whether the caller has a right; nothing is stored by asking.
+/// Creating one checks a right of the caller, and stores nothing.
 pub const ACCESS_REVIEWS: Kind = in_cluster("/apis/authorization.k8s.io/v1", "selfsubjectaccessreviews");
-/// NetworkPolicies.
 pub const NETWORK_POLICIES: Kind = in_namespace("/apis/networking.k8s.io/v1", "networkpolicies");
-/// Leases.
 pub const LEASES: Kind = in_namespace("/apis/coordination.k8s.io/v1", "leases");
 
 impl Kind {
-    /// As kubectl names it, such as `deployments.apps`.
+    /// The name for kubectl, such as `deployments.apps`.
     pub fn name(&self) -> String {
         let group = self.api.strip_prefix("/apis/").and_then(|api| api.split_once('/'));
         group.map_or(self.plural.into(), |(group, _)| format!("{}.{group}", self.plural))
     }
 }
 
-/// The label by which a Job knows its pods
+/// The label of a Job's pods, the Job's uid
 /// (<https://kubernetes.io/docs/reference/labels-annotations-taints/#batchkubernetesio-controller-uid>).
 pub const JOB_UID: &str = "batch.kubernetes.io/controller-uid";
 
@@ -106,9 +83,9 @@ const PRINT_NAME: &str = r#"-o=jsonpath={.metadata.namespace}/{.metadata.name}{"
 /// A change of one label of many objects.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Relabel {
-    /// It gets a value where it has none.
+    /// Set the value, unless the label exists.
     Give(&'static str, String),
-    /// It goes.
+    /// Remove the label.
     Take(&'static str),
 }
 
@@ -121,26 +98,25 @@ impl std::fmt::Display for Relabel {
     }
 }
 
-/// DeleteOptions: only the object for which this holds, such as `{"uid": …}`.
+/// DeleteOptions with preconditions, such as `{"uid": …}`.
 pub fn delete_options(preconditions: &Value) -> String {
     json!({"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions}).to_string()
 }
 
-/// DeleteOptions by which the API only tells whether it would delete the object. They belong into the body: with a body the API
-/// heeds no `dryRun` in the URL, and deletes.
+/// DeleteOptions of a dry run. `dryRun` must be in the body: if there is a body, the API ignores it in the URL, and deletes.
 pub fn try_delete_options(preconditions: &Value) -> String {
     json!({"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions, "dryRun": ["All"]}).to_string()
 }
 
-/// How many objects are read at once, at most: what kubectl itself reads a list in.
+/// The largest page of a list, which is kubectl's own.
 const PAGE: usize = 500;
 
-/// Which page of a list is to be read.
+/// The next page of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Next {
-    /// What the page before said of the next one; empty for the first.
+    /// The `continue` token of the previous page; empty for the first page.
     pub token: String,
-    /// How many objects it may have.
+    /// The largest number of objects.
     pub limit: usize,
 }
 
@@ -151,64 +127,57 @@ impl Default for Next {
 }
 
 impl Next {
-    /// Asks for less at once: a page that is too big is never answered. The API heeds another limit in the middle of a list,
-    /// because the token says where it goes on, and nothing else.
+    /// Makes the page smaller, because a page that is too big gets no answer. The limit may change within a list: the token only
+    /// says where to continue.
     pub fn shrink(&mut self) {
         self.limit = (self.limit / 4).max(1);
     }
 
-    /// What follows a page that was read; it may be bigger again.
+    /// Moves on to the page after one that was read, and makes it bigger again.
     pub fn follow(&mut self, token: String) {
         *self = Next { token, limit: (self.limit * 2).min(PAGE) };
     }
 }
 
-/// What was asked for by flags and environment.
+/// The cluster and the namespace, as flags and environment select them.
 #[derive(Debug, Clone, Default)]
 pub struct ClusterChoice {
-    /// `--kubeconfig`.
     pub kubeconfig: Option<String>,
-    /// `--context`.
     pub context: Option<String>,
-    /// Why the kubeconfig that was named is none, where no file of it is there.
+    /// The error text, if the named kubeconfig does not exist.
     pub lost: Option<String>,
-    /// `--namespace`.
     pub namespace: Option<String>,
     /// The namespace of the pod that this program runs in, if it runs in one.
     pub own_namespace: Option<String>,
     /// How long one request may take.
     pub request_timeout: Duration,
-    /// What kubectl is to be shielded from.
     pub shield: Shield,
 }
 
 impl Target {
-    /// What needs no look at the kubeconfig; none where one is needed.
+    /// The target, if context and namespace are given; None if the kubeconfig must be read.
     pub fn as_asked(asked: &ClusterChoice) -> Option<Target> {
         let (context, namespace) = (asked.context.clone()?, asked.namespace.clone()?);
         Some(Target { context: Some(context), namespace, ..Target::of(asked) })
     }
 
-    /// A target without context and namespace, good for [`Target::config_view`].
+    /// A target without context and namespace, for [`Target::config_view`].
     pub fn of(asked: &ClusterChoice) -> Target {
         Target { kubeconfig: asked.kubeconfig.clone(), request_timeout: asked.request_timeout, ..Target::default() }
     }
 
-    /// Pins context and namespace by `view`, what `kubectl config view -o json` printed: the current context; its
-    /// namespace, in a pod without a kubeconfig the pod's own, else `default`.
-    ///
-    /// # Errors
-    /// There is no context, and this is no pod.
+    /// Resolves context and namespace with `view`, the output of `kubectl config view -o json`: the current context and its
+    /// namespace, in a pod without a kubeconfig the pod's own, else `default`. Fails if there is neither a context nor a pod.
     pub fn resolve(asked: &ClusterChoice, view: &Value) -> Result<Target, String> {
         let named = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_string);
         let context = asked.context.clone().or_else(|| named(&view["current-context"]));
         let contexts = view["contexts"].as_array().map(Vec::as_slice).unwrap_or_default();
         let found = contexts.iter().find(|found| context.is_some() && named(&found["name"]) == context);
         let contexts_own = found.and_then(|found| named(&found["context"]["namespace"]));
-        // Without a context kubectl talks to the cluster that it runs in, if it runs in one.
+        // Without a context kubectl uses the cluster that it runs in.
         let own = asked.own_namespace.clone().filter(|_| context.is_none());
         let in_cluster = own.is_some();
-        // kubectl takes a kubeconfig that is not there for an empty one.
+        // kubectl treats a kubeconfig that does not exist as an empty one.
         if let Some(lost) = asked.lost.as_ref().filter(|_| contexts.is_empty() && !in_cluster) {
             return Err(format!("kubectl has no cluster to talk to: {lost}"));
         }
@@ -226,7 +195,7 @@ impl Target {
                 args.push(format!("{flag}={value}"));
             }
         }
-        // In a pod without a kubeconfig kubectl takes any such flag for a configuration and looks for no other.
+        // In a pod without a kubeconfig, this flag would make kubectl ignore its service account.
         if !limit.is_zero() && !self.in_cluster {
             args.push(format!("--request-timeout={}s", limit.as_secs().max(1)));
         }
@@ -234,18 +203,17 @@ impl Target {
         args
     }
 
-    /// The path of objects of a kind, in this namespace where they are in one.
+    /// The API path of a kind, with this namespace if it has namespaces.
     fn path(&self, kind: Kind, rest: &str) -> String {
         let namespace = if kind.namespaced { format!("/namespaces/{}", self.namespace) } else { String::new() };
         format!("{}{namespace}/{}{rest}", kind.api, kind.plural)
     }
 
-    /// Reads one object.
     pub fn get(&self, kind: Kind, name: &str) -> Vec<String> {
         self.call(self.request_timeout, &["get", "--raw", &self.path(kind, &format!("/{name}"))])
     }
 
-    /// Lists the objects of a kind that have these labels; all where there are none.
+    /// Lists the objects of a kind that match a label selector, or all with an empty one.
     pub fn list(&self, kind: Kind, labels: &str) -> Vec<String> {
         let query = if labels.is_empty() { String::new() } else { format!("?labelSelector={}", escape::query(labels)) };
         self.call(self.request_timeout, &["get", "--raw", &self.path(kind, &query)])
@@ -256,7 +224,7 @@ impl Target {
         self.call(self.request_timeout, &["get", "--raw", &self.path(EVENTS, "?fieldSelector=type%3DWarning")])
     }
 
-    /// Reads one page of the objects of a kind that have these labels, in one namespace or in all.
+    /// Reads one page of the objects of a kind that match a label selector, in one namespace or in all.
     pub fn page(&self, kind: Kind, namespace: Option<&str>, labels: &str, next: &Next) -> Vec<String> {
         let namespace = namespace.map(|name| format!("/namespaces/{name}")).unwrap_or_default();
         let of = |key: &str, value: &str| match value {
@@ -268,28 +236,28 @@ impl Target {
         self.call(self.request_timeout, &["get", "--raw", &path])
     }
 
-    /// Reads all the namespace's objects of these kinds, in one process.
+    /// Reads all objects of these kinds in the namespace, with one process.
     pub fn get_all(&self, kinds: &[Kind]) -> Vec<String> {
         let kinds: Vec<String> = kinds.iter().map(Kind::name).collect();
         self.call(self.request_timeout, &["get", &kinds.join(","), "-n", &self.namespace, "-o", "json"])
     }
 
-    /// Creates the object whose manifest comes on stdin.
+    /// Creates the object on stdin.
     pub fn create(&self, kind: Kind) -> Vec<String> {
         self.call(self.request_timeout, &["create", "--raw", &self.path(kind, ""), "-f", "-"])
     }
 
-    /// Asks whether the object whose manifest comes on stdin could be created; creates none.
+    /// Creates the object on stdin as a dry run.
     pub fn try_create(&self, kind: Kind) -> Vec<String> {
         self.call(self.request_timeout, &["create", "--raw", &self.path(kind, "?dryRun=All"), "-f", "-"])
     }
 
-    /// Puts the object on stdin in the place of the one of its name, if that is still in the version that it says.
+    /// Replaces an object by that on stdin, if its version is still the one in the manifest.
     pub fn replace_one(&self, kind: Kind, name: &str) -> Vec<String> {
         self.call(self.request_timeout, &["replace", "--raw", &self.path(kind, &format!("/{name}")), "-f", "-"])
     }
 
-    /// Changes one object, by a JSON patch where that is a list, else by a merge patch.
+    /// Patches one object: with a JSON patch if `patch` is a list, else with a merge patch.
     pub fn patch(&self, kind: Kind, name: &str, patch: &Value) -> Vec<String> {
         let (resource, how) = (kind.name(), if patch.is_array() { "--type=json" } else { "--type=merge" });
         let place: &[&str] = if kind.namespaced { &["-n", &self.namespace] } else { &[] };
@@ -297,12 +265,12 @@ impl Target {
         self.call(self.request_timeout, &[&["patch", &resource, name], place, &change].concat())
     }
 
-    /// Asks whether the change of one object would be accepted; changes nothing.
+    /// Patches one object as a dry run.
     pub fn try_patch(&self, kind: Kind, name: &str, patch: &Value) -> Vec<String> {
         [self.patch(kind, name, patch), vec!["--dry-run=server".into()]].concat()
     }
 
-    /// Deletes one object, under the conditions that come on stdin as DeleteOptions.
+    /// Deletes one object, with DeleteOptions on stdin.
     pub fn delete(&self, kind: Kind, name: &str) -> Vec<String> {
         self.call(self.request_timeout, &["delete", "--raw", &self.path(kind, &format!("/{name}")), "-f", "-"])
     }
@@ -312,38 +280,38 @@ impl Target {
         self.list(PODS, &format!("{JOB_UID}={uid}"))
     }
 
-    /// Reads the Jobs, pods and claims that `selector` selects, in one process.
+    /// Reads the Jobs, pods and claims that `selector` selects, with one process.
     pub fn trial(&self, selector: &str) -> Vec<String> {
         [self.get_all(&[JOBS, PODS, CLAIMS]), vec!["-l".into(), selector.into()]].concat()
     }
 
-    /// Reads the kubeconfig's contexts; no request is made.
+    /// Reads the kubeconfig's contexts, without a request.
     pub fn config_view(&self) -> Vec<String> {
         self.call(Duration::ZERO, &["config", "view", "-o", "json"])
     }
 
-    /// Runs `script` in a container; what it reads goes to stdin.
+    /// Runs `script` in a container, with stdin.
     pub fn exec(&self, pod: &str, container: &str, script: &str) -> Vec<String> {
         let rest = ["exec", "-i", "-q", "-n", &self.namespace, pod, "-c", container, "--", "sh", "-c", script];
         self.call(Duration::ZERO, &rest)
     }
 
-    /// Writes a file of a container to stdout as it is, behind its first `from` bytes.
+    /// Writes a file of a container to stdout, without its first `from` bytes.
     pub fn stream(&self, pod: &str, container: &str, file: &str, from: u64) -> Vec<String> {
         let from = format!("+{}", from + 1);
         let rest = ["exec", "-q", "-n", &self.namespace, pod, "-c", container, "--", "tail", "-c", &from, "--", file];
         self.call(Duration::ZERO, &rest)
     }
 
-    /// Hands stdin, and with `terminal` the whole terminal, to a script in a container; it finds `words` as `$1` and so on.
+    /// Runs a script in a container with this program's stdin, or with its terminal. `words` are its `$1` and so on.
     pub fn hand_over(&self, pod: &str, container: &str, terminal: bool, script: &str, words: &[&str]) -> Vec<String> {
         let streams = if terminal { "-it" } else { "-i" };
         let rest = ["exec", streams, "-q", "-n", &self.namespace, pod, "-c", container, "--", "sh", "-c", script, "sh"];
         self.call(Duration::ZERO, &[&rest, words].concat())
     }
 
-    /// Changes a label of every object in the list on stdin and prints `NAMESPACE/NAME` of each that it is through with. A
-    /// value is given only to those that have none: kubectl looks first. Taking one off needs no look.
+    /// Changes a label of every object in the list on stdin and prints `NAMESPACE/NAME` of each that is done. `kubectl label` sets
+    /// a value only where there is none, because it reads the object first; a patch removes one without that.
     pub fn relabel(&self, change: &Relabel) -> Vec<String> {
         let (give, take);
         let change = match change {
@@ -360,41 +328,40 @@ impl Target {
         self.call(self.request_timeout, &[&change, kind].concat())
     }
 
-    /// Asks for the version of kubectl; no request is made.
+    /// Prints the version of kubectl, without a request.
     pub fn version(&self) -> Vec<String> {
         self.call(Duration::ZERO, &["version", "--client", "-o", "json"])
     }
 
-    /// Asks for the version of the API server, whatever it looks like: `kubectl version` fails where it is not a release's.
+    /// Reads the version of the API server. `kubectl version` is not used, because it fails if that is not a release.
     pub fn server_version(&self) -> Vec<String> {
         self.call(self.request_timeout, &["get", "--raw", "/version"])
     }
 
-    /// Asks each SelfSubjectAccessReview in the list on stdin; the answers are printed one after the other, and nothing is stored.
+    /// Creates the SelfSubjectAccessReviews in the list on stdin, and prints their answers one after the other.
     pub fn review(&self) -> Vec<String> {
         self.call(self.request_timeout, &["create", "-f", "-", "-o", "json"])
     }
 
-    /// Creates the Events in the list on stdin, in one process.
+    /// Creates the Events in the list on stdin, with one process.
     pub fn create_events(&self) -> Vec<String> {
         let rest = ["create", "-f", "-", "--validate=false", "-n", &self.namespace, "-o", "name"];
         self.call(self.request_timeout, &rest)
     }
 
-    /// Asks which kinds of snapshots the server knows in a `version`, or, without one, which versions.
+    /// Reads the kinds of the snapshot API in a `version`, or with an empty one its versions.
     pub fn snapshot_kinds(&self, version: &str) -> Vec<String> {
         let path = format!("/apis/snapshot.storage.k8s.io{version}");
         self.call(self.request_timeout, &["get", "--raw", &path])
     }
 
-    /// Puts every object in the list on stdin in the place of the one that it was, in the version that it was, and prints
-    /// `NAMESPACE/NAME` of each that it is through with. It creates none.
+    /// Replaces every object in the list on stdin, if its version is unchanged, and prints `NAMESPACE/NAME` of each that is done.
     pub fn replace(&self) -> Vec<String> {
-        // What was just read needs no check against the schema.
+        // The objects were just read, so validation is not needed.
         self.call(self.request_timeout, &["replace", "--validate=false", "-f", "-", PRINT_NAME])
     }
 
-    /// Reads the objects that the list on stdin names, wherever they are, in one process; those that are not there are left out.
+    /// Reads the objects in the list on stdin, of any namespace, with one process. Objects that do not exist are left out.
     pub fn get_named(&self) -> Vec<String> {
         self.call(self.request_timeout, &["get", "-f", "-", "--ignore-not-found", "-o", "json"])
     }
@@ -404,7 +371,7 @@ impl Target {
         self.call(Duration::ZERO, &["logs", "-f", "-n", &self.namespace, pod, "-c", container])
     }
 
-    /// Streams the changes of one snapshot, from the version `since` on or from its state now.
+    /// Streams the changes of one snapshot, after the version `since` or beginning with its present state.
     pub fn watch_snapshot(&self, name: &str, since: Option<&str>, limit: Duration) -> Vec<String> {
         let seconds = limit.as_secs().max(1);
         let mut path = format!("?watch=1&timeoutSeconds={seconds}&fieldSelector=metadata.name%3D{name}");
@@ -505,7 +472,7 @@ mod tests {
     }
 
     #[test]
-    fn in_a_pod_nothing_keeps_kubectl_from_finding_its_cluster() {
+    fn no_request_timeout_is_set_in_a_pod() {
         let target = Target { in_cluster: true, request_timeout: Duration::from_secs(30), ..Target::default() };
         assert!(!target.list(SNAPSHOTS, "").join(" ").contains("--request-timeout"));
         let target = Target { in_cluster: false, ..target };

@@ -1,4 +1,4 @@
-//! What was seen of the cluster: the fields of Kubernetes objects that decisions need, and no others.
+//! Kubernetes objects, with only the fields that decisions need.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,10 +9,10 @@ use serde::Deserialize;
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
-/// A list as `kubectl get -o json` prints it, of several kinds at once.
+/// A list that `kubectl get -o json` prints, of several kinds at once.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct ObjectList<T = Item> {
-    /// The objects. An answer without them is no list, and not one of nothing.
+    /// Required: an answer without `items` is an error, and not an empty list.
     pub items: Vec<T>,
 }
 
@@ -20,20 +20,19 @@ pub struct ObjectList<T = Item> {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ListMeta {
-    /// What to ask for the next page with; empty on the last one.
+    /// The token for the next page; empty on the last one.
     #[serde(rename = "continue")]
     pub next: String,
 }
 
-/// Reads a [`ObjectList`] and hands each object on as soon as it is read: whatever others have put on thousands of objects, one at a time
-/// is held whole.
+/// Reads an [`ObjectList`] and passes on each object as soon as it is read, so that only one object at a time is in memory.
 pub struct Each<T, F> {
     hand_on: F,
     of: PhantomData<T>,
 }
 
 impl<T, F: FnMut(T) -> Result<(), String>> Each<T, F> {
-    /// Hands them on to `hand_on`, whose refusal ends the reading.
+    /// An error of `hand_on` ends the reading.
     pub fn to(hand_on: F) -> Each<T, F> {
         Each { hand_on, of: PhantomData }
     }
@@ -66,12 +65,11 @@ impl<'de, T: Deserialize<'de>, F: FnMut(T) -> Result<(), String>> Visitor<'de> f
                 _ => drop(map.next_value::<IgnoredAny>()?),
             }
         }
-        // An answer without them is no list, and not one of nothing.
+        // An answer without `items` is an error, and not an empty list.
         if has_items { Ok(meta) } else { Err(de::Error::missing_field("items")) }
     }
 }
 
-/// The objects of a list.
 struct Items<'a, T, F>(&'a mut Each<T, F>);
 
 impl<'de, T: Deserialize<'de>, F: FnMut(T) -> Result<(), String>> DeserializeSeed<'de> for Items<'_, T, F> {
@@ -97,25 +95,16 @@ impl<'de, T: Deserialize<'de>, F: FnMut(T) -> Result<(), String>> Visitor<'de> f
     }
 }
 
-/// One object of a mixed list.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(tag = "kind")]
 pub enum Item {
-    /// See [`Pvc`].
     PersistentVolumeClaim(Pvc),
-    /// See [`Pod`].
     Pod(Pod),
-    /// See [`Snapshot`].
     VolumeSnapshot(Box<Snapshot>),
-    /// See [`Workload`].
     Deployment(Workload),
-    /// See [`Workload`].
     StatefulSet(Workload),
-    /// See [`Workload`].
     DaemonSet(Workload),
-    /// See [`CronJob`].
     CronJob(CronJob),
-    /// Anything else.
     #[serde(other)]
     Other,
 }
@@ -124,71 +113,54 @@ pub enum Item {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Meta {
-    /// `metadata.namespace`; empty where the object has none.
+    /// Empty for an object without a namespace.
     pub namespace: String,
-    /// `metadata.name`.
     pub name: String,
-    /// `metadata.uid`: no two objects ever share it.
     pub uid: String,
-    /// `metadata.resourceVersion`: another one after every change.
+    /// Changes with every change of the object.
     pub resource_version: String,
-    /// `metadata.generation`: another one after every change of what is wanted.
+    /// Changes with every change of `spec`.
     pub generation: i64,
-    /// `metadata.creationTimestamp`.
     pub creation_timestamp: DateTime<Utc>,
-    /// `metadata.deletionTimestamp`: set once somebody deleted the object.
+    /// Set once the object was deleted; finalizers may still keep it.
     pub deletion_timestamp: Option<DateTime<Utc>>,
-    /// `metadata.labels`.
     pub labels: BTreeMap<String, String>,
-    /// `metadata.annotations`.
     pub annotations: BTreeMap<String, String>,
-    /// `metadata.ownerReferences`, as they are: whose it is.
     pub owner_references: Vec<Value>,
-    /// `metadata.finalizers`: who has to agree before a deleted object goes.
     pub finalizers: Vec<String>,
 }
 
-/// A PersistentVolumeClaim.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct Pvc {
-    /// Name and the rest.
     pub metadata: Meta,
-    /// `spec`.
     pub spec: PvcSpec,
-    /// `status`.
     pub status: Phase,
 }
 
-/// `spec` of a [`Pvc`].
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PvcSpec {
-    /// The StorageClass; absent on one that was given none.
     pub storage_class_name: Option<String>,
-    /// The PersistentVolume, once it is bound.
+    /// The PersistentVolume, once the claim is bound.
     pub volume_name: Option<String>,
     /// Such as `ReadWriteOnce`.
     pub access_modes: Vec<String>,
     /// `Filesystem` or `Block`.
     pub volume_mode: Option<String>,
-    /// The VolumeAttributesClass, where there is one.
     pub volume_attributes_class_name: Option<String>,
-    /// What is asked for.
     pub resources: Resources,
-    /// What the volume is made from, if from anything.
+    /// The source of the volume.
     pub data_source: Option<DataSource>,
-    /// The same, which may lie in another namespace.
+    /// The source of the volume, which may be in another namespace.
     pub data_source_ref: Option<DataSource>,
 }
 
-/// `spec.resources` of a [`Pvc`].
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct Resources {
-    /// Quantities by name, `storage` among them.
+    /// Quantities by name, such as `storage`.
     pub requests: BTreeMap<String, String>,
-    /// The most that may be asked for, likewise.
     pub limits: BTreeMap<String, String>,
 }
 
@@ -198,15 +170,14 @@ pub struct Resources {
 pub struct DataSource {
     /// Such as `VolumeSnapshot`.
     pub kind: String,
-    /// Its name.
     pub name: String,
     /// Its namespace, where that is not the claim's.
     pub namespace: Option<String>,
 }
 
 impl Pvc {
-    /// The VolumeSnapshots, by namespace and name, that this claim's volume is still to be made from. An annotation counts only
-    /// for the claim's own namespace: a clone's source in another one is known by the content that both share.
+    /// The VolumeSnapshots, by namespace and name, that this claim is restored from, as long as it is not bound. An annotation counts
+    /// only for the claim's own namespace: the source of a clone is protected by the content that both share.
     pub fn sources(&self) -> impl Iterator<Item = (String, String)> + '_ {
         let spec = &self.spec;
         let waits = self.status.phase != "Bound";
@@ -226,7 +197,7 @@ impl Pvc {
     }
 }
 
-/// A `status` of which only the phase counts.
+/// A `status` of which only the phase is read.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct Phase {
@@ -238,35 +209,27 @@ pub struct Phase {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct Workload {
-    /// Name and the rest.
     pub metadata: Meta,
-    /// `spec`.
     pub spec: WorkloadSpec,
-    /// `status`.
     pub status: WorkloadStatus,
 }
 
-/// `spec` of a [`Workload`].
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct WorkloadSpec {
-    /// Which pods are its own.
     pub selector: Selector,
-    /// How many pods there are to be; absent for one, and on a DaemonSet.
+    /// The wanted number of pods; absent for one, and on a DaemonSet.
     pub replicas: Option<u32>,
-    /// What its pods are like.
     pub template: PodTemplate,
-    /// The claims that a StatefulSet makes for each of its pods.
+    /// The claims that a StatefulSet creates for each of its pods.
     pub volume_claim_templates: Vec<Named>,
-    /// What a StatefulSet does with them.
+    /// When a StatefulSet deletes them.
     pub persistent_volume_claim_retention_policy: ClaimRetention,
 }
 
-/// The template of pods.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct PodTemplate {
-    /// Their `spec`.
     pub spec: PodSpec,
 }
 
@@ -274,7 +237,6 @@ pub struct PodTemplate {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct Named {
-    /// Name and the rest.
     pub metadata: Meta,
 }
 
@@ -282,63 +244,48 @@ pub struct Named {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ClaimRetention {
-    /// `Delete` where a claim goes with its pod when the StatefulSet is scaled down.
+    /// `Delete` if a claim is deleted with its pod when the StatefulSet is scaled down.
     pub when_scaled: String,
 }
 
-/// `status` of a [`Workload`].
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct WorkloadStatus {
-    /// The generation of the object that its controller has seen.
+    /// The generation of the object that its controller has processed.
     pub observed_generation: i64,
-    /// How many of its pods are ready.
     pub ready_replicas: u32,
 }
 
-/// A CronJob.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct CronJob {
-    /// Name and the rest.
     pub metadata: Meta,
-    /// `spec`.
     pub spec: CronJobSpec,
 }
 
-/// `spec` of a [`CronJob`].
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct CronJobSpec {
-    /// Whether it makes no Jobs for now.
     pub suspend: bool,
-    /// What its Jobs are like.
     pub job_template: JobTemplate,
 }
 
-/// The template of Jobs.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct JobTemplate {
-    /// Their `spec`.
     pub spec: JobSpec,
 }
 
-/// `spec` of a Job.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct JobSpec {
-    /// What its pods are like.
     pub template: PodTemplate,
 }
 
-/// A label selector.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Selector {
-    /// All must be equal.
     pub match_labels: BTreeMap<String, String>,
-    /// All must hold.
     pub match_expressions: Vec<Requirement>,
 }
 
@@ -346,17 +293,16 @@ pub struct Selector {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct Requirement {
-    /// The label.
     pub key: String,
     /// `In`, `NotIn`, `Exists` or `DoesNotExist`.
     pub operator: String,
-    /// For `In` and `NotIn`.
+    /// The values for `In` and `NotIn`.
     pub values: Vec<String>,
 }
 
 impl Selector {
-    /// Whether an object with these labels is selected. An empty selector selects nothing here: a workload of
-    /// ours always has one, and "every pod" is never what is meant. An unknown operator holds for nothing.
+    /// Whether it selects an object with these labels. An empty selector selects nothing here: workloads always have one, and
+    /// "every pod" is never meant. An unknown operator selects nothing.
     pub fn selects(&self, labels: &BTreeMap<String, String>) -> bool {
         let empty = self.match_labels.is_empty() && self.match_expressions.is_empty();
         !empty
@@ -378,22 +324,18 @@ impl Selector {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct Pod {
-    /// Name and the rest.
     pub metadata: Meta,
-    /// `spec`.
     pub spec: PodSpec,
-    /// `status`.
     pub status: PodStatus,
 }
 
 impl Pod {
-    /// The identity of the Job that made it, if one did
-    /// (<https://kubernetes.io/docs/reference/labels-annotations-taints/#batchkubernetesio-controller-uid>).
+    /// The uid of its Job, if it has one.
     pub fn job(&self) -> Option<String> {
         self.metadata.labels.get(crate::core::kube::calls::JOB_UID).cloned()
     }
 
-    /// When the last of its containers was started, the first time or again.
+    /// When the last of its containers was started or restarted.
     pub fn begun(&self) -> Option<DateTime<Utc>> {
         let statuses = self.status.container_statuses.iter().chain(&self.status.init_container_statuses);
         let running = statuses.filter_map(|status| status.state.running.as_ref());
@@ -401,17 +343,15 @@ impl Pod {
     }
 }
 
-/// `spec` of a [`Pod`].
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(from = "PodSpecFields")]
 pub struct PodSpec {
-    /// The containers that run together, native sidecars behind the others.
+    /// The containers, then the native sidecars.
     pub containers: Vec<Container>,
-    /// What they can mount.
     pub volumes: Vec<Volume>,
 }
 
-/// `spec` of a [`Pod`] as the API has it.
+/// `spec` of a [`Pod`] in the form of the API.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct PodSpecFields {
@@ -427,49 +367,39 @@ impl From<PodSpecFields> for PodSpec {
     }
 }
 
-/// A container of a pod.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Container {
-    /// Its name within the pod.
     pub name: String,
-    /// What it runs.
     pub image: String,
-    /// What it mounts, and where.
     pub volume_mounts: Vec<VolumeMount>,
-    /// Of an init container: `Always` on a native sidecar.
+    /// `Always` on a native sidecar.
     pub restart_policy: Option<String>,
 }
 
 impl Container {
-    /// Whether it is an init container that runs as long as the pod does
+    /// Whether it is an init container that runs as long as the pod
     /// (<https://kubernetes.io/docs/concepts/workloads/pods/sidecar-containers/>).
     pub fn is_native_sidecar(&self) -> bool {
         self.restart_policy.as_deref() == Some("Always")
     }
 }
 
-/// One mount of a container.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct VolumeMount {
     /// The volume's name within the pod.
     pub name: String,
-    /// Where in the container.
     pub mount_path: String,
-    /// Which folder of the volume; empty for its root.
+    /// The directory of the volume; empty for its root.
     pub sub_path: String,
-    /// Whether nothing can be written.
     pub read_only: bool,
 }
 
-/// A volume of a pod.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Volume {
-    /// Its name within the pod.
     pub name: String,
-    /// The claim behind it, if it is one.
     pub persistent_volume_claim: Option<ClaimReference>,
 }
 
@@ -477,35 +407,28 @@ pub struct Volume {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ClaimReference {
-    /// The claim's name.
     pub claim_name: String,
 }
 
-/// `status` of a [`Pod`].
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PodStatus {
     /// Such as `Running`.
     pub phase: String,
-    /// `Ready` among them.
     pub conditions: Vec<Condition>,
-    /// When the kubelet took it on.
+    /// When the kubelet accepted the pod.
     pub start_time: Option<DateTime<Utc>>,
-    /// How each of its containers is.
     pub container_statuses: Vec<ContainerStatus>,
-    /// How each of its init containers is, native sidecars among them.
+    /// Includes native sidecars.
     pub init_container_statuses: Vec<ContainerStatus>,
 }
 
-/// How a container is.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct ContainerStatus {
-    /// `state`.
     pub state: ContainerState,
 }
 
-/// `state` of a [`ContainerStatus`].
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct ContainerState {
@@ -513,7 +436,6 @@ pub struct ContainerState {
     pub running: Option<RunningContainer>,
 }
 
-/// A container that runs.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RunningContainer {
@@ -521,7 +443,6 @@ pub struct RunningContainer {
     pub started_at: Option<DateTime<Utc>>,
 }
 
-/// A condition of a pod.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct Condition {
@@ -532,72 +453,58 @@ pub struct Condition {
     pub status: String,
 }
 
-/// A VolumeSnapshot.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct Snapshot {
-    /// Name and the rest.
     pub metadata: Meta,
-    /// `spec`.
     pub spec: SnapshotSpec,
-    /// `status`; absent until the snapshot controller saw it.
     pub status: SnapshotStatus,
 }
 
-/// `spec` of a [`Snapshot`].
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct SnapshotSpec {
-    /// Of what it is.
     pub source: SnapshotSource,
-    /// The VolumeSnapshotClass that was asked for; absent where that is the default.
+    /// Absent if the default VolumeSnapshotClass was requested.
     pub volume_snapshot_class_name: Option<String>,
 }
 
-/// `spec.source` of a [`Snapshot`].
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct SnapshotSource {
-    /// The claim it was cut from; absent on one that was bound to stored data by hand.
+    /// The claim that it was cut from; absent if it was bound to existing stored data.
     pub persistent_volume_claim_name: Option<String>,
-    /// The VolumeSnapshotContent that it was bound to by hand; absent on one that was cut.
+    /// The VolumeSnapshotContent of existing stored data; absent if it was cut.
     pub volume_snapshot_content_name: Option<String>,
 }
 
-/// `status` of a [`Snapshot`].
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct SnapshotStatus {
-    /// The moment for which it stands; set once it is cut.
+    /// When it was cut.
     pub creation_time: Option<DateTime<Utc>>,
-    /// Whether volumes can be made from it.
     pub ready_to_use: Option<bool>,
-    /// The VolumeSnapshotContent that holds it.
     pub bound_volume_snapshot_content_name: Option<String>,
-    /// The smallest volume it can be restored to, a quantity such as `1Gi`.
+    /// The smallest volume that it can be restored to, a quantity such as `1Gi`.
     pub restore_size: Option<String>,
-    /// What went wrong last.
+    /// The last error.
     pub error: Option<SnapshotError>,
 }
 
-/// `status.error` of a [`Snapshot`].
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct SnapshotError {
-    /// The driver's or the controller's words.
     pub message: Option<String>,
 }
 
-/// Where a snapshot stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Readiness {
-    /// Not cut yet, as far as is known.
+    /// Not cut yet.
     Pending,
-    /// Cut, but no volume can be made from it yet.
+    /// Cut, but no volume can be restored from it yet.
     Cut,
-    /// Usable.
     Ready,
-    /// Failed, with the words of who failed.
+    /// Failed, with the message of the driver or the controller.
     Failed(String),
 }
 
@@ -613,14 +520,14 @@ impl Snapshot {
         }
     }
 
-    /// Whether pruning looks at it.
+    /// Whether retention manages it.
     pub fn is_pruned(&self) -> bool {
         let labels = &self.metadata.labels;
         labels.contains_key(crate::core::kube::labels::RETAIN)
             || labels.contains_key(crate::core::kube::labels::DELETE_AFTER)
     }
 
-    /// Where it stands. Ready outweighs an error: the error is then of an attempt before.
+    /// Its readiness. If it is ready, an error is from an earlier attempt.
     pub fn readiness(&self) -> Readiness {
         match (&self.status.error, self.status.creation_time) {
             _ if self.status.ready_to_use == Some(true) => Readiness::Ready,
@@ -635,84 +542,70 @@ impl Snapshot {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct Content {
-    /// Name and the rest.
     pub metadata: Meta,
-    /// `spec`.
     pub spec: ContentSpec,
-    /// `status`.
     pub status: ContentStatus,
 }
 
 impl Content {
-    /// The storage's own name of the data; none as long as it is not cut.
+    /// The storage's name of the data, once it is cut.
     pub fn handle(&self) -> Option<&str> {
         let named = self.status.snapshot_handle.as_deref().or(self.spec.source.snapshot_handle.as_deref());
         named.filter(|handle| !handle.is_empty())
     }
 
-    /// Every name of the data, as status and spec say it.
+    /// The storage's names of the data, in status and spec.
     pub fn handles(&self) -> impl Iterator<Item = &str> {
         let all = [&self.status.snapshot_handle, &self.spec.source.snapshot_handle];
         all.into_iter().flatten().map(String::as_str).filter(|handle| !handle.is_empty())
     }
 
-    /// Whether its data is that of another content, and stays whatever becomes of this one. Annotations get lost; the name that
-    /// a clone's content is given does not.
+    /// Whether its data belongs to another content, and must not be deleted with this one. The name counts, too, because annotations
+    /// can be lost.
     pub fn is_clone(&self) -> bool {
         let named = self.metadata.name.starts_with("clone-") && self.spec.source.snapshot_handle.is_some();
         named || self.metadata.annotations.contains_key(crate::core::kube::labels::CLONE_OF)
     }
 }
 
-/// `status` of a [`Content`].
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ContentStatus {
-    /// The storage's own name of the data.
+    /// The storage's name of the data.
     pub snapshot_handle: Option<String>,
     /// When the data was cut, in nanoseconds since 1970.
     pub creation_time: Option<i64>,
 }
 
-/// `spec.source` of a [`Content`].
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ContentSource {
-    /// The storage's own name of the data, where that was there before the content.
+    /// The storage's name of the data, if the data is older than the content.
     pub snapshot_handle: Option<String>,
 }
 
-/// `spec` of a [`Content`].
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ContentSpec {
     /// The CSI driver.
     pub driver: String,
-    /// Where the data comes from.
     pub source: ContentSource,
-    /// The VolumeSnapshotClass.
     pub volume_snapshot_class_name: Option<String>,
     /// `Filesystem` or `Block`.
     pub source_volume_mode: Option<String>,
-    /// `Retain` or `Delete`: what becomes of the data when the VolumeSnapshot is deleted.
+    /// `Delete` if the data is deleted with the VolumeSnapshot, else `Retain`.
     pub deletion_policy: String,
-    /// The VolumeSnapshot that it belongs to.
     pub volume_snapshot_ref: ObjectReference,
 }
 
-/// A reference to an object.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct ObjectReference {
-    /// Its namespace.
     pub namespace: String,
-    /// Its name.
     pub name: String,
-    /// Its uid.
     pub uid: String,
 }
 
-/// One event of a watch.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(from = "WatchEvent")]
 pub enum SnapshotEvent {
@@ -726,7 +619,7 @@ pub enum SnapshotEvent {
     Error,
 }
 
-/// An event as the API streams it.
+/// An event in the form of the API.
 #[derive(Deserialize)]
 struct WatchEvent {
     #[serde(rename = "type")]
@@ -751,7 +644,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_mixed_list_is_told_apart() {
+    fn a_mixed_list_is_read_by_kind() {
         let list: ObjectList = serde_json::from_value(json!({"kind": "List", "items": [
             {"kind": "Pod", "metadata": {"name": "a"}, "spec": {"containers": [{"name": "c"}], "initContainers": [
                 {"name": "prepare"}, {"name": "sidecar", "restartPolicy": "Always"},
@@ -775,7 +668,7 @@ mod tests {
         assert_eq!(snapshot.readiness(), Readiness::Failed("boom".into()));
         assert!(matches!(event("DELETED").unwrap(), SnapshotEvent::Deleted));
         let status = json!({"type": "ERROR", "object": {"kind": "Status", "status": "Failure", "code": 410}});
-        assert!(serde_json::from_value::<SnapshotEvent>(status).is_err(), "a Status is no snapshot, and so an error");
+        assert!(serde_json::from_value::<SnapshotEvent>(status).is_err(), "a Status cannot be read as a snapshot");
     }
 
     #[test]

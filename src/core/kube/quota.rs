@@ -226,11 +226,11 @@ mod tests {
                 "min of storage",
             ),
         ] {
-            let told = refused(resources, quota(hard.clone(), used), range(limit.clone())).join("; ");
+            let reasons = refused(resources, quota(hard.clone(), used), range(limit.clone())).join("; ");
             assert_eq!(
-                (told.is_empty(), told.contains(expected)),
+                (reasons.is_empty(), reasons.contains(expected)),
                 (expected.is_empty(), true),
-                "{hard} {limit}: {told}"
+                "{hard} {limit}: {reasons}"
             );
         }
     }

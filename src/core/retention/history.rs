@@ -1,5 +1,5 @@
-//! The history that pruning decides on: a small record of every snapshot of ours, PVC by PVC, and which of them stay
-//! whatever a label says. Must not know what is done with them.
+//! The input of retention: a small record of every snapshot of ours, grouped by PVC, and the snapshots that are always kept.
+//! Must not know what is decided.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -13,21 +13,18 @@ use crate::core::kube::objects::Snapshot;
 use crate::core::retention::slot::SlotKind;
 use crate::core::time_zone::Zone;
 
-/// How much of an error is kept, in characters.
-const WORDS: usize = 1000;
+/// The longest error text that is kept, in characters.
+const LONGEST_ERROR: usize = 1000;
 
-/// One snapshot, without what no decision needs: tens of thousands are held at once.
+/// The fields of a snapshot that decisions need, and no others, because tens of thousands are in memory at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    /// Its namespace.
     pub namespace: String,
-    /// Its name.
     pub name: String,
-    /// Its uid.
     pub uid: String,
-    /// Its resourceVersion: what is decided holds for this one only.
+    /// The resourceVersion; a decision holds only for this version.
     pub version: String,
-    /// The PVC it is of, as [`labels::pvc_value`] shortens it; empty where nothing tells.
+    /// The PVC, shortened by [`labels::pvc_value`]; empty if it is unknown.
     pub pvc: String,
     /// Whether its policy is `daily_weekly_monthly`.
     pub by_slots: bool,
@@ -35,52 +32,49 @@ pub struct Record {
     pub slots: [Option<String>; 3],
     /// The value of its `delete-after` label.
     pub delete_after: Option<String>,
-    /// When the object was made.
+    /// When the object was created.
     pub created: DateTime<Utc>,
-    /// The moment for which it stands, once it is cut.
+    /// When the storage cut it.
     pub cut: Option<DateTime<Utc>>,
-    /// Whether volumes can be made from it.
     pub ready: bool,
-    /// What went wrong last.
     pub error: Option<String>,
-    /// Whether it carries the mark that its dump is not the proven one.
+    /// Whether [`labels::DISTRUSTED`] is set.
     pub distrusted: bool,
-    /// Whether an in-place restore from it is at work.
+    /// Whether an in-place restore from it is running.
     pub restoring: bool,
-    /// Whether somebody deleted it already.
+    /// Whether it has a deletionTimestamp.
     pub deleting: bool,
-    /// Whether it carries the finalizer of a deletion that we began.
+    /// Whether it has the finalizer of a deletion by backup-ns.
     pub claimed: bool,
-    /// When it was deleted.
+    /// Its deletionTimestamp.
     pub deleted: Option<DateTime<Utc>>,
-    /// When `delete` began to delete it, by the note that it left.
+    /// When the command `delete` began to delete it, by [`labels::DELETING`].
     pub named: Option<DateTime<Utc>>,
 }
 
-/// How long `delete` may be at work on one snapshot. What it left behind is not touched before.
+/// How long the command `delete` may work on one snapshot. Only after that its unfinished deletions are touched.
 pub const AT_WORK: TimeDelta = TimeDelta::minutes(15);
 
-/// Where a snapshot stands when pruning looks at it.
+/// The state of a snapshot, for retention.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// A backup: volumes can be made from it, and nothing speaks against what is in it.
+    /// Ready, and not distrusted: a backup.
     Good,
-    /// Ready, but marked as not to be trusted.
+    /// Ready, but distrusted.
     Distrusted,
-    /// Not ready, and young enough to become so.
+    /// Not ready yet, within the timeout.
     Pending,
     /// As [`Standing::Pending`], with an error that may pass.
     Failing,
-    /// Not ready for longer than one that succeeds takes.
+    /// Not ready after the timeout.
     Failed,
-    /// Deleted, though the object may still be there.
+    /// Deleted; the object may still exist.
     Deleting,
 }
 
-/// By what pruning judges.
+/// The time and the settings of a decision.
 #[derive(Debug, Clone, Copy)]
 pub struct Moment {
-    /// The time.
     pub now: DateTime<Utc>,
     /// The zone of every date.
     pub zone: Zone,
@@ -89,7 +83,6 @@ pub struct Moment {
 }
 
 impl Moment {
-    /// The day.
     pub fn today(&self) -> NaiveDate {
         self.zone.local(self.now).date_naive()
     }
@@ -108,9 +101,9 @@ impl From<Snapshot> for Record {
             created: meta.creation_timestamp,
             cut: status.creation_time,
             ready: status.ready_to_use == Some(true),
-            error: status
-                .error
-                .map(|error| short(&error.message.unwrap_or_else(|| "no reason given".into()), WORDS).into_owned()),
+            error: status.error.map(|error| {
+                short(&error.message.unwrap_or_else(|| "no reason given".into()), LONGEST_ERROR).into_owned()
+            }),
             distrusted: meta.annotations.contains_key(labels::DISTRUSTED),
             restoring: meta.annotations.contains_key(labels::RESTORING),
             deleting: meta.deletion_timestamp.is_some(),
@@ -129,16 +122,16 @@ impl From<Snapshot> for Record {
     }
 }
 
-/// How far the clocks of a cluster may be apart.
+/// The largest difference between clocks of a cluster that is tolerated.
 const CLOCKS: TimeDelta = TimeDelta::minutes(5);
 
-/// Whether a driver says of a cut that it lies in the future: its clock was wrong.
+/// Whether the time of a cut is in the future, because the driver's clock was wrong.
 pub fn is_ahead(cut: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
     cut.is_some_and(|cut| cut > now + CLOCKS)
 }
 
-/// The moment for which a snapshot stands: when it was cut, its `status.creationTime`. Before that it is when the object was made,
-/// and also where the cut [`is_ahead`]: else the one with it would be the newest until then, whatever comes.
+/// The time of a snapshot's data: its `status.creationTime`. Before the cut, or if the cut [`is_ahead`], it is the time when the
+/// object was created: otherwise a cut in the future would make this snapshot the newest until then.
 pub fn made(cut: Option<DateTime<Utc>>, created: DateTime<Utc>, now: DateTime<Utc>) -> DateTime<Utc> {
     cut.filter(|cut| !is_ahead(Some(*cut), now)).unwrap_or(created)
 }
@@ -149,7 +142,6 @@ impl Record {
         made(self.cut, self.created, moment.now)
     }
 
-    /// Where it stands.
     pub fn standing(&self, moment: &Moment) -> Standing {
         let ready_timeout = TimeDelta::from_std(moment.ready_timeout).unwrap_or(TimeDelta::MAX);
         match self {
@@ -162,51 +154,49 @@ impl Record {
         }
     }
 
-    /// Whether a `delete` may be at work on it.
+    /// Whether a `delete` may be working on it.
     pub fn is_at_work(&self, moment: &Moment) -> bool {
         let is_recent = |begun: DateTime<Utc>| moment.now - begun < AT_WORK && !is_ahead(Some(begun), moment.now);
         self.claimed && self.named.is_some_and(is_recent)
     }
 
-    /// Whether a deletion of ours was begun and is at work no more. One by policy counts only after the same time, because it
-    /// leaves no note.
+    /// Whether a deletion by backup-ns was interrupted. mark-and-delete does not note when it began, so its deletions count as
+    /// interrupted after [`AT_WORK`].
     pub fn is_unfinished(&self, moment: &Moment) -> bool {
         let is_old = self.deleted.is_some_and(|deleted| moment.now - deleted >= AT_WORK);
         self.claimed && !self.is_at_work(moment) && (is_old || self.named.is_some())
     }
 
-    /// The last day on which it stays, where a label says one; a label that is no date says nothing.
+    /// The date of its `delete-after` label, if that is valid.
     pub fn leaves(&self) -> Option<NaiveDate> {
         self.delete_after.as_deref().and_then(date)
     }
 
-    /// The value of its label for a kind of slot.
+    /// The value of its slot label.
     pub fn slot(&self, kind: SlotKind) -> Option<&str> {
         self.slots[kind as usize].as_deref()
     }
 
-    /// Newest first: by when it was cut, then by when the object was made, then by name.
+    /// Orders snapshots newest first: by the cut, then by the creation of the object, then by name.
     fn rank(&self, moment: &Moment) -> impl Ord + '_ {
         std::cmp::Reverse((self.made(moment), self.created, &self.name))
     }
 }
 
-/// The date of a `delete-after` label, which is written `YYYY-MM-DD` and in no other way.
+/// Parses a `delete-after` label. Only `YYYY-MM-DD` is valid.
 pub fn date(label: &str) -> Option<NaiveDate> {
     let date = NaiveDate::parse_from_str(label, "%Y-%m-%d").ok()?;
     (date.format("%Y-%m-%d").to_string() == label).then_some(date)
 }
 
-/// What one that is the [`Group::floor`] is told.
+/// The reason to keep a snapshot of the [`Group::floor`].
 pub const FLOOR: &str = "newest ready snapshot of its PVC";
 
 /// The snapshots of one PVC, newest first.
 #[derive(Debug)]
 pub struct Group<'a> {
-    /// All that are known.
     pub snapshots: Vec<&'a Record>,
-    /// Which of them stay whatever a label or a policy says, by position: the newest ready one, and the newest that is
-    /// a backup, if that is another.
+    /// The positions of the snapshots that are always kept: the newest ready one, and the newest that is a backup.
     pub floor: BTreeSet<usize>,
 }
 
@@ -218,8 +208,7 @@ impl<'a> Group<'a> {
         Group { floor: floor.into_iter().flatten().collect(), snapshots }
     }
 
-    /// Sorts snapshots by namespace and PVC. One of which nothing tells the PVC is a group by itself, and so, when it is
-    /// ready, stays.
+    /// Groups snapshots by namespace and PVC. A snapshot of an unknown PVC is a group by itself, so that it is kept if it is ready.
     pub fn all(snapshots: &'a [Record], moment: &Moment) -> Vec<Group<'a>> {
         let mut groups: BTreeMap<(&str, &str, &str), Vec<&Record>> = BTreeMap::new();
         for seen in snapshots {
@@ -230,57 +219,46 @@ impl<'a> Group<'a> {
     }
 }
 
-/// What becomes of a snapshot, and why.
+/// A decision about a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Decision {
-    /// Its namespace.
     pub namespace: String,
-    /// Its name.
     pub name: String,
-    /// The PVC it is of.
     pub pvc: String,
-    /// Its resourceVersion when it was judged.
+    /// The resourceVersion for which it holds.
     #[serde(skip)]
     pub version: String,
-    /// What is done.
     #[serde(flatten)]
     pub action: Action,
-    /// Why.
     pub reason: String,
-    /// Whether somebody should look at it.
+    /// Whether the user should check the snapshot.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub warning: bool,
 }
 
-/// What is done to a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "action", rename_all = "camelCase")]
 pub enum Action {
-    /// Nothing.
     Keep,
-    /// Slot labels are taken off, and perhaps given.
+    /// Remove and add slot labels.
     Label {
-        /// Which are taken off.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         remove: Vec<SlotKind>,
-        /// Which are given, with their values.
         #[serde(skip_serializing_if = "BTreeMap::is_empty")]
         give: BTreeMap<SlotKind, String>,
     },
-    /// It gets this `delete-after`, `YYYY-MM-DD`.
+    /// Set `delete-after`, `YYYY-MM-DD`.
     #[serde(rename_all = "camelCase")]
     Mark {
-        /// The date.
         delete_after: String,
     },
-    /// It is deleted, with its stored data.
+    /// Delete the snapshot and its stored data.
     Delete,
-    /// The finalizer of a deletion that was begun, but is not wanted any more, is taken off; its data stays.
+    /// Call off a deletion: remove its finalizer, and keep the stored data.
     Release,
 }
 
 impl Action {
-    /// The word for it.
     pub fn word(&self) -> &'static str {
         match self {
             Action::Keep => "keep",
@@ -293,7 +271,6 @@ impl Action {
 }
 
 impl Decision {
-    /// A verdict about `seen`.
     pub fn on(seen: &Record, action: Action, reason: impl Into<String>) -> Decision {
         Decision {
             namespace: seen.namespace.clone(),
@@ -306,7 +283,6 @@ impl Decision {
         }
     }
 
-    /// The same verdict as one that somebody should look at.
     #[must_use]
     pub fn warning(mut self) -> Decision {
         self.warning = true;
@@ -314,25 +290,25 @@ impl Decision {
     }
 }
 
-/// Histories as text, for the tests of what decides about them.
+/// Histories as text, for tests.
 #[cfg(test)]
 pub mod testing {
     use proptest::prelude::*;
 
     use super::*;
 
-    /// `2026-11-22T02:00` or `2026-11-22`, in UTC; the day alone is its second hour, when backups are made.
+    /// Parses `2026-11-22T02:00` or `2026-11-22` in UTC. A date without a time means 02:00, when backups are made.
     pub fn at(text: &str) -> DateTime<Utc> {
         let text = if text.contains('T') { format!("{text}:00Z") } else { format!("{text}T02:00:00Z") };
         DateTime::parse_from_rfc3339(&text).expect(&text).to_utc()
     }
 
-    /// Judges at that time, in UTC, with the patience of a quarter of an hour.
+    /// This time in UTC, with a timeout of 15 minutes.
     pub fn moment(now: &str) -> Moment {
         Moment { now: at(now), zone: Zone::UTC, ready_timeout: Duration::from_secs(900) }
     }
 
-    /// A ready snapshot of the PVC `data` in `shop` under the policy of slots, that holds none.
+    /// A ready snapshot of the PVC `data` in `shop`, with the policy of slots and without a slot.
     pub fn ready(name: &str, cut: DateTime<Utc>) -> Record {
         Record {
             namespace: "shop".into(),
@@ -356,8 +332,8 @@ pub mod testing {
         }
     }
 
-    /// A row: name, moment of the cut, kinds of the slots it holds (`dwm`, `-` for none), and what else there is to say
-    /// about it, in words `key` or `key=value`.
+    /// Parses a row: name, time of the cut, kinds of the slots that it holds (`dwm`, `-` for none), and further properties as
+    /// `key` or `key=value`.
     pub fn parse(row: &str) -> Record {
         let mut words = row.split_whitespace();
         let mut next = || words.next().unwrap_or_else(|| panic!("too short: {row}"));
@@ -391,7 +367,7 @@ pub mod testing {
         seen
     }
 
-    /// A verdict as text: the action, and the reason.
+    /// A decision as text: the action and the reason.
     pub fn render(verdict: &Decision) -> String {
         let more = match &verdict.action {
             Action::Label { remove, give } => {
@@ -405,8 +381,8 @@ pub mod testing {
         format!("{}{more}{warning}: {}", verdict.action.word(), verdict.reason)
     }
 
-    /// Holds a table against what is decided about it. Each row is a snapshot, see [`parse`], and below it, behind
-    /// `=>`, stands the verdict on it, if there is one. Empty lines and what follows a `#` do not count.
+    /// Checks decisions against a table. Each row is a snapshot, see [`parse`], and the decision about it, if there is one, is in
+    /// the next line after `=>`. Empty lines and comments after `#` are ignored.
     pub fn check(table: &str, decide: impl Fn(&[Record]) -> Vec<Decision>) {
         let lines = table.lines().map(|line| line.split_once('#').map_or(line, |(line, _)| line).trim());
         let lines: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
@@ -422,7 +398,7 @@ pub mod testing {
         assert!(actual == lines, "expected:\n{}\nbut it is:\n{}", lines.join("\n"), actual.join("\n"));
     }
 
-    /// What is left when it is done.
+    /// The snapshots after the decisions were executed.
     pub fn apply(snapshots: &[Record], verdicts: &[Decision]) -> Vec<Record> {
         let mut left = snapshots.to_vec();
         for verdict in verdicts {
@@ -448,14 +424,14 @@ pub mod testing {
         left
     }
 
-    /// The moment at which [`histories`] are judged: the turn of a year with 53 ISO weeks is in the middle of them.
+    /// The time of decisions about [`histories`], which contain the end of a year with 53 ISO weeks.
     pub const NOW: &str = "2027-01-10T02:00";
 
-    /// Whatever may be found in a cluster, in any order: a few PVCs, and labels that make sense and labels that do not.
+    /// Random snapshots of a few PVCs, in any order, with valid and malformed labels.
     pub fn histories() -> impl Strategy<Value = Vec<Record>> {
         prop::collection::vec(any_seen(), 0..24).prop_map(|mut all| {
             for (number, seen) in all.iter_mut().enumerate() {
-                // Names in no order that means anything.
+                // The order of the names has no meaning.
                 seen.name = format!("s{:02}", number * 7 % 24);
             }
             all
@@ -463,7 +439,7 @@ pub mod testing {
     }
 
     fn any_seen() -> impl Strategy<Value = Record> {
-        // Most are of one PVC and within days of each other, so that slots collide; some are minutes old.
+        // Most are of one PVC and made within days, so that slots collide; some are minutes old.
         let hours = prop_oneof![4 => 0i64..24 * 12, 2 => 0i64..24 * 400, 1 => Just(0)];
         let place =
             prop::sample::select(vec!["shop/data", "shop/data", "shop/data", "shop/logs", "shop/", "bank/data"]);
@@ -538,7 +514,7 @@ mod tests {
             Record { version: "7".into(), created: at("2026-11-22T02:00"), ..parse("a 2026-11-22T02:01 dm date=") };
         assert_eq!(seen(object), expected);
 
-        // Bound to stored data by hand: only the label tells the PVC. And not one sign is lost.
+        // Bound to existing stored data: only the label has the PVC. All marks are read.
         let object = json!({
             "metadata": {
                 "namespace": "shop", "name": "a", "uid": "uid-a", "resourceVersion": "7", "creationTimestamp": "2026-11-22T02:00:00Z",
@@ -558,10 +534,10 @@ mod tests {
     }
 
     #[test]
-    fn where_it_stands() {
+    fn standings() {
         for (row, standing) in [
             ("a 2026-11-22 -", Standing::Good),
-            // The error is then of an attempt before.
+            // The error is from an earlier attempt.
             ("a 2026-11-22 - error=x", Standing::Good),
             ("a 2026-11-22 - distrusted", Standing::Distrusted),
             ("a 2026-11-22 - deleting", Standing::Deleting),
@@ -572,7 +548,7 @@ mod tests {
             ("a 2026-11-22T11:46 - pending distrusted", Standing::Pending),
             ("a 2026-11-22T11:46 - pending error=x", Standing::Failing),
             ("a 2026-11-22T11:45 - pending error=x", Standing::Failed),
-            // It is the making of the object that patience counts from.
+            // The timeout counts from the creation of the object.
             ("a 2026-11-22T11:59 - slow created=2026-11-22T11:40", Standing::Failed),
         ] {
             assert_eq!(parse(row).standing(&moment("2026-11-22T12:00")), standing, "{row}");
@@ -596,12 +572,12 @@ mod tests {
             ("a 2026-11-20 -; b 2026-11-21 - distrusted; c 2026-11-21T03:00 - slow", "b a"),
             ("a 2026-11-20 -; b 2026-11-21 - deleting; c 2026-11-22T11:59 - pending", "a"),
             ("a 2026-11-20 - pending", ""),
-            // By what it stands for, not by when the object was made: this one was bound to older data by hand.
+            // By the cut, and not by the creation of the object: this one was bound to older data.
             ("a 2026-11-20 - created=2026-11-22; b 2026-11-21 -", "b"),
             ("a 2026-11-21 - created=2026-11-20; b 2026-11-21 - created=2026-11-21", "b"),
-            // Neither policy nor date matters.
+            // Policy and date do not matter.
             ("a 2026-11-20 dwm; b 2026-11-21 - days date=2026-11-01", "b"),
-            // PVC by PVC, namespace by namespace, and one of which nothing tells the PVC is alone.
+            // By PVC and namespace; a snapshot of an unknown PVC is alone.
             (
                 "a 2026-11-20 -; b 2026-11-21 - pvc=logs; c 2026-11-22 - ns=bank; d 2026-11-22 - pvc=; e 2026-11-22 - pvc=",
                 "c d e a b",

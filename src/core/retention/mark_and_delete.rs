@@ -1,5 +1,5 @@
-//! Which snapshots are marked with `delete-after`, and which are deleted because their date has passed. Decides and
-//! explains; must not know how they are deleted. docs/retention.md has the rules in words.
+//! Decides which snapshots are marked with `delete-after`, and which are deleted because their date has passed. Must not know
+//! how they are deleted. docs/retention.md explains the rules.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,22 +7,23 @@ use crate::core::retention::history::{Action, Decision, FLOOR, Group, Moment, Re
 use crate::core::retention::removal::shared_reason;
 use crate::core::retention::slot::SlotKind;
 
-/// What keeps snapshots whose date has passed.
+/// The snapshots that are kept although their date has passed.
 #[derive(Debug, Clone, Default)]
 pub struct DeletionBlocks {
-    /// Those, by namespace and name, that a volume is still to be made from.
+    /// Sources of volumes that are not restored yet, by namespace and name.
     pub sources: BTreeSet<(String, String)>,
-    /// Those, by uid, whose data another VolumeSnapshotContent names, and which one.
+    /// Snapshots whose stored data another VolumeSnapshotContent names, as uid and name of that content.
     pub shared: BTreeMap<String, String>,
 }
 
-/// Decides about every snapshot of ours, PVC by PVC, newest first. The order of `snapshots` does not matter.
+/// Decides about every snapshot, by PVC, newest first. The order of `snapshots` does not matter.
 pub fn decide(snapshots: &[Record], held: &DeletionBlocks, moment: &Moment) -> Vec<Decision> {
     let groups = Group::all(snapshots, moment);
     groups.iter().flat_map(|group| of_group(group, held, moment)).collect()
 }
 
-/// Those of which `delete` began the deletion, is at work no more, and which no date lets go: they hold their namespace.
+/// The snapshots whose deletion `delete` did not finish, and which no date deletes: their finalizer blocks the deletion of their
+/// namespace.
 pub fn left_behind(snapshots: &[Record], moment: &Moment) -> Vec<Decision> {
     let named: BTreeSet<(&str, &str)> = snapshots
         .iter()
@@ -49,7 +50,7 @@ fn of_group(group: &Group<'_>, held: &DeletionBlocks, moment: &Moment) -> Vec<De
     group.snapshots.iter().enumerate().map(judge).collect()
 }
 
-/// A snapshot that is not to be deleted; a deletion of it that was begun already is called off.
+/// Keeps a snapshot, and calls off a deletion that has begun.
 fn stays(seen: &Record, reason: &str) -> Decision {
     if seen.claimed {
         return Decision::on(seen, Action::Release, format!("its deletion was begun, but is off: {reason}"));
@@ -57,7 +58,7 @@ fn stays(seen: &Record, reason: &str) -> Decision {
     Decision::on(seen, Action::Keep, reason)
 }
 
-/// A snapshot with a `delete-after` label.
+/// Decides about a snapshot with a `delete-after` label.
 fn due(group: &Group<'_>, at: usize, label: &str, held: &DeletionBlocks, moment: &Moment) -> Decision {
     let seen = group.snapshots[at];
     let Some(date) = date(label) else {
@@ -69,11 +70,11 @@ fn due(group: &Group<'_>, at: usize, label: &str, held: &DeletionBlocks, moment:
     if group.floor.contains(&at) {
         return stays(seen, &format!("its date {date} has passed, but it is the {FLOOR}")).warning();
     }
-    // One that is going already is no floor any more; its data stays if there is no other.
+    // A snapshot that is being deleted is not in the floor any more; its data is kept if it is the last.
     if seen.deleting && seen.ready && group.floor.is_empty() {
         return stays(seen, "no other ready snapshot of its PVC is left").warning();
     }
-    // Its backup may still be at work, and it may become the only one.
+    // Its backup may still be running, and it may become the only one.
     if matches!(seen.standing(moment), Standing::Pending | Standing::Failing) {
         return Decision::on(seen, Action::Keep, "not ready yet; the next run looks again");
     }
@@ -83,7 +84,7 @@ fn due(group: &Group<'_>, at: usize, label: &str, held: &DeletionBlocks, moment:
     if held.sources.contains(&(seen.namespace.clone(), seen.name.clone())) {
         return Decision::on(seen, Action::Keep, "a volume is being made from it; the next run looks again");
     }
-    // One that is going already is looked at again where it is deleted.
+    // A snapshot that is being deleted is checked again when its data is deleted.
     if let Some(other) = held.shared.get(&seen.uid).filter(|_| !seen.deleting) {
         let reason = format!("its date {date} has passed, but {}", shared_reason(other));
         return Decision::on(seen, Action::Keep, reason).warning();
@@ -91,7 +92,7 @@ fn due(group: &Group<'_>, at: usize, label: &str, held: &DeletionBlocks, moment:
     Decision::on(seen, Action::Delete, format!("its date {date} has passed"))
 }
 
-/// A snapshot without a `delete-after` label.
+/// Decides about a snapshot without a `delete-after` label.
 fn unmarked(group: &Group<'_>, at: usize, moment: &Moment) -> Decision {
     let seen = group.snapshots[at];
     let keep = |reason: &str| Decision::on(seen, Action::Keep, reason);
@@ -122,7 +123,7 @@ mod tests {
     use crate::core::retention::history::testing::{self, NOW, apply, at, histories, moment, ready};
     use crate::core::retention::retain::{Policy, retain};
 
-    /// The table's verdicts on 2026-11-22, with `used` in use.
+    /// Checks the decisions on 2026-11-22, with the snapshots `used` in use.
     fn check(used: &str, table: &str) {
         let sources = used.split_whitespace().map(|name| ("shop".to_string(), name.to_string())).collect();
         let held = DeletionBlocks { sources, ..DeletionBlocks::default() };
@@ -130,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn who_holds_no_slot_is_marked_today() {
+    fn a_snapshot_without_a_slot_is_marked_today() {
         check(
             "",
             "
@@ -182,7 +183,7 @@ mod tests {
                 => keep: stays until 2026-11-22 is over
             c 2026-11-19 - date=2026-11-21
                 => delete: its date 2026-11-21 has passed
-            # A date outweighs the slots: somebody set it by hand.
+            # A date outweighs the slots: a person set it.
             b 2026-11-18 d date=2025-12-31
                 => delete: its date 2025-12-31 has passed
             a 2026-11-17 - days date=2026-11-21
@@ -217,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_date_keeps() {
+    fn a_malformed_date_keeps() {
         check(
             "",
             "
@@ -257,7 +258,7 @@ mod tests {
                 => keep (!): its date 2026-11-20 has passed, but it is the newest ready snapshot of its PVC
             ",
         );
-        // The newest ready one is not to be trusted: the newest backup stays with it.
+        // The newest ready one is distrusted: the newest backup is kept, too.
         check(
             "",
             "
@@ -272,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_may_become_ready_stays() {
+    fn a_snapshot_that_may_become_ready_stays() {
         check(
             "",
             "
@@ -290,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn one_in_use_is_left_for_later() {
+    fn a_snapshot_in_use_is_left_for_later() {
         check(
             "b c d",
             "
@@ -365,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn what_delete_is_at_work_on_is_left_alone() {
+    fn a_snapshot_that_delete_works_on_is_left_alone() {
         check(
             "",
             "
@@ -379,7 +380,7 @@ mod tests {
                 => release: its deletion was begun, but is off: it has no delete-after any more
             b 2026-11-18 - date=2026-11-21 deleting claimed named=2026-11-22T11:44
                 => delete: its date 2026-11-21 has passed
-            # Nobody holds it by a note from the future.
+            # A note from the future does not count.
             a 2026-11-17 - deleting claimed named=2027-11-22T11:44
                 => release: its deletion was begun, but is off: it has no delete-after any more
             ",
@@ -405,7 +406,6 @@ mod tests {
             .prop_map(|sources| DeletionBlocks { sources, ..DeletionBlocks::default() })
     }
 
-    /// The names of those to which it is done.
     fn done(verdicts: &[Decision], which: impl Fn(&Action) -> bool) -> BTreeSet<String> {
         verdicts.iter().filter(|verdict| which(&verdict.action)).map(|verdict| verdict.name.clone()).collect()
     }
@@ -419,7 +419,7 @@ mod tests {
         fn a_second_run_changes_nothing(snapshots in histories(), in_use in uses()) {
             let once = apply(&snapshots, &decide(&snapshots, &in_use, &moment(NOW)));
             for verdict in decide(&once, &in_use, &moment(NOW)) {
-                // One that was called off, and was not deleted yet, is looked at anew.
+                // A deletion was called off before the object was deleted: it is decided again.
                 let anew = snapshots.iter().any(|seen| seen.name == verdict.name && seen.claimed);
                 prop_assert!(verdict.action == Action::Keep || anew, "{:?}", verdict);
                 prop_assert!(verdict.action != Action::Delete, "{:?}", verdict);
@@ -524,7 +524,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(24))]
 
-        // Night by night for more than a year, with a run of both commands every day.
+        // A backup every night for more than a year, and both commands every day.
         #[test]
         fn a_year_of_nights_loses_no_backup_that_counts(
             nights in nights(400),
@@ -533,7 +533,7 @@ mod tests {
             let policy = Policy { daily, weekly, monthly };
             let mut all: Vec<Record> = Vec::new();
             let mut ever = false;
-            // Every slot that a backup ever stood for.
+            // Every slot that a backup ever held.
             let mut history: Vec<BTreeSet<String>> = vec![BTreeSet::new(); 3];
             for (day, night) in nights.into_iter().enumerate() {
                 let cut = at("2026-01-01") + TimeDelta::days(day as i64);
@@ -586,12 +586,12 @@ mod tests {
                     prop_assert!(wanted.is_subset(&held), "{} {:?} {:?}", kind, wanted, held);
                 }
             }
-            // And it does not pile up: three kinds, the floor, and what waits for its night.
+            // Snapshots do not pile up: those of three kinds of slot, the floor, and those that wait for their deletion.
             prop_assert!(all.len() <= daily + weekly + monthly + 8, "{}", all.len());
         }
     }
 
-    /// What is left when both commands have run, and what they decided.
+    /// The snapshots after both commands, and the decisions.
     fn both(all: &[Record], now: &str) -> (Vec<Record>, Vec<Decision>, Vec<Decision>) {
         let labels = retain(all, DEFAULT, &moment(now));
         let relabelled = apply(all, &labels);
@@ -599,7 +599,7 @@ mod tests {
         (apply(&relabelled, &deletions), labels, deletions)
     }
 
-    /// The calendar of docs/retention.md, as the code decides it, and a line of a dry run that is shown there.
+    /// The calendar of docs/retention.md, as decided by the code, and the line of a dry run that is shown there.
     fn calendar() -> [String; 2] {
         let mut all: Vec<Record> = Vec::new();
         let night = |all: &mut Vec<Record>, day: &str| create(all, &format!("data-{day}"), at(day));

@@ -1,4 +1,4 @@
-//! Which VolumeSnapshots stay and which go. Must not know how they are labelled or deleted.
+//! Decides which VolumeSnapshots are kept. Must not know how they are labelled or deleted.
 
 pub mod history;
 pub mod mark_and_delete;

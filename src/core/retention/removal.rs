@@ -1,4 +1,4 @@
-//! Whether a snapshot that a person names may go: what speaks against it, and what goes with it. Must not know who asks.
+//! The objections to deleting a snapshot that the user names. Must not know the command that asks.
 
 use crate::core::kube::labels;
 use crate::core::kube::namespace_objects::NamespaceObjects;
@@ -6,8 +6,8 @@ use crate::core::kube::objects::Snapshot;
 use crate::core::retention::history::{FLOOR, Group, Moment, Record};
 
 impl NamespaceObjects {
-    /// What speaks against deleting `snapshot`, a phrase each. It stays, first, when it is what retention would leave of
-    /// its PVC, be it among all snapshots or among those that retention knows: nobody else's snapshot makes up for ours.
+    /// The objections to deleting `snapshot`, as phrases. The first is that retention would keep it as the last one of its PVC,
+    /// among all snapshots or among those that retention manages: a snapshot of another tool does not replace one of ours.
     pub fn objections(&self, snapshot: &Snapshot, moment: &Moment) -> Vec<String> {
         let pruned = |snapshot: &&Snapshot| snapshot.is_pruned();
         let seen = |wanted: &dyn Fn(&&Snapshot) -> bool| -> Vec<Record> {
@@ -18,16 +18,14 @@ impl NamespaceObjects {
             Group::all(snapshots, moment).iter().find_map(|group| {
                 let at = group.floor.iter().position(|at| group.snapshots[*at].name == *name)?;
                 Some(match at {
-                    _ if group.snapshots[0].pvc.is_empty() => {
-                        "it is ready, and nothing tells which PVC it is of".into()
-                    }
+                    _ if group.snapshots[0].pvc.is_empty() => "it is ready, and its PVC is unknown".into(),
                     0 => format!("it is the {FLOOR}"),
-                    // The newest ready one is marked as not to be trusted.
+                    // The newest ready one is distrusted.
                     _ => "it is the newest of its PVC that is a backup".into(),
                 })
             })
         };
-        // What brings a clone's data over is no backup, and its data is another's.
+        // A snapshot that only brings a clone's data over is no backup, and its data belongs to another snapshot.
         let is_bridge = snapshot.metadata.labels.get(labels::TYPE).is_some_and(|kind| kind == labels::CLONE)
             && snapshot.metadata.annotations.contains_key(labels::CLONE_OF)
             && snapshot.spec.source.volume_snapshot_content_name.is_some();
@@ -46,7 +44,7 @@ impl NamespaceObjects {
     }
 }
 
-/// Why the data of a VolumeSnapshot is kept that the content `other` names, too.
+/// The reason to keep stored data that the content `other` also names.
 pub fn shared_reason(other: &str) -> String {
     format!(
         "the VolumeSnapshotContent {other} names the same stored data; backup-ns delete-vsc {other} --keep-data deletes that \
@@ -86,11 +84,12 @@ mod tests {
         })
     }
 
-    /// What speaks against each of them, in their order.
+    /// The objections to each snapshot, in their order.
     fn against(items: &[Value]) -> Vec<String> {
         let namespace_objects: NamespaceObjects = serde_json::from_value(json!({"items": items})).unwrap();
-        let told = |snapshot: &Snapshot| namespace_objects.objections(snapshot, &moment("2026-11-22T12:00")).join("; ");
-        namespace_objects.snapshots.iter().map(told).collect()
+        let objections =
+            |snapshot: &Snapshot| namespace_objects.objections(snapshot, &moment("2026-11-22T12:00")).join("; ");
+        namespace_objects.snapshots.iter().map(objections).collect()
     }
 
     const NEWEST: &str = "it is the newest ready snapshot of its PVC";
@@ -107,11 +106,11 @@ mod tests {
         let other = json!({"spec": {"source": {"persistentVolumeClaimName": "logs"}}});
         assert_eq!(against(&[shot("a", 20, nothing), shot("b", 21, other)]), [NEWEST, NEWEST]);
         let bound = json!({"spec": {"source": {"volumeSnapshotContentName": "c"}}});
-        assert_eq!(against(&[shot("a", 20, bound)]), ["it is ready, and nothing tells which PVC it is of"]);
+        assert_eq!(against(&[shot("a", 20, bound)]), ["it is ready, and its PVC is unknown"]);
     }
 
     #[test]
-    fn somebody_elses_snapshot_does_not_make_up_for_ours() {
+    fn a_snapshot_of_another_tool_does_not_replace_ours() {
         let foreign = json!({"metadata": {"labels": {"app": "x"}}});
         let both = [shot("a", 20, json!({})), shot("b", 21, foreign.clone())];
         assert_eq!(against(&both), [NEWEST, NEWEST]);
@@ -119,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_volume_is_made_from_stays() {
+    fn a_source_of_a_new_volume_stays() {
         let both = [shot("a", 20, json!({})), shot("b", 21, json!({}))];
         let with = |claims: &[Value]| against(&[&both[..], claims].concat());
         let used = "a volume is still being made from it, for the PVC look, more";
@@ -128,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_brings_a_clone_over_needs_no_force_once_it_is_not_used() {
+    fn a_snapshot_of_a_finished_clone_needs_no_force() {
         let bridge = json!({
             "metadata": {"labels": {"backup-ns.sh/type": "clone"}, "annotations": {"backup-ns.sh/clone-of": "bank/a"}},
             "spec": {"source": {"volumeSnapshotContentName": "clone-1-shop"}},
@@ -140,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_being_restored_in_place_stays() {
+    fn a_source_of_a_running_in_place_restore_stays() {
         let begun = json!({"metadata": {"annotations": {"backup-ns.sh/restoring": "{}"}}});
         let objections = against(&[shot("a", 20, begun), shot("b", 21, json!({}))]);
         assert_eq!(objections, ["an in-place restore from it was begun and is not done", NEWEST]);

@@ -1,5 +1,5 @@
-//! Which slot labels a PVC's snapshots keep: the newest so many days, weeks and months. Decides and explains; must not
-//! know how labels are changed. docs/retention.md has the rules in words.
+//! Decides which slot labels the snapshots of a PVC keep: those of the newest days, weeks and months. Must not know how labels
+//! are changed. docs/retention.md explains the rules.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,16 +9,12 @@ use crate::core::retention::slot::SlotKind;
 /// How many slots of each kind are kept, for each PVC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
-    /// Days.
     pub daily: usize,
-    /// ISO weeks.
     pub weekly: usize,
-    /// Months.
     pub monthly: usize,
 }
 
 impl Policy {
-    /// How many of this kind.
     pub fn keep(&self, kind: SlotKind) -> usize {
         match kind {
             SlotKind::Daily => self.daily,
@@ -27,20 +23,19 @@ impl Policy {
         }
     }
 
-    /// Whether it keeps nothing at all.
     pub fn is_empty(&self) -> bool {
         SlotKind::ALL.iter().all(|kind| self.keep(*kind) == 0)
     }
 }
 
-/// Decides about every snapshot whose policy is `daily_weekly_monthly`, PVC by PVC, newest first. Among those that are
-/// good, the newest of each slot holds it, and the newest slots of each kind are kept; every other label goes. The
-/// order of `snapshots` does not matter.
+/// Decides about every snapshot with the policy `daily_weekly_monthly`, by PVC, newest first. The newest good snapshot of each
+/// slot holds it, and the newest slots of each kind are kept; every other label is removed. The order of `snapshots` does not
+/// matter.
 pub fn retain(snapshots: &[Record], policy: Policy, moment: &Moment) -> Vec<Decision> {
     Group::all(snapshots, moment).iter().flat_map(|group| decide(group, policy, moment)).collect()
 }
 
-/// What becomes of one label of one snapshot.
+/// The decision about one slot label of one snapshot.
 #[derive(Debug, Default)]
 struct LabelChange {
     remove: bool,
@@ -82,10 +77,10 @@ fn decide(group: &Group<'_>, policy: Policy, moment: &Moment) -> Vec<Decision> {
         .collect()
 }
 
-/// Decides about the labels of one kind; what is decided, by the snapshot's position in the group.
+/// Decides about the labels of one kind. The keys are positions in the group.
 fn of_kind(group: &Group<'_>, kind: SlotKind, keep: usize, moment: &Moment) -> BTreeMap<usize, LabelChange> {
     let mut changes = BTreeMap::new();
-    // Whose labels count, and whose slot another may have; newest first, as the group is.
+    // Snapshots whose labels count, and snapshots whose slot another may take; newest first, like the group.
     let mut good: Vec<(usize, String)> = Vec::new();
     let mut lost: Vec<(usize, String)> = Vec::new();
     for (at, seen) in group.snapshots.iter().enumerate().filter(|(_, seen)| seen.by_slots) {
@@ -96,7 +91,7 @@ fn of_kind(group: &Group<'_>, kind: SlotKind, keep: usize, moment: &Moment) -> B
             continue;
         };
         match (seen.standing(moment), seen.leaves()) {
-            // It goes, unless somebody takes the date off: until then nobody may lose a slot to it.
+            // It is deleted after its date, unless the label is removed; until then no other loses a slot to it.
             (Standing::Good, Some(date)) => {
                 changes.insert(at, LabelChange::keep(format!("{kind} {slot}: does not count, it goes after {date}")));
             }
@@ -109,7 +104,7 @@ fn of_kind(group: &Group<'_>, kind: SlotKind, keep: usize, moment: &Moment) -> B
         }
     }
 
-    // Who has each slot: the newest, and where none is a backup, who can stand for that day, week or month.
+    // The holder of each slot: the newest, or, where none is a backup, an heir.
     let mut holders: BTreeMap<&str, usize> = BTreeMap::new();
     for (at, slot) in &good {
         holders.entry(slot).or_insert(*at);
@@ -130,11 +125,11 @@ fn of_kind(group: &Group<'_>, kind: SlotKind, keep: usize, moment: &Moment) -> B
             (true, true) => LabelChange::keep(format!("{kind} {slot}: number {number} of {keep}")),
             (true, false) => LabelChange {
                 give: Some(slot.to_string()),
-                ..LabelChange::keep(format!("{kind} {slot}: given, because who held it is no backup"))
+                ..LabelChange::keep(format!("{kind} {slot}: given, because the one that held it is no backup"))
             },
             (false, true) if group.floor.contains(&at) => LabelChange::keep(format!("{kind} {slot}: {FLOOR}")),
             (false, true) => LabelChange::remove(format!("{kind} {slot}: number {number}, only {keep} are kept")),
-            // What would be given only to be taken away is not given.
+            // A label that would be removed again is not given.
             (false, false) => {
                 holders.remove(slot);
                 continue;
@@ -146,7 +141,7 @@ fn of_kind(group: &Group<'_>, kind: SlotKind, keep: usize, moment: &Moment) -> B
     let name = |at: usize| group.snapshots[at].name.as_str();
     for (at, slot) in good.iter().filter(|(at, _)| !own.contains(at)) {
         let newer = || LabelChange::remove(format!("{kind} {slot}: {} is newer", name(holders[slot.as_str()])));
-        // One that is given another slot loses this one by that.
+        // A snapshot that is given another slot loses this one.
         changes.entry(*at).or_insert_with(newer);
     }
     for (at, slot) in &lost {
@@ -167,8 +162,8 @@ fn of_kind(group: &Group<'_>, kind: SlotKind, keep: usize, moment: &Moment) -> B
     changes
 }
 
-/// Who gets the slot of one that is no backup: the newest good snapshot of that very day, week or month that has no
-/// slot of its `own` of that kind. One that is marked already is out of the game.
+/// The snapshot that gets the slot of one that is no backup: the newest good one of the same day, week or month that holds no
+/// slot of that kind (`own`) and is not marked for deletion.
 fn heir(group: &Group<'_>, kind: SlotKind, slot: &str, own: &BTreeSet<usize>, moment: &Moment) -> Option<usize> {
     group.snapshots.iter().enumerate().position(|(at, seen)| {
         let malformed =
@@ -182,8 +177,8 @@ fn heir(group: &Group<'_>, kind: SlotKind, slot: &str, own: &BTreeSet<usize>, mo
     })
 }
 
-/// Which number one that is not trusted would have if that were taken back: none where another such one of that slot is newer. As
-/// long as the policy would keep it then, it stays beside the one that holds its slot.
+/// The number that a distrusted snapshot would have if it were trusted again; None if another distrusted one of that slot is
+/// newer. It is kept beside the holder of its slot as long as the policy would keep it.
 fn as_if_good(
     group: &Group<'_>,
     kind: SlotKind,
@@ -203,7 +198,7 @@ fn as_if_good(
     counts.then(|| 1 + holders.iter().filter(|(other, holder)| **other != slot && **holder < at).count())
 }
 
-/// What becomes of the label of one that is no backup, where `holder` stands for its slot now.
+/// The decision about the label of a snapshot that is no backup, where `holder` now holds its slot.
 fn loss(seen: &Record, slot: &str, holder: Option<&str>, moment: &Moment) -> LabelChange {
     let standing = seen.standing(moment);
     let why = match (standing, &seen.error) {
@@ -212,8 +207,8 @@ fn loss(seen: &Record, slot: &str, holder: Option<&str>, moment: &Moment) -> Lab
         _ => "it never became ready".into(),
     };
     match holder {
-        Some(holder) => LabelChange::remove(format!("{slot}: {why}; {holder} stands for it")),
-        // Its error may pass, and nobody else can stand for that slot.
+        Some(holder) => LabelChange::remove(format!("{slot}: {why}; {holder} holds its slot")),
+        // Its error may pass, and no other can take the slot.
         None if standing == Standing::Failing => {
             LabelChange::keep(format!("{slot}: {why}, but it may still become ready"))
         }
@@ -234,7 +229,7 @@ mod tests {
         Policy { daily, weekly, monthly }
     }
 
-    /// The table's verdicts at 2026-11-22T12:00, a Sunday.
+    /// Checks the decisions at 2026-11-22T12:00, a Sunday.
     fn check(policy: Policy, table: &str) {
         testing::check(table, |snapshots| retain(snapshots, policy, &moment("2026-11-22T12:00")));
     }
@@ -271,7 +266,7 @@ mod tests {
                 => keep: daily 2026-11-21: number 1 of 1
             ",
         );
-        // A label from another zone or another hand, and an object that was made late for old data.
+        // A label from another zone or person, and an object that was created later than its data.
         check(
             policy(1, 0, 0),
             "
@@ -372,7 +367,7 @@ mod tests {
                 => label -daily: daily 2026-11-20: number 2, only 0 are kept
             ",
         );
-        // The newest ready one is not to be trusted, so that the newest backup stays too.
+        // The newest ready one is distrusted, so that the newest backup is kept, too.
         check(
             policy(0, 1, 1),
             "
@@ -387,17 +382,17 @@ mod tests {
     }
 
     #[test]
-    fn one_that_failed_gives_its_slots_to_a_ready_one() {
+    fn a_failed_snapshot_gives_its_slots_to_a_ready_one() {
         check(
             DEFAULT,
             "
             d 2026-11-22T04:00 -
-                => label +daily=2026-11-22 +weekly=2026-w47 +monthly=2026-11: daily 2026-11-22: given, because who held it is no backup; weekly 2026-w47: given, because who held it is no backup; monthly 2026-11: given, because who held it is no backup
+                => label +daily=2026-11-22 +weekly=2026-w47 +monthly=2026-11: daily 2026-11-22: given, because the one that held it is no backup; weekly 2026-w47: given, because the one that held it is no backup; monthly 2026-11: given, because the one that held it is no backup
             c 2026-11-22T03:00 -
                 => keep: it holds no slot
             b 2026-11-22T02:00 dwm pending error=full
-                => label -daily -weekly -monthly: daily 2026-11-22: it failed: full; d stands for it; weekly 2026-w47: it failed: full; d stands for it; monthly 2026-11: it failed: full; d stands for it
-            # Nobody can stand for these: the days are other ones, and c is not of it.
+                => label -daily -weekly -monthly: daily 2026-11-22: it failed: full; d holds its slot; weekly 2026-w47: it failed: full; d holds its slot; monthly 2026-11: it failed: full; d holds its slot
+            # No other is of these days, and c does not have the policy.
             a 2026-11-21 d slow
                 => label -daily: daily 2026-11-21: it never became ready
             z 2026-11-20 d distrusted
@@ -407,23 +402,23 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_not_trusted_stays_as_long_as_it_would_if_that_were_taken_back() {
+    fn a_distrusted_snapshot_stays_as_long_as_a_trusted_one_would() {
         check(
             policy(2, 0, 1),
             "
             f 2026-11-22 d
-                => label +monthly=2026-11: daily 2026-11-22: number 1 of 2; monthly 2026-11: given, because who held it is no backup
+                => label +monthly=2026-11: daily 2026-11-22: number 1 of 2; monthly 2026-11: given, because the one that held it is no backup
             # Others stand for its day and its month, and none loses a slot to it.
             e 2026-11-21T04:00 dm distrusted
                 => keep: daily 2026-11-21: its dump is not to be trusted, unless taken back: it would be number 2 of 2; monthly 2026-11: its dump is not to be trusted, unless taken back: it would be number 1 of 1
             d 2026-11-21T03:00 -
-                => label +daily=2026-11-21: daily 2026-11-21: given, because who held it is no backup
+                => label +daily=2026-11-21: daily 2026-11-21: given, because the one that held it is no backup
             c 2026-11-21T02:00 d distrusted
-                => label -daily: daily 2026-11-21: its dump is not to be trusted; d stands for it
+                => label -daily: daily 2026-11-21: its dump is not to be trusted; d holds its slot
             # The policy would not keep it either way.
             b 2026-11-20 d distrusted
                 => label -daily: daily 2026-11-20: its dump is not to be trusted
-            # Somebody said until when it stays.
+            # A person set until when it stays.
             a 2026-10-21 m distrusted date=2026-11-22
                 => label -monthly: monthly 2026-10: its dump is not to be trusted
             ",
@@ -431,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn who_can_inherit() {
+    fn heirs_of_a_slot() {
         check(
             DEFAULT,
             "
@@ -449,7 +444,7 @@ mod tests {
                 => keep: it is being deleted
             b 2026-11-21T03:00 - pvc=logs
                 => keep: it holds no slot
-            # Nor one with a label that nobody understands.
+            # Nor one with a malformed label.
             i 2026-11-21T02:30 - daily=x
                 => keep (!): the label daily='x' is no daily slot
             a 2026-11-21 d slow
@@ -465,17 +460,17 @@ mod tests {
             c 2026-11-21T04:00 d
                 => keep: daily 2026-11-21: number 1 of 7
             b 2026-11-21T03:00 d slow
-                => label -daily: daily 2026-11-21: it never became ready; c stands for it
+                => label -daily: daily 2026-11-21: it never became ready; c holds its slot
             # Two that failed have one heir.
             a 2026-11-20T04:00 -
-                => label +daily=2026-11-20: daily 2026-11-20: given, because who held it is no backup
+                => label +daily=2026-11-20: daily 2026-11-20: given, because the one that held it is no backup
             z 2026-11-20T03:00 d slow
-                => label -daily: daily 2026-11-20: it never became ready; a stands for it
+                => label -daily: daily 2026-11-20: it never became ready; a holds its slot
             y 2026-11-20T02:00 d error=full pending
-                => label -daily: daily 2026-11-20: it failed: full; a stands for it
+                => label -daily: daily 2026-11-20: it failed: full; a holds its slot
             ",
         );
-        // One that alone holds a slot does not give it up for that of its own day.
+        // A snapshot that alone holds a slot does not give it up for that of its own day.
         check(
             DEFAULT,
             "
@@ -485,16 +480,16 @@ mod tests {
                 => label -daily: daily 2026-11-20: it never became ready
             ",
         );
-        // One that loses a wrong label as a duplicate can stand for its own day in the same run.
+        // A snapshot that loses a wrong label as a duplicate can get the slot of its own day in the same run.
         check(
             DEFAULT,
             "
             c 2026-11-21T04:00 d
                 => keep: daily 2026-11-21: number 1 of 7
             b 2026-11-20T04:00 - daily=2026-11-21
-                => label +daily=2026-11-20: daily 2026-11-20: given, because who held it is no backup
+                => label +daily=2026-11-20: daily 2026-11-20: given, because the one that held it is no backup
             a 2026-11-20T03:00 d slow
-                => label -daily: daily 2026-11-20: it never became ready; b stands for it
+                => label -daily: daily 2026-11-20: it never became ready; b holds its slot
             ",
         );
     }
@@ -520,7 +515,7 @@ mod tests {
             DEFAULT,
             "
             b 2026-11-22T11:50 dw pending error=busy
-                => label -weekly: daily 2026-11-22: it failed: busy, but it may still become ready; weekly 2026-w47: it failed: busy; a stands for it
+                => label -weekly: daily 2026-11-22: it failed: busy, but it may still become ready; weekly 2026-w47: it failed: busy; a holds its slot
             a 2026-11-21 w
                 => keep: weekly 2026-w47: number 1 of 4
             ",
@@ -529,9 +524,9 @@ mod tests {
             DEFAULT,
             "
             b 2026-11-22T11:50 d pending error=busy
-                => label -daily: daily 2026-11-22: it failed: busy; a stands for it
+                => label -daily: daily 2026-11-22: it failed: busy; a holds its slot
             a 2026-11-22T02:00 -
-                => label +daily=2026-11-22: daily 2026-11-22: given, because who held it is no backup
+                => label +daily=2026-11-22: daily 2026-11-22: given, because the one that held it is no backup
             ",
         );
     }
@@ -554,7 +549,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_goes_by_its_date_takes_no_slot_from_another() {
+    fn a_snapshot_with_a_date_takes_no_slot_from_another() {
         check(
             policy(1, 1, 1),
             "
@@ -570,7 +565,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_that_nobody_understands_stay_with_a_warning() {
+    fn malformed_labels_stay_with_a_warning() {
         check(
             policy(1, 1, 1),
             "
@@ -593,9 +588,9 @@ mod tests {
         testing::check(
             "
             b 2026-11-21T23:30 -
-                => label +daily=2026-11-22: daily 2026-11-22: given, because who held it is no backup
+                => label +daily=2026-11-22: daily 2026-11-22: given, because the one that held it is no backup
             a 2026-11-22T02:00 d slow
-                => label -daily: daily 2026-11-22: it never became ready; b stands for it
+                => label -daily: daily 2026-11-22: it never became ready; b holds its slot
             ",
             |snapshots| retain(snapshots, DEFAULT, &vienna),
         );
@@ -612,7 +607,7 @@ mod tests {
     /// A slot of a PVC: namespace, PVC, kind, value.
     type Slot = (String, String, SlotKind, String);
 
-    /// The slots that a backup stands for: good, of the policy, and not about to go by its date.
+    /// The slots that a backup holds: good, with the policy of slots, and not about to be deleted by its date.
     fn good_slots(snapshots: &[Record]) -> BTreeSet<Slot> {
         let moment = moment(NOW);
         let counts =
@@ -626,7 +621,7 @@ mod tests {
         snapshots.iter().filter(counts).flat_map(slots).collect()
     }
 
-    /// How many of them each PVC has of each kind.
+    /// How many slots of each kind each PVC has.
     fn counts(slots: BTreeSet<Slot>) -> BTreeMap<(String, String, SlotKind), usize> {
         let mut counts = BTreeMap::new();
         for (namespace, pvc, kind, _) in slots {
@@ -635,7 +630,7 @@ mod tests {
         counts
     }
 
-    /// The labels that are gone after it, each with its snapshot's name.
+    /// The removed labels, each with its snapshot's name.
     fn gone(snapshots: &[Record], after: &[Record]) -> BTreeSet<(String, SlotKind)> {
         let pairs = snapshots.iter().zip(after);
         let lost = |kind: SlotKind| {
@@ -686,7 +681,7 @@ mod tests {
                 let has = kept.get(&key).copied().unwrap_or(0);
                 prop_assert!(has >= had.min(policy.keep(key.2)), "{:?}: {} of {}", key, has, had);
             }
-            // The newest ready one of each PVC, found in another way than the code does.
+            // The newest ready one of each PVC, computed in another way than the code does.
             for seen in &snapshots {
                 let rivals = snapshots.iter().filter(|other| {
                     let same = (&other.namespace, &other.pvc) == (&seen.namespace, &seen.pvc);
@@ -709,7 +704,7 @@ mod tests {
             let few = apply(&snapshots, &retain(&snapshots, less, &moment(NOW)));
             let many = apply(&snapshots, &retain(&snapshots, more, &moment(NOW)));
             prop_assert!(good_slots(&few).is_subset(&good_slots(&many)));
-            // One with an error may lose more, but then to a backup that gets the slot.
+            // A snapshot with an error may lose more, but only to a backup that gets the slot.
             let failing = |(name, _): &(String, SlotKind)| {
                 let seen = snapshots.iter().find(|seen| seen.name == *name).unwrap();
                 seen.standing(&moment(NOW)) == Standing::Failing

@@ -1,5 +1,4 @@
-//! Retention slots: the day, the ISO week and the month that a snapshot can stand for, and the dates
-//! around them. Knows the calendar, not the cluster.
+//! Retention slots: the day, the ISO week and the month that a snapshot can be kept for. Must not know the cluster.
 
 use std::fmt;
 
@@ -9,7 +8,6 @@ use serde::Serialize;
 use crate::core::kube::labels;
 use crate::core::time_zone::Zone;
 
-/// The kinds of retention slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SlotKind {
@@ -22,10 +20,9 @@ pub enum SlotKind {
 }
 
 impl SlotKind {
-    /// All kinds, shortest first.
+    /// Shortest first.
     pub const ALL: [SlotKind; 3] = [SlotKind::Daily, SlotKind::Weekly, SlotKind::Monthly];
 
-    /// The label that holds this kind.
     pub const fn label(self) -> &'static str {
         match self {
             SlotKind::Daily => labels::DAILY,
@@ -40,10 +37,9 @@ impl SlotKind {
         self.of(zone.local(instant).date_naive())
     }
 
-    /// The slot that a label's value means on a snapshot made at `made`, as [`SlotKind::value`] writes it; none if it is
-    /// no such slot. The older tool wrote weeks as `wWW` without a year; such a week is the one of that number next to
-    /// `made`, because a label is written a moment before the cut, and perhaps in another zone: on the other side of
-    /// the year's end.
+    /// The slot of a label's value on a snapshot made at `made`, in the form of [`SlotKind::value`]; None if the value is not
+    /// valid. The older tool wrote weeks as `wWW` without a year. Such a week is the nearest one of that number, because a label is
+    /// written just before the cut, and maybe in another zone, so that its year may differ from that of `made`.
     pub fn read(self, label: &str, made: DateTime<Utc>, zone: Zone) -> Option<String> {
         let (text, date) = match self {
             SlotKind::Daily => (label.to_string(), NaiveDate::parse_from_str(label, "%Y-%m-%d").ok()?),
@@ -71,12 +67,11 @@ impl SlotKind {
         (self.of(date) == text).then_some(text)
     }
 
-    /// Whether a label's value, found on a snapshot made at `made`, means the slot `slot`.
+    /// Whether the value of a label on a snapshot made at `made` means `slot`.
     pub fn same(self, label: &str, made: DateTime<Utc>, slot: &str, zone: Zone) -> bool {
         self.read(label, made, zone).as_deref() == Some(slot)
     }
 
-    /// The slot that holds a day.
     fn of(self, day: NaiveDate) -> String {
         match self {
             SlotKind::Daily => format!("{:04}-{:02}-{:02}", day.year(), day.month(), day.day()),
@@ -122,7 +117,7 @@ mod tests {
         assert_eq!(values("2026-12-31T12:00:00Z", "UTC"), ["2026-12-31", "2026-w53", "2026-12"]);
         assert_eq!(values("2027-01-01T12:00:00Z", "UTC"), ["2027-01-01", "2026-w53", "2027-01"]);
         assert_eq!(values("2027-01-04T12:00:00Z", "UTC"), ["2027-01-04", "2027-w01", "2027-01"]);
-        // A Monday in December that already belongs to the next year's first week.
+        // A Monday in December in the first week of the next year.
         assert_eq!(values("2024-12-30T00:00:00Z", "UTC"), ["2024-12-30", "2025-w01", "2024-12"]);
     }
 
@@ -161,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_label_is_read_or_it_is_none() {
+    fn malformed_labels_are_not_slots() {
         let read = |kind: SlotKind, label: &str, made: &str| kind.read(label, at(made), Zone::UTC);
         for (kind, label, made, slot) in [
             (SlotKind::Daily, "2028-02-29", "2020-01-01T00:00:00Z", "2028-02-29"),
