@@ -15,8 +15,11 @@ mod lock;
 
 use std::process::ExitCode;
 
+use anyhow::{Result, bail};
+
 use crate::backup::cronjob_settings::CronJobSettings;
 use crate::cli::Called;
+use crate::cluster::failure::Failure;
 use crate::config::{Global, Plain, Values, settings};
 use crate::core::engine::Engine;
 use crate::exit::{Exit, Fail};
@@ -69,10 +72,11 @@ fn main() -> ExitCode {
 }
 
 /// Does it, says how it failed if that was not said yet, and how the program ends.
-fn done(reporter: &Reporter, it: impl FnOnce(&Reporter) -> Result<(), Fail>) -> ExitCode {
+fn done(reporter: &Reporter, it: impl FnOnce(&Reporter) -> Result<()>) -> ExitCode {
     match it(reporter) {
         Ok(()) => ExitCode::from(Exit::Done.code()),
-        Err(fail) => {
+        Err(error) => {
+            let fail = error.fail();
             if !fail.is_told() {
                 reporter.failure(&fail);
             }
@@ -82,7 +86,7 @@ fn done(reporter: &Reporter, it: impl FnOnce(&Reporter) -> Result<(), Fail>) -> 
 }
 
 /// Runs the command that was given.
-fn run(words: &[&str], plain: &Plain, values: &mut Values<'_>, reporter: &Reporter) -> Result<(), Fail> {
+fn run(words: &[&str], plain: &Plain, values: &mut Values<'_>, reporter: &Reporter) -> Result<()> {
     match words {
         ["create"] => go(config::create(plain, values), cmd::create::run, reporter),
         ["adhoc"] => go(config::adhoc(plain, values), cmd::adhoc::run, reporter),
@@ -109,16 +113,16 @@ fn run(words: &[&str], plain: &Plain, values: &mut Values<'_>, reporter: &Report
             let run = |global: &_, by_hand: &_, reporter: &_| cmd::by_hand::run(piece, global, by_hand, reporter);
             go(config::by_hand(plain, values, engine), run, reporter)
         }
-        _ => Err(Fail::new(Exit::Usage, "no command was given").remedy("see backup-ns --help")),
+        _ => bail!(Fail::new(Exit::Usage, "no command was given").remedy("see backup-ns --help")),
     }
 }
 
 /// Runs a command with what it is told, once that is known to be sound.
 fn go<T>(
     told: Result<(Global, T), Fail>,
-    run: impl Fn(&Global, &T, &Reporter) -> Result<(), Fail>,
+    run: impl Fn(&Global, &T, &Reporter) -> Result<()>,
     reporter: &Reporter,
-) -> Result<(), Fail> {
+) -> Result<()> {
     let (global, told) = told?;
     begin(&global);
     run(&global, &told, reporter)

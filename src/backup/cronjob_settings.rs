@@ -4,10 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
+use anyhow::{Result, bail};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::cluster::kubectl::{self, Kubectl, Refusal};
+use crate::cluster::kubectl::Kubectl;
+use crate::cluster::refusal::Refusal;
 use crate::config::settings::{self, Setting};
 use crate::config::{Global, Origin};
 use crate::core::backup::job;
@@ -31,7 +33,7 @@ impl CronJobSettings {
     ///
     /// # Errors
     /// There is no such CronJob, or there are several, or they may not be read.
-    pub fn ask(global: &Global, named: Option<&str>) -> Result<CronJobSettings, Fail> {
+    pub fn ask(global: &Global, named: Option<&str>) -> Result<CronJobSettings> {
         let kubectl = Kubectl::connect(&global.asked, Secrets::default(), global.retry_timeout)?;
         let namespace = kubectl.target.namespace.as_str();
         let all = cronjobs(&kubectl)?;
@@ -42,14 +44,14 @@ impl CronJobSettings {
         let cronjob: &Value = job::choose(&all, named).map_err(|(why, _)| missing(why))?;
         let name = json::name(cronjob).to_string();
         let Some(schedule) = Schedule::of(cronjob) else {
-            return Err(missing(format!("has a CronJob '{name}', but that does not run backup-ns create")));
+            bail!(missing(format!("has a CronJob '{name}', but that does not run backup-ns create")));
         };
         let maps = config_maps(&kubectl, std::slice::from_ref(&schedule))?;
         // A namespace that cannot be read from the CronJob is taken for this one.
         if let Ok(Some(other)) = schedule.value_of(NAMESPACE, maps.as_ref())
             && other != namespace
         {
-            return Err(missing(format!("has a CronJob '{name}', but that makes backups of the namespace '{other}'")));
+            bail!(missing(format!("has a CronJob '{name}', but that makes backups of the namespace '{other}'")));
         }
         if !schedule.secrets().is_empty() {
             let secrets = schedule.secrets().join(", ");
@@ -78,9 +80,9 @@ impl CronJobSettings {
 }
 
 /// All CronJobs of the namespace.
-pub fn cronjobs(kubectl: &Kubectl) -> Result<Vec<Value>, Fail> {
+pub fn cronjobs(kubectl: &Kubectl) -> Result<Vec<Value>> {
     let page = |next: &Next| kubectl.target.page(CRON_JOBS, Some(&kubectl.target.namespace), "", next);
-    kubectl.pages(page, Some, |_| ()).map_err(|error| kubectl::fail(&error))
+    Ok(kubectl.pages(page, Some, |_| ())?)
 }
 
 #[derive(Deserialize)]
@@ -91,14 +93,14 @@ struct ConfigMap {
 }
 
 /// Reads the ConfigMaps that these CronJobs refer to; `None` if the caller may not read one of them.
-pub fn config_maps(kubectl: &Kubectl, schedules: &[Schedule]) -> Result<Option<ConfigMaps>, Fail> {
+pub fn config_maps(kubectl: &Kubectl, schedules: &[Schedule]) -> Result<Option<ConfigMaps>> {
     let wanted: BTreeSet<(String, String)> = schedules.iter().flat_map(Schedule::config_maps).collect();
     let mut maps = ConfigMaps::new();
     for some in Vec::from_iter(wanted).chunks(MAPS) {
         match named_maps(kubectl, some) {
             Ok(found) => maps.extend(found),
-            Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => return Ok(None),
-            Err(error) => return Err(kubectl::fail(&error)),
+            Err(error) if error.is(Refusal::Forbidden) => return Ok(None),
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(Some(maps))

@@ -3,7 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use crate::cluster::kubectl::{self, Kubectl};
+use anyhow::{Result, bail};
+
+use crate::cluster::failure::Failure;
+use crate::cluster::kubectl::Kubectl;
 use crate::config::{Database, DbValue};
 use crate::container;
 use crate::container::session::{self, Lost, Session};
@@ -89,7 +92,7 @@ impl<'a> Dump<'a> {
         database: &'a Database,
         chosen: Chosen,
         rules: Rules<'a>,
-    ) -> Result<Dump<'a>, Fail> {
+    ) -> Result<Dump<'a>> {
         reporter.step("check", |_| {
             let script = container::dump(database.engine);
             let (session, report, site) = start_session(kubectl, database, &chosen, rules, script)?;
@@ -116,7 +119,7 @@ impl<'a> Dump<'a> {
     ///
     /// # Errors
     /// Another backup holds the dump lock, or the dump failed or was not proven. The last good dump is untouched then.
-    pub fn make(&mut self) -> Result<Made, Fail> {
+    pub fn make(&mut self) -> Result<Made> {
         let Dump { reporter, session, rules, .. } = self;
         reporter.step("dump", |step| {
             session.tell("dump");
@@ -130,7 +133,7 @@ impl<'a> Dump<'a> {
                     "busy" => queue.waits(&line.value, step)?,
                     "doubted" => queue.doubts(&line.value, step),
                     "beat" => step.progress(&line.value.trim().parse().map(report::bytes).unwrap_or_default()),
-                    "lost" => return Err(failed(Lost::parse(&line.value), &session.last_words())),
+                    "lost" => bail!(failed(Lost::parse(&line.value), &session.last_words())),
                     "proven" => break,
                     "began" => began = Instant::now(),
                     "ended" => made.took = began.elapsed(),
@@ -148,7 +151,7 @@ impl<'a> Dump<'a> {
     }
 
     /// Reads size, hash, inode and container of the file in an exec of its own, which also flushes its file system.
-    fn recheck_file(&self) -> Result<DumpReport, Fail> {
+    fn recheck_file(&self) -> Result<DumpReport> {
         let recheck = || {
             let values = [self.database.dump_file.clone()];
             let script = container::RECHECK;
@@ -157,13 +160,12 @@ impl<'a> Dump<'a> {
             session.until("end", Duration::MAX, |key, value| report.note(key, value))?;
             Ok(report)
         };
-        self.kubectl
-            .patiently(recheck)
-            .map_err(|error| session::fail(&error, Exit::Dump, "the dump file itself is in place"))
+        let report = self.kubectl.patiently(recheck);
+        Ok(report.map_err(|error| session::fail(&error, Exit::Dump, "the dump file itself is in place"))?)
     }
 
     /// Whether the file is still the one of this proof.
-    pub fn is_still(&self, proof: &Proof) -> Result<bool, Fail> {
+    pub fn is_still(&self, proof: &Proof) -> Result<bool> {
         let now = self.recheck_file()?;
         Ok(now.bytes == Some(proof.bytes) && now.sha256 == proof.sha256)
     }
@@ -172,7 +174,7 @@ impl<'a> Dump<'a> {
     ///
     /// # Errors
     /// The file is not the one that the dump session reported.
-    pub fn recheck(&self, made: &Made) -> Result<Proof, Fail> {
+    pub fn recheck(&self, made: &Made) -> Result<Proof> {
         self.reporter.step("prove", |_| {
             let second = self.recheck_file()?;
             let bytes =
@@ -205,19 +207,21 @@ impl<'a> Dump<'a> {
     ///
     /// # Errors
     /// The file was replaced, so the snapshot does not hold the proven dump. `then` is the remedy.
-    pub fn release(mut self, made: &Made, then: &str) -> Result<(), Fail> {
+    pub fn release(mut self, made: &Made, then: &str) -> Result<()> {
         self.session.tell(&format!("release {} {}", made.report.inode, made.report.bytes.unwrap_or_default()));
         match self.session.until("unchanged", ANSWER, |_, _| ()) {
             Ok(answer) if answer == "yes" => Ok(()),
-            Ok(_) => Err(Fail::new(Exit::Snapshot, "the dump was replaced by somebody else in spite of its lock")
-                .remedy(format!("find out who else writes this file; {then}"))),
-            Err(error) if matches!(error.ending, Ending::Signal(_)) => Err(kubectl::fail(&error)),
+            Ok(_) => bail!(
+                Fail::new(Exit::Snapshot, "the dump was replaced by somebody else in spite of its lock")
+                    .remedy(format!("find out who else writes this file; {then}"))
+            ),
+            Err(error) if matches!(error.ending, Ending::Signal(_)) => Err(error.into()),
             Err(error) => {
                 tracing::warn!("the session was cut off before it was to end, looking at the dump again: {error}");
-                self.recheck(made).map(|_| ()).map_err(|fail| Fail {
-                    exit: if fail.exit == Exit::Dump { Exit::Snapshot } else { fail.exit },
-                    ..fail
-                })
+                match self.recheck(made) {
+                    Err(error) if error.exit() == Exit::Dump => bail!(Fail { exit: Exit::Snapshot, ..error.fail() }),
+                    outcome => outcome.map(|_| ()),
+                }
             }
         }
     }
@@ -233,7 +237,7 @@ pub fn start_session(
     chosen: &Chosen,
     rules: Rules<'_>,
     script: &str,
-) -> Result<(Session, PreflightReport, Site), Fail> {
+) -> Result<(Session, PreflightReport, Site)> {
     let (mut session, report) = run_preflight(kubectl, database, chosen, rules, script)?;
     let site = rules.assess(&report, database, chosen).map_err(|problems| {
         let (whats, remedies): (Vec<String>, Vec<String>) = problems.into_iter().map(|it| (it.what, it.remedy)).unzip();
@@ -256,10 +260,9 @@ pub fn run_preflight(
     chosen: &Chosen,
     rules: Rules<'_>,
     script: &str,
-) -> Result<(Session, PreflightReport), Fail> {
-    kubectl
-        .patiently(|| start(kubectl, database, chosen, rules, script))
-        .map_err(|error| session::fail(&error, Exit::Precondition, session::UNTOUCHED))
+) -> Result<(Session, PreflightReport)> {
+    let started = kubectl.patiently(|| start(kubectl, database, chosen, rules, script));
+    Ok(started.map_err(|error| session::fail(&error, Exit::Precondition, session::UNTOUCHED))?)
 }
 
 fn start(
@@ -310,9 +313,9 @@ impl Queue {
     ///
     /// # Errors
     /// The time limit of the wait is over.
-    pub fn waits(&mut self, holder: &str, step: &Step) -> Result<(), Fail> {
+    pub fn waits(&mut self, holder: &str, step: &Step) -> Result<()> {
         if self.since.elapsed() >= self.limit {
-            return Err(busy(holder, self.limit));
+            bail!(busy(holder, self.limit));
         }
         step.progress(&format!("waits for {holder}"));
         if !std::mem::replace(&mut self.reported.0, true) {

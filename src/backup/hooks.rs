@@ -3,6 +3,9 @@
 
 use std::time::Duration;
 
+use anyhow::{Result, bail};
+
+use crate::cluster::failure::Failure;
 use crate::cluster::kubectl::Kubectl;
 use crate::config;
 use crate::container;
@@ -31,7 +34,7 @@ impl<'a> RunningHooks<'a> {
         chosen: Option<&Chosen>,
         config: &'a config::HookCommands,
         nonce: &str,
-    ) -> Result<RunningHooks<'a>, Fail> {
+    ) -> Result<RunningHooks<'a>> {
         if config.pre.is_empty() && config.post.is_empty() {
             return Ok(RunningHooks { config, session: None });
         }
@@ -45,9 +48,9 @@ impl<'a> RunningHooks<'a> {
         let session = start().map_err(|error| broken(config, error))?;
         let mut hooks = RunningHooks { config, session: Some(session) };
         match hooks.wait("pre") {
-            Err(fail) if !config.continue_on_error || matches!(fail.exit, Exit::Signal(_)) => Err(fail),
-            Err(fail) => {
-                tracing::warn!("going on all the same: {}", fail.what);
+            Err(error) if !config.continue_on_error || error.is_signal() => Err(error),
+            Err(error) => {
+                tracing::warn!("going on all the same: {error:#}");
                 Ok(hooks)
             }
             Ok(()) => Ok(hooks),
@@ -58,7 +61,7 @@ impl<'a> RunningHooks<'a> {
     ///
     /// # Errors
     /// It failed, and BAK_HOOK_ON_ERROR is not `continue`.
-    pub fn run_post(&mut self) -> Result<(), Fail> {
+    pub fn run_post(&mut self) -> Result<()> {
         let Some(session) = &self.session else { return Ok(()) };
         if self.config.post.is_empty() {
             self.session = None;
@@ -68,8 +71,8 @@ impl<'a> RunningHooks<'a> {
         let outcome = process::unhurried(|| self.wait("post"));
         self.session = None;
         match outcome {
-            Err(fail) if self.config.continue_on_error => {
-                tracing::warn!("going on all the same: {}", fail.what);
+            Err(error) if self.config.continue_on_error => {
+                tracing::warn!("going on all the same: {error:#}");
                 Ok(())
             }
             outcome => outcome,
@@ -79,7 +82,7 @@ impl<'a> RunningHooks<'a> {
     /// Waits for the end of the hook `which`, `pre` or `post`. Its output may contain the command with its secrets, because
     /// shells quote a line that they cannot parse. So the output goes to the log and not into the failure: failures go into
     /// Events.
-    fn wait(&mut self, which: &str) -> Result<(), Fail> {
+    fn wait(&mut self, which: &str) -> Result<()> {
         let Some(session) = &mut self.session else { return Ok(()) };
         let setting = if which == "pre" { "BAK_HOOK_PRE" } else { "BAK_HOOK_POST" };
         let status =
@@ -92,7 +95,7 @@ impl<'a> RunningHooks<'a> {
             status => format!("{setting} ended with status {status}"),
         };
         log(self.config, &session.said());
-        Err(Fail::new(Exit::Failed, what).remedy(
+        bail!(Fail::new(Exit::Failed, what).remedy(
             "see in the log of this run what it printed; correct the command, or set BAK_HOOK_ON_ERROR=continue \
              (--hook-on-error) to overlook it",
         ))
@@ -119,8 +122,8 @@ fn log(config: &config::HookCommands, said: &str) {
 impl Drop for RunningHooks<'_> {
     /// Runs the post hook if the backup ended early.
     fn drop(&mut self) {
-        if let Err(fail) = self.run_post() {
-            tracing::warn!("{}", fail.what);
+        if let Err(error) = self.run_post() {
+            tracing::warn!("{error:#}");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::{Result, bail};
 use chrono::{DateTime, Utc};
 
 use crate::cluster::kubectl::Kubectl;
@@ -43,7 +44,7 @@ pub fn inspect(
     database: &Database,
     nonce: &str,
     test: InspectDepth,
-) -> Result<Option<DumpFile>, Fail> {
+) -> Result<Option<DumpFile>> {
     let how = match test {
         InspectDepth::Hash => "",
         InspectDepth::Whole => "whole",
@@ -69,8 +70,10 @@ pub fn inspect(
         .map_err(|error| session::fail(&error, Exit::Failed, "the dump file was only looked at"))?;
     match file {
         Some(file) if !is_sha256(&file.sha256) => {
-            Err(Fail::new(Exit::Failed, format!("{} cannot be read in pod {}", database.dump_file, chosen.pod))
-                .remedy("look at the pod's events, and at the file and its volume there"))
+            bail!(
+                Fail::new(Exit::Failed, format!("{} cannot be read in pod {}", database.dump_file, chosen.pod))
+                    .remedy("look at the pod's events, and at the file and its volume there")
+            )
         }
         file => Ok(file),
     }

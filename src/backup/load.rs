@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use anyhow::{Result, bail};
+
 use crate::backup::dump::{self, Queue, Rules};
 use crate::cluster::kubectl::Kubectl;
 use crate::config::Database;
@@ -63,7 +65,7 @@ impl<'a> Load<'a> {
         database: &'a Database,
         chosen: &Chosen,
         rules: Rules<'a>,
-    ) -> Result<(Load<'a>, u64), Fail> {
+    ) -> Result<(Load<'a>, u64)> {
         reporter.step("check", |_| {
             let script = container::load(database.engine);
             let (session, preflight, site) = dump::start_session(kubectl, database, chosen, rules, script)?;
@@ -77,7 +79,7 @@ impl<'a> Load<'a> {
     ///
     /// # Errors
     /// The file was replaced, or could not be loaded. The remedy says what is in the database.
-    pub fn make(mut self, bytes: u64, sha256: &str, trial: LoadMode) -> Result<bool, Fail> {
+    pub fn make(mut self, bytes: u64, sha256: &str, trial: LoadMode) -> Result<bool> {
         let Load { reporter, session, rules, .. } = &mut self;
         reporter.step("load", |step| {
             // `-` for the inode: the hash is enough.
@@ -112,7 +114,7 @@ impl<'a> Load<'a> {
                     }
                     "lost" => {
                         let lost = Lost::parse(&line.value);
-                        return Err(match lost.key {
+                        bail!(match lost.key {
                             "gone" => would_lose(lost.why, &gone, &state),
                             _ => failed(lost, &untried, &state, &session.last_words()),
                         });

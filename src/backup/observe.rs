@@ -4,9 +4,12 @@
 
 use std::collections::BTreeSet;
 
+use anyhow::{Result, bail};
 use chrono::{DateTime, Utc};
 
-use crate::cluster::kubectl::{self, Kubectl, Refusal};
+use crate::cluster::failure::Failure;
+use crate::cluster::kubectl::Kubectl;
+use crate::cluster::refusal::Refusal;
 use crate::config::{Create, Database};
 use crate::core::backup::event::About;
 use crate::core::backup::pod::{self, Chosen, ExecResource, NoPod};
@@ -52,12 +55,7 @@ pub struct DatabasePlace {
 ///
 /// # Errors
 /// As [`observe`].
-pub fn place(
-    kubectl: &Kubectl,
-    database: &Database,
-    pvc: &str,
-    snapshots: bool,
-) -> Result<(DatabasePlace, String), Fail> {
+pub fn place(kubectl: &Kubectl, database: &Database, pvc: &str, snapshots: bool) -> Result<(DatabasePlace, String)> {
     let namespace_objects = read(kubectl, std::slice::from_ref(database), snapshots)?;
     let namespace = &kubectl.target.namespace;
     let claim = find_claim(namespace, pvc, &namespace_objects.claims)
@@ -69,11 +67,11 @@ pub fn place(
 }
 
 /// Reads what is needed to choose a pod for each of these databases, and the snapshots if requested.
-fn read(kubectl: &Kubectl, databases: &[Database], snapshots: bool) -> Result<NamespaceObjects, Fail> {
+fn read(kubectl: &Kubectl, databases: &[Database], snapshots: bool) -> Result<NamespaceObjects> {
     let kinds = databases.iter().filter_map(|database| database.resource.kind.resource());
     let kinds = kinds.collect::<BTreeSet<_>>();
     let kinds: Vec<Kind> = [CLAIMS, PODS].into_iter().chain(snapshots.then_some(SNAPSHOTS)).chain(kinds).collect();
-    kubectl.all(&kinds).map_err(|error| kubectl::fail(&error))
+    Ok(kubectl.all(&kinds)?)
 }
 
 /// Chooses the pod of a database whose dump is on the claim `holder`.
@@ -121,7 +119,7 @@ fn amid_restore(fail: Fail, namespace: &str, snapshot: &str) -> Fail {
 ///
 /// # Errors
 /// A claim does not exist or is not bound, or no pod fits.
-pub fn observe(kubectl: &Kubectl, config: &Create, own_pod: Option<&str>) -> Result<(Observed, String), Fail> {
+pub fn observe(kubectl: &Kubectl, config: &Create, own_pod: Option<&str>) -> Result<(Observed, String)> {
     let namespace_objects = read(kubectl, &config.databases, true)?;
     let namespace = &kubectl.target.namespace;
     let find = |pvc: &String| {
@@ -165,18 +163,20 @@ fn nowhere(kubectl: &Kubectl, namespace_objects: &NamespaceObjects, pvc: &str, f
     if !claims.is_empty() || !pods.is_empty() || !snapshots.is_empty() || !workloads.is_empty() {
         return fail;
     }
-    check_namespace(kubectl, &kubectl.target.namespace).err().unwrap_or(fail)
+    check_namespace(kubectl, &kubectl.target.namespace).err().map_or(fail, |error| error.fail())
 }
 
 /// Checks whether a namespace exists in which nothing was found. Passes if the caller may not read namespaces.
 ///
 /// # Errors
 /// It does not exist.
-pub fn check_namespace(kubectl: &Kubectl, name: &str) -> Result<(), Fail> {
+pub fn check_namespace(kubectl: &Kubectl, name: &str) -> Result<()> {
     match kubectl.once(kubectl.target.get(NAMESPACES, name), "", |_| Ok(())) {
-        Err(error) if kubectl::refusal(&error) == Refusal::NotFound => {
-            Err(Fail::new(Exit::Precondition, format!("there is no namespace '{name}'"))
-                .remedy("name another with -n; kubectl get namespaces shows them, and list -A all snapshots"))
+        Err(error) if error.is(Refusal::NotFound) => {
+            bail!(
+                Fail::new(Exit::Precondition, format!("there is no namespace '{name}'"))
+                    .remedy("name another with -n; kubectl get namespaces shows them, and list -A all snapshots")
+            )
         }
         _ => Ok(()),
     }

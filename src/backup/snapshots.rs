@@ -2,10 +2,13 @@
 
 use std::thread;
 
+use anyhow::{Result, bail};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use crate::cluster::kubectl::{self, Kubectl, Refusal};
+use crate::cluster::failure::Failure;
+use crate::cluster::kubectl::Kubectl;
+use crate::cluster::refusal::Refusal;
 use crate::config::Create;
 use crate::core::backup::manifest::{self, Retain, SlotChoice, SnapshotRequest};
 use crate::core::backup::proof::Proof;
@@ -61,13 +64,13 @@ impl PlannedSnapshot {
 impl Cut<'_> {
     /// Reads the existing snapshots, if slots depend on them, and plans with [`Self::planned`]. If they cannot be read, that is
     /// an error: no slot is assumed to be free.
-    pub fn plan(&self, dumps: &[(Engine, Proof)]) -> Result<Vec<PlannedSnapshot>, Fail> {
+    pub fn plan(&self, dumps: &[(Engine, Proof)]) -> Result<Vec<PlannedSnapshot>> {
         let there = match self.config.retain {
             Retain::Days(_) => Vec::new(),
             Retain::DailyWeeklyMonthly => {
                 let call = self.kubectl.target.list(SNAPSHOTS, "");
                 let list: ObjectList<Snapshot> =
-                    self.kubectl.json(&call).map_err(|error| kubectl::fail(&error).during(Exit::Snapshot))?;
+                    self.kubectl.json(&call).map_err(|error| error.fail().during(Exit::Snapshot))?;
                 list.items
             }
         };
@@ -117,7 +120,7 @@ impl Cut<'_> {
             tasks.into_iter().filter_map(|task| task.join().ok()).collect()
         });
         let mut errors: Vec<ProcessError> = answers.into_iter().filter_map(Result::err).collect();
-        errors.sort_by_key(|error| kubectl::refusal(error) == Refusal::AlreadyExists);
+        errors.sort_by_key(|error| error.is(Refusal::AlreadyExists));
         // The API refuses a dry run if an admission webhook has side effects.
         let (mute, refused): (Vec<_>, Vec<_>) =
             errors.into_iter().partition(|error| error.said().contains("does not support dry run"));
@@ -131,23 +134,23 @@ impl Cut<'_> {
     ///
     /// # Errors
     /// One of them could not be created. Those that were created are marked as distrusted.
-    pub fn create(&self, planned: &[PlannedSnapshot]) -> Result<Vec<Snapshot>, Fail> {
-        let outcomes: Vec<Result<Snapshot, Fail>> = thread::scope(|scope| {
+    pub fn create(&self, planned: &[PlannedSnapshot]) -> Result<Vec<Snapshot>> {
+        let outcomes: Vec<Result<Snapshot>> = thread::scope(|scope| {
             let tasks: Vec<_> = planned.iter().map(|planned| scope.spawn(|| self.create_one(planned))).collect();
-            let failed = || Err(Fail::new(Exit::Snapshot, "a request was not made at all"));
+            let failed = || bail!(Fail::new(Exit::Snapshot, "a request was not made at all"));
             tasks.into_iter().map(|task| task.join().unwrap_or_else(|_| failed())).collect()
         });
         let (made, mut failed): (Vec<_>, Vec<_>) = outcomes.into_iter().partition(Result::is_ok);
         match failed.pop() {
-            Some(Err(fail)) => {
+            Some(Err(error)) => {
                 let made: Vec<Snapshot> = made.into_iter().flatten().collect();
-                let mut fail = self.distrust(&made, fail);
+                let mut fail = self.distrust(&made, error.fail());
                 if !made.is_empty() {
                     let names: Vec<&str> = made.iter().map(|snapshot| snapshot.metadata.name.as_str()).collect();
                     let half = "made by the same run, is only a part of the backup";
                     fail.what = format!("{}; VolumeSnapshot {}, {half}", fail.what, names.join(", "));
                 }
-                Err(fail)
+                bail!(fail)
             }
             _ => Ok(made.into_iter().flatten().collect()),
         }
@@ -155,18 +158,18 @@ impl Cut<'_> {
 
     /// Creates one. If a request got no answer, it is repeated under the same name. If the name is then taken by an object with
     /// this run's label, the first request had succeeded.
-    fn create_one(&self, planned: &PlannedSnapshot) -> Result<Snapshot, Fail> {
+    fn create_one(&self, planned: &PlannedSnapshot) -> Result<Snapshot> {
         let (kubectl, name) = (self.kubectl, &planned.name);
         let created =
             kubectl.create::<Snapshot>(&kubectl.target.create(SNAPSHOTS), &planned.manifest).or_else(|error| {
-                if kubectl::refusal(&error) != Refusal::AlreadyExists {
+                if !error.is(Refusal::AlreadyExists) {
                     return Err(error);
                 }
                 let there: Snapshot = kubectl.json(&kubectl.target.get(SNAPSHOTS, name))?;
                 if there.metadata.labels.get(labels::RUN) == Some(&self.run) { Ok(there) } else { Err(error) }
             });
-        created.map_err(|error| {
-            let fail = kubectl::fail(&error).during(Exit::Snapshot);
+        Ok(created.map_err(|error| {
+            let fail = error.fail().during(Exit::Snapshot);
             if let Exit::Signal(_) = fail.exit {
                 fail.remedy(format!(
                     "the dump is proven and in place; the VolumeSnapshot {name} may be there, labelled"
@@ -176,7 +179,7 @@ impl Cut<'_> {
             } else {
                 fail
             }
-        })
+        })?)
     }
 
     /// Marks snapshots that may not hold the proven dump as distrusted, and removes their slots and proof.
@@ -199,8 +202,8 @@ impl Cut<'_> {
 
 /// The failure for a VolumeSnapshot that the API refuses.
 pub fn refused(error: &ProcessError) -> Fail {
-    let fail = kubectl::fail(error);
-    match kubectl::refusal(error) {
+    let fail = error.fail();
+    match error.refusal() {
         Refusal::AlreadyExists => fail.remedy(
             "put {{ .timestamp }} or {{ .rand }} into BAK_VS_NAME_TEMPLATE (--vs-name-template): each backup needs a name of its own",
         ),
@@ -211,7 +214,7 @@ pub fn refused(error: &ProcessError) -> Fail {
         Refusal::Other if matches!(error.ending, Ending::Status(_)) => {
             Fail::new(Exit::Precondition, fail.what).remedy("correct what the API says, then run it again")
         }
-        _ if fail.remedy.is_empty() && !matches!(fail.exit, Exit::Signal(_)) => fail.remedy("run it again"),
+        _ if fail.remedy.is_empty() && !error.is_signal() => fail.remedy("run it again"),
         _ => fail,
     }
 }

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use anyhow::Result;
 use serde_json::json;
 
-use crate::cluster::kubectl::{self, Kubectl, Refusal};
+use crate::cluster::kubectl::Kubectl;
+use crate::cluster::refusal::Refusal;
 use crate::core::kube::calls::Relabel;
 use crate::core::words::counted;
-use crate::exit::Fail;
 use crate::io::process::{self, Ending, Lines, ProcessError};
 
 /// An object, by namespace, which may be empty, and name.
@@ -35,7 +36,7 @@ pub fn relabel(
     change: &Relabel,
     objects: &[Name],
     progress: impl FnMut(usize),
-) -> Result<BTreeMap<Name, Refused>, Fail> {
+) -> Result<BTreeMap<Name, Refused>> {
     let object = |(namespace, name): &Name| {
         json!({
             "apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshot",
@@ -57,7 +58,7 @@ pub fn each(
     objects: &[Name],
     text: impl Fn(&Name) -> String,
     mut progress: impl FnMut(usize),
-) -> Result<BTreeMap<Name, Refused>, Fail> {
+) -> Result<BTreeMap<Name, Refused>> {
     let mut waiting: BTreeSet<Name> = objects.iter().cloned().collect();
     let mut refused = BTreeMap::new();
     let mut deadline = Instant::now() + kubectl.retry_timeout;
@@ -91,7 +92,7 @@ fn attempt(
     text: impl Fn(&Name) -> String,
     waiting: &mut BTreeSet<Name>,
     mut progress: impl FnMut(usize),
-) -> Result<Option<ProcessError>, Fail> {
+) -> Result<Option<ProcessError>> {
     // Object by object, because tens of thousands of them as values take their room.
     let mut list = String::from(r#"{"apiVersion":"v1","kind":"List","items":["#);
     for (number, name) in waiting.iter().enumerate() {
@@ -99,7 +100,7 @@ fn attempt(
         list.push_str(&text(name));
     }
     list.push_str("]}");
-    let running = kubectl.start(call.to_vec()).map_err(|error| kubectl::fail(&error))?;
+    let running = kubectl.start(call.to_vec())?;
     running.feed(list);
     let mut lines = Lines::of(running);
     // Each object is a request or two: silence for longer than they may take is no work.
@@ -113,7 +114,7 @@ fn attempt(
                 progress(waiting.len());
             }
             Ok(None) => return Ok(Some(lines.running.error(Ending::TimeOut(silence)))),
-            Err(error) if matches!(error.ending, Ending::Signal(_)) => return Err(kubectl::fail(&error)),
+            Err(error) if matches!(error.ending, Ending::Signal(_)) => return Err(error.into()),
             Err(_) if waiting.is_empty() => return Ok(None),
             Err(error) => return Ok(Some(error)),
         }

@@ -13,11 +13,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use anyhow::Result;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::cluster::kubectl::{self, Kubectl, Refusal};
+use crate::cluster::kubectl::Kubectl;
+use crate::cluster::refusal::Refusal;
 use crate::core::kube::calls::{CONTENTS, Next, SNAPSHOTS, delete_options};
 use crate::core::kube::labels;
 use crate::core::kube::objects::{Content, Meta, Snapshot};
@@ -50,7 +52,7 @@ const TRIES: usize = 5;
 pub fn delete(kubectl: &Kubectl, snapshot: &Snapshot, named: Option<DateTime<Utc>>) -> Result<Fate, ProcessError> {
     let content = match content_of(kubectl, snapshot) {
         Ok(content) => content,
-        Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => {
+        Err(error) if error.is(Refusal::Forbidden) => {
             // Whoever may not even read contents leaves them to the snapshot controller.
             return Ok(match forget(kubectl, snapshot)? {
                 Fate::Deleted(_) => Fate::Deleted(
@@ -128,7 +130,7 @@ pub fn call_off(kubectl: &Kubectl, snapshot: &Snapshot) -> Result<(), ProcessErr
         Ok(Some(content)) if content.spec.deletion_policy == "Delete" => {
             policy(kubectl, &content, "Retain")?;
         }
-        Err(error) if kubectl::refusal(&error) != Refusal::Forbidden => return Err(error),
+        Err(error) if !error.is(Refusal::Forbidden) => return Err(error),
         _ => {}
     }
     release(kubectl, &snapshot.metadata.name)
@@ -182,7 +184,7 @@ fn release(kubectl: &Kubectl, name: &str) -> Result<(), ProcessError> {
         }
         match patched(kubectl, &snapshot, &patch) {
             Ok(_) => return Ok(()),
-            Err(error) => match kubectl::refusal(&error) {
+            Err(error) => match error.refusal() {
                 Refusal::NotFound => return Ok(()),
                 Refusal::Conflict if tries > 0 => tries -= 1,
                 _ => return Err(error),
@@ -228,7 +230,7 @@ fn claim(
     }
     match patched(kubectl, snapshot, &patch) {
         Ok(claimed) => Ok(Some(claimed)),
-        Err(error) => match kubectl::refusal(&error) {
+        Err(error) => match error.refusal() {
             Refusal::Conflict | Refusal::NotFound => Ok(None),
             _ => Err(error),
         },
@@ -283,7 +285,7 @@ pub fn find_content(kubectl: &Kubectl, name: &str) -> Result<Option<Content>, Pr
 /// None where the API says that there is no such object.
 fn unless_gone<T>(answer: Result<T, ProcessError>) -> Result<Option<T>, ProcessError> {
     match answer {
-        Err(error) if kubectl::refusal(&error) == Refusal::NotFound => Ok(None),
+        Err(error) if error.is(Refusal::NotFound) => Ok(None),
         answer => answer.map(Some),
     }
 }
@@ -300,7 +302,7 @@ fn forget(kubectl: &Kubectl, snapshot: &Snapshot) -> Result<Fate, ProcessError> 
         Ok(()) => return Ok(Fate::Deleted(String::new())),
         Err(error) => error,
     };
-    match kubectl::refusal(&error) {
+    match error.refusal() {
         Refusal::NotFound => Ok(Fate::Left("it was deleted meanwhile".into())),
         // Perhaps this was the second time that we asked, and the first time was heard.
         Refusal::Conflict => Ok(match find_snapshot(kubectl, &meta.name)? {
@@ -320,7 +322,7 @@ fn destroy(kubectl: &Kubectl, content: &Content) -> Result<(), ProcessError> {
     let Meta { name, uid, resource_version, .. } = &content.metadata;
     let delete =
         |conditions: &Value| match kubectl.act(&kubectl.target.delete(CONTENTS, name), &delete_options(conditions)) {
-            Err(error) if kubectl::refusal(&error) == Refusal::NotFound => Ok(()),
+            Err(error) if error.is(Refusal::NotFound) => Ok(()),
             outcome => outcome,
         };
     if content.is_clone() {
@@ -333,7 +335,7 @@ fn destroy(kubectl: &Kubectl, content: &Content) -> Result<(), ProcessError> {
     let mut tries = TRIES;
     while let Some(now) = version {
         let error = match delete(&json!({"uid": uid, "resourceVersion": now})) {
-            Err(error) if kubectl::refusal(&error) == Refusal::Conflict && tries > 0 => error,
+            Err(error) if error.is(Refusal::Conflict) && tries > 0 => error,
             outcome => return outcome,
         };
         tries -= 1;

@@ -3,9 +3,12 @@
 
 use std::thread;
 
+use anyhow::{Result, bail};
 use serde_json::Value;
 
-use crate::cluster::kubectl::{self, Kubectl, Refusal};
+use crate::cluster::failure::Failure;
+use crate::cluster::kubectl::Kubectl;
+use crate::cluster::refusal::Refusal;
 use crate::core::health::doctor::{self, Check, CheckOutcome, Driver, Right};
 use crate::core::kube::calls::{ACCESS_REVIEWS, QUOTAS, SNAPSHOT_CLASSES, SNAPSHOTS, STORAGE_CLASSES};
 use crate::core::kube::claim_manifest::ClaimTemplate;
@@ -36,7 +39,7 @@ impl InPlaceRequest<'_> {
     ///
     /// # Errors
     /// All that was refused, at once.
-    pub fn all(&self, rest: Rest, safety: &Value) -> Result<usize, Fail> {
+    pub fn all(&self, rest: Rest, safety: &Value) -> Result<usize> {
         let (journal, namespace_objects) = (self.journal, self.namespace_objects);
         let from = if journal.back { namespace_objects.snapshot(&journal.safety) } else { None };
         let trials = match rest {
@@ -58,15 +61,18 @@ impl InPlaceRequest<'_> {
                 tasks.push(scope.spawn(|| self.check_snapshot_class()));
                 tasks.push(scope.spawn(|| self.check_watch()));
             }
-            let failed = || Err(Fail::new(Exit::Failed, "a request was not made at all"));
+            let failed = || bail!(Fail::new(Exit::Failed, "a request was not made at all"));
             let outcomes = tasks.into_iter().map(|task| task.join().unwrap_or_else(|_| failed()));
-            outcomes.filter_map(Result::err).collect()
+            outcomes.filter_map(|outcome| Some(outcome.err()?.fail())).collect()
         });
-        all_of(refused).map_or(Ok(trials.len()), Err)
+        match all_of(refused) {
+            Some(fail) => bail!(fail),
+            None => Ok(trials.len()),
+        }
     }
 
     /// One request. What may pass, and what would be refused for the copy of the claim alone, is no refusal.
-    fn attempt(&self, trial: &DryRun) -> Result<(), Fail> {
+    fn attempt(&self, trial: &DryRun) -> Result<()> {
         let Err(error) = self.kubectl.act(&trial.args, &trial.input) else { return Ok(()) };
         let said = error.said();
         // One that cannot be asked without doing it tells nothing.
@@ -74,11 +80,11 @@ impl InPlaceRequest<'_> {
             tracing::warn!("cannot be tried, going on: {}: {said}", trial.what);
             return Ok(());
         }
-        let fail = kubectl::fail(&error);
-        match kubectl::refusal(&error) {
+        let fail = error.fail();
+        match error.refusal() {
             // No answer, or none for now.
-            Refusal::Passing => return Err(fail),
-            _ if !matches!(error.ending, Ending::Status(status) if status.code().is_some()) => return Err(fail),
+            Refusal::Passing => bail!(fail),
+            _ if !matches!(error.ending, Ending::Status(status) if status.code().is_some()) => bail!(fail),
             // Quotas are asked last: nothing else speaks against it.
             Refusal::Forbidden if trial.beside => {
                 if let Some(quota) = Quota::that_refused(&said) {
@@ -95,12 +101,12 @@ impl InPlaceRequest<'_> {
             );
         }
         let what = said.lines().last().unwrap_or(&fail.what).to_string();
-        Err(Fail::new(Exit::Precondition, format!("the API refuses to {}: {what}", trial.what)).remedy(remedy))
+        bail!(Fail::new(Exit::Precondition, format!("the API refuses to {}: {what}", trial.what)).remedy(remedy))
     }
 
     /// Whether the quotas leave room for the new claim once the old one is gone: the one that refused it beside the old one, and
     /// those that it hides, as far as they may be read.
-    fn check_quotas(&self, refused: Quota) -> Result<(), Fail> {
+    fn check_quotas(&self, refused: Quota) -> Result<()> {
         let claim = &self.journal.claim;
         let old = self.namespace_objects.claim(&claim.name).and_then(|old| old.spec.resources.requests.get("storage"));
         let old = old.map_or("0", String::as_str);
@@ -115,18 +121,18 @@ impl InPlaceRequest<'_> {
             Some(lack) => {
                 let what =
                     format!("there is no room for the claim {}, even when the old one is gone: {lack}", claim.name);
-                Err(Fail::new(Exit::Precondition, what).remedy("raise that ResourceQuota"))
+                bail!(Fail::new(Exit::Precondition, what).remedy("raise that ResourceQuota"))
             }
         }
     }
 
     /// Whether there is a class to make the safety snapshot with; without the right to look it goes on.
-    fn check_snapshot_class(&self) -> Result<(), Fail> {
+    fn check_snapshot_class(&self) -> Result<()> {
         let Some(claim) = self.namespace_objects.claim(&self.journal.claim.name) else { return Ok(()) };
         let classes = match self.kubectl.json::<ObjectList<Value>>(&self.kubectl.target.list(SNAPSHOT_CLASSES, "")) {
             Ok(classes) => classes.items,
-            Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => return Ok(()),
-            Err(error) => return Err(kubectl::fail(&error)),
+            Err(error) if error.is(Refusal::Forbidden) => return Ok(()),
+            Err(error) => return Err(error.into()),
         };
         let checks = match (doctor::driver(claim, None), self.class) {
             (Driver::Csi(driver), named) => doctor::class(named, &driver, &classes),
@@ -139,14 +145,14 @@ impl InPlaceRequest<'_> {
         match checks.into_iter().find(|check| check.check == "class" && check.outcome == CheckOutcome::Failed) {
             Some(check) => {
                 let what = format!("no safety snapshot can be made: {}", check.what);
-                Err(Fail::new(Exit::Precondition, what).remedy(check.remedy))
+                bail!(Fail::new(Exit::Precondition, what).remedy(check.remedy))
             }
             None => Ok(()),
         }
     }
 
     /// Whether the safety snapshot can be waited for. Only a plain no counts.
-    fn check_watch(&self) -> Result<(), Fail> {
+    fn check_watch(&self) -> Result<()> {
         let right = Right {
             group: "snapshot.storage.k8s.io",
             resource: SNAPSHOTS.plural,
@@ -157,11 +163,13 @@ impl InPlaceRequest<'_> {
         let target = &self.kubectl.target;
         let review = doctor::review(&right, &target.namespace);
         match self.kubectl.create::<Value>(&target.create(ACCESS_REVIEWS), &review) {
-            Ok(answer) if answer["status"]["allowed"] == false => Err(Fail::new(
-                Exit::Precondition,
-                "you may not watch volumesnapshots, so the safety snapshot cannot be waited for",
-            )
-            .remedy("grant the verb watch on volumesnapshots.snapshot.storage.k8s.io")),
+            Ok(answer) if answer["status"]["allowed"] == false => bail!(
+                Fail::new(
+                    Exit::Precondition,
+                    "you may not watch volumesnapshots, so the safety snapshot cannot be waited for",
+                )
+                .remedy("grant the verb watch on volumesnapshots.snapshot.storage.k8s.io")
+            ),
             _ => Ok(()),
         }
     }
@@ -171,12 +179,14 @@ impl InPlaceRequest<'_> {
 ///
 /// # Errors
 /// It is not.
-pub fn check_class(kubectl: &Kubectl, claim: &ClaimTemplate) -> Result<(), Fail> {
+pub fn check_class(kubectl: &Kubectl, claim: &ClaimTemplate) -> Result<()> {
     let Some(class) = claim.storage_class_name.as_deref().filter(|class| !class.is_empty()) else { return Ok(()) };
     match kubectl.find::<StorageClass>(&kubectl.target.get(STORAGE_CLASSES, class)) {
-        Ok(None) => Err(Fail::new(Exit::Precondition, format!("there is no StorageClass {class}"))
-            .remedy("see kubectl get storageclasses; --storage-class names another for a claim beside the old one")),
-        Err(fail) if fail.exit != Exit::Precondition => Err(fail),
+        Ok(None) => bail!(
+            Fail::new(Exit::Precondition, format!("there is no StorageClass {class}"))
+                .remedy("see kubectl get storageclasses; --storage-class names another for a claim beside the old one")
+        ),
+        Err(error) if error.exit() != Exit::Precondition => Err(error),
         _ => Ok(()),
     }
 }

@@ -5,17 +5,18 @@ use std::io::{self, BufRead, Write as _};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use anyhow::Result;
 use serde::de::{DeserializeOwned, DeserializeSeed};
 use serde_json::Value;
 use tempfile::NamedTempFile;
 
+use crate::cluster::refusal::Refusal;
 use crate::core::escape::Secrets;
 use crate::core::kube::calls::{ClusterChoice, Kind, Next, Target};
 use crate::core::kube::kubectl_env::{EnvChange, KUBERC, Shield};
 use crate::core::kube::objects::{Each, ListMeta, ObjectList};
 use crate::exit::{Exit, Fail};
 use crate::io::process::{self, Ending, Job, ProcessError, RunningProcess};
-use crate::io::wait;
 
 /// kubectl for one target.
 #[derive(Debug, Clone)]
@@ -57,126 +58,12 @@ impl Environment {
     }
 }
 
-/// What kind of refusal kubectl's words are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
-    /// RBAC says no.
-    Forbidden,
-    /// The kubeconfig cannot be read, or has no such context.
-    NoContext,
-    /// The API does not know who asks.
-    Unauthenticated,
-    /// No such object.
-    NotFound,
-    /// The API does not know the kind.
-    UnknownKind,
-    /// An object of that name is there.
-    AlreadyExists,
-    /// The object is not the one, or not in the version, that the request is for.
-    Conflict,
-    /// The next page of a list cannot be had any more.
-    Expired,
-    /// The API is away, busy or broken for the moment: asking again may help.
-    Passing,
-    /// Anything else.
-    Other,
-}
-
-impl Refusal {
-    /// Reads kubectl's stderr. The words are those of k8s.io/apimachinery's status reasons and of Go's network errors.
-    pub fn of(stderr: &str) -> Refusal {
-        let any = |words: &[&str]| words.iter().any(|word| stderr.contains(word));
-        if any(&["(Forbidden)", "is forbidden:", "forbidden: User", ": Forbidden (user="]) {
-            Refusal::Forbidden
-        } else if stderr.contains("context \"") && stderr.contains("\" does not exist")
-            || stderr.contains("error loading config file")
-        {
-            Refusal::NoContext
-        } else if any(&["(Unauthorized)", "You must be logged in", ": Unauthorized"])
-            // What fails otherwise may be away for a moment.
-            || stderr.contains("getting credentials: ") && any(&[" not found", "no such file"])
-        {
-            Refusal::Unauthenticated
-        } else if any(&["(AlreadyExists)", " already exists"]) {
-            Refusal::AlreadyExists
-        } else if any(&["(Conflict)", "the object has been modified"]) {
-            Refusal::Conflict
-        } else if any(&["(Expired)", "(ResourceExpired)", "(Gone)", "continue parameter is too old"]) {
-            Refusal::Expired
-        } else if any(&["doesn't have a resource type", "could not find the requested resource"]) {
-            Refusal::UnknownKind
-        } else if stderr.contains("executable file not found in $PATH") {
-            // The kubelet calls it an internal error, but the container stays without that program.
-            Refusal::Other
-        } else if any(&["(TooManyRequests)", "(ServiceUnavailable)", "(InternalError)", "(Timeout)", "(ServerTimeout)"])
-            || any(&["connection refused", "was refused - did you", "connection reset", "no route to host"])
-            || any(&["i/o timeout", "TLS handshake timeout", "Client.Timeout", "context deadline exceeded"])
-            || any(&["unexpected EOF", ": EOF", "error reading from server", "http2: ", "broken pipe"])
-            || any(&["the server is currently unable", "an error on the server", "apiserver not ready"])
-            || any(&["in the time allotted", "has received too many requests"])
-            || any(&["Internal error occurred", "etcdserver: ", "Too many requests", "(Timeout)", "in the time allotted", "ResourceExhausted", "unable to connect to the server"])
-            || any(&["Unable to connect to the server", "error dialing backend", "leader changed"])
-            // A kubelet that was just started has not heard of its pods yet; of a pod that is gone the API itself says so.
-            || stderr.contains("unable to upgrade ") && stderr.contains(": pod does not exist")
-        {
-            Refusal::Passing
-        } else if any(&["(NotFound)", " not found"]) {
-            Refusal::NotFound
-        } else {
-            Refusal::Other
-        }
-    }
-}
-
-/// The refusal behind a process error; one that got no answer in time is passing.
-pub fn refusal(error: &ProcessError) -> Refusal {
-    match error.ending {
-        Ending::TimeOut(_) => Refusal::Passing,
-        Ending::Status(_) => Refusal::of(&error.stderr),
-        _ => Refusal::Other,
-    }
-}
-
-/// A process error as a failure with a remedy.
-pub fn fail(error: &ProcessError) -> Fail {
-    if let Some(fail) = wait::stopped(error) {
-        return fail;
-    }
-    let what = error.to_string();
-    match (&error.ending, refusal(error)) {
-        (Ending::NotFound, _) => Fail::new(Exit::Precondition, what)
-            .remedy("install kubectl and put it in the PATH; backup-ns needs nothing else"),
-        (_, Refusal::Forbidden) if !what.contains(" cannot ") => Fail::new(Exit::Precondition, what)
-            .remedy("the API refuses this for a reason of its own, which the message names"),
-        (_, Refusal::Forbidden) => Fail::new(Exit::Precondition, what).remedy(
-            "grant the verb that the message names; backup-ns doctor lists every rule that a backup lacks, and docs/install.md \
-             the rights that each command needs",
-        ),
-        (_, Refusal::NoContext) => {
-            // Of several kinds at once kubectl says it as often.
-            let said = error.said();
-            let said = said.lines().next_back().unwrap_or_default().trim_start_matches("error: ");
-            Fail::new(Exit::Precondition, format!("kubectl has no cluster to talk to: {said}"))
-                .remedy("name another with --context (kubectl config get-contexts shows them), or another kubeconfig with --kubeconfig")
-        }
-        (_, Refusal::Unauthenticated) => Fail::new(Exit::Precondition, what)
-            .remedy("log in again, or renew the token or certificate of the context; kubectl auth whoami tells whether it is known"),
-        (_, Refusal::UnknownKind) => Fail::new(Exit::Precondition, what).remedy(
-            "install the VolumeSnapshot CRDs and the snapshot controller (kubernetes-csi/external-snapshotter)",
-        ),
-        (_, Refusal::Passing) => Fail::new(Exit::Failed, what).remedy(
-            "the API server is out of reach or overloaded; check the kubeconfig and the cluster, then run it again",
-        ),
-        _ => Fail::new(Exit::Failed, what),
-    }
-}
-
 impl Kubectl {
     /// kubectl for what was asked, with its context and namespace pinned for the whole run.
     ///
     /// # Errors
     /// kubectl cannot be run, or has no cluster to talk to.
-    pub fn connect(asked: &ClusterChoice, secrets: Secrets, retry_timeout: Duration) -> Result<Kubectl, Fail> {
+    pub fn connect(asked: &ClusterChoice, secrets: Secrets, retry_timeout: Duration) -> Result<Kubectl> {
         let environment = Environment::of(&asked.shield).map_err(|error| {
             Fail::new(
                 Exit::Precondition,
@@ -191,7 +78,7 @@ impl Kubectl {
         let target = match Target::as_asked(asked) {
             Some(target) => target,
             None => {
-                let view = kubectl.json(&kubectl.target.config_view()).map_err(|error| fail(&error))?;
+                let view = kubectl.json(&kubectl.target.config_view())?;
                 Target::resolve(asked, &view).map_err(|what| {
                     Fail::new(Exit::Precondition, what)
                         .remedy("set KUBECONFIG (--kubeconfig), and choose a context with --context or kubectl config use-context")
@@ -291,11 +178,11 @@ impl Kubectl {
     ///
     /// # Errors
     /// It cannot be read.
-    pub fn find<T: DeserializeOwned + Send>(&self, args: &[String]) -> Result<Option<T>, Fail> {
+    pub fn find<T: DeserializeOwned + Send>(&self, args: &[String]) -> Result<Option<T>> {
         match self.json(args) {
             Ok(found) => Ok(Some(found)),
-            Err(error) if refusal(&error) == Refusal::NotFound => Ok(None),
-            Err(error) => Err(fail(&error)),
+            Err(error) if error.is(Refusal::NotFound) => Ok(None),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -314,17 +201,12 @@ impl Kubectl {
     ///
     /// # Errors
     /// It is not there, and cannot be created.
-    pub fn ensure<T: DeserializeOwned + Send>(
-        &self,
-        create: &[String],
-        manifest: &Value,
-        get: &[String],
-    ) -> Result<T, Fail> {
-        let created = self.create(create, manifest).or_else(|error| match refusal(&error) {
+    pub fn ensure<T: DeserializeOwned + Send>(&self, create: &[String], manifest: &Value, get: &[String]) -> Result<T> {
+        let created = self.create(create, manifest).or_else(|error| match error.refusal() {
             Refusal::AlreadyExists => self.json(get),
             _ => Err(error),
         });
-        created.map_err(|error| fail(&error))
+        Ok(created?)
     }
 
     /// Makes a call of which only the end counts. A call that was answered late is made again: it must be such that the second
@@ -361,7 +243,7 @@ impl Kubectl {
         loop {
             match self.page(&page, &mut next, &keep) {
                 Ok(kept) => all.extend(kept),
-                Err(error) if refusal(&error) == Refusal::Expired && tries > 0 => {
+                Err(error) if error.is(Refusal::Expired) && tries > 0 => {
                     tracing::warn!("the list changed too fast to be read to its end, beginning again");
                     tries -= 1;
                     all.clear();
@@ -390,7 +272,7 @@ impl Kubectl {
     ) -> Result<Vec<S>, ProcessError> {
         let (kept, meta) = self.patiently(|| {
             let read = self.each(&page(next), |object| Ok(keep(object)));
-            if matches!(&read, Err(error) if refusal(error) == Refusal::Passing) {
+            if matches!(&read, Err(error) if error.is(Refusal::Passing)) {
                 next.shrink();
             }
             read
@@ -414,7 +296,7 @@ impl Kubectl {
         let mut pause = Duration::from_millis(250);
         loop {
             let error = match call() {
-                Err(error) if refusal(&error) == Refusal::Passing => error,
+                Err(error) if error.is(Refusal::Passing) => error,
                 outcome => return outcome,
             };
             let left = end.saturating_duration_since(Instant::now());
@@ -431,83 +313,6 @@ impl Kubectl {
                 return Err(ProcessError { ending, ..error });
             }
             pause = (pause * 2).min(Duration::from_secs(5));
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn refusals_as_kubectl_words_them() {
-        use Refusal::*;
-        for (stderr, refusal) in [
-            (r#"Error from server (Forbidden): pods is forbidden: User "x" cannot list resource "pods""#, Forbidden),
-            (
-                r#"Error from server (Forbidden): pods "a" is forbidden: User "x" cannot create resource "pods/exec""#,
-                Forbidden,
-            ),
-            ("context \"nope\" does not exist\ncontext \"nope\" does not exist", NoContext),
-            (r#"error: error loading config file "/etc/passwd": yaml: line 1: mapping values"#, NoContext),
-            ("error: You must be logged in to the server (Unauthorized)", Unauthenticated),
-            (
-                "error: You must be logged in to the server (the server has asked for the client to provide credentials)",
-                Unauthenticated,
-            ),
-            ("Unable to connect to the server: getting credentials: exec: executable aws not found", Unauthenticated),
-            (
-                "Unable to connect to the server: getting credentials: exec: executable aws failed with exit code 255",
-                Passing,
-            ),
-            (r#"Error from server (NotFound): pods "x" not found"#, NotFound),
-            (r#"error: the server doesn't have a resource type "volumesnapshots""#, UnknownKind),
-            (r#"Error from server (NotFound): the server could not find the requested resource"#, UnknownKind),
-            (r#"Error from server (AlreadyExists): volumesnapshots "a" already exists"#, AlreadyExists),
-            (
-                "The connection to the server 10.0.0.1:443 was refused - did you specify the right host or port?",
-                Passing,
-            ),
-            (
-                r#"Error from server (Conflict): Operation cannot be fulfilled on volumesnapshots "x": the ResourceVersion in the precondition (1) does not match the ResourceVersion in record (2). The object might have been modified"#,
-                Conflict,
-            ),
-            (
-                "Error from server (Expired): The provided continue parameter is too old to display a consistent list result.",
-                Expired,
-            ),
-            ("Error from server (TooManyRequests): the server has received too many requests", Passing),
-            (
-                r#"Error from server (InternalError): an error on the server ("unknown") has prevented the request"#,
-                Passing,
-            ),
-            ("Unable to connect to the server: net/http: TLS handshake timeout", Passing),
-            ("Error from server: etcdserver: request timed out", Passing),
-            ("error: unable to upgrade connection: pod does not exist", Passing),
-            ("error: unable to upgrade streaming request: pod does not exist", Passing),
-            // kubectl 1.36 leaves out the reason where an exec is refused, which 1.32 puts first.
-            (
-                r#"error: unable to upgrade connection: pods "p" is forbidden: User "x" cannot create resource "pods/exec""#,
-                Forbidden,
-            ),
-            (
-                "error: unable to upgrade connection: Forbidden (user=kube-apiserver, verb=create, resource=nodes)",
-                Forbidden,
-            ),
-            (r#"error: unable to upgrade connection: pods "p" not found"#, NotFound),
-            ("error: unable to upgrade connection: Unauthorized", Unauthenticated),
-            ("error: unable to upgrade connection: the server has received too many requests", Passing),
-            (
-                "error: unable to upgrade connection: the server was unable to return a response in the time allotted",
-                Passing,
-            ),
-            (
-                r#"error: Internal error occurred: error executing command in container: OCI runtime exec failed: exec: "sh": executable file not found in $PATH"#,
-                Other,
-            ),
-            ("", Other),
-        ] {
-            assert_eq!(Refusal::of(stderr), refusal, "{stderr}");
         }
     }
 }

@@ -3,7 +3,9 @@
 pub mod bulk;
 pub mod delete_snapshot;
 pub mod dry_run;
+pub mod failure;
 pub mod kubectl;
+pub mod refusal;
 pub mod restore_in_place;
 pub mod scratch_pod;
 pub mod survey;

@@ -6,12 +6,15 @@
 use std::cell::Cell;
 use std::time::Duration;
 
+use anyhow::{Context, Result, bail};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use crate::cluster::delete_snapshot;
 use crate::cluster::dry_run::InPlaceRequest;
-use crate::cluster::kubectl::{self, Kubectl, Refusal};
+use crate::cluster::failure::Failure;
+use crate::cluster::kubectl::Kubectl;
+use crate::cluster::refusal::Refusal;
 use crate::cluster::watch::Watch;
 use crate::core::kube::calls::{
     CLAIMS, CRON_JOBS, DAEMON_SETS, DEPLOYMENTS, Kind, PODS, SNAPSHOTS, STATEFUL_SETS, STORAGE_CLASSES, delete_options,
@@ -67,8 +70,8 @@ const SCENE: [Kind; 7] = [CLAIMS, PODS, SNAPSHOTS, DEPLOYMENTS, STATEFUL_SETS, D
 ///
 /// # Errors
 /// It cannot be read.
-pub fn observe(kubectl: &Kubectl) -> Result<NamespaceObjects, Fail> {
-    kubectl.all(&SCENE).map_err(|error| kubectl::fail(&error))
+pub fn observe(kubectl: &Kubectl) -> Result<NamespaceObjects> {
+    Ok(kubectl.all(&SCENE)?)
 }
 
 /// How far a restore is, for the words at a failure.
@@ -94,12 +97,12 @@ impl InPlace<'_> {
     ///
     /// # Errors
     /// Of any step; the failure says how things stand, and how to go on.
-    pub fn run(&mut self, namespace_objects: &NamespaceObjects) -> Result<Option<DateTime<Utc>>, Fail> {
+    pub fn run(&mut self, namespace_objects: &NamespaceObjects) -> Result<Option<DateTime<Utc>>> {
         let begun = self.found.is_some();
-        self.steps(namespace_objects).map_err(|fail| self.explain(begun, fail))
+        Ok(self.steps(namespace_objects).map_err(|error| self.explain(begun, error.fail()))?)
     }
 
-    fn steps(&mut self, namespace_objects: &NamespaceObjects) -> Result<Option<DateTime<Utc>>, Fail> {
+    fn steps(&mut self, namespace_objects: &NamespaceObjects) -> Result<Option<DateTime<Utc>>> {
         self.reporter.step("try", |_| self.rehearse(namespace_objects))?;
         let rest = self.reporter.step("note", |_| {
             let rest = self.begin()?;
@@ -166,7 +169,7 @@ impl InPlace<'_> {
     ///
     /// # Errors
     /// It would refuse some of it, or neither way goes on.
-    pub fn rehearse(&self, namespace_objects: &NamespaceObjects) -> Result<((), String), Fail> {
+    pub fn rehearse(&self, namespace_objects: &NamespaceObjects) -> Result<((), String)> {
         let rest = self.journal.rest(namespace_objects, &self.snapshot);
         let rest = rest.map_err(Fail::precondition)?;
         let asked = InPlaceRequest {
@@ -186,7 +189,7 @@ impl InPlace<'_> {
     }
 
     /// Writes the journal and makes sure that it is the only one for its claim and workloads; what is to be done.
-    fn begin(&mut self) -> Result<Rest, Fail> {
+    fn begin(&mut self) -> Result<Rest> {
         let begun = self.found.is_some();
         self.write_journal(true)?;
         self.stage.set(RestoreStage::Noted);
@@ -207,7 +210,7 @@ impl InPlace<'_> {
                     self.write_journal(false)?;
                     self.stage.set(RestoreStage::Over);
                 }
-                Err(Fail::new(Exit::Precondition, what).remedy(remedy))
+                bail!(Fail::new(Exit::Precondition, what).remedy(remedy))
             }
         }
     }
@@ -215,7 +218,7 @@ impl InPlace<'_> {
     /// Waits until no other restore is in the way, or tells which one is. Each writes its journal before it looks for others, so
     /// of two at least one sees the other, and none goes on that does. The one whose snapshot's name comes first waits for the
     /// other to give way, as long as that takes if the other has not begun yet.
-    fn alone(&self) -> Result<Result<NamespaceObjects, String>, Fail> {
+    fn alone(&self) -> Result<Result<NamespaceObjects, String>> {
         let mut other = String::new();
         let alone = wait::until(GIVE_WAY, || {
             let namespace_objects = observe(self.kubectl)?;
@@ -234,7 +237,7 @@ impl InPlace<'_> {
     }
 
     /// Notes the journal on the snapshot, or takes it away. Nobody else's journal is overwritten.
-    fn write_journal(&mut self, wanted: bool) -> Result<(), Fail> {
+    fn write_journal(&mut self, wanted: bool) -> Result<()> {
         let name = self.snapshot.metadata.name.clone();
         let target = &self.kubectl.target;
         let mut tries = TRIES;
@@ -245,7 +248,7 @@ impl InPlace<'_> {
                 return Ok(());
             }
             if there.is_some() && there != self.found && there.as_ref() != Some(&self.journal) {
-                return Err(self.overtaken());
+                bail!(self.overtaken());
             }
             let patch = Journal::patch(wanted.then_some(&self.journal), &self.snapshot);
             match self.kubectl.json::<Snapshot>(&target.patch(SNAPSHOTS, &name, &patch)) {
@@ -254,12 +257,12 @@ impl InPlace<'_> {
                     self.found = wanted.then(|| self.journal.clone());
                     return Ok(());
                 }
-                Err(error) if kubectl::refusal(&error) == Refusal::Conflict && tries > 0 => {
+                Err(error) if error.is(Refusal::Conflict) && tries > 0 => {
                     tries -= 1;
                     let look = self.kubectl.json(&target.get(SNAPSHOTS, &name));
-                    self.snapshot = look.map_err(|error| kubectl::fail(&error))?;
+                    self.snapshot = look?;
                 }
-                Err(error) => return Err(kubectl::fail(&error)),
+                Err(error) => return Err(error.into()),
             }
         }
     }
@@ -272,22 +275,22 @@ impl InPlace<'_> {
     }
 
     /// Whether the journal is still this one: another call may have turned it round, or be through with it.
-    fn check_journal(&self, namespace_objects: &NamespaceObjects) -> Result<(), Fail> {
+    fn check_journal(&self, namespace_objects: &NamespaceObjects) -> Result<()> {
         match namespace_objects.snapshot(&self.snapshot.metadata.name).and_then(in_place::journal) {
             Some(now) if now == self.journal => Ok(()),
-            _ => Err(self.overtaken()),
+            _ => bail!(self.overtaken()),
         }
     }
 
     /// Likewise, with a look at the snapshot alone.
-    fn check_journal_now(&self) -> Result<(), Fail> {
+    fn check_journal_now(&self) -> Result<()> {
         let target = &self.kubectl.target;
         let now = self.kubectl.find::<Snapshot>(&target.get(SNAPSHOTS, &self.snapshot.metadata.name))?;
         self.check_journal(&NamespaceObjects { snapshots: now.into_iter().collect(), ..NamespaceObjects::default() })
     }
 
     /// Whether what is there is what the safety snapshot holds: whatever was brought up since it was cut has written.
-    fn check_quiet(&self) -> Result<(), Fail> {
+    fn check_quiet(&self) -> Result<()> {
         let claim = &self.journal.claim.name;
         let namespace_objects = observe(self.kubectl)?;
         self.check_journal(&namespace_objects)?;
@@ -296,11 +299,13 @@ impl InPlace<'_> {
             return Ok(());
         }
         let what = format!("workloads were brought up again; the claim {claim} is mounted by: {}", pods.join(", "));
-        Err(Fail::new(Exit::Precondition, what)
-            .remedy("pause what scales them; the next call makes a safety snapshot of its own"))
+        bail!(
+            Fail::new(Exit::Precondition, what)
+                .remedy("pause what scales them; the next call makes a safety snapshot of its own")
+        )
     }
 
-    fn stop(&self, step: &Step) -> Result<((), String), Fail> {
+    fn stop(&self, step: &Step) -> Result<((), String)> {
         let claim = &self.journal.claim.name;
         for down in &self.journal.workloads {
             self.set(down, Some(&self.snapshot.metadata.name))?;
@@ -323,7 +328,7 @@ impl InPlace<'_> {
                 self.said_timeout(),
                 mounting.join(", ")
             );
-            return Err(Fail::new(Exit::Failed, what).remedy(format!(
+            bail!(Fail::new(Exit::Failed, what).remedy(format!(
                 "see kubectl describe pod {} -n {}",
                 mounting.join(" "),
                 self.kubectl.target.namespace
@@ -335,20 +340,20 @@ impl InPlace<'_> {
     }
 
     /// Brings a workload down, or up to what it was. One that is gone stays gone.
-    fn set(&self, down: &Down, why: Option<&str>) -> Result<(), Fail> {
+    fn set(&self, down: &Down, why: Option<&str>) -> Result<()> {
         let call = self.kubectl.target.patch(down.kind.resource(), &down.name, &down.patch(why));
         match self.kubectl.json::<Value>(&call) {
             Ok(_) => Ok(()),
-            Err(error) if kubectl::refusal(&error) == Refusal::NotFound => {
+            Err(error) if error.is(Refusal::NotFound) => {
                 tracing::warn!("{down} is gone, going on without it");
                 Ok(())
             }
-            Err(error) => Err(kubectl::fail(&error)),
+            Err(error) => Err(error.into()),
         }
     }
 
     /// The safety snapshot, ready. Once the old claim is gone there must be one.
-    fn keep_what_is_there(&self, step: &Step) -> Result<((), String), Fail> {
+    fn keep_what_is_there(&self, step: &Step) -> Result<((), String)> {
         let name = &self.journal.safety;
         let there = match self.kubectl.find::<Snapshot>(&self.kubectl.target.get(SNAPSHOTS, name))? {
             Some(there) => there,
@@ -357,7 +362,7 @@ impl InPlace<'_> {
                 if old.is_none_or(|claim| claim.metadata.deletion_timestamp.is_some()) {
                     let claim = &self.journal.claim.name;
                     let what = format!("something else deleted the claim {claim}, and there is no {name}");
-                    return Err(Fail::new(Exit::Precondition, what));
+                    bail!(Fail::new(Exit::Precondition, what));
                 }
                 self.kubectl.ensure(
                     &self.kubectl.target.create(SNAPSHOTS),
@@ -371,17 +376,16 @@ impl InPlace<'_> {
         Ok(((), format!("{name} holds what was there")))
     }
 
-    fn claim(&self) -> Result<Option<Pvc>, Fail> {
+    fn claim(&self) -> Result<Option<Pvc>> {
         self.kubectl.find(&self.kubectl.target.get(CLAIMS, &self.journal.claim.name))
     }
 
     /// A snapshot that the claim is to be made from; it must be there and ready right now.
-    fn source(&self, name: &str) -> Result<Snapshot, Fail> {
-        let snapshot: Snapshot =
-            self.kubectl.json(&self.kubectl.target.get(SNAPSHOTS, name)).map_err(|error| kubectl::fail(&error))?;
+    fn source(&self, name: &str) -> Result<Snapshot> {
+        let snapshot: Snapshot = self.kubectl.json(&self.kubectl.target.get(SNAPSHOTS, name))?;
         match (snapshot.readiness(), snapshot.metadata.deletion_timestamp) {
             (Readiness::Ready, None) => Ok(snapshot),
-            _ => Err(Fail::new(
+            _ => bail!(Fail::new(
                 Exit::Snapshot,
                 format!("the VolumeSnapshot {name} is not ready any more, or is being deleted"),
             )),
@@ -390,7 +394,7 @@ impl InPlace<'_> {
 
     /// Puts the claim from the snapshot in the place of the old one; with `back` the one from the safety snapshot in the place
     /// of that, or nothing at all if the old one is still there.
-    fn replace(&self, back: bool, step: &Step) -> Result<(Option<DateTime<Utc>>, String), Fail> {
+    fn replace(&self, back: bool, step: &Step) -> Result<(Option<DateTime<Utc>>, String)> {
         let name = &self.journal.claim.name;
         let is_old = |claim: &Pvc| claim.metadata.uid == self.journal.uid;
         if back && self.claim()?.is_some_and(|claim| is_old(&claim) && claim.metadata.deletion_timestamp.is_none()) {
@@ -418,8 +422,8 @@ impl InPlace<'_> {
                     let conditions = json!({"uid": claim.metadata.uid});
                     let call = self.kubectl.target.delete(CLAIMS, name);
                     match self.kubectl.act(&call, &delete_options(&conditions)) {
-                        Err(error) if kubectl::refusal(&error) != Refusal::NotFound => {
-                            return Err(kubectl::fail(&error));
+                        Err(error) if !error.is(Refusal::NotFound) => {
+                            return Err(error.into());
                         }
                         _ => self.await_gone(&claim, step)?,
                     }
@@ -427,7 +431,7 @@ impl InPlace<'_> {
                 Some(_) => {
                     let namespace = &self.kubectl.target.namespace;
                     let what = format!("something else made a claim {name} meanwhile");
-                    return Err(Fail::new(Exit::Precondition, what).remedy(format!(
+                    bail!(Fail::new(Exit::Precondition, what).remedy(format!(
                         "see what made it: kubectl describe pvc {name} -n {namespace}; pause that (GitOps, an operator) and move what \
                          it holds; this goes on as soon as there is no such claim"
                     )));
@@ -439,16 +443,16 @@ impl InPlace<'_> {
                     let made = wait::until(self.timeout, || {
                         match self.kubectl.ensure::<Pvc>(&create, &manifest, &get) {
                             // It counts the old claim for a moment after that is gone.
-                            Err(fail) if fail.what.contains("exceeded quota") => {
+                            Err(error) if error.fail().what.contains("exceeded quota") => {
                                 step.progress("waits until the quota counts the old claim no more");
-                                refused = Some(fail);
+                                refused = Some(error);
                                 Ok(None)
                             }
                             outcome => outcome.map(Some),
                         }
                     })?;
-                    if let (None, Some(fail)) = (made, refused.take()) {
-                        return Err(fail);
+                    if let (None, Some(error)) = (made, refused.take()) {
+                        return Err(error);
                     }
                     ours = true;
                 }
@@ -460,7 +464,7 @@ impl InPlace<'_> {
 
     /// Deletes the safety snapshots of earlier calls that never became ready: they hold no data, but they hold the claim. What
     /// else holds it.
-    fn release(&self) -> Result<Vec<Snapshot>, Fail> {
+    fn release(&self) -> Result<Vec<Snapshot>> {
         let namespace_objects = observe(self.kubectl)?;
         let (ours, others) = namespace_objects.holders(&self.journal);
         for snapshot in ours {
@@ -469,8 +473,8 @@ impl InPlace<'_> {
                 "VolumeSnapshot {name}, which an earlier call made and which never became ready, is deleted"
             );
             delete_snapshot::delete(self.kubectl, snapshot, Some(self.now)).map_err(|error| {
-                let fail = kubectl::fail(&error);
-                if kubectl::refusal(&error) != Refusal::Forbidden {
+                let fail = error.fail();
+                if !error.is(Refusal::Forbidden) {
                     return fail;
                 }
                 let namespace = &self.kubectl.target.namespace;
@@ -486,7 +490,7 @@ impl InPlace<'_> {
 
     /// Waits for snapshots that are being deleted. A claim that any other snapshot holds would stay as one that is being deleted,
     /// and no pod could mount it.
-    fn await_unheld(&self, step: &Step) -> Result<(), Fail> {
+    fn await_unheld(&self, step: &Step) -> Result<()> {
         let mut last = None;
         let held = wait::until(self.timeout, || {
             let by = self.release()?;
@@ -506,10 +510,10 @@ impl InPlace<'_> {
             Some(_) => format!("it is being deleted: see kubectl describe volumesnapshot {name} -n {namespace}"),
             None => format!("wait until it is ready, or delete it (backup-ns delete {name} -n {namespace})"),
         };
-        Err(Fail::new(Exit::Precondition, what).remedy(remedy))
+        bail!(Fail::new(Exit::Precondition, what).remedy(remedy))
     }
 
-    fn await_gone(&self, claim: &Pvc, step: &Step) -> Result<(), Fail> {
+    fn await_gone(&self, claim: &Pvc, step: &Step) -> Result<()> {
         let name = &claim.metadata.name;
         step.progress(&format!("waits until {name} is gone"));
         let mut held = Vec::new();
@@ -524,7 +528,7 @@ impl InPlace<'_> {
             }
             Ok(None)
         })?;
-        gone.ok_or_else(|| {
+        gone.with_context(|| {
             let namespace = &self.kubectl.target.namespace;
             let what = format!("the claim {name} is not gone after {}, held by {}", self.said_timeout(), held.join(", "));
             let (others, own): (Vec<&String>, Vec<&String>) =
@@ -545,7 +549,7 @@ impl InPlace<'_> {
     }
 
     /// Brings up what is down for this restore: after a replacement all of it, else what an earlier call had stopped.
-    fn start(&self, rest: Rest, step: &Step) -> Result<((), String), Fail> {
+    fn start(&self, rest: Rest, step: &Step) -> Result<((), String)> {
         let namespace_objects = observe(self.kubectl)?;
         self.check_journal(&namespace_objects)?;
         let is_down =
@@ -567,8 +571,10 @@ impl InPlace<'_> {
         })?;
         if up.is_none() {
             let what = format!("{} is not ready after {}", missing.join(", "), self.said_timeout());
-            return Err(Fail::new(Exit::Failed, what)
-                .remedy(format!("see kubectl get pods -n {}", self.kubectl.target.namespace)));
+            bail!(
+                Fail::new(Exit::Failed, what)
+                    .remedy(format!("see kubectl get pods -n {}", self.kubectl.target.namespace))
+            );
         }
         let names: Vec<String> = awaited.iter().map(ToString::to_string).collect();
         Ok(((), format!("{} up as before", if names.is_empty() { "nothing".into() } else { names.join(", ") })))
@@ -583,7 +589,7 @@ impl InPlace<'_> {
 ///
 /// # Errors
 /// It is not bound in time, or it is gone.
-pub fn await_bound(kubectl: &Kubectl, name: &str, limit: Duration, step: &Step) -> Result<String, Fail> {
+pub fn await_bound(kubectl: &Kubectl, name: &str, limit: Duration, step: &Step) -> Result<String> {
     step.progress(&format!("waits until {name} is bound"));
     let mut waits_for_pod = None;
     let bound = wait::until(limit, || {
@@ -602,7 +608,7 @@ pub fn await_bound(kubectl: &Kubectl, name: &str, limit: Duration, step: &Step) 
         });
         Ok(waits.then_some("bound as soon as a pod mounts it"))
     })?;
-    bound.map(str::to_string).ok_or_else(|| {
+    bound.map(str::to_string).with_context(|| {
         let (limit, namespace) = (humantime::format_duration(limit), &kubectl.target.namespace);
         Fail::new(Exit::Failed, format!("the claim {name} was not bound within {limit}"))
             .remedy(format!("see kubectl describe pvc {name} -n {namespace}"))

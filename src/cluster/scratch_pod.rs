@@ -4,9 +4,11 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use anyhow::{Result, bail};
 use serde_json::{Value, json};
 
-use crate::cluster::kubectl::{self, Kubectl, Refusal};
+use crate::cluster::kubectl::Kubectl;
+use crate::cluster::refusal::Refusal;
 use crate::core::backup::pod::Chosen;
 use crate::core::kube::calls::{JOBS, NETWORK_POLICIES, VOLUMES};
 use crate::core::kube::objects::{Named, ObjectList};
@@ -46,7 +48,7 @@ impl<'a> ScratchPod<'a> {
     ///
     /// # Errors
     /// It does not run, with the reason.
-    pub fn begin(&mut self, manifest: &Value, image: &str, step: &Step, end: Instant) -> Result<Chosen, Fail> {
+    pub fn begin(&mut self, manifest: &Value, image: &str, step: &Step, end: Instant) -> Result<Chosen> {
         let kubectl = self.kubectl;
         // One that is there is the first request's, whose answer was not heard: nobody else makes up this name.
         let target = &kubectl.target;
@@ -54,13 +56,13 @@ impl<'a> ScratchPod<'a> {
         self.uid = made.metadata.uid;
         let policy = verify::network_policy(&self.name, &self.namespace, &self.uid);
         match kubectl.create::<Named>(&kubectl.target.create(NETWORK_POLICIES), &policy) {
-            Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => {
+            Err(error) if error.is(Refusal::Forbidden) => {
                 tracing::warn!(
                     "the pod is not shut off from the network, because no NetworkPolicy may be made: {}",
                     error.said()
                 );
             }
-            Err(error) if kubectl::refusal(&error) != Refusal::AlreadyExists => return Err(kubectl::fail(&error)),
+            Err(error) if !error.is(Refusal::AlreadyExists) => return Err(error.into()),
             _ => {}
         }
         let pod = self.running(step, end)?;
@@ -95,19 +97,19 @@ impl<'a> ScratchPod<'a> {
     }
 
     /// Waits until the pod runs; its name.
-    fn running(&self, step: &Step, end: Instant) -> Result<String, Fail> {
+    fn running(&self, step: &Step, end: Instant) -> Result<String> {
         let mut warnings = Vec::new();
         let mut asked = Instant::now();
         let mut hopeless_since: Option<Instant> = None;
         let mut told = BTreeSet::new();
         loop {
-            let objects = self.objects().map_err(|error| kubectl::fail(&error))?;
+            let objects = self.objects()?;
             let trouble = match verify::stand(&objects, &warnings) {
                 Stand::Runs(pod) => {
                     self.not_retained(&objects);
                     return Ok(pod);
                 }
-                Stand::Over(why) => return Err(Fail::new(Exit::Failed, why).remedy(AGAIN)),
+                Stand::Over(why) => bail!(Fail::new(Exit::Failed, why).remedy(AGAIN)),
                 Stand::Waits(trouble) => trouble,
             };
             if let Some(trouble) = &trouble {
@@ -120,14 +122,14 @@ impl<'a> ScratchPod<'a> {
             match &trouble {
                 Some(trouble) if trouble.lasting => {
                     if hopeless_since.get_or_insert_with(Instant::now).elapsed() > HOPELESS {
-                        return Err(hopeless(trouble));
+                        bail!(hopeless(trouble));
                     }
                 }
                 _ => hopeless_since = None,
             }
             if Instant::now() >= end {
                 let not = "the pod did not run in time";
-                return Err(match &trouble {
+                bail!(match &trouble {
                     Some(trouble) if trouble.storage => hopeless(trouble),
                     Some(trouble) => Fail::new(Exit::Failed, format!("{not}: {}", trouble.what)).remedy(LONGER),
                     None => Fail::new(Exit::Failed, not).remedy(LONGER),
@@ -135,7 +137,7 @@ impl<'a> ScratchPod<'a> {
             }
             process::sleep(PAUSE);
             if let Some(fail) = wait::interrupted() {
-                return Err(fail);
+                bail!(fail);
             }
             if asked.elapsed() > WARNINGS {
                 asked = Instant::now();
@@ -186,8 +188,8 @@ impl<'a> ScratchPod<'a> {
         let name = &self.name;
         match self.kubectl.act(&call, &options) {
             // Who may make none has none to delete.
-            Err(error) if self.uid.is_empty() && kubectl::refusal(&error) == Refusal::Forbidden => return,
-            Err(error) if kubectl::refusal(&error) != Refusal::NotFound => {
+            Err(error) if self.uid.is_empty() && error.is(Refusal::Forbidden) => return,
+            Err(error) if !error.is(Refusal::NotFound) => {
                 tracing::warn!(job = name, "it cannot be deleted, but ends and goes by itself: {error}");
                 return;
             }

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeSet;
 
+use anyhow::{Result, bail};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::cluster::kubectl::{self, Kubectl, Refusal};
+use crate::cluster::failure::Failure;
+use crate::cluster::kubectl::Kubectl;
+use crate::cluster::refusal::Refusal;
 use crate::core::kube::calls::{CLAIMS, NAMESPACES, Next, SNAPSHOTS};
 use crate::core::kube::objects::{Named, Pvc, Snapshot};
 use crate::core::retention::history::Record;
 use crate::core::words::counted;
-use crate::exit::Fail;
 use crate::io::process::ProcessError;
 use crate::io::report::Step;
 
@@ -56,7 +58,7 @@ impl<T: Send> Survey<T> {
         selectors: &[&str],
         keep: impl Fn(Snapshot) -> Option<T> + Sync,
         step: &Step,
-    ) -> Result<Survey<T>, Fail> {
+    ) -> Result<Survey<T>> {
         let mut survey = Survey {
             scope: named.map(|name| vec![name.into()]),
             snapshots: Vec::new(),
@@ -65,31 +67,31 @@ impl<T: Send> Survey<T> {
         };
         let refused = match survey.read(kubectl, selectors, &keep, step) {
             Ok(()) => return Ok(survey),
-            Err(error) if named.is_none() && kubectl::refusal(&error) == Refusal::Forbidden => error,
-            Err(error) => return Err(kubectl::fail(&error)),
+            Err(error) if named.is_none() && error.is(Refusal::Forbidden) => error,
+            Err(error) => return Err(error.into()),
         };
         let page = |next: &Next| kubectl.target.page(NAMESPACES, None, "", next);
         let namespaces = match kubectl.pages(page, |found: Named| Some(found.metadata.name), |_| ()) {
             Ok(namespaces) => namespaces,
-            Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => {
+            Err(error) if error.is(Refusal::Forbidden) => {
                 let own = kubectl.target.namespace.clone();
                 tracing::warn!("neither the cluster's snapshots nor its namespaces may be listed; reading {own} alone");
                 survey.narrowed = Some(Skipped::of("", &refused));
                 vec![own]
             }
-            Err(error) => return Err(kubectl::fail(&error)),
+            Err(error) => return Err(error.into()),
         };
         let mut readable = Vec::new();
         for namespace in namespaces {
             survey.scope = Some(vec![namespace.clone()]);
             match survey.read(kubectl, selectors, &keep, step) {
                 Ok(()) => readable.push(namespace),
-                Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => survey.skip(namespace, &error),
-                Err(error) => return Err(kubectl::fail(&error)),
+                Err(error) if error.is(Refusal::Forbidden) => survey.skip(namespace, &error),
+                Err(error) => return Err(error.into()),
             }
         }
         if readable.is_empty() {
-            return Err(kubectl::fail(&refused));
+            bail!(refused.fail());
         }
         survey.scope = Some(readable);
         Ok(survey)
@@ -122,15 +124,15 @@ impl<T: Send> Survey<T> {
         kubectl: &Kubectl,
         page: impl Fn(Option<&str>, &Next) -> Vec<String>,
         keep: impl Fn(K) -> Option<S> + Sync,
-    ) -> Result<(Vec<S>, Vec<Skipped>), Fail> {
+    ) -> Result<(Vec<S>, Vec<Skipped>)> {
         let (mut all, mut skipped) = (Vec::new(), Vec::new());
         for place in self.places() {
             match kubectl.pages(|next| page(place, next), &keep, |_| ()) {
                 Ok(read) => all.extend(read),
-                Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => {
+                Err(error) if error.is(Refusal::Forbidden) => {
                     skipped.push(Skipped::of(place.unwrap_or_default(), &error));
                 }
-                Err(error) => return Err(kubectl::fail(&error)),
+                Err(error) => return Err(error.into()),
             }
         }
         Ok((all, skipped))
@@ -164,21 +166,19 @@ impl Survey {
     ///
     /// # Errors
     /// The claims cannot be read.
-    pub fn in_use(&mut self, kubectl: &Kubectl) -> Result<BTreeSet<(String, String)>, Fail> {
+    pub fn in_use(&mut self, kubectl: &Kubectl) -> Result<BTreeSet<(String, String)>> {
         let mut all = BTreeSet::new();
         let places = self.scope.clone().map_or(vec![None], |names| names.into_iter().map(Some).collect());
         let mut refused = 0;
         for namespace in &places {
             match (sources(kubectl, namespace.as_deref()), namespace) {
                 (Ok(sources), _) => all.extend(sources),
-                (Err(error), Some(name))
-                    if kubectl::refusal(&error) == Refusal::Forbidden && refused + 1 < places.len() =>
-                {
+                (Err(error), Some(name)) if error.is(Refusal::Forbidden) && refused + 1 < places.len() => {
                     refused += 1;
                     self.snapshots.retain(|seen| seen.namespace != *name);
                     self.skip(name.clone(), &error);
                 }
-                (Err(error), _) => return Err(kubectl::fail(&error)),
+                (Err(error), _) => return Err(error.into()),
             }
         }
         Ok(all)

@@ -3,7 +3,11 @@
 
 use std::time::{Duration, Instant};
 
-use crate::cluster::kubectl::{self, Kubectl, Refusal};
+use anyhow::{Result, bail};
+
+use crate::cluster::failure::Failure;
+use crate::cluster::kubectl::Kubectl;
+use crate::cluster::refusal::Refusal;
 use crate::core::kube::calls::SNAPSHOTS;
 use crate::core::kube::objects::{Readiness, Snapshot, SnapshotEvent};
 use crate::exit::{Exit, Fail};
@@ -33,7 +37,7 @@ impl Watch<'_> {
     ///
     /// # Errors
     /// It did not get there in time or never will, somebody deleted it, or a signal came. `goal` is the word for it.
-    pub fn until(&mut self, goal: &str, step: &Step, enough: impl Fn(&Readiness) -> bool) -> Result<(), Fail> {
+    pub fn until(&mut self, goal: &str, step: &Step, enough: impl Fn(&Readiness) -> bool) -> Result<()> {
         loop {
             let readiness = self.snapshot.readiness();
             if enough(&readiness) {
@@ -44,7 +48,7 @@ impl Watch<'_> {
                 && message != self.told
             {
                 if is_classless(&message) {
-                    return Err(Fail::new(Exit::Snapshot, format!("the VolumeSnapshot {name} was not {goal}: {message}"))
+                    bail!(Fail::new(Exit::Snapshot, format!("the VolumeSnapshot {name} was not {goal}: {message}"))
                         .remedy(format!(
                             "set BAK_VS_CLASS_NAME (--vs-class-name) to one of kubectl get volumesnapshotclasses; as long as there \
                              is no such class, {name} stays as it is; the dump itself is proven and in place"
@@ -59,13 +63,13 @@ impl Watch<'_> {
                 Some(SnapshotEvent::Bookmark) => {}
                 Some(SnapshotEvent::Deleted) => {
                     let what = format!("somebody deleted the VolumeSnapshot {}", self.snapshot.metadata.name);
-                    return Err(Fail::new(Exit::Snapshot, what).remedy("run the backup again"));
+                    bail!(Fail::new(Exit::Snapshot, what).remedy("run the backup again"));
                 }
                 Some(SnapshotEvent::Error) | None => {
                     let over = Instant::now() >= self.deadline;
                     self.begin_again()?;
                     if over && !enough(&self.snapshot.readiness()) {
-                        return Err(self.not_in_time(goal));
+                        bail!(self.not_in_time(goal));
                     }
                 }
             }
@@ -73,33 +77,33 @@ impl Watch<'_> {
     }
 
     /// The next event of the watch, which is started where there is none; none when it ended.
-    fn next(&mut self) -> Result<Option<SnapshotEvent>, Fail> {
+    fn next(&mut self) -> Result<Option<SnapshotEvent>> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         let meta = &self.snapshot.metadata;
         let lines = match &mut self.lines {
             Some(lines) => lines,
             none => {
                 let call = self.kubectl.target.watch_snapshot(&meta.name, Some(&meta.resource_version), left);
-                none.insert(Lines::of(self.kubectl.start(call).map_err(|error| kubectl::fail(&error))?))
+                none.insert(Lines::of(self.kubectl.start(call)?))
             }
         };
         match lines.next(left) {
             Ok(Some(line)) => Ok(Some(serde_json::from_str(&line).unwrap_or(SnapshotEvent::Error))),
             Ok(None) => Ok(None),
-            Err(error) if kubectl::refusal(&error) == Refusal::Passing || matches!(error.ending, Ending::Early) => {
+            Err(error) if error.is(Refusal::Passing) || matches!(error.ending, Ending::Early) => {
                 tracing::warn!("the watch was cut off, watching on");
                 Ok(None)
             }
-            Err(error) => Err(self.stays(kubectl::fail(&error))),
+            Err(error) => bail!(self.stays(error.fail())),
         }
     }
 
     /// The watch ended, or its version was too old: goes on from what is there now.
-    fn begin_again(&mut self) -> Result<(), Fail> {
+    fn begin_again(&mut self) -> Result<()> {
         self.lines = None;
         process::sleep(Duration::from_millis(500));
         let call = self.kubectl.target.get(SNAPSHOTS, &self.snapshot.metadata.name);
-        self.snapshot = self.kubectl.json(&call).map_err(|error| self.stays(kubectl::fail(&error)))?;
+        self.snapshot = self.kubectl.json(&call).map_err(|error| self.stays(error.fail()))?;
         Ok(())
     }
 

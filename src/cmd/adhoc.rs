@@ -5,11 +5,14 @@ use std::collections::BTreeSet;
 use std::io;
 use std::time::{Duration, Instant};
 
+use anyhow::{Result, bail};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::backup::cronjob_settings::cronjobs;
-use crate::cluster::kubectl::{self, Kubectl, Refusal};
+use crate::cluster::failure::Failure;
+use crate::cluster::kubectl::Kubectl;
+use crate::cluster::refusal::Refusal;
 use crate::cmd::show::show;
 use crate::config::settings;
 use crate::config::{Adhoc, Global};
@@ -62,7 +65,7 @@ struct Followed<'a> {
 ///
 /// # Errors
 /// There is no such CronJob, the Job cannot be made, it failed, or a signal came, which leaves it at work.
-pub fn run(global: &Global, config: &Adhoc, reporter: &Reporter) -> Result<(), Fail> {
+pub fn run(global: &Global, config: &Adhoc, reporter: &Reporter) -> Result<()> {
     let kubectl = Kubectl::connect(&global.asked, Secrets::default(), global.retry_timeout)?;
     let target = &kubectl.target;
     let cronjob = reporter.step("observe", |_| {
@@ -123,13 +126,15 @@ pub fn run(global: &Global, config: &Adhoc, reporter: &Reporter) -> Result<(), F
         complete: outcome.is_ok(),
     };
     show(reporter, global.output, &told, || told.text())?;
-    outcome.map_err(|why| {
-        // A status of 0 of a Job that failed is not what it failed of.
-        let code = told.exit_code.and_then(|code| u8::try_from(code).ok()).filter(|code| *code != 0);
-        let said = code.map_or("an unknown exit code".into(), |code| format!("exit code {code}"));
-        Fail::new(code.map_or(Exit::Failed, Exit::As), format!("the Job {name} failed with {said} ({why})"))
+    let Err(why) = outcome else { return Ok(()) };
+    // A status of 0 of a Job that failed is not what it failed of.
+    let code = told.exit_code.and_then(|code| u8::try_from(code).ok()).filter(|code| *code != 0);
+    let said = code.map_or("an unknown exit code".into(), |code| format!("exit code {code}"));
+    let what = format!("the Job {name} failed with {said} ({why})");
+    bail!(
+        Fail::new(code.map_or(Exit::Failed, Exit::As), what)
             .remedy(format!("see its log above, and kubectl describe job {name} -n {}", target.namespace))
-    })
+    )
 }
 
 /// Whether the variable of this name is shown to nobody.
@@ -146,7 +151,7 @@ impl Followed<'_> {
 }
 
 /// Creates the Job. A request that got no answer is made again under the same name, and finds what the first one made.
-fn create(kubectl: &Kubectl, name: &str, manifest: &Value) -> Result<Value, Fail> {
+fn create(kubectl: &Kubectl, name: &str, manifest: &Value) -> Result<Value> {
     let text = manifest.to_string();
     let mut calls = 0;
     let made = kubectl.patiently(|| {
@@ -154,19 +159,21 @@ fn create(kubectl: &Kubectl, name: &str, manifest: &Value) -> Result<Value, Fail
         let parse = |stdout: &mut dyn io::BufRead| serde_json::from_reader(stdout).map_err(io::Error::from);
         kubectl.once::<Value>(kubectl.target.create(JOBS), &text, parse)
     });
-    let made = made.or_else(|error| match kubectl::refusal(&error) {
+    let made = made.or_else(|error| match error.refusal() {
         Refusal::AlreadyExists if calls > 1 => kubectl.json(&kubectl.target.get(JOBS, name)),
         _ => Err(error),
     });
     let made = made.map_err(|error| {
-        let fail = kubectl::fail(&error);
+        let fail = error.fail();
         let see =
             format!("see whether it is there all the same: kubectl get job {name} -n {}", kubectl.target.namespace);
         if fail.remedy.is_empty() { fail.remedy(see) } else { fail }
     })?;
     if json::name(&made) != name || json::uid(&made).is_empty() {
-        return Err(Fail::new(Exit::Failed, format!("kubectl ended well but did not say that it made the Job {name}"))
-            .remedy(format!("see whether it is there: kubectl get job {name} -n {}", kubectl.target.namespace)));
+        bail!(
+            Fail::new(Exit::Failed, format!("kubectl ended well but did not say that it made the Job {name}"))
+                .remedy(format!("see whether it is there: kubectl get job {name} -n {}", kubectl.target.namespace))
+        );
     }
     Ok(made)
 }
@@ -210,7 +217,7 @@ struct Log {
 
 impl Follow<'_> {
     /// Follows the Job until it is complete, or failed for the reason that is returned.
-    fn until_it_ends(&mut self, step: &report::Step) -> Result<Result<(), String>, Fail> {
+    fn until_it_ends(&mut self, step: &report::Step) -> Result<Result<(), String>> {
         loop {
             let list = self.kubectl.json(&self.kubectl.target.job_pods(self.uid));
             let list: ObjectList<Value> = list.map_err(|error| self.leave(&error))?;
@@ -226,7 +233,7 @@ impl Follow<'_> {
             }
             // Only when everything is said does it matter how it ended.
             let job: Value = match self.kubectl.json(&self.kubectl.target.get(JOBS, self.name)) {
-                Err(error) if kubectl::refusal(&error) == Refusal::NotFound => return Ok(self.gone()),
+                Err(error) if error.is(Refusal::NotFound) => return Ok(self.gone()),
                 answer => answer.map_err(|error| self.leave(&error))?,
             };
             match job::ended(&job) {
@@ -235,7 +242,7 @@ impl Follow<'_> {
                 None => process::sleep(SOON),
             }
             if let Some(fail) = wait::interrupted() {
-                return Err(self.goes_on(fail));
+                bail!(self.goes_on(fail));
             }
         }
     }
@@ -328,7 +335,7 @@ impl Follow<'_> {
     }
 
     /// Passes the log on, until its stream ends or it is time for a look.
-    fn pass_on(&mut self) -> Result<(), Fail> {
+    fn pass_on(&mut self) -> Result<()> {
         let end = Instant::now() + LATER;
         let Some(log) = &mut self.log else { return Ok(()) };
         let before = log.at;
@@ -355,12 +362,12 @@ impl Follow<'_> {
         log.lines = None;
         let heard = match error {
             Some(error) if matches!(error.ending, Ending::Signal(_) | Ending::OutOfTime(_)) => {
-                return Err(self.leave(&error));
+                bail!(self.leave(&error));
             }
             Some(ProcessError { ending: Ending::Early, .. }) => log.whole,
             error => {
                 log.failed += 1;
-                let forbidden = |error: &ProcessError| kubectl::refusal(error) == Refusal::Forbidden;
+                let forbidden = |error: &ProcessError| error.is(Refusal::Forbidden);
                 let given_up = log.failed >= LOG_TRIES || error.as_ref().is_some_and(forbidden);
                 if given_up {
                     let error = error.map_or("nothing comes".into(), |error| error.to_string());
@@ -381,7 +388,7 @@ impl Follow<'_> {
 
     /// A failure to look at the Job, which is none of the Job.
     fn leave(&self, error: &ProcessError) -> Fail {
-        self.goes_on(kubectl::fail(error))
+        self.goes_on(error.fail())
     }
 
     fn goes_on(&self, fail: Fail) -> Fail {

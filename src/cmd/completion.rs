@@ -4,6 +4,7 @@
 use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
+use anyhow::{Context, Result};
 use clap::builder::ValueHint;
 use clap::{Arg, ArgAction, Command};
 use clap_complete::CompletionCandidate;
@@ -29,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 ///
 /// # Errors
 /// Nobody reads it.
-pub fn run(plain: &Plain, reporter: &Reporter) -> Result<(), Fail> {
+pub fn run(plain: &Plain, reporter: &Reporter) -> Result<()> {
     let name = cli::shown().get_name().to_string();
     let mut script = Vec::new();
     // As it is found in the PATH: a script may outlive the place of a program.
@@ -43,7 +44,7 @@ pub fn run(plain: &Plain, reporter: &Reporter) -> Result<(), Fail> {
 ///
 /// # Errors
 /// Nobody reads it.
-pub fn answer_shell(name: &str, reporter: &Reporter) -> Result<(), Fail> {
+pub fn answer_shell(name: &str, reporter: &Reporter) -> Result<()> {
     let words: Vec<OsString> = std::env::args_os().skip_while(|word| word != "--").skip(1).collect();
     if words.is_empty() {
         return Ok(());
@@ -56,10 +57,10 @@ pub fn answer_shell(name: &str, reporter: &Reporter) -> Result<(), Fail> {
     written(reporter.exactly(&String::from_utf8_lossy(&answer)))
 }
 
-fn shell(name: &str) -> Result<&'static dyn EnvCompleter, Fail> {
+fn shell(name: &str) -> Result<&'static dyn EnvCompleter> {
     const ALL: Shells<'static> = Shells::builtins();
     let known = ALL.0.iter().copied().find(|shell| shell.is(name));
-    known.ok_or_else(|| Fail::new(Exit::Usage, format!("SHELL is none of {}", cli::SHELLS.join(", "))))
+    known.with_context(|| Fail::new(Exit::Usage, format!("SHELL is none of {}", cli::SHELLS.join(", "))))
 }
 
 fn failed(error: &std::io::Error) -> Fail {
@@ -72,7 +73,7 @@ fn failed(error: &std::io::Error) -> Fail {
 ///
 /// # Errors
 /// Nobody reads it.
-pub fn answer_kubectl(reporter: &Reporter) -> Result<(), Fail> {
+pub fn answer_kubectl(reporter: &Reporter) -> Result<()> {
     /// The shell is not to put a space behind what it completed.
     const NO_SPACE: u8 = 2;
     /// It is not to look for files where there are no candidates.

@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use anyhow::{Result, bail};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde::de::IgnoredAny;
@@ -13,7 +14,9 @@ use crate::backup::dump::{Dump, Made, Rules};
 use crate::backup::hooks::RunningHooks;
 use crate::backup::observe::{Observed, observe};
 use crate::backup::snapshots::{self, Cut};
-use crate::cluster::kubectl::{self, Kubectl, Refusal};
+use crate::cluster::failure::Failure;
+use crate::cluster::kubectl::Kubectl;
+use crate::cluster::refusal::Refusal;
 use crate::cluster::watch::Watch;
 use crate::cmd::now;
 use crate::cmd::show::show;
@@ -45,7 +48,7 @@ const FLUSH_TIME: Duration = Duration::from_secs(300);
 ///
 /// # Errors
 /// As the exit codes say; whatever happens, the last good dump stays until a proven one replaces it.
-pub fn run(global: &Global, config: &Create, reporter: &Reporter) -> Result<(), Fail> {
+pub fn run(global: &Global, config: &Create, reporter: &Reporter) -> Result<()> {
     // Marks every line that comes back from a container, and tells this try from any other.
     let nonce = format!("{:032x}", fastrand::u128(..));
     reporter.mark("try", &nonce);
@@ -55,17 +58,18 @@ pub fn run(global: &Global, config: &Create, reporter: &Reporter) -> Result<(), 
     let mut notice = Notice::new(global, config, &nonce);
     let outcome = make(global, config, reporter, &mut notice);
     // Whoever loses patience with the Event shall not lose the reason with it.
+    let outcome = outcome.map_err(|error| error.fail());
     if let Err(fail) = &outcome {
         reporter.failure(fail);
     }
     if config.events && !global.dry_run {
         notice.leave(&outcome, now());
     }
-    outcome.map_err(Fail::told)
+    Ok(outcome.map_err(Fail::told)?)
 }
 
 /// Makes it. `notice` knows what was made, whatever fails afterwards.
-fn make(global: &Global, config: &Create, reporter: &Reporter, notice: &mut Notice<'_>) -> Result<(), Fail> {
+fn make(global: &Global, config: &Create, reporter: &Reporter, notice: &mut Notice<'_>) -> Result<()> {
     let began = Instant::now();
     let secrets = config.secrets();
     let mut connect = || match &notice.kubectl {
@@ -130,13 +134,13 @@ fn has_cut(class: &str, snapshots: &[Snapshot]) -> bool {
 
 /// Looks for the VolumeSnapshotClass, without which a snapshot is never cut. Who may not look takes it to be there: classes are
 /// the cluster's, and few Roles of a namespace show them.
-fn find_class(kubectl: &Kubectl, class: &str) -> Result<(), Fail> {
+fn find_class(kubectl: &Kubectl, class: &str) -> Result<()> {
     match kubectl.json::<IgnoredAny>(&kubectl.target.get(SNAPSHOT_CLASSES, class)) {
-        Err(error) if kubectl::refusal(&error) == Refusal::NotFound => {
-            Err(Fail::new(Exit::Precondition, format!("there is no VolumeSnapshotClass '{class}'"))
+        Err(error) if error.is(Refusal::NotFound) => {
+            bail!(Fail::new(Exit::Precondition, format!("there is no VolumeSnapshotClass '{class}'"))
                 .remedy("set BAK_VS_CLASS_NAME (--vs-class-name) to one of kubectl get volumesnapshotclasses, or leave it unset for the cluster's default"))
         }
-        Err(error) if kubectl::refusal(&error) != Refusal::Forbidden => Err(kubectl::fail(&error)),
+        Err(error) if !error.is(Refusal::Forbidden) => Err(error.into()),
         _ => Ok(()),
     }
 }
@@ -145,7 +149,7 @@ fn find_class(kubectl: &Kubectl, class: &str) -> Result<(), Fail> {
 ///
 /// # Errors
 /// The template makes no valid name, or one name for two claims.
-pub(super) fn names(config: &Create, global: &Global, now: DateTime<Utc>) -> Result<Vec<String>, Fail> {
+pub(super) fn names(config: &Create, global: &Global, now: DateTime<Utc>) -> Result<Vec<String>> {
     let rand = config.rand.clone().unwrap_or_else(|| (0..6).map(|_| fastrand::lowercase()).collect());
     let remedy = "correct BAK_VS_NAME_TEMPLATE (--vs-name-template) or BAK_VS_RAND (--vs-rand)";
     let render = |pvc: &String| config.template.render(pvc, now, global.zone, &rand);
@@ -156,7 +160,7 @@ pub(super) fn names(config: &Create, global: &Global, now: DateTime<Utc>) -> Res
     sorted.dedup();
     if sorted.len() < names.len() {
         let what = format!("the snapshots of {} would have one name: {}", config.pvcs.join(", "), sorted.join(", "));
-        return Err(Fail::new(Exit::Usage, what).remedy("put {{ .pvcName }} into BAK_VS_NAME_TEMPLATE"));
+        bail!(Fail::new(Exit::Usage, what).remedy("put {{ .pvcName }} into BAK_VS_NAME_TEMPLATE"));
     }
     Ok(names)
 }
@@ -186,18 +190,18 @@ impl<'a> Run<'a> {
     ///
     /// # Errors
     /// It would not.
-    fn foresee(&self, there: &[Snapshot]) -> Result<(), Fail> {
+    fn foresee(&self, there: &[Snapshot]) -> Result<()> {
         self.reporter.step("preflight", |_| {
             let names = self.cut.names.join(", ");
-            let before = |fail: Fail| match fail.exit {
-                Exit::Signal(_) => fail,
-                _ => Fail { what: format!("no dump was made: {}", fail.what), ..fail },
+            let before = |error: anyhow::Error| match error.is_signal() {
+                true => error,
+                false => error.context("no dump was made"),
             };
             match self.cut.foresee(&self.cut.planned(&[], there)) {
                 Ok(Some(words)) => return Ok(((), format!("the API cannot tell beforehand: {words}"))),
                 // It may be this run's own, or be free by the time.
-                Err(error) if kubectl::refusal(&error) != Refusal::AlreadyExists => {
-                    return Err(before(snapshots::refused(&error)));
+                Err(error) if !error.is(Refusal::AlreadyExists) => {
+                    bail!(before(snapshots::refused(&error).into()));
                 }
                 _ => {}
             }
@@ -208,18 +212,18 @@ impl<'a> Run<'a> {
 
     /// Whether a quota leaves room for all snapshots of a backup of several claims: each was tried by itself. Who may not read
     /// quotas takes it to be so.
-    fn room(&self) -> Result<(), Fail> {
+    fn room(&self) -> Result<()> {
         let (kubectl, wanted) = (self.kubectl, self.cut.names.len());
         if wanted < 2 {
             return Ok(());
         }
         let quotas: Vec<Value> = match kubectl.json::<ObjectList<Value>>(&kubectl.target.list(QUOTAS, "")) {
             Ok(list) => list.items,
-            Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => return Ok(()),
-            Err(error) => return Err(kubectl::fail(&error)),
+            Err(error) if error.is(Refusal::Forbidden) => return Ok(()),
+            Err(error) => return Err(error.into()),
         };
         match quota::too_small_for(&quotas, wanted) {
-            Some((name, left)) => Err(Fail::new(
+            Some((name, left)) => bail!(Fail::new(
                 Exit::Precondition,
                 format!(
                     "the ResourceQuota {name} leaves room for {left} VolumeSnapshots, and this backup makes {wanted}"
@@ -231,17 +235,17 @@ impl<'a> Run<'a> {
     }
 
     /// From the dumps to the ready snapshots.
-    fn back_up(&self, dumps: Vec<Dump<'_>>, observed: &Observed) -> Result<(), Fail> {
+    fn back_up(&self, dumps: Vec<Dump<'_>>, observed: &Observed) -> Result<()> {
         let hooked_in = observed.chosen.first().or(observed.mounters.first());
         let mut hooks = RunningHooks::run_pre(self.kubectl, hooked_in, &self.config.hooks, self.nonce)?;
         // However it ends, the dumps have ended before the hook after runs.
         self.between(dumps, observed, &mut hooks)
     }
 
-    fn between(&self, mut dumps: Vec<Dump<'_>>, observed: &Observed, hooks: &mut RunningHooks<'_>) -> Result<(), Fail> {
+    fn between(&self, mut dumps: Vec<Dump<'_>>, observed: &Observed, hooks: &mut RunningHooks<'_>) -> Result<()> {
         let made: Vec<Made> = dumps.iter_mut().map(Dump::make).collect::<Result<_, _>>()?;
         let prove = |(dump, made): (&Dump<'_>, &Made)| Ok((dump.database.engine, dump.recheck(made)?));
-        let proofs: Vec<(Engine, Proof)> = dumps.iter().zip(&made).map(prove).collect::<Result<_, Fail>>()?;
+        let proofs: Vec<(Engine, Proof)> = dumps.iter().zip(&made).map(prove).collect::<Result<_>>()?;
         if dumps.is_empty() || !observed.mounters.is_empty() {
             self.flush(&observed.mounters)?;
         }
@@ -252,15 +256,17 @@ impl<'a> Run<'a> {
         // From here on others may replace the dumps.
         let then = format!("do not trust VolumeSnapshot {}", self.cut.names[0]);
         let released: Vec<_> = dumps.into_iter().zip(&made).map(|(dump, made)| dump.release(made, &then)).collect();
-        released.into_iter().collect::<Result<Vec<()>, Fail>>().map_err(|fail| {
+        released.into_iter().collect::<Result<Vec<()>>>().map_err(|error| {
             let holder: Vec<Snapshot> = watches.iter().take(1).map(|watch| watch.snapshot.clone()).collect();
-            self.cut.distrust(&holder, fail)
+            self.cut.distrust(&holder, error.fail())
         })?;
         self.await_ready(watches, &proofs, made.iter().map(|made| made.took).sum())?;
-        hooked.map_err(|fail| {
+        hooked.map_err(|error| {
+            let fail = error.fail();
             let remedy = format!("{}; the backup itself is done", fail.remedy);
             fail.remedy(remedy)
-        })
+        })?;
+        Ok(())
     }
 
     fn watches(&self, snapshots: Vec<Snapshot>) -> Vec<Watch<'a>> {
@@ -268,7 +274,7 @@ impl<'a> Run<'a> {
         snapshots.into_iter().map(watch).collect()
     }
 
-    fn await_cut(&self, watches: &mut [Watch<'_>]) -> Result<(), Fail> {
+    fn await_cut(&self, watches: &mut [Watch<'_>]) -> Result<()> {
         self.reporter.step("cut", |step| {
             let mut times = Vec::new();
             for watch in watches {
@@ -281,12 +287,7 @@ impl<'a> Run<'a> {
     }
 
     /// Waits until all of them are ready, if that is wanted, and says what came of it.
-    fn await_ready(
-        &self,
-        mut watches: Vec<Watch<'_>>,
-        dumps: &[(Engine, Proof)],
-        dumped: Duration,
-    ) -> Result<(), Fail> {
+    fn await_ready(&self, mut watches: Vec<Watch<'_>>, dumps: &[(Engine, Proof)], dumped: Duration) -> Result<()> {
         if self.config.wait_until_ready {
             self.reporter.step("ready", |step| {
                 let mut contents = Vec::new();
@@ -313,7 +314,7 @@ impl<'a> Run<'a> {
 
     /// Goes on with the snapshots of an earlier try of this run, if they hold what is proven: if the dump that their
     /// proof is of is still the file's, it was the file's when they were cut. Otherwise this try makes its own.
-    fn adopt(&self, earlier: Vec<Snapshot>, dumps: &[Dump<'_>]) -> Result<Option<Earlier<'a>>, Fail> {
+    fn adopt(&self, earlier: Vec<Snapshot>, dumps: &[Dump<'_>]) -> Result<Option<Earlier<'a>>> {
         if earlier.is_empty() {
             return Ok(None);
         }
@@ -339,7 +340,7 @@ impl<'a> Run<'a> {
 
     /// Flushes volumes wherever a running pod mounts them. A container that cannot do that is told of, and no reason to
     /// go without a snapshot: nothing in it was promised to be whole.
-    fn flush(&self, mounters: &[Chosen]) -> Result<(), Fail> {
+    fn flush(&self, mounters: &[Chosen]) -> Result<()> {
         self.reporter.step("flush", |_| {
             let mut flushed = 0;
             for chosen in mounters {
@@ -352,7 +353,7 @@ impl<'a> Run<'a> {
                 match self.kubectl.patiently(flush) {
                     Ok(_) => flushed += 1,
                     Err(error) if matches!(error.ending, Ending::Signal(_) | Ending::OutOfTime(_)) => {
-                        return Err(kubectl::fail(&error));
+                        return Err(error.into());
                     }
                     Err(error) => tracing::warn!(
                         "pod {} could not flush the volume; the snapshot may lack what it wrote last: {error}",
@@ -368,7 +369,7 @@ impl<'a> Run<'a> {
     }
 
     /// Creates the VolumeSnapshots.
-    fn snapshot(&self, dumps: &[(Engine, Proof)]) -> Result<Vec<Snapshot>, Fail> {
+    fn snapshot(&self, dumps: &[(Engine, Proof)]) -> Result<Vec<Snapshot>> {
         self.reporter.step("snapshot", |_| {
             let planned = self.cut.plan(dumps)?;
             let created = self.cut.create(&planned)?;
@@ -381,7 +382,7 @@ impl<'a> Run<'a> {
     }
 
     /// The plan: the very calls and the very manifest that a run would make.
-    fn show_plan(&self, dumps: &[Dump<'_>], mounters: &[Chosen]) -> Result<(), Fail> {
+    fn show_plan(&self, dumps: &[Dump<'_>], mounters: &[Chosen]) -> Result<()> {
         let (config, target) = (self.config, &self.kubectl.target);
         let planned = self.cut.plan(&[])?;
         let mut steps = Vec::new();
@@ -453,7 +454,7 @@ impl<'a> Run<'a> {
         })
     }
 
-    fn summary(&self, snapshots: &[&Snapshot], dumps: &[(Engine, Proof)], dumped: Duration) -> Result<(), Fail> {
+    fn summary(&self, snapshots: &[&Snapshot], dumps: &[(Engine, Proof)], dumped: Duration) -> Result<()> {
         let of = |(pvc, snapshot): (&'a String, &&Snapshot)| One {
             pvc,
             volume_snapshot: snapshot.metadata.name.clone(),
@@ -521,12 +522,12 @@ impl<'a> Notice<'a> {
         let message = good.into_iter().chain(failure).collect::<Vec<_>>().join("; but ");
         let news = News { reason, failed, message: &message };
         // Even after a signal: that is when somebody should know. A second one ends the program.
-        if let Err(fail) = process::within(EVENT_TIME, || self.write(news, now)) {
-            tracing::warn!("no Event was left on the PVC: {}", fail.what);
+        if let Err(error) = process::within(EVENT_TIME, || self.write(news, now)) {
+            tracing::warn!("no Event was left on the PVC: {error:#}");
         }
     }
 
-    fn write(self, news: News<'_>, now: DateTime<Utc>) -> Result<(), Fail> {
+    fn write(self, news: News<'_>, now: DateTime<Utc>) -> Result<()> {
         let mut kubectl = match self.kubectl {
             Some(kubectl) => kubectl,
             None => Kubectl::connect(&self.global.asked, Secrets::default(), Duration::ZERO)?,
@@ -538,11 +539,11 @@ impl<'a> Notice<'a> {
             // Without their uid nobody sees it. A claim that is not there may be the very reason.
             let there = match kubectl.all::<Pvc, ObjectList<Pvc>>(&[CLAIMS]) {
                 Ok(list) => list.items,
-                Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => Vec::new(),
-                Err(error) if matches!(kubectl::refusal(&error), Refusal::NoContext | Refusal::Unauthenticated) => {
+                Err(error) if error.is(Refusal::Forbidden) => Vec::new(),
+                Err(error) if matches!(error.refusal(), Refusal::NoContext | Refusal::Unauthenticated) => {
                     return Ok(());
                 }
-                Err(error) => return Err(kubectl::fail(&error)),
+                Err(error) => return Err(error.into()),
             };
             let uid = |name: &String| there.iter().find(|claim| claim.metadata.name == *name);
             let about = |name: &String| About {
@@ -556,11 +557,11 @@ impl<'a> Notice<'a> {
         let list = event::manifest(&kubectl.target.namespace, &claims, news, who, now).to_string();
         match kubectl.act(&kubectl.target.create_events(), &list) {
             // There may be no such namespace.
-            Err(error) if [Refusal::Forbidden, Refusal::NotFound].contains(&kubectl::refusal(&error)) => {
+            Err(error) if [Refusal::Forbidden, Refusal::NotFound].contains(&error.refusal()) => {
                 tracing::debug!("no Event was left on the PVC: {error}");
                 Ok(())
             }
-            outcome => outcome.map_err(|error| kubectl::fail(&error)),
+            outcome => Ok(outcome?),
         }
     }
 }

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::cluster::delete_snapshot::{self, Fate};
-use crate::cluster::kubectl::{self, Kubectl, Refusal};
+use crate::cluster::failure::Failure;
+use crate::cluster::kubectl::Kubectl;
+use crate::cluster::refusal::Refusal;
 use crate::cmd::now;
 use crate::cmd::show::show;
 use crate::config::{Delete, Global};
@@ -43,13 +46,12 @@ struct Deleted<'a> {
 ///
 /// # Errors
 /// It is not there, something speaks against it, nobody said yes, or a call failed.
-pub fn run(global: &Global, config: &Delete, reporter: &Reporter) -> Result<(), Fail> {
+pub fn run(global: &Global, config: &Delete, reporter: &Reporter) -> Result<()> {
     let kubectl = Kubectl::connect(&global.asked, Secrets::default(), global.retry_timeout)?;
     let (target, name) = (&kubectl.target, &config.snapshot);
     let moment = Moment { now: now(), zone: global.zone, ready_timeout: Duration::ZERO };
     let (namespace_objects, snapshot) = reporter.step("observe", |_| {
-        let namespace_objects: NamespaceObjects =
-            kubectl.all(&[SNAPSHOTS, CLAIMS]).map_err(|error| kubectl::fail(&error))?;
+        let namespace_objects: NamespaceObjects = kubectl.all(&[SNAPSHOTS, CLAIMS])?;
         let snapshot = find(&namespace_objects, name, &target.namespace)?.clone();
         let what = format!("{name} among {}", counted(namespace_objects.snapshots.len(), "snapshot"));
         Ok(((namespace_objects, snapshot), what))
@@ -57,7 +59,7 @@ pub fn run(global: &Global, config: &Delete, reporter: &Reporter) -> Result<(), 
     let objections = namespace_objects.objections(&snapshot, &moment);
     if !objections.is_empty() && !config.force {
         let what = format!("the VolumeSnapshot {name} is not deleted: {}", objections.join(", and "));
-        return Err(Fail::new(Exit::Precondition, what).remedy("say --force if it is meant all the same"));
+        bail!(Fail::new(Exit::Precondition, what).remedy("say --force if it is meant all the same"));
     }
     check_shared(&kubectl, &snapshot)?;
     let row = Row::from(snapshot.clone());
@@ -78,9 +80,11 @@ pub fn run(global: &Global, config: &Delete, reporter: &Reporter) -> Result<(), 
     clear(&kubectl, &namespace_objects, name, &moment);
     let note = reporter.step("delete", |_| match delete_snapshot::delete(&kubectl, &snapshot, Some(moment.now)) {
         Ok(Fate::Deleted(note)) => Ok((note, name.clone())),
-        Ok(Fate::Left(why)) => Err(Fail::new(Exit::Failed, format!("the VolumeSnapshot {name} stays: {why}"))
-            .remedy(format!("look at it with backup-ns list -n {}, then decide again", target.namespace))),
-        Err(error) => Err(taken_back(&kubectl, &snapshot, kubectl::fail(&error))),
+        Ok(Fate::Left(why)) => bail!(
+            Fail::new(Exit::Failed, format!("the VolumeSnapshot {name} stays: {why}"))
+                .remedy(format!("look at it with backup-ns list -n {}, then decide again", target.namespace))
+        ),
+        Err(error) => bail!(taken_back(&kubectl, &snapshot, error.fail())),
     })?;
     let told = Deleted {
         namespace: &target.namespace,
@@ -96,15 +100,15 @@ pub fn run(global: &Global, config: &Delete, reporter: &Reporter) -> Result<(), 
 }
 
 /// Stored data that another content names stays: that may be the data of a living snapshot.
-fn check_shared(kubectl: &Kubectl, snapshot: &Snapshot) -> Result<(), Fail> {
+fn check_shared(kubectl: &Kubectl, snapshot: &Snapshot) -> Result<()> {
     let content = match delete_snapshot::content_of(kubectl, snapshot) {
         // Then the deletion leaves contents alone, too.
-        Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => None,
-        content => content.map_err(|error| kubectl::fail(&error))?,
+        Err(error) if error.is(Refusal::Forbidden) => None,
+        content => content?,
     };
     let is_deleted = snapshot.metadata.deletion_timestamp.is_some();
     let Some(content) = content.filter(|content| !content.is_clone() && !is_deleted) else { return Ok(()) };
-    let others = delete_snapshot::sharers(kubectl, &content, true).map_err(|error| kubectl::fail(&error))?;
+    let others = delete_snapshot::sharers(kubectl, &content, true)?;
     let Some(other) = others.first() else { return Ok(()) };
     let (name, meta) = (&snapshot.metadata.name, &content.metadata.name);
     let what = format!(
@@ -115,7 +119,7 @@ fn check_shared(kubectl: &Kubectl, snapshot: &Snapshot) -> Result<(), Fail> {
         "backup-ns delete-vsc {} --keep-data deletes that object alone, or says what needs it; then this again",
         other.name
     );
-    Err(Fail::new(Exit::Precondition, what).remedy(remedy))
+    bail!(Fail::new(Exit::Precondition, what).remedy(remedy))
 }
 
 /// Lets go of what earlier deletions in the namespace have left behind: it cannot be deleted as long as they hold on. A failure
@@ -156,9 +160,9 @@ fn taken_back(kubectl: &Kubectl, snapshot: &Snapshot, fail: Fail) -> Fail {
     fail.remedy(remedy)
 }
 
-fn find<'a>(namespace_objects: &'a NamespaceObjects, name: &str, namespace: &str) -> Result<&'a Snapshot, Fail> {
+fn find<'a>(namespace_objects: &'a NamespaceObjects, name: &str, namespace: &str) -> Result<&'a Snapshot> {
     let found = namespace_objects.snapshots.iter().find(|snapshot| snapshot.metadata.name == name);
-    found.ok_or_else(|| {
+    found.with_context(|| {
         const SHOWN: usize = 10;
         let mut names: Vec<&str> =
             namespace_objects.snapshots.iter().map(|snapshot| snapshot.metadata.name.as_str()).collect();

@@ -5,10 +5,13 @@
 //! or at its VolumeSnapshot, afterwards. So it is set first, then all contents are read again, and only the version that was
 //! marked is deleted: one of the two sees the other, and the data stays.
 
+use anyhow::{Result, bail};
 use serde_json::json;
 
 use crate::cluster::delete_snapshot;
-use crate::cluster::kubectl::{self, Kubectl, Refusal};
+use crate::cluster::failure::Failure;
+use crate::cluster::kubectl::Kubectl;
+use crate::cluster::refusal::Refusal;
 use crate::cmd::now;
 use crate::cmd::show::show;
 use crate::config::{DeleteContent as Config, Global};
@@ -30,10 +33,10 @@ const TRIES: usize = 5;
 ///
 /// # Errors
 /// Something speaks against it, the question was not answered with yes, or a call failed. The same call again goes on.
-pub fn run(global: &Global, config: &Config, reporter: &Reporter) -> Result<(), Fail> {
+pub fn run(global: &Global, config: &Config, reporter: &Reporter) -> Result<()> {
     let kubectl = Kubectl::connect(&global.asked, Secrets::default(), global.retry_timeout)?;
     let name = &config.content;
-    let found = delete_snapshot::find_content(&kubectl, name).map_err(|error| kubectl::fail(&error))?;
+    let found = delete_snapshot::find_content(&kubectl, name)?;
     let Some(content) = found else {
         let told = json!({"volumeSnapshotContent": name, "deleted": false, "data": "none"});
         return show(reporter, global.output, &told, || {
@@ -102,13 +105,12 @@ struct Work<'a> {
 
 impl Work<'_> {
     /// How it may be deleted, by a look at all contents and at the VolumeSnapshots of its namespace.
-    fn judge(&self, content: &Content) -> Result<Removal, Fail> {
-        let others: Vec<Holder> =
-            delete_snapshot::sharers(self.kubectl, content, true).map_err(|error| kubectl::fail(&error))?;
+    fn judge(&self, content: &Content) -> Result<Removal> {
+        let others: Vec<Holder> = delete_snapshot::sharers(self.kubectl, content, true)?;
         let kubectl = self.kubectl.in_namespace(&content.spec.volume_snapshot_ref.namespace);
-        let snapshots: ObjectList<Snapshot> =
-            kubectl.json(&kubectl.target.list(SNAPSHOTS, "")).map_err(|error| kubectl::fail(&error))?;
-        stored_data::judge(content, &others, &snapshots.items, self.config.wish, now()).map_err(Fail::precondition)
+        let snapshots: ObjectList<Snapshot> = kubectl.json(&kubectl.target.list(SNAPSHOTS, ""))?;
+        let removal = stored_data::judge(content, &others, &snapshots.items, self.config.wish, now());
+        Ok(removal.map_err(Fail::precondition)?)
     }
 
     /// The steps, with the very calls.
@@ -133,7 +135,7 @@ impl Work<'_> {
     }
 
     /// Deletes it in the way that was asked about, or not at all.
-    fn delete(&self, content: Content, removal: &Removal) -> Result<String, Fail> {
+    fn delete(&self, content: Content, removal: &Removal) -> Result<String> {
         let name = &self.config.content;
         let mut content = content;
         for _ in 0..TRIES {
@@ -146,7 +148,7 @@ impl Work<'_> {
                         .as_ref()
                         .is_some_and(|now| now.metadata.resource_version == content.metadata.resource_version)
                     {
-                        return Err(again(kubectl::fail(&error)));
+                        bail!(again(error.fail()));
                     }
                 }
                 match self.now()? {
@@ -159,7 +161,7 @@ impl Work<'_> {
             }
             match self.judge(&content) {
                 Ok(now) if now == *removal => {}
-                answer => return Err(self.call_off(&content, removal, answer.err())),
+                answer => bail!(self.call_off(&content, removal, answer.err().map(|error| error.fail()))),
             }
             if content.metadata.deletion_timestamp.is_some() {
                 return Ok(format!("{name} is being deleted"));
@@ -168,36 +170,38 @@ impl Work<'_> {
             let conditions = delete_options(&json!({"uid": uid, "resourceVersion": version}));
             match self.kubectl.act(&self.kubectl.target.delete(CONTENTS, name), &conditions) {
                 Ok(()) => return Ok(format!("{name} is deleted")),
-                Err(error) if matches!(kubectl::refusal(&error), Refusal::Conflict | Refusal::NotFound) => {}
-                Err(error) => return Err(again(kubectl::fail(&error))),
+                Err(error) if matches!(error.refusal(), Refusal::Conflict | Refusal::NotFound) => {}
+                Err(error) => bail!(again(error.fail())),
             }
             match self.now()? {
                 Some(now) => content = now,
                 None => return self.gone(&content, removal),
             }
         }
-        Err(again(Fail::new(Exit::Failed, format!("somebody else is changing the VolumeSnapshotContent {name}"))))
+        bail!(again(Fail::new(Exit::Failed, format!("somebody else is changing the VolumeSnapshotContent {name}"))))
     }
 
     /// What has become of a content that is gone: a first request may have been heard, or another command has brought its data back.
-    fn gone(&self, content: &Content, removal: &Removal) -> Result<String, Fail> {
+    fn gone(&self, content: &Content, removal: &Removal) -> Result<String> {
         let name = &self.config.content;
-        let others = delete_snapshot::sharers(self.kubectl, content, true).map_err(|error| kubectl::fail(&error))?;
+        let others = delete_snapshot::sharers(self.kubectl, content, true)?;
         match others.first().filter(|_| *removal == Removal::WithData) {
             Some(other) => {
                 let what =
                     format!("somebody else deleted {name} meanwhile, and {} names its data now", other.described());
-                Err(Fail::new(Exit::Failed, what)
-                    .remedy(format!("if that is to go, too: backup-ns delete-vsc {}", other.name)))
+                bail!(
+                    Fail::new(Exit::Failed, what)
+                        .remedy(format!("if that is to go, too: backup-ns delete-vsc {}", other.name))
+                )
             }
             None => Ok(format!("{name} is gone")),
         }
     }
 
     /// The content as it is now; none if it is gone.
-    fn now(&self) -> Result<Option<Content>, Fail> {
+    fn now(&self) -> Result<Option<Content>> {
         let now = delete_snapshot::find_content(self.kubectl, &self.config.content);
-        Ok(now.map_err(|error| kubectl::fail(&error))?.filter(|now| now.metadata.uid == self.uid))
+        Ok(now?.filter(|now| now.metadata.uid == self.uid))
     }
 
     /// Has the content keep its data again, after something changed that was asked about.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
+use anyhow::{Result, bail};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
@@ -10,7 +11,9 @@ use crate::backup::cronjob_settings::config_maps;
 use crate::backup::dump::{self, Rules};
 use crate::backup::observe::{choose, find_lasting};
 use crate::backup::snapshots::{self, Cut};
-use crate::cluster::kubectl::{self, Kubectl, Refusal};
+use crate::cluster::failure::Failure;
+use crate::cluster::kubectl::Kubectl;
+use crate::cluster::refusal::Refusal;
 use crate::cmd::create::names;
 use crate::cmd::now;
 use crate::cmd::show::show;
@@ -42,7 +45,7 @@ use crate::lock::{NodeLocks, lease};
 ///
 /// # Errors
 /// A check failed, or a signal came; what was found is printed before.
-pub fn run(global: &Global, config: &Doctor, reporter: &Reporter) -> Result<(), Fail> {
+pub fn run(global: &Global, config: &Doctor, reporter: &Reporter) -> Result<()> {
     let checks = doctor::configuration(&config.faults, global.dry_run);
     let mut exam = Exam {
         global,
@@ -64,7 +67,7 @@ pub fn run(global: &Global, config: &Doctor, reporter: &Reporter) -> Result<(), 
         Ok((namespace, format!("{} checks", exam.checks.len())))
     })?;
     if let Some(fail) = wait::interrupted() {
-        return Err(fail);
+        bail!(fail);
     }
     let count = |outcome| exam.checks.iter().filter(|check| check.outcome == outcome).count();
     let [passed, failed, skipped] = [CheckOutcome::Passed, CheckOutcome::Failed, CheckOutcome::Skipped].map(count);
@@ -76,8 +79,10 @@ pub fn run(global: &Global, config: &Doctor, reporter: &Reporter) -> Result<(), 
     if failed == 0 {
         return Ok(());
     }
-    Err(Fail::new(Exit::Precondition, format!("{failed} of {} checks failed", exam.checks.len()))
-        .remedy("each line that failed says what to do about it"))
+    bail!(
+        Fail::new(Exit::Precondition, format!("{failed} of {} checks failed", exam.checks.len()))
+            .remedy("each line that failed says what to do about it")
+    )
 }
 
 fn text(checks: &[Check]) -> String {
@@ -134,9 +139,10 @@ impl Exam<'_> {
     }
 
     /// A failure as a line; a signal is none.
-    fn fail(&mut self, check: &'static str, fail: Fail, otherwise: &str) -> Result<(), Fail> {
-        if matches!(fail.exit, Exit::Signal(_)) {
-            return Err(fail);
+    fn fail(&mut self, check: &'static str, error: impl Failure, otherwise: &str) -> Result<()> {
+        let fail = error.fail();
+        if error.is_signal() {
+            bail!(fail);
         }
         let remedy = if fail.remedy.is_empty() { otherwise.to_string() } else { fail.remedy };
         self.checks.push(Check::failed(check, fail.what, remedy));
@@ -144,7 +150,7 @@ impl Exam<'_> {
     }
 
     /// What a backup would name its snapshots.
-    fn names(&mut self, faults: &[String]) -> Result<(), Fail> {
+    fn names(&mut self, faults: &[String]) -> Result<()> {
         if doctor::names_unknown(faults) {
             self.skip(&["names"], "see configuration");
             return Ok(());
@@ -155,13 +161,13 @@ impl Exam<'_> {
                 self.names = Some(names);
                 Ok(())
             }
-            Err(fail) => self.fail("names", fail, ""),
+            Err(error) => self.fail("names", error, ""),
         }
     }
 
     /// Looks at all that is in the cluster; the namespace, if there is one. `hindered` is whether a setting is wrong without which
     /// nothing can be looked for.
-    fn cluster(&mut self, hindered: bool, step: &Step) -> Result<Option<String>, Fail> {
+    fn cluster(&mut self, hindered: bool, step: &Step) -> Result<Option<String>> {
         let Some((kubectl, minor)) = self.connect(self.config.secrets())? else {
             self.skip(&["namespace", "rights", "snapshot API"], "the API cannot be asked");
             self.skip(&IN_NAMESPACE, "the API cannot be asked");
@@ -203,12 +209,12 @@ impl Exam<'_> {
     }
 
     /// kubectl and the API, with the minor version of the server.
-    fn connect(&mut self, secrets: Secrets) -> Result<Option<(Kubectl, Option<u32>)>, Fail> {
+    fn connect(&mut self, secrets: Secrets) -> Result<Option<(Kubectl, Option<u32>)>> {
         const CONTEXT: &str = "check --context and --kubeconfig: kubectl config get-contexts";
         let kubectl = match Kubectl::connect(&self.global.asked, secrets, self.global.retry_timeout) {
             Ok(kubectl) => kubectl,
-            Err(fail) => {
-                self.fail("kubectl", fail, CONTEXT)?;
+            Err(error) => {
+                self.fail("kubectl", error, CONTEXT)?;
                 return Ok(None);
             }
         };
@@ -219,10 +225,10 @@ impl Exam<'_> {
         match ask(kubectl.target.version()) {
             Ok(told) => self.checks.push(Check::passed("kubectl", version(&told["clientVersion"]))),
             Err(error) if matches!(error.ending, Ending::NotFound) => {
-                self.fail("kubectl", kubectl::fail(&error), "")?;
+                self.fail("kubectl", error, "")?;
                 return Ok(None);
             }
-            Err(error) => self.fail("kubectl", kubectl::fail(&error), "see kubectl version --client")?,
+            Err(error) => self.fail("kubectl", error, "see kubectl version --client")?,
         }
         if let Some(preferences) = &self.global.asked.shield.preferences {
             self.checks.push(doctor::preferences(preferences));
@@ -236,14 +242,14 @@ impl Exam<'_> {
                 Ok(Some((kubectl, minor)))
             }
             Err(error) => {
-                self.fail("API", kubectl::fail(&error), CONTEXT)?;
+                self.fail("API", error, CONTEXT)?;
                 Ok(None)
             }
         }
     }
 
     /// Whether the namespace is there, as far as one may know.
-    fn namespace(&mut self, kubectl: &Kubectl, granted: &Granted) -> Result<bool, Fail> {
+    fn namespace(&mut self, kubectl: &Kubectl, granted: &Granted) -> Result<bool> {
         let name = &kubectl.target.namespace;
         if !granted.may("get", "namespaces") {
             self.skip(&["namespace"], "may not get namespaces");
@@ -257,15 +263,15 @@ impl Exam<'_> {
                 let remedy = "name another with -n (BAK_NAMESPACE)";
                 self.checks.push(Check::failed("namespace", format!("{name} is being deleted"), remedy));
             }
-            Err(error) if kubectl::refusal(&error) == Refusal::NotFound => {
+            Err(error) if error.is(Refusal::NotFound) => {
                 let remedy = "name another with -n (BAK_NAMESPACE); kubectl get namespaces shows them";
                 self.checks.push(Check::failed("namespace", format!("there is no namespace {name}"), remedy));
                 return Ok(false);
             }
-            Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => {
+            Err(error) if error.is(Refusal::Forbidden) => {
                 self.skip(&["namespace"], "may not get namespaces");
             }
-            Err(error) => self.fail("namespace", kubectl::fail(&error), "see kubectl get namespace")?,
+            Err(error) => self.fail("namespace", error, "see kubectl get namespace")?,
         }
         Ok(true)
     }
@@ -282,7 +288,7 @@ impl Exam<'_> {
     }
 
     /// What the caller may do, asked for in one process.
-    fn rights(&mut self, kubectl: &Kubectl, minor: Option<u32>) -> Result<Granted, Fail> {
+    fn rights(&mut self, kubectl: &Kubectl, minor: Option<u32>) -> Result<Granted> {
         let rights = doctor::rights(&self.workloads(), !self.config.databases.is_empty() || self.hooked(), minor);
         let mut items: Vec<Value> =
             rights.iter().map(|right| doctor::review(right, &kubectl.target.namespace)).collect();
@@ -310,23 +316,23 @@ impl Exam<'_> {
                 }
                 Ok(granted)
             }
-            Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => {
+            Err(error) if error.is(Refusal::Forbidden) => {
                 self.skip(&["rights"], "may not ask what is allowed (create selfsubjectaccessreviews)");
                 Ok(Granted::default())
             }
             Err(error) => {
-                self.fail("rights", kubectl::fail(&error), "see kubectl auth can-i --list")?;
+                self.fail("rights", error, "see kubectl auth can-i --list")?;
                 Ok(Granted::default())
             }
         }
     }
 
     /// Whether VolumeSnapshots can be asked for.
-    fn snapshot_api(&mut self, kubectl: &Kubectl) -> Result<bool, Fail> {
+    fn snapshot_api(&mut self, kubectl: &Kubectl) -> Result<bool> {
         let find = |version: &str| match kubectl.json::<Value>(&kubectl.target.snapshot_kinds(version)) {
             Ok(found) => Ok(Some(found)),
-            Err(error) if [Refusal::NotFound, Refusal::UnknownKind].contains(&kubectl::refusal(&error)) => Ok(None),
-            Err(error) => Err(kubectl::fail(&error)),
+            Err(error) if [Refusal::NotFound, Refusal::UnknownKind].contains(&error.refusal()) => Ok(None),
+            Err(error) => Err(error),
         };
         let judged = find("/v1").and_then(|kinds| match kinds {
             Some(kinds) => Ok(doctor::snapshot_api(Some(&kinds), None)),
@@ -338,20 +344,15 @@ impl Exam<'_> {
                 self.checks.push(check);
                 Ok(there)
             }
-            Err(fail) => {
-                self.fail("snapshot API", fail, "see kubectl api-resources --api-group=snapshot.storage.k8s.io")?;
+            Err(error) => {
+                self.fail("snapshot API", error, "see kubectl api-resources --api-group=snapshot.storage.k8s.io")?;
                 Ok(false)
             }
         }
     }
 
     /// Reads what may be read of the namespace, in one process.
-    fn observe(
-        &mut self,
-        kubectl: &Kubectl,
-        granted: &Granted,
-        snapshots: bool,
-    ) -> Result<Option<NamespaceFindings>, Fail> {
+    fn observe(&mut self, kubectl: &Kubectl, granted: &Granted, snapshots: bool) -> Result<Option<NamespaceFindings>> {
         let mut kinds = vec![CLAIMS, PODS, CRON_JOBS, JOBS];
         kinds.extend(self.workloads());
         if snapshots {
@@ -365,7 +366,7 @@ impl Exam<'_> {
         match kubectl.all::<Value, ObjectList<Value>>(&kinds) {
             Ok(list) => Ok(Some(NamespaceFindings::of(list.items, kinds))),
             Err(error) => {
-                self.fail("claim", kubectl::fail(&error), "see kubectl get persistentvolumeclaims,pods")?;
+                self.fail("claim", error, "see kubectl get persistentvolumeclaims,pods")?;
                 self.skip(&IN_NAMESPACE[1..], "the namespace cannot be read");
                 Ok(None)
             }
@@ -379,7 +380,7 @@ impl Exam<'_> {
         granted: &Granted,
         seen: &NamespaceFindings,
         snapshots: bool,
-    ) -> Result<bool, Fail> {
+    ) -> Result<bool> {
         if !seen.has(CLAIMS) {
             self.skip(&["claim", "driver", "class"], "may not list persistentvolumeclaims");
             return Ok(true);
@@ -390,8 +391,8 @@ impl Exam<'_> {
         for pvc in &self.config.pvcs {
             let claim = match find_lasting(namespace, pvc, &seen.namespace_objects.claims) {
                 Ok(claim) => claim,
-                Err(fail) => {
-                    self.fail("claim", fail, "")?;
+                Err(error) => {
+                    self.fail("claim", error, "")?;
                     there &= self.config.pvcs.first() != Some(pvc);
                     continue;
                 }
@@ -433,10 +434,10 @@ impl Exam<'_> {
                 let named = self.config.class.as_deref();
                 self.checks.extend(drivers.keys().flat_map(|driver| doctor::class(named, driver, &classes.items)));
             }
-            Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => {
+            Err(error) if error.is(Refusal::Forbidden) => {
                 self.skip(&["class"], &unseen);
             }
-            Err(error) => self.fail("class", kubectl::fail(&error), "see kubectl get volumesnapshotclasses")?,
+            Err(error) => self.fail("class", error, "see kubectl get volumesnapshotclasses")?,
         }
         Ok(there)
     }
@@ -448,7 +449,7 @@ impl Exam<'_> {
         granted: &Granted,
         seen: &NamespaceFindings,
         drivers: &BTreeMap<String, Vec<&str>>,
-    ) -> Result<(), Fail> {
+    ) -> Result<()> {
         if !granted.may("get", CSI_DRIVERS.plural) {
             self.skip(&["driver"], "may not get csidrivers");
             return Ok(());
@@ -456,20 +457,20 @@ impl Exam<'_> {
         for (driver, pvcs) in drivers {
             match kubectl.json::<Value>(&kubectl.target.get(CSI_DRIVERS, driver)) {
                 Ok(_) => self.checks.push(Check::passed("driver", format!("{driver} is registered"))),
-                Err(error) if kubectl::refusal(&error) == Refusal::NotFound => {
+                Err(error) if error.is(Refusal::NotFound) => {
                     self.checks.push(doctor::no_driver(driver, pvcs, &seen.namespace_objects.snapshots, self.now));
                 }
-                Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => {
+                Err(error) if error.is(Refusal::Forbidden) => {
                     self.skip(&["driver"], "may not get csidrivers");
                 }
-                Err(error) => self.fail("driver", kubectl::fail(&error), "see kubectl get csidrivers")?,
+                Err(error) => self.fail("driver", error, "see kubectl get csidrivers")?,
             }
         }
         Ok(())
     }
 
     /// The driver of a claim. Its volume is asked only where the claim does not say who made it.
-    fn driver(&mut self, kubectl: &Kubectl, granted: &Granted, claim: &Pvc) -> Result<Driver, Fail> {
+    fn driver(&mut self, kubectl: &Kubectl, granted: &Granted, claim: &Pvc) -> Result<Driver> {
         let told = doctor::driver(claim, None);
         let volume = claim.spec.volume_name.as_deref().unwrap_or_default();
         if told != Driver::Unknown || volume.is_empty() || !granted.may("get", "persistentvolumes") {
@@ -477,13 +478,13 @@ impl Exam<'_> {
         }
         match kubectl.json::<Value>(&kubectl.target.get(VOLUMES, volume)) {
             Ok(volume) => Ok(doctor::driver(claim, Some(&volume))),
-            Err(error) if matches!(error.ending, Ending::Signal(_)) => Err(kubectl::fail(&error)),
+            Err(error) if matches!(error.ending, Ending::Signal(_)) => Err(error.into()),
             Err(_) => Ok(told),
         }
     }
 
     /// The pod of each database, and what its container says; or the pods that are flushed in.
-    fn pods(&mut self, kubectl: &Kubectl, granted: &Granted, seen: &NamespaceFindings) -> Result<(), Fail> {
+    fn pods(&mut self, kubectl: &Kubectl, granted: &Granted, seen: &NamespaceFindings) -> Result<()> {
         let missing = [PODS].into_iter().chain(self.workloads()).find(|kind| !seen.has(*kind));
         if let Some(kind) = missing {
             self.skip(&["pod", "container"], &format!("may not list {}", kind.name()));
@@ -501,8 +502,8 @@ impl Exam<'_> {
         for database in &self.config.databases {
             let chosen = match choose(&seen.namespace_objects, &kubectl.target.namespace, database, holder) {
                 Ok(chosen) => chosen,
-                Err(fail) => {
-                    self.fail("pod", fail, "")?;
+                Err(error) => {
+                    self.fail("pod", error, "")?;
                     self.skip(&["container"], &format!("there is no pod for {}", database.engine));
                     continue;
                 }
@@ -540,20 +541,14 @@ impl Exam<'_> {
                     }
                     self.checks.extend(checks);
                 }
-                Err(fail) => self.fail("container", fail, "see kubectl describe pod")?,
+                Err(error) => self.fail("container", error, "see kubectl describe pod")?,
             }
         }
         Ok(())
     }
 
     /// What the API says of the VolumeSnapshots that a backup would make; it makes none.
-    fn snapshot(
-        &mut self,
-        kubectl: &Kubectl,
-        granted: &Granted,
-        seen: &NamespaceFindings,
-        api: bool,
-    ) -> Result<(), Fail> {
+    fn snapshot(&mut self, kubectl: &Kubectl, granted: &Granted, seen: &NamespaceFindings, api: bool) -> Result<()> {
         let failed = |check: &&Check| check.check == "claim" && check.outcome != CheckOutcome::Passed;
         let why = match (&self.names, self.checks.iter().find(failed)) {
             _ if !api => "there is no snapshot API",
@@ -588,7 +583,7 @@ impl Exam<'_> {
     }
 
     /// Whether quotas and limits leave room for the snapshots of a backup, and for the pod of a restore test.
-    fn quota(&mut self, kubectl: &Kubectl, granted: &Granted, seen: &NamespaceFindings) -> Result<(), Fail> {
+    fn quota(&mut self, kubectl: &Kubectl, granted: &Granted, seen: &NamespaceFindings) -> Result<()> {
         let kinds = [QUOTAS, LIMIT_RANGES];
         if let Some(kind) = kinds.iter().find(|kind| !granted.may("list", kind.plural)) {
             self.skip(&["quota"], &format!("may not list {}", kind.plural));
@@ -596,12 +591,12 @@ impl Exam<'_> {
         }
         let items = match kubectl.all::<Value, ObjectList<Value>>(&kinds) {
             Ok(list) => list.items,
-            Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => {
+            Err(error) if error.is(Refusal::Forbidden) => {
                 self.skip(&["quota"], "may not list resourcequotas and limitranges");
                 return Ok(());
             }
             Err(error) => {
-                return self.fail("quota", kubectl::fail(&error), "see kubectl get resourcequotas,limitranges");
+                return self.fail("quota", error, "see kubectl get resourcequotas,limitranges");
             }
         };
         let (ranges, quotas): (Vec<Value>, Vec<Value>) =
@@ -630,7 +625,7 @@ impl Exam<'_> {
     }
 
     /// What earlier backups, restores and tests left, and what makes backups.
-    fn history(&mut self, kubectl: &Kubectl, granted: &Granted, seen: &NamespaceFindings) -> Result<(), Fail> {
+    fn history(&mut self, kubectl: &Kubectl, granted: &Granted, seen: &NamespaceFindings) -> Result<()> {
         let (namespace, pvcs) = (&kubectl.target.namespace, &self.config.pvcs);
         let maps = match granted.may("get", "configmaps") {
             true => config_maps(kubectl, &seen.schedules)?,
@@ -677,7 +672,7 @@ impl Exam<'_> {
         kubectl: &Kubectl,
         granted: &Granted,
         seen: &NamespaceFindings,
-    ) -> Result<BTreeMap<String, (String, String)>, Fail> {
+    ) -> Result<BTreeMap<String, (String, String)>> {
         if !seen.has(PODS) || !seen.has(JOBS) {
             return Ok(BTreeMap::new());
         }
@@ -688,8 +683,8 @@ impl Exam<'_> {
         let events = match granted.may("list", "events") && !podless.is_empty() {
             true => match kubectl.json::<ObjectList<Value>>(&kubectl.target.warnings()) {
                 Ok(list) => list.items,
-                Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => Vec::new(),
-                Err(error) => return Err(kubectl::fail(&error)),
+                Err(error) if error.is(Refusal::Forbidden) => Vec::new(),
+                Err(error) => return Err(error.into()),
             },
             false => Vec::new(),
         };
@@ -704,12 +699,12 @@ impl Exam<'_> {
         granted: &Granted,
         seen: &NamespaceFindings,
         config_maps: Option<ConfigMaps>,
-    ) -> Result<Report, Fail> {
+    ) -> Result<Report> {
         let contents = match granted.may("list", "volumesnapshotcontents") {
             true => match kubectl.pages(|next| kubectl.target.page(CONTENTS, None, "", next), Stored::of, |_| ()) {
                 Ok(contents) => Some(contents),
-                Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => None,
-                Err(error) => return Err(kubectl::fail(&error)),
+                Err(error) if error.is(Refusal::Forbidden) => None,
+                Err(error) => return Err(error.into()),
             },
             false => None,
         };
@@ -730,13 +725,13 @@ impl Exam<'_> {
     }
 
     /// The node's locks, where this is the node; Leases wherever it is.
-    fn locks(&mut self) -> Result<(), Fail> {
+    fn locks(&mut self) -> Result<()> {
         let checked = match (&self.config.locks, &self.kubectl) {
             (None, _) => {
                 self.skip(&["locks"], "no lock is configured (BAK_LOCK, BAK_FLOCK)");
                 return Ok(());
             }
-            (Some(NodeLocks::Flock(locks)), _) => locks.check(),
+            (Some(NodeLocks::Flock(locks)), _) => locks.check().map_err(anyhow::Error::from),
             (Some(NodeLocks::Lease(_)), None) => {
                 self.skip(&["locks"], "the API cannot be asked");
                 return Ok(());
@@ -747,14 +742,14 @@ impl Exam<'_> {
                     none if none.is_empty() => locks.check(kubectl),
                     verbs => {
                         let what = format!("may not {verbs} leases in {}", locks.namespace);
-                        Err(Fail::new(Exit::Precondition, what).remedy(lease::grant(&locks.namespace)))
+                        Err(Fail::new(Exit::Precondition, what).remedy(lease::grant(&locks.namespace)).into())
                     }
                 }
             }
         };
         match checked {
             Ok(what) => self.checks.push(Check::passed("locks", what)),
-            Err(fail) => self.fail("locks", fail, "see docs/locks.md")?,
+            Err(error) => self.fail("locks", error, "see docs/locks.md")?,
         }
         Ok(())
     }

@@ -1,20 +1,21 @@
 //! `env`: every setting as it takes effect, and where it comes from. Asks nothing of the cluster.
 
+use anyhow::Result;
+
 use crate::cmd::show::{show, table};
 use crate::config::settings;
 use crate::config::{self, Effective, Origin, Output, Plain, Settings, Values};
-use crate::exit::Fail;
 use crate::io::report::Reporter;
 
 /// Shows the configuration.
 ///
 /// # Errors
 /// A value does not parse or does not fit the others; it is shown all the same.
-pub fn run(plain: &Plain, values: &Values<'_>, reporter: &Reporter) -> Result<(), Fail> {
+pub fn run(plain: &Plain, values: &Values<'_>, reporter: &Reporter) -> Result<()> {
     let Settings { output, mut all, verdict } = config::effective(plain, values)?;
     all.extend(config::unknown_variables().into_iter().map(Effective::unknown));
     show(reporter, output, &all, || text(&all, output))?;
-    verdict
+    Ok(verdict?)
 }
 
 fn text(all: &[Effective], output: Output) -> String {

@@ -1,5 +1,6 @@
 //! `list`: the snapshots of a namespace, or of all, oldest first.
 
+use anyhow::Result;
 use chrono::{DateTime, Utc};
 
 use crate::backup::observe::check_namespace;
@@ -12,14 +13,13 @@ use crate::core::escape::Secrets;
 use crate::core::health::listing::{self, Row};
 use crate::core::words;
 use crate::core::words::counted;
-use crate::exit::Fail;
 use crate::io::report::{self, Reporter};
 
 /// Lists snapshots, those of others among them.
 ///
 /// # Errors
 /// They cannot be read, or the namespace is not there.
-pub fn run(global: &Global, list: &List, reporter: &Reporter) -> Result<(), Fail> {
+pub fn run(global: &Global, list: &List, reporter: &Reporter) -> Result<()> {
     let kubectl = Kubectl::connect(&global.asked, Secrets::default(), global.retry_timeout)?;
     let named = Some(kubectl.target.namespace.as_str()).filter(|_| !list.all_namespaces);
     let mut rows = reporter.step("read", |step| {

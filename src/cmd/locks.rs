@@ -1,5 +1,6 @@
 //! `locks`: the locks of this node, who holds them, and that its lock files can be used by everyone.
 
+use anyhow::Result;
 use serde_json::json;
 
 use crate::cluster::kubectl::Kubectl;
@@ -8,7 +9,6 @@ use crate::cmd::show::{show, table};
 use crate::config::{Global, LocksConfig, hostname};
 use crate::core::escape::Secrets;
 use crate::core::words::age;
-use crate::exit::Fail;
 use crate::io::report::Reporter;
 use crate::lock::{Listing, LockState, NodeLocks, flock};
 
@@ -16,7 +16,7 @@ use crate::lock::{Listing, LockState, NodeLocks, flock};
 ///
 /// # Errors
 /// They cannot be read, or not be made.
-pub fn run(global: &Global, told: &LocksConfig, reporter: &Reporter) -> Result<(), Fail> {
+pub fn run(global: &Global, told: &LocksConfig, reporter: &Reporter) -> Result<()> {
     let (listing, whose) = match &told.locks {
         NodeLocks::Flock(locks) if told.prepare => return prepare(global, locks, reporter),
         NodeLocks::Flock(locks) => {
@@ -33,7 +33,7 @@ pub fn run(global: &Global, told: &LocksConfig, reporter: &Reporter) -> Result<(
 }
 
 /// Makes the files usable for everyone.
-fn prepare(global: &Global, locks: &flock::LockFiles, reporter: &Reporter) -> Result<(), Fail> {
+fn prepare(global: &Global, locks: &flock::LockFiles, reporter: &Reporter) -> Result<()> {
     if !global.dry_run {
         locks.prepare()?;
     }

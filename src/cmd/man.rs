@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use anyhow::Result;
+
 use crate::cli;
 use crate::cli::manual::{ManualPage, pages};
 use crate::cmd::show::print;
@@ -14,7 +16,7 @@ use crate::io::report::Reporter;
 ///
 /// # Errors
 /// The directory cannot be written to; nobody reads what is printed.
-pub fn run(plain: &Plain, reporter: &Reporter) -> Result<(), Fail> {
+pub fn run(plain: &Plain, reporter: &Reporter) -> Result<()> {
     let pages = pages(cli::shown());
     let Some(directory) = plain.word("DIRECTORY") else {
         return pages.first().map_or(Ok(()), |main| print(reporter, &main.text));

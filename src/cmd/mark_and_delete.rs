@@ -2,8 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use anyhow::{Result, bail};
+
 use crate::cluster::delete_snapshot::{self, Fate};
-use crate::cluster::kubectl::{self, Kubectl, Refusal};
+use crate::cluster::failure::Failure;
+use crate::cluster::kubectl::Kubectl;
+use crate::cluster::refusal::Refusal;
 use crate::cluster::survey::{self, Survey};
 use crate::cmd::now;
 use crate::cmd::prune::{Account, Entry, Outcome};
@@ -27,21 +31,21 @@ use crate::io::wait;
 /// # Errors
 /// As the exit codes say; a deletion that failed does not keep the others from being made, unless the API is gone. What
 /// `retain` could not do keeps nothing here from being done, and is told in the end.
-pub fn run(global: &Global, config: &MarkAndDelete, reporter: &Reporter) -> Result<(), Fail> {
+pub fn run(global: &Global, config: &MarkAndDelete, reporter: &Reporter) -> Result<()> {
     let retained = config.first.map_or(Ok(()), |first| retain::run(global, &first, reporter));
-    if let Err(fail) = &retained {
+    if let Err(error) = &retained {
         if wait::interrupted().is_some() {
             return retained;
         }
-        tracing::warn!("retain did not do all of it, going on with what is marked: {fail}");
+        tracing::warn!("retain did not do all of it, going on with what is marked: {error:#}");
     }
     match (retained, mark_and_delete(global, config, reporter)) {
-        (Err(first), Ok(())) => Err(Fail { exit: Exit::Partial, ..first }),
+        (Err(first), Ok(())) => bail!(Fail { exit: Exit::Partial, ..first.fail() }),
         (_, swept) => swept,
     }
 }
 
-fn mark_and_delete(global: &Global, config: &MarkAndDelete, reporter: &Reporter) -> Result<(), Fail> {
+fn mark_and_delete(global: &Global, config: &MarkAndDelete, reporter: &Reporter) -> Result<()> {
     let kubectl = Kubectl::connect(&global.asked, Secrets::default(), global.retry_timeout)?;
     let named = global.asked.namespace.as_deref();
     // Whoever marks a snapshot by hand need not have made it with this program.
@@ -83,17 +87,17 @@ struct Judged {
 
 /// The VolumeSnapshots, by uid, whose data another content names. Where contents may not be listed, each deletion finds that
 /// out, if it reads contents at all.
-fn shared(kubectl: &Kubectl) -> Result<BTreeMap<String, String>, Fail> {
+fn shared(kubectl: &Kubectl) -> Result<BTreeMap<String, String>> {
     let page = |next: &Next| kubectl.target.page(CONTENTS, None, "", next);
     match kubectl.pages(page, |content: Content| Some(Holder::from(&content)), |_| ()) {
         Ok(all) => Ok(all.into_iter().collect::<Holders>().shared()),
-        Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => Ok(BTreeMap::new()),
-        Err(error) => Err(kubectl::fail(&error)),
+        Err(error) if error.is(Refusal::Forbidden) => Ok(BTreeMap::new()),
+        Err(error) => Err(error.into()),
     }
 }
 
 /// Marks them, those that are alike at once.
-fn mark(kubectl: &Kubectl, account: &mut Account, reporter: &Reporter) -> Result<(), Fail> {
+fn mark(kubectl: &Kubectl, account: &mut Account, reporter: &Reporter) -> Result<()> {
     let mut marks: BTreeMap<Relabel, Vec<usize>> = BTreeMap::new();
     for at in account.to_do(|action| matches!(action, Action::Mark { .. })) {
         if let Action::Mark { delete_after } = &account.snapshots[at].verdict.action {
@@ -116,7 +120,7 @@ fn clear(
     config: &MarkAndDelete,
     judged: &Judged,
     reporter: &Reporter,
-) -> Result<(), Fail> {
+) -> Result<()> {
     let positions = account.to_do(|action| matches!(action, Action::Delete | Action::Release));
     if positions.is_empty() {
         return Ok(());
@@ -140,14 +144,12 @@ fn clear(
                     _ => (Exit::Partial, "the time that BAK_TIMEOUT gives is up".into()),
                 };
                 let what = format!("{why}, {number} of {} deletions looked at", positions.len());
-                return Err(
-                    Fail::new(exit, what).remedy("run it again: it goes on where it stopped, and nothing is lost")
-                );
+                bail!(Fail::new(exit, what).remedy("run it again: it goes on where it stopped, and nothing is lost"));
             }
             let kubectl = kubectl.in_namespace(&verdict.namespace);
             let history = History::read(&kubectl, &verdict.name).inspect_err(|error| {
                 // A change may fail again and again for a reason of its own; a read that fails means that the API is gone.
-                if kubectl::refusal(error) == Refusal::Passing {
+                if error.is(Refusal::Passing) {
                     away = Some(error.to_string());
                 }
             });
@@ -155,9 +157,9 @@ fn clear(
                 Ok(Fate::Deleted(note)) => Outcome::Done { note },
                 Ok(Fate::Left(note)) => Outcome::Left { note },
                 Err(error) => {
-                    let fail = kubectl::fail(&error);
+                    let fail = error.fail();
                     if let Exit::Signal(_) = fail.exit {
-                        return Err(fail.remedy("run it again: it goes on where it stopped, and nothing is lost"));
+                        bail!(fail.remedy("run it again: it goes on where it stopped, and nothing is lost"));
                     }
                     Outcome::Failed { error: error.to_string() }
                 }

@@ -3,6 +3,7 @@
 
 use std::fmt::Write;
 
+use anyhow::{Result, bail};
 use serde::Serialize;
 
 use crate::cluster::bulk::{self, Name, Refused};
@@ -103,13 +104,7 @@ impl Account {
     ///
     /// # Errors
     /// As [`bulk::relabel`].
-    pub fn relabel(
-        &mut self,
-        kubectl: &Kubectl,
-        change: &Relabel,
-        positions: &[usize],
-        step: &Step,
-    ) -> Result<usize, Fail> {
+    pub fn relabel(&mut self, kubectl: &Kubectl, change: &Relabel, positions: &[usize], step: &Step) -> Result<usize> {
         let name = |at: &usize| -> Name {
             let verdict = &self.snapshots[*at].verdict;
             (verdict.namespace.clone(), verdict.name.clone())
@@ -136,7 +131,7 @@ impl Account {
     ///
     /// # Errors
     /// Something failed.
-    pub fn close(mut self, reporter: &Reporter, output: Output, read: usize) -> Result<(), Fail> {
+    pub fn close(mut self, reporter: &Reporter, output: Output, read: usize) -> Result<()> {
         let count = |wanted: fn(&Entry) -> bool| self.snapshots.iter().filter(|entry| wanted(entry)).count();
         self.summary = Summary {
             read,
@@ -195,7 +190,7 @@ impl Account {
         text
     }
 
-    fn failed(&self) -> Result<(), Fail> {
+    fn failed(&self) -> Result<()> {
         let failures = self.snapshots.iter().filter_map(|entry| match &entry.outcome {
             Outcome::Failed { error } => Some(format!("{}/{}: {error}", entry.verdict.namespace, entry.verdict.name)),
             _ => None,
@@ -211,7 +206,7 @@ impl Account {
         let what = format!("{number} of {} failed:\n  {}", counted(self.summary.planned, "change"), first.join("\n  "));
         // Nothing done at all is a failure, not a part.
         let exit = if self.summary.done + self.summary.left == 0 { Exit::Failed } else { Exit::Partial };
-        Err(Fail::new(exit, what).remedy("mend what the messages name and run it again: it goes on where it stopped"))
+        bail!(Fail::new(exit, what).remedy("mend what the messages name and run it again: it goes on where it stopped"))
     }
 }
 

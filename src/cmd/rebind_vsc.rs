@@ -7,10 +7,13 @@
 
 use std::time::Duration;
 
+use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 use crate::cluster::delete_snapshot;
-use crate::cluster::kubectl::{self, Kubectl, Refusal};
+use crate::cluster::failure::Failure;
+use crate::cluster::kubectl::Kubectl;
+use crate::cluster::refusal::Refusal;
 use crate::cluster::watch::Watch;
 use crate::cmd::now;
 use crate::cmd::show::show;
@@ -32,7 +35,7 @@ const TRIES: usize = 5;
 ///
 /// # Errors
 /// As the exit codes say; whatever happens, the data stays, and the same call again goes on.
-pub fn run(global: &Global, config: &Config, reporter: &Reporter) -> Result<(), Fail> {
+pub fn run(global: &Global, config: &Config, reporter: &Reporter) -> Result<()> {
     let kubectl = Kubectl::connect(&global.asked, Secrets::default(), global.retry_timeout)?;
     let Some(old) = content(&kubectl, &config.content)? else {
         let done = reporter.step("look", |_| {
@@ -82,7 +85,7 @@ pub fn run(global: &Global, config: &Config, reporter: &Reporter) -> Result<(), 
 }
 
 /// What came of it.
-fn told(global: &Global, reporter: &Reporter, old: &str, made: &Snapshot, notes: &[String]) -> Result<(), Fail> {
+fn told(global: &Global, reporter: &Reporter, old: &str, made: &Snapshot, notes: &[String]) -> Result<()> {
     let Meta { namespace, name, .. } = &made.metadata;
     let content = made.status.bound_volume_snapshot_content_name.as_deref().unwrap_or_default();
     // What tells nothing of its claim takes a name for it.
@@ -101,22 +104,24 @@ fn told(global: &Global, reporter: &Reporter, old: &str, made: &Snapshot, notes:
 }
 
 /// The VolumeSnapshot that an earlier call made from the content `name`, which is gone.
-fn rebound(kubectl: &Kubectl, name: &str) -> Result<Snapshot, Fail> {
+fn rebound(kubectl: &Kubectl, name: &str) -> Result<Snapshot> {
     let page = |next: &Next| kubectl.target.page(CONTENTS, None, "", next);
     let is_it =
         |content: &Content| content.metadata.annotations.get(labels::REBOUND_FROM).is_some_and(|from| from == name);
     let found = match kubectl.pages(page, |content: Content| Some(content).filter(is_it), |_| ()) {
         // Whoever may not list them is told what is known: that there is none of this name.
-        Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => Vec::new(),
-        found => found.map_err(|error| kubectl::fail(&error))?,
+        Err(error) if error.is(Refusal::Forbidden) => Vec::new(),
+        found => found?,
     };
     let Some(content) = found.first() else {
-        return Err(Fail::new(Exit::Precondition, format!("there is no VolumeSnapshotContent {name}"))
-            .remedy(format!("see which there are: kubectl get volumesnapshotcontents -l {}", labels::PVC)));
+        bail!(
+            Fail::new(Exit::Precondition, format!("there is no VolumeSnapshotContent {name}"))
+                .remedy(format!("see which there are: kubectl get volumesnapshotcontents -l {}", labels::PVC))
+        );
     };
     let reference = &content.spec.volume_snapshot_ref;
     let bound = snapshot(&kubectl.in_namespace(&reference.namespace), &reference.name)?;
-    bound.filter(|bound| bound.metadata.uid == reference.uid).ok_or_else(|| {
+    bound.filter(|bound| bound.metadata.uid == reference.uid).with_context(|| {
         let new = &content.metadata.name;
         Fail::new(Exit::Precondition, format!("{name} was rebound as {new}, whose VolumeSnapshot is gone again"))
             .remedy(format!("backup-ns rebind-vsc {new}"))
@@ -124,21 +129,21 @@ fn rebound(kubectl: &Kubectl, name: &str) -> Result<Snapshot, Fail> {
 }
 
 /// Whether the VolumeSnapshotClass of a content is not there. Who may not look takes it to be there.
-fn is_classless(kubectl: &Kubectl, content: &Content) -> Result<bool, Fail> {
+fn is_classless(kubectl: &Kubectl, content: &Content) -> Result<bool> {
     let Some(class) = &content.spec.volume_snapshot_class_name else { return Ok(true) };
     match kubectl.json::<Value>(&kubectl.target.get(SNAPSHOT_CLASSES, class)) {
-        Err(error) if kubectl::refusal(&error) == Refusal::NotFound => Ok(true),
-        Err(error) if kubectl::refusal(&error) != Refusal::Forbidden => Err(kubectl::fail(&error)),
+        Err(error) if error.is(Refusal::NotFound) => Ok(true),
+        Err(error) if !error.is(Refusal::Forbidden) => Err(error.into()),
         _ => Ok(false),
     }
 }
 
-fn content(kubectl: &Kubectl, name: &str) -> Result<Option<Content>, Fail> {
-    delete_snapshot::find_content(kubectl, name).map_err(|error| kubectl::fail(&error))
+fn content(kubectl: &Kubectl, name: &str) -> Result<Option<Content>> {
+    Ok(delete_snapshot::find_content(kubectl, name)?)
 }
 
-fn snapshot(kubectl: &Kubectl, name: &str) -> Result<Option<Snapshot>, Fail> {
-    delete_snapshot::find_snapshot(kubectl, name).map_err(|error| kubectl::fail(&error))
+fn snapshot(kubectl: &Kubectl, name: &str) -> Result<Option<Snapshot>> {
+    Ok(delete_snapshot::find_snapshot(kubectl, name)?)
 }
 
 /// What one run goes by.
@@ -150,7 +155,7 @@ struct Work<'a> {
 
 impl Work<'_> {
     /// Looks whether it can be done, and with what.
-    fn look(&self, global: &Global) -> Result<Pair, Fail> {
+    fn look(&self, global: &Global) -> Result<Pair> {
         let RebindPlan { old, namespace, name, .. } = self.rebind;
         let reference = &old.spec.volume_snapshot_ref;
         let bound = snapshot(&self.kubectl.in_namespace(&reference.namespace), &reference.name)?;
@@ -165,27 +170,25 @@ impl Work<'_> {
             // Whether the namespace is there, and whether this may be made in it.
             let target = &self.kubectl.target;
             match self.kubectl.act(&target.try_create(SNAPSHOTS), &pair.snapshot.to_string()) {
-                Err(error)
-                    if error.said().contains("namespaces \"") && kubectl::refusal(&error) == Refusal::NotFound =>
-                {
+                Err(error) if error.said().contains("namespaces \"") && error.is(Refusal::NotFound) => {
                     let what = format!("the namespace {namespace} is not there");
                     let remedy = format!("kubectl create namespace {namespace}, or name another one with -n");
-                    return Err(Fail::new(Exit::Precondition, what).remedy(remedy));
+                    bail!(Fail::new(Exit::Precondition, what).remedy(remedy));
                 }
-                Err(error) if kubectl::refusal(&error) == Refusal::AlreadyExists => {
+                Err(error) if error.is(Refusal::AlreadyExists) => {
                     let what = format!("somebody else made {namespace}/{name} meanwhile");
-                    return Err(Fail::new(Exit::Precondition, what).remedy("run this again"));
+                    bail!(Fail::new(Exit::Precondition, what).remedy("run this again"));
                 }
                 // Somebody else's admission cannot be asked beforehand; it is asked when it is done.
                 Err(error) if error.said().contains("does not support dry run") => {}
-                answer => answer.map_err(|error| kubectl::fail(&error))?,
+                answer => answer?,
             }
         }
         Ok(pair)
     }
 
     /// The VolumeSnapshot that has the name of the new one and is it; none if the name is free.
-    fn taken(&self) -> Result<Option<Snapshot>, Fail> {
+    fn taken(&self) -> Result<Option<Snapshot>> {
         let taken = snapshot(&self.kubectl, self.rebind.name)?;
         if let Some(taken) = &taken {
             self.rebind.judge_snapshot(taken).map_err(Fail::precondition)?;
@@ -217,7 +220,7 @@ impl Work<'_> {
     }
 
     /// Does it, or what an earlier call left of it; the new VolumeSnapshot.
-    fn make(&self, pair: &Pair, config: &Config, reporter: &Reporter) -> Result<Snapshot, Fail> {
+    fn make(&self, pair: &Pair, config: &Config, reporter: &Reporter) -> Result<Snapshot> {
         let old = self.rebind.old;
         let new = rebind::new_name(old);
         reporter.step("keep", |_| Ok(((), self.keep()?)))?;
@@ -237,7 +240,9 @@ impl Work<'_> {
         })?;
         let made = reporter.step("ready", |step| {
             let mut watch = Watch::of(&self.kubectl, made, config.ready_timeout);
-            watch.until("ready", step, |readiness| *readiness == Readiness::Ready).map_err(|fail| self.stays(fail))?;
+            watch
+                .until("ready", step, |readiness| *readiness == Readiness::Ready)
+                .map_err(|error| self.stays(error.fail()))?;
             let made = watch.snapshot;
             self.check(&made, &new)?;
             Ok((made, format!("bound to {new}")))
@@ -247,12 +252,12 @@ impl Work<'_> {
     }
 
     /// Has the old content keep its data.
-    fn keep(&self) -> Result<String, Fail> {
+    fn keep(&self) -> Result<String> {
         let name = &self.rebind.old.metadata.name;
         for _ in 0..TRIES {
             let Some(now) = self.old_now()? else {
                 let what = format!("somebody deleted the VolumeSnapshotContent {name} meanwhile");
-                return Err(Fail::new(Exit::Failed, what).remedy("run this again: it tells what there is now"));
+                bail!(Fail::new(Exit::Failed, what).remedy("run this again: it tells what there is now"));
             };
             if now.spec.deletion_policy == "Retain" {
                 return Ok(format!("{name} keeps its data"));
@@ -260,12 +265,12 @@ impl Work<'_> {
             rebind::judge_old(&now, None).map_err(Fail::precondition)?;
             self.patch(&now, &rebind::retain_patch(&now.metadata))?;
         }
-        Err(self.unsettled())
+        bail!(self.unsettled())
     }
 
     /// Looks at the old content again, now that the new one is there. Who deletes its data says so on it first and looks for
     /// others afterwards, so one of the two sees the other. Then the new one goes, unless an earlier call made its VolumeSnapshot.
-    fn recheck(&self, made: &Content, bound: bool) -> Result<(), Fail> {
+    fn recheck(&self, made: &Content, bound: bool) -> Result<()> {
         let (name, new) = (&self.rebind.old.metadata.name, &made.metadata.name);
         let now = self.old_now()?;
         if now.as_ref().is_some_and(|now| now.spec.deletion_policy == "Retain") {
@@ -274,25 +279,25 @@ impl Work<'_> {
         if now.is_some() && !bound {
             let conditions = json!({"uid": made.metadata.uid, "resourceVersion": made.metadata.resource_version});
             match self.kubectl.act(&self.kubectl.target.delete(CONTENTS, new), &delete_options(&conditions)) {
-                Err(error) if kubectl::refusal(&error) == Refusal::NotFound => {}
-                outcome => outcome.map_err(|error| kubectl::fail(&error))?,
+                Err(error) if error.is(Refusal::NotFound) => {}
+                outcome => outcome?,
             }
         }
         let what = match now {
             Some(_) => format!("somebody began to delete the VolumeSnapshotContent {name} with its data"),
             None => format!("somebody deleted the VolumeSnapshotContent {name} meanwhile, perhaps with its data"),
         };
-        Err(Fail::new(Exit::Failed, what).remedy("run this again: it tells what there is now"))
+        bail!(Fail::new(Exit::Failed, what).remedy("run this again: it tells what there is now"))
     }
 
     /// Deletes the old content, and nothing but the object.
-    fn release(&self) -> Result<String, Fail> {
+    fn release(&self) -> Result<String> {
         let name = &self.rebind.old.metadata.name;
         for _ in 0..TRIES {
             let Some(now) = self.old_now()? else { return Ok(format!("{name} is gone")) };
             let meta = &now.metadata;
             if now.spec.deletion_policy != "Retain" {
-                return Err(self.unsettled());
+                bail!(self.unsettled());
             }
             if let Some(patch) = rebind::orphan_patch(meta) {
                 self.patch(&now, &patch)?;
@@ -305,51 +310,53 @@ impl Work<'_> {
             match self.kubectl.act(&self.kubectl.target.delete(CONTENTS, name), &delete_options(&conditions)) {
                 Ok(()) => return Ok(format!("{name} is deleted, its data stays")),
                 // Somebody changed it, or a first request was heard: a fresh look tells.
-                Err(error) if matches!(kubectl::refusal(&error), Refusal::Conflict | Refusal::NotFound) => {}
-                Err(error) => return Err(self.stays(kubectl::fail(&error))),
+                Err(error) if matches!(error.refusal(), Refusal::Conflict | Refusal::NotFound) => {}
+                Err(error) => bail!(self.stays(error.fail())),
             }
         }
-        Err(self.unsettled())
+        bail!(self.unsettled())
     }
 
     /// The old content as it is now; none if it is gone.
-    fn old_now(&self) -> Result<Option<Content>, Fail> {
+    fn old_now(&self) -> Result<Option<Content>> {
         let old = self.rebind.old;
         let now = content(&self.kubectl, &old.metadata.name)?.filter(|now| now.metadata.uid == old.metadata.uid);
         match now {
-            Some(now) if now.spec.volume_snapshot_ref.uid != old.spec.volume_snapshot_ref.uid => Err(self.unsettled()),
+            Some(now) if now.spec.volume_snapshot_ref.uid != old.spec.volume_snapshot_ref.uid => {
+                bail!(self.unsettled())
+            }
             now => Ok(now),
         }
     }
 
     /// Patches the old content in this very version. One that was changed meanwhile is looked at again.
-    fn patch(&self, now: &Content, patch: &Value) -> Result<(), Fail> {
+    fn patch(&self, now: &Content, patch: &Value) -> Result<()> {
         let Err(error) = self.kubectl.act(&self.kubectl.target.patch(CONTENTS, &now.metadata.name, patch), "") else {
             return Ok(());
         };
         let overtaken =
             self.old_now()?.is_none_or(|later| later.metadata.resource_version != now.metadata.resource_version);
-        if overtaken { Ok(()) } else { Err(self.stays(kubectl::fail(&error))) }
+        if overtaken { Ok(()) } else { bail!(self.stays(error.fail())) }
     }
 
     /// Creates an object; one that is there already, from an earlier call or an earlier request of this one, is looked at by
     /// the caller.
-    fn create(&self, args: &[String], manifest: &Value) -> Result<(), Fail> {
+    fn create(&self, args: &[String], manifest: &Value) -> Result<()> {
         match self.kubectl.act(args, &manifest.to_string()) {
-            Err(error) if kubectl::refusal(&error) == Refusal::AlreadyExists => Ok(()),
-            answer => answer.map_err(|error| self.stays(kubectl::fail(&error))),
+            Err(error) if error.is(Refusal::AlreadyExists) => Ok(()),
+            answer => Ok(answer.map_err(|error| self.stays(error.fail()))?),
         }
     }
 
     /// Whether the new VolumeSnapshot and the new content are each other's.
-    fn check(&self, made: &Snapshot, new: &str) -> Result<(), Fail> {
+    fn check(&self, made: &Snapshot, new: &str) -> Result<()> {
         let bound = content(&self.kubectl, new)?.ok_or_else(|| self.lost("VolumeSnapshotContent", new))?;
         let (is, wanted) = (bound.spec.volume_snapshot_ref.uid.as_str(), made.metadata.uid.as_str());
         if is != wanted || made.status.bound_volume_snapshot_content_name.as_deref() != Some(new) {
             let what = format!("{} is ready, but not bound to {new}", made.metadata.name);
-            return Err(self.stays(Fail::new(Exit::Snapshot, what)));
+            bail!(self.stays(Fail::new(Exit::Snapshot, what)));
         }
-        self.rebind.judge_content(&bound, Some(made)).map_err(Fail::precondition)
+        Ok(self.rebind.judge_content(&bound, Some(made)).map_err(Fail::precondition)?)
     }
 
     fn lost(&self, kind: &str, name: &str) -> Fail {

@@ -3,11 +3,14 @@
 use std::cell::Cell;
 use std::time::Instant;
 
+use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 use crate::cluster::delete_snapshot;
 use crate::cluster::dry_run;
-use crate::cluster::kubectl::{self, Kubectl, Refusal};
+use crate::cluster::failure::Failure;
+use crate::cluster::kubectl::Kubectl;
+use crate::cluster::refusal::Refusal;
 use crate::cluster::restore_in_place::{self, InPlace};
 use crate::cmd::now;
 use crate::cmd::show::{print, show, yaml};
@@ -32,7 +35,7 @@ use crate::io::wait;
 /// # Errors
 /// As the exit codes say. Beside the old claim nothing that was there is touched; in its place a failure says how things
 /// stand and how to go on.
-pub fn run(global: &Global, config: &Restore, reporter: &Reporter) -> Result<(), Fail> {
+pub fn run(global: &Global, config: &Restore, reporter: &Reporter) -> Result<()> {
     let kubectl = Kubectl::connect(&global.asked, Secrets::default(), global.retry_timeout)?;
     let run = Run { global, config, reporter, kubectl: &kubectl, began: Instant::now() };
     match config.way {
@@ -65,7 +68,7 @@ struct PlannedClaim {
 }
 
 impl Run<'_> {
-    fn beside(&self) -> Result<(), Fail> {
+    fn beside(&self) -> Result<()> {
         let (snapshot, planned) = self.reporter.step("observe", |_| {
             let snapshot = self.snapshot()?;
             let planned = self.plan(&snapshot)?;
@@ -116,7 +119,7 @@ impl Run<'_> {
     }
 
     /// The snapshot, ready.
-    fn snapshot(&self) -> Result<Snapshot, Fail> {
+    fn snapshot(&self) -> Result<Snapshot> {
         let (name, namespace) = (&self.config.snapshot, &self.kubectl.target.namespace);
         let snapshot = self.kubectl.find::<Snapshot>(&self.kubectl.target.get(SNAPSHOTS, name))?;
         let snapshot = snapshot.ok_or_else(|| no_snapshot(namespace, name))?;
@@ -125,14 +128,14 @@ impl Run<'_> {
                 .remedy(format!("see kubectl describe volumesnapshot {name} -n {namespace}; backup-ns list -n {namespace} shows others"))
         };
         match snapshot.readiness() {
-            _ if snapshot.metadata.deletion_timestamp.is_some() => Err(not_ready("it is being deleted".into())),
+            _ if snapshot.metadata.deletion_timestamp.is_some() => bail!(not_ready("it is being deleted".into())),
             Readiness::Ready => Ok(snapshot),
-            Readiness::Failed(why) => Err(not_ready(why)),
-            Readiness::Pending | Readiness::Cut => Err(not_ready("it is not ready yet".into())),
+            Readiness::Failed(why) => bail!(not_ready(why)),
+            Readiness::Pending | Readiness::Cut => bail!(not_ready("it is not ready yet".into())),
         }
     }
 
-    fn plan(&self, snapshot: &Snapshot) -> Result<PlannedClaim, Fail> {
+    fn plan(&self, snapshot: &Snapshot) -> Result<PlannedClaim> {
         let source = new_claim::of_claim(snapshot);
         let living = match &source {
             Some(source) => self.kubectl.find(&self.kubectl.target.get(CLAIMS, source))?,
@@ -179,27 +182,27 @@ impl Run<'_> {
 
     /// Refuses a claim that an in-place restore of another snapshot is to make: that restore could then not be finished. Without
     /// the right to list snapshots this check is left out.
-    fn check_not_begun(&self, claim: &str, snapshot: &Snapshot) -> Result<(), Fail> {
+    fn check_not_begun(&self, claim: &str, snapshot: &Snapshot) -> Result<()> {
         let namespace = Some(self.kubectl.target.namespace.as_str());
         let page = |next: &Next| self.kubectl.target.page(SNAPSHOTS, namespace, "", next);
         let keep = |other: Snapshot| {
             let begun = in_place::journal(&other).is_some_and(|journal| journal.claim.name == claim);
             (begun && other.metadata.uid != snapshot.metadata.uid).then_some(other.metadata.name)
         };
-        let begun = self.kubectl.pages(page, keep, |_| ()).map_err(|error| kubectl::fail(&error));
+        let begun = self.kubectl.pages(page, keep, |_| ()).map_err(anyhow::Error::from);
         match if_allowed(begun)?.unwrap_or_default().first() {
-            Some(other) => Err(self.begun(other, claim)),
+            Some(other) => bail!(self.begun(other, claim)),
             None => Ok(()),
         }
     }
 
     /// What the claim is taken to be like where nothing tells, and the same in words. Whoever may not look at the content or at
     /// the classes goes on without.
-    fn assume(&self, snapshot: &Snapshot, source: Option<String>) -> Result<(ClaimTemplate, String), Fail> {
+    fn assume(&self, snapshot: &Snapshot, source: Option<String>) -> Result<(ClaimTemplate, String)> {
         let (target, Meta { name, .. }) = (&self.kubectl.target, &snapshot.metadata);
         let Some(claim) = self.config.pvc.clone().or(source) else {
             let guess = new_claim::guessed_claim(snapshot);
-            return Err(Fail::new(Exit::Precondition, format!("nothing tells what claim VolumeSnapshot {name} is of")).remedy(
+            bail!(Fail::new(Exit::Precondition, format!("nothing tells what claim VolumeSnapshot {name} is of")).remedy(
                 format!(
                     "name the claim: {} --pvc {guess}; the snapshot's name and age may show which it is (docs/recovery.md, \"Data \
                      without labels\"); apply no workload before that is done, it would make an empty claim",
@@ -235,19 +238,19 @@ impl Run<'_> {
         Ok((template, assumed))
     }
 
-    fn content(&self, snapshot: &Snapshot) -> Result<Content, Fail> {
+    fn content(&self, snapshot: &Snapshot) -> Result<Content> {
         let name = snapshot.status.bound_volume_snapshot_content_name.clone().unwrap_or_default();
-        self.kubectl.json(&self.kubectl.target.get(CONTENTS, &name)).map_err(|error| kubectl::fail(&error))
+        Ok(self.kubectl.json(&self.kubectl.target.get(CONTENTS, &name))?)
     }
 
-    fn print_manifests(&self, planned: &PlannedClaim) -> Result<(), Fail> {
+    fn print_manifests(&self, planned: &PlannedClaim) -> Result<()> {
         let all = planned.bridge.iter().flat_map(|(content, snapshot)| [content, snapshot]).chain([&planned.claim]);
         let documents: Vec<String> = all.map(yaml).collect();
         print(self.reporter, &documents.join("---\n"))
     }
 
     /// Brings the data into the other namespace. The content first: it is of no use to anybody without the snapshot.
-    fn bridge(&self, planned: &PlannedClaim, content: &Value, bridge: &Value) -> Result<((), String), Fail> {
+    fn bridge(&self, planned: &PlannedClaim, content: &Value, bridge: &Value) -> Result<((), String)> {
         let kubectl = &planned.kubectl;
         let name = |object: &Value| object["metadata"]["name"].as_str().unwrap_or_default().to_string();
         self.make_content(kubectl, content, &name(content))?;
@@ -258,38 +261,39 @@ impl Run<'_> {
         let of = |annotations: &Value| annotations[labels::CLONE_OF].as_str().map(str::to_string);
         if snapshot.metadata.annotations.get(labels::CLONE_OF).cloned() != of(&bridge["metadata"]["annotations"]) {
             let (name, namespace) = (&snapshot.metadata.name, &kubectl.target.namespace);
-            return Err(Fail::new(
-                Exit::Precondition,
-                format!("{namespace} has another VolumeSnapshot {name} already"),
-            )
-            .remedy("move it out of the way, or clone into another namespace"));
+            bail!(
+                Fail::new(Exit::Precondition, format!("{namespace} has another VolumeSnapshot {name} already"),)
+                    .remedy("move it out of the way, or clone into another namespace")
+            );
         }
         Ok(((), format!("{} in {}, on the same stored data", snapshot.metadata.name, kubectl.target.namespace)))
     }
 
     /// Looks at the source again, now that the content is there. Who deletes its data deletes the VolumeSnapshot first and looks for
     /// other contents afterwards, so one of the two sees the other.
-    fn recheck(&self, kubectl: &Kubectl, content: &str) -> Result<(), Fail> {
+    fn recheck(&self, kubectl: &Kubectl, content: &str) -> Result<()> {
         let name = &self.config.snapshot;
         let source = self.kubectl.find::<Snapshot>(&self.kubectl.target.get(SNAPSHOTS, name))?;
         if source.is_some_and(|source| source.metadata.deletion_timestamp.is_none()) {
             return Ok(());
         }
         if let Some(made) = kubectl.find::<Content>(&kubectl.target.get(CONTENTS, content))? {
-            delete_snapshot::forget_clone(kubectl, &made).map_err(|error| kubectl::fail(&error))?;
+            delete_snapshot::forget_clone(kubectl, &made)?;
         }
-        Err(Fail::new(Exit::Failed, format!("somebody deleted the VolumeSnapshot {name} meanwhile"))
-            .remedy(format!("choose another: backup-ns list -n {}", self.kubectl.target.namespace)))
+        bail!(
+            Fail::new(Exit::Failed, format!("somebody deleted the VolumeSnapshot {name} meanwhile"))
+                .remedy(format!("choose another: backup-ns list -n {}", self.kubectl.target.namespace))
+        )
     }
 
     /// Creates a clone's content. One that is left of an earlier clone, bound to a snapshot that is gone, gives way.
-    fn make_content(&self, kubectl: &Kubectl, content: &Value, name: &str) -> Result<(), Fail> {
+    fn make_content(&self, kubectl: &Kubectl, content: &Value, name: &str) -> Result<()> {
         let target = &kubectl.target;
         let made = wait::until(self.config.timeout, || {
             match kubectl.create::<Content>(&target.create(CONTENTS), content) {
                 Ok(_) => return Ok(Some(())),
-                Err(error) if kubectl::refusal(&error) == Refusal::AlreadyExists => {}
-                Err(error) => return Err(kubectl::fail(&error)),
+                Err(error) if error.is(Refusal::AlreadyExists) => {}
+                Err(error) => return Err(error.into()),
             }
             let Some(there) = kubectl.find::<Content>(&target.get(CONTENTS, name))? else { return Ok(None) };
             let bound_to = &there.spec.volume_snapshot_ref;
@@ -297,57 +301,54 @@ impl Run<'_> {
             if bound_to.uid.is_empty() || snapshot.is_some_and(|snapshot| snapshot.metadata.uid == bound_to.uid) {
                 return Ok(Some(()));
             }
-            delete_snapshot::forget_clone(kubectl, &there).map_err(|error| kubectl::fail(&error))?;
+            delete_snapshot::forget_clone(kubectl, &there)?;
             Ok(None)
         })?;
-        made.ok_or_else(|| Fail::new(Exit::Failed, format!("an old VolumeSnapshotContent {name} does not go")))
+        made.with_context(|| Fail::new(Exit::Failed, format!("an old VolumeSnapshotContent {name} does not go")))
     }
 
     /// Creates the claim; whether it did, or found one that an earlier call made.
-    fn claim(&self, planned: &PlannedClaim, snapshot: &Snapshot) -> Result<(bool, String), Fail> {
+    fn claim(&self, planned: &PlannedClaim, snapshot: &Snapshot) -> Result<(bool, String)> {
         let (kubectl, name) = (&planned.kubectl, &planned.name);
         let namespace = &kubectl.target.namespace;
         match kubectl.create::<Pvc>(&kubectl.target.create(CLAIMS), &planned.claim) {
             Ok(_) => Ok((true, format!("{name} in {namespace}"))),
-            Err(error) if kubectl::refusal(&error) == Refusal::AlreadyExists => {
+            Err(error) if error.is(Refusal::AlreadyExists) => {
                 match kubectl.find::<Pvc>(&kubectl.target.get(CLAIMS, name))? {
                     Some(there) if there.metadata.deletion_timestamp.is_some() => {
-                        Err(Fail::new(Exit::Precondition, format!("the PVC {name} in {namespace} is being deleted"))
-                            .remedy("wait until it is gone, or choose another name with --pvc"))
+                        bail!(
+                            Fail::new(Exit::Precondition, format!("the PVC {name} in {namespace} is being deleted"))
+                                .remedy("wait until it is gone, or choose another name with --pvc")
+                        )
                     }
                     Some(there) if new_claim::is_from(&there, snapshot) => {
                         Ok((false, format!("{name} in {namespace} is there already")))
                     }
-                    _ => Err(Fail::new(Exit::Precondition, format!("{namespace} has another PVC {name} already"))
-                        .remedy("choose another name with --pvc, or replace the claim itself with --in-place")),
+                    _ => bail!(
+                        Fail::new(Exit::Precondition, format!("{namespace} has another PVC {name} already"))
+                            .remedy("choose another name with --pvc, or replace the claim itself with --in-place")
+                    ),
                 }
             }
-            Err(error) => Err(kubectl::fail(&error)),
+            Err(error) => Err(error.into()),
         }
     }
 
     /// Takes away what brought the data over, unless another claim is still to be made from it: the data is the source's.
-    fn take_bridge_away(&self, planned: &PlannedClaim, snapshot: &Snapshot) -> Result<((), String), Fail> {
+    fn take_bridge_away(&self, planned: &PlannedClaim, snapshot: &Snapshot) -> Result<((), String)> {
         let kubectl = &planned.kubectl;
-        let namespace_objects: NamespaceObjects =
-            kubectl.all(&[SNAPSHOTS, CLAIMS]).map_err(|error| kubectl::fail(&error))?;
+        let namespace_objects: NamespaceObjects = kubectl.all(&[SNAPSHOTS, CLAIMS])?;
         let name = &snapshot.metadata.name;
         if namespace_objects.in_use().contains(&(kubectl.target.namespace.clone(), name.clone())) {
             return Ok(((), "another claim is still to be made from it, it stays".into()));
         }
         if let Some(bridge) = namespace_objects.snapshot(name) {
-            delete_snapshot::delete(kubectl, bridge, None).map_err(|error| kubectl::fail(&error))?;
+            delete_snapshot::delete(kubectl, bridge, None)?;
         }
         Ok(((), "temporary objects removed; the data still belongs to the source".into()))
     }
 
-    fn summary(
-        &self,
-        planned: &PlannedClaim,
-        snapshot: &Snapshot,
-        made: bool,
-        bound: Option<&str>,
-    ) -> Result<(), Fail> {
+    fn summary(&self, planned: &PlannedClaim, snapshot: &Snapshot, made: bool, bound: Option<&str>) -> Result<()> {
         let (namespace, name) = (&planned.kubectl.target.namespace, &planned.name);
         let told = json!({
             "namespace": namespace, "pvc": name, "volumeSnapshot": snapshot.metadata.name,
@@ -379,7 +380,7 @@ impl Run<'_> {
         })
     }
 
-    fn in_place(&self) -> Result<(), Fail> {
+    fn in_place(&self) -> Result<()> {
         let (config, kubectl) = (self.config, self.kubectl);
         let (name, namespace) = (&config.snapshot, &kubectl.target.namespace);
         let now = now();
@@ -388,22 +389,22 @@ impl Run<'_> {
             let snapshot = namespace_objects.snapshot(name).ok_or_else(|| no_snapshot(namespace, name))?;
             let claim = new_claim::of_claim(snapshot).unwrap_or_default();
             if let Some((what, remedy)) = namespace_objects.going(&claim) {
-                return Err(Fail::new(Exit::Precondition, what).remedy(remedy));
+                bail!(Fail::new(Exit::Precondition, what).remedy(remedy));
             }
             let own = in_place::journal(snapshot);
             if own.is_none() && snapshot.metadata.annotations.contains_key(labels::RESTORING) {
                 let what = format!("{name} carries a note on an in-place restore that this version cannot read");
-                return Err(Fail::new(Exit::Precondition, what).remedy("finish that restore with the version of backup-ns that began it"));
+                bail!(Fail::new(Exit::Precondition, what).remedy("finish that restore with the version of backup-ns that began it"));
             }
             let (journal, found) = match (own, config.way) {
                 (Some(found), way) => {
                     if way != Way::RollBack && found.back {
                         let what = format!("the restore of {name} to the claim {claim} is being taken back");
-                        return Err(Fail::new(Exit::Precondition, what).remedy(self.finish(name, "--rollback --yes")));
+                        bail!(Fail::new(Exit::Precondition, what).remedy(self.finish(name, "--rollback --yes")));
                     }
                     let is_replaced = found.place(&namespace_objects, snapshot) != ClaimState::Old;
                     if let (Some(other), true) = (found.others(&namespace_objects, snapshot).first(), way != Way::RollBack || is_replaced) {
-                        return Err(self.begun(other, &claim));
+                        bail!(self.begun(other, &claim));
                     }
                     let mut journal = found.clone();
                     // What wrote to the old claim since the earlier call is in no safety snapshot of that one.
@@ -413,12 +414,12 @@ impl Run<'_> {
                     (journal, Some(found))
                 }
                 (None, Way::RollBack) => {
-                    return Err(Fail::new(Exit::Precondition, format!("no in-place restore of {name} is in progress"))
+                    bail!(Fail::new(Exit::Precondition, format!("no in-place restore of {name} is in progress"))
                         .remedy("after a restore what was there before is a VolumeSnapshot of the type safety: restore that in place"));
                 }
                 (None, _) => {
                     if let Some((other, _)) = namespace_objects.begun(&claim) {
-                        return Err(self.begun(&other.metadata.name, &claim));
+                        bail!(self.begun(&other.metadata.name, &claim));
                     }
                     let safety = in_place::safety_name(&claim, now, self.global.zone);
                     let journal = namespace_objects.plan(snapshot, &safety).map_err(|problems| {
@@ -520,7 +521,7 @@ impl Run<'_> {
         command
     }
 
-    fn show_plan(&self, snapshot: &Snapshot, journal: &Journal) -> Result<(), Fail> {
+    fn show_plan(&self, snapshot: &Snapshot, journal: &Journal) -> Result<()> {
         let target = &self.kubectl.target;
         let (name, claim) = (&snapshot.metadata.name, &journal.claim.name);
         let note = target.patch(SNAPSHOTS, name, &Journal::patch(Some(journal), snapshot));
@@ -605,9 +606,9 @@ fn said(journal: &Journal) -> String {
 }
 
 /// What was found; none where it may not be looked at.
-fn if_allowed<T>(found: Result<T, Fail>) -> Result<Option<T>, Fail> {
+fn if_allowed<T>(found: Result<T>) -> Result<Option<T>> {
     match found {
-        Err(fail) if fail.exit == Exit::Precondition => Ok(None),
+        Err(error) if error.exit() == Exit::Precondition => Ok(None),
         found => found.map(Some),
     }
 }
@@ -628,12 +629,14 @@ fn no_snapshot(namespace: &str, name: &str) -> Fail {
 }
 
 /// Whether the namespace is there; whoever may not look goes on.
-fn check_namespace(kubectl: &Kubectl) -> Result<(), Fail> {
+fn check_namespace(kubectl: &Kubectl) -> Result<()> {
     let namespace = &kubectl.target.namespace;
     match kubectl.find::<Value>(&kubectl.target.get(NAMESPACES, &kubectl.target.namespace)) {
-        Ok(None) => Err(Fail::new(Exit::Precondition, format!("there is no namespace '{namespace}'"))
-            .remedy(format!("kubectl create namespace {namespace}"))),
-        Err(fail) if fail.exit != Exit::Precondition => Err(fail),
+        Ok(None) => bail!(
+            Fail::new(Exit::Precondition, format!("there is no namespace '{namespace}'"))
+                .remedy(format!("kubectl create namespace {namespace}"))
+        ),
+        Err(error) if error.exit() != Exit::Precondition => Err(error),
         _ => Ok(()),
     }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::{Result, bail};
+
 use crate::cluster::delete_snapshot;
 use crate::cluster::kubectl::Kubectl;
 use crate::cluster::survey::Survey;
@@ -14,7 +16,6 @@ use crate::core::kube::labels;
 use crate::core::retention::history::{Action, Decision, Moment, Record};
 use crate::core::retention::{mark_and_delete, retain};
 use crate::core::words::counted;
-use crate::exit::Fail;
 use crate::io::report::Reporter;
 use crate::io::wait;
 
@@ -22,7 +23,7 @@ use crate::io::wait;
 ///
 /// # Errors
 /// As the exit codes say; a change that failed does not keep the others from being made.
-pub fn run(global: &Global, config: &Retention, reporter: &Reporter) -> Result<(), Fail> {
+pub fn run(global: &Global, config: &Retention, reporter: &Reporter) -> Result<()> {
     let kubectl = Kubectl::connect(&global.asked, Secrets::default(), global.retry_timeout)?;
     let named = global.asked.namespace.as_deref();
     let survey = reporter.step("read", |step| {
@@ -50,7 +51,7 @@ pub fn run(global: &Global, config: &Retention, reporter: &Reporter) -> Result<(
 
 /// Makes the changes, those that are alike at once. Labels are given before any is taken off, so that a slot is never
 /// without a holder.
-fn label(kubectl: &Kubectl, account: &mut Account, reporter: &Reporter) -> Result<(), Fail> {
+fn label(kubectl: &Kubectl, account: &mut Account, reporter: &Reporter) -> Result<()> {
     // In the order of their kinds: what is given comes first.
     let mut changes: BTreeMap<Relabel, Vec<usize>> = BTreeMap::new();
     for at in account.to_do(|action| matches!(action, Action::Label { .. })) {
@@ -72,7 +73,7 @@ fn label(kubectl: &Kubectl, account: &mut Account, reporter: &Reporter) -> Resul
 }
 
 /// Lets go of what deletions by name have left behind: their namespace cannot be deleted meanwhile.
-fn release(kubectl: &Kubectl, account: &mut Account, reporter: &Reporter) -> Result<(), Fail> {
+fn release(kubectl: &Kubectl, account: &mut Account, reporter: &Reporter) -> Result<()> {
     let positions = account.to_do(|action| *action == Action::Release);
     if positions.is_empty() {
         return Ok(());
@@ -88,7 +89,7 @@ fn release(kubectl: &Kubectl, account: &mut Account, reporter: &Reporter) -> Res
                     Outcome::Done { note: delete_snapshot::RELEASED.into() }
                 }
                 Err(error) => match wait::interrupted() {
-                    Some(fail) => return Err(fail),
+                    Some(fail) => bail!(fail),
                     None => Outcome::Failed { error: error.to_string() },
                 },
             };

@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 
+use anyhow::{Result, bail};
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 use serde_yaml_ng::Value;
@@ -20,7 +21,7 @@ pub fn show<T: Serialize + ?Sized>(
     output: Output,
     value: &T,
     text: impl FnOnce() -> String,
-) -> Result<(), Fail> {
+) -> Result<()> {
     let text = match output {
         Output::Json => json(value),
         Output::Yaml => yaml(value),
@@ -33,7 +34,7 @@ pub fn show<T: Serialize + ?Sized>(
 ///
 /// # Errors
 /// It cannot be written.
-pub fn print(reporter: &Reporter, text: &str) -> Result<(), Fail> {
+pub fn print(reporter: &Reporter, text: &str) -> Result<()> {
     written(reporter.result(text))
 }
 
@@ -41,10 +42,10 @@ pub fn print(reporter: &Reporter, text: &str) -> Result<(), Fail> {
 ///
 /// # Errors
 /// It cannot be written.
-pub fn written(outcome: std::io::Result<()>) -> Result<(), Fail> {
+pub fn written(outcome: std::io::Result<()>) -> Result<()> {
     match outcome {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Fail::new(Exit::Failed, format!("the result cannot be written to stdout: {error}")))
+            bail!(Fail::new(Exit::Failed, format!("the result cannot be written to stdout: {error}")))
         }
         _ => Ok(()),
     }

@@ -1,10 +1,13 @@
 //! `status`: how well each claim is protected, of a namespace or of all; once, or for Prometheus again and again.
 
+use anyhow::{Result, bail};
 use serde_json::Value;
 
 use crate::backup::cronjob_settings::config_maps;
 use crate::backup::observe::check_namespace;
-use crate::cluster::kubectl::{self, Kubectl, Refusal};
+use crate::cluster::failure::Failure;
+use crate::cluster::kubectl::Kubectl;
+use crate::cluster::refusal::Refusal;
 use crate::cluster::survey::{Skipped, Survey};
 use crate::cmd::now;
 use crate::cmd::show::{show, table};
@@ -33,7 +36,7 @@ const SHOWN: usize = 20;
 ///
 /// # Errors
 /// Nothing can be read, or not all of it: what was read is shown then.
-pub fn run(global: &Global, config: &Status, reporter: &Reporter) -> Result<(), Fail> {
+pub fn run(global: &Global, config: &Status, reporter: &Reporter) -> Result<()> {
     let kubectl = Kubectl::connect(&global.asked, Secrets::default(), global.retry_timeout)?;
     let ask = || ask(&kubectl, global, config, reporter);
     if let Some(service) = &config.service {
@@ -44,11 +47,11 @@ pub fn run(global: &Global, config: &Status, reporter: &Reporter) -> Result<(), 
         Output::Prometheus => metrics::text(&report),
         output => text(&report, output == Output::Wide, config.all_namespaces),
     })?;
-    incomplete(&report).map_or(Ok(()), Err)
+    incomplete(&report).map_or(Ok(()), |fail| bail!(fail))
 }
 
 /// Reads all and judges it.
-fn ask(kubectl: &Kubectl, global: &Global, config: &Status, reporter: &Reporter) -> Result<Report, Fail> {
+fn ask(kubectl: &Kubectl, global: &Global, config: &Status, reporter: &Reporter) -> Result<Report> {
     let named = Some(kubectl.target.namespace.as_str()).filter(|_| !config.all_namespaces);
     let read = reporter.step("read", |step| {
         let read = read(kubectl, named, step)?;
@@ -63,7 +66,7 @@ fn ask(kubectl: &Kubectl, global: &Global, config: &Status, reporter: &Reporter)
 
 /// Serves the metrics to Prometheus, and asks anew every so often. What cannot be asked once it could stays as it is and
 /// grows old, which is an alert; asking fails at once only where it never succeeded.
-fn serve(service: &Service, ask: impl Fn() -> Result<Report, Fail>) -> Result<(), Fail> {
+fn serve(service: &Service, ask: impl Fn() -> Result<Report>) -> Result<()> {
     let page = MetricsPage::serve(&service.at)?;
     let mut missing = None;
     let mut asked = false;
@@ -78,14 +81,15 @@ fn serve(service: &Service, ask: impl Fn() -> Result<Report, Fail>) -> Result<()
                 }
                 missing = now_missing;
             }
-            Err(fail) if asked && wait::interrupted().is_none() => {
+            Err(error) if asked && wait::interrupted().is_none() => {
+                let fail = error.fail();
                 tracing::warn!(remedy = fail.remedy, "what is served grows old: {}", fail.what);
             }
-            Err(fail) => return Err(fail),
+            Err(error) => return Err(error),
         }
         process::sleep(service.every);
         if let Some(fail) = wait::interrupted() {
-            return Err(fail);
+            bail!(fail);
         }
     }
 }
@@ -101,7 +105,7 @@ fn incomplete(report: &Report) -> Option<Fail> {
 }
 
 /// Reads all that is judged, page by page, whole kinds at once.
-fn read(kubectl: &Kubectl, named: Option<&str>, step: &Step) -> Result<Read, Fail> {
+fn read(kubectl: &Kubectl, named: Option<&str>, step: &Step) -> Result<Read> {
     let mut unread = Vec::new();
     let mut note = |what: &'static str, skipped: Vec<Skipped>| {
         unread.extend(skipped.into_iter().map(|Skipped { namespace, reason }| Unread { what, namespace, reason }));
@@ -109,11 +113,11 @@ fn read(kubectl: &Kubectl, named: Option<&str>, step: &Step) -> Result<Read, Fai
     // Before the snapshots: one that is made meanwhile is no orphan.
     let contents = match kubectl.pages(|next| kubectl.target.page(CONTENTS, None, "", next), Stored::of, |_| ()) {
         Ok(contents) => Some(contents),
-        Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => {
+        Err(error) if error.is(Refusal::Forbidden) => {
             note("volumesnapshotcontents", vec![Skipped::of("", &error)]);
             None
         }
-        Err(error) => return Err(kubectl::fail(&error)),
+        Err(error) => return Err(error.into()),
     };
     // All of them: whoever took our labels off a snapshot did not make an orphan of its data.
     let mut survey = Survey::of(kubectl, named, &[""], |snapshot| Some(Backup::from(snapshot)), step)?;

@@ -4,11 +4,13 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use anyhow::{Result, bail};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::cluster::bulk::{self, Name, Refused};
-use crate::cluster::kubectl::{self, Kubectl, Refusal};
+use crate::cluster::kubectl::Kubectl;
+use crate::cluster::refusal::Refusal;
 use crate::cluster::survey::{Skipped, Survey};
 use crate::cmd::prune::Outcome;
 use crate::cmd::show::{json_line, print, yaml};
@@ -24,7 +26,7 @@ use crate::io::report::{Reporter, Step};
 ///
 /// # Errors
 /// As the exit codes say; a change that failed does not keep the others from being made.
-pub fn run(global: &Global, _: &(), reporter: &Reporter) -> Result<(), Fail> {
+pub fn run(global: &Global, _: &(), reporter: &Reporter) -> Result<()> {
     let kubectl = Kubectl::connect(&global.asked, Secrets::default(), global.retry_timeout)?;
     let (sources, skipped) = reporter.step("read", |step| {
         // All of them: what lost its last label must lose it on the content, too.
@@ -50,7 +52,7 @@ pub fn run(global: &Global, _: &(), reporter: &Reporter) -> Result<(), Fail> {
 
 /// Reads the contents page by page and changes those of a page at once, each in the very version that was read. A list
 /// that changes too fast is begun again: what is done needs nothing any more.
-fn mirror(kubectl: &Kubectl, sources: &Sources, account: &mut Account, step: &Step) -> Result<(), Fail> {
+fn mirror(kubectl: &Kubectl, sources: &Sources, account: &mut Account, step: &Step) -> Result<()> {
     let (mut next, mut tries) = (Next::default(), 5);
     let page = |next: &Next| kubectl.target.page(CONTENTS, None, "", next);
     // Of a content that needs nothing, nothing is kept.
@@ -69,14 +71,14 @@ fn mirror(kubectl: &Kubectl, sources: &Sources, account: &mut Account, step: &St
     loop {
         let kept = match kubectl.page(page, &mut next, |content| Some(keep(content))) {
             Ok(kept) => kept,
-            Err(error) if kubectl::refusal(&error) == Refusal::Expired && tries > 0 => {
+            Err(error) if error.is(Refusal::Expired) && tries > 0 => {
                 tracing::warn!("the list changed too fast to be read to its end, beginning again");
                 tries -= 1;
                 account.summary.read = 0;
                 next.token.clear();
                 continue;
             }
-            Err(error) => return Err(kubectl::fail(&error)),
+            Err(error) => return Err(error.into()),
         };
         account.summary.read += kept.len();
         let mut changed: BTreeMap<Name, Value> = BTreeMap::new();
@@ -95,7 +97,7 @@ fn mirror(kubectl: &Kubectl, sources: &Sources, account: &mut Account, step: &St
 }
 
 /// Writes the contents of a page with one kubectl.
-fn write(kubectl: &Kubectl, mut changed: BTreeMap<Name, Value>, account: &mut Account) -> Result<(), Fail> {
+fn write(kubectl: &Kubectl, mut changed: BTreeMap<Name, Value>, account: &mut Account) -> Result<()> {
     for content in changed.values_mut() {
         // Not every list says in each item what it is.
         content["apiVersion"] = json!("snapshot.storage.k8s.io/v1");
@@ -162,7 +164,7 @@ impl Account {
     }
 
     /// Prints it and says how the run ended.
-    fn close(mut self, reporter: &Reporter, output: Output, synced: Result<(), Fail>) -> Result<(), Fail> {
+    fn close(mut self, reporter: &Reporter, output: Output, synced: Result<()>) -> Result<()> {
         let count =
             |wanted: fn(&Outcome) -> bool| self.contents.values().filter(|entry| wanted(&entry.outcome)).count();
         self.summary = Summary {
@@ -211,7 +213,7 @@ impl Account {
         text
     }
 
-    fn failed(&self) -> Result<(), Fail> {
+    fn failed(&self) -> Result<()> {
         let Summary { planned, done, left, failed, .. } = self.summary;
         if failed == 0 {
             return Ok(());
@@ -227,6 +229,6 @@ impl Account {
         // Nothing done at all is a failure, not a part.
         let exit = if done + left == 0 { Exit::Failed } else { Exit::Partial };
         let what = format!("{failed} of {} failed:\n  {}", counted(planned, "change"), first.join("\n  "));
-        Err(Fail::new(exit, what).remedy("mend what the messages name and run it again: what is done stays done"))
+        bail!(Fail::new(exit, what).remedy("mend what the messages name and run it again: what is done stays done"))
     }
 }

@@ -1,9 +1,11 @@
 //! `trust`: takes the mark off a snapshot that says that it is not to be trusted, because a person says so.
 
+use anyhow::{Result, bail};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::cluster::kubectl::{self, Kubectl, Refusal};
+use crate::cluster::kubectl::Kubectl;
+use crate::cluster::refusal::Refusal;
 use crate::cmd::show::show;
 use crate::config::{Global, Trust};
 use crate::core::escape::Secrets;
@@ -31,21 +33,19 @@ struct Trusted<'a> {
 ///
 /// # Errors
 /// It is not there, it never was a backup, the question was not answered with yes, or it was changed meanwhile.
-pub fn run(global: &Global, config: &Trust, reporter: &Reporter) -> Result<(), Fail> {
+pub fn run(global: &Global, config: &Trust, reporter: &Reporter) -> Result<()> {
     let kubectl = Kubectl::connect(&global.asked, Secrets::default(), global.retry_timeout)?;
     let (target, name) = (&kubectl.target, &config.snapshot);
     let namespace = &target.namespace;
     let found: Option<Snapshot> = kubectl.find(&target.get(SNAPSHOTS, name))?;
     let Some(snapshot) = found else {
         let what = format!("the namespace '{namespace}' has no VolumeSnapshot '{name}'");
-        return Err(Fail::new(Exit::Precondition, what).remedy(format!("see backup-ns list -n {namespace}")));
+        bail!(Fail::new(Exit::Precondition, what).remedy(format!("see backup-ns list -n {namespace}")));
     };
     let meta = &snapshot.metadata;
     if meta.labels.get(labels::TYPE).is_some_and(|kind| kind == labels::SAFETY) {
         let what = format!("the VolumeSnapshot {name} holds what was there before a restore, and never was a backup");
-        return Err(
-            Fail::new(Exit::Precondition, what).remedy("make a backup of what is there now with backup-ns create")
-        );
+        bail!(Fail::new(Exit::Precondition, what).remedy("make a backup of what is there now with backup-ns create"));
     }
     let why = meta.annotations.get(labels::DISTRUSTED);
     let told = Trusted { namespace, volume_snapshot: name, distrusted: why.map(String::as_str) };
@@ -69,12 +69,12 @@ pub fn run(global: &Global, config: &Trust, reporter: &Reporter) -> Result<(), F
     confirm::confirm(reporter, &question, config.yes, "--yes")?;
     reporter.step("trust", |_| match kubectl.json::<Snapshot>(&patch) {
         Ok(_) => Ok(((), name.clone())),
-        Err(error) if kubectl::refusal(&error) == Refusal::Conflict => Err(Fail::new(
+        Err(error) if error.is(Refusal::Conflict) => bail!(Fail::new(
             Exit::Failed,
             format!("the VolumeSnapshot {name} was changed meanwhile, and stays as it is now"),
         )
         .remedy(format!("look at it with backup-ns list -n {namespace}, then decide again"))),
-        Err(error) => Err(kubectl::fail(&error)),
+        Err(error) => Err(error.into()),
     })?;
     show(reporter, global.output, &told, || format!("VolumeSnapshot {name} in {namespace} is trusted again\n"))
 }

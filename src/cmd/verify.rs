@@ -4,10 +4,13 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use anyhow::{Result, bail};
 use serde_json::{Value, json};
 
 use crate::backup::observe::check_namespace;
-use crate::cluster::kubectl::{self, Kubectl, Refusal};
+use crate::cluster::failure::Failure;
+use crate::cluster::kubectl::Kubectl;
+use crate::cluster::refusal::Refusal;
 use crate::cluster::scratch_pod::{self, ScratchPod};
 use crate::cmd::now;
 use crate::cmd::show::show;
@@ -35,7 +38,7 @@ const SOON: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// As the exit codes say: [`Exit::Bad`] where the backup is bad, and nothing else says so.
-pub fn run(global: &Global, config: &Verify, reporter: &Reporter) -> Result<(), Fail> {
+pub fn run(global: &Global, config: &Verify, reporter: &Reporter) -> Result<()> {
     let began = Instant::now();
     let kubectl = Kubectl::connect(&global.asked, Secrets::default(), global.retry_timeout)?;
     let subject = reporter.step("observe", |_| {
@@ -76,8 +79,8 @@ impl PodTest {
 }
 
 /// Reads the namespace once, and finds the snapshot and what a test of it needs.
-fn observe(kubectl: &Kubectl, config: &Verify) -> Result<Subject, Fail> {
-    let list: ObjectList<Value> = kubectl.all(&[CLAIMS, PODS, SNAPSHOTS]).map_err(|error| kubectl::fail(&error))?;
+fn observe(kubectl: &Kubectl, config: &Verify) -> Result<Subject> {
+    let list: ObjectList<Value> = kubectl.all(&[CLAIMS, PODS, SNAPSHOTS])?;
     let of_kind = |kind: &str| list.items.iter().filter(|item| item["kind"] == kind).cloned().collect::<Vec<Value>>();
     let read = |item: Value| serde_json::from_value::<Snapshot>(item).ok();
     let snapshots: Vec<Snapshot> = of_kind("VolumeSnapshot").into_iter().filter_map(read).collect();
@@ -85,8 +88,8 @@ fn observe(kubectl: &Kubectl, config: &Verify) -> Result<Subject, Fail> {
     let namespace = &kubectl.target.namespace;
     let snapshot = verify::choose(&snapshots, config.snapshot.as_deref(), &config.pvc, now());
     let snapshot = snapshot.map_err(|why| match list.items.is_empty() {
-        true => check_namespace(kubectl, namespace).err().unwrap_or_else(|| no_snapshot(config, namespace, why)),
-        false => no_snapshot(config, namespace, why),
+        true => check_namespace(kubectl, namespace).err().unwrap_or_else(|| no_snapshot(config, namespace, why).into()),
+        false => no_snapshot(config, namespace, why).into(),
     });
     let snapshot = snapshot?.clone();
     let name = &snapshot.metadata.name;
@@ -109,7 +112,7 @@ fn observe(kubectl: &Kubectl, config: &Verify) -> Result<Subject, Fail> {
         proofs.into_iter().map(|(engine, proof)| (Some(engine), Some(proof))).collect();
     if wanted.is_empty() {
         if !config.physical {
-            return Err(missing("it holds no proven dump".into()).remedy(
+            bail!(missing("it holds no proven dump".into()).remedy(
                 "say --verify-physical to have the server started on the data directory, or verify a snapshot of a backup with \
                  a dump",
             ));
@@ -182,7 +185,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn verify(&self) -> Result<(), Fail> {
+    fn verify(&self) -> Result<()> {
         let mut facts = BTreeMap::new();
         let mut bad = None;
         for test in &self.subject.tests {
@@ -197,20 +200,20 @@ impl Run<'_> {
             })?;
             match outcome {
                 Ok(found) => drop(facts.insert(test.engine, found)),
-                Err(fail) if fail.exit == Exit::BackupBad => {
-                    bad = Some(fail);
+                Err(error) if error.exit() == Exit::BackupBad => {
+                    bad = Some(error);
                     break;
                 }
-                Err(fail) => {
-                    if !matches!(fail.exit, Exit::Signal(_)) {
-                        self.show(&Verdict::None(fail.what.clone()))?;
+                Err(error) => {
+                    if !error.is_signal() {
+                        self.show(&Verdict::None(format!("{error:#}")))?;
                     }
-                    return Err(fail);
+                    return Err(error);
                 }
             }
         }
         let verdict = match &bad {
-            Some(fail) => Verdict::Bad(fail.what.clone()),
+            Some(error) => Verdict::Bad(format!("{error:#}")),
             None => Verdict::Good(facts),
         };
         if let Verdict::Good(facts) = &verdict {
@@ -227,14 +230,13 @@ impl Run<'_> {
         }
         let stamped = self.stamp(&verdict);
         self.show(&verdict)?;
-        let Some(fail) = bad else { return stamped };
+        let Some(bad) = bad else { return stamped };
         // That it is bad is what counts, stamped or not.
         if let Err(error) = stamped {
             tracing::warn!("the snapshot could not be stamped: {error}");
         }
         let name = &self.subject.snapshot.metadata.name;
-        let what = format!("the backup in VolumeSnapshot {name} is bad: {}", fail.what);
-        Err(Fail { what, ..fail })
+        Err(bad.context(format!("the backup in VolumeSnapshot {name} is bad")))
     }
 
     fn end(&self) -> Instant {
@@ -256,7 +258,7 @@ impl Run<'_> {
     }
 
     /// One pod: made, and heard to its verdict.
-    fn test(&self, test: &PodTest, trial: &mut ScratchPod<'_>) -> Result<Facts, Fail> {
+    fn test(&self, test: &PodTest, trial: &mut ScratchPod<'_>) -> Result<Facts> {
         let chosen = self.reporter.step("volume", |step| {
             let chosen = trial.begin(&self.job(test), &test.image, step, self.end())?;
             let what = format!("made from the snapshot, mounted by pod {}, image {}", chosen.pod, chosen.image);
@@ -293,14 +295,13 @@ impl Run<'_> {
             };
             Ok((session, first))
         };
-        let (mut session, mut line) =
-            self.kubectl.patiently(start).map_err(|error| broken(kubectl::fail(&error), trial))?;
+        let (mut session, mut line) = self.kubectl.patiently(start).map_err(|error| broken(error.fail(), trial))?;
         loop {
             line = match line.key.as_str() {
                 "step" => self.stage(&line.value, test, &mut session, &mut facts, trial)?,
                 "end" => return Ok(facts),
-                "bad" => return Err(self.bad(&line.value, &mut session)),
-                "lost" => return Err(lost(&line.value, test.is_alike(), &mut session)),
+                "bad" => bail!(self.bad(&line.value, &mut session)),
+                "lost" => bail!(lost(&line.value, test.is_alike(), &mut session)),
                 _ => {
                     facts.note(&line.key, &line.value);
                     self.next(&mut session, trial)?
@@ -317,7 +318,7 @@ impl Run<'_> {
         session: &mut Session,
         facts: &mut Facts,
         trial: &ScratchPod<'_>,
-    ) -> Result<Line, Fail> {
+    ) -> Result<Line> {
         // The words of verify.sh.
         let name = ["file", "read", "server", "load", "count", "compare", "replace", "query", "physical"]
             .into_iter()
@@ -332,8 +333,8 @@ impl Run<'_> {
                             step.progress(&format!("{} of {}", report::bytes(done), report::bytes(all)));
                         }
                     }
-                    "bad" => return Err(self.bad(&line.value, session)),
-                    "lost" => return Err(lost(&line.value, test.is_alike(), session)),
+                    "bad" => bail!(self.bad(&line.value, session)),
+                    "lost" => bail!(lost(&line.value, test.is_alike(), session)),
                     "step" | "end" => return Ok((line, said(name, facts))),
                     key => facts.note(key, &line.value),
                 }
@@ -342,14 +343,14 @@ impl Run<'_> {
     }
 
     /// The next line of the session, as long as there is time.
-    fn next(&self, session: &mut Session, trial: &ScratchPod<'_>) -> Result<Line, Fail> {
+    fn next(&self, session: &mut Session, trial: &ScratchPod<'_>) -> Result<Line> {
         while Instant::now() < self.end() {
-            if let Some(line) = session.next(SOON).map_err(|error| broken(kubectl::fail(&error), trial))? {
+            if let Some(line) = session.next(SOON).map_err(|error| broken(error.fail(), trial))? {
                 return Ok(line);
             }
         }
         let limit = humantime::format_duration(self.config.timeout);
-        Err(Fail::new(Exit::Failed, format!("not done within {limit}")).remedy(scratch_pod::LONGER))
+        bail!(Fail::new(Exit::Failed, format!("not done within {limit}")).remedy(scratch_pod::LONGER))
     }
 
     fn bad(&self, why: &str, session: &mut Session) -> Fail {
@@ -367,14 +368,14 @@ impl Run<'_> {
     }
 
     /// Stamps the very object that was tested, whatever else changes on it meanwhile.
-    fn stamp(&self, verdict: &Verdict) -> Result<(), Fail> {
+    fn stamp(&self, verdict: &Verdict) -> Result<()> {
         self.reporter.step("stamp", |_| {
             let (target, name) = (&self.kubectl.target, &self.subject.snapshot.metadata.name);
             let mut meta = self.subject.snapshot.metadata.clone();
             let at = now();
             let seconds = self.began.elapsed().as_secs();
             let refused = |error: &process::ProcessError| {
-                let fail = kubectl::fail(error);
+                let fail = error.fail();
                 let remedy = format!("{}; the test itself is done: {}", fail.remedy, in_words(verdict));
                 fail.remedy(remedy.trim_start_matches("; ").to_string())
             };
@@ -385,21 +386,21 @@ impl Run<'_> {
                 let patched = self.kubectl.json::<Snapshot>(&call);
                 match patched {
                     Ok(_) => return Ok(((), in_words(verdict))),
-                    Err(error) if kubectl::refusal(&error) == Refusal::Conflict && tries > 0 => tries -= 1,
-                    Err(error) => return Err(refused(&error)),
+                    Err(error) if error.is(Refusal::Conflict) && tries > 0 => tries -= 1,
+                    Err(error) => bail!(refused(&error)),
                 }
                 let there: Snapshot =
                     self.kubectl.json(&target.get(SNAPSHOTS, name)).map_err(|error| refused(&error))?;
                 if there.metadata.uid != meta.uid {
                     let what = format!("the VolumeSnapshot {name} is another one now; that which was tested is gone");
-                    return Err(Fail::new(Exit::Failed, what).remedy("verify the new one"));
+                    bail!(Fail::new(Exit::Failed, what).remedy("verify the new one"));
                 }
                 meta = there.metadata;
             }
         })
     }
 
-    fn show(&self, verdict: &Verdict) -> Result<(), Fail> {
+    fn show(&self, verdict: &Verdict) -> Result<()> {
         let name = &self.subject.snapshot.metadata.name;
         let seconds = report::rounded(self.began.elapsed());
         let (word, why, dumps) = match verdict {
@@ -446,7 +447,7 @@ impl Run<'_> {
     }
 
     /// The plan: the very calls and the very Job that a run would make.
-    fn show_plan(&self) -> Result<(), Fail> {
+    fn show_plan(&self) -> Result<()> {
         let target = &self.kubectl.target;
         let mut steps = Vec::new();
         for test in &self.subject.tests {

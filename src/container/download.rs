@@ -9,6 +9,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use anyhow::{Result, bail};
 use fs2::FileExt;
 use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
@@ -67,11 +68,11 @@ fn local(what: &str, path: &Path, error: &io::Error) -> Fail {
 }
 
 /// The SHA-256 of a local file; `None` if it does not exist.
-pub fn sha256(path: &Path) -> Result<Option<String>, Fail> {
+pub fn sha256(path: &Path) -> Result<Option<String>> {
     match File::open(path) {
-        Ok(file) => hash(file).map(Some).map_err(|error| local("read", path, &error)),
+        Ok(file) => Ok(Some(hash(file).map_err(|error| local("read", path, &error))?)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(local("read", path, &error)),
+        Err(error) => bail!(local("read", path, &error)),
     }
 }
 
@@ -93,7 +94,7 @@ impl PartialFile {
     ///
     /// # Errors
     /// It cannot be written, or another download uses it.
-    pub fn open(target: &Path, sha256: &str) -> Result<PartialFile, Fail> {
+    pub fn open(target: &Path, sha256: &str) -> Result<PartialFile> {
         let begin = sha256.get(..16).unwrap_or(sha256);
         let mut name = target.file_name().unwrap_or_default().to_os_string();
         let base = name.to_string_lossy().into_owned();
@@ -104,7 +105,7 @@ impl PartialFile {
             && !meta.is_file()
         {
             let what = format!("{} is no regular file", path.display());
-            return Err(Fail::new(Exit::Failed, what).remedy("remove it, or name another FILE"));
+            bail!(Fail::new(Exit::Failed, what).remedy("remove it, or name another FILE"));
         }
         let mut options = OpenOptions::new();
         // Only the owner may read a dump. Should the path have become a link or a pipe just now, the open fails and does not
@@ -117,15 +118,15 @@ impl PartialFile {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 let what = format!("another download is at work on {}", path.display());
-                return Err(Fail::new(Exit::Lock, what).remedy("wait for it to end, or name another FILE"));
+                bail!(Fail::new(Exit::Lock, what).remedy("wait for it to end, or name another FILE"));
             }
-            Err(error) => return Err(local("locked", &path, &error)),
+            Err(error) => bail!(local("locked", &path, &error)),
         }
         // Another download may have finished and renamed it just now. Then the open file is the target, not a partial file.
         let same = |meta: fs::Metadata, open: fs::Metadata| (meta.dev(), meta.ino()) == (open.dev(), open.ino());
         if !fs::symlink_metadata(&path).and_then(|meta| Ok(same(meta, file.metadata()?))).unwrap_or(false) {
             let what = format!("another download was just through with {}", target.display());
-            return Err(Fail::new(Exit::Lock, what).remedy("run it again"));
+            bail!(Fail::new(Exit::Lock, what).remedy("run it again"));
         }
         let directory = directory(target);
         for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
@@ -146,7 +147,7 @@ impl PartialFile {
     ///
     /// # Errors
     /// The file cannot be written, or a signal came. What was downloaded is kept.
-    pub fn bring(&mut self, kubectl: &Kubectl, remote: Remote<'_>, step: &Step) -> Result<Brought, Fail> {
+    pub fn bring(&mut self, kubectl: &Kubectl, remote: Remote<'_>, step: &Step) -> Result<Brought> {
         let mut fruitless = 0;
         let mut have = self.resumed_from;
         self.has_room(remote.bytes.saturating_sub(have))?;
@@ -158,7 +159,7 @@ impl PartialFile {
             }
             fruitless = if have > before { 0 } else { fruitless + 1 };
             if let Some(fail) = wait::interrupted() {
-                return Err(self.kept(fail));
+                bail!(self.kept(fail));
             }
             let why = broke.map_or("it ended early".into(), |error| error.to_string());
             if fruitless == FRUITLESS {
@@ -184,7 +185,7 @@ impl PartialFile {
     }
 
     /// Whether `bytes` more fit on the local disk, if its free space is known.
-    fn has_room(&self, bytes: u64) -> Result<(), Fail> {
+    fn has_room(&self, bytes: u64) -> Result<()> {
         let Ok(disk) = rustix::fs::fstatvfs(&self.file) else { return Ok(()) };
         let free = disk.f_bavail.saturating_mul(disk.f_frsize);
         if bytes <= free {
@@ -192,7 +193,7 @@ impl PartialFile {
         }
         let what =
             format!("{} more is to come than fits beside {}", report::bytes(bytes - free), self.target.display());
-        Err(Fail::new(Exit::Failed, what).remedy("free space there, or name another FILE; nothing was downloaded"))
+        bail!(Fail::new(Exit::Failed, what).remedy("free space there, or name another FILE; nothing was downloaded"))
     }
 
     /// Runs one stream from offset `have` on. Returns its error, if it had one.
@@ -202,7 +203,7 @@ impl PartialFile {
         remote: Remote<'_>,
         have: &mut u64,
         step: &Step,
-    ) -> Result<Option<ProcessError>, Fail> {
+    ) -> Result<Option<ProcessError>> {
         let Remote { chosen, path, bytes, .. } = remote;
         let call = kubectl.target.stream(&chosen.pod, &chosen.container, path, *have);
         let mut running = match kubectl.start(call) {
@@ -255,14 +256,13 @@ impl PartialFile {
     }
 
     /// Flushes the file, and renames it to its target.
-    pub fn finish(self) -> Result<(), Fail> {
+    pub fn finish(self) -> Result<()> {
         let PartialFile { file, path, target, .. } = self;
         file.sync_all().map_err(|error| local("flushed", &path, &error))?;
         fs::rename(&path, &target).map_err(|error| local("renamed", &path, &error))?;
         let directory = directory(&target);
-        File::open(directory)
-            .and_then(|directory| directory.sync_all())
-            .map_err(|error| local("flushed", directory, &error))
+        let flushed = File::open(directory).and_then(|directory| directory.sync_all());
+        Ok(flushed.map_err(|error| local("flushed", directory, &error))?)
     }
 }
 
@@ -274,6 +274,7 @@ fn directory(file: &Path) -> &Path {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::failure::Failure;
 
     #[test]
     fn a_part_is_gone_on_with_and_those_of_other_files_go() {
@@ -283,7 +284,7 @@ mod tests {
         let mut part = PartialFile::open(&target, &one).unwrap();
         part.file.write_all(b"abc").unwrap();
         let busy = PartialFile::open(&target, &one).map(|_| ()).unwrap_err();
-        assert_eq!(busy.exit, Exit::Lock);
+        assert_eq!(busy.exit(), Exit::Lock);
         drop(part);
         assert_eq!(PartialFile::open(&target, &one).unwrap().resumed_from, 3);
         fs::write(dir.path().join("dump.sql.gz.notes.part"), "mine").unwrap();
@@ -310,7 +311,7 @@ mod tests {
         let part = PartialFile::open(&dir.path().join("d"), &"a".repeat(64)).unwrap();
         part.has_room(1 << 10).unwrap();
         let fail = part.has_room(u64::MAX).unwrap_err();
-        assert!(fail.what.contains("than fits beside"), "{fail:?}");
+        assert!(fail.to_string().contains("than fits beside"), "{fail:?}");
     }
 
     #[test]

@@ -8,7 +8,10 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::cluster::kubectl::{self, Kubectl};
+use anyhow::Result;
+
+use crate::cluster::failure::Failure;
+use crate::cluster::kubectl::Kubectl;
 use crate::core::backup::pod::Chosen;
 use crate::core::escape;
 use crate::exit::{Exit, Fail};
@@ -202,7 +205,7 @@ pub fn fail(error: &ProcessError, exit: Exit, state: &str) -> Fail {
         return Fail::new(Exit::Precondition, what)
             .remedy("correct the container's variable, mount the file there or let the container's user read it; or name the value in a setting of backup-ns");
     }
-    let fail = kubectl::fail(error).during(exit);
+    let fail = error.fail().during(exit);
     if matches!(error.ending, Ending::TooMuch(_)) {
         return fail.remedy(format!("find out what in the container writes to the session of backup-ns; {state}"));
     }

@@ -5,12 +5,14 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use anyhow::{Result, bail};
+
 use crate::exit::{Exit, Fail};
 use crate::io::report::Reporter;
 use crate::io::wait;
 
 /// Asks the question `what`, and fails unless the answer is yes. With `yes` it does not ask; `flag` is the flag for that.
-pub fn confirm(reporter: &Reporter, what: &str, yes: bool, flag: &str) -> Result<(), Fail> {
+pub fn confirm(reporter: &Reporter, what: &str, yes: bool, flag: &str) -> Result<()> {
     if yes {
         return Ok(());
     }
@@ -18,7 +20,7 @@ pub fn confirm(reporter: &Reporter, what: &str, yes: bool, flag: &str) -> Result
         let asked = format!(
             "nothing was changed: confirmation is needed, but stdin is not a terminal. The question is: {what}"
         );
-        return Err(
+        bail!(
             Fail::new(Exit::Usage, asked).remedy(format!("use {flag} to confirm; --dry-run shows what would be done"))
         );
     }
@@ -38,11 +40,11 @@ pub fn confirm(reporter: &Reporter, what: &str, yes: bool, flag: &str) -> Result
             Err(mpsc::RecvTimeoutError::Timeout) => {}
         }
         if let Some(fail) = wait::interrupted() {
-            return Err(fail);
+            bail!(fail);
         }
     };
     match line.trim().to_ascii_lowercase().as_str() {
         "y" | "yes" => Ok(()),
-        _ => Err(Fail::new(Exit::Failed, "nothing was changed: the answer was not yes")),
+        _ => bail!(Fail::new(Exit::Failed, "nothing was changed: the answer was not yes")),
     }
 }

@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use anyhow::Result;
+
 use crate::exit::{Exit, Fail};
 
 /// How many clients are served at once. One more replaces the oldest.
@@ -31,7 +33,7 @@ pub struct MetricsPage(Arc<Mutex<Option<Arc<str>>>>);
 
 impl MetricsPage {
     /// Starts to serve the page, still without text, at the first of these addresses that can be bound.
-    pub fn serve(at: &[SocketAddr]) -> Result<MetricsPage, Fail> {
+    pub fn serve(at: &[SocketAddr]) -> Result<MetricsPage> {
         let bound = TcpListener::bind(at).and_then(|listener| Ok((listener.local_addr()?, listener)));
         let (address, listener) = bound.map_err(|error| {
             let at: Vec<String> = at.iter().map(SocketAddr::to_string).collect();

@@ -8,6 +8,7 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use anyhow::Result;
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
@@ -159,11 +160,7 @@ impl Reporter {
     }
 
     /// Runs one step and reports its result, in a line, and its duration.
-    pub fn step<T>(
-        &self,
-        name: &'static str,
-        work: impl FnOnce(&Step) -> Result<(T, String), Fail>,
-    ) -> Result<T, Fail> {
+    pub fn step<T>(&self, name: &'static str, work: impl FnOnce(&Step) -> Result<(T, String)>) -> Result<T> {
         let began = Instant::now();
         let step = Step { bar: self.live.then(|| spinner(name)), name };
         *LIVE.lock().unwrap_or_else(PoisonError::into_inner) = step.bar.clone();

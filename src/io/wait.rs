@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use anyhow::{Result, bail};
+
 use crate::core::escape::Secrets;
 use crate::exit::{Exit, Fail};
 use crate::io::process::{self, Ending, ProcessError};
@@ -25,14 +27,14 @@ pub fn interrupted() -> Option<Fail> {
 }
 
 /// Calls `look` every second until it finds something, or returns None after `limit`.
-pub fn until<T>(limit: Duration, mut look: impl FnMut() -> Result<Option<T>, Fail>) -> Result<Option<T>, Fail> {
+pub fn until<T>(limit: Duration, mut look: impl FnMut() -> Result<Option<T>>) -> Result<Option<T>> {
     let end = Instant::now() + limit;
     loop {
         if let Some(found) = look()? {
             return Ok(Some(found));
         }
         if let Some(fail) = interrupted() {
-            return Err(fail);
+            bail!(fail);
         }
         let left = end.saturating_duration_since(Instant::now());
         if left.is_zero() {

@@ -9,10 +9,13 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use anyhow::{Result, bail};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use crate::cluster::kubectl::{self, Kubectl, Refusal};
+use crate::cluster::failure::Failure;
+use crate::cluster::kubectl::Kubectl;
+use crate::cluster::refusal::Refusal;
 use crate::core::kube::calls::{self, LEASES, Target};
 use crate::core::kube::objects::ObjectList;
 use crate::core::lease::{Contender, Lease, LeaseState, Move, Slots, Watched};
@@ -58,7 +61,7 @@ pub struct HeldLease {
 
 impl LeaseLocks {
     /// Takes any one of the Leases, see [`super::NodeLocks::acquire`].
-    pub fn acquire(&self, kubectl: &Kubectl, holder: &str) -> Result<HeldLease, Fail> {
+    pub fn acquire(&self, kubectl: &Kubectl, holder: &str) -> Result<HeldLease> {
         let api = self.api(kubectl, holder);
         let mut turn = Turn {
             locks: self,
@@ -74,7 +77,8 @@ impl LeaseLocks {
             Ok(lease) => Ok(HeldLease::keep(turn.began.elapsed(), turn.api, lease)),
             Err(fail) => {
                 turn.withdraw();
-                Err(super::check_interrupted(|| turn.holders()).err().unwrap_or(fail))
+                super::check_interrupted(|| turn.holders())?;
+                Err(fail)
             }
         }
     }
@@ -86,19 +90,19 @@ impl LeaseLocks {
     }
 
     /// Reads the Leases of the node, locks and tickets.
-    fn read(&self, kubectl: &Kubectl) -> Result<Vec<Lease>, Fail> {
+    fn read(&self, kubectl: &Kubectl) -> Result<Vec<Lease>> {
         let api = self.api(kubectl, "");
-        api.read().map_err(|error| api.fail(&error))
+        Ok(api.read().map_err(|error| api.fail(&error))?)
     }
 
     /// Lists the locks. Fails if their namespace does not exist.
-    pub fn list(&self, kubectl: &Kubectl) -> Result<Listing, Fail> {
+    pub fn list(&self, kubectl: &Kubectl) -> Result<Listing> {
         let leases = self.read(kubectl)?;
         let api = self.api(kubectl, "");
         // The list of a namespace that does not exist is empty, and a caller with the right to list Leases may lack that to read
         // namespaces.
         match if leases.is_empty() { api.try_create() } else { Ok(()) } {
-            Err(error) if kubectl::refusal(&error) == Refusal::NotFound => return Err(api.fail(&error)),
+            Err(error) if error.is(Refusal::NotFound) => bail!(api.fail(&error)),
             _ => {}
         }
         let seen = |LeaseState { name, holder, since }| LockState {
@@ -114,11 +118,11 @@ impl LeaseLocks {
     }
 
     /// Checks whether Leases can be created and read, without creating one. Returns a line for doctor.
-    pub fn check(&self, kubectl: &Kubectl) -> Result<String, Fail> {
+    pub fn check(&self, kubectl: &Kubectl) -> Result<String> {
         let api = self.api(kubectl, "");
         match api.try_create() {
             // An admission webhook may support no dry run; then creating cannot be tried.
-            Err(error) if !error.said().contains("does not support dry run") => return Err(api.fail(&error)),
+            Err(error) if !error.said().contains("does not support dry run") => bail!(api.fail(&error)),
             _ => {}
         }
         let leases = self.read(kubectl)?;
@@ -171,7 +175,7 @@ impl Api {
         };
         match self.kubectl.create(&call, manifest) {
             Ok(lease) => Ok(Some(lease)),
-            Err(error) => match kubectl::refusal(&error) {
+            Err(error) => match error.refusal() {
                 Refusal::AlreadyExists | Refusal::Conflict => Ok(None),
                 _ => Err(error),
             },
@@ -201,15 +205,15 @@ impl Api {
         let call = self.kubectl.target.delete(LEASES, &ticket.metadata.name);
         let options = calls::delete_options(&json!({"resourceVersion": ticket.metadata.resource_version}));
         match self.kubectl.act(&call, &options) {
-            Err(error) if matches!(kubectl::refusal(&error), Refusal::NotFound | Refusal::Conflict) => Ok(()),
+            Err(error) if matches!(error.refusal(), Refusal::NotFound | Refusal::Conflict) => Ok(()),
             outcome => outcome,
         }
     }
 
     fn fail(&self, error: &ProcessError) -> Fail {
-        let fail = kubectl::fail(error);
+        let fail = error.fail();
         let namespace = &self.kubectl.target.namespace;
-        match kubectl::refusal(error) {
+        match error.refusal() {
             Refusal::Forbidden if fail.what.contains(" cannot ") => fail.remedy(grant(namespace)),
             Refusal::NotFound => {
                 Fail::new(Exit::Precondition, format!("the Leases cannot be made: {}", fail.what)).remedy(format!(
@@ -258,7 +262,7 @@ struct Turn<'a> {
 }
 
 impl Turn<'_> {
-    fn wait(&mut self) -> Result<Lease, Fail> {
+    fn wait(&mut self) -> Result<Lease> {
         let slots = &self.locks.slots;
         let pause = PAUSE.min(slots.duration / 30);
         let mut logged = false;
@@ -269,7 +273,7 @@ impl Turn<'_> {
             let taken = match self.api.me.next(&self.leases, &self.expired, last) {
                 Move::Wait if last => {
                     let which = format!("all {} Leases, {}, in {}", slots.count, slots.range(), self.locks.namespace);
-                    return Err(super::timed_out(self.locks.timeout, &which, &self.holders()));
+                    bail!(super::timed_out(self.locks.timeout, &which, &self.holders()));
                 }
                 Move::Wait => {
                     self.queue()?;
@@ -299,7 +303,7 @@ impl Turn<'_> {
         }
     }
 
-    fn read(&mut self) -> Result<(), Fail> {
+    fn read(&mut self) -> Result<()> {
         let asked = self.began.elapsed();
         self.leases = self.api.read().map_err(|error| self.api.fail(&error))?;
         self.expired = self.watched.see(&self.leases, asked, self.began.elapsed());
@@ -311,7 +315,7 @@ impl Turn<'_> {
     }
 
     /// Creates or renews its ticket, and deletes the expired tickets of others.
-    fn queue(&mut self) -> Result<(), Fail> {
+    fn queue(&mut self) -> Result<()> {
         let fail = |error: ProcessError| self.api.fail(&error);
         let own = self.api.me.ticket(&self.leases);
         for ticket in self.locks.slots.tickets(&self.leases) {
@@ -334,7 +338,8 @@ impl Turn<'_> {
             *renewed = Instant::now();
         }
         // If this failed, the next read shows it.
-        self.api.write(&manifest).map_err(fail).map(drop)
+        self.api.write(&manifest).map_err(fail)?;
+        Ok(())
     }
 
     /// Deletes its ticket and expired ones, once it has a lock.

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use anyhow::Result;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
@@ -69,7 +70,7 @@ enum Guard {
 impl NodeLocks {
     /// Takes any one of the locks: at once if one is free and the queue is empty, else in turn. `connect` is called only for
     /// Leases. If the time is over, the error names the holders.
-    pub fn acquire(&self, holder: &str, connect: impl FnOnce() -> Result<Kubectl, Fail>) -> Result<HeldLock, Fail> {
+    pub fn acquire(&self, holder: &str, connect: impl FnOnce() -> Result<Kubectl>) -> Result<HeldLock> {
         match self {
             NodeLocks::Flock(locks) => {
                 let held = locks.acquire(holder)?;

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use anyhow::{Result, bail};
 use serde::Serialize;
 
 use super::Hand;
@@ -24,7 +25,7 @@ const ANEW: u32 = 3;
 ///
 /// # Errors
 /// There is no dump, FILE is another file, or the transfer broke off; the same call goes on then.
-pub fn run(hand: &Hand<'_>) -> Result<(), Fail> {
+pub fn run(hand: &Hand<'_>) -> Result<()> {
     let began = Instant::now();
     let path = &hand.config.database.dump_file;
     let target = target(hand.config.file.as_deref(), path)?;
@@ -47,12 +48,12 @@ pub fn run(hand: &Hand<'_>) -> Result<(), Fail> {
         }
         let resumed_from = if there { None } else { Some(fetch(hand, &place, &target, &file)?) };
         let resumed_from = match resumed_from {
-            Some(Err(fail)) => {
+            Some(Err(error)) => {
                 left -= 1;
                 if left == 0 {
-                    return Err(fail);
+                    return Err(error.into());
                 }
-                tracing::warn!("looking at the dump again: {}", fail.what);
+                tracing::warn!("looking at the dump again: {error}");
                 continue;
             }
             Some(Ok(resumed_from)) => Some(resumed_from),
@@ -80,7 +81,7 @@ fn target(file: Option<&Path>, dump: &str) -> Result<PathBuf, Fail> {
 }
 
 /// Whether the very file is there already.
-fn there(target: &Path, file: &DumpFile, force: bool) -> Result<bool, Fail> {
+fn there(target: &Path, file: &DumpFile, force: bool) -> Result<bool> {
     if fs::symlink_metadata(target).is_err() {
         return Ok(false);
     }
@@ -92,11 +93,11 @@ fn there(target: &Path, file: &DumpFile, force: bool) -> Result<bool, Fail> {
         return Ok(false);
     }
     let what = format!("{} is there, and is not the dump with SHA-256 {}", target.display(), file.sha256);
-    Err(Fail::new(Exit::Failed, what).remedy("name another FILE, or say --force to replace it; nothing was changed"))
+    bail!(Fail::new(Exit::Failed, what).remedy("name another FILE, or say --force to replace it; nothing was changed"))
 }
 
 /// Brings it; from which byte on, or why the file should be looked at again.
-fn fetch(hand: &Hand<'_>, place: &DatabasePlace, target: &Path, file: &DumpFile) -> Result<Result<u64, Fail>, Fail> {
+fn fetch(hand: &Hand<'_>, place: &DatabasePlace, target: &Path, file: &DumpFile) -> Result<Result<u64, Fail>> {
     hand.reporter.step("download", |step| {
         let mut part = PartialFile::open(target, &file.sha256)?;
         let resumed_from = part.resumed_from;
@@ -126,7 +127,7 @@ fn tell(
     proven: Option<&Proven>,
     resumed_from: Option<u64>,
     began: Instant,
-) -> Result<(), Fail> {
+) -> Result<()> {
     let done = DownloadResult {
         namespace: &hand.kubectl.target.namespace,
         pod: &place.chosen.pod,
@@ -145,7 +146,7 @@ fn tell(
     })
 }
 
-fn show_plan(hand: &Hand<'_>, place: &DatabasePlace, target: &Path, file: &DumpFile, there: bool) -> Result<(), Fail> {
+fn show_plan(hand: &Hand<'_>, place: &DatabasePlace, target: &Path, file: &DumpFile, there: bool) -> Result<()> {
     let chosen = &place.chosen;
     let from = &hand.config.database.dump_file;
     let target = target.display();

@@ -3,12 +3,14 @@
 
 use std::time::Instant;
 
+use anyhow::{Result, bail};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Hand;
 use crate::backup::dump::Dump;
-use crate::cluster::kubectl::{self, Refusal};
+use crate::cluster::failure::Failure;
+use crate::cluster::refusal::Refusal;
 use crate::cmd::create;
 use crate::cmd::show::show;
 use crate::core::backup::proof::Proof;
@@ -22,7 +24,7 @@ use crate::io::report;
 ///
 /// # Errors
 /// As those of `create` up to its snapshot, or the proof cannot be noted for another reason than a missing right.
-pub fn run(hand: &Hand<'_>) -> Result<(), Fail> {
+pub fn run(hand: &Hand<'_>) -> Result<()> {
     let began = Instant::now();
     let place = hand.place(false)?;
     let database = &hand.config.database;
@@ -33,10 +35,10 @@ pub fn run(hand: &Hand<'_>) -> Result<(), Fail> {
     let made = dump.make()?;
     let proof = dump.recheck(&made)?;
     let noted = note(hand, &place.claim, &proof)?;
-    dump.release(&made, "do not trust it").map_err(|fail| match fail.exit {
-        Exit::Snapshot => Fail { exit: Exit::Dump, ..fail },
-        _ => fail,
-    })?;
+    match dump.release(&made, "do not trust it") {
+        Err(error) if error.exit() == Exit::Snapshot => bail!(Fail { exit: Exit::Dump, ..error.fail() }),
+        released => released?,
+    }
     let done = DumpResult {
         namespace: &hand.kubectl.target.namespace,
         pvc: &hand.config.pvc,
@@ -61,13 +63,13 @@ fn patch(hand: &Hand<'_>, claim: &Pvc, proof: &str) -> Value {
 }
 
 /// Notes the proof on the claim. Who may not change claims has a dump all the same; returns whether it is noted.
-fn note(hand: &Hand<'_>, claim: &Pvc, proof: &Proof) -> Result<bool, Fail> {
+fn note(hand: &Hand<'_>, claim: &Pvc, proof: &Proof) -> Result<bool> {
     hand.reporter.step("note", |_| {
         let patch = patch(hand, claim, &json!(proof).to_string());
         let call = hand.kubectl.target.patch(CLAIMS, &claim.metadata.name, &patch);
         match hand.kubectl.json::<Pvc>(&call) {
             Ok(_) => Ok((true, format!("the proof, on PVC {}", claim.metadata.name))),
-            Err(error) if kubectl::refusal(&error) == Refusal::Forbidden => {
+            Err(error) if error.is(Refusal::Forbidden) => {
                 tracing::warn!(
                     "the proof cannot be noted on the PVC: a restore by hand will find none for this file. {}",
                     error.said()
@@ -75,15 +77,15 @@ fn note(hand: &Hand<'_>, claim: &Pvc, proof: &Proof) -> Result<bool, Fail> {
                 Ok((false, "nothing: the right to patch PVCs is missing".into()))
             }
             Err(error) => {
-                let fail = kubectl::fail(&error).during(Exit::Failed);
+                let fail = error.fail().during(Exit::Failed);
                 let remedy = format!("{}; the dump is whole and in place, but its proof is not noted", fail.remedy);
-                Err(fail.remedy(remedy.trim_start_matches("; ").to_string()))
+                bail!(fail.remedy(remedy.trim_start_matches("; ").to_string()))
             }
         }
     })
 }
 
-fn show_plan(hand: &Hand<'_>, dump: &Dump<'_>, claim: &Pvc) -> Result<(), Fail> {
+fn show_plan(hand: &Hand<'_>, dump: &Dump<'_>, claim: &Pvc) -> Result<()> {
     let target = &hand.kubectl.target;
     let exec = target.exec(&dump.chosen.pod, &dump.chosen.container, SCRIPT);
     let at = format!("pod {}, container {}", dump.chosen.pod, dump.chosen.container);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::{Result, bail};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
@@ -26,7 +27,7 @@ const ANSWER: Duration = Duration::from_secs(120);
 ///
 /// # Errors
 /// There is no pod, or the database does not answer; what can be told is told all the same.
-pub fn run(hand: &Hand<'_>) -> Result<(), Fail> {
+pub fn run(hand: &Hand<'_>) -> Result<()> {
     let place = hand.place(true)?;
     let (heard, said) = hear(hand, &place.chosen)?;
     let found = hand.inspect(&place, InspectDepth::Hash)?;
@@ -52,8 +53,10 @@ pub fn run(hand: &Hand<'_>) -> Result<(), Fail> {
         None => {
             let said = if said.is_empty() { said } else { format!(": {said}") };
             let what = format!("the database in pod {} does not answer with these settings{said}", place.chosen.pod);
-            Err(Fail::new(Exit::Precondition, what)
-                .remedy("look at the message; check the host, port, user, password and database settings"))
+            bail!(
+                Fail::new(Exit::Precondition, what)
+                    .remedy("look at the message; check the host, port, user, password and database settings")
+            )
         }
     }
 }
@@ -67,7 +70,7 @@ struct Heard {
 }
 
 /// Asks the database; what the container wrote to stderr, too.
-fn hear(hand: &Hand<'_>, chosen: &Chosen) -> Result<(Heard, String), Fail> {
+fn hear(hand: &Hand<'_>, chosen: &Chosen) -> Result<(Heard, String)> {
     hand.reporter.step("ask", |_| {
         let database = &hand.config.database;
         let mut values = vec![database.dump_file.clone()];

@@ -6,6 +6,7 @@ mod info;
 mod restore;
 mod shell;
 
+use anyhow::Result;
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
@@ -18,14 +19,13 @@ use crate::config::{ByHand, DbValue, Global};
 use crate::core::backup::find_proof::{self, Proven};
 use crate::core::escape::Secrets;
 use crate::core::plan::{self, PlanStep};
-use crate::exit::Fail;
 use crate::io::report::{self, Reporter};
 
 /// Does one piece.
 ///
 /// # Errors
 /// As the exit codes say.
-pub fn run(piece: &str, global: &Global, config: &ByHand, reporter: &Reporter) -> Result<(), Fail> {
+pub fn run(piece: &str, global: &Global, config: &ByHand, reporter: &Reporter) -> Result<()> {
     let secrets = match &config.database.password {
         DbValue::Literal(text) => Secrets::new([text.clone()]),
         DbValue::Variable(_) => Secrets::default(),
@@ -54,7 +54,7 @@ struct Hand<'a> {
 
 impl Hand<'_> {
     /// Finds the claim and the pod; the snapshots, too, where a proof is looked up.
-    fn place(&self, snapshots: bool) -> Result<DatabasePlace, Fail> {
+    fn place(&self, snapshots: bool) -> Result<DatabasePlace> {
         let ByHand { database, pvc, .. } = self.config;
         self.reporter.step("observe", |_| observe::place(&self.kubectl, database, pvc, snapshots))
     }
@@ -71,7 +71,7 @@ impl Hand<'_> {
     }
 
     /// Looks at the dump file, if there is one, and for its proof.
-    fn inspect(&self, place: &DatabasePlace, test: InspectDepth) -> Result<Option<(DumpFile, Option<Proven>)>, Fail> {
+    fn inspect(&self, place: &DatabasePlace, test: InspectDepth) -> Result<Option<(DumpFile, Option<Proven>)>> {
         let ByHand { database, .. } = self.config;
         self.reporter.step("look", |_| {
             let found = inspect_dump::inspect(&self.kubectl, &place.chosen, database, &self.nonce, test)?;
@@ -84,7 +84,7 @@ impl Hand<'_> {
     }
 
     /// Prints the plan of a dry run.
-    fn show_plan(&self, what: &str, steps: &[PlanStep]) -> Result<(), Fail> {
+    fn show_plan(&self, what: &str, steps: &[PlanStep]) -> Result<()> {
         let ByHand { pvc, .. } = self.config;
         let namespace = &self.kubectl.target.namespace;
         let told = json!({"dryRun": true, "namespace": namespace, "pvc": pvc, "steps": steps});

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use anyhow::{Result, bail};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
@@ -28,7 +29,7 @@ const ROOM: u64 = 2;
 ///
 /// # Errors
 /// There is no proven dump, the answer is no, or the load failed: what became of the database is said.
-pub fn run(hand: &Hand<'_>) -> Result<(), Fail> {
+pub fn run(hand: &Hand<'_>) -> Result<()> {
     let began = Instant::now();
     let ByHand { database, force, yes, .. } = hand.config;
     let place = hand.place(true)?;
@@ -45,7 +46,7 @@ pub fn run(hand: &Hand<'_>) -> Result<(), Fail> {
                 report::bytes(free)
             );
             if !force {
-                return Err(Fail::new(Exit::Precondition, what).remedy(
+                bail!(Fail::new(Exit::Precondition, what).remedy(
                     "enlarge the PVC, or say --force to load without a trial, which cannot be undone; nothing was loaded",
                 ));
             }
@@ -87,7 +88,7 @@ fn believe(
     hand: &Hand<'_>,
     place: &DatabasePlace,
     found: Option<(DumpFile, Option<Proven>)>,
-) -> Result<(DumpFile, Proven), Fail> {
+) -> Result<(DumpFile, Proven)> {
     let ByHand { database, pvc, force, .. } = hand.config;
     let (path, pod) = (&database.dump_file, &place.chosen.pod);
     let refuse = |what: String| {
@@ -98,7 +99,7 @@ fn believe(
     let (file, proven) = found
         .ok_or_else(|| Fail { exit: Exit::Precondition, ..refuse(format!("there is no dump {path} in pod {pod}")) })?;
     if let Some(why) = &file.broken {
-        return Err(refuse(format!("the dump {path} in pod {pod} is broken: {why}")));
+        bail!(refuse(format!("the dump {path} in pod {pod} is broken: {why}")));
     }
     let proven = proven.ok_or_else(|| {
         refuse(format!(
@@ -111,7 +112,7 @@ fn believe(
             format!("the dump {path} in pod {pod} is as it was proven by {}, but that is distrusted: {why}", proven.by);
         if !force {
             let name = proven.by.rsplit(' ').next().unwrap_or_default();
-            return Err(Fail::new(Exit::Dump, what).remedy(format!(
+            bail!(Fail::new(Exit::Dump, what).remedy(format!(
                 "backup-ns trust {name} -n {} takes that back; or say --force to load it all the same; nothing was loaded",
                 hand.kubectl.target.namespace
             )));
@@ -148,7 +149,7 @@ fn question(hand: &Hand<'_>, place: &DatabasePlace, name: &str, Proven { by, pro
     )
 }
 
-fn show_plan(hand: &Hand<'_>, place: &DatabasePlace, name: &str, trial: LoadMode) -> Result<(), Fail> {
+fn show_plan(hand: &Hand<'_>, place: &DatabasePlace, name: &str, trial: LoadMode) -> Result<()> {
     let ByHand { database, .. } = hand.config;
     let chosen = &place.chosen;
     let exec = hand.kubectl.target.exec(&chosen.pod, &chosen.container, SCRIPT);

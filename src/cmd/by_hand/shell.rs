@@ -3,16 +3,17 @@
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
+use anyhow::Result;
+
 use super::Hand;
 use crate::backup::dump;
-use crate::cluster::kubectl;
 use crate::config::DbValue;
 use crate::container;
 use crate::container::session::{self, Session};
 use crate::core::backup::pod::Chosen;
 use crate::core::escape;
 use crate::core::plan::PlanStep;
-use crate::exit::{Exit, Fail};
+use crate::exit::Exit;
 
 /// How long a password may take to get to the container.
 const HOLD_TIME: Duration = Duration::from_secs(45);
@@ -21,7 +22,7 @@ const HOLD_TIME: Duration = Duration::from_secs(45);
 ///
 /// # Errors
 /// There is no pod, or kubectl cannot be run. Everything after that is the client's.
-pub fn run(hand: &Hand<'_>) -> Result<(), Fail> {
+pub fn run(hand: &Hand<'_>) -> Result<()> {
     let chosen = hand.place(false)?.chosen;
     let database = &hand.config.database;
     // A literal password goes another way than into an argument list.
@@ -48,7 +49,7 @@ pub fn run(hand: &Hand<'_>) -> Result<(), Fail> {
         return hand.show_plan("Shell", &[step.kubectl(&shown)]);
     }
     let held = secret.map(|secret| hold(hand, &chosen, secret)).transpose()?.unwrap_or_default();
-    Err(kubectl::fail(&hand.kubectl.replace(call(&held))))
+    Err(hand.kubectl.replace(call(&held)).into())
 }
 
 #[expect(clippy::disallowed_methods, reason = "looked at, not written to")]
@@ -57,7 +58,7 @@ fn stdout_is_terminal() -> bool {
 }
 
 /// Leaves a password in the container for the client; where.
-fn hold(hand: &Hand<'_>, chosen: &Chosen, secret: &str) -> Result<String, Fail> {
+fn hold(hand: &Hand<'_>, chosen: &Chosen, secret: &str) -> Result<String> {
     let values = [secret.to_string()];
     let hold = || {
         let mut session = Session::start(&hand.kubectl, chosen, container::HOLD_PASSWORD, &hand.nonce, &values)?;
@@ -69,5 +70,6 @@ fn hold(hand: &Hand<'_>, chosen: &Chosen, secret: &str) -> Result<String, Fail> 
         })?;
         Ok(held)
     };
-    hand.kubectl.patiently(hold).map_err(|error| session::fail(&error, Exit::Precondition, "nothing was changed"))
+    let held = hand.kubectl.patiently(hold);
+    Ok(held.map_err(|error| session::fail(&error, Exit::Precondition, "nothing was changed"))?)
 }
