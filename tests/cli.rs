@@ -158,11 +158,11 @@ fn the_context_and_its_namespace_are_pinned() {
 #[test]
 fn a_kubeconfig_that_is_not_there_is_told() {
     let empty = || Scenario::new().config(serde_json::json!({"contexts": null, "current-context": ""}));
-    let words = ["the kubeconfig that KUBECONFIG names is not there: /nope/a, /nope/b", "remedy="];
+    let words = ["the kubeconfig that KUBECONFIG names does not exist: /nope/a, /nope/b", "remedy="];
     let lost = empty().env("KUBECONFIG", "/nope/a::/nope/b");
     lost.run().exits(4).calls("config").says(&words);
     let flag = empty().args_also(&["--kubeconfig=/nope/c"]);
-    flag.run().exits(4).says(&["the kubeconfig that --kubeconfig names is not there: /nope/c"]);
+    flag.run().exits(4).says(&["the kubeconfig that --kubeconfig names does not exist: /nope/c"]);
     // One of several is enough; and kubectl may be one that finds them elsewhere.
     let one = empty().env("KUBECONFIG", "/nope/a:/dev/null");
     one.run().exits(4).says(&["no current context"]);

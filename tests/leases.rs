@@ -292,7 +292,7 @@ fn a_lease_that_was_taken_over_is_told_and_left_alone() {
     let run = node.start(node.create_by_lease(1, SHORT)).holds();
     let key = format!("{LOCKS_NAMESPACE}/backup-ns-n1-1");
     node.api().merge(LEASES, &key, &json!({"spec": {"holderIdentity": "somebody else"}})).unwrap();
-    poll("the loss", || run.stderr().contains("Lease backup-ns-n1-1 in backup-ns-locks is another's now"));
+    poll("the loss", || run.stderr().contains("Lease backup-ns-n1-1 in backup-ns-locks was taken by another backup"));
     assert_eq!(run.done(), FAILED);
     assert_eq!(holder(&node.slot(1)), "somebody else");
 }
@@ -333,7 +333,7 @@ fn an_api_that_is_away_while_a_lock_is_held_is_told_of() {
     node.faults(&[("replaceLease", ALWAYS, Fault::Refuse(REFUSED))]);
     run.let_go();
     let (code, stderr) = run.end();
-    assert!(code == FAILED && stderr.contains("could not be let go, it expires"), "{stderr}");
+    assert!(code == FAILED && stderr.contains("could not be released, and expires"), "{stderr}");
 }
 
 #[test]

@@ -236,7 +236,7 @@ fn what_cannot_be_used_is_a_precondition_that_is_named() {
         ("missing", "missing does not exist"),
         ("kubectl", "kubectl is no directory"),
         ("kubectl/below", "kubectl/below cannot be used: Not a directory"),
-        ("locks", "1.lock cannot be used: it is a symbolic link and no regular file"),
+        ("locks", "1.lock cannot be used: it is a symbolic link, not a regular file"),
     ];
     for (dir, what) in cases {
         let mut command = node.create(1);
@@ -260,7 +260,7 @@ fn a_named_pipe_holds_nobody_up() {
     for command in [node.create(1), looks, prepares] {
         let (code, stderr) = node.start(command).end();
         assert_eq!(code, PRECONDITION, "{stderr}");
-        assert!(stderr.contains("1.lock cannot be used: it is a named pipe and no regular file"), "{stderr}");
+        assert!(stderr.contains("1.lock cannot be used: it is a named pipe, not a regular file"), "{stderr}");
     }
     assert!(node.started().is_empty());
 }

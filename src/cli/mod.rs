@@ -217,7 +217,7 @@ fn watchers() -> [Command; 2] {
     )
     .arg(switch("all-namespaces", "in every namespace that you may see").short('A'))
     .arg(word("listen", "ADDRESS", "serve the metrics at http://ADDRESS/metrics until a signal comes; all addresses with :PORT"))
-    .arg(word("every", "TIME", format!("how often all is asked anew then [default: {}]", config::EVERY)).requires("listen"))
+    .arg(word("every", "TIME", format!("how often the status is read again [default: {}]", config::EVERY)).requires("listen"))
     .args(ready_timeout());
     [doctor, status]
 }
@@ -374,7 +374,7 @@ fn by_hand(engine: Engine) -> Command {
             .args(settings::by_hand(engine.setting(), piece).map(flag))
     };
     Command::new(name)
-        .about(format!("The pieces of a backup of {engine} by hand: dump, restore, download-dump, shell, info"))
+        .about(format!("Parts of a backup of {engine}, run manually: dump, restore, download-dump, shell, info"))
         .subcommand_required(true)
         .arg_required_else_help(true)
         .after_help(after(&format!(
@@ -581,7 +581,7 @@ fn from_cronjob() -> Arg {
     word(
         "from-cronjob",
         "NAME",
-        "take what is not set here from the namespace's backup CronJob, or the one of this name",
+        "use the settings of the namespace's backup CronJob, or of the one with this name, unless they are set here",
     )
     .num_args(0..=1)
     .require_equals(true)

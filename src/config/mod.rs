@@ -332,7 +332,7 @@ impl<'a> Values<'a> {
         let value = DbValue::parse(&text);
         if Values::find(var).is_secret() && origin == Origin::Flag && matches!(value, DbValue::Literal(_)) {
             self.error(format!(
-                "{var} (--{}) is a literal; accepted as a flag: ${{NAME}}, a variable of the container. An argument list is seen by everyone on the machine: put a literal password into the environment variable",
+                "{var} (--{}) is a literal; accepted as a flag: ${{NAME}}, a variable of the container. All users of the machine can read argument lists: put a literal password into the environment variable",
                 Values::find(var).flag
             ));
         }
@@ -487,7 +487,7 @@ fn databases(v: &mut Values<'_>) -> Vec<Database> {
     }
     if chosen.is_empty() && !skip {
         v.error(
-            "no database is chosen: set BAK_DB_POSTGRES=true (--db-postgres), BAK_DB_MYSQL=true (--db-mysql), or BAK_DB_SKIP=true (--db-skip) for a snapshot without a dump; by hand, --from-cronjob takes what the backup CronJob has".into(),
+            "no database is chosen: set BAK_DB_POSTGRES=true (--db-postgres), BAK_DB_MYSQL=true (--db-mysql), or BAK_DB_SKIP=true (--db-skip) for a snapshot without a dump; --from-cronjob uses the settings of the backup CronJob".into(),
         );
     }
     if skip { Vec::new() } else { chosen }
@@ -635,7 +635,7 @@ fn preferences() -> Result<Option<Preferences>, String> {
     // kubectl ignores a preferences file that it cannot read.
     let Ok(text) = std::fs::read(&path) else { return Ok(None) };
     let policy = kubectl_env::policy(&String::from_utf8_lossy(&text)).map_err(|why| {
-        format!("the policy for credential plugins in kubectl's preferences, {path}, cannot be read ({why}); correct the file, or set KUBERC=off to go without it")
+        format!("the policy for credential plugins in kubectl's preferences, {path}, cannot be read ({why}); correct the file, or set KUBERC=off to ignore it")
     })?;
     Ok(Some(Preferences { path, policy }))
 }
@@ -650,7 +650,7 @@ fn lost_kubeconfig(plain: &Plain) -> Option<String> {
     if named.is_empty() || named.iter().any(|file| Path::new(file).exists()) {
         return None;
     }
-    Some(format!("the kubeconfig that {by} names is not there: {}", named.join(", ")))
+    Some(format!("the kubeconfig that {by} names does not exist: {}", named.join(", ")))
 }
 
 /// The zone of TZ, else of the system.

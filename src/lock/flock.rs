@@ -402,7 +402,7 @@ fn regular(metadata: &fs::Metadata) -> io::Result<()> {
         () if kind.is_socket() => "socket",
         () => "device",
     };
-    Err(io::Error::new(io::ErrorKind::InvalidData, format!("it is a {what} and no regular file")))
+    Err(io::Error::new(io::ErrorKind::InvalidData, format!("it is a {what}, not a regular file")))
 }
 
 /// Whether the path still leads to the open file: the lock of a deleted or replaced file excludes no other process.
@@ -516,7 +516,7 @@ mod tests {
             ];
             for fail in fails {
                 assert_eq!(fail.exit, Exit::Precondition, "{fail:?}");
-                assert!(fail.what.contains(&format!("it is a {what} and no regular file")), "{fail:?}");
+                assert!(fail.what.contains(&format!("it is a {what}, not a regular file")), "{fail:?}");
             }
             assert!(!dir.path().join("elsewhere").exists(), "a link was followed");
         }

@@ -216,7 +216,7 @@ impl Api {
         match error.refusal() {
             Refusal::Forbidden if fail.what.contains(" cannot ") => fail.remedy(grant(namespace)),
             Refusal::NotFound => {
-                Fail::new(Exit::Precondition, format!("the Leases cannot be made: {}", fail.what)).remedy(format!(
+                Fail::new(Exit::Precondition, format!("the Leases cannot be created: {}", fail.what)).remedy(format!(
                     "create the namespace of the locks (kubectl create namespace {namespace}), or set BAK_LOCK_NAMESPACE; {BY_CHART}"
                 ))
             }
@@ -413,11 +413,11 @@ impl Keeper {
             match self.api.update(&mut self.lease, Contender::renewed) {
                 Ok(true) => (renewed, logged) = (tried, false),
                 Ok(false) => {
-                    tracing::warn!("{} is another's now; the backup goes on without a lock of the node", self.name);
+                    tracing::warn!("{} was taken by another backup; this one continues without a node lock", self.name);
                     return;
                 }
                 Err(error) if renewed.elapsed() >= duration && !std::mem::replace(&mut logged, true) => tracing::warn!(
-                    "{} could not be renewed for {}, others may take it; the backup goes on: {error}",
+                    "{} could not be renewed for {}, others may take it; the backup continues: {error}",
                     self.name,
                     humantime::format_duration(duration)
                 ),
@@ -426,8 +426,8 @@ impl Keeper {
         }
         match self.api.update(&mut self.lease, Contender::released) {
             Ok(true) => {}
-            Ok(false) => tracing::warn!("{} was another's at the end", self.name),
-            Err(error) => tracing::warn!("{} could not be let go, it expires: {error}", self.name),
+            Ok(false) => tracing::warn!("{} was taken by another backup before it was released", self.name),
+            Err(error) => tracing::warn!("{} could not be released, and expires: {error}", self.name),
         }
     }
 }

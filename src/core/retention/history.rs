@@ -45,11 +45,11 @@ pub struct Record {
     /// Whether it has a deletionTimestamp.
     pub deleting: bool,
     /// Whether it has the finalizer of a deletion by backup-ns.
-    pub claimed: bool,
+    pub has_finalizer: bool,
     /// Its deletionTimestamp.
     pub deleted: Option<DateTime<Utc>>,
     /// When the command `delete` began to delete it, by [`labels::DELETING`].
-    pub named: Option<DateTime<Utc>>,
+    pub delete_began: Option<DateTime<Utc>>,
 }
 
 /// How long the command `delete` may work on one snapshot. Only after that its unfinished deletions are touched.
@@ -107,9 +107,9 @@ impl From<Snapshot> for Record {
             distrusted: meta.annotations.contains_key(labels::DISTRUSTED),
             restoring: meta.annotations.contains_key(labels::RESTORING),
             deleting: meta.deletion_timestamp.is_some(),
-            claimed: meta.finalizers.iter().any(|finalizer| finalizer == labels::DELETION_FINALIZER),
+            has_finalizer: meta.finalizers.iter().any(|finalizer| finalizer == labels::DELETION_FINALIZER),
             deleted: meta.deletion_timestamp,
-            named: meta
+            delete_began: meta
                 .annotations
                 .get(labels::DELETING)
                 .and_then(|time| DateTime::parse_from_rfc3339(time).ok())
@@ -157,14 +157,14 @@ impl Record {
     /// Whether a `delete` may be working on it.
     pub fn is_at_work(&self, moment: &Moment) -> bool {
         let is_recent = |begun: DateTime<Utc>| moment.now - begun < AT_WORK && !is_ahead(Some(begun), moment.now);
-        self.claimed && self.named.is_some_and(is_recent)
+        self.has_finalizer && self.delete_began.is_some_and(is_recent)
     }
 
     /// Whether a deletion by backup-ns was interrupted. mark-and-delete does not note when it began, so its deletions count as
     /// interrupted after [`AT_WORK`].
     pub fn is_unfinished(&self, moment: &Moment) -> bool {
         let is_old = self.deleted.is_some_and(|deleted| moment.now - deleted >= AT_WORK);
-        self.claimed && !self.is_at_work(moment) && (is_old || self.named.is_some())
+        self.has_finalizer && !self.is_at_work(moment) && (is_old || self.delete_began.is_some())
     }
 
     /// The date of its `delete-after` label, if that is valid.
@@ -326,9 +326,9 @@ pub mod testing {
             distrusted: false,
             restoring: false,
             deleting: false,
-            claimed: false,
+            has_finalizer: false,
             deleted: None,
-            named: None,
+            delete_began: None,
         }
     }
 
@@ -359,8 +359,8 @@ pub mod testing {
                 "distrusted" => seen.distrusted = true,
                 "restoring" => seen.restoring = true,
                 "deleting" => seen.deleting = true,
-                "claimed" => seen.claimed = true,
-                "named" => seen.named = Some(at(value)),
+                "finalizer" => seen.has_finalizer = true,
+                "began" => seen.delete_began = Some(at(value)),
                 _ => panic!("what is {word}? {row}"),
             }
         }
@@ -417,7 +417,7 @@ pub mod testing {
                 }
                 Action::Mark { delete_after } => seen.delete_after = Some(delete_after.clone()),
                 Action::Release if seen.deleting => drop(left.remove(place)),
-                Action::Release => seen.claimed = false,
+                Action::Release => seen.has_finalizer = false,
                 Action::Delete => drop(left.remove(place)),
             }
         }
@@ -453,7 +453,7 @@ pub mod testing {
         let flags = [0.85, 0.8, 0.15, 0.15, 0.1, 0.1].map(prop::bool::weighted);
         (place, times, date, [label(), label(), label()], flags).prop_map(|(place, times, date, slots, flags)| {
             let (hours, minutes, delay, cut) = times;
-            let [ready_now, by_slots, error, distrusted, deleting, claimed] = flags;
+            let [ready_now, by_slots, error, distrusted, deleting, has_finalizer] = flags;
             let made = at(NOW) - TimeDelta::minutes(hours * 60 + minutes);
             let (namespace, pvc) = place.split_once('/').expect("a slash");
             let mut seen = ready("", made);
@@ -479,7 +479,7 @@ pub mod testing {
                 distrusted,
                 restoring: false,
                 deleting,
-                claimed,
+                has_finalizer,
                 ..seen
             }
         })
@@ -527,7 +527,7 @@ mod tests {
             "spec": {"source": {"volumeSnapshotContentName": "c"}},
             "status": {"error": {}},
         });
-        let row = "a 2026-11-22 - days pvc=logs weekly=w47 pending error= distrusted restoring deleting claimed named=2026-11-22T02:04";
+        let row = "a 2026-11-22 - days pvc=logs weekly=w47 pending error= distrusted restoring deleting finalizer began=2026-11-22T02:04";
         let deleted = Some(at("2026-11-22T02:05"));
         let expected = Record { version: "7".into(), deleted, error: Some("no reason given".into()), ..parse(row) };
         assert_eq!(seen(object), expected);
@@ -585,8 +585,9 @@ mod tests {
         ] {
             let snapshots: Vec<Record> = rows.split(';').map(parse).collect();
             let groups = Group::all(&snapshots, &moment("2026-11-22T12:00"));
-            let named = |group: &Group<'_>| group.floor.iter().map(|at| group.snapshots[*at].name.clone()).collect();
-            let names: Vec<String> = groups.iter().flat_map(|group| -> Vec<String> { named(group) }).collect();
+            let floor_names =
+                |group: &Group<'_>| group.floor.iter().map(|at| group.snapshots[*at].name.clone()).collect();
+            let names: Vec<String> = groups.iter().flat_map(|group| -> Vec<String> { floor_names(group) }).collect();
             assert_eq!(names.join(" "), floor, "{rows}");
         }
     }

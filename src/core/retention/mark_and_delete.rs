@@ -25,26 +25,26 @@ pub fn decide(snapshots: &[Record], held: &DeletionBlocks, moment: &Moment) -> V
 /// The snapshots whose deletion `delete` did not finish, and which no date deletes: their finalizer blocks the deletion of their
 /// namespace.
 pub fn left_behind(snapshots: &[Record], moment: &Moment) -> Vec<Decision> {
-    let named: BTreeSet<(&str, &str)> = snapshots
+    let begun: BTreeSet<(&str, &str)> = snapshots
         .iter()
-        .filter(|seen| seen.named.is_some() && seen.claimed)
+        .filter(|seen| seen.delete_began.is_some() && seen.has_finalizer)
         .map(|seen| (seen.namespace.as_str(), seen.name.as_str()))
         .collect();
-    if named.is_empty() {
+    if begun.is_empty() {
         return Vec::new();
     }
     let is_left = |verdict: &Decision| {
-        verdict.action == Action::Release && named.contains(&(verdict.namespace.as_str(), verdict.name.as_str()))
+        verdict.action == Action::Release && begun.contains(&(verdict.namespace.as_str(), verdict.name.as_str()))
     };
     decide(snapshots, &DeletionBlocks::default(), moment).into_iter().filter(is_left).collect()
 }
 
 fn of_group(group: &Group<'_>, held: &DeletionBlocks, moment: &Moment) -> Vec<Decision> {
     let judge = |(at, seen): (usize, &&Record)| match &seen.delete_after {
-        _ if seen.deleting && !seen.claimed => Decision::on(seen, Action::Keep, "it is being deleted"),
+        _ if seen.deleting && !seen.has_finalizer => Decision::on(seen, Action::Keep, "it is being deleted"),
         _ if seen.is_at_work(moment) => Decision::on(seen, Action::Keep, "backup-ns delete is at work on it"),
         Some(label) => due(group, at, label, held, moment),
-        None if seen.claimed => stays(seen, "it has no delete-after any more"),
+        None if seen.has_finalizer => stays(seen, "it has no delete-after any more"),
         None => unmarked(group, at, moment),
     };
     group.snapshots.iter().enumerate().map(judge).collect()
@@ -52,7 +52,7 @@ fn of_group(group: &Group<'_>, held: &DeletionBlocks, moment: &Moment) -> Vec<De
 
 /// Keeps a snapshot, and calls off a deletion that has begun.
 fn stays(seen: &Record, reason: &str) -> Decision {
-    if seen.claimed {
+    if seen.has_finalizer {
         return Decision::on(seen, Action::Release, format!("its deletion was begun, but is off: {reason}"));
     }
     Decision::on(seen, Action::Keep, reason)
@@ -305,7 +305,7 @@ mod tests {
             bb 2026-11-19T12:00 - date=2026-11-21 restoring
                 => keep: an in-place restore from it was begun and is not done
             # Also a deletion that was begun waits, rather than being called off.
-            b 2026-11-19 - date=2026-11-21 deleting claimed
+            b 2026-11-19 - date=2026-11-21 deleting finalizer
                 => keep: a volume is being made from it; the next run looks again
             # The same name elsewhere.
             c 2026-11-20 - date=2026-11-21 ns=bank slow
@@ -321,27 +321,27 @@ mod tests {
             "
             g 2026-11-22 d
                 => keep: holds daily 2026-11-22
-            f 2026-11-21 - date=2026-11-21 deleting claimed
+            f 2026-11-21 - date=2026-11-21 deleting finalizer
                 => delete: its date 2026-11-21 has passed
-            e 2026-11-20 - date=2026-11-21 claimed
+            e 2026-11-20 - date=2026-11-21 finalizer
                 => delete: its date 2026-11-21 has passed
-            d 2026-11-19 - date=2026-11-22 deleting claimed
+            d 2026-11-19 - date=2026-11-22 deleting finalizer
                 => release: its deletion was begun, but is off: stays until 2026-11-22 is over
-            c 2026-11-18 - deleting claimed
+            c 2026-11-18 - deleting finalizer
                 => release: its deletion was begun, but is off: it has no delete-after any more
-            b 2026-11-17 - claimed
+            b 2026-11-17 - finalizer
                 => release: its deletion was begun, but is off: it has no delete-after any more
-            a 2026-11-16 dwm date= deleting claimed
+            a 2026-11-16 dwm date= deleting finalizer
                 => release (!): its deletion was begun, but is off: delete-after is '', which is no date YYYY-MM-DD
-            z 2026-11-15 - days claimed
+            z 2026-11-15 - days finalizer
                 => release: its deletion was begun, but is off: it has no delete-after any more
             # The newer ones went by another hand meanwhile.
-            y 2026-11-14 - pvc=logs date=2026-11-13 claimed
+            y 2026-11-14 - pvc=logs date=2026-11-13 finalizer
                 => release (!): its deletion was begun, but is off: its date 2026-11-13 has passed, but it is the newest ready snapshot of its PVC
-            x 2026-11-13 - pvc=mail date=2026-11-13 deleting claimed
+            x 2026-11-13 - pvc=mail date=2026-11-13 deleting finalizer
                 => release (!): its deletion was begun, but is off: no other ready snapshot of its PVC is left
             # This one was never a backup.
-            w 2026-11-12 - pvc=mail date=2026-11-13 deleting claimed slow
+            w 2026-11-12 - pvc=mail date=2026-11-13 deleting finalizer slow
                 => delete: its date 2026-11-13 has passed
             ",
         );
@@ -359,7 +359,7 @@ mod tests {
             b 2026-11-20 - date=2026-11-20
                 => keep (!): its date 2026-11-20 has passed, but the VolumeSnapshotContent clone-1 names the same stored data; backup-ns delete-vsc clone-1 --keep-data deletes that object alone, or says what needs it
             # That looks again, and keeps the data.
-            c 2026-11-19 - date=2026-11-20 deleting claimed
+            c 2026-11-19 - date=2026-11-20 deleting finalizer
                 => delete: its date 2026-11-20 has passed
             ";
         testing::check(table, |snapshots| decide(snapshots, &held, &moment("2026-11-22T12:00")));
@@ -372,24 +372,24 @@ mod tests {
             "
             f 2026-11-22 d
                 => keep: holds daily 2026-11-22
-            e 2026-11-21 - deleting claimed named=2026-11-22T11:46
+            e 2026-11-21 - deleting finalizer began=2026-11-22T11:46
                 => keep: backup-ns delete is at work on it
-            d 2026-11-20 - date=2026-11-21 claimed named=2026-11-22T11:46
+            d 2026-11-20 - date=2026-11-21 finalizer began=2026-11-22T11:46
                 => keep: backup-ns delete is at work on it
-            c 2026-11-19 - deleting claimed named=2026-11-22T11:44
+            c 2026-11-19 - deleting finalizer began=2026-11-22T11:44
                 => release: its deletion was begun, but is off: it has no delete-after any more
-            b 2026-11-18 - date=2026-11-21 deleting claimed named=2026-11-22T11:44
+            b 2026-11-18 - date=2026-11-21 deleting finalizer began=2026-11-22T11:44
                 => delete: its date 2026-11-21 has passed
             # A note from the future does not count.
-            a 2026-11-17 - deleting claimed named=2027-11-22T11:44
+            a 2026-11-17 - deleting finalizer began=2027-11-22T11:44
                 => release: its deletion was begun, but is off: it has no delete-after any more
             ",
         );
         let rows = [
             "f 2026-11-22 d",
-            "e 2026-11-21 - claimed named=2026-11-22T11:46",
-            "c 2026-11-19 - claimed named=2026-11-22T11:44",
-            "b 2026-11-18 - claimed",
+            "e 2026-11-21 - finalizer began=2026-11-22T11:46",
+            "c 2026-11-19 - finalizer began=2026-11-22T11:44",
+            "b 2026-11-18 - finalizer",
         ];
         let all: Vec<Record> = rows.map(testing::parse).to_vec();
         let left = left_behind(&all, &moment("2026-11-22T12:00"));
@@ -420,7 +420,7 @@ mod tests {
             let once = apply(&snapshots, &decide(&snapshots, &in_use, &moment(NOW)));
             for verdict in decide(&once, &in_use, &moment(NOW)) {
                 // A deletion was called off before the object was deleted: it is decided again.
-                let anew = snapshots.iter().any(|seen| seen.name == verdict.name && seen.claimed);
+                let anew = snapshots.iter().any(|seen| seen.name == verdict.name && seen.has_finalizer);
                 prop_assert!(verdict.action == Action::Keep || anew, "{:?}", verdict);
                 prop_assert!(verdict.action != Action::Delete, "{:?}", verdict);
             }
@@ -461,7 +461,7 @@ mod tests {
                 let date = seen.delete_after.as_deref().and_then(date).unwrap();
                 prop_assert!(date < moment(NOW).today(), "{:?}", seen);
                 prop_assert!(!in_use.sources.contains(&(seen.namespace.clone(), seen.name.clone())));
-                prop_assert!(!seen.deleting || seen.claimed);
+                prop_assert!(!seen.deleting || seen.has_finalizer);
             }
         }
 
