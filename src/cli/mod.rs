@@ -258,7 +258,7 @@ fn recovery() -> [Command; 7] {
         )
         .arg(switch("all-namespaces", "in every namespace that you may see").short('A'))
         .arg(word("pvc", "PVC", "only of this claim"))
-        .arg(switch("ready", "only what is ready and not distrusted; the last line is what to restore"))
+        .arg(switch("ready", "only snapshots that are ready and not distrusted; the last line is the one to restore"))
         .args(config::KINDS.map(|kind| {
             let help = match kind {
                 "adhoc" | "cronjob" => format!("only of the type {kind}"),
@@ -342,7 +342,7 @@ fn recovery() -> [Command; 7] {
         )
         .arg(position("VS", "the VolumeSnapshot").required(true))
         .arg(switch("yes", "do not ask").short('y'))
-        .arg(switch("force", "even the newest ready one, and one that is in use")),
+        .arg(switch("force", "delete even the newest ready one, and one that is in use")),
         described(
             "delete-vsc",
             "Delete stored data whose VolumeSnapshot or namespace is gone",
@@ -389,7 +389,7 @@ fn by_hand(engine: Engine) -> Command {
             piece(
                 "dump",
                 "Dump into the dump file, and prove it",
-                "As create does it, without a snapshot. The proof is noted on the claim.",
+                "Like create, without a snapshot. The proof is stored in an annotation of the claim.",
                 "  # Before a migration that may go wrong
   ENGINE dump -n shop
 
@@ -530,7 +530,7 @@ fn comfort() -> [Command; 2] {
         described(
             "man",
             "Print the manual page, or write the pages of all commands into a directory",
-            "They say what --help says.",
+            "They have the text of --help.",
             "  # Read it
   backup-ns man | man -l -
 

@@ -158,7 +158,7 @@ fn snapshot() -> impl Strategy<Value = Snapshot> {
 
 proptest! {
     #[test]
-    fn whatever_stands_on_snapshots_is_judged(
+    fn every_decision_takes_any_snapshot(
         snapshots in prop::collection::vec(snapshot(), 1..5),
         zone in prop::sample::select(vec!["UTC", "Pacific/Kiritimati", "Etc/GMT+12"]),
     ) {
@@ -220,7 +220,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_a_value_is_it_is_read_or_refused(value in text()) {
+    fn any_value_is_read_or_refused(value in text()) {
         let _ = (quantity::bytes(&value), history::date(&value), labels::check_value(&value));
         let _ = (serde_json::from_str::<Proof>(&value), serde_json::from_str::<Journal>(&value));
         let _ = (grants::account(&value), verify::engine_of(&value), verify::job_name(&value, "abcdef"));

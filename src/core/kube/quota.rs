@@ -40,11 +40,11 @@ impl Scratch<'_> {
         by_quotas.chain(by_ranges).collect()
     }
 
-    /// Whether the pod is in all scopes of a quota. One by the class of its priority is left out: a pod that names none may get
+    /// Whether the pod is in all scopes of a quota. Quotas of a PriorityClass are left out: a pod without a class may get
     /// the cluster's default (<https://kubernetes.io/docs/concepts/policy/resource-quotas/#quota-scopes>).
     fn is_in_scopes(&self, quota: &Value, ranges: &[Value]) -> bool {
         let is_in = |scope: &str| match scope {
-            // The Job's time is limited, and not the pod's.
+            // The time limit is the Job's, not the pod's.
             "NotTerminating" => true,
             "BestEffort" => self.is_best_effort(ranges),
             "NotBestEffort" => !self.is_best_effort(ranges),
@@ -52,7 +52,7 @@ impl Scratch<'_> {
         };
         let selected = list(quota, "/spec/scopeSelector/matchExpressions").iter();
         list(quota, "/spec/scopes").iter().all(|scope| is_in(scope.as_str().unwrap_or_default()))
-            && selected.into_iter().all(|one| one["operator"] == "Exists" && is_in(text(one, "/scopeName")))
+            && selected.into_iter().all(|term| term["operator"] == "Exists" && is_in(text(term, "/scopeName")))
     }
 
     /// Whether its container neither requests nor limits CPU and memory.
