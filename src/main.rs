@@ -55,7 +55,7 @@ fn main() -> ExitCode {
         if !matches!(words[..], ["completion" | "man"]) {
             config::unknown_variables().iter().for_each(|var| tracing::warn!("{}", config::about_unknown(var)));
         }
-        let lender = match plain.word("from-cronjob") {
+        let cronjob = match plain.word("from-cronjob") {
             Some(name) => {
                 let global = config::before_cronjob_settings(&plain, &get)?;
                 begin(&global);
@@ -64,7 +64,7 @@ fn main() -> ExitCode {
             None => CronJobSettings::default(),
         };
         let get = |setting: &'static settings::Setting| match get(setting) {
-            Ok(None) => lender.get(setting),
+            Ok(None) => cronjob.get(setting),
             found => found,
         };
         run(&words, &plain, &mut config::Values::new(&get), reporter)

@@ -26,7 +26,7 @@ const ANSWER: Duration = Duration::from_secs(45);
 
 /// The settings of a dump besides its database.
 #[derive(Debug, Clone, Copy)]
-pub struct Rules<'a> {
+pub struct DumpRules<'a> {
     /// The PVC that the dump must be on.
     pub pvc: &'a str,
     /// From how many percent on the volume is too full; more than 100 if no space is needed.
@@ -41,7 +41,7 @@ pub struct Rules<'a> {
     pub nonce: &'a str,
 }
 
-impl Rules<'_> {
+impl DumpRules<'_> {
     /// Judges a preflight report of the container that was chosen for this database.
     ///
     /// # Errors
@@ -63,7 +63,7 @@ pub struct Dump<'a> {
     kubectl: &'a Kubectl,
     reporter: &'a Reporter,
     pub database: &'a Database,
-    rules: Rules<'a>,
+    rules: DumpRules<'a>,
     /// The pod and container that it is made in.
     pub chosen: Chosen,
     /// The container's report.
@@ -75,7 +75,7 @@ pub struct Dump<'a> {
 
 /// A dump that was made and proven.
 #[derive(Debug, Clone)]
-pub struct Made {
+pub struct MadeDump {
     pub report: DumpReport,
     /// How long the dump tool and the compressor took.
     pub took: Duration,
@@ -91,7 +91,7 @@ impl<'a> Dump<'a> {
         reporter: &'a Reporter,
         database: &'a Database,
         chosen: Chosen,
-        rules: Rules<'a>,
+        rules: DumpRules<'a>,
     ) -> Result<Dump<'a>> {
         reporter.step("check", |_| {
             let script = container::dump(database.engine);
@@ -119,19 +119,19 @@ impl<'a> Dump<'a> {
     ///
     /// # Errors
     /// Another backup holds the dump lock, or the dump failed or was not proven. The last good dump is untouched then.
-    pub fn make(&mut self) -> Result<Made> {
+    pub fn make(&mut self) -> Result<MadeDump> {
         let Dump { reporter, session, rules, .. } = self;
         reporter.step("dump", |step| {
             session.tell("dump");
-            let mut queue = Queue::new(rules.busy_timeout);
+            let mut lock_wait = DumpLockWait::new(rules.busy_timeout);
             let mut began = Instant::now();
-            let mut made = Made { report: DumpReport::default(), took: Duration::ZERO };
+            let mut made = MadeDump { report: DumpReport::default(), took: Duration::ZERO };
             loop {
                 let line = session.next(SOON).map_err(|error| session::fail(&error, Exit::Dump, session::UNTOUCHED))?;
                 let Some(line) = line else { continue };
                 match line.key.as_str() {
-                    "busy" => queue.waits(&line.value, step)?,
-                    "doubted" => queue.doubts(&line.value, step),
+                    "busy" => lock_wait.holder_lives(&line.value, step)?,
+                    "doubted" => lock_wait.holder_may_be_dead(&line.value, step),
                     "beat" => step.progress(&line.value.trim().parse().map(report::bytes).unwrap_or_default()),
                     "lost" => bail!(failed(Lost::parse(&line.value), &session.last_words())),
                     "proven" => break,
@@ -174,7 +174,7 @@ impl<'a> Dump<'a> {
     ///
     /// # Errors
     /// The file is not the one that the dump session reported.
-    pub fn recheck(&self, made: &Made) -> Result<Proof> {
+    pub fn recheck(&self, made: &MadeDump) -> Result<Proof> {
         self.reporter.step("prove", |_| {
             let second = self.recheck_file()?;
             let bytes =
@@ -207,7 +207,7 @@ impl<'a> Dump<'a> {
     ///
     /// # Errors
     /// The file was replaced, so the snapshot does not hold the proven dump. `then` is the remedy.
-    pub fn release(mut self, made: &Made, then: &str) -> Result<()> {
+    pub fn release(mut self, made: &MadeDump, then: &str) -> Result<()> {
         self.session.tell(&format!("release {} {}", made.report.inode, made.report.bytes.unwrap_or_default()));
         match self.session.until("unchanged", ANSWER, |_, _| ()) {
             Ok(answer) if answer == "yes" => Ok(()),
@@ -235,7 +235,7 @@ pub fn start_session(
     kubectl: &Kubectl,
     database: &Database,
     chosen: &Chosen,
-    rules: Rules<'_>,
+    rules: DumpRules<'_>,
     script: &str,
 ) -> Result<(Session, PreflightReport, Site)> {
     let (mut session, report) = run_preflight(kubectl, database, chosen, rules, script)?;
@@ -258,7 +258,7 @@ pub fn run_preflight(
     kubectl: &Kubectl,
     database: &Database,
     chosen: &Chosen,
-    rules: Rules<'_>,
+    rules: DumpRules<'_>,
     script: &str,
 ) -> Result<(Session, PreflightReport)> {
     let started = kubectl.patiently(|| start(kubectl, database, chosen, rules, script));
@@ -269,7 +269,7 @@ fn start(
     kubectl: &Kubectl,
     database: &Database,
     chosen: &Chosen,
-    rules: Rules<'_>,
+    rules: DumpRules<'_>,
     script: &str,
 ) -> Result<(Session, PreflightReport), ProcessError> {
     let run = rules.nonce.get(..8).unwrap_or(rules.nonce);
@@ -297,23 +297,23 @@ pub fn connection(database: &Database) -> Vec<String> {
 }
 
 /// The wait for the dump lock. A terminal shows every report of it, the log only the first.
-pub struct Queue {
+pub struct DumpLockWait {
     since: Instant,
     limit: Duration,
     /// Whether the log shows already that the holder lives, and that it may be dead.
     reported: (bool, bool),
 }
 
-impl Queue {
-    pub fn new(limit: Duration) -> Queue {
-        Queue { since: Instant::now(), limit, reported: (false, false) }
+impl DumpLockWait {
+    pub fn new(limit: Duration) -> DumpLockWait {
+        DumpLockWait { since: Instant::now(), limit, reported: (false, false) }
     }
 
     /// Reports that the holder lives.
     ///
     /// # Errors
     /// The time limit of the wait is over.
-    pub fn waits(&mut self, holder: &str, step: &Step) -> Result<()> {
+    pub fn holder_lives(&mut self, holder: &str, step: &Step) -> Result<()> {
         if self.since.elapsed() >= self.limit {
             bail!(busy(holder, self.limit));
         }
@@ -325,7 +325,7 @@ impl Queue {
     }
 
     /// Reports that the holder may be dead, and that its heartbeat is watched.
-    pub fn doubts(&mut self, holder: &str, step: &Step) {
+    pub fn holder_may_be_dead(&mut self, holder: &str, step: &Step) {
         step.progress(&format!("looks whether {holder} still lives"));
         if !std::mem::replace(&mut self.reported.1, true) {
             tracing::info!(

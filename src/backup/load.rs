@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
-use crate::backup::dump::{self, Queue, Rules};
+use crate::backup::dump::{self, DumpLockWait, DumpRules};
 use crate::cluster::kubectl::Kubectl;
 use crate::config::Database;
 use crate::container;
@@ -48,7 +48,7 @@ impl LoadMode {
 /// A load whose container passed the preflight.
 pub struct Load<'a> {
     reporter: &'a Reporter,
-    rules: Rules<'a>,
+    rules: DumpRules<'a>,
     /// The container's report.
     pub preflight: PreflightReport,
     session: Session,
@@ -64,7 +64,7 @@ impl<'a> Load<'a> {
         reporter: &'a Reporter,
         database: &'a Database,
         chosen: &Chosen,
-        rules: Rules<'a>,
+        rules: DumpRules<'a>,
     ) -> Result<(Load<'a>, u64)> {
         reporter.step("check", |_| {
             let script = container::load(database.engine);
@@ -84,7 +84,7 @@ impl<'a> Load<'a> {
         reporter.step("load", |step| {
             // `-` for the inode: the hash is enough.
             session.tell(&format!("load - {bytes} {sha256} {}", trial.word()));
-            let mut queue = Queue::new(rules.busy_timeout);
+            let mut lock_wait = DumpLockWait::new(rules.busy_timeout);
             let mut state = "nothing was loaded, the database is as it was".to_string();
             let (mut tried, mut untried) = (false, String::new());
             let mut gone = Vec::new();
@@ -93,8 +93,8 @@ impl<'a> Load<'a> {
                 let line = session.next(SOON).map_err(|error| broken(&error, &state))?;
                 let Some(line) = line else { continue };
                 match line.key.as_str() {
-                    "busy" => queue.waits(&line.value, step)?,
-                    "doubted" => queue.doubts(&line.value, step),
+                    "busy" => lock_wait.holder_lives(&line.value, step)?,
+                    "doubted" => lock_wait.holder_may_be_dead(&line.value, step),
                     "state" => state = line.value,
                     "phase" => phase = if line.value == "trial" { "trial: " } else { "" },
                     "tried" => tried = true,

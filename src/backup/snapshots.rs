@@ -23,7 +23,7 @@ use crate::io::process::{Ending, ProcessError};
 
 /// What the snapshots of one run have in common.
 #[derive(Debug)]
-pub struct Cut<'a> {
+pub struct SnapshotSet<'a> {
     pub kubectl: &'a Kubectl,
     pub config: &'a Create,
     /// The time that decides the day, week and month of the retention slots.
@@ -49,7 +49,7 @@ pub struct PlannedSnapshot {
 
 impl PlannedSnapshot {
     /// Its slots, and those that it does not get, as text.
-    pub fn slots_said(&self) -> String {
+    pub fn slots_text(&self) -> String {
         let taken = self.slots.iter().filter(|slot| slot.holder.is_none()).map(|slot| slot.value.clone());
         taken.chain(self.held()).collect::<Vec<_>>().join(", ")
     }
@@ -61,7 +61,7 @@ impl PlannedSnapshot {
     }
 }
 
-impl Cut<'_> {
+impl SnapshotSet<'_> {
     /// Reads the existing snapshots, if slots depend on them, and plans with [`Self::planned`]. If they cannot be read, that is
     /// an error: no slot is assumed to be free.
     pub fn plan(&self, dumps: &[(Engine, Proof)]) -> Result<Vec<PlannedSnapshot>> {
@@ -110,7 +110,7 @@ impl Cut<'_> {
     ///
     /// # Errors
     /// The API would refuse one, or does not answer. Other errors come before one that a name is taken.
-    pub fn foresee(&self, planned: &[PlannedSnapshot]) -> Result<Option<String>, ProcessError> {
+    pub fn dry_run(&self, planned: &[PlannedSnapshot]) -> Result<Option<String>, ProcessError> {
         let kubectl = self.kubectl;
         let ask = |planned: &PlannedSnapshot| {
             kubectl.create::<Snapshot>(&kubectl.target.try_create(SNAPSHOTS), &planned.manifest).map(drop)

@@ -10,10 +10,10 @@ use serde::Serialize;
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
-use crate::backup::dump::{Dump, Made, Rules};
+use crate::backup::dump::{Dump, DumpRules, MadeDump};
 use crate::backup::hooks::RunningHooks;
 use crate::backup::observe::{Observed, observe};
-use crate::backup::snapshots::{self, Cut};
+use crate::backup::snapshots::{self, SnapshotSet};
 use crate::cluster::failure::Failure;
 use crate::cluster::kubectl::Kubectl;
 use crate::cluster::refusal::Refusal;
@@ -100,7 +100,7 @@ fn make(global: &Global, config: &Create, reporter: &Reporter, notice: &mut Noti
     if let Some(class) = config.class.as_ref().filter(|class| global.dry_run || !has_cut(class, &observed.snapshots)) {
         find_class(&kubectl, class)?;
     }
-    let rules = Rules {
+    let rules = DumpRules {
         pvc: config.pvcs.first().map(String::as_str).unwrap_or_default(),
         threshold_percent: config.threshold_percent,
         busy_timeout: config.busy_timeout,
@@ -110,7 +110,7 @@ fn make(global: &Global, config: &Create, reporter: &Reporter, notice: &mut Noti
     };
     let run = observed.run_id.clone().unwrap_or_else(|| nonce.into());
     reporter.mark("run", &run);
-    let cut = Cut { kubectl: &kubectl, config, now, zone: global.zone, run, names, claims: &observed.claims };
+    let cut = SnapshotSet { kubectl: &kubectl, config, now, zone: global.zone, run, names, claims: &observed.claims };
     let run = Run { global, config, reporter, kubectl: &kubectl, cut, nonce, began, good: &notice.good };
     let prepare = |(database, chosen): (_, &Chosen)| Dump::prepare(&kubectl, reporter, database, chosen.clone(), rules);
     let dumps: Vec<Dump<'_>> = config.databases.iter().zip(&observed.chosen).map(prepare).collect::<Result<_, _>>()?;
@@ -171,7 +171,7 @@ struct Run<'a> {
     config: &'a Create,
     reporter: &'a Reporter,
     kubectl: &'a Kubectl,
-    cut: Cut<'a>,
+    cut: SnapshotSet<'a>,
     /// Marks every line of this run's reports.
     nonce: &'a str,
     began: Instant,
@@ -197,7 +197,7 @@ impl<'a> Run<'a> {
                 true => error,
                 false => error.context("no dump was made"),
             };
-            match self.cut.foresee(&self.cut.planned(&[], there)) {
+            match self.cut.dry_run(&self.cut.planned(&[], there)) {
                 Ok(Some(words)) => return Ok(((), format!("the API cannot tell beforehand: {words}"))),
                 // It may be this run's own, or be free by the time.
                 Err(error) if !error.is(Refusal::AlreadyExists) => {
@@ -243,8 +243,8 @@ impl<'a> Run<'a> {
     }
 
     fn between(&self, mut dumps: Vec<Dump<'_>>, observed: &Observed, hooks: &mut RunningHooks<'_>) -> Result<()> {
-        let made: Vec<Made> = dumps.iter_mut().map(Dump::make).collect::<Result<_, _>>()?;
-        let prove = |(dump, made): (&Dump<'_>, &Made)| Ok((dump.database.engine, dump.recheck(made)?));
+        let made: Vec<MadeDump> = dumps.iter_mut().map(Dump::make).collect::<Result<_, _>>()?;
+        let prove = |(dump, made): (&Dump<'_>, &MadeDump)| Ok((dump.database.engine, dump.recheck(made)?));
         let proofs: Vec<(Engine, Proof)> = dumps.iter().zip(&made).map(prove).collect::<Result<_>>()?;
         if dumps.is_empty() || !observed.mounters.is_empty() {
             self.flush(&observed.mounters)?;
@@ -375,7 +375,7 @@ impl<'a> Run<'a> {
             let created = self.cut.create(&planned)?;
             let said = planned.iter().map(|planned| match self.config.retain {
                 Retain::Days(days) => format!("{}, retained for {}", planned.name, counted(days, "day")),
-                Retain::DailyWeeklyMonthly => format!("{}, slots {}", planned.name, planned.slots_said()),
+                Retain::DailyWeeklyMonthly => format!("{}, slots {}", planned.name, planned.slots_text()),
             });
             Ok((created, said.collect::<Vec<_>>().join("; ")))
         })

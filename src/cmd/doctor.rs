@@ -8,9 +8,9 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use crate::backup::cronjob_settings::config_maps;
-use crate::backup::dump::{self, Rules};
+use crate::backup::dump::{self, DumpRules};
 use crate::backup::observe::{choose, find_lasting};
-use crate::backup::snapshots::{self, Cut};
+use crate::backup::snapshots::{self, SnapshotSet};
 use crate::cluster::failure::Failure;
 use crate::cluster::kubectl::Kubectl;
 use crate::cluster::refusal::Refusal;
@@ -515,7 +515,7 @@ impl Exam<'_> {
                 self.skip(&["container"], "may not create pods/exec");
                 continue;
             }
-            let rules = Rules {
+            let rules = DumpRules {
                 pvc: holder,
                 threshold_percent: self.config.threshold_percent,
                 busy_timeout: self.config.busy_timeout,
@@ -565,8 +565,8 @@ impl Exam<'_> {
         let claims: Vec<ClaimTemplate> = self.config.pvcs.iter().filter_map(of).map(ClaimTemplate::of).collect();
         let run = self.config.run_id.clone().unwrap_or_else(|| format!("{:032x}", fastrand::u128(..)));
         let (config, now, zone) = (self.config, self.now, self.global.zone);
-        let cut = Cut { kubectl, config, now, zone, run, names, claims: &claims };
-        match cut.foresee(&cut.planned(&[], &seen.namespace_objects.snapshots)) {
+        let cut = SnapshotSet { kubectl, config, now, zone, run, names, claims: &claims };
+        match cut.dry_run(&cut.planned(&[], &seen.namespace_objects.snapshots)) {
             Ok(None) => {}
             Ok(Some(words)) => {
                 self.skip(&["snapshot"], &format!("the API cannot tell beforehand: {words}"));

@@ -25,7 +25,7 @@ use crate::core::kube::calls::{CLAIMS, JOBS, NETWORK_POLICIES, PODS, SCRIPT, SNA
 use crate::core::kube::claim_manifest::ClaimTemplate;
 use crate::core::kube::objects::{ObjectList, Pvc, Snapshot};
 use crate::core::plan::{self, PlanStep};
-use crate::core::restore::verify::{self, Facts, JobRequest, Lent, NoSnapshot, ScratchVolume, Verdict};
+use crate::core::restore::verify::{self, Facts, JobRequest, NoSnapshot, PodTemplate, ScratchVolume, Verdict};
 use crate::core::words::counted;
 use crate::exit::{Exit, Fail};
 use crate::io::process;
@@ -67,7 +67,7 @@ struct PodTest {
     engine: Engine,
     proof: Option<Proof>,
     image: String,
-    lent: Lent,
+    template: PodTemplate,
     job: String,
 }
 
@@ -120,7 +120,7 @@ fn observe(kubectl: &Kubectl, config: &Verify) -> Result<Subject> {
         wanted.push((None, None));
     }
     let test = |(engine, proof): (Option<Engine>, Option<Proof>)| {
-        let lent = verify::lent(&pods, proof.as_ref(), &pvc);
+        let template = verify::pod_template(&pods, proof.as_ref(), &pvc);
         let noted = match &proof {
             Some(proof) if proof.image.is_empty() || config.image.is_some() => None,
             Some(proof) if !verify::may_run(proof, namespace, &pods) => {
@@ -138,13 +138,13 @@ fn observe(kubectl: &Kubectl, config: &Verify) -> Result<Subject> {
             Some(proof) => Some(proof.image.clone()),
             None => None,
         };
-        let image = config.image.clone().or(noted).or_else(|| lent.image.clone()).ok_or_else(|| {
+        let image = config.image.clone().or(noted).or_else(|| template.image.clone()).ok_or_else(|| {
             missing("nothing tells which image its database ran in".into())
                 .remedy("name one with --verify-image (BAK_VERIFY_IMAGE)")
         })?;
         let rand: String = (0..6).map(|_| fastrand::lowercase()).collect();
         let engine = engine.unwrap_or_else(|| verify::engine_of(&image));
-        Ok(PodTest { engine, proof, image, lent, job: verify::job_name(name, &rand) })
+        Ok(PodTest { engine, proof, image, template, job: verify::job_name(name, &rand) })
     };
     let tests = wanted.into_iter().map(test).collect::<Result<_, Fail>>()?;
     Ok(Subject { snapshot, volume, tests })
@@ -250,7 +250,7 @@ impl Run<'_> {
             snapshot: &self.subject.snapshot.metadata.name,
             volume: &self.subject.volume,
             image: &test.image,
-            lent: &test.lent,
+            template: &test.template,
             keepalive: container::KEEPALIVE,
             // It ends by itself only where nobody is left to end it.
             seconds: self.config.timeout.as_secs() + 30,

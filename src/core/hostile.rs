@@ -198,7 +198,7 @@ proptest! {
             let proofs = verify::proofs(snapshot).unwrap_or_default();
             let noted = ClaimTemplate::noted(&meta.annotations);
             let _ = verify::volume(snapshot, noted.clone());
-            let _ = verify::lent(&[], proofs.first().map(|(_, proof)| proof), "data");
+            let _ = verify::pod_template(&[], proofs.first().map(|(_, proof)| proof), "data");
             let facts = Facts { tables: u64::MAX, rows: u64::MAX, ..Facts::default() };
             let facts = BTreeMap::from([(Engine::Postgres, facts.clone()), (Engine::MySql, facts)]);
             for verdict in [Verdict::Good(facts), Verdict::Bad("x".into())] {

@@ -10,7 +10,7 @@ use anyhow::Result;
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
-use crate::backup::dump::Rules;
+use crate::backup::dump::DumpRules;
 use crate::backup::inspect_dump::{self, DumpFile, InspectDepth};
 use crate::backup::observe::{self, DatabasePlace};
 use crate::cluster::kubectl::Kubectl;
@@ -59,8 +59,8 @@ impl Hand<'_> {
         self.reporter.step("observe", |_| observe::place(&self.kubectl, database, pvc, snapshots))
     }
 
-    fn rules(&self) -> Rules<'_> {
-        Rules {
+    fn rules(&self) -> DumpRules<'_> {
+        DumpRules {
             pvc: &self.config.pvc,
             threshold_percent: self.config.threshold_percent,
             busy_timeout: self.config.busy_timeout,

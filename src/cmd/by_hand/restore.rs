@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::{Hand, ago};
-use crate::backup::dump::Rules;
+use crate::backup::dump::DumpRules;
 use crate::backup::inspect_dump::{DumpFile, InspectDepth};
 use crate::backup::load::{Load, LoadMode};
 use crate::backup::observe::DatabasePlace;
@@ -36,7 +36,7 @@ pub fn run(hand: &Hand<'_>) -> Result<()> {
     let tries = database.engine == Engine::MySql;
     let found = hand.inspect(&place, if tries { InspectDepth::Count } else { InspectDepth::Whole })?;
     let (file, proven) = believe(hand, &place, found)?;
-    let rules = Rules { threshold_percent: u8::MAX, dump_timeout: None, ..hand.rules() };
+    let rules = DumpRules { threshold_percent: u8::MAX, dump_timeout: None, ..hand.rules() };
     let (load, free) = Load::prepare(&hand.kubectl, hand.reporter, database, &place.chosen, rules)?;
     let trial = match file.plain {
         Some(plain) if tries && plain.saturating_mul(ROOM) > free => {

@@ -22,7 +22,6 @@ pub const VOLUME: &str = "/backup-ns/volume";
 pub const SCRATCH: &str = "/backup-ns/scratch";
 /// The pod's only container.
 pub const CONTAINER: &str = "verify";
-/// What its process 1 runs.
 /// How long a Job that is done stays, in seconds, where nobody deletes it: time to look at it, no more.
 const STAYS: u32 = 10;
 /// How a reason begins that a restore test gives for [`labels::DISTRUSTED`]; it is the only one that a later test may take off.
@@ -96,9 +95,9 @@ pub fn engine_of(image: &str) -> Engine {
     if any(&["mysql", "maria", "percona"]) { Engine::MySql } else { Engine::Postgres }
 }
 
-/// What a pod of the database's own lends to one that tests its backup.
+/// What the pod of a restore test copies from the database's pod.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Lent {
+pub struct PodTemplate {
     /// The image of its container.
     pub image: Option<String>,
     /// Fields of the pod's `spec`.
@@ -111,7 +110,7 @@ pub struct Lent {
 
 /// Looks for the pod in which the dump was made, or its successor: one that mounts the claim `pvc` in a container of the
 /// same name, which may be an init container that stays. Without a proof, any container that mounts it. There may be none.
-pub fn lent(pods: &[Value], proof: Option<&Proof>, pvc: &str) -> Lent {
+pub fn pod_template(pods: &[Value], proof: Option<&Proof>, pvc: &str) -> PodTemplate {
     let named = |container: &&Value| proof.is_none_or(|proof| container["name"] == proof.container.as_str());
     let mounts = |pod: &Value, container: &Value| {
         let of_claim: BTreeSet<String> = list(&pod["spec"]["volumes"])
@@ -132,7 +131,7 @@ pub fn lent(pods: &[Value], proof: Option<&Proof>, pvc: &str) -> Lent {
         }
     }
     let Some((_, pod, container)) = candidates.into_iter().min_by_key(|(other, ..)| *other) else {
-        return Lent::default();
+        return PodTemplate::default();
     };
     let fields = ["imagePullSecrets", "securityContext", "nodeSelector", "tolerations", "resources"];
     let pod =
@@ -142,7 +141,7 @@ pub fn lent(pods: &[Value], proof: Option<&Proof>, pvc: &str) -> Lent {
         of.into_iter().filter(|(name, _)| ["cpu", "memory", EPHEMERAL].contains(&name.as_str())).collect()
     };
     let kinds = ["requests", "limits"].map(|kind| (kind.to_string(), common(&container["resources"][kind])));
-    Lent {
+    PodTemplate {
         image: container["image"].as_str().map(str::to_string),
         pod,
         security: container.get("securityContext").cloned(),
@@ -153,7 +152,7 @@ pub fn lent(pods: &[Value], proof: Option<&Proof>, pvc: &str) -> Lent {
 /// What a node's own disk is called among the resources.
 const EPHEMERAL: &str = "ephemeral-storage";
 
-impl Lent {
+impl PodTemplate {
     /// The container's requests and limits, with room on the node for a scratch server of `storage`: the database has its room
     /// on a volume.
     fn resources(&self, storage: &str) -> Map<String, Value> {
@@ -240,8 +239,7 @@ pub struct JobRequest<'a> {
     pub volume: &'a ScratchVolume,
     /// The image that the server is in.
     pub image: &'a str,
-    /// What the database's pod lends.
-    pub lent: &'a Lent,
+    pub template: &'a PodTemplate,
     /// The script that keeps the pod running.
     pub keepalive: &'a str,
     /// How long it may run, in seconds.
@@ -270,10 +268,10 @@ pub fn job(request: &JobRequest<'_>) -> Value {
             {"name": "scratch", "mountPath": SCRATCH},
         ],
     });
-    if let Some(security) = &request.lent.security {
+    if let Some(security) = &request.template.security {
         container["securityContext"] = security.clone();
     }
-    let resources = request.lent.resources(&request.volume.storage);
+    let resources = request.template.resources(&request.volume.storage);
     if !resources.is_empty() {
         container["resources"] = resources.into();
     }
@@ -283,7 +281,7 @@ pub fn job(request: &JobRequest<'_>) -> Value {
     ];
     let mut annotations = Map::new();
     // initdb wants a name for its user, and an image has none for every number: so the pod brings its own list of users.
-    if let Some(user) = request.lent.user() {
+    if let Some(user) = request.template.user() {
         annotations
             .insert(labels::USERS.into(), json!(format!("root:x:0:0::/:/bin/sh\ndatabase:x:{user}:0::/:/bin/sh\n")));
         let path = format!("metadata.annotations['{}']", labels::USERS);
@@ -301,7 +299,7 @@ pub fn job(request: &JobRequest<'_>) -> Value {
         "containers": [container],
         "volumes": volumes,
     });
-    for (field, value) in &request.lent.pod {
+    for (field, value) in &request.template.pod {
         spec[field] = value.clone();
     }
     json!({
@@ -602,7 +600,7 @@ mod tests {
     #[test]
     fn the_databases_pod_lends_its_rights_and_nothing_else() {
         let pods = [pod("db-2", "db", "data"), pod("db-1", "db", "data"), pod("web", "web", "other")];
-        let found = lent(&pods, Some(&proof()), "data");
+        let found = pod_template(&pods, Some(&proof()), "data");
         assert_eq!(found.image.as_deref(), Some("db:1"));
         let volume = ScratchVolume { class: None, access_modes: vec!["ReadWriteOnce".into()], storage: "1Gi".into() };
         let request = JobRequest {
@@ -611,7 +609,7 @@ mod tests {
             snapshot: "s",
             volume: &volume,
             image: "db:1",
-            lent: &found,
+            template: &found,
             keepalive: "while :",
             seconds: 60,
         };
@@ -623,13 +621,13 @@ mod tests {
         assert_eq!(manifest["spec"]["activeDeadlineSeconds"], 60);
         assert!(spec.get("serviceAccountName").is_none() && !manifest.to_string().contains("secret"), "{manifest}");
         // A successor does, a stranger does not.
-        assert!(lent(&pods[..1], Some(&proof()), "data").image.is_some());
-        assert_eq!(lent(&pods[2..], Some(&proof()), "data"), Lent::default());
-        assert!(lent(&pods[2..], None, "other").image.is_some());
+        assert!(pod_template(&pods[..1], Some(&proof()), "data").image.is_some());
+        assert_eq!(pod_template(&pods[2..], Some(&proof()), "data"), PodTemplate::default());
+        assert!(pod_template(&pods[2..], None, "other").image.is_some());
     }
 
     fn pod_of(pods: &[Value]) -> Value {
-        let found = lent(pods, Some(&proof()), "data");
+        let found = pod_template(pods, Some(&proof()), "data");
         let volume = ScratchVolume { class: None, access_modes: vec!["ReadWriteOnce".into()], storage: "1Gi".into() };
         let (name, snapshot) = ("j", "s");
         let request = JobRequest {
@@ -638,7 +636,7 @@ mod tests {
             snapshot,
             volume: &volume,
             image: "db:1",
-            lent: &found,
+            template: &found,
             keepalive: "",
             seconds: 60,
         };
@@ -647,9 +645,9 @@ mod tests {
 
     #[test]
     fn the_pod_has_the_resources_of_the_databases_container() {
-        let mut lender = pod("db-1", "db", "data");
-        assert!(pod_of(&[lender.clone()])["spec"]["containers"][0].get("resources").is_none());
-        lender["spec"]["containers"][0]["resources"] = json!({
+        let mut database_pod = pod("db-1", "db", "data");
+        assert!(pod_of(&[database_pod.clone()])["spec"]["containers"][0].get("resources").is_none());
+        database_pod["spec"]["containers"][0]["resources"] = json!({
             "requests": {"cpu": "50m", "memory": "64Mi", "ephemeral-storage": "1Gi", "nvidia.com/gpu": "1"},
             "limits": {"cpu": "1", "memory": "1Gi", "ephemeral-storage": "1Gi"}, "claims": [{"name": "x"}],
         });
@@ -657,18 +655,22 @@ mod tests {
             "requests": {"cpu": "50m", "memory": "64Mi", "ephemeral-storage": "1Gi"},
             "limits": {"cpu": "1", "memory": "1Gi", "ephemeral-storage": (2u64 << 30).to_string()},
         });
-        assert_eq!(pod_of(&[lender])["spec"]["containers"][0]["resources"], expected, "room for a scratch server");
+        assert_eq!(
+            pod_of(&[database_pod])["spec"]["containers"][0]["resources"],
+            expected,
+            "room for a scratch server"
+        );
     }
 
     #[test]
     fn an_init_container_that_stays_lends_as_any_other() {
-        let mut lender = pod("db-1", "db", "data");
-        let container = lender["spec"]["containers"][0].clone();
-        lender["spec"]["containers"] = json!([{"name": "web", "image": "web:1"}]);
-        lender["spec"]["initContainers"] = json!([container]);
-        assert_eq!(lent(&[lender.clone()], Some(&proof()), "data").image, None, "one that has ended");
-        lender["spec"]["initContainers"][0]["restartPolicy"] = json!("Always");
-        assert_eq!(lent(&[lender], Some(&proof()), "data").image.as_deref(), Some("db:1"));
+        let mut database_pod = pod("db-1", "db", "data");
+        let container = database_pod["spec"]["containers"][0].clone();
+        database_pod["spec"]["containers"] = json!([{"name": "web", "image": "web:1"}]);
+        database_pod["spec"]["initContainers"] = json!([container]);
+        assert_eq!(pod_template(&[database_pod.clone()], Some(&proof()), "data").image, None, "one that has ended");
+        database_pod["spec"]["initContainers"][0]["restartPolicy"] = json!("Always");
+        assert_eq!(pod_template(&[database_pod], Some(&proof()), "data").image.as_deref(), Some("db:1"));
     }
 
     #[test]
@@ -679,16 +681,16 @@ mod tests {
             let mounted = mounted.filter(|mount| mount["mountPath"] == "/etc/passwd").count();
             (template["metadata"]["annotations"][labels::USERS].as_str().map(str::to_string), mounted)
         };
-        let mut lender = pod("db-1", "db", "data");
-        let (text, mounted) = users(&pod_of(&[lender.clone()]));
+        let mut database_pod = pod("db-1", "db", "data");
+        let (text, mounted) = users(&pod_of(&[database_pod.clone()]));
         assert!(text.unwrap().contains("\ndatabase:x:9:0:"));
         assert_eq!(mounted, 1);
-        lender["spec"]["containers"][0]["securityContext"] = json!({});
-        assert_eq!(users(&pod_of(&[lender.clone()])), (None, 0), "the image's own user has a name");
-        lender["spec"]["securityContext"] = json!({"runAsUser": 1_000_680_000});
-        assert!(users(&pod_of(&[lender.clone()])).0.unwrap().contains(":1000680000:"));
-        lender["spec"]["containers"][0]["securityContext"] = json!({"runAsUser": 0});
-        assert_eq!(users(&pod_of(&[lender])), (None, 0), "root has a name");
+        database_pod["spec"]["containers"][0]["securityContext"] = json!({});
+        assert_eq!(users(&pod_of(&[database_pod.clone()])), (None, 0), "the image's own user has a name");
+        database_pod["spec"]["securityContext"] = json!({"runAsUser": 1_000_680_000});
+        assert!(users(&pod_of(&[database_pod.clone()])).0.unwrap().contains(":1000680000:"));
+        database_pod["spec"]["containers"][0]["securityContext"] = json!({"runAsUser": 0});
+        assert_eq!(users(&pod_of(&[database_pod])), (None, 0), "root has a name");
     }
 
     #[test]
