@@ -2,6 +2,7 @@
 //! what lies around that nothing will ever clean up. Decides and explains; must not know how it is printed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
@@ -19,12 +20,12 @@ use crate::core::retention::mark_and_delete::{DeletionBlocks, decide};
 use crate::core::words;
 
 /// How many days behind its last day a snapshot may still be there: the sweep of the next night takes it.
-const SWEEP_DAYS: i64 = 2;
+const OVERDUE_DAYS: i64 = 2;
 
 /// A VolumeSnapshot, without what nothing here needs: tens of thousands are held at once.
 #[derive(Debug, Clone)]
 pub struct Backup {
-    seen: Record,
+    record: Record,
     uid: String,
     /// The claim's whole name, where that is known.
     pvc: Option<String>,
@@ -72,7 +73,7 @@ impl From<Snapshot> for Backup {
             restore_size: snapshot.status.restore_size.clone(),
             dumps: dumps.collect(),
             verified: good.and_then(|note| time(note["at"].as_str()?)),
-            seen: snapshot.into(),
+            record: snapshot.into(),
         }
     }
 }
@@ -109,12 +110,12 @@ impl State {
 impl Backup {
     /// The newest last.
     fn rank(&self, moment: &Moment) -> impl Ord + '_ {
-        (self.seen.made(moment), self.seen.created, &self.seen.name)
+        (self.record.made(moment), self.record.created, &self.record.name)
     }
 
     fn state(&self, moment: &Moment) -> State {
         let ready_timeout = TimeDelta::from_std(moment.ready_timeout).unwrap_or(TimeDelta::MAX);
-        match &self.seen {
+        match &self.record {
             Record { distrusted: true, .. } => State::Distrusted,
             Record { ready: true, .. } => State::Ready,
             Record { error: Some(_), .. } => State::Failed,
@@ -138,7 +139,7 @@ pub struct ClaimStatus {
     /// When it was made empty; none where its volume was made from something.
     made_empty: Option<DateTime<Utc>>,
     /// Whether it is of a restore test, and goes with it.
-    passing: bool,
+    of_restore_test: bool,
 }
 
 /// The annotations of a claim whose volume is to be made
@@ -157,7 +158,7 @@ impl From<Pvc> for ClaimStatus {
         ClaimStatus {
             // One that is bound to a volume that was there before has no provisioner.
             made_empty: Some(meta.creation_timestamp).filter(|_| !restored && provisioned),
-            passing: meta.labels.contains_key(labels::VERIFY),
+            of_restore_test: meta.labels.contains_key(labels::VERIFY),
             phase: if meta.deletion_timestamp.is_some() { TERMINATING.into() } else { claim.status.phase },
             namespace: meta.namespace,
             name: meta.name,
@@ -251,7 +252,7 @@ impl Stored {
 pub fn leftovers(contents: Vec<Stored>, snapshots: &[Backup], covers: impl Fn(&str) -> bool) -> Leftovers {
     let uids: BTreeSet<&str> = snapshots.iter().map(|backup| backup.uid.as_str()).collect();
     let names: BTreeSet<(&str, &str)> =
-        snapshots.iter().map(|backup| (backup.seen.namespace.as_str(), backup.seen.name.as_str())).collect();
+        snapshots.iter().map(|backup| (backup.record.namespace.as_str(), backup.record.name.as_str())).collect();
     // What may not be seen is taken to be there.
     let is_bound = |holder: &Holder| {
         !covers(&holder.namespace)
@@ -487,6 +488,7 @@ fn key(namespace: &str, pvc: &str) -> Key {
 /// Judges what was read.
 pub fn report(mut read: Read, moment: &Moment) -> Report {
     let overdue = overdue(&read, moment);
+    let unfinished_deletions = unfinished_deletions(&read, moment);
     let mut leftovers = read.leftovers.take();
     for Leftovers { orphans, superfluous, .. } in leftovers.iter_mut() {
         for orphan in orphans.iter_mut().chain(superfluous.iter_mut().map(|one| &mut one.content)) {
@@ -494,85 +496,52 @@ pub fn report(mut read: Read, moment: &Moment) -> Report {
         }
     }
     let (orphaned_contents, superfluous_contents) = leftovers.map(|found| (found.orphans, found.superfluous)).unzip();
-    let mut unfinished_deletions: Vec<Unfinished> = read
-        .snapshots
-        .iter()
-        .filter(|backup| backup.seen.is_unfinished(moment))
-        .map(|Backup { seen, .. }| Unfinished { namespace: seen.namespace.clone(), volume_snapshot: seen.name.clone() })
-        .collect();
-    unfinished_deletions.sort();
-    let mut drafts: BTreeMap<Key, Draft<'_>> = BTreeMap::new();
-    for claim in read.claims.iter().filter(|claim| !claim.passing) {
-        drafts.entry(key(&claim.namespace, &claim.name)).or_default().claim = Some(claim);
-    }
-    // Where a CronJob does not say it in a way that can be read.
-    let mut unknown: BTreeSet<String> = BTreeSet::new();
-    for schedule in &read.schedules {
-        let maps = read.config_maps.as_ref();
-        match schedule.claims(maps) {
-            Ok(claims) => {
-                for (namespace, name) in claims {
-                    let draft = drafts.entry(key(&namespace, &name)).or_default();
-                    draft.schedules.push((schedule, schedule.is_dry_run(maps)));
-                    draft.name.get_or_insert(name);
-                }
-            }
-            Err(reason) => {
-                unknown.extend(schedule.place(maps));
-                let reason = format!("of what the CronJob {} makes backups cannot be told: {reason}", schedule.name);
-                read.unread.push(Unread { what: "cronjobs", namespace: schedule.namespace.clone(), reason });
-            }
-        }
-    }
-    let is_backup = |backup: &&Backup| backup.counts && !backup.seen.deleting && !backup.seen.pvc.is_empty();
-    for backup in read.snapshots.iter().filter(is_backup) {
-        let draft = drafts.entry((backup.seen.namespace.clone(), backup.seen.pvc.clone())).or_default();
-        draft.backups.push(backup);
-        if let Some(name) = &backup.pvc {
-            draft.name.get_or_insert(name.clone());
-        }
-    }
-    for backup in read.snapshots.iter().filter(|backup| backup.seen.restoring && !backup.seen.pvc.is_empty()) {
-        let draft = drafts.entry((backup.seen.namespace.clone(), backup.seen.pvc.clone())).or_default();
-        draft.restoring.push(&backup.seen.name);
-    }
-    let is_unread = |what: &str, namespace: &str| {
+    let mut unread = mem::take(&mut read.unread);
+    let Drafts { drafts, unclear, unclear_namespaces } = Drafts::of(&read);
+    unread.extend(unclear);
+    let is_read = |kind: &str, namespace: &str| {
         let about = |unread: &Unread| unread.namespace.is_empty() || unread.namespace == namespace;
-        read.unread.iter().any(|unread| unread.what == what && about(unread))
+        !unread.iter().any(|unread| unread.what == kind && about(unread))
+    };
+    let judge = |((namespace, label), draft): (Key, Draft<'_>)| {
+        let cron_jobs = match is_read("cronjobs", &namespace) && !unclear_namespaces.contains(&namespace) {
+            true if read.scope.is_none() => CronJobsRead::Everywhere,
+            true => CronJobsRead::InItsNamespace,
+            false => CronJobsRead::No,
+        };
+        let coverage = Coverage { claims: is_read("persistentvolumeclaims", &namespace), cron_jobs };
+        draft.judge(namespace, label, coverage, moment)
     };
     // A CronJob may make backups of another namespace than its own.
-    let is_read = |namespace: &String| read.scope.as_ref().is_none_or(|scope| scope.contains(namespace));
-    let drafts = drafts.into_iter().filter(|((namespace, _), _)| is_read(namespace));
-    let judged = drafts.map(|((namespace, short), draft)| {
-        let claims = !is_unread("persistentvolumeclaims", &namespace);
-        let schedules = !is_unread("cronjobs", &namespace) && !unknown.contains(&namespace);
-        draft.judge(namespace, short, claims, schedules.then_some(read.scope.is_none()), moment)
-    });
-    let claims = judged.collect();
-    Report {
-        asked: moment.now,
-        claims,
-        orphaned_contents,
-        superfluous_contents,
-        unfinished_deletions,
-        overdue,
-        unread: read.unread,
-    }
+    let in_scope = |namespace: &String| read.scope.as_ref().is_none_or(|scope| scope.contains(namespace));
+    let claims = drafts.into_iter().filter(|((namespace, _), _)| in_scope(namespace)).map(judge).collect();
+    Report { asked: moment.now, claims, orphaned_contents, superfluous_contents, unfinished_deletions, overdue, unread }
 }
 
-/// The snapshots that a sweep should have deleted days ago.
+fn unfinished_deletions(read: &Read, moment: &Moment) -> Vec<Unfinished> {
+    let unfinished = read.snapshots.iter().map(|backup| &backup.record).filter(|record| record.is_unfinished(moment));
+    let mut all: Vec<Unfinished> = unfinished
+        .map(|record| Unfinished { namespace: record.namespace.clone(), volume_snapshot: record.name.clone() })
+        .collect();
+    all.sort();
+    all
+}
+
+/// The snapshots that `mark-and-delete` should have deleted days ago.
 fn overdue(read: &Read, moment: &Moment) -> Vec<Overdue> {
     let held = DeletionBlocks {
         sources: read.claims.iter().flat_map(|claim| claim.sources.iter().cloned()).collect(),
         shared: read.leftovers.as_ref().map(|found| found.shared.clone()).unwrap_or_default(),
     };
-    let pruned: Vec<Record> = read.snapshots.iter().filter(|one| one.pruned).map(|one| one.seen.clone()).collect();
-    let late = |seen: &Record| {
-        let day = date(seen.delete_after.as_deref()?)?;
-        ((moment.today() - day).num_days() >= SWEEP_DAYS).then(|| day.to_string())
+    let pruned: Vec<Record> = read.snapshots.iter().filter(|one| one.pruned).map(|one| one.record.clone()).collect();
+    let late = |record: &Record| {
+        let day = date(record.delete_after.as_deref()?)?;
+        ((moment.today() - day).num_days() >= OVERDUE_DAYS).then(|| day.to_string())
     };
-    let late: BTreeMap<(&str, &str), String> =
-        pruned.iter().filter_map(|seen| Some(((seen.namespace.as_str(), seen.name.as_str()), late(seen)?))).collect();
+    let late: BTreeMap<(&str, &str), String> = pruned
+        .iter()
+        .filter_map(|record| Some(((record.namespace.as_str(), record.name.as_str()), late(record)?)))
+        .collect();
     let deleted = decide(&pruned, &held, moment).into_iter().filter(|verdict| verdict.action == Action::Delete);
     let mut overdue: Vec<Overdue> = deleted
         .filter_map(|verdict| {
@@ -584,131 +553,223 @@ fn overdue(read: &Read, moment: &Moment) -> Vec<Overdue> {
     overdue
 }
 
+/// What was found about every claim.
+struct Drafts<'a> {
+    drafts: BTreeMap<Key, Draft<'a>>,
+    /// The CronJobs whose settings do not say which claims they make backups of.
+    unclear: Vec<Unread>,
+    /// The namespaces that those may make backups of.
+    unclear_namespaces: BTreeSet<String>,
+}
+
+impl<'a> Drafts<'a> {
+    fn of(read: &'a Read) -> Drafts<'a> {
+        let mut drafts: BTreeMap<Key, Draft<'a>> = BTreeMap::new();
+        let (mut unclear, mut unclear_namespaces) = (Vec::new(), BTreeSet::new());
+        for claim in read.claims.iter().filter(|claim| !claim.of_restore_test) {
+            drafts.entry(key(&claim.namespace, &claim.name)).or_default().claim = Some(claim);
+        }
+        let maps = read.config_maps.as_ref();
+        for schedule in &read.schedules {
+            match schedule.claims(maps) {
+                Ok(claims) => {
+                    for (namespace, name) in claims {
+                        let draft = drafts.entry(key(&namespace, &name)).or_default();
+                        draft.plans.push(BackupPlan { schedule, dry_run: schedule.is_dry_run(maps) });
+                        draft.name.get_or_insert(name);
+                    }
+                }
+                Err(reason) => {
+                    unclear_namespaces.extend(schedule.place(maps));
+                    let reason =
+                        format!("the claims that the CronJob {} backs up are unknown: {reason}", schedule.name);
+                    unclear.push(Unread { what: "cronjobs", namespace: schedule.namespace.clone(), reason });
+                }
+            }
+        }
+        for backup in read.snapshots.iter().filter(|backup| !backup.record.pvc.is_empty()) {
+            let Record { namespace, name, pvc, deleting, restoring, .. } = &backup.record;
+            let is_backup = backup.counts && !deleting;
+            if !is_backup && !restoring {
+                continue;
+            }
+            let draft = drafts.entry((namespace.clone(), pvc.clone())).or_default();
+            if is_backup {
+                draft.backups.push(backup);
+                draft.name = draft.name.take().or_else(|| backup.pvc.clone());
+            }
+            if *restoring {
+                draft.restoring.push(name);
+            }
+        }
+        Drafts { drafts, unclear, unclear_namespaces }
+    }
+}
+
 /// What was found about one claim.
 #[derive(Default)]
 struct Draft<'a> {
     claim: Option<&'a ClaimStatus>,
     name: Option<String>,
-    /// The CronJobs, and whether each only prints its plan.
-    schedules: Vec<(&'a Schedule, bool)>,
+    plans: Vec<BackupPlan<'a>>,
     backups: Vec<&'a Backup>,
-    /// The snapshots of which an in-place restore to it was begun and is not done.
+    /// The snapshots of which an in-place restore to this claim is not finished.
     restoring: Vec<&'a str>,
 }
 
-impl Draft<'_> {
-    /// `claims` is whether all claims there were read, `schedules` whether the CronJobs of all namespaces were; none where not
-    /// even those there.
-    fn judge(
-        self,
-        namespace: String,
-        short: String,
-        claims: bool,
-        schedules: Option<bool>,
-        moment: &Moment,
-    ) -> Protection {
-        let Draft { claim, name, schedules: plans, backups, restoring } = self;
-        let mut snapshots: BTreeMap<State, usize> = State::ALL.map(|state| (state, 0)).into();
-        for backup in &backups {
-            *snapshots.entry(backup.state(moment)).or_default() += 1;
-        }
-        let newest_of = |wanted: &dyn Fn(&Backup) -> bool| {
-            backups.iter().filter(|backup| wanted(backup)).max_by(|a, b| a.rank(moment).cmp(&b.rank(moment)))
+/// A CronJob that makes backups of a claim.
+struct BackupPlan<'a> {
+    schedule: &'a Schedule,
+    /// Whether it only prints its plan.
+    dry_run: bool,
+}
+
+/// What was read of the objects that decide about one claim.
+#[derive(Debug, Clone, Copy)]
+struct Coverage {
+    /// Whether all claims of its namespace were read, so that one that was not found does not exist.
+    claims: bool,
+    cron_jobs: CronJobsRead,
+}
+
+/// Which CronJobs were read: one of another namespace may make backups of the claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum CronJobsRead {
+    Everywhere,
+    InItsNamespace,
+    No,
+}
+
+/// The backups of one claim that its report is made of.
+struct Newest<'a> {
+    of_all: Option<&'a Backup>,
+    /// The newest that is not pending.
+    decided: Option<&'a Backup>,
+    ready: Option<&'a Backup>,
+    verified: Option<&'a Backup>,
+}
+
+impl<'a> Newest<'a> {
+    fn of(backups: &[&'a Backup], moment: &Moment) -> Newest<'a> {
+        let newest = |wanted: &dyn Fn(&Backup) -> bool| {
+            let wanted = backups.iter().copied().filter(|backup| wanted(backup));
+            wanted.max_by(|a, b| a.rank(moment).cmp(&b.rank(moment)))
         };
         let is_ready = |backup: &Backup| backup.state(moment) == State::Ready;
-        let newest = newest_of(&|_| true);
-        let decided = newest_of(&|backup| backup.state(moment) != State::Pending);
-        let ready = newest_of(&is_ready);
-        let verified = newest_of(&|backup| is_ready(backup) && backup.verified.is_some());
-        let is_since = |backup: &Backup| ready.is_none_or(|ready| backup.rank(moment) > ready.rank(moment));
-        let failed_since =
-            backups.iter().filter(|backup| backup.state(moment) == State::Failed && is_since(backup)).count();
+        Newest {
+            of_all: newest(&|_| true),
+            decided: newest(&|backup| backup.state(moment) != State::Pending),
+            ready: newest(&is_ready),
+            verified: newest(&|backup| is_ready(backup) && backup.verified.is_some()),
+        }
+    }
+}
+
+impl Draft<'_> {
+    /// `label` is the claim's name as snapshots carry it, for a claim whose whole name is unknown.
+    fn judge(self, namespace: String, label: String, coverage: Coverage, moment: &Moment) -> Protection {
+        let Draft { claim, name, plans, backups, .. } = &self;
+        let newest = Newest::of(backups, moment);
+        let mut snapshots: BTreeMap<State, usize> = State::ALL.map(|state| (state, 0)).into();
+        for backup in backups {
+            *snapshots.entry(backup.state(moment)).or_default() += 1;
+        }
+        let is_since = |backup: &Backup| newest.ready.is_none_or(|ready| backup.rank(moment) > ready.rank(moment));
+        let has_failed_since = |backup: &&&Backup| backup.state(moment) == State::Failed && is_since(backup);
         let age = |then: DateTime<Utc>| (moment.now - then).num_seconds().max(0);
-        // A claim that is new to an old CronJob has its first night to come.
-        let since = ready.map(|ready| ready.seen.made(moment)).or_else(|| claim?.made_empty);
-        let is_late =
-            |schedule: &&Schedule| schedule.due(moment.now).is_some_and(|due| since.is_none_or(|since| since < due));
-        let scheduled = plans.iter().any(|(schedule, dry_run)| !schedule.suspended && !dry_run);
+        let scheduled = plans.iter().any(|plan| !plan.schedule.suspended && !plan.dry_run);
         let mut protection = Protection {
-            exists: claim.map(|_| true).or(claims.then_some(false)),
+            exists: claim.map(|_| true).or(coverage.claims.then_some(false)),
             phase: claim.map(|claim| claim.phase.clone()),
-            pvc: claim.map(|claim| claim.name.clone()).or(name).unwrap_or(short),
-            // Where there is none, one of a namespace that was not read may be the one.
-            scheduled: match schedules {
+            pvc: claim.map(|claim| claim.name.clone()).or_else(|| name.clone()).unwrap_or(label),
+            scheduled: match coverage.cron_jobs {
                 _ if scheduled => Some(true),
-                Some(everywhere) if everywhere || !plans.is_empty() => Some(false),
-                _ => None,
+                CronJobsRead::Everywhere => Some(false),
+                CronJobsRead::InItsNamespace if !plans.is_empty() => Some(false),
+                CronJobsRead::InItsNamespace | CronJobsRead::No => None,
             },
-            cron_jobs: plans.iter().map(|(schedule, dry_run)| planned(schedule, *dry_run)).collect(),
+            cron_jobs: plans.iter().map(BackupCronJob::from).collect(),
             snapshots,
-            failed_since,
-            late: plans
-                .iter()
-                .filter(|(_, dry_run)| !dry_run)
-                .map(|(schedule, _)| *schedule)
-                .find(is_late)
-                .map(|schedule| schedule.name.clone()),
-            newest: newest.map(|backup| Attempt {
-                name: backup.seen.name.clone(),
+            failed_since: backups.iter().filter(has_failed_since).count(),
+            late: self.late(newest.ready, moment).map(|schedule| schedule.name.clone()),
+            newest: newest.of_all.map(|backup| Attempt {
+                name: backup.record.name.clone(),
                 state: backup.state(moment),
-                created: backup.seen.created,
+                created: backup.record.created,
             }),
-            newest_decided: decided.map(|backup| backup.state(moment)),
-            newest_ready: ready.map(|backup| Ready {
-                name: backup.seen.name.clone(),
-                made: backup.seen.made(moment),
-                age_seconds: age(backup.seen.made(moment)),
+            newest_decided: newest.decided.map(|backup| backup.state(moment)),
+            newest_ready: newest.ready.map(|backup| Ready {
+                name: backup.record.name.clone(),
+                made: backup.record.made(moment),
+                age_seconds: age(backup.record.made(moment)),
                 restore_size: backup.restore_size.clone(),
                 dumps: backup.dumps.iter().copied().collect(),
             }),
-            newest_verified: verified.and_then(|backup| {
+            newest_verified: newest.verified.and_then(|backup| {
                 let at = backup.verified?;
-                Some(Verified { name: backup.seen.name.clone(), at, age_seconds: age(at) })
+                Some(Verified { name: backup.record.name.clone(), at, age_seconds: age(at) })
             }),
             namespace,
             notes: Vec::new(),
         };
-        let error = newest.and_then(|newest| newest.seen.error.as_deref());
-        let failed =
-            plans.iter().map(|(schedule, _)| *schedule).find(|schedule| !schedule.suspended && schedule.failed());
-        let begun = restoring.iter().map(|name| format!("an in-place restore of {name} is not finished"));
-        protection.notes = begun.chain(notes(&protection, schedules, error, failed, moment)).collect();
-        // Whoever deleted a claim and made it anew has its snapshots, and none of its data.
-        let made_empty = claim.and_then(|claim| claim.made_empty);
-        if made_empty.zip(ready).is_some_and(|(made_empty, ready)| made_empty > ready.seen.made(moment)) {
-            protection.notes.push("the claim is younger than its newest backup, and was not made from one".into());
-        }
-        let ahead = backups.iter().filter_map(|backup| Some((backup, backup.seen.cut?)));
-        if let Some((backup, cut)) =
-            ahead.max_by_key(|(_, cut)| *cut).filter(|(_, cut)| is_ahead(Some(*cut), moment.now))
-        {
-            let day = cut.format("%Y-%m-%d");
-            protection.notes.push(format!(
-                "{} says that it was cut in the future, on {day}: the clock of its driver was wrong",
-                backup.seen.name
-            ));
-        }
+        protection.notes = self.notes(&protection, &newest, coverage.cron_jobs, moment);
         protection
     }
-}
 
-fn planned(schedule: &Schedule, dry_run: bool) -> BackupCronJob {
-    BackupCronJob {
-        namespace: schedule.namespace.clone(),
-        name: schedule.name.clone(),
-        schedule: schedule.cron.clone(),
-        suspended: schedule.suspended,
-        dry_run,
-        last_schedule: schedule.last,
-        last_success: schedule.succeeded,
+    /// The CronJob that should have made a newer good backup by now. A claim that was made empty after the run that was due has
+    /// had none yet.
+    fn late(&self, ready: Option<&Backup>, moment: &Moment) -> Option<&Schedule> {
+        let since = ready.map(|ready| ready.record.made(moment)).or_else(|| self.claim?.made_empty);
+        let is_late =
+            |schedule: &&Schedule| schedule.due(moment.now).is_some_and(|due| since.is_none_or(|since| since < due));
+        self.plans.iter().filter(|plan| !plan.dry_run).map(|plan| plan.schedule).find(is_late)
+    }
+
+    fn notes(
+        &self,
+        protection: &Protection,
+        newest: &Newest<'_>,
+        cron_jobs: CronJobsRead,
+        moment: &Moment,
+    ) -> Vec<String> {
+        let error = newest.of_all.and_then(|newest| newest.record.error.as_deref());
+        let mut schedules = self.plans.iter().map(|plan| plan.schedule);
+        let failed = schedules.find(|schedule| !schedule.suspended && schedule.failed());
+        let restoring = self.restoring.iter().map(|name| format!("an in-place restore of {name} is not finished"));
+        let mut all: Vec<String> = restoring.chain(notes(protection, cron_jobs, error, failed, moment)).collect();
+        // A claim that was deleted and made anew under its name has its snapshots, and none of its data.
+        let made_empty = self.claim.and_then(|claim| claim.made_empty);
+        if made_empty.zip(newest.ready).is_some_and(|(made_empty, ready)| made_empty > ready.record.made(moment)) {
+            all.push("the claim is younger than its newest backup, and was not made from one".into());
+        }
+        let cuts = self.backups.iter().filter_map(|backup| Some((&backup.record.name, backup.record.cut?)));
+        let latest = cuts.max_by_key(|(_, cut)| *cut).filter(|(_, cut)| is_ahead(Some(*cut), moment.now));
+        all.extend(latest.map(|(name, cut)| {
+            let day = cut.format("%Y-%m-%d");
+            format!("{name} says that it was cut in the future, on {day}: the clock of its driver was wrong")
+        }));
+        all
     }
 }
 
-/// What somebody should know about a claim; `schedules` is as for [`Draft::judge`], `failed` is a CronJob of it whose last run
-/// was none.
+impl From<&BackupPlan<'_>> for BackupCronJob {
+    fn from(&BackupPlan { schedule, dry_run }: &BackupPlan<'_>) -> BackupCronJob {
+        BackupCronJob {
+            namespace: schedule.namespace.clone(),
+            name: schedule.name.clone(),
+            schedule: schedule.cron.clone(),
+            suspended: schedule.suspended,
+            dry_run,
+            last_schedule: schedule.last,
+            last_success: schedule.succeeded,
+        }
+    }
+}
+
+/// Notes about a claim. `error` is that of its newest snapshot, `failed` a CronJob whose last run failed.
 fn notes(
     of: &Protection,
-    schedules: Option<bool>,
+    cron_jobs: CronJobsRead,
     error: Option<&str>,
     failed: Option<&Schedule>,
     moment: &Moment,
@@ -720,12 +781,13 @@ fn notes(
     if of.phase.as_deref() == Some(TERMINATING) {
         notes.push("the claim is being deleted".into());
     }
-    // Whoever may not look for CronJobs does not know.
-    let unplanned = schedules.filter(|_| of.cron_jobs.is_empty()).map(|everywhere| match everywhere {
-        true if !of.is_meant() => "nobody makes backups of it".to_string(),
-        true => "no CronJob makes backups of it".into(),
-        false => format!("no CronJob in {} makes backups of it", of.namespace),
-    });
+    let unplanned = match cron_jobs {
+        _ if !of.cron_jobs.is_empty() => None,
+        CronJobsRead::Everywhere if !of.is_meant() => Some("nobody makes backups of it".to_string()),
+        CronJobsRead::Everywhere => Some("no CronJob makes backups of it".into()),
+        CronJobsRead::InItsNamespace => Some(format!("no CronJob in {} makes backups of it", of.namespace)),
+        CronJobsRead::No => None,
+    };
     if !of.is_meant() {
         notes.extend(unplanned);
         return notes;
