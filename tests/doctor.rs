@@ -45,7 +45,7 @@ fn a_sound_namespace_passes_and_nothing_is_changed() {
     let outcome = scenario.run().exits(0).calls(WHOLE).lost_nothing();
     assert_eq!(lines(&outcome, "failed"), [""; 0]);
     let skipped = lines(&outcome, "skipped");
-    let expected = ["schedule: no CronJob in shop", "last backup: there is none", "locks: no lock is configured"];
+    let expected = ["schedule: no CronJob in shop", "last backup: there is no backup", "locks: no lock is configured"];
     assert_eq!(skipped.len(), expected.len(), "{skipped:?}");
     for (line, words) in skipped.iter().zip(expected) {
         assert!(line.starts_with(words), "{line}");
@@ -66,7 +66,7 @@ fn a_nightly_cronjob_that_made_nothing_for_long_fails() {
             "spec": {"schedule": schedule, "jobTemplate": {"spec": {"template": {"spec": pod}}}},
         })
     };
-    let words = "there is none of data, though the CronJob nightly makes them";
+    let words = "there is no backup of data, though the CronJob nightly makes them";
     fails(&doctor().also(cronjob("0 3 * * *")), "last backup", words);
     let old = doctor().also(cronjob("0 3 * * *")).snapshot(
         "old",
@@ -209,7 +209,7 @@ fn hooks_need_a_pod_to_run_in() {
     passed(&hooked(), "pod: data is flushed in app-base-0, the hooks run in app-base-0");
     let down = |scenario: Scenario| scenario.object("Pod", |pod| pod["status"]["phase"] = json!("Pending"));
     passed(&down(skip()), "pod: no running pod mounts data: there is nothing to flush");
-    fails(&down(hooked()), "pod", "none in which the hooks could run");
+    fails(&down(hooked()), "pod", "so the hooks cannot run");
     down(hooked()).args(&["create"]).run().exits(4).says(&["no pod in which the hooks could run"]);
     down(skip()).args(&["create"]).run().exits(0);
     // What a hook cannot do without, a flush can.

@@ -288,7 +288,11 @@ fn data_that_tells_nothing_of_itself_is_restored_by_a_name() {
 
 #[test]
 fn without_a_name_the_way_out_is_told() {
-    let words = ["nothing tells what claim", "backup-ns restore lost -n shop --pvc NAME", "apply no workload"];
+    let words = [
+        "the claim of VolumeSnapshot lost is unknown",
+        "backup-ns restore lost -n shop --pvc NAME",
+        "apply no workload",
+    ];
     lost(&[], json!({})).run().exits(4).says(&words);
     // The older tool had labels copied, and no notes.
     lost(&[], json!({"backup-ns.sh/pvc": "data"})).run().exits(4).says(&["--pvc data"]);

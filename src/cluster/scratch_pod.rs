@@ -12,7 +12,7 @@ use crate::cluster::refusal::Refusal;
 use crate::core::backup::pod::Chosen;
 use crate::core::kube::calls::{JOBS, NETWORK_POLICIES, VOLUMES};
 use crate::core::kube::objects::{Named, ObjectList};
-use crate::core::restore::verify::{self, Stand, Trouble};
+use crate::core::restore::verify::{self, PodState, Trouble};
 use crate::exit::{Exit, Fail};
 use crate::io::process::{self, ProcessError};
 use crate::io::report::Step;
@@ -104,13 +104,13 @@ impl<'a> ScratchPod<'a> {
         let mut told = BTreeSet::new();
         loop {
             let objects = self.objects()?;
-            let trouble = match verify::stand(&objects, &warnings) {
-                Stand::Runs(pod) => {
+            let trouble = match verify::pod_state(&objects, &warnings) {
+                PodState::Runs(pod) => {
                     self.not_retained(&objects);
                     return Ok(pod);
                 }
-                Stand::Over(why) => bail!(Fail::new(Exit::Failed, why).remedy(AGAIN)),
-                Stand::Waits(trouble) => trouble,
+                PodState::Ended(why) => bail!(Fail::new(Exit::Failed, why).remedy(AGAIN)),
+                PodState::Waits(trouble) => trouble,
             };
             if let Some(trouble) = &trouble {
                 step.progress(&trouble.what);
@@ -170,10 +170,10 @@ impl<'a> ScratchPod<'a> {
 
     /// Why the pod is not what it was; nothing where it is.
     pub fn ended(&self) -> Option<String> {
-        match verify::stand(&self.objects().ok()?, &[]) {
-            Stand::Runs(_) => None,
-            Stand::Over(why) => Some(why),
-            Stand::Waits(_) => Some("its pod is gone".into()),
+        match verify::pod_state(&self.objects().ok()?, &[]) {
+            PodState::Runs(_) => None,
+            PodState::Ended(why) => Some(why),
+            PodState::Waits(_) => Some("its pod is gone".into()),
         }
     }
 

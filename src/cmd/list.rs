@@ -31,7 +31,7 @@ pub fn run(global: &Global, list: &List, reporter: &Reporter) -> Result<()> {
         check_namespace(&kubectl, name)?;
     }
     let read = rows.len();
-    rows.retain(|row| row.is_meant(list.pvc.as_deref(), &list.kinds) && (!list.ready || row.is_good()));
+    rows.retain(|row| row.matches(list.pvc.as_deref(), &list.kinds) && (!list.ready || row.is_good()));
     let now = now();
     listing::sort(&mut rows, now);
     show(reporter, global.output, &rows, || text(&rows, now, global.output, list.all_namespaces))?;
@@ -66,7 +66,7 @@ fn text(rows: &[Row], now: DateTime<Utc>, output: Output, all_namespaces: bool) 
             or_none(&row.kind),
             row.held(),
             or_none(&row.delete_after),
-            row.stands().into(),
+            row.readiness().into(),
             words::age(now - row.made(now)),
             or_none(&row.restore_size),
             or_none(&row.verified),

@@ -202,7 +202,7 @@ impl Run<'_> {
         let (target, Meta { name, .. }) = (&self.kubectl.target, &snapshot.metadata);
         let Some(claim) = self.config.pvc.clone().or(source) else {
             let guess = new_claim::guessed_claim(snapshot);
-            bail!(Fail::new(Exit::Precondition, format!("nothing tells what claim VolumeSnapshot {name} is of")).remedy(
+            bail!(Fail::new(Exit::Precondition, format!("the claim of VolumeSnapshot {name} is unknown")).remedy(
                 format!(
                     "name the claim: {} --pvc {guess}; the snapshot's name and age may show which it is (docs/recovery.md, \"Data \
                      without labels\"); apply no workload before that is done, it would make an empty claim",

@@ -170,7 +170,7 @@ proptest! {
         let mut rows: Vec<Row> = snapshots.iter().cloned().map(Row::from).collect();
         listing::sort(&mut rows, moment.now);
         for row in &rows {
-            let _ = (row.stands(), row.held(), words::age(moment.now - row.made(moment.now)));
+            let _ = (row.readiness(), row.held(), words::age(moment.now - row.made(moment.now)));
         }
         let backups: Vec<Backup> = snapshots.iter().cloned().map(Backup::from).collect();
         let leftovers = status::leftovers(Vec::new(), &backups, |_| true);

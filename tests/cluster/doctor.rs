@@ -245,7 +245,7 @@ fn each_planted_misconfiguration_is_found_and_none_on_a_sound_cluster() {
     drop(defaults);
     let hook = [("BAK_HOOK_PRE", "true")];
     let hooked = [&skip[..], &[&foreign_class]].concat();
-    patient.finds("hooks without a pod", &hooked, &hook, &["pod"], "none in which the hooks could run");
+    patient.finds("hooks without a pod", &hooked, &hook, &["pod"], "so the hooks cannot run");
     drop((away, foreign, registered));
 
     // The container and the pod.

@@ -280,7 +280,7 @@ fn a_namespace_that_was_deleted_before_its_notes_were_copied_gets_its_data_back(
     assert_one(&tenant, &stored, "a");
 
     let nameless = tenant.run(&["restore", "a", "--wait"], |_| ()).done();
-    nameless.assert(4, &["nothing tells what claim VolumeSnapshot a is of", &next, "apply no workload"]);
+    nameless.assert(4, &["the claim of VolumeSnapshot a is unknown", &next, "apply no workload"]);
     let done = tenant.run(&["restore", "a", "--pvc=restored", "--wait"], |_| ()).done();
     done.assert(0, &["nothing tells what the claim was like"]);
     let told: Value = serde_json::from_str(&done.stdout).unwrap();

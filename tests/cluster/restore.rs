@@ -256,7 +256,7 @@ fn what_is_going_or_held_or_down_already_is_not_stopped_for() {
     tenant.kubectl(&["annotate", "deployment", "app-base", "backup-ns.sh/restoring-"]);
     // Somebody deleted the claim: only its pod still holds it.
     tenant.kubectl(&["delete", "pvc", "data", "--wait=false"]);
-    refused(&["somebody deleted the claim data", "persistentVolumeReclaimPolicy"]);
+    refused(&["the claim data was deleted", "persistentVolumeReclaimPolicy"]);
     let volume = tenant.get(&["pvc", "data"])["spec"]["volumeName"].as_str().unwrap().to_string();
     let told = tenant.run(&["restore", "one", "--in-place", "--yes"], |_| ()).done().stderr;
     let patch = told.split("have its volume stay first: ").nth(1).unwrap().split("; then").next().unwrap();
@@ -283,7 +283,7 @@ fn a_claim_comes_back_with_all_that_it_had() {
     // What holds the claim does not let it go: the workload is down, and what is printed goes on.
     let held = tenant.run(&["restore", "one", "--in-place", "--yes", "--restore-timeout", "5s"], |_| ()).done();
     let words =
-        ["held by example.com/keep: it goes only when", "is not gone after 5s", "go on with: backup-ns restore one"];
+        ["held by example.com/keep: it is gone only when", "is not gone after 5s", "go on with: backup-ns restore one"];
     held.assert(1, &words);
     let patch = held.stderr.split("has it again: ").nth(1).unwrap().split("; ").next().unwrap();
     assert!(piped(std::process::Command::new("sh").args(["-c", patch]), "").status.success(), "{patch}");

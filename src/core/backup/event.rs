@@ -1,49 +1,48 @@
-//! The Event that a backup leaves on its claim, for `kubectl describe` and whoever watches events. Composes it; must not know
-//! whether anybody is allowed to write it.
+//! The Event that a backup leaves on its claim, for `kubectl describe` and for tools that watch Events. Must not know how it is
+//! written, or whether it may be.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
 use crate::core::escape;
 
-/// Who writes it.
 const CONTROLLER: &str = "backup-ns.sh";
 
-/// The longest message, in characters: what the newer API of events takes.
+/// The longest message, in characters, that `events.k8s.io/v1` accepts.
 const LONGEST: usize = 1000;
 
-/// What there is to tell of a backup.
+/// What the Event says about a backup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct News<'a> {
-    /// How it came out.
+    /// The outcome.
     pub reason: Reason,
-    /// Whether something failed, be it behind a snapshot that is good.
+    /// Whether something failed, even if the snapshot is good.
     pub failed: bool,
-    /// All of it, for people.
+    /// The whole message.
     pub message: &'a str,
 }
 
-/// How a backup came out.
+/// The outcome of a backup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
     /// The snapshot is ready.
     Ready,
-    /// It is cut, and nobody waits until it is ready.
+    /// The snapshot is cut, and the backup does not wait until it is ready.
     Cut,
-    /// There is none that is good.
+    /// There is no good snapshot.
     Failed,
 }
 
-/// The claim that it is of.
+/// The claim that an Event is about.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct About {
     /// Its name.
     pub name: String,
-    /// Its uid; empty where that is not known. `kubectl describe` shows only what names it.
+    /// Its uid; empty if unknown. `kubectl describe` shows only Events that name it.
     pub uid: String,
 }
 
-/// The list of Events, one for each claim. `nonce` tells them from those of other runs, `holder` is who ran.
+/// The list of Events, one for each claim. `nonce` makes their names differ from those of other runs, `holder` names the process.
 pub fn manifest(
     namespace: &str,
     claims: &[About],
@@ -83,7 +82,7 @@ mod tests {
     use crate::core::retention::history::testing::at;
 
     #[test]
-    fn whoever_reads_it_on_a_terminal_obeys_nothing() {
+    fn control_characters_of_a_message_are_escaped() {
         let news = News { reason: Reason::Failed, failed: true, message: "psql: \u{1b}[2J" };
         let about = [About { name: "data".into(), uid: String::new() }];
         let list = manifest("shop", &about, news, ("n", "h"), at("2026-11-22T12:00"));
@@ -116,13 +115,13 @@ mod tests {
     }
 
     #[test]
-    fn whatever_happened_an_event_has_room_for_it() {
+    fn a_long_message_is_cut_to_what_an_event_takes() {
         let claims = [About { name: "p".repeat(253), uid: String::new() }];
         let long = "é".repeat(3000);
         for (reason, failed, kind, word) in [
             (Reason::Failed, true, "Warning", "BackupFailed"),
             (Reason::Cut, false, "Normal", "BackupCut"),
-            // The application may be as the hook before left it.
+            // The snapshot is ready, but the post hook failed.
             (Reason::Ready, true, "Warning", "BackupReady"),
         ] {
             let news = News { reason, failed, message: &long };

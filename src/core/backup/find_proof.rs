@@ -1,25 +1,25 @@
-//! Which proof a dump file has: the one of its very bytes, on the claim that holds it, or on a snapshot of that claim. Must
-//! not know how the file was looked at.
+//! Finds the proof of a dump file, by its size and SHA-256: on the claim that holds it, or on a snapshot of that claim. Must not
+//! know how the file was read.
 
 use crate::core::backup::proof::Proof;
 use crate::core::engine::Engine;
 use crate::core::kube::labels;
 use crate::core::kube::objects::{Meta, Pvc, Snapshot};
 
-/// A proof, and where it stands.
+/// A proof, and the object that carries it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proven {
-    /// Such as `VolumeSnapshot data-1`.
+    /// The object, such as `VolumeSnapshot data-1`.
     pub by: String,
     /// The proof.
     pub proof: Proof,
-    /// Why the snapshot that it is on is not to be trusted; none where it is.
+    /// Why the snapshot that carries it is distrusted, if it is.
     pub distrusted: Option<String>,
 }
 
-/// The proof of a file of this size and SHA-256, on the claim itself first, then on the newest snapshot; none where nobody
-/// has proven these bytes. A claim made from a snapshot has that snapshot's proof, too. That a
-/// snapshot is not to be trusted does not take away what was proven of the dump, but is said, and such a one is asked last.
+/// The proof of a file of this size and SHA-256: from the claim itself, else from the newest snapshot that carries one. A claim
+/// that was made from a snapshot has that snapshot's proof, too. A proof stays valid on a distrusted snapshot, but such
+/// snapshots come last.
 pub fn find(engine: Engine, claim: &Pvc, snapshots: &[Snapshot], bytes: u64, sha256: &str) -> Option<Proven> {
     let named = |sources: &Snapshot| {
         let spec = &claim.spec;

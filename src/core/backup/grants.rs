@@ -1,12 +1,11 @@
-//! What a user of MySQL or MariaDB was granted, as `SHOW GRANTS` says it. Judges texts; must not know how they came here.
+//! What a user of MySQL or MariaDB was granted, by the output of `SHOW GRANTS`. Must not know how that is queried.
 
-/// What was granted, each the text between GRANT and TO, and what of it was revoked again for single databases of all, as
-/// MySQL's partial revokes do, each the text between REVOKE and FROM.
+/// The grants of a user, and MySQL's partial revokes, which take privileges on `*.*` away for single databases.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Grants {
-    /// What was granted.
+    /// For each grant the text between GRANT and TO.
     pub granted: Vec<String>,
-    /// What was revoked of what was granted on all databases.
+    /// For each partial revoke the text between REVOKE and FROM.
     pub revoked: Vec<String>,
 }
 
@@ -27,14 +26,14 @@ impl Grants {
         any(&self.granted, privilege, |object| objects.contains(&object))
     }
 
-    /// Whether nothing at all was granted, as only a server without access control says.
+    /// Whether there are no grants: only a server without access control (`--skip-grant-tables`) reports none.
     pub fn is_empty(&self) -> bool {
         self.granted.is_empty()
     }
 }
 
-/// Whether a list names a privilege for an object that is covered. Some are listed with a blank behind the comma, MySQL's dynamic
-/// privileges without.
+/// Whether a line names the privilege for an object that is covered. Privileges are separated by a comma and a space, MySQL's
+/// dynamic privileges by a comma alone.
 fn any(lines: &[String], privilege: &str, covers: impl Fn(&str) -> bool) -> bool {
     lines.iter().filter_map(|line| line.split_once(" ON ")).any(|(privileges, object)| {
         privileges.split(',').map(str::trim_start).any(|one| one == "ALL PRIVILEGES" || one == privilege)
@@ -48,11 +47,10 @@ fn unquoted(name: &str) -> String {
     bare.unwrap_or(name).replace("``", "`").replace("\\\\", "\\")
 }
 
-/// Whether the pattern of a grant is for this database: `%` is for anything, `_` for one character, `\` makes them mean
-/// themselves (<https://dev.mysql.com/doc/refman/8.4/en/grant.html>).
+/// Whether the pattern of a grant matches this database: `%` matches anything, `_` one character, `\` escapes both (<https://dev.mysql.com/doc/refman/8.4/en/grant.html>).
 fn like(pattern: &str, name: &str) -> bool {
     let name: Vec<char> = name.chars().collect();
-    // Up to where in the name the pattern so far may reach.
+    // For each position in the name, whether the pattern so far can match up to there.
     let mut reached = vec![false; name.len() + 1];
     reached[0] = true;
     let mut pattern = pattern.chars();

@@ -1,5 +1,5 @@
-//! What a database held and what its server was like when a dump was made, as the container said it: bounded, without what may
-//! be a secret, and only as far as it was the same before and after the dump.
+//! The objects of a database and the properties of its server at the time of a dump, as the container reported them: limited in
+//! size, without possible secrets, and only what was the same before and after the dump. Must not know how they are queried.
 
 use std::collections::BTreeMap;
 
@@ -11,14 +11,14 @@ const VALUE: usize = 512;
 /// How many bytes all values have at most: all annotations of an object share 256 KiB.
 const VALUES: usize = 4096;
 
-/// What the container said, once.
+/// What the container reported, before the dump or after it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Inventory {
-    /// By kind: how many objects, and a mark that changes with any that comes or goes.
+    /// By kind: the number of objects, and a mark that changes when one is added or removed.
     objects: BTreeMap<String, (u64, String)>,
-    /// By name, what the server is like.
+    /// Properties and settings of the server, by name.
     properties: BTreeMap<String, String>,
-    /// Counters of the server that change whenever an object goes.
+    /// Counters of the server that change when an object is dropped.
     counters: BTreeMap<String, String>,
 }
 
@@ -48,7 +48,7 @@ impl Inventory {
         }
     }
 
-    /// The number of objects of each kind, if nothing came or went between this one and `after`.
+    /// The number of objects of each kind that is the same in `after`.
     pub fn objects(&self, after: &Inventory) -> BTreeMap<String, u64> {
         if self.counters != after.counters {
             return BTreeMap::new();
@@ -57,14 +57,14 @@ impl Inventory {
         same.map(|(kind, (number, _))| (kind.clone(), *number)).collect()
     }
 
-    /// What the server is like, in this one and in `after`.
+    /// The properties of the server that are the same in `after`.
     pub fn server(&self, after: &Inventory) -> BTreeMap<String, String> {
         let same = self.properties.iter().filter(|(name, value)| after.properties.get(*name) == Some(value));
         same.map(|(name, value)| (name.clone(), value.clone())).collect()
     }
 }
 
-/// Adds an entry, as long as there is room and the name is one.
+/// Adds an entry if the name is valid and the map is not full.
 fn put<V>(map: &mut BTreeMap<String, V>, name: &str, value: V) {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
     if (1..=NAME).contains(&name.len()) && name.bytes().all(plain) && (map.len() < ENTRIES || map.contains_key(name)) {
@@ -72,8 +72,8 @@ fn put<V>(map: &mut BTreeMap<String, V>, name: &str, value: V) {
     }
 }
 
-/// Whether a setting may hold a secret. Those of the server itself do not; an application's own, with a dot in the name, may,
-/// and are noted only where the name does not sound like one and the value is short and made of plain words or numbers.
+/// Whether a setting may hold a secret. Those of the server do not. One of an application, with a dot in its name, may: it is
+/// kept only if no word of a secret is in its name, and its value is short and consists of plain words or numbers.
 fn may_be_secret(name: &str, value: &str) -> bool {
     if !name.contains('.') {
         return false;
@@ -84,7 +84,7 @@ fn may_be_secret(name: &str, value: &str) -> bool {
         "cert", "sign", "hash", "pin", "cipher", "crypt", "pepper", "seed",
     ];
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b" _.,/:+-".contains(&byte);
-    // A word that mixes letters and digits, or a long one, may have been made by chance.
+    // A word that is long, or mixes letters and digits, may be random.
     let random = |word: &str| {
         let digits = word.bytes().filter(u8::is_ascii_digit).count();
         word.len() > 24 || (word.len() >= 8 && digits > 0 && digits < word.len())

@@ -1,5 +1,5 @@
-//! The CronJob that makes backups, a Job made from it, and how that Job fares. Objects are JSON here, because a Job is its
-//! template as it stands, with whatever Kubernetes puts into one. Must not know how a Job is followed.
+//! The CronJob that makes backups, the Job that `adhoc` makes from it, and the state of that Job. Objects are JSON here, because
+//! the Job's template is copied with all its fields. Must not know how a Job is followed.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::core::escape::MASK;
 use crate::core::kube::json::{list, name, text, uid};
 
-/// The name of this program, wherever an image or a command holds it; as a plugin of kubectl it is `kubectl-backup_ns`.
+/// The names of this program in images and commands; as a plugin of kubectl it is `kubectl-backup_ns`.
 const PROGRAM: [&str; 2] = ["backup-ns", "backup_ns"];
 
 /// The commands of this program that make no backup, and those of the older one.
@@ -40,7 +40,7 @@ pub const OTHERS: [&str; 26] = [
     "retain.sh",
 ];
 
-/// The variable that says what made a snapshot.
+/// The variable with the type of a snapshot.
 const TYPE_VARIABLE: &str = "BAK_LABEL_VS_TYPE";
 
 /// The longest name of a Job: its pods carry it as a label
@@ -52,11 +52,15 @@ const POD: &str = "/spec/jobTemplate/spec/template/spec";
 const CONTAINERS: &str = "/containers";
 const INIT_CONTAINERS: &str = "/initContainers";
 
+/// A container's command and arguments.
+fn texts(container: &Value) -> impl Iterator<Item = &str> {
+    ["/command", "/args"].into_iter().flat_map(|part| list(container, part)).filter_map(Value::as_str)
+}
+
 /// The words of a container's command and arguments, which may be whole scripts. Of a path, only the file name.
 fn argument_words(container: &Value) -> impl Iterator<Item = &str> {
-    let texts = ["/command", "/args"].into_iter().flat_map(|part| list(container, part)).filter_map(Value::as_str);
     let is_between = |c: char| c.is_whitespace() || [';', '&', '|', '(', ')', '\'', '"'].contains(&c);
-    let words = texts.flat_map(move |text| text.split(is_between)).filter(|word| !word.is_empty());
+    let words = texts(container).flat_map(move |text| text.split(is_between)).filter(|word| !word.is_empty());
     words.map(|word| word.rsplit('/').next().unwrap_or_default())
 }
 
@@ -75,29 +79,26 @@ pub fn is_program(word: &str) -> bool {
     PROGRAM.iter().any(|program| name.ends_with(program))
 }
 
-/// Whether a container runs `backup-ns create` by its own words: its image or command is this program's, and it is not told to
-/// do something else.
+/// Whether a container runs `backup-ns create`: its image or command names this program, and no other command of it.
 fn makes_backups(container: &Value) -> bool {
-    let words = ["/command", "/args"].into_iter().flat_map(|part| list(container, part)).filter_map(Value::as_str);
-    let mut texts = words.chain([text(container, "/image")]);
+    let mut texts = texts(container).chain([text(container, "/image")]);
     texts.any(|text| PROGRAM.iter().any(|program| text.contains(program)))
         && (runs_create(container) || !argument_words(container).any(|word| OTHERS.contains(&word)))
 }
 
-/// Whether an init container runs beside the others, as a container like any other.
 fn is_native_sidecar(container: &Value) -> bool {
     text(container, "/restartPolicy") == "Always"
 }
 
-/// Whether a CronJob is the one by which our chart makes backups.
+/// Whether our chart made this CronJob for backups.
 fn is_the_charts(cronjob: &Value) -> bool {
     let label = |name: &str| text(cronjob, &format!("/metadata/labels/app.kubernetes.io~1{name}"));
     label("part-of") == "backup-ns" && label("component") == "backup"
 }
 
-/// The path in the pod's spec of a CronJob's container that runs `backup-ns create`. An init container
-/// that is no sidecar counts only if its arguments say `create`. Because an image may be mirrored under any name, a container with settings of ours, or of our chart,
-/// counts too if its arguments say `create`, or if it has none, which means the same.
+/// The path in the pod's spec of a CronJob's container that runs `backup-ns create`. An init container that is no sidecar counts
+/// only if its arguments say `create`. Because an image may be mirrored under any name, a container with settings of ours, or of
+/// our chart, counts too if its arguments say `create`, or if it has none, which means the same.
 fn maker_at(cronjob: &Value) -> Option<String> {
     let find = |part: &str, is_it: &dyn Fn(&Value) -> bool| {
         let containers = list(cronjob, &format!("{POD}{part}"));
@@ -133,15 +134,15 @@ pub fn container(cronjob: &Value) -> &str {
     text(cronjob, &format!("{POD}{}/name", backup_container(cronjob)))
 }
 
-/// How a backup is made now, in words; plain `create` would not know the CronJob's settings.
+/// How to make a backup now; plain `create` would lack the CronJob's settings.
 pub fn backup_now(namespace: &str) -> String {
     format!("backup-ns adhoc -n {namespace} (without a CronJob: backup-ns create -n {namespace} with your settings)")
 }
 
-/// The CronJob that is meant: the one of the name, else the only one that runs `backup-ns create`.
+/// The named CronJob, else the only one that runs `backup-ns create`.
 ///
 /// # Errors
-/// There is none, or several: what there is, a sentence without its beginning, and what to do.
+/// There is none, or several: a sentence whose subject the caller adds, and the remedy.
 pub fn choose<'a>(cronjobs: &'a [Value], named: Option<&str>) -> Result<&'a Value, (String, &'static str)> {
     const NAME: &str = "name the CronJob: backup-ns adhoc CRONJOB, or another namespace with -n";
     const INSTALL: &str = "install one: helm install backup-ns charts/backup-ns -n NAMESPACE --set config.dbPostgres=true (docs/install.md); \
@@ -163,7 +164,7 @@ pub fn choose<'a>(cronjobs: &'a [Value], named: Option<&str>) -> Result<&'a Valu
     }
 }
 
-/// The name of a Job of a CronJob: `NAME-adhoc-RAND`, the first part cut where that is too long.
+/// The name of a Job: `CRONJOB-adhoc-RAND`, with a long first part cut.
 pub fn job_name(cronjob: &str, rand: &str) -> String {
     let end = format!("-adhoc-{rand}");
     let begin: String = cronjob.chars().take(LONGEST_NAME.saturating_sub(end.len())).collect();
@@ -194,7 +195,7 @@ pub fn manifest(cronjob: &Value, namespace: &str, job: &str) -> Value {
     json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec})
 }
 
-/// A manifest as it may be shown: what containers are told in secret variables is masked.
+/// The manifest with the values of secret variables masked.
 pub fn masked(manifest: &Value, is_secret: impl Fn(&str) -> bool) -> Value {
     let mut manifest = manifest.clone();
     for part in [CONTAINERS, INIT_CONTAINERS] {
@@ -208,14 +209,14 @@ pub fn masked(manifest: &Value, is_secret: impl Fn(&str) -> bool) -> Value {
     manifest
 }
 
-/// Where the backup's container of a pod stands.
+/// The state of the backup's container in a pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum JobStage {
-    /// It was not started yet, for this reason. `stuck` when that is none that passes by itself as a rule.
+    /// It was not started yet.
     Waiting {
         /// The reason.
         why: String,
-        /// Whether somebody should look at it.
+        /// Whether the reason rarely passes by itself.
         stuck: bool,
     },
     /// It runs.
@@ -231,9 +232,9 @@ pub struct Try {
     pub pod: String,
     /// How often the container was started again there.
     pub restarts: u64,
-    /// Where it stands.
+    /// The state of the container.
     pub stage: JobStage,
-    /// The status that it ended with, or that the one before it ended with which it was started again for.
+    /// The exit code of this run of the container, or of the run before the restart.
     pub code: Option<i64>,
 }
 
@@ -269,7 +270,7 @@ fn stage(pod: &Value, status: Option<&Value>) -> JobStage {
     let is_scheduled = |condition: &&Value| text(condition, "/type") == "PodScheduled";
     let scheduled = list(pod, "/status/conditions").iter().find(is_scheduled);
     let passes = |waiting: &Value| ["", "ContainerCreating", "PodInitializing"].contains(&text(waiting, "/reason"));
-    // Behind one that cannot start all others wait without a word.
+    // If an init container cannot start, those after it wait without a reason.
     let mut before =
         list(pod, "/status/initContainerStatuses").iter().filter_map(|status| status["state"].get("waiting"));
     let stuck = scheduled.filter(|scheduled| text(scheduled, "/status") == "False");
@@ -299,7 +300,7 @@ pub fn stuck(pods: &[Value], jobs: &[Value], cronjob: &str, container: &str) -> 
     })
 }
 
-/// The Job of this CronJob that has been at work for a minute and never had a pod.
+/// The Job of this CronJob that is older than a minute, is not finished, and never had a pod.
 pub fn podless<'a>(jobs: &'a [Value], pods: &[Value], cronjob: &str, now: DateTime<Utc>) -> Option<&'a Value> {
     let had_none = |job: &Value| {
         ["active", "failed", "succeeded"].iter().all(|count| job["status"][count].as_u64().unwrap_or(0) == 0)
@@ -321,7 +322,7 @@ pub fn made(object: &Value) -> Option<DateTime<Utc>> {
     time(object, "/metadata/creationTimestamp")
 }
 
-/// The time at a place in an object; none where there is none.
+/// The time at a path of an object.
 pub fn time(object: &Value, pointer: &str) -> Option<DateTime<Utc>> {
     Some(DateTime::parse_from_rfc3339(text(object, pointer)).ok()?.to_utc())
 }
@@ -412,7 +413,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_backups_is_told_from_what_does_not() {
+    fn containers_that_make_backups() {
         for (container, makes) in [
             (json!({"image": "registry/backup-ns:1", "args": ["create", "--db-postgres"]}), true),
             (json!({"image": "registry/backup-ns:1"}), true),
@@ -443,7 +444,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mirrored_image_is_known_by_its_settings_or_by_the_chart() {
+    fn a_mirrored_image_is_recognized_by_its_settings_or_by_the_chart() {
         let env = json!([{"name": "BAK_DB_POSTGRES", "value": "true"}]);
         let labels = |part_of: &str, component: &str| json!({"app.kubernetes.io/part-of": part_of, "app.kubernetes.io/component": component});
         let (none, sidecar) = (json!({}), json!({"name": "proxy", "image": "proxy", "env": env}));
@@ -505,10 +506,10 @@ mod tests {
         let job = masked(&manifest(&cronjob, "shop", "j"), |name| name.ends_with("_PASSWORD"));
         let pod = &job["spec"]["template"]["spec"];
         assert_eq!(pod["containers"], json!([push]));
-        let told = json!([
+        let env = json!([
             {"name": "BAK_DB_POSTGRES_PASSWORD", "value": "****"}, {"name": "BAK_LABEL_VS_TYPE", "value": "adhoc"},
         ]);
-        assert_eq!(pod["initContainers"][1]["env"], told);
+        assert_eq!(pod["initContainers"][1]["env"], env);
         let ended = json!({"name": "b", "state": {"terminated": {"exitCode": 7}}});
         let pod = json!({"metadata": {"name": "p"}, "status": {"initContainerStatuses": [ended]}});
         let Try { stage, code, .. } = tries(&[pod], "b").remove(0);
@@ -590,7 +591,7 @@ mod tests {
     }
 
     #[test]
-    fn where_a_try_stands() {
+    fn the_stage_of_a_try() {
         let with = |status: Value| {
             let pod = json!({"metadata": {"name": "p"}, "status": status});
             let Try { stage, code, .. } = tries(&[pod], "backup").remove(0);

@@ -1,4 +1,4 @@
-//! The VolumeSnapshot to create: its labels, slots, annotations and spec. Pure; who sends it is elsewhere.
+//! The VolumeSnapshot to create: its labels, slots, annotations and spec. Must not know how it is sent.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::core::retention::history;
 use crate::core::retention::slot::{self, SlotKind};
 use crate::core::time_zone::Zone;
 
-/// How long a snapshot is to stay.
+/// How long a snapshot is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retain {
     /// Until so many days have passed.
@@ -25,7 +25,7 @@ pub enum Retain {
     DailyWeeklyMonthly,
 }
 
-/// Everything that a VolumeSnapshot of ours says.
+/// What a VolumeSnapshot of ours is made from.
 #[derive(Debug, Clone)]
 pub struct SnapshotRequest<'a> {
     /// Name of the VolumeSnapshot.
@@ -52,14 +52,14 @@ pub struct SnapshotRequest<'a> {
     pub dumps: &'a [(Engine, Proof)],
 }
 
-/// A slot and who holds it.
+/// A slot, and whether another snapshot holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SlotChoice {
     /// Which kind.
     pub kind: SlotKind,
     /// The label's value.
     pub value: String,
-    /// The snapshot that holds it already; none when the new one gets it.
+    /// The snapshot that holds it already, if the new one does not get it.
     pub holder: Option<String>,
 }
 
@@ -201,7 +201,7 @@ mod tests {
         assert_eq!(taken(&seen("data", (labels::WEEKLY, "2026-w47"), ready.clone()), HOUR), [SlotKind::Weekly]);
         assert_eq!(taken(&seen("data", (labels::WEEKLY, "w47"), ready.clone()), HOUR), [SlotKind::Weekly]);
         assert_eq!(taken(&seen("data", (labels::MONTHLY, "2026-11"), ready), HOUR), [SlotKind::Monthly]);
-        // The week without a year is that of the cut, and where that lies in the future of the object.
+        // A week without a year is of the year of the cut, also if that is after the object was made.
         let ahead = json!({"readyToUse": true, "creationTime": "2028-11-22T11:30:00Z"});
         assert_eq!(taken(&seen("data", (labels::WEEKLY, "w47"), ahead), HOUR), [SlotKind::Weekly]);
     }

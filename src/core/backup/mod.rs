@@ -1,5 +1,5 @@
-//! What one backup is made of: the choice of the pod, the questions before a dump, its proof, and the VolumeSnapshot to create.
-//! Must not know how any of it is read or sent.
+//! One backup: the choice of the pod, the preflight of the dump, its proof, and the VolumeSnapshot to create. Must not know how
+//! any of it is read or sent.
 
 pub mod event;
 pub mod find_proof;

@@ -1,4 +1,4 @@
-//! Names of VolumeSnapshots: the template, and what Kubernetes takes for a name.
+//! Names of VolumeSnapshots: the template, and which names Kubernetes accepts. Must not know where names are used.
 
 use std::collections::BTreeSet;
 
@@ -26,7 +26,7 @@ impl Template {
     /// Parses a template. Spaces inside the braces do not matter.
     ///
     /// # Errors
-    /// An unclosed `{{` or a name that is none of the three, as a phrase.
+    /// An unclosed `{{` or an unknown name, as a phrase.
     pub fn parse(text: &str) -> Result<Template, String> {
         let mut parts = Vec::new();
         let mut rest = text;
@@ -52,7 +52,7 @@ impl Template {
     /// The name for one backup. The timestamp is `YYYY-MM-DD-HHMMSS` in `zone`.
     ///
     /// # Errors
-    /// The result is no name that Kubernetes takes; says why and shows it.
+    /// The result is not a name that Kubernetes accepts.
     pub fn render(&self, pvc: &str, now: DateTime<Utc>, zone: Zone, rand: &str) -> Result<String, String> {
         let name: String = self
             .0
@@ -89,8 +89,7 @@ pub fn check_name(name: &str) -> Result<(), String> {
     }
 }
 
-/// The name of an object that belongs to another: its name and an ending. Where that is longer than a name may be, the end of
-/// the other's gives way to a hash, so that two long names stay two.
+/// A name with an ending. If that is too long, a hash replaces the end of the name, so that two long names stay different.
 pub fn with_ending(name: &str, ending: &str) -> String {
     if name.len() + ending.len() <= LONGEST {
         return format!("{name}{ending}");
@@ -146,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_by_the_default_template_is_known_again() {
+    fn a_name_by_the_default_template_is_recognized() {
         assert!(is_by_default(&render(DEFAULT, "UTC").unwrap()));
         assert!(is_by_default("my-data-2026-02-28-235959-a"));
         for other in [
@@ -166,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said() {
+    fn a_wrong_template_or_name_is_an_error() {
         assert!(render("{{ .pvcname }}", "UTC").unwrap_err().contains(".pvcname"));
         assert!(render("{{ .rand", "UTC").unwrap_err().contains("not closed"));
         assert!(render("Upper-{{ .rand }}", "UTC").unwrap_err().contains("Upper-abcdef"));
@@ -175,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn long_names_with_one_beginning_stay_apart() {
+    fn long_names_with_the_same_beginning_stay_different() {
         let long = "p".repeat(252);
         let ended = |last: &str| with_ending(&format!("{long}{last}"), "-x");
         assert_eq!(ended("a").len(), 253);

@@ -1,12 +1,12 @@
-//! The choice of the one pod in which a dump is made: it belongs to what was named, it is ready, it has the
-//! container, and that container mounts the PVC. A pure choice with a reason for every pod that was passed over.
+//! Chooses the pod in which a dump is made: it belongs to the named resource, is ready, and has the named container, which
+//! mounts the PVC. Gives a reason for every pod that does not fit. Must not know what is done in the pod.
 
 use std::fmt;
 
 use crate::core::kube::namespace_objects::ExecKind;
 use crate::core::kube::objects::{Pod, VolumeMount, Workload};
 
-/// What `*_EXEC_RESOURCE` names.
+/// The resource that `*_EXEC_RESOURCE` names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExecResource {
     /// Its kind.
@@ -16,10 +16,10 @@ pub struct ExecResource {
 }
 
 impl ExecResource {
-    /// Parses `kind/name` with the names and short names that kubectl takes; a bare name is a pod.
+    /// Parses `kind/name` with the names and short names that kubectl accepts; a bare name is a pod.
     ///
     /// # Errors
-    /// Another kind, or a name that is none.
+    /// Another kind, or an invalid name.
     pub fn parse(text: &str) -> Result<ExecResource, String> {
         let (kind, name) = text.split_once('/').unwrap_or(("pod", text));
         let kind = match kind.to_ascii_lowercase().as_str() {
@@ -43,7 +43,7 @@ impl fmt::Display for ExecResource {
 /// The pod that was chosen.
 #[derive(Debug, Clone)]
 pub struct Chosen {
-    /// The pod's name; nothing but this name is used from here on.
+    /// The pod's name.
     pub pod: String,
     /// The container's name.
     pub container: String,
@@ -58,21 +58,21 @@ pub struct Chosen {
 /// Why no pod could be chosen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NoPod {
-    /// The workload that was named is not there.
+    /// The named workload does not exist.
     NoWorkload,
     /// It has no pods at all.
     NoPods,
-    /// It has pods, none of which will do.
+    /// None of its pods fits.
     NoneFits {
         /// `pod NAME: why`, one each.
         why: Vec<String>,
-        /// The first of them that only has to become ready.
+        /// The first of them that fits but is not ready.
         unready: Option<String>,
     },
 }
 
-/// Chooses the pod. Among several that will do it is the one that has run longest, then the first by name, so that
-/// two backups at once choose alike.
+/// Chooses the pod: of several that fit the one that has run longest, then the first by name, so that two backups at the same
+/// time choose the same.
 ///
 /// # Errors
 /// See [`NoPod`].
@@ -130,7 +130,7 @@ fn chosen(pod: &Pod, container: &str, mounts: Vec<VolumeMount>) -> Chosen {
     Chosen { pod: pod.metadata.name.clone(), container: container.into(), image, mounts, mark: String::new() }
 }
 
-/// Where the container mounts the PVC, or why this pod will not do.
+/// Where the container mounts the PVC, or why this pod does not fit.
 fn mounts(pod: &Pod, container: &str, pvc: &str) -> Result<Vec<VolumeMount>, String> {
     if pod.metadata.deletion_timestamp.is_some() {
         return Err("it is being deleted".into());

@@ -20,9 +20,9 @@ pub struct DumpReport {
     pub ended: String,
     /// The run of the container that reported.
     pub identity: String,
-    /// What the database held and what its server was like before the dump.
+    /// The database and its server before the dump.
     pub before: Inventory,
-    /// And after it.
+    /// The same after the dump.
     pub after: Inventory,
 }
 
@@ -61,7 +61,7 @@ impl DumpReport {
         let bytes = self.bytes.ok_or("it gave no size")?;
         // The smallest gzip file has 18 bytes of header and trailer (RFC 1952, 2.2).
         if bytes < 18 {
-            return Err(format!("a dump of {bytes} bytes is none"));
+            return Err(format!("{bytes} bytes are too few for a dump"));
         }
         if self.sha256.len() != 64 || !self.sha256.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(format!("it gave no SHA-256 but '{}'", self.sha256));
@@ -99,7 +99,7 @@ impl DumpReport {
 pub struct Proof {
     /// The dump tool and its version, as it names itself.
     pub tool: String,
-    /// The database that it is of.
+    /// The dumped database.
     pub database: String,
     /// Size of the compressed file in bytes.
     pub bytes: u64,
@@ -117,7 +117,7 @@ pub struct Proof {
     pub pod: String,
     /// The container it was made in.
     pub container: String,
-    /// That container's image, which can read it again.
+    /// That container's image, which can load the dump.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub image: String,
     /// The namespace it was made in. Older proofs do not have it.
@@ -127,7 +127,7 @@ pub struct Proof {
     /// Older proofs have none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub objects: BTreeMap<String, u64>,
-    /// What the server was like, by the names of properties and settings. Older proofs have none.
+    /// Properties and settings of the server, by name. Older proofs have none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub server: BTreeMap<String, String>,
 }
@@ -136,8 +136,8 @@ pub struct Proof {
 mod tests {
     use super::*;
 
-    fn claim() -> DumpReport {
-        let mut claim = DumpReport::default();
+    fn report() -> DumpReport {
+        let mut report = DumpReport::default();
         for (key, value) in [
             ("bytes", "1234"),
             ("sha256", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
@@ -147,14 +147,14 @@ mod tests {
             ("ended", "2026-01-02T03:04:06Z"),
             ("other", "x"),
         ] {
-            claim.note(key, value);
+            report.note(key, value);
         }
-        claim
+        report
     }
 
     #[test]
-    fn a_whole_claim_counts_and_any_hole_does_not() {
-        assert_eq!(claim().check(), Ok(1234));
+    fn a_report_must_be_complete() {
+        assert_eq!(report().check(), Ok(1234));
         let holes: [fn(&mut DumpReport); 8] = [
             |c| c.began.clear(),
             |c| c.ended.clear(),
@@ -166,33 +166,33 @@ mod tests {
             |c| c.identity.clear(),
         ];
         for hole in holes {
-            let mut claim = claim();
-            hole(&mut claim);
-            assert!(claim.check().is_err(), "{claim:?}");
+            let mut report = report();
+            hole(&mut report);
+            assert!(report.check().is_err(), "{report:?}");
         }
     }
 
     #[test]
-    fn a_proof_notes_what_the_database_held_and_older_ones_are_read() {
+    fn a_proof_holds_the_objects_of_the_database_and_older_ones_are_read() {
         let older = r#"{"tool":"t","database":"app","bytes":20,"sha256":"0","began":"","ended":"","file":"/d","pathInVolume":"d",
             "pod":"p","container":"c"}"#;
         let mut proof: Proof = serde_json::from_str(older).unwrap();
         assert!(proof.objects.is_empty() && proof.server.is_empty());
-        let mut claim = claim();
+        let mut report = report();
         for key in ["before", "after"] {
-            claim.note(key, "object tables 2 aa");
-            claim.note(key, "property encoding UTF8");
+            report.note(key, "object tables 2 aa");
+            report.note(key, "property encoding UTF8");
         }
-        proof.objects = claim.before.objects(&claim.after);
-        proof.server = claim.before.server(&claim.after);
+        proof.objects = report.before.objects(&report.after);
+        proof.server = report.before.server(&report.after);
         let text = serde_json::to_string(&proof).unwrap();
         assert!(text.contains(r#""objects":{"tables":2},"server":{"encoding":"UTF8"}"#), "{text}");
         assert_eq!(serde_json::from_str::<Proof>(&text).unwrap(), proof);
     }
 
     #[test]
-    fn a_second_look_must_find_the_same() {
-        assert_eq!(claim().agrees(&claim()), Ok(()));
+    fn a_recheck_must_find_the_same() {
+        assert_eq!(report().agrees(&report()), Ok(()));
         type ReportEdit = fn(&mut DumpReport);
         let changes: [(ReportEdit, &str); 4] = [
             (|c| c.identity.push('x'), "restarted"),
@@ -201,9 +201,9 @@ mod tests {
             (|c| c.sha256.replace_range(0..1, "f"), "SHA-256"),
         ];
         for (change, word) in changes {
-            let mut second = claim();
+            let mut second = report();
             change(&mut second);
-            assert!(claim().agrees(&second).unwrap_err().contains(word));
+            assert!(report().agrees(&second).unwrap_err().contains(word));
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Of what a CronJob makes backups, and how its runs went. Objects are JSON here, because what a container is told stands in
-//! many places. Must not know who reads them.
+//! The claims that a CronJob makes backups of, its settings, and how its runs ended. Objects are JSON here, because a container's
+//! settings are in many fields. Must not know how objects are read.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,25 +10,25 @@ use crate::core::backup::job;
 use crate::core::backup::name;
 use crate::core::kube::json::{self, list, text};
 
-/// A setting as a container may be told it.
+/// A setting, by its variable and its flags.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted<'a> {
-    /// Its variable.
+    /// The environment variable.
     pub variable: &'a str,
-    /// Its flags, with their dashes.
+    /// The flags, with their dashes.
     pub flags: &'a [&'a str],
-    /// Whether a flag may stand alone, for yes, and takes no next word.
+    /// Whether the flags take no value.
     pub switch: bool,
 }
 
-/// Of what a backup is.
+/// The claims.
 const PVC: Wanted<'_> = Wanted { variable: "BAK_PVC_NAME", flags: &["--pvc-name"], switch: false };
-/// Where it is.
+/// The namespace.
 pub const NAMESPACE: Wanted<'_> = Wanted { variable: "BAK_NAMESPACE", flags: &["--namespace", "-n"], switch: false };
-/// Whether none is made after all.
+/// Whether backups are only planned.
 const DRY_RUN: Wanted<'_> = Wanted { variable: "BAK_DRY_RUN", flags: &["--dry-run"], switch: true };
 
-/// What the text of a switch says, if it is any.
+/// The value of a switch, if it is valid.
 pub fn yes_or_no(text: &str) -> Option<bool> {
     match text.to_ascii_lowercase().as_str() {
         "true" | "yes" | "on" | "1" | "t" | "y" => Some(true),
@@ -37,7 +37,7 @@ pub fn yes_or_no(text: &str) -> Option<bool> {
     }
 }
 
-/// What `--dry-run` says: a switch, or one of kubectl's words for the same.
+/// The value of `--dry-run`: a switch, or one of kubectl's words.
 pub fn dry_run(text: &str) -> Option<bool> {
     match text {
         "client" | "server" => Some(true),
@@ -46,8 +46,8 @@ pub fn dry_run(text: &str) -> Option<bool> {
     }
 }
 
-/// How old the newest good backup of what runs every night may be: a day, and two hours for the run. The same as in the alert
-/// `BackupNsSnapshotTooOld` of `charts/backup-ns/files/rules.yaml`.
+/// How old the newest good backup of a daily CronJob may be: a day, and two hours for the run. The alert
+/// `BackupNsSnapshotTooOld` of `charts/backup-ns/files/rules.yaml` has the same value.
 pub const LATE: TimeDelta = TimeDelta::hours(26);
 
 /// A CronJob that makes backups.
@@ -57,24 +57,24 @@ pub struct Schedule {
     pub namespace: String,
     /// Its name.
     pub name: String,
-    /// When it runs, as `0 3 * * *`.
+    /// Its schedule, such as `0 3 * * *`.
     pub cron: String,
-    /// Whether it makes no Jobs for now.
+    /// Whether it is suspended.
     pub suspended: bool,
-    /// When the object was made; none where that is not known.
+    /// When it was created, if known.
     pub created: Option<DateTime<Utc>>,
-    /// Whether a Job of it is at work.
+    /// Whether a Job of it is running.
     pub active: bool,
-    /// When it made a Job last.
+    /// When it last made a Job.
     pub last: Option<DateTime<Utc>>,
-    /// When a Job of it was complete last.
+    /// When a Job of it last succeeded.
     pub succeeded: Option<DateTime<Utc>>,
-    /// The container that makes the backup: its words and where its environment comes from.
+    /// The container that makes the backup.
     container: Value,
 }
 
 impl Schedule {
-    /// What is to be known of a CronJob; none where it makes no backups.
+    /// Reads a CronJob; None if it makes no backups.
     pub fn of(cronjob: &Value) -> Option<Schedule> {
         let container = job::maker(cronjob)?;
         Some(Schedule {
@@ -94,7 +94,7 @@ impl Schedule {
     }
 }
 
-/// What ConfigMaps hold, by namespace and name. One that is not there is none.
+/// The data of ConfigMaps, by namespace and name.
 pub type ConfigMaps = BTreeMap<(String, String), BTreeMap<String, String>>;
 
 impl Schedule {
@@ -109,7 +109,7 @@ impl Schedule {
     /// The namespace that it makes backups of.
     ///
     /// # Errors
-    /// Why that cannot be told.
+    /// See [`Schedule::value_of`].
     pub fn place(&self, maps: Option<&ConfigMaps>) -> Result<String, String> {
         Ok(self.value_of(NAMESPACE, maps)?.unwrap_or_else(|| self.namespace.clone()))
     }
@@ -118,7 +118,7 @@ impl Schedule {
     /// `envFrom` is not read: it holds passwords and hardly ever the name of a claim.
     ///
     /// # Errors
-    /// Why that cannot be told.
+    /// See [`Schedule::value_of`].
     pub fn claims(&self, maps: Option<&ConfigMaps>) -> Result<Vec<(String, String)>, String> {
         let namespace = self.place(maps)?;
         let claims = name::claims(self.value_of(PVC, maps)?.as_deref().unwrap_or("data"));
@@ -137,12 +137,12 @@ impl Schedule {
         names.filter(|name| !name.is_empty()).collect()
     }
 
-    /// The pod of one of its Jobs that cannot start, and why, such as for want of a Secret or an image.
+    /// The pod of one of its Jobs that cannot start, and why, such as a missing Secret or image.
     pub fn stuck(&self, pods: &[Value], jobs: &[Value]) -> Option<(String, String)> {
         job::stuck(pods, jobs, &self.name, text(&self.container, "/name"))
     }
 
-    /// Whether its last run, made before `now`, ended without success.
+    /// Whether its last run ended without success.
     pub fn failed(&self) -> bool {
         self.last.is_some_and(|last| !self.active && self.succeeded.is_none_or(|succeeded| succeeded < last))
     }
@@ -157,8 +157,8 @@ impl Schedule {
         }
     }
 
-    /// Since when there must be a good backup of it: for longer than [`LATE`] where it runs every day, else since the last run
-    /// that is as long ago. None where it is suspended, or too young to have made one.
+    /// A good backup must be newer than this: younger than [`LATE`] if it runs every day, else as new as its last run that is
+    /// longer ago than that. None if it is suspended, or too young to have made one.
     pub fn due(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let due = now - LATE;
         let since = |then: Option<DateTime<Utc>>| then.filter(|then| *then < due && !self.suspended);
@@ -207,8 +207,7 @@ impl Schedule {
         Ok(None)
     }
 
-    /// The value of a flag on the command line, the last of them. What a shell would make of more than a plain word is not
-    /// guessed.
+    /// The value of the last flag on the command line. In a script only plain words are read; a shell may change others.
     fn flag(&self, wanted: Wanted<'_>) -> Result<Option<String>, String> {
         let words = self.words();
         let mut found = None;
@@ -217,9 +216,9 @@ impl Schedule {
             let Some((flag, rest)) = begun else { continue };
             let value = match rest.strip_prefix('=') {
                 Some(value) => Some((value, words[at].1)),
-                // In a script its command may end with it.
+                // In a script it may be the last word of its command.
                 None if wanted.switch && words[at].1 && rest.starts_with([';', '&', '|', ')']) => Some(("true", false)),
-                // A short one's value may follow at once.
+                // The value of a short flag may follow without a space.
                 None if !rest.is_empty() && !flag.starts_with("--") => Some((rest, words[at].1)),
                 None if !rest.is_empty() => continue,
                 None if wanted.switch => Some(("true", false)),
@@ -232,7 +231,7 @@ impl Schedule {
         Ok(found)
     }
 
-    /// The words of the command line, and whether each is one of a script.
+    /// The words of the command line, and whether each is from a script.
     fn words(&self) -> Vec<(&str, bool)> {
         let parts: Vec<&str> = ["/command", "/args"]
             .into_iter()
@@ -249,8 +248,8 @@ impl Schedule {
         let words = |at: usize| match is_script(at) {
             true => {
                 let words: Vec<(&str, bool)> = parts[at].split_whitespace().map(|word| (word, true)).collect();
-                // What comes before this program is told to another, as in `nice -n5 backup-ns create`, and so is what comes
-                // behind the next of it, as in `backup-ns create; backup-ns retain --dry-run`.
+                // Words before this program are of another, as in `nice -n5 backup-ns create`, and so are those after the
+                // next call of it, as in `backup-ns create; backup-ns retain --dry-run`.
                 let starts = (0..words.len()).filter(|at| job::is_program(words[*at].0));
                 let starts: Vec<usize> = starts.chain([words.len()]).collect();
                 let mut calls = starts.windows(2).map(|call| &words[call[0]..call[1]]);
@@ -263,11 +262,11 @@ impl Schedule {
     }
 }
 
-/// With what a reference to another variable begins, which the kubelet puts in
+/// The beginning of a reference to another variable, which the kubelet expands
 /// (<https://kubernetes.io/docs/tasks/inject-data-application/define-interdependent-environment-variables/>).
 const EXPANDED: &str = "$(";
 
-/// A word of a script without the quotes around it, and without what ends its command; none where a shell would make more of it.
+/// A word of a script without its quotes and without the separator at its end; None if a shell would change it.
 fn unquoted(word: &str) -> Option<&str> {
     let word = word.trim_end_matches([';', '&', '|', ')']);
     let quoted = ['\'', '"'].into_iter().find_map(|quote| word.strip_prefix(quote)?.strip_suffix(quote));
@@ -295,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn the_claim_is_what_the_container_is_told() {
+    fn the_claims_follow_from_the_settings_of_the_container() {
         let maps = maps(&[
             ("a", &[("BAK_PVC_NAME", "of-a"), ("PVC_NAME", "prefixed"), ("key", "by-key")]),
             ("b", &[("BAK_PVC_NAME", "of-b")]),
@@ -357,11 +356,11 @@ mod tests {
             (json!(["--pvc-name=a", "--pvc-name", "b"]), pvc, yes("b")),
             (json!(["--pvc-name"]), pvc, Ok(None)),
             (json!(["--pvc-names=a"]), pvc, Ok(None)),
-            // A switch stands alone.
+            // A switch takes no value.
             (json!(["--db-postgres", "--pvc-name=x"]), switch, yes("true")),
             (json!(["--db-postgres"]), switch, yes("true")),
             (json!(["--db-postgres=no"]), switch, yes("no")),
-            // The kubelet expands the one, nobody the other.
+            // The kubelet expands only the first.
             (json!(["--hook-pre=echo $(SECRET)"]), hook, unclear(hook)),
             (json!(["--hook-pre=${DUMPER}"]), hook, yes("${DUMPER}")),
             // A script's words are those of a shell.
@@ -379,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dry_run_is_told_by_the_programs_own_words() {
+    fn a_dry_run_is_read_from_the_words_of_this_program() {
         let maps = maps(&[("a", &[("BAK_DRY_RUN", "Yes")]), ("b", &[("BAK_DRY_RUN", "no")])]);
         let from = |name: &str| json!([{"configMapRef": {"name": name}}]);
         let own = |value: &str| json!([{"name": "BAK_DRY_RUN", "value": value}]);
@@ -393,7 +392,7 @@ mod tests {
             (json!({"args": ["create", "--dry-run=none"], "env": own("server")}), false),
             (json!({"command": ["sh", "-c", "(backup-ns create --dry-run) && echo"]}), true),
             (json!({"env": own("1")}), true),
-            // With which a backup fails, and says so.
+            // A backup fails with these.
             (json!({"env": own("perhaps")}), false),
             (json!({"envFrom": from("a")}), true),
             (json!({"envFrom": from("b")}), false),
@@ -417,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_told_is_no_guess() {
+    fn an_unknown_setting_is_an_error() {
         let secret = json!([{"name": "BAK_PVC_NAME", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]);
         for container in [json!({"env": secret}), json!({"args": ["create", "--pvc-name=$(PVC)"]})] {
             assert!(schedule(container.clone()).claims(Some(&ConfigMaps::new())).is_err(), "{container}");
@@ -430,7 +429,7 @@ mod tests {
         let from = schedule(json!({"envFrom": [{"configMapRef": {"name": "a"}}, {"secretRef": {"name": "s"}}]}));
         assert_eq!(from.config_maps(), BTreeSet::from([("shop".into(), "a".into())]));
         assert!(from.claims(None).unwrap_err().contains("ConfigMap a may not be read"));
-        // One that is told by its own words needs none.
+        // A flag needs no ConfigMap.
         assert!(
             schedule(
                 json!({"args": ["create", "--pvc-name=x", "-n=shop"], "envFrom": [{"configMapRef": {"name": "a"}}]})

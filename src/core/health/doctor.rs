@@ -1,5 +1,5 @@
-//! The lines of `doctor`: what a backup needs, looked at one by one, and what to do about what is missing. Judges what was
-//! found; must not know how it was looked for.
+//! The checks of `doctor`: what a backup needs, and the remedy for what is missing. Judges objects and answers; must not know how
+//! they are read.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,50 +20,50 @@ use crate::core::kube::labels;
 use crate::core::kube::objects::{Pvc, Snapshot};
 use crate::core::words::age;
 
-/// How a check came out.
+/// The outcome of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CheckOutcome {
-    /// It is as it should be.
+    /// No problem was found.
     Passed,
-    /// It is not.
+    /// A problem was found.
     Failed,
-    /// It was not looked at.
+    /// Nothing was checked, or it is a warning.
     Skipped,
 }
 
-/// One line.
+/// One check, a line of the report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Check {
-    /// What was looked at.
+    /// The name of the check.
     pub check: &'static str,
-    /// How it came out.
+    /// The outcome.
     pub outcome: CheckOutcome,
     /// What was found, or why it was skipped.
     pub what: String,
-    /// What to do about one that failed.
+    /// The remedy for a failed check.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub remedy: String,
 }
 
 impl Check {
-    /// All is well.
+    /// A passed check.
     pub fn passed(check: &'static str, what: impl Into<String>) -> Check {
         Check { check, outcome: CheckOutcome::Passed, what: what.into(), remedy: String::new() }
     }
 
-    /// Something is wrong.
+    /// A failed check.
     pub fn failed(check: &'static str, what: impl Into<String>, remedy: impl Into<String>) -> Check {
         Check { check, outcome: CheckOutcome::Failed, what: what.into(), remedy: remedy.into() }
     }
 
-    /// It was not looked at.
+    /// A skipped check.
     pub fn skipped(check: &'static str, why: impl Into<String>) -> Check {
         Check { check, outcome: CheckOutcome::Skipped, what: why.into(), remedy: String::new() }
     }
 }
 
-/// The settings: each fault a line, and that a backup would be none by them.
+/// A check for each fault of the settings, and one for a dry run.
 pub fn configuration(faults: &[String], dry_run: bool) -> Vec<Check> {
     const REMEDY: &str = "correct it; backup-ns env shows every setting, and where it comes from";
     let (zone, other): (Vec<&String>, Vec<&String>) = faults.iter().partition(|fault| is_about(fault, "TZ"));
@@ -97,7 +97,7 @@ pub fn names_unknown(faults: &[String]) -> bool {
     faults.iter().any(|fault| of.iter().any(|variable| is_about(fault, variable)))
 }
 
-/// Something that somebody may do, or not.
+/// A right that is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Right {
     /// The API group; empty for the core's.
@@ -106,7 +106,7 @@ pub struct Right {
     pub resource: &'static str,
     /// The verb.
     pub verb: &'static str,
-    /// Whether it is asked for in the whole cluster.
+    /// Whether it is a right in the whole cluster.
     pub cluster: bool,
     /// Whether a backup cannot be made without it.
     pub needed: bool,
@@ -114,16 +114,16 @@ pub struct Right {
 
 const SNAPSHOT_GROUP: &str = "snapshot.storage.k8s.io";
 
-/// What `create` does in a namespace, and what `doctor` would like to see besides. `workloads` are the resources that run
-/// databases, `exec` is whether a backup cannot be made without running something in a container: where a volume is only flushed
-/// it can. `minor` is the minor version of the server.
+/// The rights that `create` needs, and those that `doctor` reads more with. `workloads` are the resources that run databases;
+/// `exec` is whether a backup needs `pods/exec`, which one that only flushes a volume does not; `minor` is the minor version of
+/// the server.
 pub fn rights(workloads: &[Kind], exec: bool, minor: Option<u32>) -> Vec<Right> {
     let right = |group, resource, verb| Right { group, resource, verb, cluster: false, needed: true };
     let mut all =
         vec![right("", "persistentvolumeclaims", "list"), right("", "pods", "get"), right("", "pods", "list")];
     let run = |verb| Right { needed: exec, ..right("", "pods/exec", verb) };
     all.push(run("create"));
-    // Until then a WebSocket is asked for with the verb of its HTTP request.
+    // Before 1.35 Kubernetes authorizes a WebSocket by the verb of its HTTP request.
     if minor.is_none_or(|minor| minor < 35) {
         all.push(run("get"));
     }
@@ -148,7 +148,7 @@ pub fn rights(workloads: &[Kind], exec: bool, minor: Option<u32>) -> Vec<Right> 
     all
 }
 
-/// What is done with Leases, in a namespace of their own.
+/// The rights on Leases, which are in a namespace of their own.
 pub fn lease_rights(verbs: &[&'static str]) -> Vec<Right> {
     let right = |verb: &&'static str| Right {
         group: "coordination.k8s.io",
@@ -160,7 +160,7 @@ pub fn lease_rights(verbs: &[&'static str]) -> Vec<Right> {
     verbs.iter().map(right).collect()
 }
 
-/// The question whether the caller has a right; nothing is stored by asking.
+/// The SelfSubjectAccessReview for a right. The API does not store it.
 pub fn review(right: &Right, namespace: &str) -> Value {
     let (resource, subresource) = right.resource.split_once('/').unwrap_or((right.resource, ""));
     let mut attributes = json!({"group": right.group, "resource": resource, "verb": right.verb});
@@ -179,12 +179,12 @@ pub fn review(right: &Right, namespace: &str) -> Value {
     })
 }
 
-/// What the caller may do, by resource and verb; none where that could not be asked.
+/// The rights of the caller, by resource and verb; None if they could not be asked for.
 #[derive(Debug, Clone, Default)]
 pub struct Granted(Option<BTreeMap<(String, String), bool>>);
 
 impl Granted {
-    /// Reads the answers.
+    /// Reads the answers to [`review`].
     pub fn of(answers: &[Value]) -> Granted {
         let read = |answer: &Value| {
             let attribute = |name: &str| text(answer, &format!("/spec/resourceAttributes/{name}")).to_string();
@@ -197,13 +197,13 @@ impl Granted {
         Granted(Some(answers.iter().map(read).collect()))
     }
 
-    /// Whether the caller may do that, as far as is known.
+    /// Whether the caller has a right; true if unknown, because then trying shows it.
     pub fn may(&self, verb: &str, resource: &str) -> bool {
         let key = (resource.to_string(), verb.to_string());
         self.0.as_ref().is_none_or(|all| all.get(&key).copied().unwrap_or(false))
     }
 
-    /// A line for each resource that a backup needs.
+    /// A check for each resource that a backup needs.
     pub fn checks(&self, rights: &[Right]) -> Vec<Check> {
         let mut resources: Vec<(&str, &str)> = Vec::new();
         for right in rights.iter().filter(|right| right.needed) {
@@ -226,8 +226,8 @@ impl Granted {
     }
 }
 
-/// The kinds of the snapshot API. `kinds` is what the server says of its version v1, none where it does not know that;
-/// `group` is what it says of the group then.
+/// Checks the snapshot API. `kinds` is the server's answer about version v1, None if it does not serve that; `group` is then its
+/// answer about the group.
 pub fn snapshot_api(kinds: Option<&Value>, group: Option<&Value>) -> Check {
     const INSTALL: &str =
         "install the VolumeSnapshot CRDs and the snapshot controller (kubernetes-csi/external-snapshotter)";
@@ -251,7 +251,7 @@ pub fn snapshot_api(kinds: Option<&Value>, group: Option<&Value>) -> Check {
     }
 }
 
-/// The preferences of kubectl that would otherwise change what it does.
+/// The preferences of kubectl, which could change what its commands do.
 pub fn preferences(preferences: &Preferences) -> Check {
     let kept = match preferences.policy {
         Some(_) => ", but for its policy for credential plugins",
@@ -260,8 +260,8 @@ pub fn preferences(preferences: &Preferences) -> Check {
     Check::passed("preferences", format!("{} is turned off for every call of kubectl{kept}", preferences.path))
 }
 
-/// What quotas and limits leave room for. `short` is the quota with too little room for the `snapshots` of a backup, and what
-/// that is; `refused` is why a restore test would get no pod, which makes a backup none the worse.
+/// Checks quotas and limits. `short` is the quota with too little room for the `snapshots` of a backup, and its room; `refused`
+/// is why a restore test would get no pod, which does not affect backups.
 pub fn quota(short: Option<(String, u128)>, snapshots: usize, refused: &[String]) -> Vec<Check> {
     let mut checks = Vec::new();
     if let Some((name, left)) = short {
@@ -279,18 +279,18 @@ pub fn quota(short: Option<(String, u128)>, snapshots: usize, refused: &[String]
     checks
 }
 
-/// What is known of the driver of a claim.
+/// The driver of a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Driver {
-    /// This CSI driver.
+    /// A CSI driver.
     Csi(String),
-    /// None that is CSI's.
+    /// Not a CSI driver.
     Other(String),
-    /// Nothing.
+    /// Unknown.
     Unknown,
 }
 
-/// The driver, by the claim's volume where that could be read, else by who made the volume.
+/// The driver by the claim's volume if that could be read, else by the provisioner of the claim.
 pub fn driver(claim: &Pvc, volume: Option<&Value>) -> Driver {
     if let Some(volume) = volume {
         let migrated = text(volume, "/metadata/annotations/pv.kubernetes.io~1migrated-to");
@@ -307,14 +307,14 @@ pub fn driver(claim: &Pvc, volume: Option<&Value>) -> Driver {
     }
     let keys = ["volume.kubernetes.io/storage-provisioner", "volume.beta.kubernetes.io/storage-provisioner"];
     let named = keys.into_iter().find_map(|key| claim.metadata.annotations.get(key));
-    // What is built in has no name of that kind, and may be migrated to a driver that does not show here.
+    // A provisioner that is built into Kubernetes may be migrated to a driver that the claim does not name.
     match named.filter(|name| !name.starts_with("kubernetes.io/")) {
         Some(name) => Driver::Csi(name.clone()),
         None => Driver::Unknown,
     }
 }
 
-/// A driver, of these claims, that no CSIDriver tells of. Few do without one; what cut a snapshot of them of late is one.
+/// The check of a driver without a CSIDriver. A few drivers work without one: if it cut a snapshot recently, it works.
 pub fn no_driver(driver: &str, pvcs: &[&str], snapshots: &[Snapshot], now: DateTime<Utc>) -> Check {
     let is_of_late = |snapshot: &Snapshot| snapshot.status.creation_time.is_some_and(|cut| cut > now - LATE);
     if snapshots.iter().any(|snapshot| is_of_late(snapshot) && pvcs.iter().any(|pvc| snapshot.is_of(pvc))) {
@@ -329,7 +329,7 @@ pub fn no_driver(driver: &str, pvcs: &[&str], snapshots: &[Snapshot], now: DateT
     )
 }
 
-/// The VolumeSnapshotClass that a backup of a claim of `driver` is made with: the named one, else the default of the driver.
+/// Checks the VolumeSnapshotClass of a backup: the named one, else the default of the claim's driver.
 pub fn class(named: Option<&str>, driver: &str, classes: &[Value]) -> Vec<Check> {
     let names = |of: &[&Value]| Vec::from_iter(of.iter().map(|class| json::name(class))).join(", ");
     let of_driver: Vec<&Value> = classes.iter().filter(|class| text(class, "/driver") == driver).collect();
@@ -370,9 +370,7 @@ pub fn class(named: Option<&str>, driver: &str, classes: &[Value]) -> Vec<Check>
     let policy = match text(chosen, "/deletionPolicy") {
         "Delete" => Check::failed(
             "deletion policy",
-            format!(
-                "the class {name} says Delete: whoever deletes a VolumeSnapshot or the namespace deletes the stored data"
-            ),
+            format!("the class {name} says Delete: deleting a VolumeSnapshot or the namespace deletes the stored data"),
             format!(
                 "kubectl patch volumesnapshotclass {name} --type=merge -p '{{\"deletionPolicy\":\"Retain\"}}'; \
                  VolumeSnapshotContents that are there keep their own"
@@ -383,8 +381,8 @@ pub fn class(named: Option<&str>, driver: &str, classes: &[Value]) -> Vec<Check>
     vec![Check::passed("class", format!("{name}, {how}, for the driver {driver}")), policy]
 }
 
-/// The pods in which volumes without a dump are flushed, and in the first of which hooks run. `may` is whether anything may be
-/// run there.
+/// Checks the pods in which volumes without a dump are flushed, the first of which runs the hooks. `may` is whether pods/exec is
+/// allowed.
 pub fn flushed(pvcs: &str, mounters: &[Chosen], hooked: bool, may: bool) -> Check {
     let mut pods: Vec<&str> = mounters.iter().map(|mounter| mounter.pod.as_str()).collect();
     let mut seen = BTreeSet::new();
@@ -392,7 +390,7 @@ pub fn flushed(pvcs: &str, mounters: &[Chosen], hooked: bool, may: bool) -> Chec
     match &pods[..] {
         [] if hooked => Check::failed(
             "pod",
-            format!("no running pod mounts {pvcs}: there is none in which the hooks could run"),
+            format!("no running pod mounts {pvcs}, so the hooks cannot run"),
             "start what mounts the volume, or leave BAK_HOOK_PRE and BAK_HOOK_POST unset",
         ),
         [] => Check::passed("pod", format!("no running pod mounts {pvcs}: there is nothing to flush")),
@@ -430,7 +428,7 @@ pub fn container(
     let tools = || Check::passed("tools", format!("{}, {}", report.tool, report.compressor));
     let database = || match (report.missing.is_empty(), report.empty(engine)) {
         (false, _) => Check::skipped("database", unknown),
-        // It can be backed up, but hardly ever is what was meant.
+        // It can be backed up, but is rarely the intended database.
         (true, Some(empty)) => Check::failed("database", empty.what, empty.remedy),
         (true, None) => Check::passed("database", format!("{} answers", report.database)),
     };
@@ -459,8 +457,8 @@ pub fn container(
     all.concat()
 }
 
-/// The CronJobs that make backups of `pvcs` in the namespace, and whether a pod of theirs, by one of `jobs`, cannot start, or cannot
-/// be made, as `unmade` says by the names of CronJobs: the Job and why.
+/// Checks the CronJobs that make backups of `pvcs` in the namespace. `unmade` holds, by CronJob, the Job whose pod cannot be made,
+/// and why.
 pub fn schedules(
     schedules: &[Schedule],
     (pods, jobs): (&[Value], &[Value]),
@@ -480,11 +478,11 @@ pub fn schedules(
     }
     let mut checks = Vec::new();
     if ours.is_empty() {
-        // One of which nothing can be told may be the one.
+        // A CronJob whose claims are unknown may make backups of these.
         ours.extend(unclear.iter().map(|(schedule, _)| *schedule));
     } else {
         let skipped = unclear.iter().map(|(schedule, why)| {
-            let what = format!("of what the CronJob {} makes backups cannot be told: {why}", schedule.name);
+            let what = format!("the claims that the CronJob {} backs up are unknown: {why}", schedule.name);
             Check::skipped("schedule", what)
         });
         checks.extend(skipped);
@@ -506,7 +504,7 @@ pub fn schedules(
                 "schedule",
                 what,
                 format!(
-                    "take BAK_DRY_RUN or --dry-run away where it is told so: {set}, or its ConfigMap, or its command line"
+                    "remove BAK_DRY_RUN or --dry-run where it is set: {set}, or in its ConfigMap, or on its command line"
                 ),
             );
         }
@@ -536,7 +534,7 @@ pub fn schedules(
     checks
 }
 
-/// How many names a line holds.
+/// The most names in a line.
 const NAMES: usize = 5;
 
 /// `a, b and 3 more`.
@@ -549,7 +547,7 @@ fn names<'a>(all: impl Iterator<Item = &'a str>) -> String {
     }
 }
 
-/// What earlier backups and restores left in the namespace.
+/// Checks what earlier backups and restores left in the namespace.
 pub fn history(report: &Report, snapshots: &[Snapshot], namespace: &str, pvcs: &[String]) -> Vec<Check> {
     let mut checks = Vec::new();
     let of_it = |claim: &&Protection| claim.namespace == namespace && pvcs.contains(&claim.pvc);
@@ -564,8 +562,8 @@ pub fn history(report: &Report, snapshots: &[Snapshot], namespace: &str, pvcs: &
             Check::failed("last backup", format!("{what}, though the CronJob {cronjob} makes them"), remedy)
         };
         checks.push(match (newest.map(|newest| (newest.state, &newest.name)), &claim.newest_ready, &claim.late) {
-            (None, _, Some(cronjob)) => late(format!("there is none of {pvc}"), cronjob),
-            (None, _, None) => Check::skipped("last backup", format!("there is none of {pvc} yet")),
+            (None, _, Some(cronjob)) => late(format!("there is no backup of {pvc}"), cronjob),
+            (None, _, None) => Check::skipped("last backup", format!("there is no backup of {pvc} yet")),
             (Some((State::Ready, name)), Some(ready), cronjob) => {
                 let old = age(TimeDelta::seconds(ready.age_seconds));
                 match cronjob {
@@ -593,7 +591,6 @@ pub fn history(report: &Report, snapshots: &[Snapshot], namespace: &str, pvcs: &
     let failed = counted(|claim| claim.count(State::Failed));
     checks.push(match &counted(|claim| claim.failed_since)[..] {
         [] if failed.is_empty() => Check::passed("failed snapshots", "there are none"),
-        // Somebody saw to it.
         [] => Check::passed("failed snapshots", format!("{} failed, and newer ones are ready", failed.join(", "))),
         some => Check::failed(
             "failed snapshots",
@@ -620,14 +617,14 @@ pub fn history(report: &Report, snapshots: &[Snapshot], namespace: &str, pvcs: &
             "restores",
             format!("an in-place restore was begun and is not done: {}", names(restoring.iter().copied())),
             format!(
-                "unless it is at work just now, go on with backup-ns restore {first} -n {namespace} --in-place, or take it back with --rollback"
+                "unless it is running now, resume it with backup-ns restore {first} -n {namespace} --in-place, or roll it back with --rollback"
             ),
         ),
     });
     checks
 }
 
-/// Snapshots that nobody has taken up; the snapshot controller binds one, or says what is wrong with it, within seconds.
+/// Checks for snapshots that the snapshot controller ignores: within seconds it binds a snapshot or reports an error on it.
 pub fn controller(snapshots: &[Snapshot], namespace: &str, now: DateTime<Utc>) -> Check {
     let is_ignored = |snapshot: &&Snapshot| {
         let Snapshot { metadata, status, .. } = snapshot;
@@ -654,7 +651,7 @@ pub fn controller(snapshots: &[Snapshot], namespace: &str, now: DateTime<Utc>) -
     }
 }
 
-/// Stored data without a snapshot, and contents that share another's.
+/// Checks for stored data without a snapshot, and for contents that share the data of another.
 pub fn stored_data(report: &Report) -> Check {
     let (Some(orphans), Some(superfluous)) = (&report.orphaned_contents, &report.superfluous_contents) else {
         return Check::skipped("stored data", "may not list volumesnapshotcontents");
@@ -685,7 +682,7 @@ pub fn stored_data(report: &Report) -> Check {
     }
 }
 
-/// Deletions of ours that were begun and are at work no more.
+/// Checks for interrupted deletions.
 pub fn deletions(report: &Report) -> Check {
     match &report.unfinished_deletions[..] {
         [] => Check::passed("deletions", "none was begun and not finished"),
@@ -704,11 +701,11 @@ pub fn deletions(report: &Report) -> Check {
     }
 }
 
-/// Jobs of restore tests that outlived their time.
+/// Checks for Jobs of restore tests that are older than their limit.
 pub fn trials(jobs: &[Value], namespace: &str, now: DateTime<Utc>) -> Check {
     let is_late = |job: &&Value| {
         let limit = job["spec"]["activeDeadlineSeconds"].as_i64().unwrap_or(0);
-        // What is done goes by itself within seconds.
+        // Kubernetes deletes a finished Job within seconds.
         let slack = TimeDelta::minutes(5) + TimeDelta::try_seconds(limit).unwrap_or(TimeDelta::MAX / 2);
         !job["metadata"]["labels"][labels::VERIFY].is_null() && job::made(job).is_some_and(|made| now - made > slack)
     };
@@ -737,7 +734,7 @@ mod tests {
         assert_eq!(
             check.outcome == CheckOutcome::Failed,
             !check.remedy.is_empty(),
-            "whoever fails has a remedy: {check:?}"
+            "a failed check has a remedy: {check:?}"
         );
     }
 
@@ -789,11 +786,11 @@ mod tests {
                 format!("apiGroups: [\"{}\"], resources: [{}], verbs: [{}]", right.group, right.resource, right.verb);
             assert!(one.remedy.contains(&rule), "{}", one.remedy);
         }
-        // What is only looked at fails nothing.
+        // A right that only doctor uses fails no check.
         let wishes = Granted::of(&answers(&rights, |right| right.needed));
         assert!(wishes.checks(&rights).iter().all(|check| check.outcome == Passed));
         assert!(!wishes.may("list", "volumesnapshotclasses") && wishes.may("list", "pods"));
-        assert!(Granted::default().may("list", "pods"), "where nobody could be asked, trying tells");
+        assert!(Granted::default().may("list", "pods"), "unknown rights are assumed");
     }
 
     #[test]
@@ -990,14 +987,14 @@ mod tests {
             Failed,
             "the pod p of the CronJob nightly cannot start: CreateContainerConfigError: secret \"x\" not found",
         );
-        // Of what this one makes backups nobody can tell.
+        // The claims of this one are unknown.
         let mut other = cronjob_of(json!({"suspend": true}), json!({}));
         let from = json!([{"name": "BAK_PVC_NAME", "valueFrom": {"secretKeyRef": {"name": "s", "key": "pvc"}}}]);
         other["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["env"] = from;
         let other = Schedule::of(&other).unwrap();
         is(&judge(other.clone(), "data"), Failed, "suspended");
         let [unclear, sure] = &all(&[other, cronjob(json!({}), json!({}))], &pods, "data")[..] else { panic!() };
-        is(unclear, Skipped, "of what the CronJob nightly makes backups cannot be told");
+        is(unclear, Skipped, "the claims that the CronJob nightly backs up are unknown");
         is(sure, Passed, "0 3 * * *");
         let last = json!({"lastScheduleTime": "2026-11-22T03:00:00Z"});
         is(&judge(cronjob(json!({}), json!({})), "data"), Passed, "0 3 * * *");
@@ -1033,11 +1030,15 @@ mod tests {
         is(old, Failed, "night of data is the newest good one, and 10h old, though the CronJob nightly makes them");
         assert!(old.remedy.contains("backup-ns adhoc nightly -n shop"), "{old:?}");
         let never = Protection { newest: None, newest_ready: None, ..late(protection("data", State::Ready)) };
-        is(&judge(&report(vec![never]), &[])[0], Failed, "there is none of data, though the CronJob nightly makes");
+        is(
+            &judge(&report(vec![never]), &[])[0],
+            Failed,
+            "there is no backup of data, though the CronJob nightly makes",
+        );
         // Of another namespace.
         let other = Protection { namespace: "bank".into(), ..late(protection("data", State::Ready)) };
         assert!(judge(&report(vec![other]), &[]).iter().all(|check| check.outcome == Passed));
-        // Of another claim, and still somebody should know.
+        // Of another claim, and still reported.
         let [failed, ..] = &judge(&report(vec![protection("logs", State::Failed)]), &[])[..] else { panic!() };
         is(failed, Failed, "no newer one is ready: 1 of logs");
         let mut mended = protection("data", State::Ready);
@@ -1088,7 +1089,7 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_that_nobody_takes_up_is_told() {
+    fn a_snapshot_that_the_controller_ignores_fails() {
         let snapshot = |status: Value, metadata: Value| {
             let mut object =
                 json!({"metadata": {"name": "s", "creationTimestamp": "2026-11-22T11:58:00Z"}, "status": status});

@@ -1,5 +1,4 @@
-//! Snapshots as they are listed: what is kept of each, in which order, and which are meant. Must not know how a list is
-//! printed.
+//! The rows of `list`: what is kept of a snapshot, their order, and the filter. Must not know how a list is printed.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +12,7 @@ use crate::core::kube::objects::Snapshot;
 use crate::core::retention::history;
 use crate::core::retention::slot::SlotKind;
 
-/// One snapshot, without what no list shows: tens of thousands are held at once.
+/// One snapshot, with only what lists show: tens of thousands are in memory at once.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Row {
@@ -21,10 +20,10 @@ pub struct Row {
     pub namespace: String,
     /// Its name.
     pub name: String,
-    /// The claim it was cut from; of one that was bound to stored data by hand, the label's word.
+    /// The claim it was cut from; of a snapshot that was bound to stored data by hand, by its label.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pvc: Option<String>,
-    /// The `type` label; none on somebody else's.
+    /// The `type` label; None if another tool made it.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
     /// The values of its slot labels, in the order of [`SlotKind::ALL`].
@@ -44,14 +43,14 @@ pub struct Row {
     pub verified: Option<String>,
     /// Whether volumes can be made from it.
     pub ready: bool,
-    /// Why it must not be taken for a backup, although it may be ready.
+    /// Why it is distrusted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub distrusted: Option<String>,
-    /// Whether somebody deleted it already.
+    /// Whether it is being deleted.
     pub deleting: bool,
     /// When the object was made.
     pub created: DateTime<Utc>,
-    /// The moment for which it stands, once it is cut.
+    /// The time of the cut.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cut: Option<DateTime<Utc>>,
     /// The smallest volume it can be restored to, a quantity such as `1Gi`.
@@ -60,7 +59,7 @@ pub struct Row {
     /// The VolumeSnapshotContent that holds its data.
     #[serde(rename = "volumeSnapshotContent", skip_serializing_if = "Option::is_none")]
     pub content: Option<String>,
-    /// What went wrong last.
+    /// The last error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// The proofs of the dumps that it holds.
@@ -76,7 +75,7 @@ fn by_engine<S: Serializer>(dumps: &[(Engine, Proof)], to: S) -> Result<S::Ok, S
     to.collect_map(dumps.iter().map(|(engine, proof)| (engine, proof)))
 }
 
-/// The proofs on a snapshot; one that cannot be read is none.
+/// The valid proofs on a snapshot.
 pub fn proofs(annotations: &BTreeMap<String, String>) -> Box<[(Engine, Proof)]> {
     let read = |engine: Engine| Some((engine, serde_json::from_str(annotations.get(engine.annotation())?).ok()?));
     Engine::ALL.into_iter().filter_map(read).collect()
@@ -112,30 +111,30 @@ impl From<Snapshot> for Row {
 }
 
 impl Row {
-    /// The moment for which it stands, see [`history::made`].
+    /// The time of its data, see [`history::made`].
     pub fn made(&self, now: DateTime<Utc>) -> DateTime<Utc> {
         history::made(self.cut, self.created, now)
     }
 
-    /// Whether it is ready, and nothing speaks against what is in it.
+    /// Whether it is ready and not distrusted.
     pub fn is_good(&self) -> bool {
         self.ready && self.distrusted.is_none() && !self.deleting
     }
 
-    /// Whether it is of the claim and of any of the kinds; without either every one is.
-    pub fn is_meant(&self, pvc: Option<&str>, kinds: &[&str]) -> bool {
+    /// Whether it is of the claim and of one of the kinds; no claim or no kinds match all.
+    pub fn matches(&self, pvc: Option<&str>, kinds: &[&str]) -> bool {
         let of_kind = |kind: &&str| {
             let slots = SlotKind::ALL.into_iter().zip(&self.slots);
             self.kind.as_deref() == Some(kind)
                 || slots.into_iter().any(|(of, slot)| slot.is_some() && of.to_string() == **kind)
         };
-        // Only where nothing but the label tells the claim, its name may be shortened.
+        // Only a name from the label may be shortened.
         let is_of = |pvc: &str| self.pvc.as_deref().is_some_and(|own| own == pvc || own == labels::pvc_value(pvc));
         pvc.is_none_or(is_of) && (kinds.is_empty() || kinds.iter().any(of_kind))
     }
 
-    /// Where it stands, in a word: `true`, `false`, `failed`, `distrusted` or `deleting`.
-    pub fn stands(&self) -> &'static str {
+    /// `true`, `false`, `failed`, `distrusted` or `deleting`.
+    pub fn readiness(&self) -> &'static str {
         match self {
             Row { deleting: true, .. } => "deleting",
             Row { ready: true, distrusted: Some(_), .. } => "distrusted",
@@ -206,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn where_it_stands_is_a_word() {
+    fn the_readiness_is_a_word() {
         let distrusted = json!({"annotations": {"backup-ns.sh/distrusted": "why"}});
         let deleting = json!({"deletionTimestamp": "2026-11-22T03:00:00Z"});
         for (more, word) in [
@@ -217,7 +216,7 @@ mod tests {
             (json!({"status": {"readyToUse": true}, "metadata": distrusted}), "distrusted"),
             (json!({"status": {"readyToUse": true}, "metadata": deleting}), "deleting"),
         ] {
-            assert_eq!(row(more.clone()).stands(), word, "{more}");
+            assert_eq!(row(more.clone()).readiness(), word, "{more}");
         }
     }
 
@@ -246,15 +245,15 @@ mod tests {
             (None, &["adhoc"], (false, false)),
             (Some("logs"), &["weekly"], (false, false)),
         ] {
-            assert_eq!((weekly.is_meant(pvc, kinds), foreign.is_meant(pvc, kinds)), both, "{pvc:?} {kinds:?}");
+            assert_eq!((weekly.matches(pvc, kinds), foreign.matches(pvc, kinds)), both, "{pvc:?} {kinds:?}");
         }
-        // Bound by hand: only the label tells the claim, and shortens a long name.
+        // Bound by hand: only the label names the claim, and shortens a long name.
         let long = "p".repeat(100);
         let bound = row(json!({
             "metadata": {"labels": {"backup-ns.sh/pvc": labels::pvc_value(&long)}},
             "spec": {"source": {"persistentVolumeClaimName": null}},
         }));
-        assert!(bound.is_meant(Some(&long), &[]) && !bound.is_meant(Some("data"), &[]));
+        assert!(bound.matches(Some(&long), &[]) && !bound.matches(Some("data"), &[]));
     }
 
     #[test]

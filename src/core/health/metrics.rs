@@ -1,5 +1,5 @@
-//! The report of `status` as Prometheus scrapes it: text format 0.0.4
-//! (<https://prometheus.io/docs/instrumenting/exposition_formats/>). Must not know how it gets there.
+//! The report of `status` in the Prometheus text format 0.0.4
+//! (<https://prometheus.io/docs/instrumenting/exposition_formats/>). Must not know how it is served.
 
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
@@ -10,50 +10,50 @@ use crate::core::kube::quantity;
 /// A label's name and value.
 type Label<'a> = (&'a str, &'a str);
 
-/// The metrics, gauges all of them. What is not known has no line; a claim that nobody ever backed up has none at all.
+/// The metrics, all of them gauges. An unknown value has no line; a claim without a CronJob and snapshots has no lines at all.
 pub fn text(report: &Report) -> String {
-    let meant: Vec<&Protection> = report.claims.iter().filter(|claim| claim.is_meant()).collect();
+    let meant: Vec<&Protection> = report.claims.iter().filter(|claim| claim.is_managed()).collect();
     let mut text = Text::default();
 
     text.gauge("scheduled", "Whether a CronJob makes backups of the claim, and is neither suspended nor a dry run.");
-    text.each(&meant, |claim| claim.scheduled.map(u8::from));
+    text.claims(&meant, |claim| claim.scheduled.map(u8::from));
     text.gauge("suspended", "Whether every CronJob that would make backups of the claim is suspended or a dry run.");
-    text.each(&meant, |claim| claim.scheduled.map(|scheduled| u8::from(!scheduled && !claim.cron_jobs.is_empty())));
+    text.claims(&meant, |claim| claim.scheduled.map(|scheduled| u8::from(!scheduled && !claim.cron_jobs.is_empty())));
     text.gauge("claim_exists", "Whether the PersistentVolumeClaim is there.");
-    text.each(&meant, |claim| claim.exists.map(u8::from));
+    text.claims(&meant, |claim| claim.exists.map(u8::from));
     text.gauge("snapshots", "How many VolumeSnapshots of the claim there are, by state.");
     for claim in &meant {
         for state in State::ALL {
             let count = claim.count(state);
-            text.line(&[of(claim).as_slice(), &[("state", state.word())]].concat(), count);
+            text.line(&[labels(claim).as_slice(), &[("state", state.word())]].concat(), count);
         }
     }
     text.gauge("newest_ready", "Whether the newest VolumeSnapshot of the claim, but for pending ones, is ready.");
-    text.each(&meant, |claim| claim.newest_decided.map(|state| u8::from(state == State::Ready)));
+    text.claims(&meant, |claim| claim.newest_decided.map(|state| u8::from(state == State::Ready)));
     text.gauge("last_success_timestamp_seconds", "When the newest good VolumeSnapshot of the claim was cut.");
-    text.each(&meant, |claim| claim.newest_ready.as_ref().map(|ready| ready.made.timestamp()));
+    text.claims(&meant, |claim| claim.newest_ready.as_ref().map(|ready| ready.made.timestamp()));
     text.gauge("last_success_age_seconds", "How old it was when this was asked.");
-    text.each(&meant, |claim| claim.newest_ready.as_ref().map(|ready| ready.age_seconds));
+    text.claims(&meant, |claim| claim.newest_ready.as_ref().map(|ready| ready.age_seconds));
     text.gauge("restore_size_bytes", "The smallest volume that it can be restored to.");
-    text.each(&meant, |claim| quantity::bytes(claim.newest_ready.as_ref()?.restore_size.as_deref()?));
+    text.claims(&meant, |claim| quantity::bytes(claim.newest_ready.as_ref()?.restore_size.as_deref()?));
     let dumps = || {
         let ready = meant.iter().filter_map(|claim| Some((claim, claim.newest_ready.as_ref()?)));
         ready.flat_map(|(claim, ready)| ready.dumps.iter().map(move |(engine, dump)| (claim, engine.command(), dump)))
     };
     text.gauge("dump_bytes", "Size of the dump that it holds.");
     for (claim, engine, dump) in dumps() {
-        text.line(&[of(claim).as_slice(), &[("engine", engine)]].concat(), dump.bytes);
+        text.line(&[labels(claim).as_slice(), &[("engine", engine)]].concat(), dump.bytes);
     }
     text.gauge("dump_duration_seconds", "How long that dump took.");
     for (claim, engine, dump) in dumps() {
         if let Some(seconds) = dump.seconds {
-            text.line(&[of(claim).as_slice(), &[("engine", engine)]].concat(), seconds);
+            text.line(&[labels(claim).as_slice(), &[("engine", engine)]].concat(), seconds);
         }
     }
     text.gauge("last_verified_timestamp_seconds", "When a restore test found the newest tested VolumeSnapshot good.");
-    text.each(&meant, |claim| claim.newest_verified.as_ref().map(|verified| verified.at.timestamp()));
+    text.claims(&meant, |claim| claim.newest_verified.as_ref().map(|verified| verified.at.timestamp()));
     text.gauge("last_verified_age_seconds", "How long ago that was when this was asked.");
-    text.each(&meant, |claim| claim.newest_verified.as_ref().map(|verified| verified.age_seconds));
+    text.claims(&meant, |claim| claim.newest_verified.as_ref().map(|verified| verified.age_seconds));
 
     text.gauge("overdue_snapshots", "VolumeSnapshots that a sweep should have deleted two days ago or earlier.");
     let mut overdue: BTreeMap<&str, usize> = meant.iter().map(|claim| (claim.namespace.as_str(), 0)).collect();
@@ -78,11 +78,11 @@ pub fn text(report: &Report) -> String {
     text.0
 }
 
-fn of(claim: &Protection) -> [Label<'_>; 2] {
+fn labels(claim: &Protection) -> [Label<'_>; 2] {
     [("namespace", &claim.namespace), ("pvc", &claim.pvc)]
 }
 
-/// The text so far, and the metric whose lines come next.
+/// The text so far, and the name of the current metric.
 #[derive(Default)]
 struct Text(String, &'static str);
 
@@ -98,10 +98,10 @@ impl Text {
         let _ = writeln!(self.0, "backup_ns_{}{labels} {value}", self.1);
     }
 
-    fn each<T: Display>(&mut self, claims: &[&Protection], value: impl Fn(&Protection) -> Option<T>) {
+    fn claims<T: Display>(&mut self, claims: &[&Protection], value: impl Fn(&Protection) -> Option<T>) {
         for claim in claims {
             if let Some(value) = value(claim) {
-                self.line(&of(claim), value);
+                self.line(&labels(claim), value);
             }
         }
     }
@@ -119,7 +119,7 @@ mod tests {
     use crate::core::health::status::{self, Attempt, BackupCronJob, DumpStatus, Overdue, Ready, Verified};
     use crate::core::retention::history::testing::at;
 
-    /// A claim that is not scheduled, has two good snapshots and one that failed, and no more that is known.
+    /// A claim without a schedule, with two good snapshots and a failed one.
     fn claim(pvc: &str) -> Protection {
         Protection {
             scheduled: Some(false),
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn all_that_is_known_has_a_line() {
+    fn every_known_value_has_a_line() {
         let made = at("2026-11-22T02:00");
         let full = Protection {
             newest: Some(Attempt { name: "c".into(), state: State::Pending, created: made }),
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_has_no_line() {
+    fn an_unknown_value_has_no_line() {
         let suspended = BackupCronJob {
             namespace: "shop".into(),
             name: "b".into(),
@@ -205,11 +205,11 @@ mod tests {
             last_success: None,
         };
         let unknown = Protection { exists: None, scheduled: None, cron_jobs: vec![suspended], ..claim("a") };
-        let mut report = report(vec![unknown, claim("nobody")]);
+        let mut report = report(vec![unknown, claim("unmanaged")]);
         report.orphaned_contents = None;
         let text = text(&report);
         for absent in
-            ["scheduled{", "suspended{", "claim_exists{", "newest_ready{", "last_", "orphaned_contents ", "nobody"]
+            ["scheduled{", "suspended{", "claim_exists{", "newest_ready{", "last_", "orphaned_contents ", "unmanaged"]
         {
             let lines = text.lines().filter(|line| !line.starts_with('#') && line.contains(absent));
             assert_eq!(lines.count(), 0, "{absent}: {text}");

@@ -1,4 +1,4 @@
-//! How well backups fare: status, doctor, lists and metrics. Must not know how it is read or printed.
+//! The state of backups: status, doctor, lists and metrics. Must not know how objects are read or reports printed.
 
 pub mod cronjob;
 pub mod doctor;

@@ -1,5 +1,5 @@
-//! How well each claim is protected: its newest good backup, its newest tested one, what failed, what makes backups of it, and
-//! what lies around that nothing will ever clean up. Decides and explains; must not know how it is printed.
+//! The report of `status`: for each claim its newest good backup, its newest tested one, failures and CronJobs; and leftovers that
+//! no command cleans up by itself. Must not know how objects are read or the report is printed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
@@ -19,32 +19,32 @@ use crate::core::retention::history::{Action, Moment, Record, date, is_ahead, ma
 use crate::core::retention::mark_and_delete::{DeletionBlocks, decide};
 use crate::core::words;
 
-/// How many days behind its last day a snapshot may still be there: the sweep of the next night takes it.
+/// How many days after its last day a snapshot is overdue: `mark-and-delete` of the next night deletes it.
 const OVERDUE_DAYS: i64 = 2;
 
-/// A VolumeSnapshot, without what nothing here needs: tens of thousands are held at once.
+/// A VolumeSnapshot, with only what the report needs: tens of thousands are in memory at once.
 #[derive(Debug, Clone)]
 pub struct Backup {
     record: Record,
     uid: String,
-    /// The claim's whole name, where that is known.
+    /// The claim's full name, if known; the one in the record may be shortened.
     pvc: Option<String>,
-    /// Whether it is one of ours, and made to be a backup.
+    /// Whether this program made it as a backup.
     counts: bool,
-    /// Whether pruning looks at it.
+    /// Whether `mark-and-delete` may delete it.
     pruned: bool,
     restore_size: Option<String>,
     dumps: Box<[(Engine, DumpStatus)]>,
-    /// When a restore test found it good.
+    /// When it passed a restore test.
     verified: Option<DateTime<Utc>>,
 }
 
-/// A dump that a snapshot holds.
+/// A dump in a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct DumpStatus {
     /// Its size.
     pub bytes: u64,
-    /// How long it took to make, in seconds; none where its proof does not say.
+    /// How long the dump took, in seconds, if its proof says so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds: Option<i64>,
 }
@@ -78,25 +78,25 @@ impl From<Snapshot> for Backup {
     }
 }
 
-/// Where a snapshot stands.
+/// The state of a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    /// Volumes can be made from it, and nothing speaks against what is in it.
+    /// Ready, and not distrusted.
     Ready,
-    /// Not ready, and young enough to become so.
+    /// Not ready, and younger than the ready timeout.
     Pending,
-    /// Not ready, with an error or for longer than one that succeeds takes.
+    /// Not ready, with an error or older than the ready timeout.
     Failed,
-    /// Whatever else it is, it must not be taken for a backup.
+    /// Marked as distrusted.
     Distrusted,
 }
 
 impl State {
-    /// All of them.
+    /// All states.
     pub const ALL: [State; 4] = [State::Ready, State::Pending, State::Failed, State::Distrusted];
 
-    /// The word for it.
+    /// The word that reports use.
     pub fn word(self) -> &'static str {
         match self {
             State::Ready => "ready",
@@ -108,7 +108,7 @@ impl State {
 }
 
 impl Backup {
-    /// The newest last.
+    /// Orders backups; the newest is the greatest.
     fn rank(&self, moment: &Moment) -> impl Ord + '_ {
         (self.record.made(moment), self.record.created, &self.record.name)
     }
@@ -134,15 +134,15 @@ pub struct ClaimStatus {
     namespace: String,
     name: String,
     phase: String,
-    /// The snapshots, by namespace and name, that its volume is still to be made from.
+    /// The snapshots, by namespace and name, that its volume will be made from.
     sources: Vec<(String, String)>,
-    /// When it was made empty; none where its volume was made from something.
+    /// When it was created, if its volume was provisioned empty.
     made_empty: Option<DateTime<Utc>>,
-    /// Whether it is of a restore test, and goes with it.
+    /// Whether a restore test made it.
     of_restore_test: bool,
 }
 
-/// The annotations of a claim whose volume is to be made
+/// The annotations that Kubernetes sets when it provisions the volume of a claim
 /// (<https://kubernetes.io/docs/reference/labels-annotations-taints/#volume-kubernetes-io-storage-provisioner>).
 const PROVISIONER: [&str; 2] =
     ["volume.kubernetes.io/storage-provisioner", "volume.beta.kubernetes.io/storage-provisioner"];
@@ -156,7 +156,7 @@ impl From<Pvc> for ClaimStatus {
         let provisioned = PROVISIONER.iter().any(|key| meta.annotations.contains_key(*key));
         let restored = from || meta.annotations.contains_key(labels::RESTORED_FROM);
         ClaimStatus {
-            // One that is bound to a volume that was there before has no provisioner.
+            // A claim that is bound to an existing volume has no provisioner.
             made_empty: Some(meta.creation_timestamp).filter(|_| !restored && provisioned),
             of_restore_test: meta.labels.contains_key(labels::VERIFY),
             phase: if meta.deletion_timestamp.is_some() { TERMINATING.into() } else { claim.status.phase },
@@ -167,7 +167,7 @@ impl From<Pvc> for ClaimStatus {
     }
 }
 
-/// A VolumeSnapshotContent: the data that it names, and, where it is of ours and not going, what to say of it if its
+/// A VolumeSnapshotContent: the data that it names, and, if it is ours and not being deleted, its entry in the report in case its
 /// VolumeSnapshot is gone.
 #[derive(Debug, Clone)]
 pub struct Stored {
@@ -185,14 +185,14 @@ pub struct Orphan {
     pub namespace: String,
     /// The VolumeSnapshot.
     pub volume_snapshot: String,
-    /// Whether its data is another's, and stays whatever becomes of it.
+    /// Whether it is a clone: its deletion never deletes the data.
     pub clone: bool,
     /// `Retain` or `Delete`.
     pub deletion_policy: String,
-    /// When the object was made; for data that was bound again later than the data.
+    /// When the object was created, which for rebound data is after the cut.
     #[serde(skip)]
     pub bound: DateTime<Utc>,
-    /// When its data was cut, as far as that is known.
+    /// When its data was cut, if known, else as `bound`.
     pub created: DateTime<Utc>,
 }
 
@@ -200,28 +200,28 @@ pub struct Orphan {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Superfluous {
-    /// The content, as an orphan would be described.
+    /// The content.
     #[serde(flatten)]
     pub content: Orphan,
-    /// The other content.
+    /// The other content that names the data.
     pub shares_data_of: String,
-    /// The VolumeSnapshot of that, `NAMESPACE/NAME`.
+    /// The VolumeSnapshot of the other content, `NAMESPACE/NAME`.
     pub belongs_to: String,
 }
 
-/// What was found out about the contents.
+/// The contents of ours without a VolumeSnapshot.
 #[derive(Debug, Default)]
 pub struct Leftovers {
-    /// Those without a VolumeSnapshot whose data no other names.
+    /// Those whose data no other content names.
     pub orphans: Vec<Orphan>,
-    /// Those without a VolumeSnapshot whose data another names.
+    /// Those whose data another content names.
     pub superfluous: Vec<Superfluous>,
     /// See [`Holders::shared`].
     pub shared: BTreeMap<String, String>,
 }
 
 impl Stored {
-    /// What is to be known of a content; none where it neither names data nor says to be of ours.
+    /// Reads a content; None if it names no data and is not ours.
     pub fn of(content: Content) -> Option<Stored> {
         let holder = Holder::from(&content);
         let meta = &content.metadata;
@@ -229,7 +229,7 @@ impl Stored {
         let mut keys = meta.labels.keys().chain(meta.annotations.keys());
         let has_data = content.handles().next().is_some();
         let reference = content.spec.volume_snapshot_ref;
-        // What was never copied to it, its VolumeSnapshot's name may tell.
+        // Labels may never have been copied to it; then the name of its VolumeSnapshot shows that it is ours.
         let ours = keys.any(|key| key.starts_with(labels::PREFIX)) || clone || name::is_by_default(&reference.name);
         let cut = content.status.creation_time.and_then(|nanos| DateTime::from_timestamp(nanos / 1_000_000_000, 0));
         let orphan = Orphan {
@@ -246,18 +246,18 @@ impl Stored {
     }
 }
 
-/// The contents of ours whose VolumeSnapshot is not among `snapshots`, of those namespaces whose snapshots were read. One whose
-/// data another content names, in whatever namespace, is no orphan. Contents must have been read before snapshots: one that is
-/// made meanwhile is no orphan then.
+/// The contents of ours whose VolumeSnapshot is not among `snapshots`, in the namespaces whose snapshots were read. A content whose
+/// data another one names, in any namespace, is no orphan. Contents must be read before snapshots: else a content made in
+/// between would look like an orphan.
 pub fn leftovers(contents: Vec<Stored>, snapshots: &[Backup], covers: impl Fn(&str) -> bool) -> Leftovers {
     let uids: BTreeSet<&str> = snapshots.iter().map(|backup| backup.uid.as_str()).collect();
     let names: BTreeSet<(&str, &str)> =
         snapshots.iter().map(|backup| (backup.record.namespace.as_str(), backup.record.name.as_str())).collect();
-    // What may not be seen is taken to be there.
+    // A VolumeSnapshot in a namespace that was not read is assumed to exist.
     let is_bound = |holder: &Holder| {
         !covers(&holder.namespace)
             || match holder.snapshot_uid.as_str() {
-                // One that was made by hand and is not bound yet.
+                // Made by hand and not bound yet.
                 "" => names.contains(&(holder.namespace.as_str(), holder.snapshot.as_str())),
                 uid => uids.contains(uid),
             }
@@ -265,7 +265,7 @@ pub fn leftovers(contents: Vec<Stored>, snapshots: &[Backup], covers: impl Fn(&s
     let holders: Holders = contents.iter().map(|stored| stored.holder.clone()).collect();
     let ours: BTreeSet<String> =
         contents.iter().filter_map(|stored| Some(stored.orphan.as_ref()?.name.clone())).collect();
-    // The one of several that stays: a clone must not be the last to name the data.
+    // The greatest of several is kept: a clone must not be the last content that names the data.
     let rank = |holder: &Holder| (!holder.clone, is_bound(holder), !ours.contains(&holder.name), holder.name.clone());
     let mut found = Leftovers { shared: holders.shared(), ..Leftovers::default() };
     for Stored { holder, orphan } in contents {
@@ -277,7 +277,7 @@ pub fn leftovers(contents: Vec<Stored>, snapshots: &[Backup], covers: impl Fn(&s
                 shares_data_of: other.name.clone(),
                 belongs_to: format!("{}/{}", other.namespace, other.snapshot),
             }),
-            // It is the one that stays.
+            // This one is kept.
             Some(_) => {}
         }
     }
@@ -289,7 +289,7 @@ pub fn leftovers(contents: Vec<Stored>, snapshots: &[Backup], covers: impl Fn(&s
     found
 }
 
-/// Something that could not be read, so that nothing is said of it.
+/// Objects that could not be read, and are missing from the report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Unread {
     /// The kind, in the plural.
@@ -297,14 +297,14 @@ pub struct Unread {
     /// Where; empty for the whole cluster.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub namespace: String,
-    /// What the API said.
+    /// The error.
     pub reason: String,
 }
 
-/// All that was read.
+/// The objects that the report is made from.
 #[derive(Debug, Default)]
 pub struct Read {
-    /// The namespaces that were read; none for the whole cluster.
+    /// The namespaces that were read; None for the whole cluster.
     pub scope: Option<Vec<String>>,
     /// Every VolumeSnapshot.
     pub snapshots: Vec<Backup>,
@@ -312,36 +312,36 @@ pub struct Read {
     pub claims: Vec<ClaimStatus>,
     /// The CronJobs that make backups.
     pub schedules: Vec<Schedule>,
-    /// What their ConfigMaps hold; none where they may not be read.
+    /// The data of their ConfigMaps; None if they may not be read.
     pub config_maps: Option<ConfigMaps>,
-    /// What there is of contents; none where they may not be read.
+    /// The contents; None if they may not be read.
     pub leftovers: Option<Leftovers>,
     /// What could not be read.
     pub unread: Vec<Unread>,
 }
 
-/// How all of it stands.
+/// The report of `status`.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
-    /// When this was asked.
+    /// When the report was made.
     pub asked: DateTime<Utc>,
     /// The claims, by namespace and name.
     pub claims: Vec<Protection>,
-    /// Stored data of ours without a snapshot; none where that could not be read.
+    /// Stored data of ours without a snapshot; None if that could not be read.
     pub orphaned_contents: Option<Vec<Orphan>>,
-    /// Contents of ours without a snapshot whose stored data another content names; none where that could not be read.
+    /// Contents of ours without a snapshot whose data another content names; None if that could not be read.
     pub superfluous_contents: Option<Vec<Superfluous>>,
-    /// Deletions that were begun and are at work no more.
+    /// Deletions that were interrupted.
     pub unfinished_deletions: Vec<Unfinished>,
-    /// Snapshots that a sweep should have deleted days ago.
+    /// Snapshots that `mark-and-delete` should have deleted days ago.
     pub overdue: Vec<Overdue>,
     /// What could not be read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unread: Vec<Unread>,
 }
 
-/// A snapshot whose deletion was begun by a run that is at work no more.
+/// A snapshot whose deletion was interrupted.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Unfinished {
@@ -351,7 +351,7 @@ pub struct Unfinished {
     pub volume_snapshot: String,
 }
 
-/// A snapshot that a sweep should have deleted days ago.
+/// A snapshot that `mark-and-delete` should have deleted days ago.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Overdue {
@@ -371,36 +371,36 @@ pub struct Protection {
     pub namespace: String,
     /// Its name.
     pub pvc: String,
-    /// Whether it is there; none where that is not known.
+    /// Whether it exists; None if unknown.
     pub exists: Option<bool>,
     /// Its phase, such as `Bound`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,
-    /// Whether a CronJob makes backups of it, and is neither suspended nor only prints its plan; none where that is not known.
+    /// Whether a CronJob makes backups of it that is neither suspended nor only prints its plan; None if unknown.
     pub scheduled: Option<bool>,
-    /// The CronJobs that do, or would.
+    /// The CronJobs, including those that are suspended or only print their plan.
     pub cron_jobs: Vec<BackupCronJob>,
-    /// How many snapshots there are of each state.
+    /// The number of snapshots by state.
     pub snapshots: BTreeMap<State, usize>,
-    /// How many failed that are newer than the newest good one.
+    /// The number of failed snapshots that are newer than the newest good one.
     #[serde(skip)]
     pub failed_since: usize,
-    /// The CronJob that should have made a newer good one by now.
+    /// The CronJob that should have made a newer good backup by now.
     #[serde(skip)]
     pub late: Option<String>,
     /// The last attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub newest: Option<Attempt>,
-    /// What became of the last attempt that is not on its way any more.
+    /// The state of the newest snapshot that is not pending.
     #[serde(skip)]
     pub newest_decided: Option<State>,
     /// The newest good one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub newest_ready: Option<Ready>,
-    /// The newest that a restore test found good.
+    /// The newest that passed a restore test.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub newest_verified: Option<Verified>,
-    /// What somebody should know, in words.
+    /// Notes in words.
     pub notes: Vec<String>,
 }
 
@@ -412,16 +412,16 @@ pub struct BackupCronJob {
     pub namespace: String,
     /// Its name.
     pub name: String,
-    /// When it runs.
+    /// Its schedule.
     pub schedule: String,
-    /// Whether it makes no Jobs for now.
+    /// Whether it is suspended.
     pub suspended: bool,
     /// Whether it only prints its plan.
     pub dry_run: bool,
-    /// When it ran last.
+    /// When it last ran.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_schedule: Option<DateTime<Utc>>,
-    /// When it was successful last.
+    /// When it last succeeded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_success: Option<DateTime<Utc>>,
 }
@@ -431,7 +431,7 @@ pub struct BackupCronJob {
 pub struct Attempt {
     /// The VolumeSnapshot.
     pub name: String,
-    /// Where it stands.
+    /// Its state.
     pub state: State,
     /// When it was made.
     pub created: DateTime<Utc>,
@@ -443,7 +443,7 @@ pub struct Attempt {
 pub struct Ready {
     /// The VolumeSnapshot.
     pub name: String,
-    /// The moment for which it stands.
+    /// The time of its data.
     pub made: DateTime<Utc>,
     /// How old it is, in seconds.
     pub age_seconds: i64,
@@ -454,7 +454,7 @@ pub struct Ready {
     pub dumps: BTreeMap<Engine, DumpStatus>,
 }
 
-/// A backup that was restored and found good.
+/// A backup that passed a restore test.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Verified {
@@ -462,17 +462,17 @@ pub struct Verified {
     pub name: String,
     /// When that was.
     pub at: DateTime<Utc>,
-    /// How long ago, in seconds.
+    /// The same as seconds before the report.
     pub age_seconds: i64,
 }
 
 impl Protection {
-    /// Whether anybody ever meant it to be backed up.
-    pub fn is_meant(&self) -> bool {
+    /// Whether it has a CronJob or a snapshot.
+    pub fn is_managed(&self) -> bool {
         !self.cron_jobs.is_empty() || self.newest.is_some()
     }
 
-    /// How many snapshots there are in a state.
+    /// The number of snapshots in a state.
     pub fn count(&self, state: State) -> usize {
         self.snapshots.get(&state).copied().unwrap_or(0)
     }
@@ -783,12 +783,12 @@ fn notes(
     }
     let unplanned = match cron_jobs {
         _ if !of.cron_jobs.is_empty() => None,
-        CronJobsRead::Everywhere if !of.is_meant() => Some("nobody makes backups of it".to_string()),
+        CronJobsRead::Everywhere if !of.is_managed() => Some("it has no backups, and no CronJob makes any".to_string()),
         CronJobsRead::Everywhere => Some("no CronJob makes backups of it".into()),
         CronJobsRead::InItsNamespace => Some(format!("no CronJob in {} makes backups of it", of.namespace)),
         CronJobsRead::No => None,
     };
-    if !of.is_meant() {
+    if !of.is_managed() {
         notes.extend(unplanned);
         return notes;
     }
@@ -824,7 +824,7 @@ fn notes(
     notes
 }
 
-/// What the tests of those begin with that read a report.
+/// Samples for the tests of what reads a report.
 #[cfg(test)]
 pub mod testing {
     use super::*;
@@ -857,7 +857,7 @@ pub mod testing {
         }
     }
 
-    /// What was asked ten hours later, with nothing that is wrong.
+    /// A report of ten hours later without problems.
     pub fn report(claims: Vec<Protection>) -> Report {
         Report {
             asked: at("2026-11-22T12:00"),
@@ -927,7 +927,7 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_in_order_has_nothing_to_tell() {
+    fn a_well_protected_claim_has_no_notes() {
         let proof = json!({
             "tool": "pg_dump", "database": "app", "bytes": 1234, "sha256": "e3", "began": "2026-11-22T01:58:00Z",
             "ended": "2026-11-22T01:59:00Z", "file": "/d", "pathInVolume": "d", "pod": "p", "container": "c",
@@ -945,7 +945,7 @@ mod tests {
             config_maps: Some(ConfigMaps::new()),
             ..Read::default()
         };
-        let told = serde_json::to_value(one(read)).unwrap();
+        let judged = serde_json::to_value(one(read)).unwrap();
         let expected = json!({
             "namespace": "shop", "pvc": "data", "exists": true, "phase": "Bound", "scheduled": true,
             "cronJobs": [{"namespace": "shop", "name": "backup", "schedule": "0 3 * * *", "suspended": false, "dryRun": false}],
@@ -958,11 +958,11 @@ mod tests {
             "newestVerified": {"name": "new", "at": "2026-11-22T11:00:00Z", "ageSeconds": 3600},
             "notes": [],
         });
-        assert_eq!(told, expected);
+        assert_eq!(judged, expected);
     }
 
     #[test]
-    fn a_failed_night_is_told() {
+    fn a_failed_night_is_noted() {
         let error =
             json!({"status.readyToUse": false, "status.creationTime": null, "status.error": {"message": "full"}});
         let read = |more: Value, cron: Value| Read {
@@ -997,9 +997,9 @@ mod tests {
     }
 
     #[test]
-    fn a_backup_that_a_cronjob_should_have_followed_is_told() {
+    fn a_late_backup_is_noted() {
         let made = json!({"metadata.creationTimestamp": "2026-10-01T00:00:00Z"});
-        let told_of = |claim: ClaimStatus, backups: &[&str], cron: &Value| {
+        let judge_claim = |claim: ClaimStatus, backups: &[&str], cron: &Value| {
             let read = Read {
                 snapshots: backups.iter().map(|made| shot("shop", made, made, json!({}), json!({}))).collect(),
                 claims: vec![claim],
@@ -1010,22 +1010,22 @@ mod tests {
             let protection = one(read);
             (protection.notes, protection.late)
         };
-        let told = |backups: &[&str], cron: &Value| told_of(claim("shop", "data"), backups, cron);
+        let judged = |backups: &[&str], cron: &Value| judge_claim(claim("shop", "data"), backups, cron);
         let late = |note: &str| (vec![note.to_string()], Some("backup".to_string()));
         let old = "the newest good backup is 29d old, though CronJob backup makes them";
-        assert_eq!(told(&["2026-10-24T02:00"], &made), late(old));
-        assert_eq!(told(&["2026-10-24T02:00", "2026-11-22T02:00"], &made), (vec![], None));
-        assert_eq!(told(&[], &made), late("there is no good backup, though CronJob backup makes them"));
+        assert_eq!(judged(&["2026-10-24T02:00"], &made), late(old));
+        assert_eq!(judged(&["2026-10-24T02:00", "2026-11-22T02:00"], &made), (vec![], None));
+        assert_eq!(judged(&[], &made), late("there is no good backup, though CronJob backup makes them"));
         let new = ClaimStatus { made_empty: Some(at("2026-11-22T00:00")), ..claim("shop", "data") };
-        assert_eq!(told_of(new, &[], &made).1, None);
+        assert_eq!(judge_claim(new, &[], &made).1, None);
         // Made tonight.
         let young = json!({"metadata.creationTimestamp": "2026-11-22T00:00:00Z"});
-        assert_eq!(told(&["2026-10-24T02:00"], &young), (vec![], None));
+        assert_eq!(judged(&["2026-10-24T02:00"], &young), (vec![], None));
     }
 
     #[test]
-    fn a_claim_that_was_made_anew_is_told() {
-        let told = |made: &str, spec: Value, annotations: Value| {
+    fn an_empty_claim_that_is_younger_than_its_backups_is_noted() {
+        let judged = |made: &str, spec: Value, annotations: Value| {
             let claim = json!({
                 "metadata": {"namespace": "shop", "name": "data", "creationTimestamp": made, "annotations": annotations},
                 "spec": spec, "status": {"phase": "Bound"},
@@ -1042,29 +1042,29 @@ mod tests {
         let (before, after) = ("2026-11-22T01:00:00Z", "2026-11-22T11:00:00Z");
         let note = "the claim is younger than its newest backup, and was not made from one";
         let made = || json!({"volume.kubernetes.io/storage-provisioner": "csi"});
-        assert_eq!(told(after, json!({}), made()), [note]);
-        assert_eq!(told(before, json!({}), made()), [""; 0]);
+        assert_eq!(judged(after, json!({}), made()), [note]);
+        assert_eq!(judged(before, json!({}), made()), [""; 0]);
         let source = json!({"dataSource": {"kind": "VolumeSnapshot", "name": "night"}});
-        assert_eq!(told(after, source, made()), [""; 0]);
+        assert_eq!(judged(after, source, made()), [""; 0]);
         let mut restored = made();
         restored["backup-ns.sh/restored-from"] = json!("shop/night");
-        assert_eq!(told(after, json!({}), restored), [""; 0]);
-        assert_eq!(told(after, json!({"volumeName": "pv-1"}), json!({})), [""; 0], "it is bound to its old volume");
+        assert_eq!(judged(after, json!({}), restored), [""; 0]);
+        assert_eq!(judged(after, json!({"volumeName": "pv-1"}), json!({})), [""; 0], "it is bound to its old volume");
     }
 
     #[test]
     fn a_snapshot_that_is_slow_failed() {
         let slow = json!({"status.readyToUse": false, "status.creationTime": null});
         let snapshots = vec![shot("shop", "slow", "2026-11-22T11:40", json!({}), slow)];
-        let told = one(Read { snapshots, ..Read::default() });
-        assert_eq!(told.count(State::Failed), 1);
+        let judged = one(Read { snapshots, ..Read::default() });
+        assert_eq!(judged.count(State::Failed), 1);
         let notes = [
             "the claim is not there",
             "there is no good backup",
             "the last attempt, slow, never became ready",
             "no CronJob makes backups of it",
         ];
-        assert_eq!(told.notes, notes);
+        assert_eq!(judged.notes, notes);
     }
 
     #[test]
@@ -1092,12 +1092,12 @@ mod tests {
             shot("shop", "good", "2026-11-20T02:00", json!({}), json!({})),
             shot("shop", "night", "2026-11-22T02:00", json!({}), error),
         ];
-        let told = one(Read { snapshots, claims: vec![claim("shop", "data")], ..Read::default() });
-        let ready = told.newest_ready.unwrap();
+        let judged = one(Read { snapshots, claims: vec![claim("shop", "data")], ..Read::default() });
+        let ready = judged.newest_ready.unwrap();
         assert_eq!((ready.name.as_str(), ready.age_seconds), ("good", 58 * 3600));
-        assert_eq!((told.newest.unwrap().name.as_str(), told.failed_since), ("night", 1));
+        assert_eq!((judged.newest.unwrap().name.as_str(), judged.failed_since), ("night", 1));
         let note = "ahead says that it was cut in the future, on 2028-10-22: the clock of its driver was wrong";
-        assert!(told.notes.iter().any(|told| told == note), "{:?}", told.notes);
+        assert!(judged.notes.iter().any(|judged| judged == note), "{:?}", judged.notes);
     }
 
     #[test]
@@ -1115,9 +1115,9 @@ mod tests {
                 json!({}),
             ),
         ];
-        let told = one(Read { snapshots, claims: vec![claim("shop", "data")], ..Read::default() });
-        assert!(told.newest.is_none() && !told.is_meant());
-        assert_eq!(told.notes, ["nobody makes backups of it"]);
+        let judged = one(Read { snapshots, claims: vec![claim("shop", "data")], ..Read::default() });
+        assert!(judged.newest.is_none() && !judged.is_managed());
+        assert_eq!(judged.notes, ["it has no backups, and no CronJob makes any"]);
     }
 
     #[test]
@@ -1135,7 +1135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restore_in_place_that_is_not_finished_is_told() {
+    fn an_unfinished_in_place_restore_is_noted() {
         let note = json!({"metadata.annotations": {"backup-ns.sh/restoring": "{}"}});
         let begun =
             |kind: &str| shot("shop", "a", "2026-11-22T02:00", json!({"backup-ns.sh/type": kind}), note.clone());
@@ -1155,7 +1155,7 @@ mod tests {
         });
         let claims = vec![serde_json::from_value::<Pvc>(going).unwrap().into()];
         let snapshots = vec![shot("shop", "a", "2026-11-22T02:00", json!({}), json!({}))];
-        let told = one(Read {
+        let judged = one(Read {
             snapshots,
             claims,
             schedules: vec![cronjob("shop", json!({}))],
@@ -1163,7 +1163,7 @@ mod tests {
             ..Read::default()
         });
         assert_eq!(
-            (told.phase.as_deref(), &told.notes[..]),
+            (judged.phase.as_deref(), &judged.notes[..]),
             (Some("Terminating"), &["the claim is being deleted".to_string()][..])
         );
     }
@@ -1173,8 +1173,8 @@ mod tests {
         let unread = |what| Unread { what, namespace: "shop".into(), reason: "no".into() };
         let read =
             || Read { snapshots: vec![shot("shop", "a", "2026-11-22T02:00", json!({}), json!({}))], ..Read::default() };
-        let told = one(Read { unread: vec![unread("persistentvolumeclaims"), unread("cronjobs")], ..read() });
-        assert_eq!((told.exists, told.scheduled, told.notes.len()), (None, None, 0));
+        let judged = one(Read { unread: vec![unread("persistentvolumeclaims"), unread("cronjobs")], ..read() });
+        assert_eq!((judged.exists, judged.scheduled, judged.notes.len()), (None, None, 0));
         let elsewhere = Unread { namespace: "bank".into(), ..unread("cronjobs") };
         assert_eq!(one(Read { unread: vec![elsewhere], ..read() }).scheduled, Some(false));
         // A CronJob whose ConfigMap may not be read says nothing, and that is said.
@@ -1209,7 +1209,7 @@ mod tests {
             due("tonight", "2026-11-21"),
             due("used", "2026-11-01"),
             due("no-date", "soon"),
-            // The newest of its claim stays, whatever its date.
+            // The newest of its claim stays, even after its date.
             shot("bank", "only", "2026-11-10T02:00", json!({"backup-ns.sh/delete-after": "2026-11-11"}), json!({})),
         ];
         let report = judge(Read { snapshots, claims: vec![source], ..Read::default() });
@@ -1281,7 +1281,7 @@ mod tests {
         let bound = ["bound", "shop", "uid-a", "d", "h"];
         let old = ["old", "shop", "uid-gone", "d", "h"];
         let clone = ["clone-1", "shop", "uid-gone", "d", "h"];
-        // In a namespace that may not be seen.
+        // In a namespace that may not be read.
         let hidden = ["hidden", "bank", "uid-x", "d", "h"];
         check(&[old], &["old"], &[]);
         check(&[bound, old], &[], &[("old", "bound")]);

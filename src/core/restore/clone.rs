@@ -7,8 +7,8 @@ use crate::core::kube::labels;
 use crate::core::kube::objects::{Content, Snapshot};
 use crate::core::restore::new_claim::full_name;
 
-/// The content and the VolumeSnapshot, bound to each other, by which another namespace gets at the data of `snapshot`, which
-/// `content` holds. The data never goes with them. Their names are the same every time, so that a second call finds them.
+/// The VolumeSnapshotContent and the VolumeSnapshot of a clone of `snapshot`, whose data `content` holds, bound to each other.
+/// Deleting them never deletes the data. Their names do not change, so that a second call finds them.
 ///
 /// # Errors
 /// The content has no stored data yet.
@@ -48,7 +48,6 @@ pub fn clone(snapshot: &Snapshot, content: &Content, namespace: &str) -> Result<
     Ok((content, snapshot))
 }
 
-/// The name of the content by which `namespace` gets at the data of `content`.
 fn clone_name(content: &Content, namespace: &str) -> String {
     format!("clone-{}-{namespace}", content.metadata.uid)
 }
@@ -59,7 +58,7 @@ mod tests {
     use crate::core::restore::sample::snapshot;
 
     #[test]
-    fn a_clone_stands_for_the_same_data_and_never_takes_it_along() {
+    fn a_clone_names_the_same_data_and_never_deletes_it() {
         let content: Content = serde_json::from_value(json!({
             "metadata": {"name": "c", "uid": "u9"},
             "spec": {"driver": "d", "deletionPolicy": "Delete", "sourceVolumeMode": "Filesystem"},

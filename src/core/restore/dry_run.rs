@@ -1,5 +1,5 @@
-//! What an in-place restore asks the API to try before it stops anything (`dryRun=All`), and whether a quota that refuses a
-//! second claim would refuse the one that takes the place of the first. Pure; must not know how the requests are made.
+//! The requests that an in-place restore has the API try (`dryRun=All`) before it stops anything, and whether a quota that
+//! refuses a second claim would refuse the replacement of the first. Must not know how the requests are sent.
 
 use std::collections::BTreeMap;
 
@@ -15,18 +15,18 @@ use crate::core::restore::in_place::{ClaimState, Journal, Rest};
 /// A request that the API tries and does not carry out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DryRun {
-    /// What would be done, a phrase.
+    /// A phrase that says what would be done.
     pub what: String,
     /// kubectl's arguments.
     pub args: Vec<String>,
-    /// What it gets on stdin.
+    /// kubectl's stdin.
     pub input: String,
-    /// Whether it is a claim that is tried beside the one whose place it is to take: a quota counts both.
+    /// Whether it creates the new claim while the old one exists: a quota counts both.
     pub beside: bool,
 }
 
-/// All that is still to come of a restore in this order, but for what follows from it alone. `of` is the snapshot that carries the
-/// journal, `from` the one that the claim is to be made from, `safety` the manifest of the safety snapshot.
+/// The requests that remain of a restore, in their order. `of` is the snapshot that carries the journal, `from` the one that the
+/// claim is made from, `safety` the manifest of the safety snapshot.
 pub fn trials(
     target: &Target,
     journal: &Journal,
@@ -52,7 +52,7 @@ pub fn trials(
     }
     if stops {
         let mut claim = journal.replacement(&target.namespace, from);
-        // As long as there is a claim of its name, it can be tried under another one alone.
+        // While the old claim has the name, the new one can be tried only under another.
         if there.is_some() {
             claim["metadata"]["name"] = json!(journal.safety);
         }
@@ -76,11 +76,11 @@ pub fn trials(
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct Quota {
-    /// Name and the rest.
+    /// Its metadata.
     pub metadata: Meta,
-    /// What it is for.
+    /// Which objects it counts.
     pub spec: QuotaSpec,
-    /// How far it is used.
+    /// Its limits and their use.
     pub status: QuotaStatus,
 }
 
@@ -88,7 +88,7 @@ pub struct Quota {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct QuotaSpec {
-    /// Set where it counts some objects only.
+    /// Set if it counts only some objects.
     pub scopes: Vec<String>,
     /// Likewise.
     pub scope_selector: Option<Value>,
@@ -127,8 +127,8 @@ impl Quota {
         self.spec.scopes.is_empty() && self.spec.scope_selector.is_none()
     }
 
-    /// What of it does not suffice for a claim of the size `new` in the place of one of the size `old`, both of the class, as
-    /// a phrase; none if it does.
+    /// A phrase about the resource that does not suffice to replace a claim of the size `old` by one of the size `new`, both of the
+    /// class; None if all do.
     pub fn lacks(&self, class: Option<&str>, old: &str, new: &str) -> Option<String> {
         let QuotaStatus { hard, used } = &self.status;
         let lack = |(key, most): (&String, &String)| {
@@ -143,7 +143,7 @@ impl Quota {
     }
 }
 
-/// How much of a quota's resource one claim of this class and size takes; none if none of it
+/// How much of a quota's resource one claim of this class and size takes, if any
 /// (<https://kubernetes.io/docs/concepts/policy/resource-quotas/#quota-for-storage>).
 fn share(key: &str, class: Option<&str>, size: &str) -> Option<u128> {
     let of_class = key.split_once(".storageclass.storage.k8s.io/");
@@ -163,7 +163,7 @@ fn share(key: &str, class: Option<&str>, size: &str) -> Option<u128> {
 mod tests {
     use super::*;
 
-    /// A scene, its snapshot `s` and a restore of it that was planned there.
+    /// The objects of a namespace, the snapshot `s` of it, and the planned restore of that.
     fn planned() -> (Vec<Value>, NamespaceObjects, Snapshot, Journal) {
         let volumes = json!([{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]);
         let pods = json!({"template": {"spec": {"volumes": volumes}}});

@@ -18,73 +18,72 @@ use crate::core::restore::workloads::Down;
 use crate::core::retention::slot;
 use crate::core::time_zone::Zone;
 
-/// What an in-place restore has to remember from its first step to its last. It stands on the snapshot that is restored, from
-/// before anything is changed until all is done; together with what is there it says what is to be done next.
+/// The state of an in-place restore. It is kept on the restored snapshot from before the first change to the end; with the
+/// objects of the namespace it determines the next step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Journal {
     /// The claim that is replaced.
     pub claim: ClaimTemplate,
-    /// Its uid: one with another is the replacement.
+    /// Its uid: a claim with another uid is a replacement.
     pub uid: String,
-    /// Its annotations, but for those that speak of the volume.
+    /// Its annotations, but for those about the volume.
     pub annotations: BTreeMap<String, String>,
-    /// Its `metadata.ownerReferences`, as they are.
+    /// Its `metadata.ownerReferences`.
     pub owners: Vec<Value>,
-    /// The VolumeSnapshot of what was there.
+    /// The VolumeSnapshot of the data before the restore.
     pub safety: String,
-    /// What is down meanwhile.
+    /// The workloads that are scaled down meanwhile.
     pub workloads: Vec<Down>,
-    /// Whether what was there is to come back.
+    /// Whether the restore is rolled back.
     pub back: bool,
-    /// Which call is at work on it: the last one that wrote it. Empty where an older version did.
+    /// The call that works on it: the last one that wrote it. Empty if an older version did.
     #[serde(default)]
     pub run: String,
 }
 
-/// What is there by the name of a restore's claim.
+/// The claim that a restore finds by the name of its claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClaimState {
     /// The claim that the restore began with.
     Old,
-    /// None, or one that is being deleted.
+    /// There is none, or it is being deleted.
     Gone,
     /// The one that the restore made.
     Restored,
     /// The one that its rollback made.
     Back,
-    /// Another one: something else made it.
+    /// Something else made it.
     Other,
 }
 
-/// What is still to be done of a restore.
+/// The next step of a restore.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rest {
-    /// All of it: the claim is not replaced yet.
+    /// Stop the workloads and replace the claim.
     Replace,
-    /// The claim is there; what is down for it has to come up.
+    /// The claim is replaced; start the workloads.
     Start,
-    /// The journal has to go: nothing else was changed.
+    /// Remove the journal: nothing else was changed.
     Forget,
 }
 
-/// How many days the snapshot of what was there before a restore stays.
+/// How many days the safety snapshot is kept.
 const SAFETY_DAYS: u32 = 30;
 
-/// The name of the snapshot of what was there.
+/// The name of the safety snapshot.
 pub fn safety_name(claim: &str, now: DateTime<Utc>, zone: Zone) -> String {
     name::with_ending(claim, &format!("-before-restore-{}", zone.local(now).format("%Y-%m-%d-%H%M%S")))
 }
 
 impl NamespaceObjects {
-    /// An in-place restore that was begun and is not done, of the claim that `snapshot` is of: the snapshot that it restores,
-    /// and its journal.
+    /// The unfinished in-place restore of a claim: the snapshot that it restores, and its journal.
     pub fn begun(&self, claim: &str) -> Option<(&Snapshot, Journal)> {
         let journals = self.snapshots.iter().filter_map(|snapshot| Some((snapshot, journal(snapshot)?)));
         journals.into_iter().find(|(_, journal)| journal.claim.name == claim)
     }
 
-    /// Why nothing that mounts the claim may be brought down, and what to do: it was deleted, and only its pods hold it.
+    /// Why no workload of the claim may be scaled down, and the remedy: the claim was deleted, and only its pods keep it.
     pub fn going(&self, claim: &str) -> Option<(String, String)> {
         let deleted = self.claim(claim).is_some_and(|claim| claim.metadata.deletion_timestamp.is_some());
         (deleted && !self.mounters(claim).is_empty()).then(|| {
@@ -92,9 +91,9 @@ impl NamespaceObjects {
             // As YAML: quotes would not survive where logs escape them.
             let patch = "'spec: {persistentVolumeReclaimPolicy: Retain}'";
             (
-                format!("somebody deleted the claim {claim}: it goes, with all it holds, as soon as no pod mounts it"),
+                format!("the claim {claim} was deleted: Kubernetes removes it and its data as soon as no pod mounts it"),
                 format!(
-                    "leave its pods alone; have its volume stay first: kubectl patch pv $(kubectl get pvc {claim} -n {namespace} \
+                    "do not stop its pods; first keep its volume: kubectl patch pv $(kubectl get pvc {claim} -n {namespace} \
                      -o jsonpath='{{.spec.volumeName}}') -p {patch}; then scale them down, and run this again, or make the claim \
                      anew with backup-ns restore"
                 ),
@@ -102,11 +101,10 @@ impl NamespaceObjects {
         })
     }
 
-    /// Plans an in-place restore of `snapshot` to the claim that it is of; `safety` is the name of the snapshot of what is
-    /// there.
+    /// Plans an in-place restore of `snapshot` to the claim that it is of; `safety` is the name of the safety snapshot.
     ///
     /// # Errors
-    /// Everything that speaks against it, with what to do about it.
+    /// Every problem, with its remedy.
     pub fn plan(&self, snapshot: &Snapshot, safety: &str) -> Result<Journal, Vec<(String, String)>> {
         let mut problems = Vec::new();
         let mut problem = |what: String, remedy: String| problems.push((what, remedy));
@@ -119,10 +117,8 @@ impl NamespaceObjects {
         }
         let Some(source) = of_claim(snapshot) else {
             problem(
-                format!("nothing tells what claim VolumeSnapshot {name} is of"),
-                format!(
-                    "make a claim from it, beside what is there: backup-ns restore {name} -n {namespace} --pvc NAME"
-                ),
+                format!("the claim of VolumeSnapshot {name} is unknown"),
+                format!("make a new claim from it: backup-ns restore {name} -n {namespace} --pvc NAME"),
             );
             return Err(problems);
         };
@@ -142,7 +138,7 @@ impl NamespaceObjects {
                 format!(
                     "the VolumeSnapshot {other} of the claim is not ready, and as long as it is not the claim cannot go"
                 ),
-                // One that has not failed is of a backup that is at work.
+                // One that has not failed is of a running backup.
                 match is_failed {
                     true => format!("it failed: see why, then delete it (backup-ns delete {other} -n {namespace})"),
                     false => format!("wait until it is: kubectl get volumesnapshot {other} -n {namespace} -w"),
@@ -166,14 +162,14 @@ impl NamespaceObjects {
         })
     }
 
-    /// The snapshots that hold a claim: the snapshot controller keeps it as long as a snapshot of it is not ready.
+    /// The snapshots of a claim that are not ready: the snapshot controller keeps the claim as long as there is one.
     fn unready(&self, claim: &str) -> Vec<&Snapshot> {
         let of_claim = |one: &&Snapshot| one.spec.source.persistent_volume_claim_name.as_deref() == Some(claim);
         self.snapshots.iter().filter(of_claim).filter(|one| one.readiness() != Readiness::Ready).collect()
     }
 
-    /// What holds the claim of a restore: the safety snapshots of its earlier calls that never became ready and hold
-    /// nothing, and all others, which are not this restore's to delete.
+    /// The snapshots that keep the claim of a restore from being removed: safety snapshots of its earlier calls, which never
+    /// became ready and may be deleted, and all others.
     pub fn holders(&self, journal: &Journal) -> (Vec<&Snapshot>, Vec<&Snapshot>) {
         let others: Vec<Journal> = self.snapshots.iter().filter_map(self::journal).collect();
         let unready = self.unready(&journal.claim.name).into_iter();
@@ -190,7 +186,7 @@ pub fn journal(snapshot: &Snapshot) -> Option<Journal> {
 }
 
 impl Journal {
-    /// What is there by the claim's name; `of` is the snapshot that carries the journal.
+    /// Which claim exists by its name; `of` is the snapshot that carries the journal.
     pub fn place(&self, namespace_objects: &NamespaceObjects, of: &Snapshot) -> ClaimState {
         let Some(claim) = namespace_objects.claim(&self.claim.name) else { return ClaimState::Gone };
         let is_from = |name: &str| {
@@ -206,10 +202,10 @@ impl Journal {
         }
     }
 
-    /// What is still to be done, by what is there.
+    /// The next step, by the objects of the namespace.
     ///
     /// # Errors
-    /// Neither way goes on, with what a person can do.
+    /// The restore can neither be resumed nor rolled back; with the remedy.
     pub fn rest(&self, namespace_objects: &NamespaceObjects, of: &Snapshot) -> Result<Rest, (String, String)> {
         let Journal { claim, safety, workloads, .. } = self;
         let (claim, name, namespace) = (&claim.name, &of.metadata.name, &of.metadata.namespace);
@@ -230,7 +226,8 @@ impl Journal {
                 Err((
                     format!("the claim {claim} is gone, and so is the VolumeSnapshot {safety} of what was there"),
                     format!(
-                        "make it from what is to come back: backup-ns restore {name} -n {namespace} --pvc {claim} --wait; what is                          down comes up then with the command below ({})",
+                        "make it from the snapshot: backup-ns restore {name} -n {namespace} --pvc {claim} --wait; then start the workloads with \
+                         the command below ({})",
                         were.join(", ")
                     ),
                 ))
@@ -238,27 +235,27 @@ impl Journal {
             (ClaimState::Back | ClaimState::Other, _) => Err((
                 format!("the claim {claim} is neither the one that this restore began with nor the one that it made"),
                 format!(
-                    "see what made it: kubectl describe pvc {claim} -n {namespace}; pause that (GitOps, an operator) and move what \
-                     it holds; this goes on as soon as there is no such claim"
+                    "see what made it: kubectl describe pvc {claim} -n {namespace}; pause that (GitOps, an operator) and move its \
+                     data; the restore can be resumed as soon as there is no such claim"
                 ),
             )),
         }
     }
 
-    /// Whether another restore is about the same claim or stops the same workload.
+    /// Whether another restore has the same claim or stops the same workload.
     fn collides(&self, other: &Journal) -> bool {
         let stops = |down: &Down| other.workloads.iter().any(|it| (it.kind, &it.name) == (down.kind, &down.name));
         self.claim.name == other.claim.name || self.workloads.iter().any(stops)
     }
 
-    /// The restores of other snapshots, by name, that were begun and are in the way of this one.
+    /// The names of other snapshots whose restores are not finished and collide with this one.
     pub fn others<'a>(&self, namespace_objects: &'a NamespaceObjects, of: &Snapshot) -> Vec<&'a str> {
         let others = namespace_objects.snapshots.iter().filter(|other| other.metadata.name != of.metadata.name);
         let others = others.filter(|other| journal(other).is_some_and(|journal| self.collides(&journal)));
         others.map(|other| other.metadata.name.as_str()).collect()
     }
 
-    /// The merge patch that notes it on its snapshot, while that is still in this version; `None` takes the note away.
+    /// The merge patch that writes the journal on this version of its snapshot; `None` removes it.
     pub fn patch(journal: Option<&Journal>, snapshot: &Snapshot) -> Value {
         let note = journal.map(|journal| json!(journal).to_string());
         json!({"metadata": {
@@ -266,7 +263,7 @@ impl Journal {
         }})
     }
 
-    /// The VolumeSnapshot of what was there. It is no backup: nothing in it was proven, and it must not stand for one.
+    /// The safety snapshot. Nothing in it is proven, so it must not count as a backup.
     pub fn safety(&self, of: &str, namespace: &str, class: Option<&str>, now: DateTime<Utc>, zone: Zone) -> Value {
         let mut spec = json!({"source": {"persistentVolumeClaimName": self.claim.name}});
         if let Some(class) = class {
@@ -294,24 +291,23 @@ impl Journal {
         })
     }
 
-    /// What is to be known of a claim that has finalizers of others.
+    /// A warning about a claim with finalizers of other tools.
     pub fn held(&self) -> Option<String> {
         let ClaimTemplate { name, finalizers, .. } = &self.claim;
         let held = || {
             format!(
-                "the claim {name} is held by {}: it goes only when what set that takes it off, and the new one has it again",
+                "the claim {name} is held by {}: it is gone only when the tool that set that removes it; the new claim has it again",
                 finalizers.join(", ")
             )
         };
         (!finalizers.is_empty()).then(held)
     }
 
-    /// What the claim is like, all of it.
     fn whole(&self) -> ClaimTemplate {
         ClaimTemplate { annotations: self.annotations.clone(), ..self.claim.clone() }
     }
 
-    /// The claim in place of the old one, from the data of `from`.
+    /// The manifest of the claim that replaces the old one, with the data of `from`.
     pub fn replacement(&self, namespace: &str, from: &Snapshot) -> Value {
         let mut claim = new_claim::claim(&self.whole(), &self.claim.name, namespace, &from.metadata.name, from);
         if !self.owners.is_empty() {
@@ -337,12 +333,12 @@ mod tests {
     }
 
     #[test]
-    fn whatever_mounts_the_claim_comes_down() {
+    fn workloads_that_mount_the_claim_are_scaled_down() {
         let template = json!({"template": {"spec": {"volumes": volumes()}}, "replicas": 3});
         let journal = plan(&[
             workload("Deployment", "web", template.clone()),
             workload("Deployment", "other", json!({"replicas": 2})),
-            // The claims that a StatefulSet makes stand in no template of its pods.
+            // The pod template of a StatefulSet does not name the claims that it makes.
             workload("StatefulSet", "db", json!({"volumeClaimTemplates": [{"metadata": {"name": "data"}}]})),
             workload("StatefulSet", "db-0", json!({"volumeClaimTemplates": [{"metadata": {"name": "data"}}]})),
             json!({
@@ -363,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_come_down_and_up_again_is_told_all_at_once() {
+    fn everything_that_cannot_be_scaled_is_a_problem() {
         let template = json!({"template": {"spec": {"volumes": volumes()}}});
         let mut shrinking =
             workload("StatefulSet", "db", json!({"volumeClaimTemplates": [{"metadata": {"name": "data"}}]}));
@@ -381,36 +377,36 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_that_is_in_the_way_is_told_with_what_ends_it() {
-        let told = |phase: &str, owner: Value| {
+    fn a_loose_pod_is_a_problem_with_its_remedy() {
+        let problem = |phase: &str, owner: Value| {
             let mut pod = pod("p", "p");
             pod["status"] = json!({"phase": phase});
             pod["metadata"]["ownerReferences"] = owner;
             plan(&[pod]).unwrap_err().join("; ")
         };
         let of = |kind: &str| json!([{"kind": kind, "name": "o", "controller": true}]);
-        // What makes a pod anew is not ended by deleting the pod.
+        // A controller makes the pod again if it is deleted.
         for (phase, owner, words) in [
             ("Running", json!([]), "delete it: kubectl delete pod p -n shop"),
             ("Succeeded", of("Job"), "delete it: kubectl delete pod p -n shop"),
             ("Running", of("Job"), "-> wait until it has ended"),
             ("Running", of("ReplicaSet"), "of the ReplicaSet o -> stop that by its own means"),
         ] {
-            let told = told(phase, owner);
-            assert!(told.contains(words), "{told}");
-            assert_eq!(told.contains("kubectl delete"), words.contains("kubectl delete"), "{told}");
+            let problem = problem(phase, owner);
+            assert!(problem.contains(words), "{problem}");
+            assert_eq!(problem.contains("kubectl delete"), words.contains("kubectl delete"), "{problem}");
         }
     }
 
     #[test]
-    fn a_snapshot_that_is_at_work_is_waited_for_and_only_a_failed_one_deleted() {
-        let told = |status: Value| {
+    fn a_pending_snapshot_is_waited_for_and_only_a_failed_one_deleted() {
+        let problem = |status: Value| {
             let other = snapshot("other", |object| object["status"] = status.clone());
             plan(&[other]).unwrap_err().join("; ")
         };
-        assert!(told(json!({})).contains("wait until it is: kubectl get volumesnapshot other -n shop -w"));
-        assert!(told(json!({"error": {"message": "no"}})).contains("backup-ns delete other -n shop"));
-        assert!(!told(json!({"creationTime": "2026-01-02T03:04:05Z"})).contains("delete"));
+        assert!(problem(json!({})).contains("wait until it is: kubectl get volumesnapshot other -n shop -w"));
+        assert!(problem(json!({"error": {"message": "no"}})).contains("backup-ns delete other -n shop"));
+        assert!(!problem(json!({"creationTime": "2026-01-02T03:04:05Z"})).contains("delete"));
     }
 
     #[test]
@@ -446,7 +442,7 @@ mod tests {
         assert!(namespace_objects.begun("data").is_none());
     }
 
-    /// What is still to be done where the claim is of this uid and from this snapshot, where this is there besides.
+    /// The next step if the claim has this uid and is from this snapshot, beside other objects.
     fn rest(back: bool, claim: Option<(&str, &str)>, also: &[Value]) -> Result<Rest, String> {
         let journal = Journal {
             back,
@@ -467,13 +463,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_still_to_be_done_follows_from_what_is_there() {
+    fn the_next_step_follows_from_the_objects() {
         let safe = || snapshot("safe", |_| ());
         let (old, restored, back, other) =
             (Some(("u1", "")), Some(("u2", "shop/s")), Some(("u2", "shop/safe")), Some(("u2", "")));
         for (is_back, claim, also, expected) in [
             (false, old, vec![], Rest::Replace),
-            // What was restored once before is the old one of the next restore.
+            // A claim that an earlier restore made is the old one of the next restore.
             (false, Some(("u1", "shop/s")), vec![], Rest::Replace),
             (false, old, vec![safe()], Rest::Replace),
             (false, None, vec![safe()], Rest::Replace),
@@ -482,7 +478,7 @@ mod tests {
             (true, restored, vec![safe()], Rest::Replace),
             (true, None, vec![safe()], Rest::Replace),
             (true, back, vec![safe()], Rest::Start),
-            // Another restore replaced it meanwhile, and nothing is down for this one.
+            // Another restore replaced it meanwhile, and no workload is down for this one.
             (true, other, vec![], Rest::Forget),
         ] {
             assert_eq!(rest(is_back, claim, &also), Ok(expected), "{is_back} {claim:?}");
@@ -496,16 +492,20 @@ mod tests {
             (false, other, vec![safe()], "as soon as there is no such claim"),
             (true, other, vec![stopped, safe()], "as soon as there is no such claim"),
         ] {
-            let told = rest(is_back, claim, &also).unwrap_err();
-            assert!(told.contains(words) && !told.contains("delete"), "{told}");
+            let problem = rest(is_back, claim, &also).unwrap_err();
+            assert!(problem.contains(words) && !problem.contains("delete"), "{problem}");
         }
         let mut going = claim();
         going["metadata"]["deletionTimestamp"] = json!("2026-01-02T03:04:05Z");
-        assert_eq!(rest(true, None, &[going, safe()]), Ok(Rest::Replace), "it is as good as gone");
+        assert_eq!(
+            rest(true, None, &[going, safe()]),
+            Ok(Rest::Replace),
+            "a claim that is being deleted counts as gone"
+        );
     }
 
     #[test]
-    fn restores_of_one_claim_or_one_workload_are_in_each_others_way() {
+    fn restores_of_one_claim_or_one_workload_collide() {
         let web = workload("Deployment", "web", json!({"template": {"spec": {"volumes": volumes()}}}));
         let journal = plan(&[web]).unwrap();
         let with = |name: &str, change: &dyn Fn(&mut Journal)| {
@@ -537,12 +537,12 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_of_nobody_knows_what_takes_no_claims_place() {
+    fn a_snapshot_of_an_unknown_claim_is_not_restored_in_place() {
         let lost = snapshot("s", |object| object["spec"]["source"] = json!({"volumeSnapshotContentName": "c"}));
         let namespace_objects = items(json!([lost, claim()]));
         let problems = namespace_objects.plan(namespace_objects.snapshot("s").unwrap(), "safe").unwrap_err();
         assert!(
-            problems[0].0.contains("nothing tells") && problems[0].1.contains("restore s -n shop --pvc NAME"),
+            problems[0].0.contains("is unknown") && problems[0].1.contains("restore s -n shop --pvc NAME"),
             "{problems:?}"
         );
     }

@@ -1,4 +1,4 @@
-//! What is made of a VolumeSnapshot, and what is made good again. Must not know how it is sent.
+//! Restores and restore tests of VolumeSnapshots, and care for their stored data. Must not know how requests are sent.
 
 pub mod clone;
 pub mod dry_run;

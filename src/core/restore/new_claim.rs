@@ -13,8 +13,8 @@ use crate::core::kube::labels;
 use crate::core::kube::objects::{Content, Meta, Pvc, Snapshot};
 use crate::core::kube::quantity;
 
-/// What a claim made from `snapshot` is like: as the one that it is of, if that is still there, else as it was noted when the
-/// snapshot was made, and never smaller than the data. None where neither is known.
+/// The template of a claim made from `snapshot`: as the claim that it is of, if that still exists, else as noted when the
+/// snapshot was made; never smaller than the data. None if neither is known.
 pub fn template(snapshot: &Snapshot, living: Option<&Pvc>) -> Option<ClaimTemplate> {
     let noted = ClaimTemplate::noted(&snapshot.metadata.annotations);
     let mut template = living.map(ClaimTemplate::of).or_else(|| noted.clone())?;
@@ -24,11 +24,11 @@ pub fn template(snapshot: &Snapshot, living: Option<&Pvc>) -> Option<ClaimTempla
     Some(template)
 }
 
-/// What a claim by the name `name` is taken to be like where nothing tells: as big as the data, for one node, and of the volume
-/// mode that the content knows. None where nothing tells how big the data is, either.
+/// The template of a claim if nothing is known of the old one: as big as the data, for one node, with the volume mode of the
+/// content. None if the size of the data is unknown, too.
 pub fn assumed(name: &str, snapshot: &Snapshot, content: Option<&Content>) -> Option<ClaimTemplate> {
     let size = snapshot.status.restore_size.clone()?;
-    // Drivers that do not know say nothing, or 0.
+    // A driver that does not know the size reports none, or 0.
     quantity::bytes(&size).filter(|bytes| *bytes > 0)?;
     Some(ClaimTemplate {
         name: name.into(),
@@ -43,20 +43,20 @@ pub fn assumed(name: &str, snapshot: &Snapshot, content: Option<&Content>) -> Op
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct StorageClass {
-    /// Name and the rest.
+    /// Its metadata.
     pub metadata: Meta,
-    /// The driver that makes its volumes.
+    /// The driver of its volumes.
     pub provisioner: String,
     /// `Immediate` or `WaitForFirstConsumer`.
     pub volume_binding_mode: Option<String>,
 }
 
 /// The class of this name, or the one that Kubernetes gives a claim which names none: the newest that is marked as the default
-/// (<https://kubernetes.io/docs/concepts/storage/storage-classes/#default-storageclass>). `driver` is the snapshot's, where that
-/// is known: volumes are made from a snapshot by its own driver alone.
+/// (<https://kubernetes.io/docs/concepts/storage/storage-classes/#default-storageclass>). `driver` is the snapshot's, if known:
+/// only that driver can make volumes from it.
 ///
 /// # Errors
-/// There is none, or it is another driver's; and what to do.
+/// There is no such class, or it is of another driver; with the remedy.
 pub fn class<'a>(
     classes: &'a [StorageClass],
     named: Option<&str>,
@@ -86,13 +86,13 @@ pub fn class<'a>(
     };
     let fit: Vec<&str> =
         classes.iter().filter(|class| is_fit(class)).map(|class| class.metadata.name.as_str()).collect();
-    let which = if fit.is_empty() { "there is none that fits".into() } else { fit.join(" or ") };
+    let which = if fit.is_empty() { "but no StorageClass fits".into() } else { fit.join(" or ") };
     Err((what, format!("name one with --storage-class: {which}")))
 }
 
-/// A claim as [`template`] says, by the name and in the namespace that are given, from the VolumeSnapshot `source` there. `from`
-/// is the snapshot whose data that is. One that takes the place of the old one has its annotations and finalizers, too; for a
-/// copy beside it those would be lies: they tell tools and controllers whose it is.
+/// The manifest of a claim made from the VolumeSnapshot `source` in its namespace. `from` is the snapshot whose data that is,
+/// which is another one for a clone. Only a claim that replaces the old one gets its annotations and finalizers: on a copy beside
+/// it they would mislead the tools and controllers that set them.
 pub fn claim(template: &ClaimTemplate, name: &str, namespace: &str, source: &str, from: &Snapshot) -> Value {
     let takes_its_place = name == template.name && namespace == from.metadata.namespace;
     let mut annotations = if takes_its_place { template.annotations.clone() } else { BTreeMap::new() };
@@ -140,13 +140,13 @@ pub fn is_from(claim: &Pvc, snapshot: &Snapshot) -> bool {
     claim.metadata.annotations.get(labels::RESTORED_FROM) == Some(&full_name(snapshot))
 }
 
-/// The claim that a snapshot is of, by its source or by what was noted.
+/// The claim that a snapshot is of, by its source or by the note on it.
 pub fn of_claim(snapshot: &Snapshot) -> Option<String> {
     let source = snapshot.spec.source.persistent_volume_claim_name.clone();
     source.or_else(|| ClaimTemplate::noted(&snapshot.metadata.annotations).map(|noted| noted.name))
 }
 
-/// The name of its claim as far as its labels tell, to be named to somebody who has to say it.
+/// The name of its claim by its labels, for a command in a remedy; it may be shortened.
 pub fn guessed_claim(snapshot: &Snapshot) -> &str {
     snapshot.metadata.labels.get(labels::PVC).map_or("NAME", String::as_str)
 }
@@ -157,7 +157,7 @@ mod tests {
     use crate::core::restore::sample::{claim, snapshot};
 
     #[test]
-    fn a_template_that_was_noted_does_for_a_claim_that_is_gone() {
+    fn a_missing_claim_has_the_noted_template() {
         let note = r#"{"name": "data-db-0", "accessModes": ["ReadWriteOnce"], "storage": "3Gi"}"#;
         let of = |change: &dyn Fn(&mut Value)| serde_json::from_value::<Snapshot>(snapshot("s", change)).unwrap();
         assert_eq!(template(&of(&|_| ()), None), None);
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_is_not_taken_for_the_claim_that_it_is_of() {
+    fn a_copy_lacks_the_annotations_and_finalizers_of_the_claim() {
         let of: Snapshot = serde_json::from_value(snapshot("s", |_| ())).unwrap();
         let living: Pvc = serde_json::from_value(claim()).unwrap();
         let template = template(&of, Some(&living)).unwrap();
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_tells_a_claim_is_as_big_as_the_data() {
+    fn an_unknown_claim_is_as_big_as_the_data() {
         let of = |size: Value| {
             let object = snapshot("s", |object| object["status"]["restoreSize"] = size.clone());
             serde_json::from_value::<Snapshot>(object).unwrap()
@@ -235,6 +235,6 @@ mod tests {
             "{what}; {remedy}"
         );
         assert_eq!(class(&all, Some("c"), None).unwrap_err().0, "there is no StorageClass c");
-        assert!(class(&[], None, None).unwrap_err().1.contains("none that fits"));
+        assert!(class(&[], None, None).unwrap_err().1.contains("no StorageClass fits"));
     }
 }

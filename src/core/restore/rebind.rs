@@ -1,5 +1,5 @@
-//! A new VolumeSnapshotContent and VolumeSnapshot for stored data whose VolumeSnapshot is gone: whether they may be made, and
-//! what they say. Decides and explains; must not know how they are made.
+//! `rebind-vsc`: whether a new VolumeSnapshotContent and VolumeSnapshot may be made for stored data whose VolumeSnapshot is gone,
+//! and their manifests. Must not know how they are made.
 
 use std::collections::BTreeMap;
 
@@ -10,16 +10,16 @@ use crate::core::kube::labels;
 use crate::core::kube::objects::{Content, Meta, Snapshot};
 use crate::core::retention::history::{AT_WORK, date};
 
-/// The snapshot controller's word, on a content, that its VolumeSnapshot was deleted. Without it the driver's sidecar lets no
-/// bound content go (kubernetes-csi/external-snapshotter, `shouldDelete` in `snapshot_controller.go`).
+/// The annotation by which the snapshot controller marks a content whose VolumeSnapshot was deleted. Without it the driver's
+/// sidecar deletes no bound content (kubernetes-csi/external-snapshotter, `shouldDelete` in `snapshot_controller.go`).
 pub const BEING_DELETED: &str = "snapshot.storage.kubernetes.io/volumesnapshot-being-deleted";
 
-/// What the driver's sidecar is told of a content by labels and annotations: its node, its secrets. Notes on what happens to
-/// a VolumeSnapshot at the moment are none of it.
+/// Labels and annotations for the driver's sidecar, such as a node or a Secret, which a new content needs; but not those about
+/// what happens to the VolumeSnapshot at the moment.
 const DRIVERS: &str = "snapshot.storage.kubernetes.io/";
 const MOMENTARY: &str = "snapshot.storage.kubernetes.io/volumesnapshot-being-";
 
-/// Why something cannot be done, and what to do about it.
+/// Why something cannot be done, and the remedy.
 pub type No = (String, String);
 
 /// The objects to make.
@@ -29,28 +29,27 @@ pub struct Pair {
     pub content: Value,
     /// The VolumeSnapshot.
     pub snapshot: Value,
-    /// A date that has passed and is not taken along.
+    /// The `delete-after` date that has passed and was left out.
     pub dropped: Option<String>,
 }
 
-/// What is to be made from a content.
+/// What to make from a content.
 #[derive(Debug, Clone)]
 pub struct RebindPlan<'a> {
-    /// The content whose place is taken.
+    /// The content to replace.
     pub old: &'a Content,
     /// The namespace of the VolumeSnapshot.
     pub namespace: &'a str,
     /// Its name.
     pub name: &'a str,
-    /// Whether the VolumeSnapshotClass is not there any more: the sidecar heeds no content that names a missing one.
+    /// Whether the VolumeSnapshotClass is gone: the sidecar ignores a content that names a missing one.
     pub classless: bool,
 }
 
-/// Why the data of `old` cannot be rebound at all. `bound` is the VolumeSnapshot that has the name it refers to, if there is
-/// one.
+/// Whether the data of `old` can be rebound. `bound` is the VolumeSnapshot of the name that it refers to, if there is one.
 ///
 /// # Errors
-/// Why, and what to do.
+/// Why not, and the remedy.
 pub fn judge_old(old: &Content, bound: Option<&Snapshot>) -> Result<(), No> {
     let (name, reference) = (&old.metadata.name, &old.spec.volume_snapshot_ref);
     let place = format!("{}/{}", reference.namespace, reference.name);
@@ -65,7 +64,7 @@ pub fn judge_old(old: &Content, bound: Option<&Snapshot>) -> Result<(), No> {
             let remedy = if snapshot.metadata.finalizers.iter().any(|finalizer| finalizer == labels::DELETION_FINALIZER)
             {
                 let label = labels::DELETE_AFTER;
-                // What delete may be at work on is not let go before.
+                // Before that a delete may still work on it.
                 let begun = snapshot.metadata.annotations.get(labels::DELETING);
                 let from = begun.and_then(|begun| DateTime::parse_from_rfc3339(begun).ok()).map(|begun| {
                     format!(", from {} on", (begun.to_utc() + AT_WORK).to_rfc3339_opts(SecondsFormat::Secs, true))
@@ -103,8 +102,8 @@ pub fn judge_old(old: &Content, bound: Option<&Snapshot>) -> Result<(), No> {
     Ok(())
 }
 
-/// Whether the content is this VolumeSnapshot's. One that was made by hand and is not bound yet has no uid: it is the
-/// VolumeSnapshot's that asks for it.
+/// Whether the content belongs to this VolumeSnapshot. The reference of a content that was made by hand and is not bound yet has
+/// no uid: then the VolumeSnapshot names the content.
 pub fn is_of(content: &Content, snapshot: &Snapshot) -> bool {
     match content.spec.volume_snapshot_ref.uid.as_str() {
         "" => snapshot.spec.source.volume_snapshot_content_name.as_ref() == Some(&content.metadata.name),
@@ -112,16 +111,16 @@ pub fn is_of(content: &Content, snapshot: &Snapshot) -> bool {
     }
 }
 
-/// The name of the content that takes the place of `old`: another call finds it again.
+/// The name of the content that replaces `old`. It does not change, so that a second call finds it.
 pub fn new_name(old: &Content) -> String {
     format!("rebound-{}", old.metadata.uid)
 }
 
 impl RebindPlan<'_> {
-    /// Why the VolumeSnapshot cannot get its name: `found` has it.
+    /// Whether the VolumeSnapshot `found`, which has the wanted name, is from an earlier call.
     ///
     /// # Errors
-    /// Why, and what to do.
+    /// Why not, and the remedy.
     pub fn judge_snapshot(&self, found: &Snapshot) -> Result<(), No> {
         let place = format!("{}/{}", self.namespace, self.name);
         if found.spec.source.volume_snapshot_content_name != Some(new_name(self.old)) {
@@ -135,10 +134,10 @@ impl RebindPlan<'_> {
         Ok(())
     }
 
-    /// Why an earlier call's content, `found`, cannot be gone on with; `snapshot` is the VolumeSnapshot of the name.
+    /// Whether the work of an earlier call can be resumed with its content `found`; `snapshot` is the VolumeSnapshot of the name.
     ///
     /// # Errors
-    /// Why, and what to do.
+    /// Why not, and the remedy.
     pub fn judge_content(&self, found: &Content, snapshot: Option<&Snapshot>) -> Result<(), No> {
         let Content { metadata, spec, .. } = found;
         let new = &metadata.name;
@@ -157,7 +156,7 @@ impl RebindPlan<'_> {
         if (reference.namespace.as_str(), reference.name.as_str()) != (self.namespace, self.name) {
             let what = format!("an earlier call began to rebind it as {}/{}", reference.namespace, reference.name);
             let again = format!("--name {} -n {}", reference.name, reference.namespace);
-            return Err((what, format!("go on with it: backup-ns rebind-vsc {} {again}", self.old.metadata.name)));
+            return Err((what, format!("resume it: backup-ns rebind-vsc {} {again}", self.old.metadata.name)));
         }
         let is_bound = |snapshot: &Snapshot| snapshot.metadata.uid == reference.uid;
         if !reference.uid.is_empty() && !snapshot.is_some_and(is_bound) {
@@ -167,11 +166,8 @@ impl RebindPlan<'_> {
         Ok(())
     }
 
-    /// The objects to make, on the day `today`. A date that has passed, or that passes with this day, is not taken along:
-    /// what was just brought back must not be swept in the next night.
-    ///
-    /// # Errors
-    /// Nothing is stored.
+    /// The objects to make, or None if nothing is stored. A `delete-after` date up to `today` is left out: mark-and-delete must
+    /// not delete in the next night what was just brought back.
     pub fn pair(&self, today: NaiveDate) -> Option<Pair> {
         let Content { metadata: meta, spec, .. } = self.old;
         let mut labels = synced(&meta.labels);
@@ -230,12 +226,12 @@ fn synced(all: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     all.map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
-/// The JSON patch that sets the deletionPolicy of this very version of a content to Retain.
+/// The JSON patch that sets the deletionPolicy of this version of a content to Retain.
 pub fn retain_patch(meta: &Meta) -> Value {
     patch(meta, json!([{"op": "replace", "path": "/spec/deletionPolicy", "value": "Retain"}]))
 }
 
-/// The JSON patch that says of this very version of a content that its VolumeSnapshot was deleted; none if that is said.
+/// The JSON patch that marks this version of a content as one whose VolumeSnapshot was deleted; None if it is marked.
 pub fn orphan_patch(meta: &Meta) -> Option<Value> {
     if meta.annotations.contains_key(BEING_DELETED) {
         return None;
@@ -248,7 +244,7 @@ pub fn orphan_patch(meta: &Meta) -> Option<Value> {
     })
 }
 
-/// The JSON patch that makes a change of this very version of a content.
+/// A JSON patch that applies only to this version of a content.
 pub fn patch(meta: &Meta, operations: Value) -> Value {
     let mut all = vec![
         json!({"op": "test", "path": "/metadata/uid", "value": meta.uid}),

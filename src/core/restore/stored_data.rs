@@ -1,5 +1,5 @@
 //! VolumeSnapshotContents and the stored data that they name: which of them name the same data, and whether one whose
-//! VolumeSnapshot is gone may be deleted. Decides and explains; must not know how contents are read or deleted.
+//! VolumeSnapshot is gone may be deleted. Must not know how contents are read or deleted.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,10 +12,10 @@ use crate::core::restore::in_place::Journal;
 use crate::core::restore::rebind::{self, No};
 use crate::core::words::age;
 
-/// How long a content may be unbound because its VolumeSnapshot is still to be made.
+/// How long a new content may be unbound because its VolumeSnapshot is not made yet.
 const UNBOUND: TimeDelta = TimeDelta::minutes(10);
 
-/// A content, as far as it matters which data it names.
+/// A content, and the data that it names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
     /// Its name.
@@ -88,8 +88,8 @@ impl Holders {
         at.into_iter().map(|at| &self.all[at]).collect()
     }
 
-    /// The VolumeSnapshots, by uid, whose data another content names, and which one. The data of a clone is never deleted
-    /// with it.
+    /// The VolumeSnapshots, by uid, whose data another content names, and that content. Clones are left out: their data is never
+    /// deleted with them.
     pub fn shared(&self) -> BTreeMap<String, String> {
         let bound = self.all.iter().filter(|holder| !holder.snapshot_uid.is_empty() && !holder.clone);
         let shared =
@@ -103,14 +103,14 @@ impl Holders {
 pub enum Removal {
     /// With its stored data.
     WithData,
-    /// As an object alone, because this one names the data, too.
+    /// Without its data, because this other content names the data, too.
     ObjectAlone(String),
 }
 
-/// What a person wants of it.
+/// What the flags ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wish {
-    /// Delete the object alone, or nothing.
+    /// Never delete data.
     pub keep_data: bool,
     /// Delete the data of a clone whose source is gone.
     pub force: bool,
@@ -120,7 +120,7 @@ pub struct Wish {
 /// that it refers to.
 ///
 /// # Errors
-/// Why it may not, and what to do.
+/// Why it may not, and the remedy.
 pub fn judge(
     content: &Content,
     others: &[Holder],
@@ -182,7 +182,7 @@ pub fn judge(
             _ => Ok(Removal::WithData),
         };
     };
-    // A clone must not be the last to name the data: that never deletes it.
+    // A clone must not be the last content that names the data: its deletion never deletes the data.
     match others.iter().find(|other| !other.clone) {
         Some(owner) => Ok(Removal::ObjectAlone(owner.described())),
         None if clone => Ok(Removal::ObjectAlone(first.described())),
@@ -196,14 +196,14 @@ pub fn judge(
     }
 }
 
-/// Why a content that is bound is not deleted.
+/// Why a bound content is not deleted, and the remedy.
 fn bound(name: &str, snapshot: &Snapshot) -> No {
     let Meta { namespace, name: bound, deletion_timestamp, finalizers, .. } = &snapshot.metadata;
     let delete = format!("backup-ns delete {bound} -n {namespace}");
     match deletion_timestamp {
         None => (
             format!("the stored data of {name} is not without a snapshot: it is bound to {namespace}/{bound}"),
-            format!("{delete} deletes both, if that is meant"),
+            format!("to delete both: {delete}"),
         ),
         Some(_) if finalizers.iter().any(|finalizer| finalizer == labels::DELETION_FINALIZER) => (
             format!("the deletion of {namespace}/{bound}, to which {name} is bound, was begun and is not finished"),
@@ -219,8 +219,8 @@ fn bound(name: &str, snapshot: &Snapshot) -> No {
     }
 }
 
-/// The JSON patch that sets the deletionPolicy of this very version of a content, and says that its VolumeSnapshot was deleted;
-/// none where both is so.
+/// The JSON patch that sets the deletionPolicy of this version of a content, and marks its VolumeSnapshot as deleted; None if
+/// neither is needed.
 pub fn prepare(content: &Content, policy: &str) -> Option<Value> {
     let meta = &content.metadata;
     let mut patch = rebind::orphan_patch(meta);
@@ -309,8 +309,8 @@ mod tests {
 
     #[track_caller]
     fn refused(answer: Result<Removal, No>, what: &str, remedy: &str) {
-        let (said, told) = answer.unwrap_err();
-        assert!(said.contains(what) && told.contains(remedy), "{said}: {told}");
+        let (said, text) = answer.unwrap_err();
+        assert!(said.contains(what) && text.contains(remedy), "{said}: {text}");
     }
 
     #[test]
@@ -332,7 +332,7 @@ mod tests {
             assert_eq!(judge(&x, &[bridge.clone(), twin.clone()], &[], wish, now), alone(&twin), "the owner is named");
             assert_eq!(judge(&clone, std::slice::from_ref(&twin), &[], wish, now), alone(&twin));
             assert_eq!(judge(&clone, std::slice::from_ref(&bridge), &[], wish, now), alone(&bridge));
-            // Else the data would have no name but that of a clone, which never deletes it.
+            // Else only a clone would name the data, and would never delete it.
             refused(
                 judge(&x, std::slice::from_ref(&bridge), &[], wish, now),
                 "of a clone, names",
@@ -358,7 +358,7 @@ mod tests {
             json!({"claim": claim, "uid": "u", "annotations": {}, "owners": [], "safety": name, "workloads": [], "back": false})
                 .to_string()
         };
-        assert!(serde_json::from_str::<Journal>(&safety("a")).is_ok(), "else the test tells nothing");
+        assert!(serde_json::from_str::<Journal>(&safety("a")).is_ok(), "else the test shows nothing");
         let twin = [Holder::from(&plain("y"))];
         for wish in [(false, false), (true, false), (false, true)] {
             let wish = Wish { keep_data: wish.0, force: wish.1 };

@@ -1,5 +1,5 @@
-//! What a VolumeSnapshotContent says of its VolumeSnapshot, so that stored data can be told apart when that is gone. Decides
-//! what is to be changed; must not know how it is sent.
+//! `sync-metadata-to-vsc`: copies labels and annotations of a VolumeSnapshot to its VolumeSnapshotContent, so that stored data can
+//! be identified when the VolumeSnapshot is gone. Decides what to change; must not know how it is sent.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::core::kube::labels;
 use crate::core::kube::objects::Snapshot;
 
-/// A bound VolumeSnapshot, with what its content is to say.
+/// A bound VolumeSnapshot, and what to copy to its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
     /// Its namespace.
@@ -21,13 +21,13 @@ pub struct Source {
     annotations: BTreeMap<String, String>,
 }
 
-/// How much of one VolumeSnapshot is mirrored, in bytes: several times what this program writes. All of it is held at once, for
-/// tens of thousands of them.
+/// The most that is copied from one VolumeSnapshot, in bytes: several times what this program writes. Tens of thousands are in
+/// memory at once.
 const MOST: usize = 64 << 10;
 
 impl Source {
-    /// Of a VolumeSnapshot what is mirrored; none where there is nothing to mirror it on, where it says more than this program
-    /// writes, or where it is going: what the content says is then the last that is known.
+    /// What to copy from a VolumeSnapshot. None if it is not bound, has more than this program writes, or is being deleted: then
+    /// the content keeps what was copied last.
     pub fn of(snapshot: Snapshot) -> Option<Source> {
         let meta = snapshot.metadata;
         let content = snapshot.status.bound_volume_snapshot_content_name;
@@ -46,7 +46,7 @@ impl Source {
 #[derive(Debug, Default)]
 pub struct Sources(BTreeMap<String, Source>);
 
-/// What a content is to say differently, key by key; none for a key that goes.
+/// The changes to a content by key; None removes the key.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MetadataPatch {
     /// Labels.
@@ -67,8 +67,8 @@ impl Sources {
         self.0.len()
     }
 
-    /// What `content`, an object as it was read, is to say differently, and of which VolumeSnapshot; none if it says it
-    /// already, if it is going, or if it and its VolumeSnapshot do not name each other.
+    /// The changes to `content`, an object as it was read, and the VolumeSnapshot that they are copied from. None if there are no
+    /// changes, if it is being deleted, or if it and its VolumeSnapshot do not name each other.
     pub fn change(&self, content: &Value) -> Option<(&Source, MetadataPatch)> {
         let meta = &content["metadata"];
         let source = self.0.get(content["spec"]["volumeSnapshotRef"]["uid"].as_str()?)?;
@@ -83,7 +83,7 @@ impl Sources {
     }
 }
 
-/// What makes the mirrored keys of `old` those of `new`.
+/// The changes that make the copied keys of `old` those of `new`.
 fn difference(old: &Value, new: &BTreeMap<String, String>) -> BTreeMap<String, Option<String>> {
     let set = new.iter().filter(|(key, value)| old[key.as_str()] != value.as_str());
     let set = set.map(|(key, value)| (key.clone(), Some(value.clone())));
@@ -93,7 +93,7 @@ fn difference(old: &Value, new: &BTreeMap<String, String>) -> BTreeMap<String, O
 }
 
 impl MetadataPatch {
-    /// Makes the change on an object; nothing else of it is touched.
+    /// Applies the changes to an object.
     pub fn apply(&self, content: &mut Value) {
         for (field, changes) in [("labels", &self.labels), ("annotations", &self.annotations)] {
             if changes.is_empty() {
@@ -204,16 +204,16 @@ mod tests {
     }
 
     #[test]
-    fn who_says_more_than_this_program_writes_is_left_alone() {
+    fn a_snapshot_with_more_than_this_program_writes_is_not_copied() {
         let source =
             |key: &str, bytes: usize| Source::of(snapshot(&json!({"/metadata/annotations": {key: "x".repeat(bytes)}})));
         assert!(source("backup-ns.sh/claim", MOST - 100).is_some());
         assert_eq!(source("backup-ns.sh/claim", MOST), None);
-        assert!(source("of-somebody-else", MOST).is_some());
+        assert!(source("of-another-tool", MOST).is_some());
     }
 
     #[test]
-    fn who_does_not_name_each_other_is_left_alone() {
+    fn a_pair_that_does_not_name_each_other_is_not_changed() {
         for change in [
             json!({"/metadata/deletionTimestamp": "2026-11-22T12:00:00Z"}),
             json!({"/status/boundVolumeSnapshotContentName": "c2"}),

@@ -1,5 +1,5 @@
-//! What a restore test is made of and what it leaves behind: which snapshot and dumps, the Job that everything hangs on, and
-//! the stamp. Decides and composes; must not know how it is carried out.
+//! A restore test: which snapshot and dumps it tests, the manifest of its Job, the state of its pod, and the stamp that it leaves
+//! on the snapshot. Must not know how requests are sent.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,13 +18,13 @@ use crate::core::time_zone::Zone;
 
 /// Where the volume is mounted in the pod.
 pub const VOLUME: &str = "/backup-ns/volume";
-/// Where the scratch server has its room.
+/// Where the scratch server keeps its data.
 pub const SCRATCH: &str = "/backup-ns/scratch";
 /// The pod's only container.
 pub const CONTAINER: &str = "verify";
-/// How long a Job that is done stays, in seconds, where nobody deletes it: time to look at it, no more.
+/// After how many seconds Kubernetes deletes a finished Job that backup-ns did not delete.
 const STAYS: u32 = 10;
-/// How a reason begins that a restore test gives for [`labels::DISTRUSTED`]; it is the only one that a later test may take off.
+/// The beginning of the reasons in [`labels::DISTRUSTED`] that are from a restore test; a later test may remove only those.
 const OURS: &str = "verify: ";
 
 /// Why there is no snapshot to test.
@@ -32,13 +32,13 @@ const OURS: &str = "verify: ";
 pub enum NoSnapshot {
     /// None of that name.
     Missing,
-    /// It is there, and not ready: why.
+    /// It is not ready: why.
     NotReady(String),
-    /// No ready one of the claim; the claims that there are some of.
+    /// No ready one of the claim; the claims that have ready ones.
     NoneReady(Vec<String>),
 }
 
-/// Finds the snapshot: the one that is named, else the newest ready one of `pvc` that was made to be a backup.
+/// Finds the snapshot: the named one, else the newest ready backup of `pvc`.
 ///
 /// # Errors
 /// See [`NoSnapshot`].
@@ -74,10 +74,10 @@ pub fn choose<'a>(
     }
 }
 
-/// The dumps that a snapshot is proven to hold.
+/// The proofs of the dumps in a snapshot.
 ///
 /// # Errors
-/// A proof that cannot be read, by its annotation.
+/// The annotation whose proof is not valid.
 pub fn proofs(snapshot: &Snapshot) -> Result<Vec<(Engine, Proof)>, &'static str> {
     let annotations = &snapshot.metadata.annotations;
     let noted = Engine::ALL.into_iter().filter_map(|engine| Some((engine, annotations.get(engine.annotation())?)));
@@ -89,13 +89,13 @@ pub fn proofs(snapshot: &Snapshot) -> Result<Vec<(Engine, Proof)>, &'static str>
         .collect()
 }
 
-/// The kind of database that an image is of, by its name.
+/// The engine of an image, by its name.
 pub fn engine_of(image: &str) -> Engine {
     let any = |words: &[&str]| words.iter().any(|word| image.contains(word));
     if any(&["mysql", "maria", "percona"]) { Engine::MySql } else { Engine::Postgres }
 }
 
-/// What the pod of a restore test copies from the database's pod.
+/// The fields of the database's pod that the pod of a restore test takes over.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PodTemplate {
     /// The image of its container.
@@ -108,8 +108,8 @@ pub struct PodTemplate {
     resources: Map<String, Value>,
 }
 
-/// Looks for the pod in which the dump was made, or its successor: one that mounts the claim `pvc` in a container of the
-/// same name, which may be an init container that stays. Without a proof, any container that mounts it. There may be none.
+/// The fields of the pod in which the dump was made, or of its successor: a pod that mounts the claim `pvc` in a container of
+/// the same name, which may be a native sidecar. Without a proof, any container that mounts it. Empty if there is no such pod.
 pub fn pod_template(pods: &[Value], proof: Option<&Proof>, pvc: &str) -> PodTemplate {
     let named = |container: &&Value| proof.is_none_or(|proof| container["name"] == proof.container.as_str());
     let mounts = |pod: &Value, container: &Value| {
@@ -149,12 +149,12 @@ pub fn pod_template(pods: &[Value], proof: Option<&Proof>, pvc: &str) -> PodTemp
     }
 }
 
-/// What a node's own disk is called among the resources.
+/// The resource name of a node's own disk.
 const EPHEMERAL: &str = "ephemeral-storage";
 
 impl PodTemplate {
-    /// The container's requests and limits, with room on the node for a scratch server of `storage`: the database has its room
-    /// on a volume.
+    /// The container's requests and limits, with `storage` of the node's disk for the scratch server: the database's data is on a
+    /// volume instead.
     fn resources(&self, storage: &str) -> Map<String, Value> {
         let mut resources = self.resources.clone();
         if let Some(limit) = resources.get_mut("limits").and_then(|limits| limits.get_mut(EPHEMERAL)) {
@@ -164,7 +164,7 @@ impl PodTemplate {
         resources
     }
 
-    /// The number of the user that the container is to run as, where the pod says one other than root.
+    /// The user ID of the container, if the pod sets one other than root.
     fn user(&self) -> Option<u64> {
         let of = |context: Option<&Value>| context?.get("runAsUser")?.as_u64();
         of(self.security.as_ref()).or_else(|| of(self.pod.get("securityContext"))).filter(|user| *user != 0)
@@ -175,15 +175,15 @@ fn list(value: &Value) -> Vec<Value> {
     value.as_array().cloned().unwrap_or_default()
 }
 
-/// The containers of a pod that run as long as it does.
+/// The containers of a pod and its native sidecars.
 fn running(pod: &Value) -> Vec<Value> {
     let mut all = list(&pod["spec"]["containers"]);
     all.extend(list(&pod["spec"]["initContainers"]).into_iter().filter(|it| it["restartPolicy"] == "Always"));
     all
 }
 
-/// Whether the image that a proof names may run here: where the dump was made in this namespace, or where some container of its
-/// pods has that image. A proof brought from elsewhere could have any image run.
+/// Whether the image that a proof names may run in this namespace: the dump was made here, or a container here has that image.
+/// Else a proof from elsewhere could run any image.
 pub fn may_run(proof: &Proof, namespace: &str, pods: &[Value]) -> bool {
     proof.namespace == namespace
         || pods.iter().any(|pod| {
@@ -201,32 +201,32 @@ pub struct ScratchVolume {
     storage: String,
 }
 
-/// What the volume of a snapshot must be like: as its claim is, and at least as big as its data.
+/// The volume for a test of a snapshot: as its claim, and at least as big as its data.
 ///
 /// # Errors
-/// Why there can be none.
+/// Why there can be no such volume.
 pub fn volume(snapshot: &Snapshot, claim: Option<ClaimTemplate>) -> Result<ScratchVolume, String> {
     let claim = claim.unwrap_or_default();
     if claim.volume_mode.as_deref() == Some("Block") {
-        return Err("it is of a raw block device, in which no file can be looked at".into());
+        return Err("it is of a raw block device, in which no file can be read".into());
     }
     let storage = quantity::bigger(&claim.storage, snapshot.status.restore_size.as_deref().unwrap_or_default());
     if quantity::bytes(storage).is_none_or(|bytes| bytes == 0) {
-        return Err("nothing tells how big its volume must be".into());
+        return Err("the size of its volume is unknown".into());
     }
     let storage = storage.to_string();
     let modes = if claim.access_modes.is_empty() { vec!["ReadWriteOnce".into()] } else { claim.access_modes };
     Ok(ScratchVolume { class: claim.storage_class_name, access_modes: modes, storage })
 }
 
-/// The name of a Job for a snapshot. It is a label's value, too.
+/// The name of a Job for a snapshot, which is also a label's value.
 pub fn job_name(snapshot: &str, rand: &str) -> String {
     let end = format!("-verify-{rand}");
     let begin: String = snapshot.replace('.', "-").chars().take(63usize.saturating_sub(end.len())).collect();
     format!("{}{end}", begin.trim_end_matches('-'))
 }
 
-/// Everything that a Job is made from.
+/// What a Job is made from.
 #[derive(Debug, Clone)]
 pub struct JobRequest<'a> {
     /// Its name.
@@ -246,8 +246,8 @@ pub struct JobRequest<'a> {
     pub seconds: u64,
 }
 
-/// The Job that everything hangs on: the pod belongs to it, the claim to the pod. Whoever is killed, its end is the end of
-/// all of them.
+/// The Job of a restore test. It owns the pod, which owns the claim, so that Kubernetes deletes all of them with the Job, also if
+/// backup-ns was killed.
 pub fn job(request: &JobRequest<'_>) -> Value {
     let labels = json!({labels::VERIFY: request.name});
     let mut claim = json!({
@@ -280,7 +280,7 @@ pub fn job(request: &JobRequest<'_>) -> Value {
         json!({"name": "scratch", "emptyDir": {}}),
     ];
     let mut annotations = Map::new();
-    // initdb wants a name for its user, and an image has none for every number: so the pod brings its own list of users.
+    // initdb needs a name for its user, which the image may lack: so the pod has its own list of users.
     if let Some(user) = request.template.user() {
         annotations
             .insert(labels::USERS.into(), json!(format!("root:x:0:0::/:/bin/sh\ndatabase:x:{user}:0::/:/bin/sh\n")));
@@ -315,7 +315,7 @@ pub fn job(request: &JobRequest<'_>) -> Value {
     })
 }
 
-/// Nothing reaches the pod, and it reaches nothing. Goes with its Job.
+/// Denies all traffic of the pod. The Job owns it.
 pub fn network_policy(job: &str, namespace: &str, uid: &str) -> Value {
     json!({
         "apiVersion": "networking.k8s.io/v1",
@@ -330,36 +330,36 @@ pub fn network_policy(job: &str, namespace: &str, uid: &str) -> Value {
     })
 }
 
-/// What selects all that belongs to a Job.
+/// The label selector of a Job's objects.
 pub fn selector(job: &str) -> String {
     format!("{}={job}", labels::VERIFY)
 }
 
-/// What keeps a pod from running.
+/// Why a pod does not run yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trouble {
-    /// What it is, a sentence.
+    /// A sentence that says why.
     pub what: String,
     /// Whether the volume cannot be made from the snapshot.
     pub storage: bool,
-    /// Whether it is hopeless, unless it passes within a minute.
+    /// Whether it rarely passes after more than a minute.
     pub lasting: bool,
 }
 
-/// Where the pod of a Job stands.
+/// The state of a Job's pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Stand {
-    /// A session can begin in the pod of this name.
+pub enum PodState {
+    /// It runs, and has this name.
     Runs(String),
-    /// Not yet.
+    /// It does not run yet.
     Waits(Option<Trouble>),
-    /// It ended before its time: why.
-    Over(String),
+    /// It ended: why.
+    Ended(String),
 }
 
-/// Judges by what belongs to the Job, and by the warnings about that, newest last. Of what came about nevertheless an old
-/// warning says nothing.
-pub fn stand(objects: &[Value], events: &[Value]) -> Stand {
+/// The state of the pod by the objects of the Job and by the warnings about them, newest last. A warning about something that
+/// exists by now is ignored.
+pub fn pod_state(objects: &[Value], events: &[Value]) -> PodState {
     let find = |kind: &str| objects.iter().find(|object| object["kind"] == kind);
     let pod = find("Pod");
     let bound = find("PersistentVolumeClaim").is_some_and(|claim| claim["status"]["phase"] == "Bound");
@@ -368,37 +368,37 @@ pub fn stand(objects: &[Value], events: &[Value]) -> Stand {
         let reason = word(&event["reason"]);
         let what = format!("{reason}: {}", word(&event["message"]));
         let storage = reason == "ProvisioningFailed";
-        // A driver that takes its time is asked again and again.
+        // Kubernetes asks a slow driver again.
         let slow = ["DeadlineExceeded", "Aborted"].iter().any(|word| what.contains(word));
         let lasting = (storage && !slow) || reason == "FailedCreate";
         let overtaken = (storage && bound) || (reason == "FailedCreate" && pod.is_some());
         let known = ["ProvisioningFailed", "FailedCreate", "FailedScheduling", "FailedMount", "FailedAttachVolume"];
         (known.contains(&reason.as_str()) && !overtaken).then_some(Trouble { what, storage, lasting })
     });
-    let Some(pod) = pod else { return Stand::Waits(warning) };
+    let Some(pod) = pod else { return PodState::Waits(warning) };
     let status = &pod["status"];
     let container = &status["containerStatuses"][0]["state"];
     match word(&status["phase"]).as_str() {
-        "Running" if !container["running"].is_null() => Stand::Runs(word(&pod["metadata"]["name"])),
+        "Running" if !container["running"].is_null() => PodState::Runs(word(&pod["metadata"]["name"])),
         phase @ ("Succeeded" | "Failed") => {
             let why = [&status["reason"], &status["message"], &container["terminated"]["reason"]];
             let why: Vec<String> = why.into_iter().map(word).filter(|word| !word.is_empty()).collect();
-            Stand::Over(format!("its pod is {phase}: {}", why.join(", ")))
+            PodState::Ended(format!("its pod is {phase}: {}", why.join(", ")))
         }
         _ => {
             let waiting = &container["waiting"];
             let reason = word(&waiting["reason"]);
-            // Anything but these needs somebody to change something.
+            // Any other reason needs a change by a person.
             if ["", "ContainerCreating", "PodInitializing"].contains(&reason.as_str()) {
-                return Stand::Waits(warning);
+                return PodState::Waits(warning);
             }
             let what = format!("{reason}: {}", word(&waiting["message"]));
-            Stand::Waits(Some(Trouble { what, storage: false, lasting: true }))
+            PodState::Waits(Some(Trouble { what, storage: false, lasting: true }))
         }
     }
 }
 
-/// What a test found out about one dump, or about the data directory.
+/// The results of the test of one dump, or of the data directory.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Facts {
     /// The server's version, as it names itself.
@@ -426,7 +426,7 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Takes a line of the report.
+    /// Takes one line of the report.
     pub fn note(&mut self, key: &str, value: &str) {
         match key {
             "server" => self.server = value.into(),
@@ -441,18 +441,18 @@ impl Facts {
     }
 }
 
-/// What came of a test.
+/// The outcome of a test.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// Everything that was looked at was as it should be.
+    /// Every check passed.
     Good(BTreeMap<Engine, Facts>),
     /// The backup is bad: why.
     Bad(String),
-    /// What is round the backup kept the test from being made: why. Nothing is stamped.
+    /// The test could not be made, for a reason outside the backup. Nothing is stamped.
     None(String),
 }
 
-/// The merge patch that stamps a snapshot, for the very object and version that `meta` is.
+/// The merge patch that stamps a snapshot, only in the version of `meta`.
 pub fn stamp(meta: &Meta, verdict: &Verdict, now: DateTime<Utc>, zone: Zone, seconds: u64) -> Value {
     let at = zone.local(now).to_rfc3339_opts(SecondsFormat::Secs, false);
     let mut labels = Map::new();
@@ -485,7 +485,7 @@ pub fn stamp(meta: &Meta, verdict: &Verdict, now: DateTime<Utc>, zone: Zone, sec
             let note = json!({"verdict": "bad", "why": why, "at": at});
             labels.insert(labels::VERIFIED.into(), Value::Null);
             annotations.insert(labels::VERIFICATION.into(), json!(note.to_string()));
-            // Whoever distrusted it before had a reason of their own, which stays.
+            // A reason that is not from a restore test stays.
             let others = meta.annotations.get(labels::DISTRUSTED).is_some_and(|why| !why.starts_with(OURS));
             if !others {
                 annotations.insert(labels::DISTRUSTED.into(), json!(format!("{OURS}{why}")));
@@ -497,7 +497,7 @@ pub fn stamp(meta: &Meta, verdict: &Verdict, now: DateTime<Utc>, zone: Zone, sec
     }})
 }
 
-/// The merge patch that takes the mark off again, for the very object and version that `meta` is.
+/// The merge patch that removes the distrust, only in the version of `meta`.
 pub fn trust(meta: &Meta) -> Value {
     let annotations = json!({labels::DISTRUSTED: null});
     json!({"metadata": {"uid": meta.uid, "resourceVersion": meta.resource_version, "annotations": annotations}})
@@ -620,10 +620,10 @@ mod tests {
         assert_eq!(spec["containers"][0]["securityContext"]["runAsUser"], 9);
         assert_eq!(manifest["spec"]["activeDeadlineSeconds"], 60);
         assert!(spec.get("serviceAccountName").is_none() && !manifest.to_string().contains("secret"), "{manifest}");
-        // A successor does, a stranger does not.
-        assert!(pod_template(&pods[..1], Some(&proof()), "data").image.is_some());
-        assert_eq!(pod_template(&pods[2..], Some(&proof()), "data"), PodTemplate::default());
-        assert!(pod_template(&pods[2..], None, "other").image.is_some());
+        // A successor counts, an unknown pod does not.
+        assert!(lent(&pods[..1], Some(&proof()), "data").image.is_some());
+        assert_eq!(lent(&pods[2..], Some(&proof()), "data"), PodTemplate::default());
+        assert!(lent(&pods[2..], None, "other").image.is_some());
     }
 
     fn pod_of(pods: &[Value]) -> Value {
@@ -708,21 +708,21 @@ mod tests {
         proof.namespace = "bank".into();
         assert!(!may_run(&proof, "shop", &pods));
         proof.namespace = "shop".into();
-        assert!(may_run(&proof, "shop", &[]), "it was made here, whatever became of its pod");
+        assert!(may_run(&proof, "shop", &[]), "it was made here, even if its pod is gone");
     }
 
     #[test]
-    fn what_keeps_the_pod_from_running_is_told() {
+    fn the_state_of_the_pod() {
         let pod = |phase: &str, state: Value| json!({"kind": "Pod", "metadata": {"name": "p"}, "status": {"phase": phase, "containerStatuses": [{"state": state}]}});
         let event = |reason: &str, message: &str| json!({"reason": reason, "message": message});
-        assert_eq!(stand(&[], &[]), Stand::Waits(None));
+        assert_eq!(pod_state(&[], &[]), PodState::Waits(None));
         assert_eq!(
-            stand(&[pod("Running", json!({"running": {}}))], &[event("FailedMount", "x")]),
-            Stand::Runs("p".into())
+            pod_state(&[pod("Running", json!({"running": {}}))], &[event("FailedMount", "x")]),
+            PodState::Runs("p".into())
         );
-        assert!(matches!(stand(&[pod("Failed", json!({}))], &[]), Stand::Over(_)));
-        let trouble = |pods: &[Value], events: &[Value]| match stand(pods, events) {
-            Stand::Waits(Some(trouble)) => (trouble.storage, trouble.lasting),
+        assert!(matches!(pod_state(&[pod("Failed", json!({}))], &[]), PodState::Ended(_)));
+        let trouble = |pods: &[Value], events: &[Value]| match pod_state(pods, events) {
+            PodState::Waits(Some(trouble)) => (trouble.storage, trouble.lasting),
             other => panic!("{other:?}"),
         };
         assert_eq!(trouble(&[pod("Pending", json!({"waiting": {"reason": "ErrImageNeverPull"}}))], &[]), (false, true));
@@ -734,7 +734,7 @@ mod tests {
         let bound = json!({"kind": "PersistentVolumeClaim", "status": {"phase": "Bound"}});
         let objects = [pending[0].clone(), bound];
         let passed = [event("FailedCreate", "quota"), event("ProvisioningFailed", "busy")];
-        assert_eq!(stand(&objects, &passed), Stand::Waits(None), "what came about nevertheless");
+        assert_eq!(pod_state(&objects, &passed), PodState::Waits(None), "the object exists by now");
     }
 
     #[test]

@@ -9,18 +9,18 @@ use crate::core::kube::labels;
 use crate::core::kube::namespace_objects::{ExecKind, NamespaceObjects};
 use crate::core::kube::objects::{CronJob, Pod, PodSpec, Workload};
 
-/// A workload that is down, and how it was.
+/// A workload that is scaled down, and its number of replicas before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Down {
     /// Its kind.
     pub kind: WorkloadKind,
     /// Its name.
     pub name: String,
-    /// How many pods it had; of a CronJob 1 if it was at work, 0 if it was suspended.
+    /// Its replicas; of a CronJob 1 if it was active, 0 if it was suspended.
     pub replicas: u32,
 }
 
-/// The kinds of workload that can be brought down and up again.
+/// The kinds of workload that can be scaled down and up again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WorkloadKind {
     /// By its replicas.
@@ -32,7 +32,7 @@ pub enum WorkloadKind {
 }
 
 impl WorkloadKind {
-    /// As the API has it.
+    /// Its resource in the API.
     pub fn resource(self) -> calls::Kind {
         match self {
             WorkloadKind::Deployment => calls::DEPLOYMENTS,
@@ -51,7 +51,7 @@ impl WorkloadKind {
 }
 
 impl Down {
-    /// The merge patch that brings it down, with a note on why, or up again.
+    /// The merge patch that scales it down for the restore of the snapshot `down`, which it notes, or up again.
     pub fn patch(&self, down: Option<&str>) -> Value {
         let replicas = if down.is_some() { 0 } else { self.replicas };
         let spec = match self.kind {
@@ -69,12 +69,12 @@ impl std::fmt::Display for Down {
 }
 
 impl NamespaceObjects {
-    /// The pods that mount the claim: as long as there is one, be it one that has ended, the claim cannot go.
+    /// The pods that mount the claim. Kubernetes keeps the claim while there is one, even one that has ended.
     pub fn mounters(&self, claim: &str) -> Vec<&Pod> {
         self.pods.iter().filter(|pod| mounts(&pod.spec, claim)).collect()
     }
 
-    /// A workload that is to be brought up again, as it is now.
+    /// The workload as it is now.
     pub fn workload(&self, down: &Down) -> Option<&Workload> {
         let kind = match down.kind {
             WorkloadKind::Deployment => ExecKind::Deployment,
@@ -87,7 +87,7 @@ impl NamespaceObjects {
             .map(|(_, found)| found)
     }
 
-    /// The note on a workload that says for which restore it is down.
+    /// The restore for which a workload is down, by the note on it.
     fn mark(&self, down: &Down) -> Option<&str> {
         let meta = match down.kind {
             WorkloadKind::CronJob => self.cron_job(down).map(|found| &found.metadata),
@@ -100,7 +100,7 @@ impl NamespaceObjects {
         self.cron_jobs.iter().find(|found| found.metadata.name == down.name)
     }
 
-    /// Whether a workload is there.
+    /// Whether a workload exists.
     pub fn is_there(&self, down: &Down) -> bool {
         match down.kind {
             WorkloadKind::CronJob => self.cron_job(down).is_some(),
@@ -123,13 +123,13 @@ impl NamespaceObjects {
         }
     }
 
-    /// Whether a workload is up as it was: all of its pods are ready. They were made since it was down; that they are of the
-    /// newest template is not asked for, as they never are where a Deployment is paused or a StatefulSet keeps a partition back.
+    /// Whether all pods of a workload are ready. All were made after it was down. They need not be of the newest template:
+    /// those of a paused Deployment, or of a StatefulSet with a partition, never are.
     pub fn is_up(&self, down: &Down) -> bool {
         match down.kind {
             WorkloadKind::CronJob => down.replicas == 0 || !self.is_down(down),
             WorkloadKind::Deployment | WorkloadKind::StatefulSet => self.workload(down).is_none_or(|found| {
-                // What scales it may want another number by now.
+                // An autoscaler may have changed the number.
                 let wanted = found.spec.replicas.unwrap_or(1);
                 (wanted > 0 || down.replicas == 0)
                     && found.status.observed_generation >= found.metadata.generation
@@ -138,7 +138,7 @@ impl NamespaceObjects {
         }
     }
 
-    /// What has to come down so that nothing mounts the claim; whatever cannot be brought down is a problem.
+    /// The workloads to scale down so that nothing mounts the claim. Anything that cannot be scaled down is a problem.
     pub(super) fn to_bring_down(
         &self,
         claim: &str,
@@ -249,7 +249,7 @@ mod tests {
     use crate::core::restore::sample::{items, workload};
 
     #[test]
-    fn up_means_that_the_pods_that_were_asked_for_are_ready() {
+    fn a_workload_is_up_when_its_wanted_pods_are_ready() {
         let down = Down { kind: WorkloadKind::Deployment, name: "web".into(), replicas: 2 };
         let is_up = |replicas: u32, generation: i64, ready: u32| {
             let mut object = workload("Deployment", "web", json!({"replicas": replicas}));
@@ -260,6 +260,6 @@ mod tests {
         // One that is paused, or keeps a partition back, never has pods of the newest template.
         assert!(is_up(2, 4, 2));
         assert!(!is_up(0, 4, 0) && !is_up(2, 3, 2) && !is_up(2, 4, 1));
-        assert!(items(json!([])).is_up(&down), "one that is gone is not waited for");
+        assert!(items(json!([])).is_up(&down), "a deleted workload is not waited for");
     }
 }
