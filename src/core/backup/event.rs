@@ -14,29 +14,24 @@ const LONGEST: usize = 1000;
 /// What the Event says about a backup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct News<'a> {
-    /// The outcome.
     pub reason: Reason,
     /// Whether something failed, even if the snapshot is good.
     pub failed: bool,
-    /// The whole message.
     pub message: &'a str,
 }
 
 /// The outcome of a backup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
-    /// The snapshot is ready.
     Ready,
     /// The snapshot is cut, and the backup does not wait until it is ready.
     Cut,
-    /// There is no good snapshot.
     Failed,
 }
 
 /// The claim that an Event is about.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct About {
-    /// Its name.
     pub name: String,
     /// Its uid; empty if unknown. `kubectl describe` shows only Events that name it.
     pub uid: String,

@@ -11,7 +11,6 @@ use crate::core::kube::objects::{Meta, Pvc, Snapshot};
 pub struct Proven {
     /// The object, such as `VolumeSnapshot data-1`.
     pub by: String,
-    /// The proof.
     pub proof: Proof,
     /// Why the snapshot that carries it is distrusted, if it is.
     pub distrusted: Option<String>,

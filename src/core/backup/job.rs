@@ -214,21 +214,17 @@ pub fn masked(manifest: &Value, is_secret: impl Fn(&str) -> bool) -> Value {
 pub enum JobStage {
     /// It was not started yet.
     Waiting {
-        /// The reason.
         why: String,
         /// Whether the reason rarely passes by itself.
         stuck: bool,
     },
-    /// It runs.
     Running,
-    /// It ended.
     Ended,
 }
 
 /// A try of a Job: one run of the backup's container in a pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Try {
-    /// The pod.
     pub pod: String,
     /// How often the container was started again there.
     pub restarts: u64,

@@ -28,9 +28,7 @@ pub enum Retain {
 /// What a VolumeSnapshot of ours is made from.
 #[derive(Debug, Clone)]
 pub struct SnapshotRequest<'a> {
-    /// Name of the VolumeSnapshot.
     pub name: &'a str,
-    /// Its namespace.
     pub namespace: &'a str,
     /// The PersistentVolumeClaim to snapshot.
     pub pvc: &'a str,
@@ -40,24 +38,19 @@ pub struct SnapshotRequest<'a> {
     pub kind: &'a str,
     /// Value of the `pod` label; none for no label.
     pub pod: Option<&'a str>,
-    /// How long it is to stay.
     pub retain: Retain,
     /// Identity of the run that makes it.
     pub run: &'a str,
     /// The settings that were set, in order, without passwords.
     pub settings: &'a [(String, String)],
-    /// What the claim is like.
     pub claim: Option<&'a ClaimTemplate>,
-    /// The proofs of the dumps that it holds.
     pub dumps: &'a [(Engine, Proof)],
 }
 
 /// A slot, and whether another snapshot holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SlotChoice {
-    /// Which kind.
     pub kind: SlotKind,
-    /// The label's value.
     pub value: String,
     /// The snapshot that holds it already, if the new one does not get it.
     pub holder: Option<String>,

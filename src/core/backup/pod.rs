@@ -9,9 +9,7 @@ use crate::core::kube::objects::{Pod, VolumeMount, Workload};
 /// The resource that `*_EXEC_RESOURCE` names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExecResource {
-    /// Its kind.
     pub kind: ExecKind,
-    /// Its name.
     pub name: String,
 }
 
@@ -43,11 +41,8 @@ impl fmt::Display for ExecResource {
 /// The pod that was chosen.
 #[derive(Debug, Clone)]
 pub struct Chosen {
-    /// The pod's name.
     pub pod: String,
-    /// The container's name.
     pub container: String,
-    /// The container's image.
     pub image: String,
     /// Where that container mounts the PVC; at least one.
     pub mounts: Vec<VolumeMount>,
@@ -58,9 +53,7 @@ pub struct Chosen {
 /// Why no pod could be chosen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NoPod {
-    /// The named workload does not exist.
     NoWorkload,
-    /// It has no pods at all.
     NoPods,
     /// None of its pods fits.
     NoneFits {

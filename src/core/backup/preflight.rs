@@ -23,7 +23,6 @@ pub struct PreflightReport {
     pub inodes: String,
     /// Size of the existing dump.
     pub old_bytes: Option<u64>,
-    /// Whether a file can be created in the dump's directory.
     pub writable: bool,
     /// Whether the dump file's path is a directory.
     pub occupied: bool,
@@ -53,7 +52,6 @@ pub struct PreflightReport {
     pub account: String,
     /// What MySQL or MariaDB granted that user.
     pub grants: Grants,
-    /// The server's version.
     pub server: String,
     /// The dump tool and its version.
     pub tool: String,
@@ -263,9 +261,7 @@ fn major(version: &str) -> Option<u32> {
 pub struct Site {
     /// The dump's path within the volume, without a leading slash.
     pub path_in_volume: String,
-    /// How full the volume is.
     pub used_percent: u8,
-    /// Free space on the volume.
     pub available_bytes: u64,
 }
 
@@ -285,9 +281,7 @@ pub enum Aspect {
 /// A reason why no dump may start, or a warning about one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// What it is about.
     pub aspect: Aspect,
-    /// What is wrong.
     pub what: String,
     /// What to do about it; may be empty.
     pub remedy: String,
@@ -302,13 +296,11 @@ impl Problem {
 /// What the report is checked against.
 #[derive(Debug, Clone, Copy)]
 pub struct Requirements<'a> {
-    /// The database's engine.
     pub engine: Engine,
     /// Where the pod mounts the PVC.
     pub mounts: &'a [VolumeMount],
     /// The PVC that must hold the dump.
     pub pvc: &'a str,
-    /// The path of the dump file.
     pub file: &'a str,
     /// From which percentage of used space on a dump is refused; more than 100 for work that needs no space.
     pub threshold_percent: u8,

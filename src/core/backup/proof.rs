@@ -99,7 +99,6 @@ impl DumpReport {
 pub struct Proof {
     /// The dump tool and its version, as it names itself.
     pub tool: String,
-    /// The dumped database.
     pub database: String,
     /// Size of the compressed file in bytes.
     pub bytes: u64,
@@ -113,9 +112,7 @@ pub struct Proof {
     pub file: String,
     /// The dump's path within the volume, for mounting a restored volume elsewhere.
     pub path_in_volume: String,
-    /// The pod it was made in.
     pub pod: String,
-    /// The container it was made in.
     pub container: String,
     /// That container's image, which can load the dump.
     #[serde(default, skip_serializing_if = "String::is_empty")]

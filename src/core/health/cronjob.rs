@@ -13,7 +13,6 @@ use crate::core::kube::json::{self, list, text};
 /// A setting, by its variable and its flags.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted<'a> {
-    /// The environment variable.
     pub variable: &'a str,
     /// The flags, with their dashes.
     pub flags: &'a [&'a str],
@@ -21,11 +20,8 @@ pub struct Wanted<'a> {
     pub switch: bool,
 }
 
-/// The claims.
 const PVC: Wanted<'_> = Wanted { variable: "BAK_PVC_NAME", flags: &["--pvc-name"], switch: false };
-/// The namespace.
 pub const NAMESPACE: Wanted<'_> = Wanted { variable: "BAK_NAMESPACE", flags: &["--namespace", "-n"], switch: false };
-/// Whether backups are only planned.
 const DRY_RUN: Wanted<'_> = Wanted { variable: "BAK_DRY_RUN", flags: &["--dry-run"], switch: true };
 
 /// The value of a switch, if it is valid.
@@ -53,23 +49,15 @@ pub const LATE: TimeDelta = TimeDelta::hours(26);
 /// A CronJob that makes backups.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Schedule {
-    /// Its namespace.
     pub namespace: String,
-    /// Its name.
     pub name: String,
     /// Its schedule, such as `0 3 * * *`.
     pub cron: String,
-    /// Whether it is suspended.
     pub suspended: bool,
-    /// When it was created, if known.
     pub created: Option<DateTime<Utc>>,
-    /// Whether a Job of it is running.
     pub active: bool,
-    /// When it last made a Job.
     pub last: Option<DateTime<Utc>>,
-    /// When a Job of it last succeeded.
     pub succeeded: Option<DateTime<Utc>>,
-    /// The container that makes the backup.
     container: Value,
 }
 

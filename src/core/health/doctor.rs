@@ -24,9 +24,7 @@ use crate::core::words::age;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CheckOutcome {
-    /// No problem was found.
     Passed,
-    /// A problem was found.
     Failed,
     /// Nothing was checked, or it is a warning.
     Skipped,
@@ -35,9 +33,7 @@ pub enum CheckOutcome {
 /// One check, a line of the report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Check {
-    /// The name of the check.
     pub check: &'static str,
-    /// The outcome.
     pub outcome: CheckOutcome,
     /// What was found, or why it was skipped.
     pub what: String,
@@ -47,17 +43,14 @@ pub struct Check {
 }
 
 impl Check {
-    /// A passed check.
     pub fn passed(check: &'static str, what: impl Into<String>) -> Check {
         Check { check, outcome: CheckOutcome::Passed, what: what.into(), remedy: String::new() }
     }
 
-    /// A failed check.
     pub fn failed(check: &'static str, what: impl Into<String>, remedy: impl Into<String>) -> Check {
         Check { check, outcome: CheckOutcome::Failed, what: what.into(), remedy: remedy.into() }
     }
 
-    /// A skipped check.
     pub fn skipped(check: &'static str, why: impl Into<String>) -> Check {
         Check { check, outcome: CheckOutcome::Skipped, what: why.into(), remedy: String::new() }
     }
@@ -85,7 +78,7 @@ fn is_about(fault: &str, variable: &str) -> bool {
     fault.strip_prefix(variable).is_some_and(|rest| rest.starts_with(' '))
 }
 
-/// Whether a fault keeps a backup from being looked at in the cluster: of the namespace, the claim or the database.
+/// Whether a fault of the namespace, the claim or the database keeps doctor from the checks in the cluster.
 pub fn hindered(faults: &[String]) -> bool {
     let of = ["BAK_NAMESPACE", "BAK_PVC_NAME", "BAK_DB_", "no database is chosen"];
     faults.iter().any(|fault| of.iter().any(|begin| fault.starts_with(begin)))
@@ -104,7 +97,6 @@ pub struct Right {
     pub group: &'static str,
     /// The resource, in the plural, with a subresource behind a slash.
     pub resource: &'static str,
-    /// The verb.
     pub verb: &'static str,
     /// Whether it is a right in the whole cluster.
     pub cluster: bool,
@@ -282,11 +274,8 @@ pub fn quota(short: Option<(String, u128)>, snapshots: usize, refused: &[String]
 /// The driver of a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Driver {
-    /// A CSI driver.
     Csi(String),
-    /// Not a CSI driver.
     Other(String),
-    /// Unknown.
     Unknown,
 }
 
@@ -468,25 +457,7 @@ pub fn schedules(
     unmade: &BTreeMap<String, (String, String)>,
     now: DateTime<Utc>,
 ) -> Vec<Check> {
-    let (mut ours, mut unclear) = (Vec::new(), Vec::new());
-    for schedule in schedules {
-        match schedule.claims(maps) {
-            Ok(claims) if claims.iter().any(|(of, name)| of == namespace && pvcs.contains(name)) => ours.push(schedule),
-            Ok(_) => {}
-            Err(why) => unclear.push((schedule, why)),
-        }
-    }
-    let mut checks = Vec::new();
-    if ours.is_empty() {
-        // A CronJob whose claims are unknown may make backups of these.
-        ours.extend(unclear.iter().map(|(schedule, _)| *schedule));
-    } else {
-        let skipped = unclear.iter().map(|(schedule, why)| {
-            let what = format!("the claims that the CronJob {} backs up are unknown: {why}", schedule.name);
-            Check::skipped("schedule", what)
-        });
-        checks.extend(skipped);
-    }
+    let (ours, mut checks) = schedules_of(schedules, maps, namespace, pvcs);
     if ours.is_empty() {
         let why = format!("no CronJob in {namespace} makes backups of {}", pvcs.join(", "));
         return vec![Check::skipped("schedule", why)];
@@ -534,6 +505,32 @@ pub fn schedules(
     checks
 }
 
+/// The CronJobs that make backups of `pvcs`, and a skipped check for each whose claims are unknown. If there are no others, those
+/// are taken, because they may make them.
+fn schedules_of<'a>(
+    schedules: &'a [Schedule],
+    maps: Option<&ConfigMaps>,
+    namespace: &str,
+    pvcs: &[String],
+) -> (Vec<&'a Schedule>, Vec<Check>) {
+    let (mut ours, mut unclear) = (Vec::new(), Vec::new());
+    for schedule in schedules {
+        match schedule.claims(maps) {
+            Ok(claims) if claims.iter().any(|(of, name)| of == namespace && pvcs.contains(name)) => ours.push(schedule),
+            Ok(_) => {}
+            Err(why) => unclear.push((schedule, why)),
+        }
+    }
+    if ours.is_empty() {
+        return (unclear.into_iter().map(|(schedule, _)| schedule).collect(), Vec::new());
+    }
+    let skipped = unclear.into_iter().map(|(schedule, why)| {
+        let what = format!("the claims that the CronJob {} backs up are unknown: {why}", schedule.name);
+        Check::skipped("schedule", what)
+    });
+    (ours, skipped.collect())
+}
+
 /// The most names in a line.
 const NAMES: usize = 5;
 
@@ -549,41 +546,8 @@ fn names<'a>(all: impl Iterator<Item = &'a str>) -> String {
 
 /// Checks what earlier backups and restores left in the namespace.
 pub fn history(report: &Report, snapshots: &[Snapshot], namespace: &str, pvcs: &[String]) -> Vec<Check> {
-    let mut checks = Vec::new();
-    let of_it = |claim: &&Protection| claim.namespace == namespace && pvcs.contains(&claim.pvc);
-    for claim in report.claims.iter().filter(of_it) {
-        let pvc = &claim.pvc;
-        let newest = claim.newest.as_ref();
-        let late = |what: String, cronjob: &String| {
-            let remedy = format!(
-                "kubectl get jobs -n {namespace} shows how its runs ended, if there were any; backup-ns adhoc {cronjob} -n \
-                 {namespace} makes a backup now and follows it"
-            );
-            Check::failed("last backup", format!("{what}, though the CronJob {cronjob} makes them"), remedy)
-        };
-        checks.push(match (newest.map(|newest| (newest.state, &newest.name)), &claim.newest_ready, &claim.late) {
-            (None, _, Some(cronjob)) => late(format!("there is no backup of {pvc}"), cronjob),
-            (None, _, None) => Check::skipped("last backup", format!("there is no backup of {pvc} yet")),
-            (Some((State::Ready, name)), Some(ready), cronjob) => {
-                let old = age(TimeDelta::seconds(ready.age_seconds));
-                match cronjob {
-                    Some(cronjob) => late(format!("{name} of {pvc} is the newest good one, and {old} old"), cronjob),
-                    None => Check::passed("last backup", format!("{name} of {pvc} is ready, {old} old")),
-                }
-            }
-            (Some((State::Pending, name)), ..) => {
-                Check::skipped("last backup", format!("{name} of {pvc} is being made"))
-            }
-            (Some((state, name)), ..) => Check::failed(
-                "last backup",
-                format!("{name} of {pvc} is {}", state.word()),
-                format!(
-                    "kubectl describe volumesnapshot {name} -n {namespace}; then make another with {}",
-                    job::backup_now(namespace)
-                ),
-            ),
-        });
-    }
+    let is_meant = |claim: &&Protection| claim.namespace == namespace && pvcs.contains(&claim.pvc);
+    let mut checks: Vec<Check> = report.claims.iter().filter(is_meant).map(last_backup).collect();
     let counted = |count: fn(&Protection) -> usize| {
         let some = report.claims.iter().filter(|claim| count(claim) > 0);
         some.map(|claim| format!("{} of {}", count(claim), claim.pvc)).collect::<Vec<String>>()
@@ -622,6 +586,38 @@ pub fn history(report: &Report, snapshots: &[Snapshot], namespace: &str, pvcs: &
         ),
     });
     checks
+}
+
+fn last_backup(claim: &Protection) -> Check {
+    const CHECK: &str = "last backup";
+    let Protection { namespace, pvc, newest, newest_ready, late: late_cronjob, .. } = claim;
+    let late = |what: String, cronjob: &String| {
+        let remedy = format!(
+            "kubectl get jobs -n {namespace} shows how its runs ended, if there were any; backup-ns adhoc {cronjob} -n \
+             {namespace} makes a backup now and follows it"
+        );
+        Check::failed(CHECK, format!("{what}, though the CronJob {cronjob} makes them"), remedy)
+    };
+    match (newest.as_ref().map(|newest| (newest.state, &newest.name)), newest_ready, late_cronjob) {
+        (None, _, Some(cronjob)) => late(format!("there is no backup of {pvc}"), cronjob),
+        (None, _, None) => Check::skipped(CHECK, format!("there is no backup of {pvc} yet")),
+        (Some((State::Ready, name)), Some(ready), cronjob) => {
+            let old = age(TimeDelta::seconds(ready.age_seconds));
+            match cronjob {
+                Some(cronjob) => late(format!("{name} of {pvc} is the newest good one, and {old} old"), cronjob),
+                None => Check::passed(CHECK, format!("{name} of {pvc} is ready, {old} old")),
+            }
+        }
+        (Some((State::Pending, name)), ..) => Check::skipped(CHECK, format!("{name} of {pvc} is being made")),
+        (Some((state, name)), ..) => Check::failed(
+            CHECK,
+            format!("{name} of {pvc} is {}", state.word()),
+            format!(
+                "kubectl describe volumesnapshot {name} -n {namespace}; then make another with {}",
+                job::backup_now(namespace)
+            ),
+        ),
+    }
 }
 
 /// Checks for snapshots that the snapshot controller ignores: within seconds it binds a snapshot or reports an error on it.
@@ -750,7 +746,7 @@ mod tests {
         is(zone, Failed, "TZ is 'Mars'");
         assert_eq!(zone.check, "time zone");
         assert!(hindered(&faults));
-        assert!(!hindered(&faults[1..]), "a wrong zone keeps nothing from being looked at");
+        assert!(!hindered(&faults[1..]), "a wrong zone hinders no check");
         assert!(hindered(&["no database is chosen: set …".into()]));
     }
 
@@ -1024,7 +1020,7 @@ mod tests {
         let failed = &judge(&report(vec![protection("data", State::Failed)]), &[])[0];
         assert!(failed.remedy.contains("another with backup-ns adhoc -n shop"), "{failed:?}");
         let none = Protection { newest: None, newest_ready: None, ..protection("data", State::Ready) };
-        is(&judge(&report(vec![none]), &[])[0], Skipped, "none of data yet");
+        is(&judge(&report(vec![none]), &[])[0], Skipped, "no backup of data yet");
         let late = |of: Protection| Protection { late: Some("nightly".into()), ..of };
         let [old, ..] = &judge(&report(vec![late(protection("data", State::Ready))]), &[])[..] else { panic!() };
         is(old, Failed, "night of data is the newest good one, and 10h old, though the CronJob nightly makes them");

@@ -16,9 +16,7 @@ use crate::core::retention::slot::SlotKind;
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Row {
-    /// Its namespace.
     pub namespace: String,
-    /// Its name.
     pub name: String,
     /// The claim it was cut from; of a snapshot that was bound to stored data by hand, by its label.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -29,26 +27,19 @@ pub struct Row {
     /// The values of its slot labels, in the order of [`SlotKind::ALL`].
     #[serde(serialize_with = "by_kind")]
     pub slots: [Option<String>; 3],
-    /// The `retain` label.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retain: Option<String>,
-    /// The `retain-days` label.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retain_days: Option<String>,
-    /// The `delete-after` label.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delete_after: Option<String>,
-    /// The `verified` label.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verified: Option<String>,
-    /// Whether volumes can be made from it.
     pub ready: bool,
     /// Why it is distrusted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub distrusted: Option<String>,
-    /// Whether it is being deleted.
     pub deleting: bool,
-    /// When the object was made.
     pub created: DateTime<Utc>,
     /// The time of the cut.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -56,13 +47,10 @@ pub struct Row {
     /// The smallest volume it can be restored to, a quantity such as `1Gi`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub restore_size: Option<String>,
-    /// The VolumeSnapshotContent that holds its data.
     #[serde(rename = "volumeSnapshotContent", skip_serializing_if = "Option::is_none")]
     pub content: Option<String>,
-    /// The last error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// The proofs of the dumps that it holds.
     #[serde(serialize_with = "by_engine")]
     pub dumps: Box<[(Engine, Proof)]>,
 }

@@ -54,9 +54,17 @@ pub fn text(report: &Report) -> String {
     text.claims(&meant, |claim| claim.newest_verified.as_ref().map(|verified| verified.at.timestamp()));
     text.gauge("last_verified_age_seconds", "How long ago that was when this was asked.");
     text.claims(&meant, |claim| claim.newest_verified.as_ref().map(|verified| verified.age_seconds));
+    leftovers(report, &meant, &mut text);
+    text.gauge("unread", "What could not be read or understood, so that something is missing here.");
+    text.line(&[], report.unread.len());
+    text.gauge("status_timestamp_seconds", "When this was asked.");
+    text.line(&[], report.asked.timestamp());
+    text.0
+}
 
+fn leftovers(report: &Report, claims: &[&Protection], text: &mut Text) {
     text.gauge("overdue_snapshots", "VolumeSnapshots that a sweep should have deleted two days ago or earlier.");
-    let mut overdue: BTreeMap<&str, usize> = meant.iter().map(|claim| (claim.namespace.as_str(), 0)).collect();
+    let mut overdue: BTreeMap<&str, usize> = claims.iter().map(|claim| (claim.namespace.as_str(), 0)).collect();
     for one in &report.overdue {
         *overdue.entry(&one.namespace).or_default() += 1;
     }
@@ -71,11 +79,6 @@ pub fn text(report: &Report) -> String {
     if let Some(superfluous) = &report.superfluous_contents {
         text.line(&[], superfluous.len());
     }
-    text.gauge("unread", "What could not be read or understood, so that something is missing here.");
-    text.line(&[], report.unread.len());
-    text.gauge("status_timestamp_seconds", "When this was asked.");
-    text.line(&[], report.asked.timestamp());
-    text.0
 }
 
 fn labels(claim: &Protection) -> [Label<'_>; 2] {

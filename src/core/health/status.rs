@@ -42,7 +42,6 @@ pub struct Backup {
 /// A dump in a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct DumpStatus {
-    /// Its size.
     pub bytes: u64,
     /// How long the dump took, in seconds, if its proof says so.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -88,12 +87,10 @@ pub enum State {
     Pending,
     /// Not ready, with an error or older than the ready timeout.
     Failed,
-    /// Marked as distrusted.
     Distrusted,
 }
 
 impl State {
-    /// All states.
     pub const ALL: [State; 4] = [State::Ready, State::Pending, State::Failed, State::Distrusted];
 
     /// The word that reports use.
@@ -183,11 +180,9 @@ pub struct Orphan {
     pub name: String,
     /// The namespace that its VolumeSnapshot was in.
     pub namespace: String,
-    /// The VolumeSnapshot.
     pub volume_snapshot: String,
     /// Whether it is a clone: its deletion never deletes the data.
     pub clone: bool,
-    /// `Retain` or `Delete`.
     pub deletion_policy: String,
     /// When the object was created, which for rebound data is after the cut.
     #[serde(skip)]
@@ -297,7 +292,6 @@ pub struct Unread {
     /// Where; empty for the whole cluster.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub namespace: String,
-    /// The error.
     pub reason: String,
 }
 
@@ -306,9 +300,7 @@ pub struct Unread {
 pub struct Read {
     /// The namespaces that were read; None for the whole cluster.
     pub scope: Option<Vec<String>>,
-    /// Every VolumeSnapshot.
     pub snapshots: Vec<Backup>,
-    /// Every claim.
     pub claims: Vec<ClaimStatus>,
     /// The CronJobs that make backups.
     pub schedules: Vec<Schedule>,
@@ -316,7 +308,6 @@ pub struct Read {
     pub config_maps: Option<ConfigMaps>,
     /// The contents; None if they may not be read.
     pub leftovers: Option<Leftovers>,
-    /// What could not be read.
     pub unread: Vec<Unread>,
 }
 
@@ -324,19 +315,14 @@ pub struct Read {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
-    /// When the report was made.
     pub asked: DateTime<Utc>,
-    /// The claims, by namespace and name.
     pub claims: Vec<Protection>,
     /// Stored data of ours without a snapshot; None if that could not be read.
     pub orphaned_contents: Option<Vec<Orphan>>,
     /// Contents of ours without a snapshot whose data another content names; None if that could not be read.
     pub superfluous_contents: Option<Vec<Superfluous>>,
-    /// Deletions that were interrupted.
     pub unfinished_deletions: Vec<Unfinished>,
-    /// Snapshots that `mark-and-delete` should have deleted days ago.
     pub overdue: Vec<Overdue>,
-    /// What could not be read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unread: Vec<Unread>,
 }
@@ -345,9 +331,7 @@ pub struct Report {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Unfinished {
-    /// Its namespace.
     pub namespace: String,
-    /// Its name.
     pub volume_snapshot: String,
 }
 
@@ -355,11 +339,8 @@ pub struct Unfinished {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Overdue {
-    /// Its namespace.
     pub namespace: String,
-    /// Its name.
     pub volume_snapshot: String,
-    /// Its last day, `YYYY-MM-DD`.
     pub delete_after: String,
 }
 
@@ -367,13 +348,10 @@ pub struct Overdue {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Protection {
-    /// Its namespace.
     pub namespace: String,
-    /// Its name.
     pub pvc: String,
     /// Whether it exists; None if unknown.
     pub exists: Option<bool>,
-    /// Its phase, such as `Bound`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,
     /// Whether a CronJob makes backups of it that is neither suspended nor only prints its plan; None if unknown.
@@ -388,19 +366,16 @@ pub struct Protection {
     /// The CronJob that should have made a newer good backup by now.
     #[serde(skip)]
     pub late: Option<String>,
-    /// The last attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub newest: Option<Attempt>,
     /// The state of the newest snapshot that is not pending.
     #[serde(skip)]
     pub newest_decided: Option<State>,
-    /// The newest good one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub newest_ready: Option<Ready>,
     /// The newest that passed a restore test.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub newest_verified: Option<Verified>,
-    /// Notes in words.
     pub notes: Vec<String>,
 }
 
@@ -408,20 +383,13 @@ pub struct Protection {
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BackupCronJob {
-    /// Its namespace.
     pub namespace: String,
-    /// Its name.
     pub name: String,
-    /// Its schedule.
     pub schedule: String,
-    /// Whether it is suspended.
     pub suspended: bool,
-    /// Whether it only prints its plan.
     pub dry_run: bool,
-    /// When it last ran.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_schedule: Option<DateTime<Utc>>,
-    /// When it last succeeded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_success: Option<DateTime<Utc>>,
 }
@@ -431,9 +399,7 @@ pub struct BackupCronJob {
 pub struct Attempt {
     /// The VolumeSnapshot.
     pub name: String,
-    /// Its state.
     pub state: State,
-    /// When it was made.
     pub created: DateTime<Utc>,
 }
 
@@ -445,12 +411,10 @@ pub struct Ready {
     pub name: String,
     /// The time of its data.
     pub made: DateTime<Utc>,
-    /// How old it is, in seconds.
     pub age_seconds: i64,
     /// The smallest volume it can be restored to, a quantity.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub restore_size: Option<String>,
-    /// The dumps in it.
     pub dumps: BTreeMap<Engine, DumpStatus>,
 }
 
@@ -472,7 +436,6 @@ impl Protection {
         !self.cron_jobs.is_empty() || self.newest.is_some()
     }
 
-    /// The number of snapshots in a state.
     pub fn count(&self, state: State) -> usize {
         self.snapshots.get(&state).copied().unwrap_or(0)
     }
@@ -620,7 +583,6 @@ struct Draft<'a> {
 /// A CronJob that makes backups of a claim.
 struct BackupPlan<'a> {
     schedule: &'a Schedule,
-    /// Whether it only prints its plan.
     dry_run: bool,
 }
 

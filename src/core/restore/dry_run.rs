@@ -17,9 +17,7 @@ use crate::core::restore::in_place::{ClaimState, Journal, Rest};
 pub struct DryRun {
     /// A phrase that says what would be done.
     pub what: String,
-    /// kubectl's arguments.
     pub args: Vec<String>,
-    /// kubectl's stdin.
     pub input: String,
     /// Whether it creates the new claim while the old one exists: a quota counts both.
     pub beside: bool,
@@ -76,11 +74,8 @@ pub fn trials(
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct Quota {
-    /// Its metadata.
     pub metadata: Meta,
-    /// Which objects it counts.
     pub spec: QuotaSpec,
-    /// Its limits and their use.
     pub status: QuotaStatus,
 }
 
@@ -90,7 +85,6 @@ pub struct Quota {
 pub struct QuotaSpec {
     /// Set if it counts only some objects.
     pub scopes: Vec<String>,
-    /// Likewise.
     pub scope_selector: Option<Value>,
 }
 

@@ -23,13 +23,11 @@ use crate::core::time_zone::Zone;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Journal {
-    /// The claim that is replaced.
     pub claim: ClaimTemplate,
     /// Its uid: a claim with another uid is a replacement.
     pub uid: String,
     /// Its annotations, but for those about the volume.
     pub annotations: BTreeMap<String, String>,
-    /// Its `metadata.ownerReferences`.
     pub owners: Vec<Value>,
     /// The VolumeSnapshot of the data before the restore.
     pub safety: String,
@@ -53,7 +51,6 @@ pub enum ClaimState {
     Restored,
     /// The one that its rollback made.
     Back,
-    /// Something else made it.
     Other,
 }
 

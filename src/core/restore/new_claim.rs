@@ -43,9 +43,7 @@ pub fn assumed(name: &str, snapshot: &Snapshot, content: Option<&Content>) -> Op
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct StorageClass {
-    /// Its metadata.
     pub metadata: Meta,
-    /// The driver of its volumes.
     pub provisioner: String,
     /// `Immediate` or `WaitForFirstConsumer`.
     pub volume_binding_mode: Option<String>,

@@ -25,9 +25,7 @@ pub type No = (String, String);
 /// The objects to make.
 #[derive(Debug, Clone)]
 pub struct Pair {
-    /// The VolumeSnapshotContent.
     pub content: Value,
-    /// The VolumeSnapshot.
     pub snapshot: Value,
     /// The `delete-after` date that has passed and was left out.
     pub dropped: Option<String>,
@@ -38,9 +36,7 @@ pub struct Pair {
 pub struct RebindPlan<'a> {
     /// The content to replace.
     pub old: &'a Content,
-    /// The namespace of the VolumeSnapshot.
     pub namespace: &'a str,
-    /// Its name.
     pub name: &'a str,
     /// Whether the VolumeSnapshotClass is gone: the sidecar ignores a content that names a missing one.
     pub classless: bool,

@@ -18,13 +18,9 @@ const UNBOUND: TimeDelta = TimeDelta::minutes(10);
 /// A content, and the data that it names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
-    /// Its name.
     pub name: String,
-    /// Whether it was made for a clone.
     pub clone: bool,
-    /// The namespace of its VolumeSnapshot.
     pub namespace: String,
-    /// The name of its VolumeSnapshot.
     pub snapshot: String,
     /// The uid of its VolumeSnapshot; empty where it is not bound yet.
     pub snapshot_uid: String,
@@ -101,7 +97,6 @@ impl Holders {
 /// How a content may be deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Removal {
-    /// With its stored data.
     WithData,
     /// Without its data, because this other content names the data, too.
     ObjectAlone(String),
@@ -158,30 +153,7 @@ pub fn judge(
         );
         return Err((what, format!("run this again when it is {} old", age(UNBOUND))));
     }
-    let Some(first) = others.first() else {
-        return match wish {
-            Wish { keep_data: true, .. } => Err((
-                format!(
-                    "no other VolumeSnapshotContent names the stored data of {name}: without it the data could not be found"
-                ),
-                format!(
-                    "backup-ns rebind-vsc {name} brings it back; backup-ns delete-vsc {name} deletes it with its data"
-                ),
-            )),
-            Wish { force: false, .. } if clone => Err((
-                format!(
-                    "{name} was made for a clone of {}, and no VolumeSnapshotContent of that is here: the data is gone, or \
-                     this is the last to name it, or its owner is in another cluster",
-                    meta.annotations.get(labels::CLONE_OF).map_or("another snapshot", String::as_str)
-                ),
-                format!(
-                    "backup-ns rebind-vsc {name} brings it back if it is still there; backup-ns delete-vsc {name} --force \
-                     deletes it with the data"
-                ),
-            )),
-            _ => Ok(Removal::WithData),
-        };
-    };
+    let Some(first) = others.first() else { return judge_last(content, wish) };
     // A clone must not be the last content that names the data: its deletion never deletes the data.
     match others.iter().find(|other| !other.clone) {
         Some(owner) => Ok(Removal::ObjectAlone(owner.described())),
@@ -193,6 +165,31 @@ pub fn judge(
             ),
             format!("backup-ns delete-vsc {} --keep-data first, then this again", first.name),
         )),
+    }
+}
+
+/// As [`judge`], for the only content that names the data.
+fn judge_last(content: &Content, wish: Wish) -> Result<Removal, No> {
+    let Meta { name, annotations, .. } = &content.metadata;
+    match wish {
+        Wish { keep_data: true, .. } => Err((
+            format!(
+                "no other VolumeSnapshotContent names the stored data of {name}: without it the data could not be found"
+            ),
+            format!("backup-ns rebind-vsc {name} brings it back; backup-ns delete-vsc {name} deletes it with its data"),
+        )),
+        Wish { force: false, .. } if content.is_clone() => Err((
+            format!(
+                "{name} was made for a clone of {}, and no VolumeSnapshotContent of that is here: the data is gone, or \
+                 this is the last to name it, or its owner is in another cluster",
+                annotations.get(labels::CLONE_OF).map_or("another snapshot", String::as_str)
+            ),
+            format!(
+                "backup-ns rebind-vsc {name} brings it back if it is still there; backup-ns delete-vsc {name} --force \
+                 deletes it with the data"
+            ),
+        )),
+        _ => Ok(Removal::WithData),
     }
 }
 

@@ -11,9 +11,7 @@ use crate::core::kube::objects::Snapshot;
 /// A bound VolumeSnapshot, and what to copy to its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
-    /// Its namespace.
     pub namespace: String,
-    /// Its name.
     pub name: String,
     uid: String,
     content: String,
@@ -49,9 +47,7 @@ pub struct Sources(BTreeMap<String, Source>);
 /// The changes to a content by key; None removes the key.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MetadataPatch {
-    /// Labels.
     pub labels: BTreeMap<String, Option<String>>,
-    /// Annotations.
     pub annotations: BTreeMap<String, Option<String>>,
 }
 

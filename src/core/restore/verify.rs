@@ -30,7 +30,6 @@ const OURS: &str = "verify: ";
 /// Why there is no snapshot to test.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NoSnapshot {
-    /// None of that name.
     Missing,
     /// It is not ready: why.
     NotReady(String),
@@ -98,11 +97,9 @@ pub fn engine_of(image: &str) -> Engine {
 /// The fields of the database's pod that the pod of a restore test takes over.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PodTemplate {
-    /// The image of its container.
     pub image: Option<String>,
     /// Fields of the pod's `spec`.
     pod: Map<String, Value>,
-    /// The container's `securityContext`.
     security: Option<Value>,
     /// The container's requests and limits of what every node has.
     resources: Map<String, Value>,
@@ -201,6 +198,20 @@ pub struct ScratchVolume {
     storage: String,
 }
 
+impl ScratchVolume {
+    fn claim_spec(&self, snapshot: &str) -> Value {
+        let mut spec = json!({
+            "accessModes": self.access_modes,
+            "resources": {"requests": {"storage": self.storage}},
+            "dataSource": {"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": snapshot},
+        });
+        if let Some(class) = &self.class {
+            spec["storageClassName"] = json!(class);
+        }
+        spec
+    }
+}
+
 /// The volume for a test of a snapshot: as its claim, and at least as big as its data.
 ///
 /// # Errors
@@ -229,18 +240,12 @@ pub fn job_name(snapshot: &str, rand: &str) -> String {
 /// What a Job is made from.
 #[derive(Debug, Clone)]
 pub struct JobRequest<'a> {
-    /// Its name.
     pub name: &'a str,
-    /// The namespace.
     pub namespace: &'a str,
-    /// The snapshot that is tested.
     pub snapshot: &'a str,
-    /// The volume that is made from it.
     pub volume: &'a ScratchVolume,
-    /// The image that the server is in.
     pub image: &'a str,
     pub template: &'a PodTemplate,
-    /// The script that keeps the pod running.
     pub keepalive: &'a str,
     /// How long it may run, in seconds.
     pub seconds: u64,
@@ -250,14 +255,7 @@ pub struct JobRequest<'a> {
 /// backup-ns was killed.
 pub fn job(request: &JobRequest<'_>) -> Value {
     let labels = json!({labels::VERIFY: request.name});
-    let mut claim = json!({
-        "accessModes": request.volume.access_modes,
-        "resources": {"requests": {"storage": request.volume.storage}},
-        "dataSource": {"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": request.snapshot},
-    });
-    if let Some(class) = &request.volume.class {
-        claim["storageClassName"] = json!(class);
-    }
+    let claim = request.volume.claim_spec(request.snapshot);
     let mut container = json!({
         "name": CONTAINER,
         "image": request.image,
@@ -444,7 +442,6 @@ impl Facts {
 /// The outcome of a test.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// Every check passed.
     Good(BTreeMap<Engine, Facts>),
     /// The backup is bad: why.
     Bad(String),
@@ -621,9 +618,9 @@ mod tests {
         assert_eq!(manifest["spec"]["activeDeadlineSeconds"], 60);
         assert!(spec.get("serviceAccountName").is_none() && !manifest.to_string().contains("secret"), "{manifest}");
         // A successor counts, an unknown pod does not.
-        assert!(lent(&pods[..1], Some(&proof()), "data").image.is_some());
-        assert_eq!(lent(&pods[2..], Some(&proof()), "data"), PodTemplate::default());
-        assert!(lent(&pods[2..], None, "other").image.is_some());
+        assert!(pod_template(&pods[..1], Some(&proof()), "data").image.is_some());
+        assert_eq!(pod_template(&pods[2..], Some(&proof()), "data"), PodTemplate::default());
+        assert!(pod_template(&pods[2..], None, "other").image.is_some());
     }
 
     fn pod_of(pods: &[Value]) -> Value {

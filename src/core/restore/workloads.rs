@@ -7,14 +7,12 @@ use serde_json::{Value, json};
 use crate::core::kube::calls;
 use crate::core::kube::labels;
 use crate::core::kube::namespace_objects::{ExecKind, NamespaceObjects};
-use crate::core::kube::objects::{CronJob, Pod, PodSpec, Workload};
+use crate::core::kube::objects::{CronJob, Meta, Pod, PodSpec, Workload};
 
 /// A workload that is scaled down, and its number of replicas before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Down {
-    /// Its kind.
     pub kind: WorkloadKind,
-    /// Its name.
     pub name: String,
     /// Its replicas; of a CronJob 1 if it was active, 0 if it was suspended.
     pub replicas: u32,
@@ -23,11 +21,8 @@ pub struct Down {
 /// The kinds of workload that can be scaled down and up again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WorkloadKind {
-    /// By its replicas.
     Deployment,
-    /// By its replicas.
     StatefulSet,
-    /// By suspending it.
     CronJob,
 }
 
@@ -74,7 +69,6 @@ impl NamespaceObjects {
         self.pods.iter().filter(|pod| mounts(&pod.spec, claim)).collect()
     }
 
-    /// The workload as it is now.
     pub fn workload(&self, down: &Down) -> Option<&Workload> {
         let kind = match down.kind {
             WorkloadKind::Deployment => ExecKind::Deployment,
@@ -100,7 +94,6 @@ impl NamespaceObjects {
         self.cron_jobs.iter().find(|found| found.metadata.name == down.name)
     }
 
-    /// Whether a workload exists.
     pub fn is_there(&self, down: &Down) -> bool {
         match down.kind {
             WorkloadKind::CronJob => self.cron_job(down).is_some(),
@@ -113,7 +106,6 @@ impl NamespaceObjects {
         self.mark(down) == Some(snapshot)
     }
 
-    /// Whether a workload is down.
     pub fn is_down(&self, down: &Down) -> bool {
         match down.kind {
             WorkloadKind::CronJob => self.cron_job(down).is_none_or(|found| found.spec.suspend),
@@ -148,47 +140,14 @@ impl NamespaceObjects {
         let mut all = Vec::new();
         let mut covered: Vec<&str> = Vec::new();
         for (kind, workload) in &self.workloads {
-            let Workload { metadata: meta, spec, .. } = workload;
-            if !mounts(&spec.template.spec, claim) && !makes(workload, claim) {
+            if !mounts(&workload.spec.template.spec, claim) && !makes(workload, claim) {
                 continue;
             }
-            let kind = match kind {
-                ExecKind::Deployment => WorkloadKind::Deployment,
-                ExecKind::StatefulSet => WorkloadKind::StatefulSet,
-                ExecKind::DaemonSet | ExecKind::Pod => {
-                    let name = &meta.name;
-                    problem(
-                        format!("daemonset/{name} mounts the claim and cannot be scaled down"),
-                        format!(
-                            "take it away for the time being (kubectl delete daemonset {name} -n {namespace} --cascade=foreground)"
-                        ),
-                    );
-                    continue;
-                }
-            };
-            if let Some(by) = meta.annotations.get(labels::RESTORING) {
-                problem(
-                    format!("{}/{} is down for a restore of {by}, which is not done", kind.word(), meta.name),
-                    format!(
-                        "wait for the call that does it; if that was ended, finish it first: backup-ns restore {by} -n {namespace} \
-                         --in-place, or --rollback; if there is no such restore any more, start it: kubectl scale {0}/{1} -n \
-                         {namespace} --replicas=1, and take the mark off: kubectl annotate {0}/{1} -n {namespace} {2}-",
-                        kind.word(),
-                        meta.name,
-                        labels::RESTORING
-                    ),
-                );
+            if let Some(down) = scalable(*kind, workload, namespace, problem) {
+                all.push(down);
+                let own = self.pods.iter().filter(|pod| workload.spec.selector.selects(&pod.metadata.labels));
+                covered.extend(own.map(|pod| pod.metadata.name.as_str()));
             }
-            if spec.persistent_volume_claim_retention_policy.when_scaled == "Delete" {
-                let name = &meta.name;
-                problem(
-                    format!("statefulset/{name} deletes its claims when it is scaled down"),
-                    "set its spec.persistentVolumeClaimRetentionPolicy.whenScaled to Retain".into(),
-                );
-            }
-            let own = self.pods.iter().filter(|pod| spec.selector.selects(&pod.metadata.labels));
-            covered.extend(own.map(|pod| pod.metadata.name.as_str()));
-            all.push(Down { kind, name: meta.name.clone(), replicas: spec.replicas.unwrap_or(1) });
         }
         for cron_job in &self.cron_jobs {
             if mounts(&cron_job.spec.job_template.spec.template.spec, claim) {
@@ -196,36 +155,82 @@ impl NamespaceObjects {
                 all.push(Down { kind: WorkloadKind::CronJob, name: cron_job.metadata.name.clone(), replicas });
             }
         }
-        let loose = self.mounters(claim).into_iter().filter(|pod| !covered.contains(&pod.metadata.name.as_str()));
-        for pod in loose {
-            let name = &pod.metadata.name;
-            let owner = pod.metadata.owner_references.iter().find(|owner| owner["controller"] == true);
-            let owner = owner.map(|owner| (owner["kind"].as_str().unwrap_or_default(), &owner["name"]));
-            let delete = format!("kubectl delete pod {name} -n {namespace}");
-            match owner {
-                _ if ["Succeeded", "Failed"].contains(&pod.status.phase.as_str()) => problem(
-                    format!("the pod {name} has ended, and as long as it is there the claim cannot go"),
-                    format!("delete it: {delete}"),
-                ),
-                Some(("Job", _)) => {
-                    problem(format!("the pod {name} of a Job mounts the claim"), "wait until it has ended".to_string())
-                }
-                Some((kind, owner)) => problem(
-                    format!(
-                        "what mounts the claim belongs to nothing that can be scaled down and up again: pod {name}, of the {kind} {}",
-                        owner.as_str().unwrap_or_default()
-                    ),
-                    "stop that by its own means, until the pod is gone".to_string(),
-                ),
-                None => problem(
-                    format!(
-                        "what mounts the claim belongs to nothing that can be scaled down and up again: pod {name}"
-                    ),
-                    format!("wait until it is done, or delete it: {delete}"),
-                ),
-            }
+        let is_loose = |pod: &&Pod| !covered.contains(&pod.metadata.name.as_str());
+        for pod in self.mounters(claim).into_iter().filter(is_loose) {
+            let (what, remedy) = loose_pod(pod, namespace);
+            problem(what, remedy);
         }
         all
+    }
+}
+
+/// The workload as one to scale down, with the problems of that. None if its kind cannot be scaled.
+fn scalable(
+    kind: ExecKind,
+    workload: &Workload,
+    namespace: &str,
+    problem: &mut impl FnMut(String, String),
+) -> Option<Down> {
+    let Workload { metadata: Meta { name, annotations, .. }, spec, .. } = workload;
+    let kind = match kind {
+        ExecKind::Deployment => WorkloadKind::Deployment,
+        ExecKind::StatefulSet => WorkloadKind::StatefulSet,
+        ExecKind::DaemonSet | ExecKind::Pod => {
+            problem(
+                format!("daemonset/{name} mounts the claim and cannot be scaled down"),
+                format!(
+                    "take it away for the time being (kubectl delete daemonset {name} -n {namespace} --cascade=foreground)"
+                ),
+            );
+            return None;
+        }
+    };
+    if let Some(by) = annotations.get(labels::RESTORING) {
+        problem(
+            format!("{}/{name} is down for a restore of {by}, which is not done", kind.word()),
+            format!(
+                "wait for the call that does it; if that was ended, finish it first: backup-ns restore {by} -n {namespace} \
+                 --in-place, or --rollback; if there is no such restore any more, start it: kubectl scale {0}/{name} -n \
+                 {namespace} --replicas=1, and take the mark off: kubectl annotate {0}/{name} -n {namespace} {1}-",
+                kind.word(),
+                labels::RESTORING
+            ),
+        );
+    }
+    if spec.persistent_volume_claim_retention_policy.when_scaled == "Delete" {
+        problem(
+            format!("statefulset/{name} deletes its claims when it is scaled down"),
+            "set its spec.persistentVolumeClaimRetentionPolicy.whenScaled to Retain".into(),
+        );
+    }
+    Some(Down { kind, name: name.clone(), replicas: spec.replicas.unwrap_or(1) })
+}
+
+/// The problem, and its remedy, of a pod that mounts the claim and belongs to no workload that can be scaled down.
+fn loose_pod(pod: &Pod, namespace: &str) -> (String, String) {
+    let name = &pod.metadata.name;
+    let owner = pod.metadata.owner_references.iter().find(|owner| owner["controller"] == true);
+    let owner = owner.map(|owner| (owner["kind"].as_str().unwrap_or_default(), &owner["name"]));
+    let delete = format!("kubectl delete pod {name} -n {namespace}");
+    match owner {
+        _ if ["Succeeded", "Failed"].contains(&pod.status.phase.as_str()) => (
+            format!("the pod {name} has ended, and as long as it is there the claim cannot go"),
+            format!("delete it: {delete}"),
+        ),
+        Some(("Job", _)) => {
+            (format!("the pod {name} of a Job mounts the claim"), "wait until it has ended".to_string())
+        }
+        Some((kind, owner)) => (
+            format!(
+                "what mounts the claim belongs to nothing that can be scaled down and up again: pod {name}, of the {kind} {}",
+                owner.as_str().unwrap_or_default()
+            ),
+            "stop that by its own means, until the pod is gone".to_string(),
+        ),
+        None => (
+            format!("what mounts the claim belongs to nothing that can be scaled down and up again: pod {name}"),
+            format!("wait until it is done, or delete it: {delete}"),
+        ),
     }
 }
 
