@@ -343,9 +343,6 @@ impl RunningProcess {
     }
 
     /// Writes to its stdin.
-    ///
-    /// # Errors
-    /// It does not read any more.
     pub fn write(&self, text: &str) -> io::Result<()> {
         write(&self.stdin, text)
     }
