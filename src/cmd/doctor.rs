@@ -17,6 +17,8 @@ use crate::cluster::refusal::Refusal;
 use crate::cmd::create::names;
 use crate::cmd::now;
 use crate::cmd::show::show;
+use crate::config::fault::Fault;
+use crate::config::settings::var;
 use crate::config::{Create, Doctor, Global};
 use crate::container;
 use crate::core::backup::job;
@@ -46,7 +48,9 @@ use crate::lock::{NodeLocks, lease};
 /// # Errors
 /// A check failed, or a signal came; what was found is printed before.
 pub fn run(global: &Global, config: &Doctor, reporter: &Reporter) -> Result<()> {
-    let checks = doctor::configuration(&config.faults, global.dry_run);
+    let (zone, other): (Vec<&Fault>, Vec<&Fault>) = config.faults.iter().partition(|fault| fault.is_about(var!("TZ")));
+    let [zone, other] = [zone, other].map(|faults| faults.into_iter().map(Fault::to_string).collect::<Vec<_>>());
+    let checks = doctor::configuration(&zone, &other, global.dry_run);
     let mut exam = Exam {
         global,
         config: &config.create,
@@ -62,7 +66,7 @@ pub fn run(global: &Global, config: &Doctor, reporter: &Reporter) -> Result<()> 
         exam.checks.push(Check::passed("time zone", format!("{zone}, where it is {local}")));
     }
     let namespace = reporter.step("look", |step| {
-        let namespace = exam.cluster(doctor::hindered(&config.faults), step)?;
+        let namespace = exam.cluster(config.faults.iter().any(Fault::hides_backup), step)?;
         exam.locks()?;
         Ok((namespace, format!("{} checks", exam.checks.len())))
     })?;
@@ -150,8 +154,8 @@ impl Exam<'_> {
     }
 
     /// What a backup would name its snapshots.
-    fn names(&mut self, faults: &[String]) -> Result<()> {
-        if doctor::names_unknown(faults) {
+    fn names(&mut self, faults: &[Fault]) -> Result<()> {
+        if faults.iter().any(Fault::hides_names) {
             self.skip(&["names"], "see configuration");
             return Ok(());
         }

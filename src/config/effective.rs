@@ -8,6 +8,7 @@ use super::{
     DbValue, Get, Origin, Output, Plain, TABLE, Values, create, global, lock_count, mark_and_delete, own_namespace,
     restore, retain, verify,
 };
+use crate::config::fault::{About, Fault};
 use crate::config::settings::{self, Setting};
 use crate::core::escape::MASK;
 use crate::exit::Fail;
@@ -55,7 +56,7 @@ pub fn effective(plain: &Plain, values: &Values<'_>) -> Result<Settings, Fail> {
             // Not UTF-8; there is a fault about it.
             Err(_) => (String::new(), Origin::Environment),
         };
-        let faults = faults.iter().filter(|fault| is_about(fault, setting)).cloned().collect();
+        let faults = faults.iter().filter(|fault| fault.is_about(setting)).map(Fault::to_string).collect();
         Effective { variable: setting.var.to_string(), flag: setting.flag, value: shown(setting, text), origin, faults }
     });
     let all = all.collect();
@@ -77,13 +78,13 @@ fn by_default(setting: &Setting) -> String {
 fn output(plain: &Plain, mut words: Values<'_>) -> Result<Output, Fail> {
     let output = global(plain, TABLE, &mut words).output;
     // A system without a named time zone is reported as a fault of TZ.
-    words.errors.retain(|error| !error.starts_with("TZ "));
+    words.errors.retain(|fault| fault.about != About::SystemZone);
     words.finish()?;
     Ok(output)
 }
 
 /// The faults that all commands find in the settings, each once.
-pub(super) fn faults(get: &Get<'_>) -> Vec<String> {
+pub(super) fn faults(get: &Get<'_>) -> Vec<Fault> {
     // Only a backup needs a database; that none is chosen is no fault here.
     let get = |setting: &'static Setting| match (setting.var, get(setting)) {
         ("BAK_DB_SKIP", Ok(None)) => Ok(Some(("true".into(), Origin::Default))),
@@ -102,12 +103,7 @@ pub(super) fn faults(get: &Get<'_>) -> Vec<String> {
         wrong(&|plain, v| drop(verify(plain, v))),
     ];
     let mut seen = BTreeSet::new();
-    all.concat().into_iter().filter(|fault| seen.insert(fault.clone())).collect()
-}
-
-fn is_about(fault: &str, setting: &Setting) -> bool {
-    let rest = fault.strip_prefix(setting.var);
-    rest.is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_'))
+    all.concat().into_iter().filter(|fault: &Fault| seen.insert(fault.text.clone())).collect()
 }
 
 /// The value as it may be shown. The name of the variable that holds a password is no secret.

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use self::settings::Setting;
+use self::fault::{About, Fault};
+use self::settings::{Setting, var};
 use crate::core::backup::manifest::Retain;
 use crate::core::backup::name::{self, Template};
 use crate::core::backup::pod::ExecResource;
@@ -25,6 +26,7 @@ use crate::io::report::LogFormat;
 use crate::lock::{NodeLocks, flock, lease};
 
 mod effective;
+pub mod fault;
 mod recover;
 pub mod settings;
 
@@ -185,7 +187,11 @@ impl Database {
             DbValue::Variable(name) => Some((format!("{}_{rest}", self.engine.setting()), name.clone())),
             DbValue::Literal(_) => None,
         });
-        named.filter(|(setting, name)| Values::find(setting).default != format!("${{{name}}}")).collect()
+        named
+            .filter(|(setting, name)| {
+                settings::each().all(|each| each.var != *setting || each.default != format!("${{{name}}}"))
+            })
+            .collect()
     }
 }
 
@@ -237,7 +243,7 @@ pub type Get<'a> = dyn Fn(&'static Setting) -> Result<Option<(String, Origin)>, 
 /// Parses settings, and collects each error once.
 pub struct Values<'a> {
     get: &'a Get<'a>,
-    errors: Vec<String>,
+    errors: Vec<Fault>,
 }
 
 /// Reads a variable of the environment. An empty one counts as not set; one that is not UTF-8 is an error.
@@ -268,76 +274,70 @@ impl<'a> Values<'a> {
         Values { get, errors: Vec::new() }
     }
 
-    fn error(&mut self, error: String) {
-        if !self.errors.contains(&error) {
-            self.errors.push(error);
+    fn error(&mut self, about: About, text: String) {
+        let fault = Fault { about, text };
+        if !self.errors.contains(&fault) {
+            self.errors.push(fault);
         }
     }
 
-    fn find(var: &str) -> &'static Setting {
-        let mut all = settings::ALL.into_iter().flatten();
-        // A name that is not in the table is a mistake in this file; the tests read every setting.
-        all.find(|setting| setting.var == var).unwrap_or(&settings::GLOBAL[0])
-    }
-
-    fn raw(&mut self, var: &str) -> (String, Origin) {
-        let setting = Values::find(var);
+    fn raw(&mut self, setting: &'static Setting) -> (String, Origin) {
         match (self.get)(setting) {
             Ok(Some(found)) => found,
             Ok(None) => (setting.default.to_string(), Origin::Default),
             Err(error) => {
-                self.error(error);
+                self.error(About::Setting(setting), error);
                 (setting.default.to_string(), Origin::Default)
             }
         }
     }
 
     /// Parses a setting. If it does not parse, the error names what is accepted, and `otherwise` is returned.
-    fn parse<T>(&mut self, var: &str, parse: impl Fn(&str) -> Result<T, String>, otherwise: T) -> T {
-        let (text, origin) = self.raw(var);
+    fn parse<T>(&mut self, setting: &'static Setting, parse: impl Fn(&str) -> Result<T, String>, otherwise: T) -> T {
+        let (text, origin) = self.raw(setting);
         parse(&text).unwrap_or_else(|accepted| {
-            let setting = Values::find(var);
             let shown = if setting.is_secret() { "****" } else { &text };
             let name = match origin {
                 Origin::Flag => format!("{} (--{})", setting.var, setting.flag),
                 _ => setting.var.to_string(),
             };
-            self.error(format!("{name} is '{shown}'; accepted: {accepted}"));
+            self.error(About::Setting(setting), format!("{name} is '{shown}'; accepted: {accepted}"));
             otherwise
         })
     }
 
-    fn text(&mut self, var: &str) -> String {
-        self.parse(var, |text| Ok(text.into()), String::new())
+    fn text(&mut self, setting: &'static Setting) -> String {
+        self.parse(setting, |text| Ok(text.into()), String::new())
     }
 
-    fn optional<T>(&mut self, var: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
-        self.parse(var, |text| if text.is_empty() { Ok(None) } else { parse(text).map(Some) }, None)
+    fn optional<T>(&mut self, setting: &'static Setting, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+        self.parse(setting, |text| if text.is_empty() { Ok(None) } else { parse(text).map(Some) }, None)
     }
 
-    fn switch(&mut self, var: &str) -> bool {
-        self.parse(var, parse_bool, false)
+    fn switch(&mut self, setting: &'static Setting) -> bool {
+        self.parse(setting, parse_bool, false)
     }
 
-    fn time(&mut self, var: &str) -> Duration {
-        self.parse(var, parse_duration, Duration::ZERO)
+    fn time(&mut self, setting: &'static Setting) -> Duration {
+        self.parse(setting, parse_duration, Duration::ZERO)
     }
 
-    fn number(&mut self, var: &str, least: u32, most: u32) -> u32 {
-        self.parse(var, |text| parse_number(text, least, most), least)
+    fn number(&mut self, setting: &'static Setting, least: u32, most: u32) -> u32 {
+        self.parse(setting, |text| parse_number(text, least, most), least)
     }
 
-    fn db_value(&mut self, var: &str) -> DbValue {
-        let (text, origin) = self.raw(var);
+    fn db_value(&mut self, setting: &'static Setting) -> DbValue {
+        let (text, origin) = self.raw(setting);
+        let (var, about) = (setting.var, About::Setting(setting));
         let value = DbValue::parse(&text);
-        if Values::find(var).is_secret() && origin == Origin::Flag && matches!(value, DbValue::Literal(_)) {
-            self.error(format!(
+        if setting.is_secret() && origin == Origin::Flag && matches!(value, DbValue::Literal(_)) {
+            self.error(about, format!(
                 "{var} (--{}) is a literal; accepted as a flag: ${{NAME}}, a variable of the container. All users of the machine can read argument lists: put a literal password into the environment variable",
-                Values::find(var).flag
+                setting.flag
             ));
         }
         if text.contains('\0') {
-            self.error(format!("{var} holds a NUL character, which no database takes"));
+            self.error(about, format!("{var} holds a NUL character, which no database takes"));
         }
         value
     }
@@ -349,7 +349,10 @@ impl<'a> Values<'a> {
         }
         let what = match &self.errors[..] {
             [one] => format!("the configuration is wrong: {one}"),
-            all => format!("the configuration is wrong in {} places:\n  {}", all.len(), all.join("\n  ")),
+            all => {
+                let texts: Vec<&str> = all.iter().map(|fault| fault.text.as_str()).collect();
+                format!("the configuration is wrong in {} places:\n  {}", all.len(), texts.join("\n  "))
+            }
         };
         Err(Fail::new(Exit::Usage, what).remedy("correct the variables or flags named above; --help lists them all"))
     }
@@ -374,7 +377,7 @@ impl Plain {
         let is_object = argument.bytes().all(|byte| byte.is_ascii_uppercase());
         let name = word.rsplit('/').next().filter(|_| is_object).unwrap_or(&word);
         if let Err(accepted) = name::check_name(name) {
-            v.error(format!("{argument} is '{word}'; accepted: {accepted}"));
+            v.error(About::Argument, format!("{argument} is '{word}'; accepted: {accepted}"));
         }
         Some(name.to_string())
     }
@@ -403,18 +406,18 @@ pub struct Doctor {
     /// The configuration of `create`, with defaults for settings that are wrong.
     pub create: Create,
     /// The faults that any command finds in the settings, each once.
-    pub faults: Vec<String>,
+    pub faults: Vec<Fault>,
 }
 
 /// The configuration of `doctor`, which reports wrong settings as faults; only a wrong `-o` is an error.
 pub fn doctor(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Doctor), Fail> {
     let global = global(plain, REPORTED, values);
     let create = backup(values);
-    let (words, mut faults): (Vec<String>, Vec<String>) =
-        std::mem::take(&mut values.errors).into_iter().partition(|error| error.starts_with("-o "));
+    let (words, mut faults): (Vec<Fault>, Vec<Fault>) =
+        std::mem::take(&mut values.errors).into_iter().partition(|fault| fault.about == About::Output);
     faults.extend(effective::faults(values.get));
     let mut seen = BTreeSet::new();
-    faults.retain(|fault| seen.insert(fault.clone()));
+    faults.retain(|fault| seen.insert(fault.text.clone()));
     values.errors = words;
     values.finish()?;
     Ok((global, Doctor { create, faults }))
@@ -426,9 +429,9 @@ fn backup(v: &mut Values<'_>) -> Create {
     let label = |text: &str| labels::check_value(text).map(|()| text.to_string());
 
     let set = set(v);
-    let retain_days = v.number("BAK_LABEL_VS_RETAIN_DAYS", 1, 36_500);
+    let retain_days = v.number(var!("BAK_LABEL_VS_RETAIN_DAYS"), 1, 36_500);
     let retain = v.parse(
-        "BAK_LABEL_VS_RETAIN",
+        var!("BAK_LABEL_VS_RETAIN"),
         |text| match text {
             "days" => Ok(Retain::Days(retain_days)),
             labels::RETAIN_SLOTS => Ok(Retain::DailyWeeklyMonthly),
@@ -437,24 +440,24 @@ fn backup(v: &mut Values<'_>) -> Create {
         Retain::Days(retain_days),
     );
     Create {
-        pvcs: v.parse("BAK_PVC_NAME", name::claims, Vec::new()),
-        rand: v.optional("BAK_VS_RAND", name),
-        template: v.parse("BAK_VS_NAME_TEMPLATE", Template::parse, Template::default()),
-        class: v.optional("BAK_VS_CLASS_NAME", name),
-        wait_until_ready: v.switch("BAK_VS_WAIT_UNTIL_READY"),
-        ready_timeout: v.time("BAK_VS_WAIT_UNTIL_READY_TIMEOUT"),
-        label_type: v.parse("BAK_LABEL_VS_TYPE", label, String::new()),
-        label_pod: v.optional("BAK_LABEL_VS_POD", label),
+        pvcs: v.parse(var!("BAK_PVC_NAME"), name::claims, Vec::new()),
+        rand: v.optional(var!("BAK_VS_RAND"), name),
+        template: v.parse(var!("BAK_VS_NAME_TEMPLATE"), Template::parse, Template::default()),
+        class: v.optional(var!("BAK_VS_CLASS_NAME"), name),
+        wait_until_ready: v.switch(var!("BAK_VS_WAIT_UNTIL_READY")),
+        ready_timeout: v.time(var!("BAK_VS_WAIT_UNTIL_READY_TIMEOUT")),
+        label_type: v.parse(var!("BAK_LABEL_VS_TYPE"), label, String::new()),
+        label_pod: v.optional(var!("BAK_LABEL_VS_POD"), label),
         retain,
-        threshold_percent: u8::try_from(v.number("BAK_THRESHOLD_SPACE_USED_PERCENTAGE", 1, 100)).unwrap_or(100),
+        threshold_percent: u8::try_from(v.number(var!("BAK_THRESHOLD_SPACE_USED_PERCENTAGE"), 1, 100)).unwrap_or(100),
         databases: databases(v),
-        dump_timeout: Some(v.time("BAK_DUMP_TIMEOUT")).filter(|time| !time.is_zero()),
+        dump_timeout: Some(v.time(var!("BAK_DUMP_TIMEOUT"))).filter(|time| !time.is_zero()),
         hooks: HookCommands {
-            pre: v.text("BAK_HOOK_PRE"),
-            post: v.text("BAK_HOOK_POST"),
-            timeout: v.time("BAK_HOOK_TIMEOUT"),
+            pre: v.text(var!("BAK_HOOK_PRE")),
+            post: v.text(var!("BAK_HOOK_POST")),
+            timeout: v.time(var!("BAK_HOOK_TIMEOUT")),
             continue_on_error: v.parse(
-                "BAK_HOOK_ON_ERROR",
+                var!("BAK_HOOK_ON_ERROR"),
                 |text| match text {
                     "fail" => Ok(false),
                     "continue" => Ok(true),
@@ -463,9 +466,9 @@ fn backup(v: &mut Values<'_>) -> Create {
                 false,
             ),
         },
-        run_id: v.optional("BAK_RUN_ID", label),
-        busy_timeout: v.time("BAK_BUSY_TIMEOUT"),
-        events: v.switch("BAK_EVENTS"),
+        run_id: v.optional(var!("BAK_RUN_ID"), label),
+        busy_timeout: v.time(var!("BAK_BUSY_TIMEOUT")),
+        events: v.switch(var!("BAK_EVENTS")),
         locks: chosen_locks(v),
         set,
     }
@@ -473,69 +476,91 @@ fn backup(v: &mut Values<'_>) -> Create {
 
 /// Reads the chosen databases. The settings of the others are checked, too.
 fn databases(v: &mut Values<'_>) -> Vec<Database> {
-    let skip = v.switch("BAK_DB_SKIP");
-    let all = Engine::ALL.map(|engine| (v.switch(engine.setting()), database(v, engine)));
+    let skip = v.switch(var!("BAK_DB_SKIP"));
+    let all = Engine::ALL
+        .map(|engine| (v.switch(pick(engine, var!("BAK_DB_POSTGRES"), var!("BAK_DB_MYSQL"))), database(v, engine)));
     let chosen: Vec<Database> = all.into_iter().filter_map(|(wanted, database)| wanted.then_some(database)).collect();
     if let [one, other] = &chosen[..]
         && one.dump_file == other.dump_file
         && one.resource == other.resource
     {
-        v.error(format!(
-            "BAK_DB_POSTGRES_DUMP_FILE and BAK_DB_MYSQL_DUMP_FILE are both '{}'; accepted: a file for each",
-            one.dump_file
-        ));
+        v.error(
+            About::Setting(var!("BAK_DB_POSTGRES_DUMP_FILE")),
+            format!(
+                "BAK_DB_POSTGRES_DUMP_FILE and BAK_DB_MYSQL_DUMP_FILE are both '{}'; accepted: a file for each",
+                one.dump_file
+            ),
+        );
     }
     if chosen.is_empty() && !skip {
         v.error(
+            About::NoDatabase,
             "no database is chosen: set BAK_DB_POSTGRES=true (--db-postgres), BAK_DB_MYSQL=true (--db-mysql), or BAK_DB_SKIP=true (--db-skip) for a snapshot without a dump; --from-cronjob uses the settings of the backup CronJob".into(),
         );
     }
     if skip { Vec::new() } else { chosen }
 }
 
+/// The setting of the engine.
+fn pick(engine: Engine, postgres: &'static Setting, mysql: &'static Setting) -> &'static Setting {
+    match engine {
+        Engine::Postgres => postgres,
+        Engine::MySql => mysql,
+    }
+}
+
 fn database(v: &mut Values<'_>, engine: Engine) -> Database {
-    let var = |rest: &str| format!("{}_{rest}", engine.setting());
     let name = |text: &str| name::check_name(text).map(|()| text.to_string());
     Database {
         engine,
         resource: v.parse(
-            &var("EXEC_RESOURCE"),
+            pick(engine, var!("BAK_DB_POSTGRES_EXEC_RESOURCE"), var!("BAK_DB_MYSQL_EXEC_RESOURCE")),
             ExecResource::parse,
             ExecResource { kind: crate::core::kube::namespace_objects::ExecKind::Pod, name: String::new() },
         ),
-        container: v.parse(&var("EXEC_CONTAINER"), name, String::new()),
-        dump_file: v.parse(&var("DUMP_FILE"), parse_dump_file, String::new()),
-        host: v.parse(&var("HOST"), parse_host, String::new()),
-        port: u16::try_from(v.number(&var("PORT"), 1, 65535)).unwrap_or(0),
-        user: v.db_value(&var("USER")),
-        password: v.db_value(&var("PASSWORD")),
-        database: v.db_value(&var("DB")),
+        container: v.parse(
+            pick(engine, var!("BAK_DB_POSTGRES_EXEC_CONTAINER"), var!("BAK_DB_MYSQL_EXEC_CONTAINER")),
+            name,
+            String::new(),
+        ),
+        dump_file: v.parse(
+            pick(engine, var!("BAK_DB_POSTGRES_DUMP_FILE"), var!("BAK_DB_MYSQL_DUMP_FILE")),
+            parse_dump_file,
+            String::new(),
+        ),
+        host: v.parse(pick(engine, var!("BAK_DB_POSTGRES_HOST"), var!("BAK_DB_MYSQL_HOST")), parse_host, String::new()),
+        port: u16::try_from(v.number(pick(engine, var!("BAK_DB_POSTGRES_PORT"), var!("BAK_DB_MYSQL_PORT")), 1, 65535))
+            .unwrap_or(0),
+        user: v.db_value(pick(engine, var!("BAK_DB_POSTGRES_USER"), var!("BAK_DB_MYSQL_USER"))),
+        password: v.db_value(pick(engine, var!("BAK_DB_POSTGRES_PASSWORD"), var!("BAK_DB_MYSQL_PASSWORD"))),
+        database: v.db_value(pick(engine, var!("BAK_DB_POSTGRES_DB"), var!("BAK_DB_MYSQL_DB"))),
         charset: match engine {
             Engine::Postgres => None,
-            Engine::MySql => Some(v.parse(&var("DEFAULT_CHARACTER_SET"), parse_charset, String::new())),
+            Engine::MySql => Some(v.parse(var!("BAK_DB_MYSQL_DEFAULT_CHARACTER_SET"), parse_charset, String::new())),
         },
     }
 }
 
 pub fn retain(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Retention), Fail> {
     configured(plain, REPORTED, values, |global, v| {
-        global.dry_run |= v.switch("RETAIN_DRY_RUN");
+        global.dry_run |= v.switch(var!("RETAIN_DRY_RUN"));
         retention(v, true)
     })
 }
 
 /// Reads the retention policy. A policy that keeps nothing is an error only if it is `wanted`.
 fn retention(v: &mut Values<'_>, wanted: bool) -> Retention {
-    let mut number = |var: &str| v.number(var, 0, 100_000) as usize;
+    let mut number = |setting: &'static Setting| v.number(setting, 0, 100_000) as usize;
     let policy = Policy {
-        daily: number("RETAIN_LAST_DAILY"),
-        weekly: number("RETAIN_LAST_WEEKLY"),
-        monthly: number("RETAIN_LAST_MONTHLY"),
+        daily: number(var!("RETAIN_LAST_DAILY")),
+        weekly: number(var!("RETAIN_LAST_WEEKLY")),
+        monthly: number(var!("RETAIN_LAST_MONTHLY")),
     };
-    let ready_timeout = v.time("BAK_VS_WAIT_UNTIL_READY_TIMEOUT");
-    let allowed = v.switch("BAK_ALLOW_EMPTY_POLICY");
+    let ready_timeout = v.time(var!("BAK_VS_WAIT_UNTIL_READY_TIMEOUT"));
+    let allowed = v.switch(var!("BAK_ALLOW_EMPTY_POLICY"));
     if wanted && !allowed && policy.is_empty() && v.errors.is_empty() {
         v.error(
+            About::Setting(var!("RETAIN_LAST_DAILY")),
             "RETAIN_LAST_DAILY, RETAIN_LAST_WEEKLY and RETAIN_LAST_MONTHLY are all 0, which keeps nothing but the newest snapshot of each PVC; accepted: a number above 0 in one of them, or --allow-empty-policy".into(),
         );
     }
@@ -544,12 +569,12 @@ fn retention(v: &mut Values<'_>, wanted: bool) -> Retention {
 
 pub fn mark_and_delete(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, MarkAndDelete), Fail> {
     configured(plain, REPORTED, values, |global, v| {
-        global.dry_run |= v.switch("RETAIN_DRY_RUN");
-        let wanted = v.switch("BAK_RETAIN_FIRST");
+        global.dry_run |= v.switch(var!("RETAIN_DRY_RUN"));
+        let wanted = v.switch(var!("BAK_RETAIN_FIRST"));
         let retention = retention(v, wanted);
         MarkAndDelete {
             first: wanted.then_some(retention),
-            interval: v.time("BAK_DELETE_INTERVAL"),
+            interval: v.time(var!("BAK_DELETE_INTERVAL")),
             ready_timeout: retention.ready_timeout,
         }
     })
@@ -557,7 +582,7 @@ pub fn mark_and_delete(plain: &Plain, values: &mut Values<'_>) -> Result<(Global
 
 /// Reads the log format before the rest, so that errors of the rest are printed in it. Its own error is reported with theirs.
 pub fn log_format(get: &Get<'_>) -> LogFormat {
-    Values::new(get).parse("BAK_LOG_FORMAT", parse_log_format, LogFormat::Auto)
+    Values::new(get).parse(var!("BAK_LOG_FORMAT"), parse_log_format, LogFormat::Auto)
 }
 
 /// The configuration for reading the settings of the backup CronJob. A missing time zone is no error yet: the CronJob may set it.
@@ -566,40 +591,43 @@ pub fn before_cronjob_settings(plain: &Plain, get: &Get<'_>) -> Result<Global, F
     plain.0.remove("output");
     let mut values = Values::new(get);
     let global = global(&plain, REPORTED, &mut values);
-    values.errors.retain(|error| !error.starts_with("TZ is not set"));
+    values.errors.retain(|fault| fault.about != About::SystemZone);
     values.finish()?;
     Ok(global)
 }
 
 fn global(plain: &Plain, outputs: Outputs, v: &mut Values<'_>) -> Global {
-    v.parse("BAK_LOG_FORMAT", parse_log_format, LogFormat::Auto);
+    v.parse(var!("BAK_LOG_FORMAT"), parse_log_format, LogFormat::Auto);
     let word = plain.word("output");
     let output = outputs.iter().find(|(name, _)| word.as_deref().is_none_or(|word| word == *name));
     if output.is_none() {
         let words: Vec<&str> = outputs.iter().map(|(name, _)| *name).collect();
-        v.error(format!("-o is '{}'; accepted: {}", word.unwrap_or_default(), either(&words)));
+        v.error(About::Output, format!("-o is '{}'; accepted: {}", word.unwrap_or_default(), either(&words)));
     }
     let output = output.map_or(Output::Text, |(_, output)| *output);
     // `-n "$NS"` with an empty NS would select another namespace, or all of them.
-    if v.raw("BAK_NAMESPACE") == (String::new(), Origin::Flag) {
-        v.error("BAK_NAMESPACE (--namespace) is ''; accepted: the name of a namespace, or no flag at all".into());
+    if v.raw(var!("BAK_NAMESPACE")) == (String::new(), Origin::Flag) {
+        v.error(
+            About::Setting(var!("BAK_NAMESPACE")),
+            "BAK_NAMESPACE (--namespace) is ''; accepted: the name of a namespace, or no flag at all".into(),
+        );
     }
     Global {
         asked: ClusterChoice {
-            namespace: v.optional("BAK_NAMESPACE", |text| name::check_name(text).map(|()| text.to_string())),
+            namespace: v.optional(var!("BAK_NAMESPACE"), |text| name::check_name(text).map(|()| text.to_string())),
             own_namespace: own_namespace(),
             context: plain.word("context"),
             kubeconfig: plain.word("kubeconfig"),
             lost: lost_kubeconfig(plain),
-            request_timeout: v.parse("BAK_REQUEST_TIMEOUT", parse_request_timeout, Duration::ZERO),
+            request_timeout: v.parse(var!("BAK_REQUEST_TIMEOUT"), parse_request_timeout, Duration::ZERO),
             shield: shield().unwrap_or_else(|why| {
-                v.error(why);
+                v.error(About::Argument, why);
                 Shield::default()
             }),
         },
-        dry_run: v.parse("BAK_DRY_RUN", parse_dry_run, false),
-        timeout: Some(v.time("BAK_TIMEOUT")).filter(|time| !time.is_zero()),
-        retry_timeout: v.time("BAK_RETRY_TIMEOUT"),
+        dry_run: v.parse(var!("BAK_DRY_RUN"), parse_dry_run, false),
+        timeout: Some(v.time(var!("BAK_TIMEOUT"))).filter(|time| !time.is_zero()),
+        retry_timeout: v.time(var!("BAK_RETRY_TIMEOUT")),
         output,
         zone: zone(v),
         holder: holder(),
@@ -655,7 +683,7 @@ fn lost_kubeconfig(plain: &Plain) -> Option<String> {
 
 /// The zone of TZ, else of the system.
 fn zone(v: &mut Values<'_>) -> Zone {
-    if let Some(zone) = v.optional("TZ", |text| {
+    if let Some(zone) = v.optional(var!("TZ"), |text| {
         Zone::parse(text).map_err(|why| format!("an IANA name such as Europe/Vienna, or UTC ({why})"))
     }) {
         return zone;
@@ -666,7 +694,7 @@ fn zone(v: &mut Values<'_>) -> Zone {
         // Most containers have no zone, and are in UTC.
         None if !Path::new("/etc/localtime").exists() => Zone::UTC,
         _ => {
-            v.error("TZ is not set and the system's time zone has no name; accepted: an IANA name such as Europe/Vienna, or UTC".into());
+            v.error(About::SystemZone, "TZ is not set and the system's time zone has no name; accepted: an IANA name such as Europe/Vienna, or UTC".into());
             Zone::UTC
         }
     }
@@ -712,9 +740,9 @@ pub fn locks(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, LocksCon
 }
 
 fn lock_files(v: &mut Values<'_>) -> flock::LockFiles {
-    let count = v.optional("BAK_FLOCK_COUNT", |text| parse_number(text, 1, 10_000));
-    let dir = v.text("BAK_FLOCK_DIR");
-    let timeout = v.number("BAK_FLOCK_TIMEOUT_SEC", 0, 365 * 24 * 3600);
+    let count = v.optional(var!("BAK_FLOCK_COUNT"), |text| parse_number(text, 1, 10_000));
+    let dir = v.text(var!("BAK_FLOCK_DIR"));
+    let timeout = v.number(var!("BAK_FLOCK_TIMEOUT_SEC"), 0, 365 * 24 * 3600);
     flock::LockFiles {
         dir: dir.into(),
         count: count.unwrap_or_else(lock_count),
@@ -737,20 +765,21 @@ enum LockKind {
 /// Reads the node locks of the chosen kind. The settings of the other kind are checked, too.
 fn chosen_locks(v: &mut Values<'_>) -> Option<NodeLocks> {
     let name = |text: &str| name::check_name(text).map(|()| text.to_string());
-    let flock = v.switch("BAK_FLOCK");
-    let kind = v.optional("BAK_LOCK", |text| match text {
+    let flock = v.switch(var!("BAK_FLOCK"));
+    let kind = v.optional(var!("BAK_LOCK"), |text| match text {
         "flock" => Ok(LockKind::Flock),
         "lease" => Ok(LockKind::Lease),
         "none" => Ok(LockKind::None),
         _ => Err("flock, lease or none".into()),
     });
     let files = lock_files(v);
-    let namespace = v.parse("BAK_LOCK_NAMESPACE", name, String::new());
+    let namespace = v.parse(var!("BAK_LOCK_NAMESPACE"), name, String::new());
     let node =
-        v.parse("BAK_LOCK_NODE", |text| if text.is_empty() { Ok(String::new()) } else { name(text) }, "?".into());
-    let duration = v.parse("BAK_LOCK_LEASE_DURATION", parse_lease_duration, Duration::ZERO);
+        v.parse(var!("BAK_LOCK_NODE"), |text| if text.is_empty() { Ok(String::new()) } else { name(text) }, "?".into());
+    let duration = v.parse(var!("BAK_LOCK_LEASE_DURATION"), parse_lease_duration, Duration::ZERO);
     if kind == Some(LockKind::Lease) && node.is_empty() {
         v.error(
+            About::Setting(var!("BAK_LOCK_NODE")),
             "BAK_LOCK_NODE (--lock-node) is not set; accepted with BAK_LOCK=lease: the name of the node, in a pod by the downward API (fieldRef spec.nodeName)".into(),
         );
     }

@@ -4,6 +4,8 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::fault::About;
+use super::settings::var;
 use super::{Database, Global, Output, Outputs, Plain, REPORTED, Values, configured, database, parse_duration};
 use crate::core::backup::name;
 use crate::core::engine::Engine;
@@ -76,29 +78,30 @@ pub const EVERY: &str = "5m";
 pub fn status(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Status), Fail> {
     configured(plain, SCRAPED, values, |global, v| Status {
         all_namespaces: plain.is("all-namespaces"),
-        ready_timeout: v.time("BAK_VS_WAIT_UNTIL_READY_TIMEOUT"),
-        service: service(plain, global, &mut v.errors),
+        ready_timeout: v.time(var!("BAK_VS_WAIT_UNTIL_READY_TIMEOUT")),
+        service: service(plain, global, v),
     })
 }
 
-fn service(plain: &Plain, global: &Global, errors: &mut Vec<String>) -> Option<Service> {
+fn service(plain: &Plain, global: &Global, v: &mut Values<'_>) -> Option<Service> {
     let address = plain.word("listen")?;
     if global.output != Output::Prometheus {
-        errors.push("--listen serves metrics: it takes -o prometheus".into());
+        v.error(About::Argument, "--listen serves metrics: it takes -o prometheus".into());
     }
     if global.timeout.is_some() {
-        errors.push("--listen serves until a signal comes: it takes no BAK_TIMEOUT (--timeout)".into());
+        v.error(About::Argument, "--listen serves until a signal comes: it takes no BAK_TIMEOUT (--timeout)".into());
     }
     let at = parse_address(&address).ok_or_else(|| {
-        errors.push(format!(
+        v.error(About::Argument, format!(
             "--listen is '{address}'; accepted: an IP address and a port, or the port of all, such as 127.0.0.1:9469 or :9469"
         ));
     });
     let every = plain.word("every").unwrap_or_else(|| EVERY.into());
     let time = parse_duration(&every).ok().filter(|time| *time >= Duration::from_secs(1)).ok_or_else(|| {
-        errors.push(format!(
-            "--every is '{every}'; accepted: a number with its unit, from 1s to 365d, such as 30s or 5m"
-        ));
+        v.error(
+            About::Argument,
+            format!("--every is '{every}'; accepted: a number with its unit, from 1s to 365d, such as 30s or 5m"),
+        );
     });
     Some(Service { at: at.ok()?, every: time.ok()? })
 }
@@ -191,16 +194,22 @@ pub fn restore(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Restor
             storage_class: plain.name("storage-class", v),
             wait: plain.is("wait"),
             yes: plain.is("yes"),
-            class: v.optional("BAK_VS_CLASS_NAME", |text| name::check_name(text).map(|()| text.to_string())),
-            ready_timeout: v.time("BAK_VS_WAIT_UNTIL_READY_TIMEOUT"),
-            timeout: v.time("BAK_RESTORE_TIMEOUT"),
+            class: v.optional(var!("BAK_VS_CLASS_NAME"), |text| name::check_name(text).map(|()| text.to_string())),
+            ready_timeout: v.time(var!("BAK_VS_WAIT_UNTIL_READY_TIMEOUT")),
+            timeout: v.time(var!("BAK_RESTORE_TIMEOUT")),
         };
         if way != Way::Beside {
             for word in ["pvc", "to-namespace", "storage-class"].into_iter().filter(|word| plain.is(word)) {
-                v.error(format!("--{word} goes with a claim beside the old one, not with --in-place or --rollback"));
+                v.error(
+                    About::Argument,
+                    format!("--{word} goes with a claim beside the old one, not with --in-place or --rollback"),
+                );
             }
             if global.output == Output::Yaml {
-                v.error("-o yaml prints the claim of a restore beside the old one; see --dry-run for this".into());
+                v.error(
+                    About::Argument,
+                    "-o yaml prints the claim of a restore beside the old one; see --dry-run for this".into(),
+                );
             }
         }
         restore
@@ -219,7 +228,7 @@ pub fn rebind(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Rebind)
     configured(plain, REPORTED, values, |_, v| Rebind {
         content: plain.name("VSC", v).unwrap_or_default(),
         name: plain.name("name", v),
-        ready_timeout: v.time("BAK_VS_WAIT_UNTIL_READY_TIMEOUT"),
+        ready_timeout: v.time(var!("BAK_VS_WAIT_UNTIL_READY_TIMEOUT")),
     })
 }
 
@@ -273,11 +282,11 @@ pub struct Verify {
 pub fn verify(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Verify), Fail> {
     configured(plain, REPORTED, values, |_, v| Verify {
         snapshot: plain.name("VS", v),
-        pvc: v.parse("BAK_PVC_NAME", name::claims, Vec::new()).into_iter().next().unwrap_or_default(),
-        sql: v.text("BAK_VERIFY_SQL"),
-        physical: v.switch("BAK_VERIFY_PHYSICAL"),
-        image: v.optional("BAK_VERIFY_IMAGE", |text| Ok(text.to_string())),
-        timeout: v.time("BAK_VERIFY_TIMEOUT"),
+        pvc: v.parse(var!("BAK_PVC_NAME"), name::claims, Vec::new()).into_iter().next().unwrap_or_default(),
+        sql: v.text(var!("BAK_VERIFY_SQL")),
+        physical: v.switch(var!("BAK_VERIFY_PHYSICAL")),
+        image: v.optional(var!("BAK_VERIFY_IMAGE"), |text| Ok(text.to_string())),
+        timeout: v.time(var!("BAK_VERIFY_TIMEOUT")),
     })
 }
 
@@ -303,14 +312,15 @@ pub struct ByHand {
 pub fn by_hand(plain: &Plain, values: &mut Values<'_>, engine: Engine) -> Result<(Global, ByHand), Fail> {
     configured(plain, REPORTED, values, |_, v| {
         if plain.word("FILE").as_deref() == Some("-") {
-            v.error("FILE is '-'; accepted: a file or a directory, for a download is checked and goes on where it broke off".into());
+            v.error(About::Argument, "FILE is '-'; accepted: a file or a directory, for a download is checked and goes on where it broke off".into());
         }
         ByHand {
             database: database(v, engine),
-            pvc: v.parse("BAK_PVC_NAME", name::claims, Vec::new()).into_iter().next().unwrap_or_default(),
-            threshold_percent: u8::try_from(v.number("BAK_THRESHOLD_SPACE_USED_PERCENTAGE", 1, 100)).unwrap_or(100),
-            dump_timeout: Some(v.time("BAK_DUMP_TIMEOUT")).filter(|time| !time.is_zero()),
-            busy_timeout: v.time("BAK_BUSY_TIMEOUT"),
+            pvc: v.parse(var!("BAK_PVC_NAME"), name::claims, Vec::new()).into_iter().next().unwrap_or_default(),
+            threshold_percent: u8::try_from(v.number(var!("BAK_THRESHOLD_SPACE_USED_PERCENTAGE"), 1, 100))
+                .unwrap_or(100),
+            dump_timeout: Some(v.time(var!("BAK_DUMP_TIMEOUT"))).filter(|time| !time.is_zero()),
+            busy_timeout: v.time(var!("BAK_BUSY_TIMEOUT")),
             file: plain.word("FILE").map(PathBuf::from),
             yes: plain.is("yes") || plain.is("force"),
             force: plain.is("force"),

@@ -176,6 +176,40 @@ pub const VERIFY: &[Setting] = &[
 
 pub const ALL: [&[Setting]; 6] = [GLOBAL, CREATE, RETAIN, MARK_AND_DELETE, RESTORE, VERIFY];
 
+/// The setting of this name, for [`var!`].
+#[expect(clippy::panic, reason = "at compile time")]
+pub const fn named(var: &str) -> &'static Setting {
+    let mut table = 0;
+    while table < ALL.len() {
+        let mut at = 0;
+        while at < ALL[table].len() {
+            if is_same(ALL[table][at].var.as_bytes(), var.as_bytes()) {
+                return &ALL[table][at];
+            }
+            at += 1;
+        }
+        table += 1;
+    }
+    panic!("there is no such setting")
+}
+
+const fn is_same(one: &[u8], other: &[u8]) -> bool {
+    let mut at = 0;
+    while at < one.len() && at < other.len() && one[at] == other[at] {
+        at += 1;
+    }
+    at == one.len() && at == other.len()
+}
+
+/// A setting by its name. A name that is in no table does not compile.
+macro_rules! var {
+    ($var:literal) => {{
+        const SETTING: &$crate::config::settings::Setting = $crate::config::settings::named($var);
+        SETTING
+    }};
+}
+pub(crate) use var;
+
 /// Every setting once, in the order of the tables.
 pub fn each() -> impl Iterator<Item = &'static Setting> {
     let all = || ALL.into_iter().flatten();

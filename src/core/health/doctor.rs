@@ -56,10 +56,9 @@ impl Check {
     }
 }
 
-/// A check for each fault of the settings, and one for a dry run.
-pub fn configuration(faults: &[String], dry_run: bool) -> Vec<Check> {
+/// A check for each fault of the settings, of the time zone and of the others, and one for a dry run.
+pub fn configuration(zone: &[String], other: &[String], dry_run: bool) -> Vec<Check> {
     const REMEDY: &str = "correct it; backup-ns env shows every setting, and where it comes from";
-    let (zone, other): (Vec<&String>, Vec<&String>) = faults.iter().partition(|fault| is_about(fault, "TZ"));
     let mut checks: Vec<Check> =
         other.iter().map(|fault| Check::failed("configuration", fault.as_str(), REMEDY)).collect();
     if checks.is_empty() {
@@ -71,23 +70,6 @@ pub fn configuration(faults: &[String], dry_run: bool) -> Vec<Check> {
     }
     checks.extend(zone.iter().map(|fault| Check::failed("time zone", fault.as_str(), "set TZ (--tz) to an IANA name")));
     checks
-}
-
-/// Whether a fault begins with the name of this variable.
-fn is_about(fault: &str, variable: &str) -> bool {
-    fault.strip_prefix(variable).is_some_and(|rest| rest.starts_with(' '))
-}
-
-/// Whether a fault of the namespace, the claim or the database keeps doctor from the checks in the cluster.
-pub fn hindered(faults: &[String]) -> bool {
-    let of = ["BAK_NAMESPACE", "BAK_PVC_NAME", "BAK_DB_", "no database is chosen"];
-    faults.iter().any(|fault| of.iter().any(|begin| fault.starts_with(begin)))
-}
-
-/// Whether a fault leaves open what the snapshots would be named.
-pub fn names_unknown(faults: &[String]) -> bool {
-    let of = ["BAK_VS_NAME_TEMPLATE", "BAK_VS_RAND", "BAK_PVC_NAME"];
-    faults.iter().any(|fault| of.iter().any(|variable| is_about(fault, variable)))
 }
 
 /// A right that is asked for.
@@ -738,16 +720,13 @@ mod tests {
 
     #[test]
     fn every_fault_of_the_configuration_is_a_line() {
-        let [one] = &configuration(&[], false)[..] else { panic!() };
+        let [one] = &configuration(&[], &[], false)[..] else { panic!() };
         is(one, Passed, "every setting");
-        let faults = ["BAK_DB_POSTGRES_PORT is '0'".to_string(), "TZ is 'Mars'; accepted: x".into()];
-        let [port, zone] = &configuration(&faults, false)[..] else { panic!() };
+        let (zone, port) = (["TZ is 'Mars'; accepted: x".to_string()], ["BAK_DB_POSTGRES_PORT is '0'".to_string()]);
+        let [port, zone] = &configuration(&zone, &port, false)[..] else { panic!() };
         is(port, Failed, "BAK_DB_POSTGRES_PORT");
         is(zone, Failed, "TZ is 'Mars'");
         assert_eq!(zone.check, "time zone");
-        assert!(hindered(&faults));
-        assert!(!hindered(&faults[1..]), "a wrong zone hinders no check");
-        assert!(hindered(&["no database is chosen: set …".into()]));
     }
 
     fn answers(rights: &[Right], allowed: impl Fn(&Right) -> bool) -> Vec<Value> {
