@@ -24,6 +24,7 @@ use crate::core::kube::objects::ObjectList;
 use crate::core::plan::{self, PlanStep};
 use crate::exit::{Exit, Fail};
 use crate::io::process::{self, Ending, Lines, ProcessError};
+use crate::io::random;
 use crate::io::report::{self, Reporter};
 use crate::io::wait;
 
@@ -78,7 +79,7 @@ pub fn run(global: &Global, config: &Adhoc, reporter: &Reporter) -> Result<()> {
         let what = format!("CronJob {}, container {}", json::name(cronjob), job::container(cronjob));
         Ok((cronjob.clone(), what))
     })?;
-    let rand: String = (0..6).map(|_| fastrand::lowercase()).collect();
+    let rand = random::letters(6);
     let name = job::job_name(json::name(&cronjob), &rand);
     let manifest = job::manifest(&cronjob, &target.namespace, &name);
     if global.dry_run {

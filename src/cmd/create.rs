@@ -36,6 +36,7 @@ use crate::core::plan::{self, PlanStep};
 use crate::core::words::counted;
 use crate::exit::{Exit, Fail};
 use crate::io::process::{self, Ending};
+use crate::io::random;
 use crate::io::report::{self, Reporter};
 
 /// How long it may take in all to leave an Event.
@@ -50,7 +51,7 @@ const FLUSH_TIME: Duration = Duration::from_secs(300);
 /// As the exit codes say; whatever happens, the last good dump stays until a proven one replaces it.
 pub fn run(global: &Global, config: &Create, reporter: &Reporter) -> Result<()> {
     // Marks every line that comes back from a container, and tells this try from any other.
-    let nonce = format!("{:032x}", fastrand::u128(..));
+    let nonce = random::nonce();
     reporter.mark("try", &nonce);
     if let Some(run) = config.run_id.as_ref().or(global.own_pod.is_none().then_some(&nonce)) {
         reporter.mark("run", run);
@@ -150,7 +151,7 @@ fn find_class(kubectl: &Kubectl, class: &str) -> Result<()> {
 /// # Errors
 /// The template makes no valid name, or one name for two claims.
 pub(super) fn names(config: &Create, global: &Global, now: DateTime<Utc>) -> Result<Vec<String>> {
-    let rand = config.rand.clone().unwrap_or_else(|| (0..6).map(|_| fastrand::lowercase()).collect());
+    let rand = config.rand.clone().unwrap_or_else(|| random::letters(6));
     let remedy = "correct BAK_VS_NAME_TEMPLATE (--vs-name-template) or BAK_VS_RAND (--vs-rand)";
     let render = |pvc: &String| config.template.render(pvc, now, global.zone, &rand);
     let names: Result<Vec<String>, String> = config.pvcs.iter().map(render).collect();

@@ -39,6 +39,7 @@ use crate::core::kube::quota::{self, Scratch};
 use crate::core::retention::history::Moment;
 use crate::exit::{Exit, Fail};
 use crate::io::process::Ending;
+use crate::io::random;
 use crate::io::report::{self, Reporter, Step};
 use crate::io::wait;
 use crate::lock::{NodeLocks, lease};
@@ -525,7 +526,7 @@ impl Exam<'_> {
                 busy_timeout: self.config.busy_timeout,
                 dump_timeout: self.config.dump_timeout,
                 holder: &self.global.holder,
-                nonce: &format!("{:032x}", fastrand::u128(..)),
+                nonce: &random::nonce(),
             };
             // The very session that a backup begins with; it ends before anything is made.
             match dump::run_preflight(kubectl, database, &chosen, rules, container::dump(database.engine)) {
@@ -567,7 +568,7 @@ impl Exam<'_> {
         };
         let of = |pvc: &String| seen.namespace_objects.claims.iter().find(|claim| claim.metadata.name == *pvc);
         let claims: Vec<ClaimTemplate> = self.config.pvcs.iter().filter_map(of).map(ClaimTemplate::of).collect();
-        let run = self.config.run_id.clone().unwrap_or_else(|| format!("{:032x}", fastrand::u128(..)));
+        let run = self.config.run_id.clone().unwrap_or_else(random::nonce);
         let (config, now, zone) = (self.config, self.now, self.global.zone);
         let cut = SnapshotSet { kubectl, config, now, zone, run, names, claims: &claims };
         match cut.dry_run(&cut.planned(&[], &seen.namespace_objects.snapshots)) {

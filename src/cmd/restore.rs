@@ -27,6 +27,7 @@ use crate::core::restore::in_place::{self, ClaimState, Journal};
 use crate::core::restore::new_claim::{self, StorageClass};
 use crate::exit::{Exit, Fail};
 use crate::io::confirm;
+use crate::io::random;
 use crate::io::report::{self, Reporter};
 use crate::io::wait;
 
@@ -437,7 +438,7 @@ impl Run<'_> {
             tracing::warn!("{held}");
         }
         journal.back = config.way == Way::RollBack;
-        journal.run = (0..10).map(|_| fastrand::lowercase()).collect();
+        journal.run = random::letters(10);
         let question = match (found.is_some(), journal.back) {
             (_, true) => format!(
                 "The claim {} in {namespace} becomes what it was before the restore of {name}; what was written to it since is lost.",

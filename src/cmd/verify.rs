@@ -29,6 +29,7 @@ use crate::core::restore::verify::{self, Facts, JobRequest, NoSnapshot, PodTempl
 use crate::core::words::counted;
 use crate::exit::{Exit, Fail};
 use crate::io::process;
+use crate::io::random;
 use crate::io::report::{self, Reporter};
 
 /// How long to listen before looking up.
@@ -142,7 +143,7 @@ fn observe(kubectl: &Kubectl, config: &Verify) -> Result<Subject> {
             missing("nothing tells which image its database ran in".into())
                 .remedy("name one with --verify-image (BAK_VERIFY_IMAGE)")
         })?;
-        let rand: String = (0..6).map(|_| fastrand::lowercase()).collect();
+        let rand = random::letters(6);
         let engine = engine.unwrap_or_else(|| verify::engine_of(&image));
         Ok(PodTest { engine, proof, image, template, job: verify::job_name(name, &rand) })
     };
@@ -264,7 +265,7 @@ impl Run<'_> {
             let what = format!("made from the snapshot, mounted by pod {}, image {}", chosen.pod, chosen.image);
             Ok((chosen, what))
         })?;
-        let nonce = format!("{:032x}", fastrand::u128(..));
+        let nonce = random::nonce();
         let word = |of: fn(&Proof) -> String| test.proof.as_ref().map(of).unwrap_or_default();
         let values = [
             verify::VOLUME.to_string(),

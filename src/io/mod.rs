@@ -3,5 +3,6 @@
 pub mod confirm;
 pub mod metrics_server;
 pub mod process;
+pub mod random;
 pub mod report;
 pub mod wait;

@@ -22,6 +22,7 @@ use crate::core::lease::{Contender, Lease, LeaseState, Move, Slots, Watched};
 use crate::core::plan::PlanStep;
 use crate::exit::{Exit, Fail};
 use crate::io::process::{self, ProcessError};
+use crate::io::random;
 use crate::lock::{Listing, LockState};
 
 /// How often the Leases are read while waiting; more often if a Lease lasts less than a minute.
@@ -85,7 +86,7 @@ impl LeaseLocks {
 
     fn api(&self, kubectl: &Kubectl, holder: &str) -> Api {
         // Only letters: the name of a ticket ends with them.
-        let nonce: String = (0..10).map(|_| fastrand::lowercase()).collect();
+        let nonce = random::letters(10);
         Api { kubectl: kubectl.in_namespace(&self.namespace), me: Contender::new(&self.slots, holder, &nonce) }
     }
 

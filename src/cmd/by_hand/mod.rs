@@ -19,6 +19,7 @@ use crate::config::{ByHand, DbValue, Global};
 use crate::core::backup::find_proof::{self, Proven};
 use crate::core::escape::Secrets;
 use crate::core::plan::{self, PlanStep};
+use crate::io::random;
 use crate::io::report::{self, Reporter};
 
 /// Does one piece.
@@ -31,7 +32,7 @@ pub fn run(piece: &str, global: &Global, config: &ByHand, reporter: &Reporter) -
         DbValue::Variable(_) => Secrets::default(),
     };
     let kubectl = Kubectl::connect(&global.asked, secrets, global.retry_timeout)?;
-    let nonce = format!("{:032x}", fastrand::u128(..));
+    let nonce = random::nonce();
     let hand = Hand { global, config, reporter, kubectl, nonce };
     match piece {
         "dump" => dump::run(&hand),
