@@ -31,20 +31,22 @@ const POLICY: &str =
     "Error from server (Invalid): ValidatingAdmissionPolicy 'p' with binding 'b' denied request: p says no";
 const CHANGED: &str = "Error from server (Conflict): Operation cannot be fulfilled on it: the object has been modified";
 
+/// The snapshot that is restored.
+fn one() -> Value {
+    json!({
+        "kind": "VolumeSnapshot", "content": "one",
+        "metadata": {"namespace": "shop", "name": "one", "creationTimestamp": "2026-01-01T00:00:00Z"},
+        "spec": {"source": {"persistentVolumeClaimName": "data"}},
+        "status": {"readyToUse": true, "creationTime": "2026-01-01T00:00:00Z", "restoreSize": "1Gi"},
+    })
+}
+
 /// A restore of the snapshot `one` over the claim `data` with what was written since, which the Deployment `web` mounts.
 fn base(args: &[&str]) -> Scenario {
     let all = [&["restore", "one", "-n", "shop", "--in-place", "--yes"], args].concat();
     let scenario = Scenario::cluster(&all).namespaces(&["shop"]);
     let api = scenario.api();
-    api.cut([(
-        json!({
-            "kind": "VolumeSnapshot", "content": "one",
-            "metadata": {"namespace": "shop", "name": "one", "creationTimestamp": "2026-01-01T00:00:00Z"},
-            "spec": {"source": {"persistentVolumeClaimName": "data"}},
-            "status": {"readyToUse": true, "creationTime": "2026-01-01T00:00:00Z", "restoreSize": "1Gi"},
-        }),
-        "Retain",
-    )]);
+    api.cut([(one(), "Retain")]);
     let made_by = json!({"volume.kubernetes.io/storage-provisioner": "csi"});
     api.put(
         CLAIMS,
@@ -69,6 +71,12 @@ fn base(args: &[&str]) -> Scenario {
     api.merge(DEPLOYMENTS, "shop/web", &json!({})).unwrap();
     scenario
 }
+
+/// The objects of a restore, as [`Fault::Delete`] names them.
+const SNAPSHOT: &str = "volumesnapshots/shop/one";
+const SAFETY: &str = "volumesnapshots/shop/data-before-restore-";
+const CLAIM: &str = "persistentvolumeclaims/shop/data";
+const WORKLOAD: &str = "deployments/shop/web";
 
 /// The call that a step is about, and which of its kind that is in a run without faults.
 fn call(step: &str) -> (&'static str, u32) {
@@ -113,11 +121,13 @@ fn cases(row: &str, step: &str) -> Vec<Case> {
         let scenario = base(&[]).fault(kind, nth..=nth, Fault::Hang);
         vec![Case { scenario, at: Some((format!("{kind}.{nth}"), act)) }]
     };
-    let flagged = |flag: &str| {
-        let scenario = base(&["--restore-timeout=2s", "--vs-wait-until-ready-timeout=2s"]);
-        fs::write(scenario.dir().join("api").join(flag), "").unwrap();
+    let impatient = || base(&["--restore-timeout=2s", "--vs-wait-until-ready-timeout=2s"]);
+    let flagged = |flags: &[&str]| {
+        let scenario = impatient();
+        flags.iter().for_each(|flag| fs::write(scenario.dir().join("api").join(flag), "").unwrap());
         vec![Case::from(scenario)]
     };
+    let gone = |kind: &str, nth: u32, what| vec![Case::from(impatient().fault(kind, nth..=nth, Fault::Delete(what)))];
     match (row, step) {
         ("backup-ns killed", _) => hung(Act::Signal("KILL")),
         ("backup-ns gets TERM", _) => hung(Act::Signal("TERM")),
@@ -145,9 +155,17 @@ fn cases(row: &str, step: &str) -> Vec<Case> {
         ("changed meanwhile", "try") => once_and_for_all(CHANGED),
         ("changed meanwhile", "replace") => once_and_for_all(CHANGED),
         ("changed meanwhile", "done") => vec![refused(&[], ONCE, CHANGED).into()],
-        ("time is over", "stop") => flagged("stays"),
-        ("time is over", "safety") => flagged("full"),
-        ("time is over", "start") => flagged("unready"),
+        ("time is over", "stop") => flagged(&["stays"]),
+        ("time is over", "safety") => flagged(&["full"]),
+        ("time is over", "start") => flagged(&["unready"]),
+        ("new claim stays Pending", "replace") => flagged(&["unbound"]),
+        ("new claim stays Pending", "start") => flagged(&["unbound", "late"]),
+        ("VolumeSnapshot gone", _) => gone(kind, nth, SNAPSHOT),
+        ("safety snapshot gone", "safety") => gone("watch", 1, SAFETY),
+        ("safety snapshot gone", "replace" | "start") => gone(kind, nth, SAFETY),
+        ("claim gone", _) => gone(kind, nth, CLAIM),
+        ("workload gone", "try") => gone("tryPatch", 1, WORKLOAD),
+        ("workload gone", _) => gone(kind, nth, WORKLOAD),
         _ => vec![],
     }
 }
@@ -189,6 +207,7 @@ fn row(name: &str) {
 /// What is there after a run.
 struct State {
     claim: Value,
+    /// Null where it is gone.
     web: Value,
     safety: Option<Value>,
     journal: bool,
@@ -200,7 +219,7 @@ impl State {
         let shots: Vec<Value> = api.keys(SNAPSHOTS).iter().map(|key| api.get(SNAPSHOTS, key).unwrap()).collect();
         State {
             claim: api.get(CLAIMS, "shop/data").unwrap_or_default(),
-            web: api.get(DEPLOYMENTS, "shop/web").unwrap(),
+            web: api.get(DEPLOYMENTS, "shop/web").unwrap_or_default(),
             safety: shots.iter().find(|shot| shot["metadata"]["name"] != "one").cloned(),
             journal: shots.iter().any(|shot| shot.to_string().contains("backup-ns.sh/restoring")),
         }
@@ -208,18 +227,25 @@ impl State {
 
     /// The letters of the legend that hold, but for the commands that go on.
     fn letters(&self) -> String {
-        let is_old = self.claim["metadata"]["uid"] == "old" && self.claim["metadata"]["deletionTimestamp"].is_null();
+        let is_going = !self.claim["metadata"]["deletionTimestamp"].is_null();
+        let is_old = self.claim["metadata"]["uid"] == "old";
         let kept = self.safety.as_ref().is_some_and(|safety| {
-            assert_eq!(safety["content"], "live", "what was there is what is kept");
-            safety["status"]["readyToUse"] == true
+            let is_ready = safety["status"]["readyToUse"] == true;
+            assert!(!is_ready || safety["content"] == "live", "what was there is what is kept");
+            is_ready
         });
-        let is_down = self.web["spec"]["replicas"] == 0;
-        // Whatever happens, what was written is in one of the two.
-        assert!(is_old || kept, "what was there is lost: {}", self.claim);
-        [(is_down, 'D'), (!is_down, 'U'), (is_old, 'O'), (kept, 'K'), (self.journal, 'J')]
-            .into_iter()
-            .filter_map(|(holds, letter)| holds.then_some(letter))
-            .collect()
+        let (has_web, is_down) = (!self.web.is_null(), self.web["spec"]["replicas"] == 0);
+        let states = [
+            (has_web && is_down, 'D'),
+            (has_web && !is_down, 'U'),
+            (!has_web, 'W'),
+            (is_old && !is_going, 'O'),
+            (is_old && is_going, 'P'),
+            (kept, 'K'),
+            (!is_old && !kept, 'L'),
+            (self.journal, 'J'),
+        ];
+        states.into_iter().filter_map(|(holds, letter)| holds.then_some(letter)).collect()
     }
 
     /// It is up, with this data, and nothing is left to do.
@@ -227,7 +253,8 @@ impl State {
     fn is_up_with(&self, content: &str, outcome: &Outcome) {
         let web = &self.web;
         assert_eq!(self.claim["content"], content, "{outcome}");
-        assert_eq!((&web["spec"]["replicas"], &web["status"]["readyReplicas"]), (&json!(1), &json!(1)), "{outcome}");
+        let is_up = web["spec"]["replicas"] == 1 && web["status"]["readyReplicas"] == 1;
+        assert!(web.is_null() || is_up, "{web}: {outcome}");
         assert!(!self.journal && !web.to_string().contains("backup-ns.sh/restoring"), "{outcome}");
     }
 }
@@ -263,13 +290,23 @@ fn show(cell: &str, fresh: &dyn Fn() -> Case) {
     let case = fresh();
     let (ended, said, state) = run(&case);
     assert!(ended.to_string() == code && said.contains(words), "expected '{cell}': {said}");
+    if code == "0" {
+        let kept = if letters.contains('K') { "What was there is kept in" } else { "What was there is not kept" };
+        assert!(said.contains(kept), "'{kept}': {said}");
+    }
     let ways = [(GO_ON, 'G', "one"), (BACK, 'B', "live")];
-    let is_way = |letter: char| ways.iter().any(|(_, way, _)| *way == letter);
+    let is_way = |letter: char| "HC".contains(letter) || ways.iter().any(|(_, way, _)| *way == letter);
     let expected: String = letters.chars().filter(|letter| !is_way(*letter)).collect();
     assert_eq!(state.letters(), expected, "'{cell}': {said}");
     if code == "0" {
         assert_eq!(state.claim["content"], "one");
         return;
+    }
+    if letters.contains('H') {
+        by_hand(&case, &said);
+    }
+    if letters.contains('C') {
+        make_claim(&case, &said, letters.contains('P'));
     }
     for (number, (way, _, content)) in ways.into_iter().filter(|(_, letter, _)| letters.contains(*letter)).enumerate() {
         // The first follows the run that was looked at, the other one like it.
@@ -291,15 +328,57 @@ fn show(cell: &str, fresh: &dyn Fn() -> Case) {
 /// Everything works again: one of the commands that were printed.
 fn mend(case: &Case, way: &str, content: &str) {
     let dir = case.scenario.dir();
-    for flag in ["stays", "full", "unready"] {
+    for flag in ["stays", "full", "unready", "unbound", "late"] {
         let _ = fs::remove_file(dir.join("api").join(flag));
     }
-    // What came up meanwhile is ready now.
-    case.scenario.api().merge(DEPLOYMENTS, "shop/web", &json!({})).unwrap();
+    let api = case.scenario.api();
+    // What was waited for comes, if it is there.
+    let _ = api.merge(CLAIMS, "shop/data", &json!({"status": {"phase": "Bound"}}));
+    let _ = api.merge(DEPLOYMENTS, "shop/web", &json!({}));
+    // As `rebind-vsc` makes it anew from its content.
+    if api.get(SNAPSHOTS, "shop/one").is_err() {
+        api.cut([(one(), "Retain")]);
+    }
     let words: Vec<&str> = ["restore", "one", "-n", "shop"].into_iter().chain(way.split(' ')).collect();
     let outcome = case.scenario.again(&words);
     let outcome = outcome.exits(0);
     State::of(&case.scenario).is_up_with(content, &outcome);
+}
+
+/// The commands that were printed for one whose journal is gone, that of kubectl in a shell; the workload is up with what was there.
+fn by_hand(case: &Case, said: &str) {
+    let scenario = &case.scenario;
+    if !State::of(scenario).claim.is_object() {
+        let safety = scenario.api().keys(SNAPSHOTS)[0].strip_prefix("shop/").unwrap().to_string();
+        let words = ["restore", &safety, "-n", "shop", "--pvc", "data", "--wait"];
+        assert!(said.contains(&format!("backup-ns {}", words.join(" "))), "{said}");
+        scenario.again(&words).exits(0);
+    }
+    let (_, rest) = said.split_once("kubectl patch").unwrap_or_else(|| panic!("no command: {said}"));
+    let words: Vec<&str> = rest.splitn(3, '\'').collect();
+    let line = format!("kubectl patch{}'{}'", words[0], words[1]);
+    let env = [("FAKE_KUBECTL_DIR", scenario.dir().to_path_buf()), ("PATH", scenario.dir().join("host"))];
+    let shell = Command::new("/bin/sh").args(["-c", &line]).env_clear().envs(env).output().unwrap();
+    assert!(shell.status.success(), "{line}: {shell:?}");
+    State::of(scenario).is_up_with("live", &scenario.again(&["list", "-n", "shop"]));
+}
+
+/// The claim is made from the snapshot by the command that was printed, once its pods are gone.
+fn make_claim(case: &Case, said: &str, has_pods: bool) {
+    let scale = |replicas: u32| {
+        let patch = json!({"spec": {"replicas": replicas}});
+        case.scenario.api().merge(DEPLOYMENTS, "shop/web", &patch).unwrap();
+    };
+    let words = ["restore", "one", "-n", "shop", "--pvc", "data", "--wait"];
+    assert!(said.contains(&format!("backup-ns {}", words.join(" "))), "{said}");
+    if has_pods {
+        scale(0);
+    }
+    let outcome = case.scenario.again(&words).exits(0);
+    if has_pods {
+        scale(1);
+        State::of(&case.scenario).is_up_with("one", &outcome);
+    }
 }
 
 macro_rules! rows {
@@ -332,6 +411,11 @@ rows! {
     fn restore_quota() = "quota";
     fn restore_changed() = "changed meanwhile";
     fn restore_time() = "time is over";
+    fn restore_pending() = "new claim stays Pending";
+    fn restore_snapshot_gone() = "VolumeSnapshot gone";
+    fn restore_safety_gone() = "safety snapshot gone";
+    fn restore_claim_gone() = "claim gone";
+    fn restore_workload_gone() = "workload gone";
 }
 
 #[test]
@@ -346,8 +430,10 @@ fn a_workload_is_never_down_without_a_way_on() {
                     let known = |letter: char| DOC.contains(&format!("\n- **{letter}**: "));
                     assert!(!letters.is_empty() && letters.chars().all(known), "{row}: '{cell}'");
                     let done = told.split(' ').next() == Some("0");
-                    assert!(done || letters.contains('G'), "{row}: '{cell}' has no way on");
-                    assert!(letters.contains('J') == letters.contains('B'), "{row}: '{cell}' has no way back");
+                    assert!(done || letters.contains(['G', 'H', 'C']), "{row}: '{cell}' has no way on");
+                    let (begun, is_lost) = (letters.contains('J'), letters.contains('L'));
+                    assert!(letters.contains('B') == (begun && !is_lost), "{row}: '{cell}' has no way back");
+                    assert!(!is_lost || row.ends_with(" gone"), "{row}: '{cell}' loses what was there");
                 }
             }
         }

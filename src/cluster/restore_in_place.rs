@@ -21,7 +21,7 @@ use crate::core::kube::calls::{
 };
 use crate::core::kube::namespace_objects::NamespaceObjects;
 use crate::core::kube::objects::{Pvc, Readiness, Snapshot};
-use crate::core::restore::in_place::{self, Journal, Rest};
+use crate::core::restore::in_place::{self, ClaimState, Journal, Rest};
 use crate::core::restore::new_claim::{self, StorageClass};
 use crate::core::restore::workloads::Down;
 use crate::core::time_zone::Zone;
@@ -61,6 +61,8 @@ pub struct InPlace<'a> {
     pub command: String,
     /// How far it is.
     pub stage: Cell<RestoreStage>,
+    /// Whether the safety snapshot was there at the end.
+    pub is_kept: Cell<bool>,
 }
 
 /// What an in-place restore is decided on.
@@ -123,6 +125,7 @@ impl InPlace<'_> {
             self.reporter.step("start", |step| self.start(rest, step))?;
         }
         self.reporter.step("done", |_| {
+            self.check_kept();
             self.write_journal(false)?;
             Ok(((), "nothing is left to do".into()))
         })?;
@@ -133,6 +136,11 @@ impl InPlace<'_> {
     fn explain(&self, begun: bool, fail: Fail) -> Fail {
         let Journal { claim, safety, back, .. } = &self.journal;
         let (name, claim) = (&self.snapshot.metadata.name, &claim.name);
+        if let Some((what, first)) = self.dead_end(begun) {
+            let what = if fail.what.contains(&what) { fail.what } else { format!("{}; {what}", fail.what) };
+            let command = &self.command;
+            return Fail { what, ..fail }.remedy(format!("{first}; then go on with: {command} --in-place --yes"));
+        }
         let state = match (self.stage.get(), back) {
             (RestoreStage::Over, _) => return fail,
             (RestoreStage::Untouched, _) if begun => "this call changed nothing".to_string(),
@@ -165,6 +173,21 @@ impl InPlace<'_> {
         fail.remedy(format!("{before}{state}; {next}"))
     }
 
+    /// Why neither way goes on before something is done by hand, and what: where the claim is gone and nothing holds what was in
+    /// it. None as well where that cannot be seen at once.
+    fn dead_end(&self, begun: bool) -> Option<(String, String)> {
+        match self.stage.get() {
+            RestoreStage::Noted | RestoreStage::Down => {}
+            RestoreStage::Untouched if begun => {}
+            _ => return None,
+        }
+        let mut once = self.kubectl.clone();
+        once.retry_timeout = Duration::ZERO;
+        let namespace_objects = observe(&once).ok()?;
+        let is_gone = self.journal.place(&namespace_objects, &self.snapshot) == ClaimState::Gone;
+        self.journal.rest(&namespace_objects, &self.snapshot).err().filter(|_| is_gone && !self.journal.back)
+    }
+
     /// Has the API try all that is still to come, by what `namespace_objects` holds.
     ///
     /// # Errors
@@ -194,7 +217,12 @@ impl InPlace<'_> {
         self.write_journal(true)?;
         self.stage.set(RestoreStage::Noted);
         let rest = match self.alone()? {
-            Ok(namespace_objects) => self.journal.rest(&namespace_objects, &self.snapshot),
+            Ok(namespace_objects) => {
+                match namespace_objects.going(&self.journal.claim.name, &self.snapshot.metadata.name) {
+                    Some(going) => Err(going),
+                    None => self.journal.rest(&namespace_objects, &self.snapshot),
+                }
+            }
             Err(other) => {
                 let (name, claim) = (&self.snapshot.metadata.name, &self.journal.claim.name);
                 let what = format!(
@@ -259,9 +287,15 @@ impl InPlace<'_> {
                 }
                 Err(error) if error.is(Refusal::Conflict) && tries > 0 => {
                     tries -= 1;
-                    let look = self.kubectl.json(&target.get(SNAPSHOTS, &name));
-                    self.snapshot = look?;
+                    if let Some(now) = self.kubectl.find(&target.get(SNAPSHOTS, &name))? {
+                        self.snapshot = now;
+                    }
                 }
+                Err(error) if error.is(Refusal::NotFound) && !wanted => {
+                    tracing::warn!("something else deleted the VolumeSnapshot {name} meanwhile");
+                    return Ok(());
+                }
+                Err(error) if error.is(Refusal::NotFound) => return Err(self.vanished().into()),
                 Err(error) => return Err(error.into()),
             }
         }
@@ -274,11 +308,54 @@ impl InPlace<'_> {
         Fail::new(Exit::Precondition, what).remedy("wait until that call is through, then look")
     }
 
+    /// Something else deleted the snapshot that is restored, and with it the journal: no other call can go on with this, so all
+    /// that has to be done is told here.
+    fn vanished(&self) -> Fail {
+        let Journal { claim, safety, workloads, back, .. } = &self.journal;
+        let (name, namespace) = (&self.snapshot.metadata.name, &self.kubectl.target.namespace);
+        let stage = self.stage.replace(RestoreStage::Over);
+        let fail = |what: &str, remedy: String| {
+            let what = format!(
+                "something else deleted the VolumeSnapshot {name}, and the note on this restore with it; {what}"
+            );
+            Fail::new(Exit::Precondition, what).remedy(remedy)
+        };
+        if matches!(stage, RestoreStage::Untouched | RestoreStage::Noted) {
+            let remedy = format!(
+                "stored data whose VolumeSnapshot is gone comes back with backup-ns rebind-vsc; then run it again: {} --in-place --yes",
+                self.command
+            );
+            return fail("this call stopped nothing", remedy);
+        }
+        let mut steps: Vec<String> = workloads.iter().map(|down| down.up_by_hand(namespace)).collect();
+        if stage != RestoreStage::Down || *back {
+            let claim = &claim.name;
+            steps.insert(
+                0,
+                format!(
+                    "if there is no claim {claim}, make it from what was there: backup-ns restore {safety} -n {namespace} --pvc {claim} --wait"
+                ),
+            );
+        }
+        fail("workloads are down", format!("bring them up: {}", steps.join("; ")))
+    }
+
     /// Whether the journal is still this one: another call may have turned it round, or be through with it.
     fn check_journal(&self, namespace_objects: &NamespaceObjects) -> Result<()> {
-        match namespace_objects.snapshot(&self.snapshot.metadata.name).and_then(in_place::journal) {
-            Some(now) if now == self.journal => Ok(()),
-            _ => bail!(self.overtaken()),
+        match namespace_objects.snapshot(&self.snapshot.metadata.name) {
+            None => Err(self.vanished().into()),
+            Some(snapshot) if in_place::journal(snapshot).as_ref() == Some(&self.journal) => Ok(()),
+            Some(_) => Err(self.overtaken().into()),
+        }
+    }
+
+    /// Whether what was there is still kept: the way back that is told at the end leads there.
+    fn check_kept(&self) {
+        let Journal { safety, back, .. } = &self.journal;
+        let there = self.kubectl.find::<Snapshot>(&self.kubectl.target.get(SNAPSHOTS, safety));
+        if !back && matches!(there, Ok(None)) {
+            tracing::warn!("something else deleted the VolumeSnapshot {safety}: what was there before is not kept");
+            self.is_kept.set(false);
         }
     }
 
@@ -361,7 +438,9 @@ impl InPlace<'_> {
                 let old = self.claim()?.filter(|claim| claim.metadata.uid == self.journal.uid);
                 if old.is_none_or(|claim| claim.metadata.deletion_timestamp.is_some()) {
                     let claim = &self.journal.claim.name;
-                    let what = format!("something else deleted the claim {claim}, and there is no {name}");
+                    let what = format!(
+                        "something else deleted the claim {claim}, and there is no VolumeSnapshot {name} of it"
+                    );
                     bail!(Fail::new(Exit::Precondition, what));
                 }
                 self.kubectl.ensure(
@@ -382,7 +461,12 @@ impl InPlace<'_> {
 
     /// A snapshot that the claim is to be made from; it must be there and ready right now.
     fn source(&self, name: &str) -> Result<Snapshot> {
-        let snapshot: Snapshot = self.kubectl.json(&self.kubectl.target.get(SNAPSHOTS, name))?;
+        let Some(snapshot) = self.kubectl.find::<Snapshot>(&self.kubectl.target.get(SNAPSHOTS, name))? else {
+            return Err(match *name == self.snapshot.metadata.name {
+                true => self.vanished(),
+                false => Fail::new(Exit::Precondition, format!("something else deleted the VolumeSnapshot {name}")),
+            });
+        };
         match (snapshot.readiness(), snapshot.metadata.deletion_timestamp) {
             (Readiness::Ready, None) => Ok(snapshot),
             _ => bail!(Fail::new(

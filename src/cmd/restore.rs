@@ -389,7 +389,7 @@ impl Run<'_> {
             let namespace_objects = restore_in_place::observe(kubectl)?;
             let snapshot = namespace_objects.snapshot(name).ok_or_else(|| no_snapshot(namespace, name))?;
             let claim = new_claim::of_claim(snapshot).unwrap_or_default();
-            if let Some((what, remedy)) = namespace_objects.going(&claim) {
+            if let Some((what, remedy)) = namespace_objects.going(&claim, name) {
                 bail!(Fail::new(Exit::Precondition, what).remedy(remedy));
             }
             let own = in_place::journal(snapshot);
@@ -469,6 +469,7 @@ impl Run<'_> {
             zone: self.global.zone,
             command: self.command(name),
             stage: Cell::default(),
+            is_kept: Cell::new(true),
         };
         if self.global.dry_run {
             work.reporter.step("try", |_| work.rehearse(&namespace_objects))?;
@@ -490,12 +491,17 @@ impl Run<'_> {
                  kept in VolumeSnapshot {safety}\n",
                 claim.name,
             ),
-            false => format!(
-                "PVC {} in {namespace} is restored from {name} in {}\n  What was there is kept in VolumeSnapshot {safety}; back to it with: {} --in-place\n",
-                claim.name,
-                report::seconds(self.began.elapsed()),
-                self.command(safety),
-            ),
+            false => {
+                let took = report::seconds(self.began.elapsed());
+                let kept = match work.is_kept.get() {
+                    true => format!(
+                        "What was there is kept in VolumeSnapshot {safety}; back to it with: {} --in-place",
+                        self.command(safety)
+                    ),
+                    false => format!("What was there is not kept: something else deleted VolumeSnapshot {safety}"),
+                };
+                format!("PVC {} in {namespace} is restored from {name} in {took}\n  {kept}\n", claim.name)
+            }
         })
     }
 

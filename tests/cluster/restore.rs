@@ -256,7 +256,7 @@ fn what_is_going_or_held_or_down_already_is_not_stopped_for() {
     tenant.kubectl(&["annotate", "deployment", "app-base", "backup-ns.sh/restoring-"]);
     // Somebody deleted the claim: only its pod still holds it.
     tenant.kubectl(&["delete", "pvc", "data", "--wait=false"]);
-    refused(&["the claim data was deleted", "persistentVolumeReclaimPolicy"]);
+    refused(&["something else deleted the claim data", "persistentVolumeReclaimPolicy"]);
     let volume = tenant.get(&["pvc", "data"])["spec"]["volumeName"].as_str().unwrap().to_string();
     let told = tenant.run(&["restore", "one", "--in-place", "--yes"], |_| ()).done().stderr;
     let patch = told.split("have its volume stay first: ").nth(1).unwrap().split("; then").next().unwrap();

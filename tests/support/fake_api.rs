@@ -163,7 +163,8 @@ impl Api {
         if kind == CLAIMS {
             new["content"] = copied(SNAPSHOTS, &new["spec"]["dataSource"]["name"]);
             new["metadata"]["finalizers"] = json!([IN_USE]);
-            new["status"] = json!({"phase": "Bound"});
+            let phase = if self.dir.join("unbound").exists() { "Pending" } else { "Bound" };
+            new["status"] = json!({"phase": phase});
         } else if kind == SNAPSHOTS {
             new["content"] = copied(CLAIMS, &new["spec"]["source"]["persistentVolumeClaimName"]);
         }
@@ -265,6 +266,9 @@ impl Api {
         meta["deletionTimestamp"] = json!("2026-01-02T03:04:05Z");
         let object = self.store(kind, object);
         self.controller(kind, key);
+        if kind == DEPLOYMENTS {
+            self.end_pod(key);
+        }
         Ok(object)
     }
 
@@ -322,16 +326,29 @@ impl Api {
                     let metadata = json!({"namespace": namespace, "name": name, "labels": labels});
                     self.store(PODS, json!({"kind": "Pod", "metadata": metadata, "spec": volumes}));
                 } else if !wanted && !self.dir.join("stays").exists() {
-                    let _ = fs::remove_file(self.path(PODS, &pod));
+                    self.end_pod(key);
                 }
-                let ready = if self.dir.join("unready").exists() { 0 } else { u32::from(wanted) };
+                // A pod starts once its claims are bound.
+                let volumes = object["spec"]["template"]["spec"]["volumes"].as_array().cloned().unwrap_or_default();
+                let namespace = key.split_once('/').unwrap().0;
+                let is_bound = |volume: &Value| {
+                    let claim = volume["persistentVolumeClaim"]["claimName"].as_str().unwrap_or_default();
+                    self.get(CLAIMS, &format!("{namespace}/{claim}"))
+                        .is_ok_and(|claim| claim["status"]["phase"] == "Bound")
+                };
+                let starts = wanted && !self.dir.join("unready").exists() && volumes.iter().all(is_bound);
+                let ready = u32::from(starts);
                 let mut now = object.clone();
                 now["status"] = json!({"observedGeneration": object["metadata"]["generation"], "readyReplicas": ready});
                 if now != object {
                     self.store(DEPLOYMENTS, now);
                 }
             }
-            CLAIMS if !object["metadata"]["deletionTimestamp"].is_null() && self.keys(PODS).is_empty() => {
+            CLAIMS
+                if !object["metadata"]["deletionTimestamp"].is_null()
+                    && finalizers(&object).contains(&IN_USE.into())
+                    && self.keys(PODS).is_empty() =>
+            {
                 self.let_go(CLAIMS, object, IN_USE);
             }
             // The sidecar heeds no content whose VolumeSnapshot was not deleted first.
@@ -348,6 +365,12 @@ impl Api {
             }
             _ => {}
         }
+    }
+
+    /// The pod of a Deployment ends, and a claim that was only held by it goes.
+    fn end_pod(&self, deployment: &str) {
+        let _ = fs::remove_file(self.path(PODS, &format!("{deployment}-0")));
+        self.keys(CLAIMS).iter().for_each(|claim| self.controller(CLAIMS, claim));
     }
 
     fn let_go(&self, kind: Kind, mut object: Value, finalizer: &str) {

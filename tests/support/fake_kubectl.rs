@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 mod fake_api;
 
 use fake_api::{
-    Answer, Api, CLAIMS, CONFIG_MAPS, CONTENTS, CRONJOBS, DEPLOYMENTS, Kind, LEASES, NAMESPACES, PODS, SNAPSHOTS,
+    Answer, Api, CLAIMS, CONFIG_MAPS, CONTENTS, CRONJOBS, DEPLOYMENTS, KINDS, Kind, LEASES, NAMESPACES, PODS, SNAPSHOTS,
 };
 
 const PAUSE: Duration = Duration::from_millis(20);
@@ -63,6 +63,13 @@ fn main() {
         };
         // It may be gone already.
         let _ = api.as_ref().unwrap().merge(kind, &key, &patch.unwrap());
+    }
+    for deleted in faults.iter().filter_map(|fault| fault["delete"].as_str()) {
+        let (plural, part) = deleted.split_once('/').unwrap();
+        let (api, kind) = (api.as_ref().unwrap(), KINDS.into_iter().find(|kind| kind.plural == plural).unwrap());
+        for key in api.keys(kind).iter().filter(|key| key.contains(part)) {
+            api.delete(kind, key, &json!({})).unwrap();
+        }
     }
     if first("hang").is_some() {
         call.hold(Duration::MAX);
@@ -201,6 +208,21 @@ fn decoded(text: &str) -> String {
         let byte = u8::from_str_radix(&part[..2], 16).unwrap();
         format!("{text}{}{}", char::from(byte), &part[2..])
     })
+}
+
+/// YAML in braces as JSON: its keys get quotes.
+fn quoted(yaml: &str) -> String {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || ".-_/".contains(c);
+    let mut json = String::new();
+    let mut rest = yaml;
+    while let Some(at) = rest.find(is_word) {
+        let (before, from) = rest.split_at(at);
+        let (word, after) = from.split_at(from.find(|c| !is_word(c)).unwrap_or(from.len()));
+        let quote = if after.starts_with(':') { "\"" } else { "" };
+        json.push_str(&format!("{before}{quote}{word}{quote}"));
+        rest = after;
+    }
+    json + rest
 }
 
 /// The preconditions in DeleteOptions.
@@ -397,7 +419,8 @@ impl Call {
                 )
             }
             Some(path) if path.contains("/storageclasses/") => {
-                Ok(json!({"metadata": {"name": "fast"}, "provisioner": "csi", "volumeBindingMode": "Immediate"}))
+                let mode = if self.dir.join("api/late").exists() { "WaitForFirstConsumer" } else { "Immediate" };
+                Ok(json!({"metadata": {"name": "fast"}, "provisioner": "csi", "volumeBindingMode": mode}))
             }
             Some(_) => self.end(64, "the fake kubectl does not know this call"),
             // A namespace that the scenario did not fill through the API holds what every scenario has.
@@ -419,6 +442,13 @@ impl Call {
             false => json!({"readyToUse": true, "creationTime": "2026-01-02T03:04:06Z", "restoreSize": "1Gi"}),
         };
         let key = format!("{}/{}", self.namespace().unwrap(), self.name());
+        let Ok(there) = api.get(SNAPSHOTS, &key) else {
+            return Ok(json!({"type": "DELETED", "object": {"metadata": {"name": self.name()}}}));
+        };
+        let status = match there["content"].is_null() {
+            true => json!({"readyToUse": false, "error": {"message": "its claim is not there"}}),
+            false => status,
+        };
         let snapshot = api.merge(SNAPSHOTS, &key, &json!({"status": status}))?;
         Ok(json!({"type": "MODIFIED", "object": snapshot}))
     }
@@ -444,7 +474,8 @@ impl Call {
     }
 
     fn patch(&self) -> Value {
-        serde_json::from_str(self.args.last().unwrap()).unwrap()
+        let text = self.args.last().unwrap();
+        serde_json::from_str(text).or_else(|_| serde_json::from_str(&quoted(text))).unwrap()
     }
 
     /// The namespace that the path is about.

@@ -68,6 +68,9 @@ pub enum Fault {
     /// Before it is done, somebody changes the VolumeSnapshot with this key, or the content, or without a key
     /// the Lease that the call is about, by this merge patch.
     Change(&'static str, &'static str),
+    /// Before it is done, something else deletes the objects of the API whose kind and a part of whose key this is:
+    /// `PLURAL/PART`.
+    Delete(&'static str),
     /// It is done, and then kills who made it.
     Kill,
     /// A label call comes no further than to the object with this number, counted from 0: it ends with status 0, or
@@ -112,6 +115,7 @@ impl Fault {
             Fault::Hang => json!({"hang": true}),
             Fault::Run(script) => json!({"run": script}),
             Fault::Change(key, patch) => json!({"change": {"key": key, "patch": patch}}),
+            Fault::Delete(key) => json!({"delete": key}),
             Fault::Kill => json!({"kill": true}),
             Fault::StopAt(number, code, stderr) => json!({"stop": {"at": number, "code": code, "stderr": stderr}}),
             Fault::HangAt(number) => json!({"stop": {"at": number}}),

@@ -227,7 +227,7 @@ mod tests {
         // Once the claim is gone, the new one has its name.
         journal.back = false;
         later.remove(1);
-        later.push(json!({"kind": "VolumeSnapshot", "metadata": {"name": "safe"}}));
+        later.push(json!({"kind": "VolumeSnapshot", "metadata": {"name": "safe"}, "status": {"readyToUse": true}}));
         let all = tried(&journal, &of(&later), &snapshot);
         assert_eq!(whats(&all)[..2], ["make the claim data from s", "stop deployment/web"]);
         assert!(!all[0].beside && all[0].input.contains(r#""name":"data""#), "{}", all[0].input);

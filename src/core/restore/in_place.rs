@@ -81,18 +81,19 @@ impl NamespaceObjects {
     }
 
     /// Why no workload of the claim may be scaled down, and the remedy: the claim was deleted, and only its pods keep it.
-    pub fn going(&self, claim: &str) -> Option<(String, String)> {
+    /// `snapshot` is the one that was to be restored.
+    pub fn going(&self, claim: &str, snapshot: &str) -> Option<(String, String)> {
         let deleted = self.claim(claim).is_some_and(|claim| claim.metadata.deletion_timestamp.is_some());
         (deleted && !self.mounters(claim).is_empty()).then(|| {
             let namespace = self.claim(claim).map_or("", |claim| claim.metadata.namespace.as_str());
             // As YAML: quotes would not survive where logs escape them.
             let patch = "'spec: {persistentVolumeReclaimPolicy: Retain}'";
             (
-                format!("the claim {claim} was deleted: Kubernetes removes it and its data as soon as no pod mounts it"),
+                format!("something else deleted the claim {claim}: Kubernetes removes it and its data as soon as no pod mounts it"),
                 format!(
                     "do not stop its pods; first keep its volume: kubectl patch pv $(kubectl get pvc {claim} -n {namespace} \
-                     -o jsonpath='{{.spec.volumeName}}') -p {patch}; then scale them down, and run this again, or make the claim \
-                     anew with backup-ns restore"
+                     -o jsonpath='{{.spec.volumeName}}') -p {patch}; then scale them down, make the claim anew with backup-ns \
+                     restore {snapshot} -n {namespace} --pvc {claim} --wait, and scale them up"
                 ),
             )
         })
@@ -206,7 +207,9 @@ impl Journal {
     pub fn rest(&self, namespace_objects: &NamespaceObjects, of: &Snapshot) -> Result<Rest, (String, String)> {
         let Journal { claim, safety, workloads, .. } = self;
         let (claim, name, namespace) = (&claim.name, &of.metadata.name, &of.metadata.namespace);
-        let kept = namespace_objects.snapshot(safety).is_some();
+        // One that was not cut holds nothing, and once the claim is gone it never will.
+        let is_cut = |safety: &Snapshot| matches!(safety.readiness(), Readiness::Cut | Readiness::Ready);
+        let kept = namespace_objects.snapshot(safety).is_some_and(is_cut);
         match (self.place(namespace_objects, of), self.back) {
             (ClaimState::Old, false) => Ok(Rest::Replace),
             (ClaimState::Gone, _) | (ClaimState::Restored, true) if kept => Ok(Rest::Replace),
@@ -221,7 +224,7 @@ impl Journal {
             (ClaimState::Gone, _) => {
                 let were: Vec<String> = workloads.iter().map(|down| format!("{down} had {}", down.replicas)).collect();
                 Err((
-                    format!("the claim {claim} is gone, and so is the VolumeSnapshot {safety} of what was there"),
+                    format!("the claim {claim} is gone, and no VolumeSnapshot {safety} holds what was there"),
                     format!(
                         "make it from the snapshot: backup-ns restore {name} -n {namespace} --pvc {claim} --wait; then start the workloads with \
                          the command below ({})",

@@ -55,6 +55,13 @@ impl Down {
         };
         json!({"metadata": {"annotations": {labels::RESTORING: down}}, "spec": spec})
     }
+
+    /// The command that brings it up by hand. The patch is YAML: quotes would not survive where logs escape them.
+    pub fn up_by_hand(&self, namespace: &str) -> String {
+        let patch = self.patch(None).to_string().replace('"', "").replace(':', ": ").replace(',', ", ");
+        let kind = self.kind.resource();
+        format!("kubectl patch {} {} -n {namespace} --type=merge -p '{patch}'", kind.name(), self.name)
+    }
 }
 
 impl std::fmt::Display for Down {
