@@ -21,12 +21,14 @@ use support::{ALWAYS, BUSY, Event, FORBIDDEN, Fault, INTERNAL, NOT_FOUND, ONCE, 
 
 const DOC: &str = include_str!("../docs/reliability.md");
 const LOCKS: &str = include_str!("../docs/locks.md");
-const STEPS: [&str; 9] = ["lock", "observe", "check", "hooks", "dump", "prove", "snapshot", "cut", "ready"];
+const STEPS: [&str; 10] =
+    ["lock", "observe", "check", "preflight", "hooks", "dump", "prove", "snapshot", "cut", "ready"];
 
 /// Lines of shell that wait until the session has ended: nothing else; with a word first, for the fault that cuts its
 /// stream; and with one behind, which tells that the dump was released.
 const GONE: &str = "until [ -e session.1.ended ]; do sleep 0.05; done";
 const CREATING: &str = ": >creating; until [ -e session.1.ended ]; do sleep 0.05; done";
+const TRYING: &str = ": >trying; until [ -e session.1.ended ]; do sleep 0.05; done";
 const CUTTING: &str = ": >cut; until [ -e session.1.ended ]; do sleep 0.05; done";
 const RELEASED: &str = "until [ -e session.1.ended ]; do sleep 0.05; done; : >released";
 const LATER: support::Times = 2..=u32::MAX;
@@ -34,6 +36,9 @@ const LATER: support::Times = 2..=u32::MAX;
 const A_WHILE: support::Times = 1..=3;
 const EOF: &str = "error: unexpected EOF";
 const OTHER_POD: &str = "other,pid:[1],1";
+const QUOTA: &str = "Error from server (Forbidden): volumesnapshots.snapshot.storage.k8s.io \"data-x\" is forbidden: exceeded quota: few, requested: count/volumesnapshots.snapshot.storage.k8s.io=1, used: count/volumesnapshots.snapshot.storage.k8s.io=1, limited: count/volumesnapshots.snapshot.storage.k8s.io=1";
+const POLICY: &str =
+    "Error from server (Invalid): ValidatingAdmissionPolicy 'p' with binding 'b' denied request: p says no";
 
 /// A run, and what is done to it from outside once a file is there or a word was said.
 struct Case {
@@ -83,6 +88,7 @@ fn staying(step: &str) -> (Case, &'static str) {
         }
         "observe" => (base().fault("observe", ALWAYS, Fault::Hang), "observe.1"),
         "check" => (base().tool("psql", r#": >"$FAKE_KUBECTL_DIR/checking"; exec "$REAL/sleep" 60"#), "checking"),
+        "preflight" => (base().fault("try", ALWAYS, Fault::Hang), "try.1"),
         "hooks" => (hooked("exec \"$REAL/sleep\" 60"), "hooking"),
         "dump" => (base().held(), "dumping"),
         "prove" => (base().fault("second", ALWAYS, Fault::Hang), "second.1"),
@@ -98,26 +104,38 @@ fn stopped(step: &str, act: Act) -> Vec<Case> {
     vec![Case { at: Some((file, act)), ..case }]
 }
 
-/// The call that a step begins with.
-fn call(step: &str) -> &'static str {
+/// The calls of a step; the last is what it is about.
+fn calls(step: &str) -> &'static [&'static str] {
     match step {
-        "observe" => "observe",
-        "check" => "session",
-        "hooks" => "hook",
-        "prove" => "second",
-        "snapshot" => "create",
-        _ => "watch",
+        "observe" => &["config", "observe"],
+        "check" => &["session"],
+        "preflight" => &["class", "try"],
+        "hooks" => &["hook"],
+        "prove" => &["second"],
+        "snapshot" => &["list", "create"],
+        _ => &["watch"],
     }
 }
 
+fn call(step: &str) -> &'static str {
+    calls(step).last().unwrap()
+}
+
 fn for_step(step: &str) -> Scenario {
-    if step == "hooks" { hooked(":") } else { base() }
+    match step {
+        "hooks" => hooked(":"),
+        "preflight" => base().arg("--vs-class-name=csi"),
+        _ => base(),
+    }
 }
 
 /// The stream of a step's exec is cut with this status; in those that have none, that of the session that is still open.
 fn cut_off(step: &str, status: i32) -> Scenario {
     match step {
         "check" => base().fault("session", ALWAYS, Fault::CutAfter("mountinfo", status)),
+        "preflight" => {
+            base().fault("session", ALWAYS, Fault::CutAt("trying", status)).fault("try", ALWAYS, Fault::Run(TRYING))
+        }
         "hooks" => hooked("\"$REAL/sleep\" 2").fault("hook", ALWAYS, Fault::CutAt("hooking", status)),
         "dump" => base().held().fault("session", ALWAYS, Fault::CutAt("dumping", status)),
         "prove" => base().fault("second", ALWAYS, Fault::CutAfter("inode", status)),
@@ -145,8 +163,13 @@ fn cases(row: &str, step: &str) -> Vec<Case> {
         let scenario = for_step(step).fault(call(step), times, Fault::Refuse(words));
         if step == "ready" { watched_on(1, words) } else { scenario }
     };
-    let impatient =
-        |scenario: Scenario| scenario.args_also(&["--retry-timeout=1s", "--vs-wait-until-ready-timeout=2s"]);
+    let each_refused = |times: support::Times, words, args: &[&str]| -> Vec<Case> {
+        let scenario =
+            |call: &&str| for_step(step).fault(call, times.clone(), Fault::Refuse(words)).args_also(args).into();
+        calls(step).iter().map(scenario).collect()
+    };
+    const HASTY: &[&str] = &["--retry-timeout=1s", "--vs-wait-until-ready-timeout=2s"];
+    let impatient = |scenario: Scenario| scenario.args_also(HASTY);
     let tool = |name, script| vec![base().tool(name, script).into()];
     let silent = |scenario: Scenario| vec![scenario.args_also(&["--timeout=8s", "--hook-timeout=1s"]).into()];
     match (row, step) {
@@ -158,9 +181,12 @@ fn cases(row: &str, step: &str) -> Vec<Case> {
         ("stream cut, exit 0", "observe") => {
             vec![base().fault("observe", ALWAYS, Fault::Print("{\"kind\": \"List\", \"items\": [{")).into()]
         }
+        ("stream cut, exit 0", "preflight") => {
+            vec![base().fault("try", ALWAYS, Fault::Print("{\"kind\": \"VolumeSnapshot\", \"meta")).into()]
+        }
         ("stream cut, exit 0", "ready") => vec![watched_on(0, "").into()],
         ("stream cut, exit 0", _) => vec![cut_off(step, 0).into()],
-        ("stream cut, exit 1", "observe") => vec![refused(ONCE, EOF).into()],
+        ("stream cut, exit 1", "observe" | "preflight") => vec![refused(ONCE, EOF).into()],
         ("stream cut, exit 1", "ready") => vec![watched_on(1, EOF).into()],
         ("stream cut, exit 1", _) => vec![cut_off(step, 1).into()],
 
@@ -171,21 +197,31 @@ fn cases(row: &str, step: &str) -> Vec<Case> {
         ("stream hung", _) => silent(for_step(step).fault(call(step), ALWAYS, Fault::Hang)),
 
         ("API refuses once" | "API says 429 or 500" | "API away for 30 s" | "forbidden", "dump") => vec![],
-        ("API refuses once", _) => vec![refused(ONCE, REFUSED).into()],
-        ("API says 429 or 500", _) => vec![refused(ONCE, BUSY).into(), refused(ONCE, INTERNAL).into()],
+        ("API refuses once", "ready") => vec![refused(ONCE, REFUSED).into()],
+        ("API refuses once", _) => each_refused(ONCE, REFUSED, &[]),
+        ("API says 429 or 500", "ready") => vec![refused(ONCE, BUSY).into(), refused(ONCE, INTERNAL).into()],
+        ("API says 429 or 500", _) => {
+            [each_refused(ONCE, BUSY, &[]), each_refused(ONCE, INTERNAL, &[])].into_iter().flatten().collect()
+        }
         ("API away for 30 s", "ready") => {
             vec![watched_on(1, REFUSED).fault("get", A_WHILE, Fault::Refuse(REFUSED)).into()]
         }
-        ("API away for 30 s", _) => vec![refused(A_WHILE, REFUSED).into()],
+        ("API away for 30 s", _) => each_refused(A_WHILE, REFUSED, &[]),
         ("API away for longer", "dump") => {
             vec![cut_off("dump", 1).fault("*", 5..=u32::MAX, Fault::Refuse(REFUSED)).into()]
         }
         ("API away for longer", "cut" | "ready") => {
             vec![impatient(refused(ALWAYS, REFUSED)).fault("get", ALWAYS, Fault::Refuse(REFUSED)).into()]
         }
-        ("API away for longer", _) => vec![impatient(refused(ALWAYS, REFUSED)).into()],
+        ("API away for longer", _) => each_refused(ALWAYS, REFUSED, HASTY),
         ("forbidden", "ready") => vec![watched_on(0, "").fault("get", ALWAYS, Fault::Refuse(FORBIDDEN)).into()],
-        ("forbidden", _) => vec![refused(ALWAYS, FORBIDDEN).into()],
+        // Who may not read classes goes on.
+        ("forbidden", "preflight") => vec![refused(ALWAYS, FORBIDDEN).into()],
+        ("forbidden", _) => each_refused(ALWAYS, FORBIDDEN, &[]),
+        ("quota", "preflight" | "snapshot") => vec![refused(ALWAYS, QUOTA).into()],
+        ("refused by a policy", "check" | "preflight" | "hooks" | "prove" | "snapshot") => {
+            vec![refused(ALWAYS, POLICY).into()]
+        }
 
         ("pod replaced" | "container restarted", "observe") => vec![],
         ("pod replaced", "check" | "hooks" | "prove") => vec![refused(ALWAYS, NOT_FOUND).into()],
@@ -235,7 +271,7 @@ fn cases(row: &str, step: &str) -> Vec<Case> {
         }
         ("wrong password", "check") => tool("psql", "echo 'password authentication failed' >&2; exit 2"),
         ("wrong password", "dump") => vec![base().file("dump.stderr", "password authentication failed").into()],
-        ("clock in another zone", "snapshot") => vec![base().env("TZ", &zone().0).into()],
+        ("clock in another zone", "preflight" | "snapshot") => vec![base().env("TZ", &zone().0).into()],
         ("clock in another zone", "cut") => vec![base().env("TZ", "Pacific/Kiritimati").into()],
         _ => vec![],
     }
@@ -300,6 +336,12 @@ fn show(row: &str, cell: &str, case: &Case) {
     let ended = outcome.code.unwrap_or_else(|| 128 + outcome.killed.unwrap());
     assert!(ended.to_string() == code, "expected '{cell}': {outcome}");
     let mut outcome = outcome.says(&[words]).clean();
+    if code == "0" && outcome.count("create") > 0 {
+        let labels = |call| serde_json::from_str::<Value>(&outcome.stdin(call)).unwrap()["metadata"]["labels"].clone();
+        assert_eq!(labels("try"), labels("create"), "what was tried is what is made: {outcome}");
+    } else if code == "4" {
+        outcome = outcome.says(&["remedy="]);
+    }
     let has = |letter: char| letters.contains(letter);
     assert!(has('N') && has('M') && has('L') != has('D'), "{cell}");
     outcome = if has('L') { outcome.keeps_old() } else { outcome.holds_new() };
@@ -362,6 +404,8 @@ rows! {
     fn row_away() = "API away for 30 s";
     fn row_gone() = "API away for longer";
     fn row_forbidden() = "forbidden";
+    fn row_quota() = "quota";
+    fn row_policy() = "refused by a policy";
     fn row_pod_replaced() = "pod replaced";
     fn row_restarted() = "container restarted";
     fn row_disk_full() = "disk full";

@@ -211,7 +211,8 @@ pub fn refused(error: &ProcessError) -> Fail {
         Refusal::Forbidden if !fail.what.contains(" cannot ") => fail.remedy(
             "change the quota or the policy that the message names, or delete snapshots that are not needed (backup-ns list)",
         ),
-        Refusal::Other if matches!(error.ending, Ending::Status(_)) => {
+        // A kubectl that was killed says nothing of the API.
+        Refusal::Other if matches!(error.ending, Ending::Status(status) if status.code().is_some()) => {
             Fail::new(Exit::Precondition, fail.what).remedy("correct what the API says, then run it again")
         }
         _ if fail.remedy.is_empty() && !error.is_signal() => fail.remedy("run it again"),
