@@ -164,14 +164,7 @@ impl Soak {
         if ended.last().is_some_and(|ended| ended.code != 0) {
             outcome.problem(Sin::Broken, "it does not come to its end without a fault");
         }
-        // Whatever was taken away behind their backs has to be found.
-        let hidden = self.lie.then(|| self.hide(&stay, plan)).flatten();
-        outcome.lied = hidden.is_some();
-        self.must_stay(&stay, &mut outcome);
-        if let Some((from, to)) = hidden {
-            std::fs::rename(to, from).unwrap();
-        }
-        self.must_go(&go, &mut outcome);
+        self.check_end(plan, &stay, &go, &mut outcome);
         self.stock.retain(|known| !go.contains(&known.name));
         outcome.ended = ended;
         outcome
@@ -195,6 +188,17 @@ impl Soak {
         let to = format!("{from}.hidden");
         std::fs::rename(&from, &to).ok()?;
         Some((from, to))
+    }
+
+    /// Once all is done: what had to stay is there, and what had to go is gone. Data that is hidden meanwhile has to be found missing.
+    fn check_end(&self, plan: &Plan, stay: &BTreeSet<String>, go: &BTreeSet<String>, outcome: &mut Outcome) {
+        let hidden = self.lie.then(|| self.hide(stay, plan)).flatten();
+        outcome.lied = hidden.is_some();
+        self.must_stay(stay, outcome);
+        if let Some((from, to)) = hidden {
+            std::fs::rename(to, from).unwrap();
+        }
+        self.must_go(go, outcome);
     }
 
     fn must_stay(&self, stay: &BTreeSet<String>, outcome: &mut Outcome) {
@@ -282,15 +286,8 @@ impl Soak {
             stay.remove(&name);
             self.stock.retain(|known| known.name != name);
         }
-        let hidden = self.lie.then(|| self.hide(&stay, plan)).flatten();
-        outcome.lied = hidden.is_some();
-        self.must_stay(&stay, &mut outcome);
-        if let Some((from, to)) = hidden {
-            std::fs::rename(to, from).unwrap();
-        }
-        if !refused {
-            self.must_go(&BTreeSet::from([name]), &mut outcome);
-        }
+        let go = if refused { BTreeSet::new() } else { BTreeSet::from([name]) };
+        self.check_end(plan, &stay, &go, &mut outcome);
         outcome.ended = ended;
         outcome
     }
