@@ -197,6 +197,16 @@ struct Session {
 }
 
 impl Session {
+    /// Of each of these facts the value began so, before the dump and after it.
+    #[track_caller]
+    fn noted(&self, facts: &[(&str, &str)]) {
+        for (fact, value) in facts {
+            let [before, after] = ["before", "after"].map(|when| self.seen.get(&format!("{when} {fact}")));
+            assert!(before.is_some_and(|it| it.starts_with(value)), "{fact}: {:?}", self.seen);
+            assert_eq!(before, after, "{fact}");
+        }
+    }
+
     fn start(
         shell: &[&str],
         server: &Server,
@@ -337,6 +347,14 @@ fn until(what: &str, seconds: u64, mut done: impl FnMut() -> bool) {
     }
 }
 
+/// A file of an old dump in a folder, and one that holds the password.
+fn old_dump_and_secret(folder: &Path) -> (PathBuf, PathBuf) {
+    let (file, secret) = (folder.join("dump file.sql.gz"), folder.join("secret"));
+    fs::write(&file, "the old dump").unwrap();
+    fs::write(&secret, format!("{PASSWORD}\n")).unwrap();
+    (file, secret)
+}
+
 fn sha256(file: &Path) -> String {
     String::from_utf8_lossy(&ok(Command::new("sha256sum").arg(file)).stdout).split(' ').next().unwrap().into()
 }
@@ -347,11 +365,8 @@ fn a_dump_is_made_proven_and_can_be_loaded_under_every_shell() {
     let server = Server::start();
     for shell in SHELLS {
         let folder = server.folder(&format!("it's a {} $folder", shell.join("-")));
-        let file = folder.join("dump file.sql.gz");
-        fs::write(&file, "the old dump").unwrap();
+        let (file, secret) = old_dump_and_secret(&folder);
         // As the official image has it: names in the container's variables, one of them by a file.
-        let secret = folder.join("secret");
-        fs::write(&secret, format!("{PASSWORD}\n")).unwrap();
         let env =
             [("POSTGRES_USER", "app"), ("POSTGRES_PASSWORD_FILE", secret.to_str().unwrap()), ("POSTGRES_DB", DATABASE)];
         let mut session =
@@ -361,7 +376,7 @@ fn a_dump_is_made_proven_and_can_be_loaded_under_every_shell() {
         assert_eq!(session.seen["sha256"], sha256(&file), "{shell:?}");
         assert_eq!(session.seen["bytes"], fs::metadata(&file).unwrap().len().to_string());
         assert_eq!(session.seen["old-bytes"], "12");
-        for (fact, value) in [
+        session.noted(&[
             ("object tables", "1 "),
             ("object indexes", "1 "),
             ("object extensions", "1 "),
@@ -369,11 +384,7 @@ fn a_dump_is_made_proven_and_can_be_loaded_under_every_shell() {
             ("property ctype", "C.UTF-8"),
             ("property TimeZone", ""),
             ("property version", ""),
-        ] {
-            let [before, after] = ["before", "after"].map(|when| session.seen.get(&format!("{when} {fact}")).cloned());
-            assert!(before.as_deref().is_some_and(|it| it.starts_with(value)), "{shell:?} {fact}: {:?}", session.seen);
-            assert_eq!(before, after, "{shell:?} {fact}");
-        }
+        ]);
         assert!(session.seen["inodes"].split_whitespace().count() >= 6, "{shell:?} {:?}", session.seen);
         let inode = std::os::unix::fs::MetadataExt::ino(&fs::metadata(&file).unwrap());
         assert_eq!(session.seen["inode"], inode.to_string());
@@ -666,10 +677,7 @@ fn a_dump_of_mariadb_is_made_proven_and_can_be_loaded_under_every_shell() {
     for shell in SHELLS {
         let folder = server.dir.path().join(format!("a {} folder", shell[0]));
         fs::create_dir_all(&folder).unwrap();
-        let file = folder.join("dump.sql.gz");
-        fs::write(&file, "the old dump").unwrap();
-        let secret = folder.join("secret");
-        fs::write(&secret, format!("{PASSWORD}\n")).unwrap();
+        let (file, secret) = old_dump_and_secret(&folder);
         // Names of either image, one of them by a file.
         let env = [("MARIADB_ROOT_PASSWORD_FILE", secret.to_str().unwrap()), ("MYSQL_DATABASE", MARIA_DATABASE)];
         let user = format!("={USER}");
@@ -681,7 +689,7 @@ fn a_dump_of_mariadb_is_made_proven_and_can_be_loaded_under_every_shell() {
         }
         assert_eq!((session.seen["answers"].as_str(), session.seen["database"].as_str()), ("yes", MARIA_DATABASE));
         assert_eq!(session.seen["unsteady"].trim(), "not held");
-        for (fact, value) in [
+        session.noted(&[
             ("object tables", "2 "),
             ("object views", "1 "),
             ("object routines", "1 "),
@@ -690,11 +698,7 @@ fn a_dump_of_mariadb_is_made_proven_and_can_be_loaded_under_every_shell() {
             ("property characterSet", "utf8mb4"),
             ("property sql_mode", ""),
             ("property version", ""),
-        ] {
-            let [before, after] = ["before", "after"].map(|when| session.seen.get(&format!("{when} {fact}")).cloned());
-            assert!(before.as_deref().is_some_and(|it| it.starts_with(value)), "{shell:?} {fact}: {:?}", session.seen);
-            assert_eq!(before, after, "{shell:?} {fact}");
-        }
+        ]);
         assert!(session.seen["before"].starts_with("Com_"), "what counts all that goes: {:?}", session.seen);
         assert!(session.seen["tool"].starts_with("mariadb-dump"), "{:?}", session.seen);
         assert_eq!(session.seen["sha256"], sha256(&file));
