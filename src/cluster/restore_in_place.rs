@@ -463,8 +463,10 @@ impl InPlace<'_> {
     fn source(&self, name: &str) -> Result<Snapshot> {
         let Some(snapshot) = self.kubectl.find::<Snapshot>(&self.kubectl.target.get(SNAPSHOTS, name))? else {
             return Err(match *name == self.snapshot.metadata.name {
-                true => self.vanished(),
-                false => Fail::new(Exit::Precondition, format!("something else deleted the VolumeSnapshot {name}")),
+                true => self.vanished().into(),
+                false => {
+                    Fail::new(Exit::Precondition, format!("something else deleted the VolumeSnapshot {name}")).into()
+                }
             });
         };
         match (snapshot.readiness(), snapshot.metadata.deletion_timestamp) {
