@@ -259,7 +259,7 @@ fn what_is_going_or_held_or_down_already_is_not_stopped_for() {
     refused(&["something else deleted the claim data", "persistentVolumeReclaimPolicy"]);
     let volume = tenant.get(&["pvc", "data"])["spec"]["volumeName"].as_str().unwrap().to_string();
     let told = tenant.run(&["restore", "one", "--in-place", "--yes"], |_| ()).done().stderr;
-    let patch = told.split("have its volume stay first: ").nth(1).unwrap().split("; then").next().unwrap();
+    let patch = told.split("first keep its volume: ").nth(1).unwrap().split("; then").next().unwrap();
     assert!(piped(std::process::Command::new("sh").args(["-c", patch]), "").status.success(), "{patch}");
     let kept = ["get", "pv", &volume, "-o", "jsonpath={.spec.persistentVolumeReclaimPolicy}"];
     assert_eq!(kubectl(&kept), "Retain");
