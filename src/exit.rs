@@ -96,12 +96,12 @@ impl Fail {
 
     /// What is left of a failure that was said already: how the program ends.
     #[must_use]
-    pub fn told(self) -> Self {
+    pub fn reported(self) -> Self {
         Fail::new(self.exit, "")
     }
 
     /// Whether it was said already.
-    pub fn is_told(&self) -> bool {
+    pub fn is_reported(&self) -> bool {
         self.what.is_empty()
     }
 

@@ -51,7 +51,7 @@ fn main() -> ExitCode {
     let reporter = Reporter::new(config::log_format(&get), plain.is("verbose"));
     done(&reporter, |reporter| {
         process::listen().map_err(|error| Fail::new(Exit::Failed, format!("signals cannot be handled: {error}")))?;
-        // A shell that starts is not to be told of what is meant for backups.
+        // No warnings about settings in a starting shell.
         if !matches!(words[..], ["completion" | "man"]) {
             config::unknown_variables().iter().for_each(|var| tracing::warn!("{}", config::about_unknown(var)));
         }
@@ -77,7 +77,7 @@ fn done(reporter: &Reporter, it: impl FnOnce(&Reporter) -> Result<()>) -> ExitCo
         Ok(()) => ExitCode::from(Exit::Done.code()),
         Err(error) => {
             let fail = error.fail();
-            if !fail.is_told() {
+            if !fail.is_reported() {
                 reporter.failure(&fail);
             }
             ExitCode::from(fail.exit.code())
@@ -117,7 +117,7 @@ fn run(words: &[&str], plain: &Plain, values: &mut Values<'_>, reporter: &Report
     }
 }
 
-/// Runs a command with what it is told, once that is known to be sound.
+/// Runs a command with its configuration, if that is valid.
 fn go<T>(
     told: Result<(Global, T), Fail>,
     run: impl Fn(&Global, &T, &Reporter) -> Result<()>,

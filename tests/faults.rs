@@ -476,7 +476,7 @@ fn a_snapshot_that_is_deleted_fails_it() {
         },
     );
     let scenario = Scenario::new().watches(&[&[Event::Deleted]]);
-    scenario.run().says(&["somebody deleted the VolumeSnapshot data-", "remedy="]);
+    scenario.run().says(&["another client deleted the VolumeSnapshot data-", "remedy="]);
 }
 
 #[test]

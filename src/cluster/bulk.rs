@@ -26,7 +26,7 @@ pub enum Refused {
     Unreached(String),
 }
 
-/// Changes a label of `objects`. Those that did not get the change are returned, with the reason; `progress` is told how
+/// Changes a label of `objects`. Those that did not get the change are returned, with the reason; `progress` gets how
 /// many are done.
 ///
 /// # Errors
@@ -48,10 +48,10 @@ pub fn relabel(
 }
 
 /// Makes a call for `objects`, of each of which `text` is what is sent, and again for those whose refusal was a passing one.
-/// Those that it did not get through with are returned, with the reason; `progress` is told how many are done.
+/// Those that it did not get through with are returned, with the reason; `progress` gets how many are done.
 ///
 /// # Errors
-/// kubectl cannot be run, or a signal came: nobody knows then how far it got, but doing it again does no harm.
+/// kubectl cannot be run, or a signal came: how far it got is unknown, and doing it again does no harm.
 pub fn each(
     kubectl: &Kubectl,
     call: &[String],
@@ -149,7 +149,7 @@ fn sort_out(error: &ProcessError, waiting: &mut BTreeSet<Name>, refused: &mut BT
 fn judge(words: &str) -> Refused {
     match Refusal::of(words) {
         Refusal::NotFound => Refused::Overtaken("it is gone".into()),
-        Refusal::Conflict => Refused::Overtaken("somebody else changed it".into()),
+        Refusal::Conflict => Refused::Overtaken("another client changed it".into()),
         _ if words.contains("already has a value") => Refused::Overtaken("it has another value already".into()),
         _ => Refused::Failed(words.into()),
     }

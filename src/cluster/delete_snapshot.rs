@@ -1,10 +1,10 @@
 //! Deletes one VolumeSnapshot with its stored data, in an order that may leak but never loses: the VolumeSnapshot first,
 //! in the very version that was judged, then its VolumeSnapshotContent. Must not know why it is deleted.
 //!
-//! Under deletionPolicy Retain the content outlives its VolumeSnapshot, and nothing would tell it from data that somebody
+//! Under deletionPolicy Retain the content outlives its VolumeSnapshot, and nothing would distinguish it from data that a person
 //! wants to keep. So the VolumeSnapshot gets a finalizer of ours before it is deleted: it then stays, as deleted, with
 //! its labels, until its content is gone too. A crash in between leaves just that, and the next run goes on from there, or,
-//! when somebody has taken the mark off meanwhile, lets the VolumeSnapshot go and the content stay.
+//! when the mark was taken off meanwhile, lets the VolumeSnapshot go and the content stay.
 //!
 //! Data that another content names is never deleted. That is looked for twice: before anything is changed, when the
 //! VolumeSnapshot stays, and again once it is deleted: who makes such a content looks at the VolumeSnapshot afterwards, so one
@@ -53,7 +53,7 @@ pub fn delete(kubectl: &Kubectl, snapshot: &Snapshot, named: Option<DateTime<Utc
     let content = match content_of(kubectl, snapshot) {
         Ok(content) => content,
         Err(error) if error.is(Refusal::Forbidden) => {
-            // Whoever may not even read contents leaves them to the snapshot controller.
+            // Without the right to read contents, they are left to the snapshot controller.
             return Ok(match forget(kubectl, snapshot)? {
                 Fate::Deleted(_) => Fate::Deleted(
                     "the VolumeSnapshotContent may not be read here: under deletionPolicy Retain its data stays".into(),
@@ -120,8 +120,7 @@ pub fn sharers(kubectl: &Kubectl, content: &Content, all: bool) -> Result<Vec<Ho
     kubectl.pages(page, keep, |_| ())
 }
 
-/// Calls a deletion off that was begun: our finalizer goes, and a content that was already told to go with its
-/// VolumeSnapshot is told to stay.
+/// Cancels a deletion that was begun: removes our finalizer, and sets the deletionPolicy of the content back to Retain.
 ///
 /// # Errors
 /// One of them cannot be changed.
@@ -198,7 +197,7 @@ pub fn is_claimed(snapshot: &Snapshot) -> bool {
     snapshot.metadata.finalizers.iter().any(|finalizer| finalizer == labels::DELETION_FINALIZER)
 }
 
-/// The content that holds the data of this very VolumeSnapshot; none if there is none, or if it belongs to another.
+/// The content that holds the data of this very VolumeSnapshot; None if there is none or it belongs to another.
 ///
 /// # Errors
 /// It cannot be read.
@@ -265,7 +264,7 @@ fn object<T: DeserializeOwned + Send>(
     if meta(&object).name == name && !meta(&object).uid.is_empty() { Ok(object) } else { Err(kubectl.unanswered(args)) }
 }
 
-/// The VolumeSnapshot of this name as it is now; none if there is none.
+/// The VolumeSnapshot of this name as it is now; None if there is none.
 ///
 /// # Errors
 /// It cannot be read.
@@ -273,7 +272,7 @@ pub fn find_snapshot(kubectl: &Kubectl, name: &str) -> Result<Option<Snapshot>, 
     unless_gone(snapshot_by(kubectl, &kubectl.target.get(SNAPSHOTS, name), name))
 }
 
-/// The VolumeSnapshotContent of this name as it is now; none if there is none.
+/// The VolumeSnapshotContent of this name as it is now; None if there is none.
 ///
 /// # Errors
 /// It cannot be read.
@@ -315,7 +314,7 @@ fn forget(kubectl: &Kubectl, snapshot: &Snapshot) -> Result<Fate, ProcessError> 
     }
 }
 
-/// Deletes a content and the data that it stands for, as long as it belongs to the VolumeSnapshot that it was read for. The data
+/// Deletes a content and its stored data, as long as it belongs to the VolumeSnapshot that it was read for. The data
 /// of a clone is another's, and stays. Otherwise the deletion is of the very version whose policy is Delete: where it is called
 /// off meanwhile, an object that is deleted alone would leave data that nothing names.
 fn destroy(kubectl: &Kubectl, content: &Content) -> Result<(), ProcessError> {

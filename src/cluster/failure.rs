@@ -1,4 +1,4 @@
-//! Makes the failure with exit code and remedy of any error: the one place where `main`, and whoever decides by a failure, finds
+//! Makes the failure with exit code and remedy of any error: the one place where `main`, and code that decides by a failure, finds
 //! it. Must not print.
 
 use crate::cluster::refusal::Refusal;

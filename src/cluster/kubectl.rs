@@ -221,7 +221,7 @@ impl Kubectl {
         })
     }
 
-    /// The error of a call whose answer is none.
+    /// The error for a call that returned nothing.
     pub fn unanswered(&self, args: &[String]) -> ProcessError {
         let command = format!("kubectl {}", args.join(" "));
         ProcessError { command, ending: Ending::Early, stderr: String::new(), secrets: self.secrets.clone() }

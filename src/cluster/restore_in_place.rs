@@ -264,7 +264,7 @@ impl InPlace<'_> {
         Ok(alone.unwrap_or(Err(other)))
     }
 
-    /// Notes the journal on the snapshot, or takes it away. Nobody else's journal is overwritten.
+    /// Notes the journal on the snapshot, or takes it away. The journal of another call is never overwritten.
     fn write_journal(&mut self, wanted: bool) -> Result<()> {
         let name = self.snapshot.metadata.name.clone();
         let target = &self.kubectl.target;
@@ -491,7 +491,7 @@ impl InPlace<'_> {
         let (mut ours, mut refused) = (false, None);
         let earlier = loop {
             let claim = self.claim()?;
-            // After the claim was read: whoever turns the journal round later looks at the claim later still.
+            // After the claim was read: a call that reverses the journal later reads the claim later still.
             self.check_journal_now()?;
             match claim {
                 Some(claim) if claim.metadata.deletion_timestamp.is_some() => {
@@ -688,7 +688,7 @@ pub fn await_bound(kubectl: &Kubectl, name: &str, limit: Duration, step: &Step) 
         }
         let class = claim.spec.storage_class_name.unwrap_or_default();
         let waits = *waits_for_pod.get_or_insert_with(|| {
-            // Whoever may not read it waits.
+            // Without the right to read it, wait.
             let class = kubectl.json::<StorageClass>(&kubectl.target.get(STORAGE_CLASSES, &class)).ok();
             class.and_then(|class| class.volume_binding_mode).as_deref() == Some("WaitForFirstConsumer")
         });

@@ -33,7 +33,7 @@ pub struct ScratchPod<'a> {
     kubectl: &'a Kubectl,
     name: String,
     namespace: String,
-    /// Empty as long as nobody said that it is there.
+    /// Empty until the API confirmed that it exists.
     uid: String,
 }
 
@@ -50,7 +50,7 @@ impl<'a> ScratchPod<'a> {
     /// It does not run, with the reason.
     pub fn begin(&mut self, manifest: &Value, image: &str, step: &Step, end: Instant) -> Result<Chosen> {
         let kubectl = self.kubectl;
-        // One that is there is the first request's, whose answer was not heard: nobody else makes up this name.
+        // An existing one is from the first request, whose answer was lost: the name is random.
         let target = &kubectl.target;
         let made: Named = kubectl.ensure(&target.create(JOBS), manifest, &target.get(JOBS, &self.name))?;
         self.uid = made.metadata.uid;
@@ -101,7 +101,7 @@ impl<'a> ScratchPod<'a> {
         let mut warnings = Vec::new();
         let mut asked = Instant::now();
         let mut hopeless_since: Option<Instant> = None;
-        let mut told = BTreeSet::new();
+        let mut reported = BTreeSet::new();
         loop {
             let objects = self.objects()?;
             let trouble = match verify::pod_state(&objects, &warnings) {
@@ -114,8 +114,8 @@ impl<'a> ScratchPod<'a> {
             };
             if let Some(trouble) = &trouble {
                 step.progress(&trouble.what);
-                // The kubelet pulls, backs off and pulls again: each is told once.
-                if told.insert(trouble.what.clone()) {
+                // The kubelet pulls, backs off and pulls again: each is reported once.
+                if reported.insert(trouble.what.clone()) {
                     tracing::info!("the pod does not run yet: {}", trouble.what);
                 }
             }
@@ -177,7 +177,7 @@ impl<'a> ScratchPod<'a> {
         }
     }
 
-    /// Deletes the Job and waits until everything of it is gone. What does not go in time is told of: it goes by itself.
+    /// Deletes the Job and waits until everything of it is gone. What is not gone in time is named in a warning: the TTL deletes it.
     pub fn clear(&self) {
         let mut options = json!({"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"});
         if !self.uid.is_empty() {

@@ -25,8 +25,8 @@ pub struct Survey<T = Record> {
     pub snapshots: Vec<T>,
     /// The namespaces that may not be read.
     pub skipped: Vec<Skipped>,
-    /// The cluster, where not even its namespaces may be listed, so that one alone was read. Whoever prunes may be meant to see
-    /// no more; whoever says how all is must not take one for all.
+    /// The cluster, where not even its namespaces may be listed, so that one alone was read. Pruning may be limited to it on purpose;
+    /// a report on the cluster must say so.
     pub narrowed: Option<Skipped>,
 }
 

@@ -22,21 +22,21 @@ pub struct Watch<'a> {
     limit: Duration,
     deadline: Instant,
     lines: Option<Lines>,
-    /// The error that was told last.
-    told: String,
+    /// The error that was reported last.
+    reported: String,
 }
 
 impl Watch<'_> {
     /// Follows `snapshot` for at most `limit` in all.
     pub fn of(kubectl: &Kubectl, snapshot: Snapshot, limit: Duration) -> Watch<'_> {
-        Watch { kubectl, snapshot, limit, deadline: Instant::now() + limit, lines: None, told: String::new() }
+        Watch { kubectl, snapshot, limit, deadline: Instant::now() + limit, lines: None, reported: String::new() }
     }
 
-    /// Waits until the snapshot is where `enough` says. An error of its is told the moment it appears, but only the end of
+    /// Waits until the snapshot is where `enough` says. Its error is reported at once, but only the end of
     /// the time decides, because the snapshot controller tries again. A class that is not there is worth no wait.
     ///
     /// # Errors
-    /// It did not get there in time or never will, somebody deleted it, or a signal came. `goal` is the word for it.
+    /// It did not get there in time or never will, it was deleted, or a signal came. `goal` is the word for it.
     pub fn until(&mut self, goal: &str, step: &Step, enough: impl Fn(&Readiness) -> bool) -> Result<()> {
         loop {
             let readiness = self.snapshot.readiness();
@@ -45,7 +45,7 @@ impl Watch<'_> {
             }
             let name = &self.snapshot.metadata.name;
             if let Readiness::Failed(message) = readiness
-                && message != self.told
+                && message != self.reported
             {
                 if is_classless(&message) {
                     bail!(Fail::new(Exit::Snapshot, format!("the VolumeSnapshot {name} was not {goal}: {message}"))
@@ -56,13 +56,13 @@ impl Watch<'_> {
                 }
                 tracing::warn!(snapshot = name, "the snapshot has an error, waiting on: {message}");
                 step.progress(&message);
-                self.told = message;
+                self.reported = message;
             }
             match self.next()? {
                 Some(SnapshotEvent::Now(snapshot)) => self.snapshot = *snapshot,
                 Some(SnapshotEvent::Bookmark) => {}
                 Some(SnapshotEvent::Deleted) => {
-                    let what = format!("somebody deleted the VolumeSnapshot {}", self.snapshot.metadata.name);
+                    let what = format!("another client deleted the VolumeSnapshot {}", self.snapshot.metadata.name);
                     bail!(Fail::new(Exit::Snapshot, what).remedy("run the backup again"));
                 }
                 Some(SnapshotEvent::Error) | None => {
@@ -76,7 +76,7 @@ impl Watch<'_> {
         }
     }
 
-    /// The next event of the watch, which is started where there is none; none when it ended.
+    /// The next event of the watch, which is started if needed; None when it ended.
     fn next(&mut self) -> Result<Option<SnapshotEvent>> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         let meta = &self.snapshot.metadata;

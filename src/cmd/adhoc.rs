@@ -56,7 +56,7 @@ struct Followed<'a> {
     container: &'a str,
     /// The pod of the last try; null where none was seen.
     pod: Option<&'a str>,
-    /// The status of the backup's container in the last try; null where nothing told.
+    /// The status of the backup's container in the last try; null if it is unknown.
     exit_code: Option<i64>,
     /// Whether the Job is complete.
     complete: bool,
@@ -86,8 +86,8 @@ pub fn run(global: &Global, config: &Adhoc, reporter: &Reporter) -> Result<()> {
         let shown = job::masked(&manifest, is_secret);
         let create = PlanStep::new(format!("Create the Job {name}")).kubectl(&target.create(JOBS)).manifest(shown);
         let steps = [create, PlanStep::new("Follow it, and end with the exit code of its container")];
-        let told = json!({"dryRun": true, "namespace": target.namespace, "job": name, "steps": steps});
-        return show(reporter, global.output, &told, || {
+        let result = json!({"dryRun": true, "namespace": target.namespace, "job": name, "steps": steps});
+        return show(reporter, global.output, &result, || {
             format!(
                 "Dry run: nothing was changed. A Job of the CronJob {}:\n{}",
                 json::name(&cronjob),
@@ -103,7 +103,7 @@ pub fn run(global: &Global, config: &Adhoc, reporter: &Reporter) -> Result<()> {
         name: &name,
         uid: json::uid(&made),
         container,
-        told: String::new(),
+        reported: String::new(),
         since: Instant::now(),
         warned: BTreeSet::new(),
         asked: false,
@@ -117,7 +117,7 @@ pub fn run(global: &Global, config: &Adhoc, reporter: &Reporter) -> Result<()> {
         Ok((outcome, format!("{name} {what}")))
     })?;
     let last = follow.last.as_ref();
-    let told = Followed {
+    let result = Followed {
         namespace: &target.namespace,
         cron_job: json::name(&cronjob),
         job: &name,
@@ -126,10 +126,10 @@ pub fn run(global: &Global, config: &Adhoc, reporter: &Reporter) -> Result<()> {
         exit_code: last.and_then(|one| one.code),
         complete: outcome.is_ok(),
     };
-    show(reporter, global.output, &told, || told.text())?;
+    show(reporter, global.output, &result, || result.text())?;
     let Err(why) = outcome else { return Ok(()) };
     // A status of 0 of a Job that failed is not what it failed of.
-    let code = told.exit_code.and_then(|code| u8::try_from(code).ok()).filter(|code| *code != 0);
+    let code = result.exit_code.and_then(|code| u8::try_from(code).ok()).filter(|code| *code != 0);
     let said = code.map_or("an unknown exit code".into(), |code| format!("exit code {code}"));
     let what = format!("the Job {name} failed with {said} ({why})");
     bail!(
@@ -138,7 +138,7 @@ pub fn run(global: &Global, config: &Adhoc, reporter: &Reporter) -> Result<()> {
     )
 }
 
-/// Whether the variable of this name is shown to nobody.
+/// Whether the value of this variable is masked.
 fn is_secret(variable: &str) -> bool {
     settings::each().any(|setting| setting.var == variable && setting.is_secret())
 }
@@ -186,8 +186,8 @@ struct Follow<'a> {
     name: &'a str,
     uid: &'a str,
     container: &'a str,
-    /// Where it stands, as it was told last, and since when.
-    told: String,
+    /// Its state as it was reported last, and since when.
+    reported: String,
     since: Instant,
     /// What was warned of; each thing once.
     warned: BTreeSet<String>,
@@ -252,11 +252,11 @@ impl Follow<'_> {
     fn gone(&self) -> Result<(), String> {
         match &self.last {
             Some(Try { stage: JobStage::Ended, code: Some(0), .. }) => Ok(()),
-            _ => Err("it is gone: somebody deleted it, or its history is cleaned up at once".into()),
+            _ => Err("it is gone: it was deleted, or its history is cleaned up at once".into()),
         }
     }
 
-    /// Says where it stands, and warns once of what does not pass by itself.
+    /// Reports its state, and warns once of what needs a person.
     fn tell(&mut self, tries: &[Try], step: &report::Step) {
         let (text, waits) = match tries.last() {
             None if self.last.is_some() => ("its pods are gone".to_string(), None),
@@ -268,9 +268,9 @@ impl Follow<'_> {
             },
         };
         step.progress(&text);
-        if text != self.told {
+        if text != self.reported {
             tracing::info!(job = self.name, "{text}");
-            self.told = text;
+            self.reported = text;
             self.since = Instant::now();
         }
         let podless = tries.is_empty() && self.last.is_none() && self.since.elapsed() > PODLESS;
@@ -278,10 +278,10 @@ impl Follow<'_> {
             self.say_why_there_is_no_pod();
         }
         // The reason stays while its words may change.
-        let reason = self.told.splitn(3, ':').take(2).collect();
+        let reason = self.reported.splitn(3, ':').take(2).collect();
         if waits.is_some_and(|stuck| stuck || self.since.elapsed() > LONG) && self.warned.insert(reason) {
             let describe = format!("kubectl describe job,pod -n {}", self.kubectl.target.namespace);
-            tracing::warn!("the Job {} does not start: {}; see {describe}", self.name, self.told);
+            tracing::warn!("the Job {} does not start: {}; see {describe}", self.name, self.reported);
         }
     }
 
@@ -387,14 +387,14 @@ impl Follow<'_> {
         Ok(())
     }
 
-    /// A failure to look at the Job, which is none of the Job.
+    /// A failure to read the Job, which is not a failure of the Job.
     fn leave(&self, error: &ProcessError) -> Fail {
         self.goes_on(error.fail())
     }
 
     fn goes_on(&self, fail: Fail) -> Fail {
         let (name, namespace, container) = (self.name, &self.kubectl.target.namespace, self.container);
-        let what = format!("{}; the Job {name} goes on ({})", fail.what, self.told);
+        let what = format!("{}; the Job {name} goes on ({})", fail.what, self.reported);
         let first = if fail.remedy.is_empty() { String::new() } else { format!("{}; ", fail.remedy) };
         Fail::new(fail.exit, what).remedy(format!(
             "{first}follow it with kubectl logs -f -n {namespace} job/{name} -c {container}, or end it with kubectl delete job {name} -n {namespace}"

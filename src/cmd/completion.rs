@@ -23,13 +23,13 @@ use crate::io::report::Reporter;
 /// By this variable the script says which shell asks.
 pub const ASKS: &str = "BACKUP_NS_COMPLETE";
 
-/// How long somebody who pressed a key waits for names.
+/// How long completion may wait for names.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Prints the script of a shell.
 ///
 /// # Errors
-/// Nobody reads it.
+/// stdout is closed.
 pub fn run(plain: &Plain, reporter: &Reporter) -> Result<()> {
     let name = cli::shown().get_name().to_string();
     let mut script = Vec::new();
@@ -43,7 +43,7 @@ pub fn run(plain: &Plain, reporter: &Reporter) -> Result<()> {
 /// Answers the script of a shell, which passes on all words behind a `--`.
 ///
 /// # Errors
-/// Nobody reads it.
+/// stdout is closed.
 pub fn answer_shell(name: &str, reporter: &Reporter) -> Result<()> {
     let words: Vec<OsString> = std::env::args_os().skip_while(|word| word != "--").skip(1).collect();
     if words.is_empty() {
@@ -72,7 +72,7 @@ fn failed(error: &std::io::Error) -> Fail {
 /// (<https://github.com/spf13/cobra/blob/main/site/content/completions/_index.md>).
 ///
 /// # Errors
-/// Nobody reads it.
+/// stdout is closed.
 pub fn answer_kubectl(reporter: &Reporter) -> Result<()> {
     /// The shell is not to put a space behind what it completed.
     const NO_SPACE: u8 = 2;
@@ -133,7 +133,7 @@ fn with_names(arg: Arg, words: &[OsString]) -> Arg {
     arg.add(ArgValueCandidates::new(move || names(kind, &words)))
 }
 
-/// The names of a kind, or those of the kubeconfig's contexts; none where nobody answers.
+/// The names of a kind, or those of the kubeconfig's contexts; none if the cluster does not answer.
 fn names(kind: &str, words: &[OsString]) -> Vec<CompletionCandidate> {
     let mut args: Vec<String> = match kind {
         "" => ["config", "get-contexts", "-o", "name"].map(String::from).to_vec(),
@@ -160,7 +160,7 @@ fn names(kind: &str, words: &[OsString]) -> Vec<CompletionCandidate> {
     names.map(CompletionCandidate::new).collect()
 }
 
-/// What these words say of a flag. Behind the last of them stands the one that is completed.
+/// What these words say of a flag. The last one is completed.
 fn said(words: &[OsString], flag: &str, short: &str) -> Option<String> {
     let words: Vec<&str> = words.iter().filter_map(|word| OsStr::to_str(word)).collect();
     let value = |at: usize| {

@@ -58,7 +58,7 @@ pub fn run(global: &Global, config: &Create, reporter: &Reporter) -> Result<()> 
     }
     let mut notice = Notice::new(global, config, &nonce);
     let outcome = make(global, config, reporter, &mut notice);
-    // Whoever loses patience with the Event shall not lose the reason with it.
+    // Report the failure first: leaving the Event may be interrupted.
     let outcome = outcome.map_err(|error| error.fail());
     if let Err(fail) = &outcome {
         reporter.failure(fail);
@@ -66,7 +66,7 @@ pub fn run(global: &Global, config: &Create, reporter: &Reporter) -> Result<()> 
     if config.events && !global.dry_run {
         notice.leave(&outcome, now());
     }
-    Ok(outcome.map_err(Fail::told)?)
+    Ok(outcome.map_err(Fail::reported)?)
 }
 
 /// Makes it. `notice` knows what was made, whatever fails afterwards.
@@ -91,7 +91,7 @@ fn make(global: &Global, config: &Create, reporter: &Reporter, notice: &mut Noti
         })?),
         _ => None,
     };
-    // The day, week and month that the backup stands for, however long its dump takes.
+    // The slots are those of the begin, however long the dump takes.
     let now = now();
     let names = names(config, global, now)?;
     let kubectl = connect()?;
@@ -308,7 +308,7 @@ impl<'a> Run<'a> {
         };
         let (what, took) = (if ready { "ready" } else { "cut" }, report::seconds(self.began.elapsed()));
         let what = format!("VolumeSnapshot {} is {what} after {took}{dump}", names.join(", "));
-        // That nobody reads the summary makes it no worse.
+        // A summary that cannot be printed does not fail the backup.
         let _ = self.good.set(Good { ready, what });
         self.summary(&snapshots, dumps, dumped)
     }
@@ -339,7 +339,7 @@ impl<'a> Run<'a> {
         Ok(Some(Earlier { watches, dumps: proofs }))
     }
 
-    /// Flushes volumes wherever a running pod mounts them. A container that cannot do that is told of, and no reason to
+    /// Flushes volumes wherever a running pod mounts them. A container that cannot do that is named in a warning, and no reason to
     /// go without a snapshot: nothing in it was promised to be whole.
     fn flush(&self, mounters: &[Chosen]) -> Result<()> {
         self.reporter.step("flush", |_| {
@@ -443,8 +443,8 @@ impl<'a> Run<'a> {
         if !config.hooks.post.is_empty() {
             steps.push(PlanStep::new("Run BAK_HOOK_POST there once it is cut, and whatever else happens"));
         }
-        let told = json!({"dryRun": true, "namespace": target.namespace, "pvc": config.pvcs[0], "steps": steps});
-        show(self.reporter, self.global.output, &told, || {
+        let result = json!({"dryRun": true, "namespace": target.namespace, "pvc": config.pvcs[0], "steps": steps});
+        show(self.reporter, self.global.output, &result, || {
             format!(
                 "Dry run: nothing was changed. Backup of PVC {} in {}{}:\n{}",
                 config.pvcs.join(", "),
@@ -522,7 +522,7 @@ impl<'a> Notice<'a> {
         let failed = failure.is_some();
         let message = good.into_iter().chain(failure).collect::<Vec<_>>().join("; but ");
         let news = News { reason, failed, message: &message };
-        // Even after a signal: that is when somebody should know. A second one ends the program.
+        // Even after a signal, because an interrupted backup matters most. A second signal ends the program.
         if let Err(error) = process::within(EVENT_TIME, || self.write(news, now)) {
             tracing::warn!("no Event was left on the PVC: {error:#}");
         }
@@ -537,7 +537,7 @@ impl<'a> Notice<'a> {
         kubectl.retry_timeout = Duration::ZERO;
         let mut claims = self.claims;
         if claims.is_empty() {
-            // Without their uid nobody sees it. A claim that is not there may be the very reason.
+            // kubectl describe shows an Event only with the uid of its object. A claim that is not there may be the very reason.
             let there = match kubectl.all::<Pvc, ObjectList<Pvc>>(&[CLAIMS]) {
                 Ok(list) => list.items,
                 Err(error) if error.is(Refusal::Forbidden) => Vec::new(),

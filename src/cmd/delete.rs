@@ -45,7 +45,7 @@ struct Deleted<'a> {
 /// Asks, and deletes it in the very version that was asked about.
 ///
 /// # Errors
-/// It is not there, something speaks against it, nobody said yes, or a call failed.
+/// It is not there, something prevents it, the answer was no, or a call failed.
 pub fn run(global: &Global, config: &Delete, reporter: &Reporter) -> Result<()> {
     let kubectl = Kubectl::connect(&global.asked, Secrets::default(), global.retry_timeout)?;
     let (target, name) = (&kubectl.target, &config.snapshot);
@@ -66,8 +66,8 @@ pub fn run(global: &Global, config: &Delete, reporter: &Reporter) -> Result<()> 
     let what = described(&row, &moment);
     if global.dry_run {
         let steps = plan(target, &snapshot);
-        let told = json!({"dryRun": true, "namespace": target.namespace, "volumeSnapshot": name, "steps": steps});
-        return show(reporter, global.output, &told, || {
+        let result = json!({"dryRun": true, "namespace": target.namespace, "volumeSnapshot": name, "steps": steps});
+        return show(reporter, global.output, &result, || {
             format!("Dry run: nothing was changed. Deletion of {what}:\n{}", plan::text(&steps))
         });
     }
@@ -86,14 +86,14 @@ pub fn run(global: &Global, config: &Delete, reporter: &Reporter) -> Result<()> 
         ),
         Err(error) => bail!(taken_back(&kubectl, &snapshot, error.fail())),
     })?;
-    let told = Deleted {
+    let result = Deleted {
         namespace: &target.namespace,
         volume_snapshot: name,
         pvc: row.pvc.as_deref(),
         volume_snapshot_content: row.content.as_deref(),
         note: &note,
     };
-    show(reporter, global.output, &told, || {
+    show(reporter, global.output, &result, || {
         let note = if note.is_empty() { String::new() } else { format!(", {note}") };
         format!("VolumeSnapshot {name} in {} is deleted{note}\n", target.namespace)
     })

@@ -38,8 +38,8 @@ pub fn run(global: &Global, config: &Config, reporter: &Reporter) -> Result<()> 
     let name = &config.content;
     let found = delete_snapshot::find_content(&kubectl, name)?;
     let Some(content) = found else {
-        let told = json!({"volumeSnapshotContent": name, "deleted": false, "data": "none"});
-        return show(reporter, global.output, &told, || {
+        let result = json!({"volumeSnapshotContent": name, "deleted": false, "data": "none"});
+        return show(reporter, global.output, &result, || {
             format!("there is no VolumeSnapshotContent {name}: nothing is to be deleted\n")
         });
     };
@@ -55,15 +55,15 @@ pub fn run(global: &Global, config: &Config, reporter: &Reporter) -> Result<()> 
     let what = described(&content, &removal);
     if global.dry_run {
         let steps = work.steps(&content, &removal);
-        let told = json!({"dryRun": true, "volumeSnapshotContent": name, "data": word(&removal), "steps": steps});
-        return show(reporter, global.output, &told, || {
+        let result = json!({"dryRun": true, "volumeSnapshotContent": name, "data": word(&removal), "steps": steps});
+        return show(reporter, global.output, &result, || {
             format!("Dry run: nothing was changed. {what}\n{}", plan::text(&steps))
         });
     }
     confirm::confirm(reporter, &what, config.yes, "--yes")?;
     reporter.step("delete", |_| Ok(((), work.delete(content, &removal)?)))?;
-    let told = json!({"volumeSnapshotContent": name, "deleted": true, "data": word(&removal)});
-    show(reporter, global.output, &told, || match &removal {
+    let result = json!({"volumeSnapshotContent": name, "deleted": true, "data": word(&removal)});
+    show(reporter, global.output, &result, || match &removal {
         Removal::WithData => format!("VolumeSnapshotContent {name} is deleted with its stored data\n"),
         Removal::ObjectAlone(other) => format!("VolumeSnapshotContent {name} is deleted; {other} keeps the data\n"),
     })
@@ -178,7 +178,7 @@ impl Work<'_> {
                 None => return self.gone(&content, removal),
             }
         }
-        bail!(again(Fail::new(Exit::Failed, format!("somebody else is changing the VolumeSnapshotContent {name}"))))
+        bail!(again(Fail::new(Exit::Failed, format!("another client is changing the VolumeSnapshotContent {name}"))))
     }
 
     /// What has become of a content that is gone: a first request may have been heard, or another command has brought its data back.
@@ -188,7 +188,7 @@ impl Work<'_> {
         match others.first().filter(|_| *removal == Removal::WithData) {
             Some(other) => {
                 let what =
-                    format!("somebody else deleted {name} meanwhile, and {} names its data now", other.described());
+                    format!("another client deleted {name} meanwhile, and {} names its data now", other.described());
                 bail!(
                     Fail::new(Exit::Failed, what)
                         .remedy(format!("if that is to go, too: backup-ns delete-vsc {}", other.name))

@@ -77,8 +77,8 @@ pub fn run(global: &Global, config: &Doctor, reporter: &Reporter) -> Result<()> 
     let count = |outcome| exam.checks.iter().filter(|check| check.outcome == outcome).count();
     let [passed, failed, skipped] = [CheckOutcome::Passed, CheckOutcome::Failed, CheckOutcome::Skipped].map(count);
     let summary = json!({"passed": passed, "failed": failed, "skipped": skipped});
-    let told = json!({"namespace": namespace, "checks": exam.checks, "summary": summary});
-    show(reporter, global.output, &told, || {
+    let result = json!({"namespace": namespace, "checks": exam.checks, "summary": summary});
+    show(reporter, global.output, &result, || {
         format!("{}{passed} passed, {failed} failed, {skipped} skipped\n", text(&exam.checks))
     })?;
     if failed == 0 {
@@ -143,7 +143,7 @@ impl Exam<'_> {
         self.checks.extend(checks.iter().map(|check| Check::skipped(check, why)));
     }
 
-    /// A failure as a line; a signal is none.
+    /// A failure as a line, but not a signal.
     fn fail(&mut self, check: &'static str, error: impl Failure, otherwise: &str) -> Result<()> {
         let fail = error.fail();
         if error.is_signal() {
@@ -226,9 +226,9 @@ impl Exam<'_> {
         let ask = |args: Vec<String>| {
             kubectl.once(args, "", |stdout| serde_json::from_reader::<_, Value>(stdout).map_err(std::io::Error::from))
         };
-        let version = |told: &Value| told["gitVersion"].as_str().unwrap_or("of no known version").to_string();
+        let version = |result: &Value| result["gitVersion"].as_str().unwrap_or("of no known version").to_string();
         match ask(kubectl.target.version()) {
-            Ok(told) => self.checks.push(Check::passed("kubectl", version(&told["clientVersion"]))),
+            Ok(result) => self.checks.push(Check::passed("kubectl", version(&result["clientVersion"]))),
             Err(error) if matches!(error.ending, Ending::NotFound) => {
                 self.fail("kubectl", error, "")?;
                 return Ok(None);
@@ -240,9 +240,9 @@ impl Exam<'_> {
         }
         // Once: a person waits for the answer that the API is away.
         match ask(kubectl.target.server_version()) {
-            Ok(told) => {
-                self.checks.push(Check::passed("API", format!("answers, {}", version(&told))));
-                let minor = told["minor"].as_str().unwrap_or_default();
+            Ok(result) => {
+                self.checks.push(Check::passed("API", format!("answers, {}", version(&result))));
+                let minor = result["minor"].as_str().unwrap_or_default();
                 let minor = minor.trim_end_matches(|c: char| !c.is_ascii_digit()).parse().ok();
                 Ok(Some((kubectl, minor)))
             }
@@ -315,7 +315,7 @@ impl Exam<'_> {
                 if self.config.events {
                     self.checks.push(match granted.may("create", "events") {
                         true => Check::passed("rights", "may create events"),
-                        // A backup is none the worse for it.
+                        // It does not affect backups.
                         false => Check::skipped("rights", "may not create events: backups leave none on the PVC"),
                     });
                 }
@@ -420,7 +420,7 @@ impl Exam<'_> {
         self.drivers(kubectl, granted, seen, &drivers)?;
         let unseen = match &self.config.class {
             Some(class) => {
-                format!("may not list volumesnapshotclasses: whether there is a {class} is for somebody to see who may")
+                format!("may not list volumesnapshotclasses: whether there is a {class} is unknown")
             }
             None => "may not list volumesnapshotclasses".into(),
         };
@@ -476,15 +476,15 @@ impl Exam<'_> {
 
     /// The driver of a claim. Its volume is asked only where the claim does not say who made it.
     fn driver(&mut self, kubectl: &Kubectl, granted: &Granted, claim: &Pvc) -> Result<Driver> {
-        let told = doctor::driver(claim, None);
+        let result = doctor::driver(claim, None);
         let volume = claim.spec.volume_name.as_deref().unwrap_or_default();
-        if told != Driver::Unknown || volume.is_empty() || !granted.may("get", "persistentvolumes") {
-            return Ok(told);
+        if result != Driver::Unknown || volume.is_empty() || !granted.may("get", "persistentvolumes") {
+            return Ok(result);
         }
         match kubectl.json::<Value>(&kubectl.target.get(VOLUMES, volume)) {
             Ok(volume) => Ok(doctor::driver(claim, Some(&volume))),
             Err(error) if matches!(error.ending, Ending::Signal(_)) => Err(error.into()),
-            Err(_) => Ok(told),
+            Err(_) => Ok(result),
         }
     }
 

@@ -16,9 +16,9 @@ use crate::lock::{Listing, LockState, NodeLocks, flock};
 ///
 /// # Errors
 /// They cannot be read, or not be made.
-pub fn run(global: &Global, told: &LocksConfig, reporter: &Reporter) -> Result<()> {
-    let (listing, whose) = match &told.locks {
-        NodeLocks::Flock(locks) if told.prepare => return prepare(global, locks, reporter),
+pub fn run(global: &Global, config: &LocksConfig, reporter: &Reporter) -> Result<()> {
+    let (listing, whose) = match &config.locks {
+        NodeLocks::Flock(locks) if config.prepare => return prepare(global, locks, reporter),
         NodeLocks::Flock(locks) => {
             let whose = format!("Lock files in {}, as seen on {}", locks.dir.display(), hostname());
             (locks.list()?, whose)
@@ -37,8 +37,8 @@ fn prepare(global: &Global, locks: &flock::LockFiles, reporter: &Reporter) -> Re
     if !global.dry_run {
         locks.prepare()?;
     }
-    let told = json!({"dryRun": global.dry_run, "directory": locks.dir, "count": locks.count});
-    show(reporter, global.output, &told, || {
+    let result = json!({"dryRun": global.dry_run, "directory": locks.dir, "count": locks.count});
+    show(reporter, global.output, &result, || {
         let did = if global.dry_run { "Dry run, nothing was changed: would prepare" } else { "Prepared" };
         format!("{did} {} lock files in {}\n", locks.count, locks.dir.display())
     })

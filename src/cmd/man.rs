@@ -15,7 +15,7 @@ use crate::io::report::Reporter;
 /// Prints the main page, or writes all pages and prints where they are.
 ///
 /// # Errors
-/// The directory cannot be written to; nobody reads what is printed.
+/// The directory cannot be written to, or stdout is closed.
 pub fn run(plain: &Plain, reporter: &Reporter) -> Result<()> {
     let pages = pages(cli::shown());
     let Some(directory) = plain.word("DIRECTORY") else {

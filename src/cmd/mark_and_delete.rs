@@ -30,7 +30,7 @@ use crate::io::wait;
 ///
 /// # Errors
 /// As the exit codes say; a deletion that failed does not keep the others from being made, unless the API is gone. What
-/// `retain` could not do keeps nothing here from being done, and is told in the end.
+/// `retain` could not do prevents nothing here, and is reported at the end.
 pub fn run(global: &Global, config: &MarkAndDelete, reporter: &Reporter) -> Result<()> {
     let retained = config.first.map_or(Ok(()), |first| retain::run(global, &first, reporter));
     if let Err(error) = &retained {
@@ -48,7 +48,7 @@ pub fn run(global: &Global, config: &MarkAndDelete, reporter: &Reporter) -> Resu
 fn mark_and_delete(global: &Global, config: &MarkAndDelete, reporter: &Reporter) -> Result<()> {
     let kubectl = Kubectl::connect(&global.asked, Secrets::default(), global.retry_timeout)?;
     let named = global.asked.namespace.as_deref();
-    // Whoever marks a snapshot by hand need not have made it with this program.
+    // A snapshot that was marked by hand may be from another program.
     let marked_by_hand = format!("{},!{}", labels::DELETE_AFTER, labels::RETAIN);
     let moment = Moment { now: now(), zone: global.zone, ready_timeout: config.ready_timeout };
     let (survey, verdicts, held) = reporter.step("read", |step| {

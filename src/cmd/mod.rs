@@ -25,7 +25,7 @@ pub mod verify;
 
 use chrono::{DateTime, Utc};
 
-/// The clock is read here, once; everything that is decided is told the time.
+/// The clock is read here, once; decisions get the time as an argument.
 #[expect(clippy::disallowed_methods, reason = "the one reading of the clock")]
 fn now() -> DateTime<Utc> {
     Utc::now()

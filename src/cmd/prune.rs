@@ -61,7 +61,7 @@ pub struct Account {
     pub command: &'static str,
     /// Whether nothing was changed.
     pub dry_run: bool,
-    /// Every decision of a dry run; else those that change something, and those that somebody should look at.
+    /// Every decision of a dry run; else those that change something, and those that need a person.
     pub snapshots: Vec<Entry>,
     /// The namespaces that may not be read.
     pub skipped: Vec<Skipped>,
@@ -82,7 +82,7 @@ pub struct Summary {
     pub left: usize,
     /// Not changed, because it failed.
     pub failed: usize,
-    /// Kept, though somebody should look at them.
+    /// Kept, but they need a person.
     pub warnings: usize,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! What is done is done in an order that may leak, but loses nothing, and that another call goes on with: the old content is
 //! told to keep its data, a new content and a VolumeSnapshot are made for the same data, and once they are ready the old
-//! content goes, as an object alone. Two contents for one piece of data must not stay: whoever deleted the one with its
+//! content goes, as an object alone. Two contents for one piece of data must not stay: a deletion of the one with its
 //! data would empty the other.
 
 use std::time::Duration;
@@ -42,7 +42,7 @@ pub fn run(global: &Global, config: &Config, reporter: &Reporter) -> Result<()> 
             let done = rebound(&kubectl, &config.content)?;
             Ok((done, "an earlier run has already done this".into()))
         })?;
-        return told(global, reporter, &config.content, &done, &[]);
+        return report(global, reporter, &config.content, &done, &[]);
     };
     let reference = &old.spec.volume_snapshot_ref;
     let namespace = global.asked.namespace.as_ref().unwrap_or(&reference.namespace);
@@ -81,11 +81,11 @@ pub fn run(global: &Global, config: &Config, reporter: &Reporter) -> Result<()> 
         });
     }
     let made = work.make(&pair, config, reporter)?;
-    told(global, reporter, &config.content, &made, &notes)
+    report(global, reporter, &config.content, &made, &notes)
 }
 
 /// What came of it.
-fn told(global: &Global, reporter: &Reporter, old: &str, made: &Snapshot, notes: &[String]) -> Result<()> {
+fn report(global: &Global, reporter: &Reporter, old: &str, made: &Snapshot, notes: &[String]) -> Result<()> {
     let Meta { namespace, name, .. } = &made.metadata;
     let content = made.status.bound_volume_snapshot_content_name.as_deref().unwrap_or_default();
     // What tells nothing of its claim takes a name for it.
@@ -109,7 +109,7 @@ fn rebound(kubectl: &Kubectl, name: &str) -> Result<Snapshot> {
     let is_it =
         |content: &Content| content.metadata.annotations.get(labels::REBOUND_FROM).is_some_and(|from| from == name);
     let found = match kubectl.pages(page, |content: Content| Some(content).filter(is_it), |_| ()) {
-        // Whoever may not list them is told what is known: that there is none of this name.
+        // Without the right to list, all that is known is that there is none of this name.
         Err(error) if error.is(Refusal::Forbidden) => Vec::new(),
         found => found?,
     };
@@ -176,10 +176,10 @@ impl Work<'_> {
                     bail!(Fail::new(Exit::Precondition, what).remedy(remedy));
                 }
                 Err(error) if error.is(Refusal::AlreadyExists) => {
-                    let what = format!("somebody else made {namespace}/{name} meanwhile");
+                    let what = format!("another client made {namespace}/{name} meanwhile");
                     bail!(Fail::new(Exit::Precondition, what).remedy("run this again"));
                 }
-                // Somebody else's admission cannot be asked beforehand; it is asked when it is done.
+                // The admission of another namespace is asked only by the request itself.
                 Err(error) if error.said().contains("does not support dry run") => {}
                 answer => answer?,
             }
@@ -256,7 +256,7 @@ impl Work<'_> {
         let name = &self.rebind.old.metadata.name;
         for _ in 0..TRIES {
             let Some(now) = self.old_now()? else {
-                let what = format!("somebody deleted the VolumeSnapshotContent {name} meanwhile");
+                let what = format!("another client deleted the VolumeSnapshotContent {name} meanwhile");
                 bail!(Fail::new(Exit::Failed, what).remedy("run this again: it tells what there is now"));
             };
             if now.spec.deletion_policy == "Retain" {
@@ -284,8 +284,8 @@ impl Work<'_> {
             }
         }
         let what = match now {
-            Some(_) => format!("somebody began to delete the VolumeSnapshotContent {name} with its data"),
-            None => format!("somebody deleted the VolumeSnapshotContent {name} meanwhile, perhaps with its data"),
+            Some(_) => format!("another client began to delete the VolumeSnapshotContent {name} with its data"),
+            None => format!("another client deleted the VolumeSnapshotContent {name} meanwhile, perhaps with its data"),
         };
         bail!(Fail::new(Exit::Failed, what).remedy("run this again: it tells what there is now"))
     }
@@ -309,7 +309,7 @@ impl Work<'_> {
             let conditions = json!({"uid": meta.uid, "resourceVersion": meta.resource_version});
             match self.kubectl.act(&self.kubectl.target.delete(CONTENTS, name), &delete_options(&conditions)) {
                 Ok(()) => return Ok(format!("{name} is deleted, its data stays")),
-                // Somebody changed it, or a first request was heard: a fresh look tells.
+                // It was changed, or the first request was carried out: read it again.
                 Err(error) if matches!(error.refusal(), Refusal::Conflict | Refusal::NotFound) => {}
                 Err(error) => bail!(self.stays(error.fail())),
             }
@@ -364,7 +364,7 @@ impl Work<'_> {
     }
 
     fn unsettled(&self) -> Fail {
-        let what = format!("somebody else is changing the VolumeSnapshotContent {}", self.rebind.old.metadata.name);
+        let what = format!("another client is changing the VolumeSnapshotContent {}", self.rebind.old.metadata.name);
         self.stays(Fail::new(Exit::Failed, what))
     }
 

@@ -89,11 +89,11 @@ impl Run<'_> {
         }
         if self.global.dry_run {
             let steps = planned.steps();
-            let told = json!({
+            let result = json!({
                 "dryRun": true, "namespace": planned.kubectl.target.namespace, "pvc": planned.name, "steps": steps,
                 "assumed": planned.assumed,
             });
-            return show(self.reporter, self.global.output, &told, || {
+            return show(self.reporter, self.global.output, &result, || {
                 format!(
                     "Dry run: nothing was changed. PVC {} in {}:\n{}",
                     planned.name,
@@ -161,7 +161,7 @@ impl Run<'_> {
         }
         let name = match &self.config.pvc {
             Some(name) => name.clone(),
-            // The same call again means the same claim, but one that is at work is nobody's copy.
+            // The same call again means the same claim; a claim in use is never taken for the copy.
             None => match kubectl.find::<Pvc>(&kubectl.target.get(CLAIMS, &template.name))? {
                 Some(there) if there.status.phase == "Bound" || !new_claim::is_from(&there, snapshot) => {
                     snapshot.metadata.name.clone()
@@ -197,7 +197,7 @@ impl Run<'_> {
         }
     }
 
-    /// What the claim is taken to be like where nothing tells, and the same in words. Whoever may not look at the content or at
+    /// What the claim is taken to be like where nothing tells, and the same in words. Without the right to read the content or
     /// the classes goes on without.
     fn assume(&self, snapshot: &Snapshot, source: Option<String>) -> Result<(ClaimTemplate, String)> {
         let (target, Meta { name, .. }) = (&self.kubectl.target, &snapshot.metadata);
@@ -282,7 +282,7 @@ impl Run<'_> {
             delete_snapshot::forget_clone(kubectl, &made)?;
         }
         bail!(
-            Fail::new(Exit::Failed, format!("somebody deleted the VolumeSnapshot {name} meanwhile"))
+            Fail::new(Exit::Failed, format!("another client deleted the VolumeSnapshot {name} meanwhile"))
                 .remedy(format!("choose another: backup-ns list -n {}", self.kubectl.target.namespace))
         )
     }
@@ -351,12 +351,12 @@ impl Run<'_> {
 
     fn summary(&self, planned: &PlannedClaim, snapshot: &Snapshot, made: bool, bound: Option<&str>) -> Result<()> {
         let (namespace, name) = (&planned.kubectl.target.namespace, &planned.name);
-        let told = json!({
+        let result = json!({
             "namespace": namespace, "pvc": name, "volumeSnapshot": snapshot.metadata.name,
             "made": made, "clone": planned.bridge.is_some(), "bound": bound == Some("bound"), "assumed": planned.assumed,
             "seconds": report::rounded(self.began.elapsed()),
         });
-        show(self.reporter, self.global.output, &told, || {
+        show(self.reporter, self.global.output, &result, || {
             let state = match bound {
                 Some(word) => format!("is {word}"),
                 None => "is asked for; --wait would wait until it is bound".into(),
@@ -477,13 +477,13 @@ impl Run<'_> {
         }
         let earlier = work.run(&namespace_objects)?;
         let Journal { claim, safety, workloads, back, .. } = &work.journal;
-        let told = json!({
+        let result = json!({
             "namespace": namespace, "pvc": claim.name, "volumeSnapshot": name, "safety": safety, "rolledBack": back,
             "madeEarlier": earlier,
             "workloads": workloads.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "seconds": report::rounded(self.began.elapsed()),
         });
-        show(self.reporter, self.global.output, &told, || match back {
+        show(self.reporter, self.global.output, &result, || match back {
             true => format!("PVC {} in {namespace} is as it was before the restore\n", claim.name),
             false if let Some(at) = earlier => format!(
                 "PVC {} in {namespace} was made from {name} at {at} by an earlier call, which this one brought to its end: what was \
@@ -574,8 +574,8 @@ impl Run<'_> {
         }
         let done = target.patch(SNAPSHOTS, name, &Journal::patch(None, snapshot));
         steps.push(PlanStep::new("Take the note away").kubectl(&done));
-        let told = json!({"dryRun": true, "namespace": target.namespace, "pvc": claim, "steps": steps});
-        show(self.reporter, self.global.output, &told, || {
+        let result = json!({"dryRun": true, "namespace": target.namespace, "pvc": claim, "steps": steps});
+        show(self.reporter, self.global.output, &result, || {
             format!("Dry run: nothing was changed. Restore of {name} in {}:\n{}", target.namespace, plan::text(&steps))
         })
     }
@@ -635,7 +635,7 @@ fn no_snapshot(namespace: &str, name: &str) -> Fail {
     ))
 }
 
-/// Whether the namespace is there; whoever may not look goes on.
+/// Whether the namespace exists; yes without the right to read it.
 fn check_namespace(kubectl: &Kubectl) -> Result<()> {
     let namespace = &kubectl.target.namespace;
     match kubectl.find::<Value>(&kubectl.target.get(NAMESPACES, &kubectl.target.namespace)) {

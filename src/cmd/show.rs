@@ -65,7 +65,7 @@ pub fn json_line<T: Serialize + ?Sized>(value: &T) -> String {
 /// (<https://yaml.org/type/>), such as `no` and `1_000`, are quoted. Data with what a terminal would obey is printed in JSON,
 /// which is YAML as well: it alone can write all of that as escapes.
 pub fn yaml<T: Serialize + ?Sized>(value: &T) -> String {
-    // A character that nobody uses stands for the quotes until all is written.
+    // A character of no text replaces the quotes until all is written.
     const QUOTE: char = '\u{e000}';
     fn quoted(value: Value) -> Value {
         match value {

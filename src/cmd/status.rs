@@ -119,7 +119,7 @@ fn read(kubectl: &Kubectl, named: Option<&str>, step: &Step) -> Result<Read> {
         }
         Err(error) => return Err(error.into()),
     };
-    // All of them: whoever took our labels off a snapshot did not make an orphan of its data.
+    // All of them: a snapshot without our labels still has its data.
     let mut survey = Survey::of(kubectl, named, &[""], |snapshot| Some(Backup::from(snapshot)), step)?;
     let skipped = std::mem::take(&mut survey.skipped);
     note("volumesnapshots", survey.narrowed.take().into_iter().chain(skipped).collect());

@@ -1,4 +1,4 @@
-//! `sync-metadata-to-vsc`: copies what VolumeSnapshots say to their contents, so that stored data can be told apart when the
+//! `sync-metadata-to-vsc`: copies what VolumeSnapshots say to their contents, so that stored data can be identified when the
 //! namespace is gone.
 
 use std::collections::BTreeMap;
@@ -46,7 +46,7 @@ pub fn run(global: &Global, _: &(), reporter: &Reporter) -> Result<()> {
         mirror(&kubectl, &sources, &mut account, step)?;
         Ok(((), account.so_far()))
     });
-    // What was done is told even if the rest could not be read.
+    // What was done is reported even if the rest could not be read.
     account.close(reporter, global.output, synced)
 }
 

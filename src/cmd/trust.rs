@@ -48,17 +48,17 @@ pub fn run(global: &Global, config: &Trust, reporter: &Reporter) -> Result<()> {
         bail!(Fail::new(Exit::Precondition, what).remedy("make a backup of what is there now with backup-ns create"));
     }
     let why = meta.annotations.get(labels::DISTRUSTED);
-    let told = Trusted { namespace, volume_snapshot: name, distrusted: why.map(String::as_str) };
+    let result = Trusted { namespace, volume_snapshot: name, distrusted: why.map(String::as_str) };
     let Some(why) = why else {
-        return show(reporter, global.output, &told, || {
+        return show(reporter, global.output, &result, || {
             format!("VolumeSnapshot {name} in {namespace} is trusted already\n")
         });
     };
     let patch = target.patch(SNAPSHOTS, name, &verify::trust(meta));
     if global.dry_run {
         let steps = [PlanStep::new(format!("Take the mark off that says: {why}")).kubectl(&patch)];
-        let told = json!({"dryRun": true, "namespace": namespace, "volumeSnapshot": name, "steps": steps});
-        return show(reporter, global.output, &told, || {
+        let result = json!({"dryRun": true, "namespace": namespace, "volumeSnapshot": name, "steps": steps});
+        return show(reporter, global.output, &result, || {
             format!("Dry run: nothing was changed. Trust in {name} in {namespace}:\n{}", plan::text(&steps))
         });
     }
@@ -76,5 +76,5 @@ pub fn run(global: &Global, config: &Trust, reporter: &Reporter) -> Result<()> {
         .remedy(format!("look at it with backup-ns list -n {namespace}, then decide again"))),
         Err(error) => Err(error.into()),
     })?;
-    show(reporter, global.output, &told, || format!("VolumeSnapshot {name} in {namespace} is trusted again\n"))
+    show(reporter, global.output, &result, || format!("VolumeSnapshot {name} in {namespace} is trusted again\n"))
 }

@@ -253,7 +253,7 @@ impl Run<'_> {
             image: &test.image,
             template: &test.template,
             keepalive: container::KEEPALIVE,
-            // It ends by itself only where nobody is left to end it.
+            // Its own limit ends it only if this program was killed.
             seconds: self.config.timeout.as_secs() + 30,
         })
     }

@@ -176,7 +176,7 @@ struct DownloadResult<'a> {
     transferred: u64,
     /// How many an earlier call had brought; none where the file was there.
     resumed_from: Option<u64>,
-    /// Where its proof stands; none where it is not proven.
+    /// The object that has its proof; none if it is not proven.
     proven_by: Option<&'a str>,
     seconds: f64,
 }

@@ -111,7 +111,7 @@ struct DumpResult<'a> {
     namespace: &'a str,
     pvc: &'a str,
     proof: &'a Proof,
-    /// Whether the proof stands on the claim.
+    /// Whether the proof is on the claim.
     noted: bool,
     /// How long the dump tool and the compressor took.
     dump_seconds: f64,

@@ -26,7 +26,7 @@ const ANSWER: Duration = Duration::from_secs(120);
 /// Shows it.
 ///
 /// # Errors
-/// There is no pod, or the database does not answer; what can be told is told all the same.
+/// There is no pod, or the database does not answer; what is known is printed all the same.
 pub fn run(hand: &Hand<'_>) -> Result<()> {
     let place = hand.place(true)?;
     let (heard, said) = hear(hand, &place.chosen)?;
@@ -116,7 +116,7 @@ struct Info<'a> {
     container: &'a str,
     /// None where it does not answer.
     database: Option<DatabaseInfo>,
-    /// None where there is none.
+    /// None if there is none.
     dump: Option<DumpInfo<'a>>,
     volume: Option<VolumeInfo<'a>>,
 }
@@ -162,7 +162,7 @@ struct DumpInfo<'a> {
     sha256: &'a str,
     modified: Option<DateTime<Utc>>,
     age_seconds: Option<i64>,
-    /// Where its proof stands; none where it is not proven.
+    /// The object that has its proof; none if it is not proven.
     proven_by: Option<&'a str>,
 }
 

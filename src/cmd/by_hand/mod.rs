@@ -88,8 +88,8 @@ impl Hand<'_> {
     fn show_plan(&self, what: &str, steps: &[PlanStep]) -> Result<()> {
         let ByHand { pvc, .. } = self.config;
         let namespace = &self.kubectl.target.namespace;
-        let told = json!({"dryRun": true, "namespace": namespace, "pvc": pvc, "steps": steps});
-        show(self.reporter, self.global.output, &told, || {
+        let result = json!({"dryRun": true, "namespace": namespace, "pvc": pvc, "steps": steps});
+        show(self.reporter, self.global.output, &result, || {
             format!("Dry run: nothing was changed. {what} of PVC {pvc} in {namespace}:\n{}", plan::text(steps))
         })
     }

@@ -1,4 +1,4 @@
-//! `postgres|mysql restore`: loads the dump file into its database, if somebody has proven it and somebody says yes.
+//! `postgres|mysql restore`: loads the dump file into its database, if it has a proof and the answer is yes.
 
 use std::time::Instant;
 
@@ -186,7 +186,7 @@ struct LoadResult<'a> {
     file: &'a str,
     bytes: u64,
     sha256: &'a str,
-    /// Where the proof stands.
+    /// The object that has the proof.
     proven_by: &'a str,
     /// When the dump ended.
     dumped: &'a str,
