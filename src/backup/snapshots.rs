@@ -122,8 +122,7 @@ impl SnapshotSet<'_> {
         let mut errors: Vec<ProcessError> = answers.into_iter().filter_map(Result::err).collect();
         errors.sort_by_key(|error| error.is(Refusal::AlreadyExists));
         // The API refuses a dry run if an admission webhook has side effects.
-        let (mute, refused): (Vec<_>, Vec<_>) =
-            errors.into_iter().partition(|error| error.said().contains("does not support dry run"));
+        let (mute, refused): (Vec<_>, Vec<_>) = errors.into_iter().partition(ProcessError::has_no_dry_run);
         match refused.into_iter().next() {
             Some(error) => Err(error),
             None => Ok(mute.first().map(ProcessError::said)),
@@ -208,7 +207,7 @@ pub fn refused(error: &ProcessError) -> Fail {
             "put {{ .timestamp }} or {{ .rand }} into BAK_VS_NAME_TEMPLATE (--vs-name-template): each backup needs a name of its own",
         ),
         // RBAC's messages contain " cannot "; those of quotas and policies do not.
-        Refusal::Forbidden if !fail.what.contains(" cannot ") => fail.remedy(
+        Refusal::Forbidden if !error.lacks_right() => fail.remedy(
             "change the quota or the policy that the message names, or delete snapshots that are not needed (backup-ns list)",
         ),
         // A kubectl that was killed says nothing of the API.

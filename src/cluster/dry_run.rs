@@ -76,7 +76,7 @@ impl InPlaceRequest<'_> {
         let Err(error) = self.kubectl.act(&trial.args, &trial.input) else { return Ok(()) };
         let said = error.said();
         // One that cannot be asked without doing it tells nothing.
-        if said.contains("does not support dry run") {
+        if error.has_no_dry_run() {
             tracing::warn!("cannot be tried, going on: {}: {said}", trial.what);
             return Ok(());
         }
@@ -94,7 +94,7 @@ impl InPlaceRequest<'_> {
             _ => {}
         }
         let mut remedy = fail.remedy;
-        if said.contains("exceeded quota") {
+        if error.exceeds_quota() {
             remedy = format!(
                 "raise that ResourceQuota, or remove what it counts: kubectl describe resourcequota -n {}",
                 self.kubectl.target.namespace

@@ -51,7 +51,7 @@ impl Failure for ProcessError {
         match (&self.ending, self.refusal()) {
             (Ending::NotFound, _) => Fail::new(Exit::Precondition, what)
                 .remedy("install kubectl and put it in the PATH; backup-ns needs nothing else"),
-            (_, Refusal::Forbidden) if !what.contains(" cannot ") => Fail::new(Exit::Precondition, what)
+            (_, Refusal::Forbidden) if !self.lacks_right() => Fail::new(Exit::Precondition, what)
                 .remedy("the API refuses this for a reason of its own, which the message names"),
             (_, Refusal::Forbidden) => Fail::new(Exit::Precondition, what).remedy(
                 "grant the verb that the message names; backup-ns doctor lists every rule that a backup lacks, and docs/install.md \

@@ -87,11 +87,51 @@ impl ProcessError {
     pub fn is(&self, refusal: Refusal) -> bool {
         self.refusal() == refusal
     }
+
+    /// Whether RBAC refused it and names the missing right; a quota or an admission webhook refuses with words of its own.
+    pub fn lacks_right(&self) -> bool {
+        self.is(Refusal::Forbidden) && self.stderr.contains(" cannot ")
+    }
+
+    /// Whether a ResourceQuota refused it.
+    pub fn exceeds_quota(&self) -> bool {
+        self.stderr.contains("exceeded quota")
+    }
+
+    /// Whether a webhook keeps the API from a dry run of this call, which then tells nothing.
+    pub fn has_no_dry_run(&self) -> bool {
+        self.stderr.contains("does not support dry run")
+    }
+
+    /// Whether the namespace of the object does not exist.
+    pub fn misses_namespace(&self) -> bool {
+        self.is(Refusal::NotFound) && self.stderr.contains("namespaces \"")
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_else_a_refusal_says() {
+        use std::os::unix::process::ExitStatusExt;
+        let of = |stderr: &str| {
+            let ending = Ending::Status(std::process::ExitStatus::from_raw(1 << 8));
+            let secrets = crate::core::escape::Secrets::default();
+            let error = ProcessError { command: String::new(), ending, stderr: stderr.into(), secrets };
+            [error.lacks_right(), error.exceeds_quota(), error.has_no_dry_run(), error.misses_namespace()]
+        };
+        for (stderr, expected) in [
+            (r#"(Forbidden): pods is forbidden: User "x" cannot list resource "pods""#, [true, false, false, false]),
+            (r#"(Forbidden): pvc "d" is forbidden: exceeded quota: q, requested: 1"#, [false, true, false, false]),
+            (r#"(BadRequest): admission webhook "w" does not support dry run"#, [false, false, true, false]),
+            (r#"Error from server (NotFound): namespaces "shop" not found"#, [false, false, false, true]),
+            (r#"Error from server (NotFound): pods "shop" not found"#, [false; 4]),
+        ] {
+            assert_eq!(of(stderr), expected, "{stderr}");
+        }
+    }
 
     #[test]
     fn refusals_as_kubectl_words_them() {

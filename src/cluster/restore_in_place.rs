@@ -26,6 +26,7 @@ use crate::core::restore::new_claim::{self, StorageClass};
 use crate::core::restore::workloads::Down;
 use crate::core::time_zone::Zone;
 use crate::exit::{Exit, Fail};
+use crate::io::process::ProcessError;
 use crate::io::report::{Reporter, Step};
 use crate::io::wait;
 
@@ -529,7 +530,7 @@ impl InPlace<'_> {
                     let made = wait::until(self.timeout, || {
                         match self.kubectl.ensure::<Pvc>(&create, &manifest, &get) {
                             // It counts the old claim for a moment after that is gone.
-                            Err(error) if error.fail().what.contains("exceeded quota") => {
+                            Err(error) if error.downcast_ref().is_some_and(ProcessError::exceeds_quota) => {
                                 step.progress("waits until the quota counts the old claim no more");
                                 refused = Some(error);
                                 Ok(None)

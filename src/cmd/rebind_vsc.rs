@@ -170,7 +170,7 @@ impl Work<'_> {
             // Whether the namespace is there, and whether this may be made in it.
             let target = &self.kubectl.target;
             match self.kubectl.act(&target.try_create(SNAPSHOTS), &pair.snapshot.to_string()) {
-                Err(error) if error.said().contains("namespaces \"") && error.is(Refusal::NotFound) => {
+                Err(error) if error.misses_namespace() => {
                     let what = format!("the namespace {namespace} is not there");
                     let remedy = format!("kubectl create namespace {namespace}, or name another one with -n");
                     bail!(Fail::new(Exit::Precondition, what).remedy(remedy));
@@ -180,7 +180,7 @@ impl Work<'_> {
                     bail!(Fail::new(Exit::Precondition, what).remedy("run this again"));
                 }
                 // The admission of another namespace is asked only by the request itself.
-                Err(error) if error.said().contains("does not support dry run") => {}
+                Err(error) if error.has_no_dry_run() => {}
                 answer => answer?,
             }
         }

@@ -123,7 +123,7 @@ impl LeaseLocks {
         let api = self.api(kubectl, "");
         match api.try_create() {
             // An admission webhook may support no dry run; then creating cannot be tried.
-            Err(error) if !error.said().contains("does not support dry run") => bail!(api.fail(&error)),
+            Err(error) if !error.has_no_dry_run() => bail!(api.fail(&error)),
             _ => {}
         }
         let leases = self.read(kubectl)?;
@@ -215,7 +215,7 @@ impl Api {
         let fail = error.fail();
         let namespace = &self.kubectl.target.namespace;
         match error.refusal() {
-            Refusal::Forbidden if fail.what.contains(" cannot ") => fail.remedy(grant(namespace)),
+            Refusal::Forbidden if error.lacks_right() => fail.remedy(grant(namespace)),
             Refusal::NotFound => {
                 Fail::new(Exit::Precondition, format!("the Leases cannot be created: {}", fail.what)).remedy(format!(
                     "create the namespace of the locks (kubectl create namespace {namespace}), or set BAK_LOCK_NAMESPACE; {BY_CHART}"
