@@ -12,7 +12,7 @@ help: ## List the targets
 all: init build test ## Install what is needed, build, test
 
 init: ## List what the tests miss, install it (Debian, as root), fetch the crates
-	@tests/install.sh
+	@tests/bin/install.sh
 	@cargo fetch --locked --quiet
 
 build: ## Build the release binary: target/release/backup-ns
@@ -24,20 +24,20 @@ info: ## Show versions, the binary's size and the crates it is made of
 	@ls -l target/release/backup-ns 2>/dev/null || echo "target/release/backup-ns is not built yet: make build"
 
 check: ## The quick loop: format, lints, shell, unit and command line tests; installs nothing
-	@tests/install.sh check
+	@tests/bin/install.sh check
 	@cargo fmt --check
 	@cargo clippy --locked --all-targets --quiet -- -D warnings
-	@shellcheck -x tests/*.sh charts/*.sh $$(find kind -name '*.sh')
+	@shellcheck -x tests/bin/*.sh charts/*.sh $$(find kind -name '*.sh')
 	@cargo test --locked
 
 docs: ## Write docs/reference.md anew from the definitions of the command line
 	@UPDATE_DOCS=1 cargo test --locked --quiet --bin backup-ns reference::
 
 test: init check ## Init, then all tests, those on real databases and a real cluster too
-	@tests/artifacts.sh
-	@tests/chart.sh
-	@cargo test --locked --test scripts --test faults -- --ignored
-	@tests/cluster.sh
+	@tests/bin/artifacts.sh
+	@tests/bin/chart.sh
+	@cargo test --locked --test scripts --test fake -- --ignored
+	@tests/bin/cluster.sh
 
 watch: ## Build again whenever a source changes
 	@last=; while :; do \
@@ -47,8 +47,8 @@ watch: ## Build again whenever a source changes
 	done
 
 bench: build ## Measure on the cluster: create, and pruning at a thousand namespaces
-	@tests/bench.sh
-	@tests/bench-retain.sh
+	@tests/bin/bench.sh
+	@tests/bin/bench-retain.sh
 
 soak: build ## Ten minutes of random faults on the cluster: each success restored and compared (tests/soak)
 	@kind/cluster.sh up && eval "$$(kind/cluster.sh env)" && cargo test --release --locked --quiet --test soak

@@ -1,5 +1,5 @@
 #!/bin/sh
-# What release.yml needs that has to be right before there is a release. tests/artifacts.sh tries it.
+# What release.yml needs that has to be right before there is a release. tests/bin/artifacts.sh tries it.
 #   release.sh version                                the version of the program and of the chart, which must be the same
 #   release.sh notes VERSION <CHANGELOG.md            what changed in it; an error unless it has a date
 #   release.sh krew TAG OWNER/REPOSITORY <SHA256SUMS  the krew manifest of the archives listed there

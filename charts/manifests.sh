@@ -16,7 +16,7 @@ skip) database=config.dbSkip=true ;;
 	;;
 esac
 command -v helm >/dev/null || {
-	tools=$(tests/tools.sh)
+	tools=$(tests/bin/tools.sh)
 	PATH=$tools:$PATH
 }
 

@@ -350,7 +350,7 @@ fn the_quick_loop_names_what_it_misses_and_installs_nothing() {
     desk.script("bin/apt-get", r#"echo "$*" >>"$DOCS/calls""#);
     std::os::unix::fs::symlink(which("dirname").unwrap(), desk.path("bin/dirname")).unwrap();
     let check = || {
-        let script = Path::new(ROOT).join("tests/install.sh");
+        let script = Path::new(ROOT).join("tests/bin/install.sh");
         let mut command = Command::new(which("sh").unwrap());
         command.arg(script).arg("check").env_clear().env("PATH", desk.path("bin")).env("DOCS", desk.0.path());
         let output = command.output().unwrap();

@@ -34,7 +34,7 @@ pub fn kubectl_with(args: &[&str], input: &str) -> Output {
 pub fn piped(command: &mut Command, input: &str) -> Output {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child =
-        command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}; tests/tools.sh has what is missing"));
+        command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}; tests/bin/tools.sh has what is missing"));
     child.stdin.take().unwrap().write_all(input.as_bytes()).ok();
     child.wait_with_output().unwrap()
 }
@@ -509,7 +509,7 @@ pub fn real_kubectl() -> PathBuf {
 /// Runs Helm in the project's folder, which must succeed; its stdout.
 pub fn helm(args: &[&str]) -> String {
     let output = Command::new("helm").args(args).current_dir(root()).output();
-    let output = output.expect("helm in the PATH; tests/tools.sh has it");
+    let output = output.expect("helm in the PATH; tests/bin/tools.sh has it");
     assert!(output.status.success(), "helm {args:?}: {}{}", text(&output.stderr), text(&output.stdout));
     text(&output.stdout)
 }

@@ -430,7 +430,7 @@ fn a_content_that_somebody_changes_in_the_last_moment_does_not_take_the_data_alo
     };
     let fake = Fake::new("delete --raw", &format!("{} >&2", policy("Delete")));
     let done = tenant.run(&["rebind-vsc", &content], |command| fake.stand_in(command)).done();
-    done.assert(1, &["somebody else is changing", "run this again"]);
+    done.assert(1, &["another client is changing", "run this again"]);
     assert_eq!(content_object(&content)["metadata"]["deletionTimestamp"], Value::Null);
     assert_eq!(stored.contents().len(), 2);
     // A change that does not matter is no reason to give up.

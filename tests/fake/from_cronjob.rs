@@ -1,11 +1,8 @@
 //! `--from-cronjob`: a command by hand is told what the backup CronJob is told, against the fake kubectl.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, reason = "tests fail by panicking")]
 
-mod support;
-
+use crate::support::fake_api::{CONFIG_MAPS, CRONJOBS};
+use crate::support::{ALWAYS, FORBIDDEN, Fault, Outcome, Scenario};
 use serde_json::{Value, json};
-use support::fake_api::{CONFIG_MAPS, CRONJOBS};
-use support::{ALWAYS, FORBIDDEN, Fault, Outcome, Scenario};
 
 fn cronjob(name: &str, container: &Value) -> Value {
     json!({

@@ -1,12 +1,9 @@
 //! What kubectl gets of the caller's environment: no preference of a person changes what is done, on any call.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
-
-mod support;
 
 use std::fs;
 
+use crate::support::{ALWAYS, Fault, Outcome, Scenario};
 use serde_json::{Value, json};
-use support::{ALWAYS, Fault, Outcome, Scenario};
 
 const HEAD: &str = "apiVersion: kubectl.config.k8s.io/v1beta1\nkind: Preference\n";
 const HOSTILE: &str = "defaults:\n- command: delete\n  options: [{name: interactive, default: \"true\"}]\n\

@@ -1,12 +1,9 @@
 //! `list`, `env` and `delete` against the fake kubectl: how many processes they take, what they never touch, what they
 //! say.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
-mod support;
-
+use crate::support::fake_api::{CLAIMS, CONTENTS, SNAPSHOTS, content_of};
+use crate::support::{ALWAYS, FORBIDDEN, Fault, ONCE, Outcome, REFUSED, Scenario};
 use serde_json::{Value, json};
-use support::fake_api::{CLAIMS, CONTENTS, SNAPSHOTS, content_of};
-use support::{ALWAYS, FORBIDDEN, Fault, ONCE, Outcome, REFUSED, Scenario};
 
 const NO_CLAIM: &str = "Error from server (NotFound): persistentvolumeclaims \"data\" not found";
 const CLASSES: &str = r#"{"items": [

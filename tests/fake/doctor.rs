@@ -1,11 +1,8 @@
 //! `doctor` against the fake kubectl: how many processes it takes, that it changes nothing, and what it says of faults that a
 //! real cluster cannot be made to have.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
-mod support;
-
+use crate::support::{ALWAYS, FORBIDDEN, Fault, Outcome, REFUSED, Scenario};
 use serde_json::{Value, json};
-use support::{ALWAYS, FORBIDDEN, Fault, Outcome, REFUSED, Scenario};
 
 /// A sound cluster whose claim says its driver.
 fn doctor() -> Scenario {

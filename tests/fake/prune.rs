@@ -1,20 +1,12 @@
 //! `retain` and `mark-and-delete` against a cluster whose faults are chosen: how many processes they take, what they never
 //! touch, and that whatever breaks, in whichever moment, loses nothing and is finished by the next run.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::disallowed_methods,
-    reason = "tests fail by panicking and read the clock"
-)]
-
-mod support;
 
 use std::collections::BTreeMap;
 
+use crate::support::fake_api::{CLAIMS, CONTENTS, SNAPSHOTS, content_of};
+use crate::support::{ALWAYS, FORBIDDEN, Fault, INTERNAL, ONCE, Outcome, REFUSED, Scenario, each, zone};
 use chrono::{Days, NaiveDate};
 use serde_json::{Value, json};
-use support::fake_api::{CLAIMS, CONTENTS, SNAPSHOTS, content_of};
-use support::{ALWAYS, FORBIDDEN, Fault, INTERNAL, ONCE, Outcome, REFUSED, Scenario, each, zone};
 
 const EXPIRED: &str =
     "Error from server (Expired): The provided continue parameter is too old to display a consistent list result.";
@@ -1320,7 +1312,7 @@ fn whatever_comes_between_the_look_and_the_deletion_keeps_the_data() {
     // Somebody has it keep its data, in the last moment: it is looked at anew, and asked for anew.
     let keep = Fault::Change("snapcontent-a-old", r#"{"spec": {"deletionPolicy": "Retain"}}"#);
     let scenario = orphan(&LET_GO).fault("deleteContent", ALWAYS, keep);
-    scenario.run().exits(1).says(&["somebody else is changing", "run this again"]);
+    scenario.run().exits(1).says(&["another client is changing", "run this again"]);
     data_stays(&scenario, "a/old");
 }
 

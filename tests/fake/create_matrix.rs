@@ -1,13 +1,5 @@
 //! The fault matrix of docs/reliability.md: its table is what is expected here, cell by cell. Each cell is a real run with
 //! that fault at that step, or the reason why it cannot happen there.
-#![allow(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "tests start processes and fail by panicking"
-)]
-
-mod support;
 
 use std::fs::File;
 use std::path::Path;
@@ -15,12 +7,12 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
+use crate::support::{ALWAYS, BUSY, Event, FORBIDDEN, Fault, INTERNAL, NOT_FOUND, ONCE, REFUSED, Scenario, each, zone};
 use chrono::{Datelike, NaiveDate};
 use serde_json::Value;
-use support::{ALWAYS, BUSY, Event, FORBIDDEN, Fault, INTERNAL, NOT_FOUND, ONCE, REFUSED, Scenario, each, zone};
 
-const DOC: &str = include_str!("../docs/reliability.md");
-const LOCKS: &str = include_str!("../docs/locks.md");
+const DOC: &str = include_str!("../../docs/reliability.md");
+const LOCKS: &str = include_str!("../../docs/locks.md");
 const STEPS: [&str; 10] =
     ["lock", "observe", "check", "preflight", "hooks", "dump", "prove", "snapshot", "cut", "ready"];
 
@@ -31,9 +23,9 @@ const CREATING: &str = ": >creating; until [ -e session.1.ended ]; do sleep 0.05
 const TRYING: &str = ": >trying; until [ -e session.1.ended ]; do sleep 0.05; done";
 const CUTTING: &str = ": >cut; until [ -e session.1.ended ]; do sleep 0.05; done";
 const RELEASED: &str = "until [ -e session.1.ended ]; do sleep 0.05; done; : >released";
-const LATER: support::Times = 2..=u32::MAX;
+const LATER: crate::support::Times = 2..=u32::MAX;
 /// The API is away for some two seconds, of a patience of 45: half a minute on a small scale.
-const A_WHILE: support::Times = 1..=3;
+const A_WHILE: crate::support::Times = 1..=3;
 const EOF: &str = "error: unexpected EOF";
 const OTHER_POD: &str = "other,pid:[1],1";
 const QUOTA: &str = "Error from server (Forbidden): volumesnapshots.snapshot.storage.k8s.io \"data-x\" is forbidden: exceeded quota: few, requested: count/volumesnapshots.snapshot.storage.k8s.io=1, used: count/volumesnapshots.snapshot.storage.k8s.io=1, limited: count/volumesnapshots.snapshot.storage.k8s.io=1";
@@ -163,7 +155,7 @@ fn cases(row: &str, step: &str) -> Vec<Case> {
         let scenario = for_step(step).fault(call(step), times, Fault::Refuse(words));
         if step == "ready" { watched_on(1, words) } else { scenario }
     };
-    let each_refused = |times: support::Times, words, args: &[&str]| -> Vec<Case> {
+    let each_refused = |times: crate::support::Times, words, args: &[&str]| -> Vec<Case> {
         let scenario =
             |call: &&str| for_step(step).fault(call, times.clone(), Fault::Refuse(words)).args_also(args).into();
         calls(step).iter().map(scenario).collect()

@@ -1,17 +1,9 @@
 //! `sync-metadata-to-vsc` against a cluster whose faults are chosen: how many processes it takes, what it never touches, and
 //! that whatever breaks is told and made good by the next run.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::disallowed_methods,
-    reason = "tests fail by panicking and read the clock"
-)]
 
-mod support;
-
+use crate::support::fake_api::{CONTENTS, content_of};
+use crate::support::{ALWAYS, FORBIDDEN, Fault, ONCE, Outcome, REFUSED, Scenario};
 use serde_json::{Value, json};
-use support::fake_api::{CONTENTS, content_of};
-use support::{ALWAYS, FORBIDDEN, Fault, ONCE, Outcome, REFUSED, Scenario};
 
 const EXPIRED: &str =
     "Error from server (Expired): The provided continue parameter is too old to display a consistent list result.";

@@ -1,11 +1,8 @@
 //! What surrounds the dumps of a backup: both kinds of database or none, hooks, several claims, runs that are tried again,
 //! limits of time. With the fake kubectl; what real servers do with it is in tests/cluster.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
-mod support;
-
+use crate::support::{ALWAYS, Event, FORBIDDEN, Fault, ONCE, Outcome, REFUSED, Scenario, each, shells};
 use serde_json::{Value, json};
-use support::{ALWAYS, Event, FORBIDDEN, Fault, ONCE, Outcome, REFUSED, Scenario, each, shells};
 
 const MYSQL_TEXT: &str =
     "CREATE TABLE t (a int);\n/*!40111 SET SQL_NOTES=@OLD_SQL_NOTES */;\n\n-- Dump completed on 2026-01-02  3:04:05\n";

@@ -2,7 +2,7 @@
 # Brings a cluster up and runs the tests that need one. Where none can be had, it says which tests are left out, and
 # fails under CI=true.
 set -eu
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 
 if ! kind/cluster.sh up; then
 	{
@@ -18,7 +18,7 @@ fi
 environment=$(kind/cluster.sh env)
 eval "$environment"
 # What users install is tested as they install it: by Helm, with the image of the Dockerfile.
-tools=$(tests/tools.sh)
+tools=$(tests/bin/tools.sh)
 PATH=$PATH:$tools
 kind/image.sh load >/dev/null ||
 	echo "cluster: the tests of what runs in pods will fail, unless the image is there already" >&2

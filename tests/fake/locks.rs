@@ -1,14 +1,6 @@
 //! The node's lock files under pressure: many processes of the real binary, flock(1), other users, and files that are
-//! deleted underneath. What happened is told by the log of the node's kubectl, see tests/support/node.rs, and by /proc/locks,
+//! deleted underneath. What happened is told by the log of the node's kubectl, see tests/fake/support/node.rs, and by /proc/locks,
 //! never by a clock.
-#![allow(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "tests start processes, and fail by panicking"
-)]
-
-mod support;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, Permissions};
@@ -20,8 +12,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use support::node::{FAILED, Flock, NO_LOCK, Node, PRECONDITION, PROGRAM, Run, flocks};
-use support::poll;
+use crate::support::node::{FAILED, Flock, NO_LOCK, Node, PRECONDITION, PROGRAM, Run, flocks};
+use crate::support::poll;
 
 /// How many processes there are, and how many locks.
 const MANY: usize = 50;

@@ -2,8 +2,8 @@
 # The chart: helm lint, what it renders for each tests/chart/*.values.yaml against the golden file beside it, that against
 # the API of every Kubernetes in tests/schemas, and what it must refuse. UPDATE=1 writes the golden files anew.
 set -eu
-cd "$(dirname "$0")/.."
-tools=$(tests/tools.sh)
+cd "$(dirname "$0")/../.."
+tools=$(tests/bin/tools.sh)
 PATH=$tools:$PATH
 chart=charts/backup-ns
 work=$(mktemp -d)
@@ -29,7 +29,7 @@ for values in tests/chart/*.values.yaml; do
 	helm lint --strict --quiet --values "$values" "$chart" || fail "helm lint refuses $values"
 	helm template backup-ns "$chart" --namespace shop --values "$values" >"$work/rendered.yaml" || fail "$values is not rendered"
 	[ "${UPDATE-}" != 1 ] || cp "$work/rendered.yaml" "$golden"
-	diff -u "$golden" "$work/rendered.yaml" || fail "$values: not what $golden says; if it should be, UPDATE=1 tests/chart.sh"
+	diff -u "$golden" "$work/rendered.yaml" || fail "$values: not what $golden says; if it should be, UPDATE=1 tests/bin/chart.sh"
 	conforms "$work/rendered.yaml" "what $values makes"
 	cases=$((cases + 1))
 done

@@ -1,14 +1,11 @@
 //! What happens when something goes wrong: every call of kubectl, the stream to the container, the dump, the disk, the
 //! snapshot, the program itself. Each fault ends with its exit code, a message, and the last good dump where it was.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
-mod support;
-
-use serde_json::{Value, json};
-use support::{
+use crate::support::{
     ALWAYS, BODY, Event, FORBIDDEN, Fault, INTERNAL, NOT_FOUND, ONCE, Outcome, REFUSED, Scenario, TRAILER, UNRESTRICT,
     each, shells,
 };
+use serde_json::{Value, json};
 
 /// All calls of one run in their order.
 const CALLS: [&str; 8] = ["config", "observe", "session", "try", "second", "list", "create", "watch"];

@@ -10,7 +10,7 @@ missing=
 # need PROGRAM PACKAGE
 need() { command -v "$1" >/dev/null || missing="$missing $2"; }
 
-rust=$(sed -n 's/^channel = "\(.*\)"/\1/p' "$(dirname "$0")/../rust-toolchain.toml")
+rust=$(sed -n 's/^channel = "\(.*\)"/\1/p' "$(dirname "$0")/../../rust-toolchain.toml")
 command -v cargo >/dev/null || {
 	say "error: cargo is not in the PATH; install Rust $rust: https://rustup.rs"
 	exit 1

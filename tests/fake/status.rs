@@ -1,13 +1,5 @@
 //! `status` against the fake kubectl: how many processes it takes at a thousand namespaces, what it says where it may not read,
 //! and that Prometheus can read what it prints.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::disallowed_methods,
-    reason = "tests fail by panicking and read the clock"
-)]
-
-mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -17,10 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
 
+use crate::support::fake_api::{CLAIMS, CONFIG_MAPS, CONTENTS, CRONJOBS, SNAPSHOTS, content_of};
+use crate::support::{ALWAYS, FORBIDDEN, Fault, ONCE, Outcome, REFUSED, Scenario, poll};
 use chrono::{SecondsFormat, TimeDelta, Utc};
 use serde_json::{Value, json};
-use support::fake_api::{CLAIMS, CONFIG_MAPS, CONTENTS, CRONJOBS, SNAPSHOTS, content_of};
-use support::{ALWAYS, FORBIDDEN, Fault, ONCE, Outcome, REFUSED, Scenario, poll};
 
 /// So many hours ago.
 fn ago(hours: i64) -> String {

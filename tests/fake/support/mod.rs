@@ -805,7 +805,7 @@ fn fake_kubectl() -> PathBuf {
     let path = Path::new(env!("CARGO_BIN_EXE_backup-ns")).parent().unwrap().join("examples/fake-kubectl");
     let changed = |path: &Path| fs::metadata(path).and_then(|file| file.modified()).ok();
     for source in ["fake_kubectl.rs", "fake_api.rs"] {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support").join(source);
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fake/support").join(source);
         assert!(changed(&path) > changed(&source), "{} is missing or old: run cargo build --examples", path.display());
     }
     path

@@ -1,12 +1,9 @@
 //! Containers, annotations and API servers that mean harm: what they say reaches no terminal as anything but text, and however
 //! much they say, it takes a bounded amount of this program's memory.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, reason = "tests fail by panicking")]
 
-mod support;
-
+use crate::support::fake_api::SNAPSHOTS;
+use crate::support::{ALWAYS, Event, Fault, Outcome, Scenario, each};
 use serde_json::{Value, json};
-use support::fake_api::SNAPSHOTS;
-use support::{ALWAYS, Event, Fault, Outcome, Scenario, each};
 
 /// More memory than any run here needs, in MiB, and much less than what floods it.
 const ENOUGH: u64 = 64;

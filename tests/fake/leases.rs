@@ -1,22 +1,14 @@
-//! The node's locks as Leases, as tests/locks.rs has them as files: many processes of the real binary, some of which are killed,
+//! The node's locks as Leases, as tests/fake/locks.rs has them as files: many processes of the real binary, some of which are killed,
 //! and an API that loses answers, is away or says no. What happened is told by the log of the node's kubectl and by the
 //! Leases, never by a clock.
-#![allow(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "tests start processes, and fail by panicking"
-)]
-
-mod support;
 
 use std::fs;
 
 use serde_json::{Value, json};
 
-use support::fake_api::{Api, LEASES, NAMESPACES};
-use support::node::{FAILED, LOCKS_NAMESPACE, NO_LOCK, Node, PRECONDITION, PROGRAM, Run};
-use support::{ALWAYS, Fault, ONCE, REFUSED, Scenario, poll};
+use crate::support::fake_api::{Api, LEASES, NAMESPACES};
+use crate::support::node::{FAILED, LOCKS_NAMESPACE, NO_LOCK, Node, PRECONDITION, PROGRAM, Run};
+use crate::support::{ALWAYS, Fault, ONCE, REFUSED, Scenario, poll};
 
 /// How many processes there are, and how many locks.
 const MANY: usize = 16;

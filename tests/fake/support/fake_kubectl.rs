@@ -1,7 +1,7 @@
 //! A stand-in for kubectl: behaves like a sound cluster unless the scenario in `$FAKE_KUBECTL_DIR` chooses a fault for
 //! this call. What is executed in its only pod is executed by a shell of this machine, so that a session is a real one; a
 //! scenario that is about pruning has an API server instead, see `fake_api.rs`. Leases have one of their own, beside either.
-//! Knows nothing of backups; `tests/support/mod.rs` writes the scenario and reads what is recorded beside it.
+//! Knows nothing of backups; `tests/fake/support/mod.rs` writes the scenario and reads what is recorded beside it.
 #![allow(
     clippy::disallowed_methods,
     clippy::unwrap_used,

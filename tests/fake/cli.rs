@@ -1,15 +1,7 @@
 //! The command line of the real binary: help, configuration errors, dry run, output formats, secrets.
-#![allow(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "tests start processes, and fail by panicking"
-)]
 
-mod support;
-
+use crate::support::{Fault, OLD, ONCE, Scenario};
 use serde_json::Value;
-use support::{Fault, OLD, ONCE, Scenario};
 
 #[test]
 fn help_names_every_exit_code() {

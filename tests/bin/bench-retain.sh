@@ -7,7 +7,7 @@
 # The snapshots are objects only, with a status written here: no volume, no stored data. What would react to them is stopped
 # meanwhile, so do not use the cluster for anything else until this ends.
 set -eu
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 small=100
 large=${NAMESPACES:-1000}
 runs=${RUNS:-5}

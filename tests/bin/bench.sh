@@ -2,7 +2,7 @@
 # Measures `create` on the cluster and prints figures; it judges nothing. Each run is paired with the bare pipeline in
 # the same container, so that the ratio holds on a noisy machine.
 set -eu
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 runs=${RUNS:-5}
 binary=$PWD/target/release/backup-ns
 work=$(mktemp -d)

@@ -1,9 +1,9 @@
 #!/bin/sh
 # Prints a directory with the helm, kubeconform, actionlint and promtool that tests/tools/go.mod names:
-#   PATH=$(tests/tools.sh):$PATH
+#   PATH=$(tests/bin/tools.sh):$PATH
 # They are compiled once into the cache, whole or not at all. What the PATH has already is not asked.
 set -eu
-root=$(cd "$(dirname "$0")/.." && pwd)
+root=$(cd "$(dirname "$0")/../.." && pwd)
 here=$root/tests/tools
 say() { echo "tools: $*" >&2; }
 die() {
@@ -12,10 +12,10 @@ die() {
 }
 CACHE=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/backup-ns
 # For need_go; it reads $here/go.mod.
-# shellcheck source=SCRIPTDIR/../kind/local/build.sh
+# shellcheck source=SCRIPTDIR/../../kind/local/build.sh
 . "$root/kind/local/build.sh"
 
-TOOLS=$CACHE/tools-$(uname -m)-$(cat "$here/go.mod" "$here/go.sum" "$root/tests/tools.sh" | sha256sum | cut -c 1-16)
+TOOLS=$CACHE/tools-$(uname -m)-$(cat "$here/go.mod" "$here/go.sum" "$root/tests/bin/tools.sh" | sha256sum | cut -c 1-16)
 LOG=$CACHE/tools.log
 
 version_of() { sed -n "s|^\t$1 v\([0-9.]*\).*|\1|p" go.mod; }

@@ -1,14 +1,6 @@
 //! The fault matrix of `restore --in-place` in docs/reliability.md: its table is what is expected here, cell by cell. Each cell
 //! is a real run against the fake kubectl with that fault at that step, and then the commands that it printed: each of them, in
 //! a run of its own, must bring the workload up with the data that it promises.
-#![allow(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "tests start processes and fail by panicking"
-)]
-
-mod support;
 
 use std::fs;
 use std::process::Command;
@@ -16,11 +8,11 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
+use crate::support::fake_api::{CLAIMS, DEPLOYMENTS, SNAPSHOTS};
+use crate::support::{ALWAYS, FORBIDDEN, Fault, ONCE, Outcome, REFUSED, Scenario, Times, each, poll};
 use serde_json::{Value, json};
-use support::fake_api::{CLAIMS, DEPLOYMENTS, SNAPSHOTS};
-use support::{ALWAYS, FORBIDDEN, Fault, ONCE, Outcome, REFUSED, Scenario, Times, each, poll};
 
-const DOC: &str = include_str!("../docs/reliability.md");
+const DOC: &str = include_str!("../../docs/reliability.md");
 const STEPS: [&str; 7] = ["try", "note", "stop", "safety", "replace", "start", "done"];
 const GO_ON: &str = "--in-place --yes";
 const BACK: &str = "--rollback --yes";

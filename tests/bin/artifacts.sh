@@ -2,8 +2,8 @@
 # What is shipped beside the program, held to what will read it.
 # shellcheck disable=SC2013 # lines of one word
 set -eu
-cd "$(dirname "$0")/.."
-tools=$(tests/tools.sh)
+cd "$(dirname "$0")/../.."
+tools=$(tests/bin/tools.sh)
 PATH=$tools:$PATH
 fail() {
 	echo "artifacts: error: $*" >&2
