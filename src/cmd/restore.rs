@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use crate::cluster::delete_snapshot;
@@ -23,7 +24,7 @@ use crate::core::kube::namespace_objects::NamespaceObjects;
 use crate::core::kube::objects::{Content, Meta, ObjectList, Pvc, Readiness, Snapshot};
 use crate::core::plan::{self, PlanStep};
 use crate::core::restore::clone;
-use crate::core::restore::in_place::{self, ClaimState, Journal};
+use crate::core::restore::in_place::{self, Continuation, Hindrance, Journal};
 use crate::core::restore::new_claim::{self, StorageClass};
 use crate::exit::{Exit, Fail};
 use crate::io::confirm;
@@ -383,55 +384,14 @@ impl Run<'_> {
 
     fn in_place(&self) -> Result<()> {
         let (config, kubectl) = (self.config, self.kubectl);
-        let (name, namespace) = (&config.snapshot, &kubectl.target.namespace);
-        let now = now();
+        let (name, now) = (&config.snapshot, now());
         let (namespace_objects, snapshot, mut journal, found) = self.reporter.step("observe", |_| {
             let namespace_objects = restore_in_place::observe(kubectl)?;
-            let snapshot = namespace_objects.snapshot(name).ok_or_else(|| no_snapshot(namespace, name))?;
-            let claim = new_claim::of_claim(snapshot).unwrap_or_default();
-            if let Some((what, remedy)) = namespace_objects.going(&claim, name) {
-                bail!(Fail::new(Exit::Precondition, what).remedy(remedy));
-            }
-            let own = in_place::journal(snapshot);
-            if own.is_none() && snapshot.metadata.annotations.contains_key(labels::RESTORING) {
-                let what = format!("{name} carries a note on an in-place restore that this version cannot read");
-                bail!(Fail::new(Exit::Precondition, what).remedy("finish that restore with the version of backup-ns that began it"));
-            }
-            let (journal, found) = match (own, config.way) {
-                (Some(found), way) => {
-                    if way != Way::RollBack && found.back {
-                        let what = format!("the restore of {name} to the claim {claim} is being taken back");
-                        bail!(Fail::new(Exit::Precondition, what).remedy(self.finish(name, "--rollback --yes")));
-                    }
-                    let is_replaced = found.place(&namespace_objects, snapshot) != ClaimState::Old;
-                    if let (Some(other), true) = (found.others(&namespace_objects, snapshot).first(), way != Way::RollBack || is_replaced) {
-                        bail!(self.begun(other, &claim));
-                    }
-                    let mut journal = found.clone();
-                    // What wrote to the old claim since the earlier call is in no safety snapshot of that one.
-                    if way != Way::RollBack && !is_replaced && namespace_objects.snapshot(&found.safety).is_some() {
-                        journal.safety = in_place::safety_name(&claim, now, self.global.zone);
-                    }
-                    (journal, Some(found))
-                }
-                (None, Way::RollBack) => {
-                    bail!(Fail::new(Exit::Precondition, format!("no in-place restore of {name} is in progress"))
-                        .remedy("after a restore what was there before is a VolumeSnapshot of the type safety: restore that in place"));
-                }
-                (None, _) => {
-                    if let Some((other, _)) = namespace_objects.begun(&claim) {
-                        bail!(self.begun(&other.metadata.name, &claim));
-                    }
-                    let safety = in_place::safety_name(&claim, now, self.global.zone);
-                    let journal = namespace_objects.plan(snapshot, &safety).map_err(|problems| {
-                        let (whats, remedies): (Vec<String>, Vec<String>) = problems.into_iter().unzip();
-                        Fail::new(Exit::Precondition, whats.join("; ")).remedy(remedies.join("; "))
-                    })?;
-                    (journal, None)
-                }
-            };
-            let what = format!("claim {claim}, {} of {}", said(&journal), name);
-            Ok(((namespace_objects.clone(), snapshot.clone(), journal, found), what))
+            let snapshot = namespace_objects.snapshot(name);
+            let snapshot = snapshot.ok_or_else(|| no_snapshot(&kubectl.target.namespace, name))?.clone();
+            let (journal, found) = self.journal(&namespace_objects, &snapshot, now)?;
+            let what = format!("claim {}, {} of {name}", journal.claim.name, said(&journal));
+            Ok(((namespace_objects, snapshot, journal, found), what))
         })?;
         warn_of(&snapshot);
         if let Some(held) = journal.held() {
@@ -439,22 +399,8 @@ impl Run<'_> {
         }
         journal.back = config.way == Way::RollBack;
         journal.run = random::letters(10);
-        let question = match (found.is_some(), journal.back) {
-            (_, true) => format!(
-                "The claim {} in {namespace} becomes what it was before the restore of {name}; what was written to it since is lost.",
-                journal.claim.name
-            ),
-            (true, false) => {
-                format!("The restore of {name} to the claim {} in {namespace} goes on.", journal.claim.name)
-            }
-            (false, false) => format!(
-                "The claim {} in {namespace} is replaced by what it was in {name}; meanwhile {} is down.",
-                journal.claim.name,
-                said(&journal),
-            ),
-        };
         if !self.global.dry_run {
-            confirm::confirm(self.reporter, &question, config.yes, "--yes")?;
+            confirm::confirm(self.reporter, &self.question(&journal, found.is_some()), config.yes, "--yes")?;
         }
         let mut work = InPlace {
             kubectl,
@@ -476,6 +422,71 @@ impl Run<'_> {
             return self.show_plan(&work.snapshot, &work.journal);
         }
         let earlier = work.run(&namespace_objects)?;
+        self.show_in_place(&work, earlier)
+    }
+
+    /// The journal of this call, and the one that an earlier call wrote.
+    fn journal(
+        &self,
+        namespace_objects: &NamespaceObjects,
+        snapshot: &Snapshot,
+        now: DateTime<Utc>,
+    ) -> Result<(Journal, Option<Journal>)> {
+        let name = &self.config.snapshot;
+        let claim = new_claim::of_claim(snapshot).unwrap_or_default();
+        if let Some((what, remedy)) = namespace_objects.going(&claim, name) {
+            bail!(Fail::new(Exit::Precondition, what).remedy(remedy));
+        }
+        let safety = in_place::safety_name(&claim, now, self.global.zone);
+        let precondition = |what: String| Fail::new(Exit::Precondition, what);
+        match in_place::continuation(namespace_objects, snapshot, &claim, self.config.way == Way::RollBack) {
+            Ok(Continuation::Begin) => {
+                let journal = namespace_objects.plan(snapshot, &safety).map_err(|problems| {
+                    let (whats, remedies): (Vec<String>, Vec<String>) = problems.into_iter().unzip();
+                    precondition(whats.join("; ")).remedy(remedies.join("; "))
+                })?;
+                Ok((journal, None))
+            }
+            Ok(Continuation::Resume { journal, renew_safety }) => {
+                let found = Some(journal.clone());
+                let safety = if renew_safety { safety } else { journal.safety.clone() };
+                Ok((Journal { safety, ..journal }, found))
+            }
+            Err(Hindrance::UnknownJournal) => {
+                let what = format!("{name} carries a note on an in-place restore that this version cannot read");
+                bail!(precondition(what).remedy("finish that restore with the version of backup-ns that began it"))
+            }
+            Err(Hindrance::RollingBack) => {
+                let what = format!("the restore of {name} to the claim {claim} is being taken back");
+                bail!(precondition(what).remedy(self.finish(name, "--rollback --yes")))
+            }
+            Err(Hindrance::OtherRestore(other)) => bail!(self.begun(&other, &claim)),
+            Err(Hindrance::NotBegun) => {
+                bail!(precondition(format!("no in-place restore of {name} is in progress")).remedy(
+                "after a restore what was there before is a VolumeSnapshot of the type safety: restore that in place"
+            ))
+            }
+        }
+    }
+
+    fn question(&self, journal: &Journal, is_begun: bool) -> String {
+        let (name, namespace) = (&self.config.snapshot, &self.kubectl.target.namespace);
+        let claim = &journal.claim.name;
+        match (is_begun, journal.back) {
+            (_, true) => format!(
+                "The claim {claim} in {namespace} becomes what it was before the restore of {name}; what was written to it since is lost."
+            ),
+            (true, false) => format!("The restore of {name} to the claim {claim} in {namespace} goes on."),
+            (false, false) => format!(
+                "The claim {claim} in {namespace} is replaced by what it was in {name}; meanwhile {} is down.",
+                said(journal),
+            ),
+        }
+    }
+
+    /// Shows how a restore ended; `earlier` is when an earlier call made the claim, if one did.
+    fn show_in_place(&self, work: &InPlace<'_>, earlier: Option<DateTime<Utc>>) -> Result<()> {
+        let (name, namespace) = (&self.config.snapshot, &self.kubectl.target.namespace);
         let Journal { claim, safety, workloads, back, .. } = &work.journal;
         let result = json!({
             "namespace": namespace, "pvc": claim.name, "volumeSnapshot": name, "safety": safety, "rolledBack": back,

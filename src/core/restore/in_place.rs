@@ -183,6 +183,62 @@ pub fn journal(snapshot: &Snapshot) -> Option<Journal> {
     serde_json::from_str(snapshot.metadata.annotations.get(labels::RESTORING)?).ok()
 }
 
+/// How a call of `restore --in-place` or `--rollback` goes on.
+#[derive(Debug, PartialEq)]
+pub enum Continuation {
+    /// No restore of the snapshot was begun: plan one.
+    Begin,
+    /// An earlier call began one: continue with its journal. `renew_safety`: the old claim is still there, and was perhaps written
+    /// to since that call made its safety snapshot, so another one is needed.
+    Resume { journal: Journal, renew_safety: bool },
+}
+
+/// Why a call does not go on.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Hindrance {
+    /// The journal is of a newer version.
+    UnknownJournal,
+    /// The restore is being rolled back, and this call is none.
+    RollingBack,
+    /// The restore of this other snapshot works on the same claim or workloads.
+    OtherRestore(String),
+    /// There is nothing to roll back.
+    NotBegun,
+}
+
+/// How a call goes on with `snapshot`, of the claim `claim`.
+pub fn continuation(
+    namespace_objects: &NamespaceObjects,
+    snapshot: &Snapshot,
+    claim: &str,
+    rollback: bool,
+) -> Result<Continuation, Hindrance> {
+    let Some(found) = journal(snapshot) else {
+        if snapshot.metadata.annotations.contains_key(labels::RESTORING) {
+            return Err(Hindrance::UnknownJournal);
+        }
+        if rollback {
+            return Err(Hindrance::NotBegun);
+        }
+        return match namespace_objects.begun(claim) {
+            Some((other, _)) => Err(Hindrance::OtherRestore(other.metadata.name.clone())),
+            None => Ok(Continuation::Begin),
+        };
+    };
+    if found.back && !rollback {
+        return Err(Hindrance::RollingBack);
+    }
+    let is_replaced = found.place(namespace_objects, snapshot) != ClaimState::Old;
+    // A rollback before the claim is replaced only starts workloads again, which is in the way of no other restore.
+    if (!rollback || is_replaced)
+        && let Some(other) = found.others(namespace_objects, snapshot).first()
+    {
+        return Err(Hindrance::OtherRestore((*other).to_string()));
+    }
+    let renew_safety = !rollback && !is_replaced && namespace_objects.snapshot(&found.safety).is_some();
+    Ok(Continuation::Resume { journal: found, renew_safety })
+}
+
 impl Journal {
     /// Which claim exists by its name; `of` is the snapshot that carries the journal.
     pub fn place(&self, namespace_objects: &NamespaceObjects, of: &Snapshot) -> ClaimState {
@@ -356,6 +412,51 @@ mod tests {
         assert_eq!(journal.workloads[0].patch(Some("s"))["spec"], json!({"replicas": 0}));
         let up = journal.workloads[0].patch(None);
         assert_eq!(up, json!({"metadata": {"annotations": {"backup-ns.sh/restoring": null}}, "spec": {"replicas": 3}}));
+    }
+
+    #[test]
+    fn a_call_begins_resumes_or_is_refused_by_what_is_there() {
+        use Continuation::Begin;
+        use Hindrance::{NotBegun, OtherRestore, RollingBack, UnknownJournal};
+        let noted = |name: &str, back: bool| {
+            let journal = json!(Journal { back, ..plan(&[]).unwrap() });
+            snapshot(name, |object| {
+                object["metadata"]["annotations"]["backup-ns.sh/restoring"] = json!(journal.to_string());
+            })
+        };
+        let unreadable =
+            snapshot("s", |object| object["metadata"]["annotations"]["backup-ns.sh/restoring"] = json!("v9"));
+        let mut replaced = claim();
+        replaced["metadata"]["uid"] = json!("u2");
+        let (plain, safe) = (snapshot("s", |_| ()), snapshot("safe", |_| ()));
+        let (own, other, back) = (noted("s", false), noted("t", false), noted("s", true));
+        let resumed = |renews: bool| Some(renews);
+        for (objects, rollback, expected) in [
+            (vec![&plain, &claim()], false, Ok(None)),
+            (vec![&plain, &claim()], true, Err(NotBegun)),
+            (vec![&unreadable, &claim()], false, Err(UnknownJournal)),
+            (vec![&unreadable, &claim()], true, Err(UnknownJournal)),
+            (vec![&plain, &other, &claim()], false, Err(OtherRestore("t".into()))),
+            (vec![&own, &claim()], false, Ok(resumed(false))),
+            (vec![&own, &safe, &claim()], false, Ok(resumed(true))),
+            (vec![&own, &safe, &replaced], false, Ok(resumed(false))),
+            (vec![&own, &safe], false, Ok(resumed(false))),
+            (vec![&own, &safe, &claim()], true, Ok(resumed(false))),
+            (vec![&own, &other, &claim()], false, Err(OtherRestore("t".into()))),
+            (vec![&own, &other, &claim()], true, Ok(resumed(false))),
+            (vec![&own, &other, &replaced], true, Err(OtherRestore("t".into()))),
+            (vec![&back, &claim()], false, Err(RollingBack)),
+            (vec![&back, &claim()], true, Ok(resumed(false))),
+        ] {
+            let said = format!("{objects:?} {rollback}");
+            let namespace_objects = items(json!(objects));
+            let of = namespace_objects.snapshot("s").unwrap();
+            let found = continuation(&namespace_objects, of, "data-db-0", rollback).map(|found| match found {
+                Begin => None,
+                Continuation::Resume { renew_safety, .. } => Some(renew_safety),
+            });
+            assert_eq!(found, expected, "{said}");
+        }
     }
 
     #[test]
