@@ -11,7 +11,7 @@ use crate::cluster::failure::Failure;
 use crate::cluster::kubectl::Kubectl;
 use crate::cluster::refusal::Refusal;
 use crate::config::{Create, Database};
-use crate::core::backup::event::About;
+use crate::core::backup::event::EventSubject;
 use crate::core::backup::pod::{self, Chosen, ExecResource, NoPod};
 use crate::core::kube::calls::{CLAIMS, Kind, NAMESPACES, PODS, SNAPSHOTS};
 use crate::core::kube::claim_manifest::{self, ClaimTemplate};
@@ -27,7 +27,7 @@ pub struct Observed {
     /// One for each claim, in the order of the settings.
     pub claims: Vec<ClaimTemplate>,
     /// The claims that Events of this run are about.
-    pub about: Vec<About>,
+    pub about: Vec<EventSubject>,
     /// The pod and container of each database, in the order of the settings.
     pub chosen: Vec<Chosen>,
     /// The pods that mount a claim which holds no dump, one entry for each such claim.
@@ -128,7 +128,7 @@ pub fn observe(kubectl: &Kubectl, config: &Create, own_pod: Option<&str>) -> Res
     };
     let found: Vec<&Pvc> = config.pvcs.iter().map(find).collect::<Result<_, _>>()?;
     let templates: Vec<ClaimTemplate> = found.iter().map(|claim| ClaimTemplate::of(claim)).collect();
-    let about = |claim: &&Pvc| About { name: claim.metadata.name.clone(), uid: claim.metadata.uid.clone() };
+    let about = |claim: &&Pvc| EventSubject { name: claim.metadata.name.clone(), uid: claim.metadata.uid.clone() };
     let about = found.iter().map(about).collect();
     let holder = config.pvcs.first().map(String::as_str).unwrap_or_default();
     let choose = |database: &Database| choose(&namespace_objects, namespace, database, holder);

@@ -106,7 +106,9 @@ pub fn shown() -> Command {
         .args(GLOBAL.iter().map(flag).chain(global).map(|arg| arg.global(true).help_heading("Global options")))
         .subcommands(backups())
         .subcommands(watchers())
-        .subcommands(recovery())
+        .subcommand(list())
+        .subcommands(restores())
+        .subcommands(repairs())
         .subcommands(Engine::ALL.map(by_hand))
         .subcommands(upkeep())
         .subcommands(comfort())
@@ -244,28 +246,32 @@ fn ready_timeout() -> impl Iterator<Item = Arg> {
     RESTORE.iter().filter(|setting| setting.var == "BAK_VS_WAIT_UNTIL_READY_TIMEOUT").map(flag)
 }
 
-fn recovery() -> [Command; 7] {
-    [
-        described(
-            "list",
-            "List the namespace's snapshots, or all with -A",
-            "Oldest first. Several kinds select those that are any of them.",
-            "  # What there is to restore in the namespace shop
+fn list() -> Command {
+    described(
+        "list",
+        "List the namespace's snapshots, or all with -A",
+        "Oldest first. Several kinds select those that are any of them.",
+        "  # What there is to restore in the namespace shop
   backup-ns list -n shop
 
   # The newest good backup of the claim `data`
   backup-ns list -n shop --pvc data --ready -o name | tail -n 1",
-        )
-        .arg(switch("all-namespaces", "in every namespace that you may see").short('A'))
-        .arg(word("pvc", "PVC", "only of this claim"))
-        .arg(switch("ready", "only snapshots that are ready and not distrusted; the last line is the one to restore"))
-        .args(config::KINDS.map(|kind| {
-            let help = match kind {
-                "adhoc" | "cronjob" => format!("only of the type {kind}"),
-                _ => format!("only those that hold a {kind} slot"),
-            };
-            switch(kind, help)
-        })),
+    )
+    .arg(switch("all-namespaces", "in every namespace that you may see").short('A'))
+    .arg(word("pvc", "PVC", "only of this claim"))
+    .arg(switch("ready", "only snapshots that are ready and not distrusted; the last line is the one to restore"))
+    .args(config::KINDS.map(|kind| {
+        let help = match kind {
+            "adhoc" | "cronjob" => format!("only of the type {kind}"),
+            _ => format!("only those that hold a {kind} slot"),
+        };
+        switch(kind, help)
+    }))
+}
+
+/// The commands that restore and test backups.
+fn restores() -> [Command; 2] {
+    [
         described(
             "restore",
             "Make a PersistentVolumeClaim from a snapshot: beside the old one, in another namespace, or in its place",
@@ -305,6 +311,12 @@ fn recovery() -> [Command; 7] {
         )
         .arg(position("VS", "the VolumeSnapshot [default: the newest ready one of the claim]"))
         .arg(from_cronjob()).args(VERIFY.iter().map(flag)),
+    ]
+}
+
+/// The commands that make good what was lost, and delete.
+fn repairs() -> [Command; 4] {
+    [
         described(
             "rebind-vsc",
             "Make a VolumeSnapshot for stored data whose VolumeSnapshot or namespace is gone",

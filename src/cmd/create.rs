@@ -23,7 +23,7 @@ use crate::cmd::show::show;
 use crate::config::{Create, DbValue, Global};
 use crate::container;
 use crate::container::session::Session;
-use crate::core::backup::event::{self, About, News, Reason};
+use crate::core::backup::event::{self, EventSubject, News, Reason};
 use crate::core::backup::manifest::Retain;
 use crate::core::backup::pod::Chosen;
 use crate::core::backup::proof::Proof;
@@ -385,7 +385,23 @@ impl<'a> Run<'a> {
     /// The plan: the very calls and the very manifest that a run would make.
     fn show_plan(&self, dumps: &[Dump<'_>], mounters: &[Chosen]) -> Result<()> {
         let (config, target) = (self.config, &self.kubectl.target);
+        let steps = self.plan(dumps, mounters)?;
+        let result = json!({"dryRun": true, "namespace": target.namespace, "pvc": config.pvcs[0], "steps": steps});
+        show(self.reporter, self.global.output, &result, || {
+            format!(
+                "Dry run: nothing was changed. Backup of PVC {} in {}{}:\n{}",
+                config.pvcs.join(", "),
+                target.namespace,
+                dumps.first().map(|dump| format!(", {} % full", dump.site.used_percent)).unwrap_or_default(),
+                plan::text(&steps)
+            )
+        })
+    }
+
+    fn plan(&self, dumps: &[Dump<'_>], mounters: &[Chosen]) -> Result<Vec<PlanStep>> {
+        let (config, target) = (self.config, &self.kubectl.target);
         let planned = self.cut.plan(&[])?;
+        let exec = |at: &Chosen| target.exec(&at.pod, &at.container, SCRIPT);
         let mut steps = Vec::new();
         if let Some(locks) = &config.locks {
             steps.push(locks.step(target));
@@ -394,10 +410,10 @@ impl<'a> Run<'a> {
             steps.push(PlanStep::new("Run BAK_HOOK_PRE in the database's container, or where the volume is mounted"));
         }
         for dump in dumps {
-            let exec = target.exec(&dump.chosen.pod, &dump.chosen.container, SCRIPT);
             let at = format!("pod {}, container {}", dump.chosen.pod, dump.chosen.container);
             steps.push(
-                PlanStep::new(format!("In {at}: check tools, database, path and space (done just now)")).kubectl(&exec),
+                PlanStep::new(format!("In {at}: check tools, database, path and space (done just now)"))
+                    .kubectl(&exec(&dump.chosen)),
             );
             steps.push(
                 PlanStep::new(format!(
@@ -410,15 +426,12 @@ impl<'a> Run<'a> {
         for dump in dumps {
             steps.push(
                 PlanStep::new("Look at the file again through another stream, and flush its file system")
-                    .kubectl(&target.exec(&dump.chosen.pod, &dump.chosen.container, SCRIPT)),
+                    .kubectl(&exec(&dump.chosen)),
             );
         }
         for mounter in mounters {
-            steps.push(PlanStep::new(format!("Flush the volume in pod {}", mounter.pod)).kubectl(&target.exec(
-                &mounter.pod,
-                &mounter.container,
-                SCRIPT,
-            )));
+            let what = format!("Flush the volume in pod {}", mounter.pod);
+            steps.push(PlanStep::new(what).kubectl(&exec(mounter)));
         }
         for planned in &planned {
             let held = planned.held();
@@ -443,16 +456,7 @@ impl<'a> Run<'a> {
         if !config.hooks.post.is_empty() {
             steps.push(PlanStep::new("Run BAK_HOOK_POST there once it is cut, and whatever else happens"));
         }
-        let result = json!({"dryRun": true, "namespace": target.namespace, "pvc": config.pvcs[0], "steps": steps});
-        show(self.reporter, self.global.output, &result, || {
-            format!(
-                "Dry run: nothing was changed. Backup of PVC {} in {}{}:\n{}",
-                config.pvcs.join(", "),
-                target.namespace,
-                dumps.first().map(|dump| format!(", {} % full", dump.site.used_percent)).unwrap_or_default(),
-                plan::text(&steps)
-            )
-        })
+        Ok(steps)
     }
 
     fn summary(&self, snapshots: &[&Snapshot], dumps: &[(Engine, Proof)], dumped: Duration) -> Result<()> {
@@ -496,7 +500,7 @@ struct Notice<'a> {
     kubectl: Option<Kubectl>,
     /// Whether there is no cluster to leave it in.
     hopeless: bool,
-    claims: Vec<About>,
+    claims: Vec<EventSubject>,
     /// The backup, once there is one.
     good: OnceCell<Good>,
 }
@@ -547,7 +551,7 @@ impl<'a> Notice<'a> {
                 Err(error) => return Err(error.into()),
             };
             let uid = |name: &String| there.iter().find(|claim| claim.metadata.name == *name);
-            let about = |name: &String| About {
+            let about = |name: &String| EventSubject {
                 name: name.clone(),
                 uid: uid(name).map(|claim| claim.metadata.uid.clone()).unwrap_or_default(),
             };

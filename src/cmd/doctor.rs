@@ -19,7 +19,7 @@ use crate::cmd::now;
 use crate::cmd::show::show;
 use crate::config::fault::Fault;
 use crate::config::settings::var;
-use crate::config::{Create, Doctor, Global};
+use crate::config::{Create, Database, Doctor, Global};
 use crate::container;
 use crate::core::backup::job;
 use crate::core::backup::pod::{self, Chosen};
@@ -520,34 +520,39 @@ impl Exam<'_> {
                 self.skip(&["container"], "may not create pods/exec");
                 continue;
             }
-            let rules = DumpRules {
-                pvc: holder,
-                threshold_percent: self.config.threshold_percent,
-                busy_timeout: self.config.busy_timeout,
-                dump_timeout: self.config.dump_timeout,
-                holder: &self.global.holder,
-                nonce: &random::nonce(),
-            };
-            // The very session that a backup begins with; it ends before anything is made.
-            match dump::run_preflight(kubectl, database, &chosen, rules, container::dump(database.engine)) {
-                Ok((mut session, report)) => {
-                    let judged = rules.assess(&report, database, &chosen);
-                    let free = judged.as_ref().map(|site| report::bytes(site.available_bytes)).unwrap_or_default();
-                    let judged = judged.as_ref().map_err(Vec::as_slice);
-                    let mut checks =
-                        doctor::container(&report, database.engine, judged, rules.threshold_percent, &free);
-                    let said = if judged.is_err() { session.last_words() } else { String::new() };
-                    // What the client says names the reason.
-                    let database =
-                        checks.iter_mut().find(|it| it.check == "database" && it.outcome == CheckOutcome::Failed);
-                    if let Some(check) = database.filter(|_| !said.is_empty()) {
-                        let said = kubectl.secrets.mask(&said);
-                        check.what = format!("{} (the container says: {said})", check.what);
-                    }
-                    self.checks.extend(checks);
+            self.container(kubectl, database, &chosen, holder)?;
+        }
+        Ok(())
+    }
+
+    /// Looks into the container of a database as a backup does.
+    fn container(&mut self, kubectl: &Kubectl, database: &Database, chosen: &Chosen, holder: &str) -> Result<()> {
+        let rules = DumpRules {
+            pvc: holder,
+            threshold_percent: self.config.threshold_percent,
+            busy_timeout: self.config.busy_timeout,
+            dump_timeout: self.config.dump_timeout,
+            holder: &self.global.holder,
+            nonce: &random::nonce(),
+        };
+        // The very session that a backup begins with; it ends before anything is made.
+        match dump::run_preflight(kubectl, database, chosen, rules, container::dump(database.engine)) {
+            Ok((mut session, report)) => {
+                let judged = rules.assess(&report, database, chosen);
+                let free = judged.as_ref().map(|site| report::bytes(site.available_bytes)).unwrap_or_default();
+                let judged = judged.as_ref().map_err(Vec::as_slice);
+                let mut checks = doctor::container(&report, database.engine, judged, rules.threshold_percent, &free);
+                let said = if judged.is_err() { session.last_words() } else { String::new() };
+                // What the client says names the reason.
+                let database =
+                    checks.iter_mut().find(|it| it.check == "database" && it.outcome == CheckOutcome::Failed);
+                if let Some(check) = database.filter(|_| !said.is_empty()) {
+                    let said = kubectl.secrets.mask(&said);
+                    check.what = format!("{} (the container says: {said})", check.what);
                 }
-                Err(error) => self.fail("container", error, "see kubectl describe pod")?,
+                self.checks.extend(checks);
             }
+            Err(error) => self.fail("container", error, "see kubectl describe pod")?,
         }
         Ok(())
     }

@@ -25,7 +25,7 @@ use crate::core::kube::calls::{CLAIMS, JOBS, NETWORK_POLICIES, PODS, SCRIPT, SNA
 use crate::core::kube::claim_manifest::ClaimTemplate;
 use crate::core::kube::objects::{ObjectList, Pvc, Snapshot};
 use crate::core::plan::{self, PlanStep};
-use crate::core::restore::verify::{self, Facts, JobRequest, NoSnapshot, PodTemplate, ScratchVolume, Verdict};
+use crate::core::restore::verify::{self, Facts, JobRequest, NoSnapshot, ScratchPodTemplate, ScratchVolume, Verdict};
 use crate::core::words::counted;
 use crate::exit::{Exit, Fail};
 use crate::io::process;
@@ -68,7 +68,7 @@ struct PodTest {
     engine: Engine,
     proof: Option<Proof>,
     image: String,
-    template: PodTemplate,
+    template: ScratchPodTemplate,
     job: String,
 }
 

@@ -31,7 +31,7 @@ pub enum Reason {
 
 /// The claim that an Event is about.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct About {
+pub struct EventSubject {
     pub name: String,
     /// Its uid; empty if unknown. `kubectl describe` shows only Events that name it.
     pub uid: String,
@@ -40,7 +40,7 @@ pub struct About {
 /// The list of Events, one for each claim. `nonce` makes their names differ from those of other runs, `holder` names the process.
 pub fn manifest(
     namespace: &str,
-    claims: &[About],
+    claims: &[EventSubject],
     news: News<'_>,
     (nonce, holder): (&str, &str),
     now: DateTime<Utc>,
@@ -53,7 +53,7 @@ pub fn manifest(
     let kind = if news.failed { "Warning" } else { "Normal" };
     let at = now.to_rfc3339_opts(SecondsFormat::Secs, true);
     let short = |text: &str, most: usize| text.chars().take(most).collect::<String>();
-    let event = |claim: &About| {
+    let event = |claim: &EventSubject| {
         let mut object =
             json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "namespace": namespace, "name": claim.name});
         if !claim.uid.is_empty() {
@@ -79,15 +79,17 @@ mod tests {
     #[test]
     fn control_characters_of_a_message_are_escaped() {
         let news = News { reason: Reason::Failed, failed: true, message: "psql: \u{1b}[2J" };
-        let about = [About { name: "data".into(), uid: String::new() }];
+        let about = [EventSubject { name: "data".into(), uid: String::new() }];
         let list = manifest("shop", &about, news, ("n", "h"), at("2026-11-22T12:00"));
         assert_eq!(list["items"][0]["message"], r"psql: \u{1b}[2J");
     }
 
     #[test]
     fn each_claim_has_its_event() {
-        let claims =
-            [About { name: "data".into(), uid: "u-1".into() }, About { name: "uploads".into(), uid: String::new() }];
+        let claims = [
+            EventSubject { name: "data".into(), uid: "u-1".into() },
+            EventSubject { name: "uploads".into(), uid: String::new() },
+        ];
         let list = manifest(
             "shop",
             &claims,
@@ -111,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_long_message_is_cut_to_what_an_event_takes() {
-        let claims = [About { name: "p".repeat(253), uid: String::new() }];
+        let claims = [EventSubject { name: "p".repeat(253), uid: String::new() }];
         let long = "é".repeat(3000);
         for (reason, failed, kind, word) in [
             (Reason::Failed, true, "Warning", "BackupFailed"),

@@ -96,7 +96,7 @@ pub fn engine_of(image: &str) -> Engine {
 
 /// The fields of the database's pod that the pod of a restore test takes over.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct PodTemplate {
+pub struct ScratchPodTemplate {
     pub image: Option<String>,
     /// Fields of the pod's `spec`.
     pod: Map<String, Value>,
@@ -107,7 +107,7 @@ pub struct PodTemplate {
 
 /// The fields of the pod in which the dump was made, or of its successor: a pod that mounts the claim `pvc` in a container of
 /// the same name, which may be a native sidecar. Without a proof, any container that mounts it. Empty if there is no such pod.
-pub fn pod_template(pods: &[Value], proof: Option<&Proof>, pvc: &str) -> PodTemplate {
+pub fn pod_template(pods: &[Value], proof: Option<&Proof>, pvc: &str) -> ScratchPodTemplate {
     let named = |container: &&Value| proof.is_none_or(|proof| container["name"] == proof.container.as_str());
     let mounts = |pod: &Value, container: &Value| {
         let of_claim: BTreeSet<String> = list(&pod["spec"]["volumes"])
@@ -128,7 +128,7 @@ pub fn pod_template(pods: &[Value], proof: Option<&Proof>, pvc: &str) -> PodTemp
         }
     }
     let Some((_, pod, container)) = candidates.into_iter().min_by_key(|(other, ..)| *other) else {
-        return PodTemplate::default();
+        return ScratchPodTemplate::default();
     };
     let fields = ["imagePullSecrets", "securityContext", "nodeSelector", "tolerations", "resources"];
     let pod =
@@ -138,7 +138,7 @@ pub fn pod_template(pods: &[Value], proof: Option<&Proof>, pvc: &str) -> PodTemp
         of.into_iter().filter(|(name, _)| ["cpu", "memory", EPHEMERAL].contains(&name.as_str())).collect()
     };
     let kinds = ["requests", "limits"].map(|kind| (kind.to_string(), common(&container["resources"][kind])));
-    PodTemplate {
+    ScratchPodTemplate {
         image: container["image"].as_str().map(str::to_string),
         pod,
         security: container.get("securityContext").cloned(),
@@ -149,7 +149,7 @@ pub fn pod_template(pods: &[Value], proof: Option<&Proof>, pvc: &str) -> PodTemp
 /// The resource name of a node's own disk.
 const EPHEMERAL: &str = "ephemeral-storage";
 
-impl PodTemplate {
+impl ScratchPodTemplate {
     /// The container's requests and limits, with `storage` of the node's disk for the scratch server: the database's data is on a
     /// volume instead.
     fn resources(&self, storage: &str) -> Map<String, Value> {
@@ -245,7 +245,7 @@ pub struct JobRequest<'a> {
     pub snapshot: &'a str,
     pub volume: &'a ScratchVolume,
     pub image: &'a str,
-    pub template: &'a PodTemplate,
+    pub template: &'a ScratchPodTemplate,
     pub keepalive: &'a str,
     /// How long it may run, in seconds.
     pub seconds: u64,
@@ -619,7 +619,7 @@ mod tests {
         assert!(spec.get("serviceAccountName").is_none() && !manifest.to_string().contains("secret"), "{manifest}");
         // A successor counts, an unknown pod does not.
         assert!(pod_template(&pods[..1], Some(&proof()), "data").image.is_some());
-        assert_eq!(pod_template(&pods[2..], Some(&proof()), "data"), PodTemplate::default());
+        assert_eq!(pod_template(&pods[2..], Some(&proof()), "data"), ScratchPodTemplate::default());
         assert!(pod_template(&pods[2..], None, "other").image.is_some());
     }
 
