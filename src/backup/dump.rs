@@ -105,7 +105,7 @@ impl<'a> Dump<'a> {
                 );
             }
             for Problem { what, remedy, .. } in
-                report.unseen().into_iter().chain(report.left_out()).chain(report.empty(database.engine))
+                report.unseen().into_iter().chain(report.caveat_warnings()).chain(report.empty(database.engine))
             {
                 tracing::warn!("{what}; {remedy}");
             }

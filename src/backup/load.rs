@@ -28,19 +28,19 @@ const SOON: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LoadMode {
     /// Try it first, or give up. Drop no object that is not in the dump.
-    Must,
+    Required,
     /// Try it first if the user may create a schema. Such objects may be dropped.
-    May,
+    IfPermitted,
     /// Do not try it first.
-    Not,
+    Skipped,
 }
 
 impl LoadMode {
     fn word(self) -> &'static str {
         match self {
-            LoadMode::Must => "try",
-            LoadMode::May => "any",
-            LoadMode::Not => "not",
+            LoadMode::Required => "try",
+            LoadMode::IfPermitted => "any",
+            LoadMode::Skipped => "not",
         }
     }
 }
@@ -55,7 +55,7 @@ pub struct Load<'a> {
 }
 
 impl<'a> Load<'a> {
-    /// Starts the session and runs the preflight; nothing is changed yet.
+    /// Starts the session and runs the preflight; nothing is changed yet. The number is the free bytes of the volume.
     ///
     /// # Errors
     /// One error with everything that a load needs and that is missing.

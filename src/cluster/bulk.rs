@@ -68,7 +68,7 @@ pub fn each(
         let Some(error) = attempt else { break };
         let said = sort_out(&error, &mut waiting, &mut refused);
         let passing = !matches!(error.ending, Ending::Status(_))
-            || said.lines().any(|line| Refusal::of(line) == Refusal::Passing);
+            || said.lines().any(|line| Refusal::of(line) == Refusal::Transient);
         let words = said.lines().last().map_or_else(|| error.to_string(), str::to_string);
         if waiting.len() < before {
             deadline = Instant::now() + kubectl.retry_timeout;
@@ -134,7 +134,7 @@ fn sort_out(error: &ProcessError, waiting: &mut BTreeSet<Name>, refused: &mut BT
             // Not every refusal names the namespace too.
             line.contains(&quoted)
                 && (namesakes[&name.1] == 1 || line.contains(&place))
-                && Refusal::of(line) != Refusal::Passing
+                && Refusal::of(line) != Refusal::Transient
         };
         let line = said.lines().find(is_it);
         if let Some(line) = line {

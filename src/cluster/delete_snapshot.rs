@@ -24,7 +24,7 @@ use crate::core::kube::calls::{CONTENTS, Next, SNAPSHOTS, delete_options};
 use crate::core::kube::labels;
 use crate::core::kube::objects::{Content, Meta, Snapshot};
 use crate::core::restore::stored_data::Holder;
-use crate::core::retention::removal::shared_reason;
+use crate::core::retention::deletion_objections::shared_reason;
 use crate::io::process::{self, ProcessError};
 
 /// What came of a deletion.

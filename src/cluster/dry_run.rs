@@ -15,7 +15,7 @@ use crate::core::kube::claim_manifest::ClaimTemplate;
 use crate::core::kube::namespace_objects::NamespaceObjects;
 use crate::core::kube::objects::{ObjectList, Snapshot};
 use crate::core::restore::dry_run::{self, DryRun, Quota};
-use crate::core::restore::in_place::{Journal, Rest};
+use crate::core::restore::in_place::{Journal, NextStep};
 use crate::core::restore::new_claim::StorageClass;
 use crate::exit::{Exit, Fail};
 use crate::io::process::Ending;
@@ -39,11 +39,11 @@ impl InPlaceRequest<'_> {
     ///
     /// # Errors
     /// All that was refused, at once.
-    pub fn all(&self, rest: Rest, safety: &Value) -> Result<usize> {
+    pub fn all(&self, rest: NextStep, safety: &Value) -> Result<usize> {
         let (journal, namespace_objects) = (self.journal, self.namespace_objects);
         let from = if journal.back { namespace_objects.snapshot(&journal.safety) } else { None };
         let trials = match rest {
-            Rest::Forget => Vec::new(),
+            NextStep::Forget => Vec::new(),
             _ => dry_run::trials(
                 &self.kubectl.target,
                 journal,
@@ -54,10 +54,10 @@ impl InPlaceRequest<'_> {
         };
         let refused: Vec<Fail> = thread::scope(|scope| {
             let mut tasks: Vec<_> = trials.iter().map(|trial| scope.spawn(|| self.attempt(trial))).collect();
-            if rest == Rest::Replace {
+            if rest == NextStep::Replace {
                 tasks.push(scope.spawn(|| check_class(self.kubectl, &journal.claim)));
             }
-            if rest == Rest::Replace && !journal.back {
+            if rest == NextStep::Replace && !journal.back {
                 tasks.push(scope.spawn(|| self.check_snapshot_class()));
                 tasks.push(scope.spawn(|| self.check_watch()));
             }
@@ -83,7 +83,7 @@ impl InPlaceRequest<'_> {
         let fail = error.fail();
         match error.refusal() {
             // No answer, or none for now.
-            Refusal::Passing => bail!(fail),
+            Refusal::Transient => bail!(fail),
             _ if !matches!(error.ending, Ending::Status(status) if status.code().is_some()) => bail!(fail),
             // Quotas are asked last: nothing else speaks against it.
             Refusal::Forbidden if trial.beside => {

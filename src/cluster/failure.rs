@@ -69,7 +69,7 @@ impl Failure for ProcessError {
             (_, Refusal::UnknownKind) => Fail::new(Exit::Precondition, what).remedy(
                 "install the VolumeSnapshot CRDs and the snapshot controller (kubernetes-csi/external-snapshotter)",
             ),
-            (_, Refusal::Passing) => Fail::new(Exit::Failed, what).remedy(
+            (_, Refusal::Transient) => Fail::new(Exit::Failed, what).remedy(
                 "the API server is out of reach or overloaded; check the kubeconfig and the cluster, then run it again",
             ),
             _ => Fail::new(Exit::Failed, what),

@@ -243,7 +243,7 @@ impl Kubectl {
         loop {
             match self.page(&page, &mut next, &keep) {
                 Ok(kept) => all.extend(kept),
-                Err(error) if error.is(Refusal::Expired) && tries > 0 => {
+                Err(error) if error.is(Refusal::ListTokenExpired) && tries > 0 => {
                     tracing::warn!("the list changed too fast to be read to its end, beginning again");
                     tries -= 1;
                     all.clear();
@@ -272,7 +272,7 @@ impl Kubectl {
     ) -> Result<Vec<S>, ProcessError> {
         let (kept, meta) = self.patiently(|| {
             let read = self.each(&page(next), |object| Ok(keep(object)));
-            if matches!(&read, Err(error) if error.is(Refusal::Passing)) {
+            if matches!(&read, Err(error) if error.is(Refusal::Transient)) {
                 next.shrink();
             }
             read
@@ -296,7 +296,7 @@ impl Kubectl {
         let mut pause = Duration::from_millis(250);
         loop {
             let error = match call() {
-                Err(error) if error.is(Refusal::Passing) => error,
+                Err(error) if error.is(Refusal::Transient) => error,
                 outcome => return outcome,
             };
             let left = end.saturating_duration_since(Instant::now());

@@ -20,9 +20,9 @@ pub enum Refusal {
     /// The object is not the one, or not in the version, that the request is for.
     Conflict,
     /// The next page of a list cannot be had any more.
-    Expired,
+    ListTokenExpired,
     /// The API is away, busy or broken for the moment: asking again may help.
-    Passing,
+    Transient,
     /// Anything else.
     Other,
 }
@@ -47,7 +47,7 @@ impl Refusal {
         } else if any(&["(Conflict)", "the object has been modified"]) {
             Refusal::Conflict
         } else if any(&["(Expired)", "(ResourceExpired)", "(Gone)", "continue parameter is too old"]) {
-            Refusal::Expired
+            Refusal::ListTokenExpired
         } else if any(&["doesn't have a resource type", "could not find the requested resource"]) {
             Refusal::UnknownKind
         } else if stderr.contains("executable file not found in $PATH") {
@@ -58,13 +58,13 @@ impl Refusal {
             || any(&["i/o timeout", "TLS handshake timeout", "Client.Timeout", "context deadline exceeded"])
             || any(&["unexpected EOF", ": EOF", "error reading from server", "http2: ", "broken pipe"])
             || any(&["the server is currently unable", "an error on the server", "apiserver not ready"])
-            || any(&["in the time allotted", "has received too many requests"])
-            || any(&["Internal error occurred", "etcdserver: ", "Too many requests", "(Timeout)", "in the time allotted", "ResourceExhausted", "unable to connect to the server"])
-            || any(&["Unable to connect to the server", "error dialing backend", "leader changed"])
+            || any(&["in the time allotted", "has received too many requests", "Too many requests", "ResourceExhausted"])
+            || any(&["Unable to connect to the server", "unable to connect to the server", "error dialing backend"])
+            || any(&["Internal error occurred", "etcdserver: ", "leader changed"])
             // A kubelet that was just started has not heard of its pods yet; of a pod that is gone the API itself says so.
             || stderr.contains("unable to upgrade ") && stderr.contains(": pod does not exist")
         {
-            Refusal::Passing
+            Refusal::Transient
         } else if any(&["(NotFound)", " not found"]) {
             Refusal::NotFound
         } else {
@@ -77,7 +77,7 @@ impl ProcessError {
     /// What kind of refusal it is, of kubectl; one that got no answer in time is passing.
     pub fn refusal(&self) -> Refusal {
         match self.ending {
-            Ending::TimeOut(_) => Refusal::Passing,
+            Ending::TimeOut(_) => Refusal::Transient,
             Ending::Status(_) => Refusal::of(&self.stderr),
             _ => Refusal::Other,
         }
@@ -152,7 +152,7 @@ mod tests {
             ("Unable to connect to the server: getting credentials: exec: executable aws not found", Unauthenticated),
             (
                 "Unable to connect to the server: getting credentials: exec: executable aws failed with exit code 255",
-                Passing,
+                Transient,
             ),
             (r#"Error from server (NotFound): pods "x" not found"#, NotFound),
             (r#"error: the server doesn't have a resource type "volumesnapshots""#, UnknownKind),
@@ -160,7 +160,7 @@ mod tests {
             (r#"Error from server (AlreadyExists): volumesnapshots "a" already exists"#, AlreadyExists),
             (
                 "The connection to the server 10.0.0.1:443 was refused - did you specify the right host or port?",
-                Passing,
+                Transient,
             ),
             (
                 r#"Error from server (Conflict): Operation cannot be fulfilled on volumesnapshots "x": the ResourceVersion in the precondition (1) does not match the ResourceVersion in record (2). The object might have been modified"#,
@@ -168,17 +168,17 @@ mod tests {
             ),
             (
                 "Error from server (Expired): The provided continue parameter is too old to display a consistent list result.",
-                Expired,
+                ListTokenExpired,
             ),
-            ("Error from server (TooManyRequests): the server has received too many requests", Passing),
+            ("Error from server (TooManyRequests): the server has received too many requests", Transient),
             (
                 r#"Error from server (InternalError): an error on the server ("unknown") has prevented the request"#,
-                Passing,
+                Transient,
             ),
-            ("Unable to connect to the server: net/http: TLS handshake timeout", Passing),
-            ("Error from server: etcdserver: request timed out", Passing),
-            ("error: unable to upgrade connection: pod does not exist", Passing),
-            ("error: unable to upgrade streaming request: pod does not exist", Passing),
+            ("Unable to connect to the server: net/http: TLS handshake timeout", Transient),
+            ("Error from server: etcdserver: request timed out", Transient),
+            ("error: unable to upgrade connection: pod does not exist", Transient),
+            ("error: unable to upgrade streaming request: pod does not exist", Transient),
             // kubectl 1.36 leaves out the reason where an exec is refused, which 1.32 puts first.
             (
                 r#"error: unable to upgrade connection: pods "p" is forbidden: User "x" cannot create resource "pods/exec""#,
@@ -190,10 +190,10 @@ mod tests {
             ),
             (r#"error: unable to upgrade connection: pods "p" not found"#, NotFound),
             ("error: unable to upgrade connection: Unauthorized", Unauthenticated),
-            ("error: unable to upgrade connection: the server has received too many requests", Passing),
+            ("error: unable to upgrade connection: the server has received too many requests", Transient),
             (
                 "error: unable to upgrade connection: the server was unable to return a response in the time allotted",
-                Passing,
+                Transient,
             ),
             (
                 r#"error: Internal error occurred: error executing command in container: OCI runtime exec failed: exec: "sh": executable file not found in $PATH"#,

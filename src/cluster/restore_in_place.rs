@@ -21,7 +21,7 @@ use crate::core::kube::calls::{
 };
 use crate::core::kube::namespace_objects::NamespaceObjects;
 use crate::core::kube::objects::{Pvc, Readiness, Snapshot};
-use crate::core::restore::in_place::{self, ClaimState, Journal, Rest};
+use crate::core::restore::in_place::{self, ClaimState, Journal, NextStep};
 use crate::core::restore::new_claim::{self, StorageClass};
 use crate::core::restore::workloads::Down;
 use crate::core::time_zone::Zone;
@@ -112,7 +112,7 @@ impl InPlace<'_> {
             Ok((rest, format!("on VolumeSnapshot {}", self.snapshot.metadata.name)))
         })?;
         let mut earlier = None;
-        if rest == Rest::Replace {
+        if rest == NextStep::Replace {
             self.stage.set(RestoreStage::Down);
             self.reporter.step("stop", |step| self.stop(step))?;
             if !self.journal.back {
@@ -120,7 +120,7 @@ impl InPlace<'_> {
                 self.stage.set(RestoreStage::Safe);
             }
         }
-        if rest != Rest::Forget {
+        if rest != NextStep::Forget {
             earlier = self.reporter.step("replace", |step| self.replace(self.journal.back, step))?;
             self.stage.set(RestoreStage::Replaced);
             self.reporter.step("start", |step| self.start(rest, step))?;
@@ -185,8 +185,8 @@ impl InPlace<'_> {
         let mut once = self.kubectl.clone();
         once.retry_timeout = Duration::ZERO;
         let namespace_objects = observe(&once).ok()?;
-        let is_gone = self.journal.place(&namespace_objects, &self.snapshot) == ClaimState::Gone;
-        self.journal.rest(&namespace_objects, &self.snapshot).err().filter(|_| is_gone && !self.journal.back)
+        let is_gone = self.journal.claim_state(&namespace_objects, &self.snapshot) == ClaimState::Gone;
+        self.journal.next_step(&namespace_objects, &self.snapshot).err().filter(|_| is_gone && !self.journal.back)
     }
 
     /// Has the API try all that is still to come, by what `namespace_objects` holds.
@@ -194,7 +194,7 @@ impl InPlace<'_> {
     /// # Errors
     /// It would refuse some of it, or neither way goes on.
     pub fn rehearse(&self, namespace_objects: &NamespaceObjects) -> Result<((), String)> {
-        let rest = self.journal.rest(namespace_objects, &self.snapshot);
+        let rest = self.journal.next_step(namespace_objects, &self.snapshot);
         let rest = rest.map_err(Fail::precondition)?;
         let asked = InPlaceRequest {
             kubectl: self.kubectl,
@@ -213,15 +213,15 @@ impl InPlace<'_> {
     }
 
     /// Writes the journal and makes sure that it is the only one for its claim and workloads; what is to be done.
-    fn begin(&mut self) -> Result<Rest> {
+    fn begin(&mut self) -> Result<NextStep> {
         let begun = self.found.is_some();
         self.write_journal(true)?;
         self.stage.set(RestoreStage::Noted);
         let rest = match self.alone()? {
             Ok(namespace_objects) => {
-                match namespace_objects.going(&self.journal.claim.name, &self.snapshot.metadata.name) {
+                match namespace_objects.deleted_claim_problem(&self.journal.claim.name, &self.snapshot.metadata.name) {
                     Some(going) => Err(going),
-                    None => self.journal.rest(&namespace_objects, &self.snapshot),
+                    None => self.journal.next_step(&namespace_objects, &self.snapshot),
                 }
             }
             Err(other) => {
@@ -636,11 +636,12 @@ impl InPlace<'_> {
     }
 
     /// Brings up what is down for this restore: after a replacement all of it, else what an earlier call had stopped.
-    fn start(&self, rest: Rest, step: &Step) -> Result<((), String)> {
+    fn start(&self, rest: NextStep, step: &Step) -> Result<((), String)> {
         let namespace_objects = observe(self.kubectl)?;
         self.check_journal(&namespace_objects)?;
-        let is_down =
-            |down: &&Down| rest == Rest::Replace || namespace_objects.is_down_for(down, &self.snapshot.metadata.name);
+        let is_down = |down: &&Down| {
+            rest == NextStep::Replace || namespace_objects.is_down_for(down, &self.snapshot.metadata.name)
+        };
         let stopped: Vec<&Down> = self.journal.workloads.iter().filter(is_down).collect();
         for down in &stopped {
             self.set(down, None)?;

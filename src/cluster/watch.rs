@@ -90,7 +90,7 @@ impl Watch<'_> {
         match lines.next(left) {
             Ok(Some(line)) => Ok(Some(serde_json::from_str(&line).unwrap_or(SnapshotEvent::Error))),
             Ok(None) => Ok(None),
-            Err(error) if error.is(Refusal::Passing) || matches!(error.ending, Ending::Early) => {
+            Err(error) if error.is(Refusal::Transient) || matches!(error.ending, Ending::Early) => {
                 tracing::warn!("the watch was cut off, watching on");
                 Ok(None)
             }

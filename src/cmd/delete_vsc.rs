@@ -118,7 +118,7 @@ impl Work<'_> {
         let (target, name) = (&self.kubectl.target, &content.metadata.name);
         let policy = policy(removal);
         let mut steps = Vec::new();
-        if let Some(patch) = stored_data::prepare(content, policy) {
+        if let Some(patch) = stored_data::deletion_policy_patch(content, policy) {
             let what = format!("Set the deletionPolicy of {name} to {policy}, as long as it is still in this version");
             steps.push(PlanStep::new(what).kubectl(&target.patch(CONTENTS, name, &patch)));
         }
@@ -139,7 +139,7 @@ impl Work<'_> {
         let name = &self.config.content;
         let mut content = content;
         for _ in 0..TRIES {
-            if let Some(patch) = stored_data::prepare(&content, policy(removal)) {
+            if let Some(patch) = stored_data::deletion_policy_patch(&content, policy(removal)) {
                 let patch = self.kubectl.target.patch(CONTENTS, name, &patch);
                 if let Err(error) = self.kubectl.act(&patch, "") {
                     // What overtook this one is seen below; one that nothing overtook was refused.
@@ -217,7 +217,7 @@ impl Work<'_> {
         if *removal != Removal::WithData {
             return why;
         }
-        let kept = stored_data::prepare(content, "Retain")
+        let kept = stored_data::deletion_policy_patch(content, "Retain")
             .map_or(Ok(()), |patch| self.kubectl.act(&self.kubectl.target.patch(CONTENTS, name, &patch), ""));
         match kept {
             Ok(()) => why,

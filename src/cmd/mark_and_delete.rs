@@ -149,7 +149,7 @@ fn clear(
             let kubectl = kubectl.in_namespace(&verdict.namespace);
             let history = History::read(&kubectl, &verdict.name).inspect_err(|error| {
                 // A change may fail again and again for a reason of its own; a read that fails means that the API is gone.
-                if error.is(Refusal::Passing) {
+                if error.is(Refusal::Transient) {
                     away = Some(error.to_string());
                 }
             });

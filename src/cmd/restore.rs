@@ -434,7 +434,7 @@ impl Run<'_> {
     ) -> Result<(Journal, Option<Journal>)> {
         let name = &self.config.snapshot;
         let claim = new_claim::of_claim(snapshot).unwrap_or_default();
-        if let Some((what, remedy)) = namespace_objects.going(&claim, name) {
+        if let Some((what, remedy)) = namespace_objects.deleted_claim_problem(&claim, name) {
             bail!(Fail::new(Exit::Precondition, what).remedy(remedy));
         }
         let safety = in_place::safety_name(&claim, now, self.global.zone);

@@ -71,7 +71,7 @@ fn mirror(kubectl: &Kubectl, sources: &Sources, account: &mut Account, step: &St
     loop {
         let kept = match kubectl.page(page, &mut next, |content| Some(keep(content))) {
             Ok(kept) => kept,
-            Err(error) if error.is(Refusal::Expired) && tries > 0 => {
+            Err(error) if error.is(Refusal::ListTokenExpired) && tries > 0 => {
                 tracing::warn!("the list changed too fast to be read to its end, beginning again");
                 tries -= 1;
                 account.summary.read = 0;

@@ -27,11 +27,11 @@ use crate::lock::{NodeLocks, flock, lease};
 
 mod effective;
 pub mod fault;
-mod recover;
 pub mod settings;
+mod stored_backups;
 
 pub use effective::*;
-pub use recover::*;
+pub use stored_backups::*;
 
 /// The configuration that all commands share.
 #[derive(Debug, Clone)]
@@ -84,7 +84,7 @@ const TABLE: Outputs = &[
 
 /// The values of `-o` that any command accepts.
 pub fn outputs() -> BTreeSet<&'static str> {
-    let all = [REPORTED, TABLE, recover::LISTED, recover::SCRAPED];
+    let all = [REPORTED, TABLE, stored_backups::LISTED, stored_backups::SCRAPED];
     all.into_iter().flatten().map(|(word, _)| *word).collect()
 }
 

@@ -104,7 +104,7 @@ impl Session {
             Some(("beat", _)) => Hear::IfRoom,
             Some(_) => Hear::Yes,
         };
-        Ok(Session { lines: Lines::chosen(running, LONGEST_LINE, hear), heard: Instant::now(), reported: 0 })
+        Ok(Session { lines: Lines::filtered(running, LONGEST_LINE, hear), heard: Instant::now(), reported: 0 })
     }
 
     /// The next line, or `None` if none came within `wait`. Lines without the nonce are dropped.

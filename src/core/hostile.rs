@@ -210,7 +210,7 @@ proptest! {
             let _ = (new_claim::guessed_claim(snapshot), new_claim::of_claim(snapshot));
             let _ = namespace_objects.plan(snapshot, "safety");
             if let Some(journal) = in_place::journal(snapshot) {
-                let _ = (journal.place(&namespace_objects, snapshot), journal.rest(&namespace_objects, snapshot), journal.others(&namespace_objects, snapshot));
+                let _ = (journal.claim_state(&namespace_objects, snapshot), journal.next_step(&namespace_objects, snapshot), journal.others(&namespace_objects, snapshot));
                 let _ = journal.safety("data", "shop", None, moment.now, moment.zone);
                 let _ = (journal.replacement("shop", snapshot), Journal::patch(Some(&journal), snapshot));
             }

@@ -461,18 +461,22 @@ const MUCH: u64 = 1 << 20;
 impl Lines {
     /// Reads all lines of a process.
     pub fn of(running: RunningProcess) -> Lines {
-        Lines::chosen(running, LONGEST_LINE, |_| Hear::Yes)
+        Lines::filtered(running, LONGEST_LINE, |_| Hear::Yes)
     }
 
-    /// Reads the lines of a process that `hear` selects, none longer than `longest` bytes.
-    pub fn chosen(mut running: RunningProcess, longest: u64, hear: impl Fn(&str) -> Hear + Send + 'static) -> Lines {
+    /// Reads the lines of a process that `select` keeps. Lines of more than `longest` bytes are dropped.
+    pub fn filtered(
+        mut running: RunningProcess,
+        longest: u64,
+        select: impl Fn(&str) -> Hear + Send + 'static,
+    ) -> Lines {
         let (send, lines) = mpsc::sync_channel(WAITING);
         if let Some(stdout) = running.stdout.take() {
             let command = running.command.clone();
             thread::spawn(move || {
                 let mut stdout = BufReader::new(stdout);
                 // If it cannot be read, the process's end shows why.
-                let _ = pass_on(&mut stdout, longest, &hear, &send, &command);
+                let _ = pass_on(&mut stdout, longest, &select, &send, &command);
                 drop(send);
                 // The rest must be read, too, or the process could block on its output.
                 let _ = io::copy(&mut stdout, &mut io::sink());
@@ -618,14 +622,14 @@ mod tests {
         assert!(hurried().is_none());
     }
 
-    fn lines(script: &str, longest: u64, hear: impl Fn(&str) -> Hear + Send + 'static) -> Lines {
+    fn lines(script: &str, longest: u64, select: impl Fn(&str) -> Hear + Send + 'static) -> Lines {
         let job = Job {
             program: "sh",
             args: vec!["-c".into(), script.into()],
             secrets: &Secrets::default(),
             environment: &[],
         };
-        Lines::chosen(job.start().unwrap(), longest, hear)
+        Lines::filtered(job.start().unwrap(), longest, select)
     }
 
     #[test]

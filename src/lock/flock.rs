@@ -168,15 +168,16 @@ impl LockFiles {
     /// that is not in the list is locked for an instant, in shared mode; a process that looks for a free file meanwhile tries again.
     pub fn list(&self) -> Result<Listing, Fail> {
         self.on_thread(|locks| {
-            let kernel = fs::read_to_string("/proc/locks").unwrap_or_default();
-            let complete =
-                !kernel.is_empty() && fs::read_link("/proc/self/ns/pid").is_ok_and(|ns| ns == Path::new(ROOT_PIDS));
-            locks.list_by(&kernel, complete)
+            let proc_locks = fs::read_to_string("/proc/locks").unwrap_or_default();
+            let sees_all_processes =
+                !proc_locks.is_empty() && fs::read_link("/proc/self/ns/pid").is_ok_and(|ns| ns == Path::new(ROOT_PIDS));
+            locks.list_with(&proc_locks, sees_all_processes)
         })
     }
 
-    /// Lists the files by the text of the kernel's list of locks. `complete` is whether it has the locks of all processes.
-    fn list_by(&self, kernel: &str, complete: bool) -> Result<Listing, Fail> {
+    /// Lists the files by the text of `/proc/locks`. A file that is not in it is locked for an instant, to see whether it is free. Unless
+    /// it `sees_all_processes`, the number of those that wait is unknown.
+    fn list_with(&self, proc_locks: &str, sees_all_processes: bool) -> Result<Listing, Fail> {
         self.check_directory()?;
         let queue = fs::metadata(&self.dir).map_err(|error| unusable(&self.dir, &error))?;
         let entries = fs::read_dir(&self.dir).map_err(|error| unusable(&self.dir, &error))?;
@@ -184,13 +185,14 @@ impl LockFiles {
         let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
         let mut numbers: BTreeSet<u32> = names.filter_map(|name| number(&name)).collect();
         numbers.extend(1..=self.count);
-        let (mut locks, mut queue_is_known) = (Vec::new(), complete);
+        let (mut locks, mut queue_is_known) = (Vec::new(), sees_all_processes);
         for number in numbers {
             let lock = format!("{number}.lock");
             let path = self.dir.join(&lock);
             let seen = match open_to_read(&path) {
                 Ok(file) => {
-                    let (seen, listed) = seen(lock, file, kernel, &queue).map_err(|error| unusable(&path, &error))?;
+                    let (seen, listed) =
+                        seen(lock, file, proc_locks, &queue).map_err(|error| unusable(&path, &error))?;
                     // If the list lacks the holder of a file, it may also lack those who wait for the directory.
                     queue_is_known &= listed || !seen.held;
                     seen
@@ -204,7 +206,7 @@ impl LockFiles {
             locks.push(seen);
         }
         // The head of the queue holds the directory.
-        let (head, behind) = in_kernel(kernel, &queue);
+        let (head, behind) = in_kernel(proc_locks, &queue);
         let waiting = queue_is_known.then(|| behind + usize::from(head.is_some()));
         Ok(Listing { kind: "flock", place: self.dir.display().to_string(), locks, waiting })
     }
@@ -288,9 +290,9 @@ fn permit(file: &File, rights: u32) -> io::Result<()> {
 const ROOT_PIDS: &str = "pid:[4026531836]";
 
 /// The state of a file, and whether the kernel's list has its holder and, by the same device number, its directory `queue`.
-fn seen(lock: String, file: File, kernel: &str, queue: &fs::Metadata) -> io::Result<(LockState, bool)> {
+fn seen(lock: String, file: File, proc_locks: &str, queue: &fs::Metadata) -> io::Result<(LockState, bool)> {
     let metadata = file.metadata()?;
-    let pid = in_kernel(kernel, &metadata).0;
+    let pid = in_kernel(proc_locks, &metadata).0;
     let listed = pid.is_some() && metadata.dev() == queue.dev();
     let held = match pid {
         Some(_) => true,
@@ -307,12 +309,12 @@ fn seen(lock: String, file: File, kernel: &str, queue: &fs::Metadata) -> io::Res
     Ok((LockState { lock, held, holder, pid: pid.filter(|pid| *pid > 0), since }, listed))
 }
 
-/// The process that holds a file by flock(2) according to `/proc/locks` (proc_locks(5)), and how many wait for it.
-fn in_kernel(kernel: &str, metadata: &fs::Metadata) -> (Option<u32>, usize) {
+/// The process that holds a file by flock(2) according to `/proc/locks` (kernel(5)), and how many wait for it.
+fn in_kernel(proc_locks: &str, metadata: &fs::Metadata) -> (Option<u32>, usize) {
     let (device, inode) = (metadata.dev(), metadata.ino());
     let file = format!("{:02x}:{:02x}:{inode}", rustix::fs::major(device), rustix::fs::minor(device));
     let (mut holder, mut waiting) = (None, 0);
-    for line in kernel.lines() {
+    for line in proc_locks.lines() {
         let words: Vec<&str> = line.split_whitespace().skip(1).collect();
         match words[..] {
             ["FLOCK", _, _, pid, of, ..] if of == file => holder = Some(pid.parse().unwrap_or(0)),
@@ -679,18 +681,18 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let locks = locks(&dir, 1);
         let held = locks.acquire("another container").unwrap();
-        for (kernel, complete) in [("", false), (OTHERS, false), (OTHERS, true)] {
-            let listing = locks.list_by(kernel, complete).unwrap();
+        for (proc_locks, sees_all_processes) in [("", false), (OTHERS, false), (OTHERS, true)] {
+            let listing = locks.list_with(proc_locks, sees_all_processes).unwrap();
             let seen = &listing.locks[0];
             assert!(
                 seen.held && seen.holder.as_deref() == Some("another container"),
-                "{kernel} {complete}: {listing:?}"
+                "{proc_locks} {sees_all_processes}: {listing:?}"
             );
             assert_eq!(listing.waiting, None, "the queue is not known either");
         }
         let path = held.path.clone();
         drop(held);
-        assert!(!locks.list_by(OTHERS, true).unwrap().locks[0].held);
+        assert!(!locks.list_with(OTHERS, true).unwrap().locks[0].held);
         assert!(try_lock(&path, open).unwrap().is_some(), "and released again");
     }
 
@@ -710,8 +712,8 @@ mod tests {
             "1: FLOCK  ADVISORY  WRITE 1 {file} 0 EOF\n2: FLOCK  ADVISORY  WRITE 2 {directory} 0 EOF\n\
              2: -> FLOCK  ADVISORY  WRITE 3 {directory} 0 EOF\n"
         );
-        assert_eq!(locks.list_by(&list, true).unwrap().waiting, Some(2));
-        assert_eq!(locks.list_by(&list, false).unwrap().waiting, None, "a container sees only its own processes");
+        assert_eq!(locks.list_with(&list, true).unwrap().waiting, Some(2));
+        assert_eq!(locks.list_with(&list, false).unwrap().waiting, None, "a container sees only its own processes");
         // The directory has another device number than its files: the list may have the files and not the directory.
         let elsewhere = fs::metadata("/proc").unwrap();
         let (seen, listed) = seen("1.lock".into(), File::open(&held.path).unwrap(), &list, &elsewhere).unwrap();

@@ -11,8 +11,8 @@
 )]
 
 mod cli;
-mod create_faults;
-mod create_matrix;
+mod create_fault_cases;
+mod create_fault_matrix;
 mod create_runs;
 mod doctor;
 mod from_cronjob;
@@ -22,7 +22,7 @@ mod leases;
 mod list_delete_env;
 mod locks;
 mod prune;
-mod restore_in_place;
+mod restore_in_place_matrix;
 mod status;
 mod support;
 mod sync_metadata;

@@ -51,10 +51,10 @@ pub fn run(hand: &Hand<'_>) -> Result<()> {
                 ));
             }
             tracing::warn!("{what}");
-            LoadMode::Not
+            LoadMode::Skipped
         }
-        _ if *force => LoadMode::May,
-        _ => LoadMode::Must,
+        _ if *force => LoadMode::IfPermitted,
+        _ => LoadMode::Required,
     };
     if hand.global.dry_run {
         return show_plan(hand, &place, &load.preflight.database, trial);
@@ -157,7 +157,7 @@ fn show_plan(hand: &Hand<'_>, place: &DatabasePlace, name: &str, trial: LoadMode
         (Engine::Postgres, _) => {
             format!("Load it into the database {name} in one transaction, under the dump file's lock")
         }
-        (Engine::MySql, LoadMode::Not) => format!("Load it into the schema {name}, under the dump file's lock"),
+        (Engine::MySql, LoadMode::Skipped) => format!("Load it into the schema {name}, under the dump file's lock"),
         (Engine::MySql, _) => {
             format!(
                 "Load it into a schema of its own, drop that, and load it into the schema {name}, under the dump file's lock"

@@ -47,7 +47,7 @@ pub struct PreflightReport {
     /// The first large objects that a dump reads and the user may not.
     pub unreadable_objects: Vec<String>,
     /// What the dump lacks or may fail on although the server refuses nothing: a kind, and its first names.
-    pub left_out: Vec<(String, String)>,
+    pub caveats: Vec<(String, String)>,
     /// The user as the server knows it.
     pub account: String,
     /// What MySQL or MariaDB granted that user.
@@ -91,7 +91,7 @@ impl PreflightReport {
             "unreadable-object" => self.unreadable_objects.push(value.into()),
             "left-out" => {
                 let (kind, name) = value.split_once(' ').unwrap_or((value, ""));
-                self.left_out.push((kind.into(), name.into()));
+                self.caveats.push((kind.into(), name.into()));
             }
             "account" => self.account = value.into(),
             "grant" => self.grants.granted.push(value.into()),
@@ -135,9 +135,9 @@ impl PreflightReport {
     }
 
     /// Warnings about what the dump lacks, or what it or its load may fail on, although the server refuses nothing.
-    pub fn left_out(&self) -> Vec<Problem> {
+    pub fn caveat_warnings(&self) -> Vec<Problem> {
         let all = |kind: &str| {
-            let names = self.left_out.iter().filter(|(of, _)| of == kind).map(|(_, name)| name.clone());
+            let names = self.caveats.iter().filter(|(of, _)| of == kind).map(|(_, name)| name.clone());
             Some(names.collect::<Vec<_>>()).filter(|names| !names.is_empty())
         };
         let named = |kind: &str| all(kind).map(|names| first_three(&names));
@@ -833,7 +833,7 @@ mod tests {
     #[test]
     fn what_a_dump_of_postgres_lacks_is_a_warning() {
         let mut report = PreflightReport { account: "backup".into(), ..sound() };
-        assert_eq!(report.left_out(), []);
+        assert_eq!(report.caveat_warnings(), []);
         for fact in [
             "mapping app on s",
             "mapping b on s",
@@ -847,7 +847,7 @@ mod tests {
         ] {
             report.note("left-out", fact);
         }
-        let [subscription, mapping, unlogged, encoding, locks] = &report.left_out()[..] else { panic!() };
+        let [subscription, mapping, unlogged, encoding, locks] = &report.caveat_warnings()[..] else { panic!() };
         let superuser = "set BAK_DB_POSTGRES_USER to a superuser";
         for (problem, what, remedy) in [
             (subscription, "these subscriptions are missing from the dump: s", superuser),
@@ -867,7 +867,7 @@ mod tests {
         let mut report = sound();
         (0..22).for_each(|number| report.note("left-out", &format!("float t.f{number}")));
         report.note("left-out", "history prices");
-        let [history, float] = &report.left_out()[..] else { panic!() };
+        let [history, float] = &report.caveat_warnings()[..] else { panic!() };
         assert!(history.what.contains("NOT in the dump: prices; the tools of MariaDB"), "{history:?}");
         assert!(
             float.what.contains("six significant digits: t.f0, ") && float.what.contains("t.f19 and more"),

@@ -1,4 +1,5 @@
-//! The proof of a dump: what the container reported about the file, whether that is enough, and whether a recheck agrees.
+//! The proof of a dump. `container/dump.sh` tests the file and makes the first report, `container/recheck.sh` the second; here both
+//! are judged.
 
 use std::collections::BTreeMap;
 

@@ -404,8 +404,10 @@ pub fn container(
         (true, None) => Check::passed("database", format!("{} answers", report.database)),
     };
     let unseen = report.unseen().map(|it| Check::skipped("routines", format!("{}; {}", it.what, it.remedy)));
-    let left_out =
-        report.left_out().into_iter().map(|it| Check::skipped("contents", format!("{}; {}", it.what, it.remedy)));
+    let caveats = report
+        .caveat_warnings()
+        .into_iter()
+        .map(|it| Check::skipped("contents", format!("{}; {}", it.what, it.remedy)));
     let path = || match judged {
         Ok(site) => Check::passed("path", format!("the dump is {} on the volume", site.path_in_volume)),
         Err(_) => Check::passed("path", "the dump lies on the volume"),
@@ -421,7 +423,7 @@ pub fn container(
     let all = [
         line("tools", Aspect::Tools, &tools),
         line("database", Aspect::Database, &database),
-        unseen.into_iter().chain(left_out).collect(),
+        unseen.into_iter().chain(caveats).collect(),
         line("path", Aspect::Path, &path),
         line("space", Aspect::Space, &space),
     ];
@@ -879,7 +881,7 @@ mod tests {
         };
         let check = &container(&blinkered, Engine::MySql, Ok(&site), 90, "1 KiB")[2];
         is(check, Skipped, "may not see stored procedures");
-        let partial = PreflightReport { left_out: vec![("subscription".into(), "s".into())], ..report.clone() };
+        let partial = PreflightReport { caveats: vec![("subscription".into(), "s".into())], ..report.clone() };
         let checks = container(&partial, Engine::Postgres, Ok(&site), 90, "1 KiB");
         assert_eq!(checks.len(), words.len() + 1);
         is(&checks[2], Skipped, "these subscriptions are missing from the dump: s");

@@ -1,6 +1,7 @@
 //! Quantities of Kubernetes, such as `1Gi`.
 
-/// The bytes of a quantity such as `1Gi`, `500M` or `1e9`, rounded down; None if it is not valid
+/// The bytes of a quantity such as `1Gi`, `500M` or `1e9`, rounded down; None if it is not valid or
+/// in parts of a byte (`1500m`)
 /// (<https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/>).
 pub fn bytes(text: &str) -> Option<u128> {
     scaled(text, 1)
@@ -11,7 +12,7 @@ pub fn thousandths(text: &str) -> Option<u128> {
     scaled(text, 1000)
 }
 
-/// A quantity, multiplied by `parts`.
+/// A quantity times `parts`, rounded down. Thousandths (`m`) only if `parts` is 1000.
 fn scaled(text: &str, parts: u128) -> Option<u128> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, suffix) = text.split_at(end);

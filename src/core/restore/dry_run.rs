@@ -10,7 +10,7 @@ use crate::core::kube::calls::{CLAIMS, SNAPSHOTS, Target, try_delete_options};
 use crate::core::kube::namespace_objects::NamespaceObjects;
 use crate::core::kube::objects::{Meta, Snapshot};
 use crate::core::kube::quantity;
-use crate::core::restore::in_place::{ClaimState, Journal, Rest};
+use crate::core::restore::in_place::{ClaimState, Journal, NextStep};
 
 /// A request that the API tries and does not carry out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,8 +37,8 @@ pub fn trials(
     let mut trial = |what: String, args: Vec<String>, input: String, beside: bool| {
         all.push(DryRun { what, args, input, beside });
     };
-    let place = journal.place(namespace_objects, of);
-    let stops = journal.rest(namespace_objects, of) == Ok(Rest::Replace);
+    let place = journal.claim_state(namespace_objects, of);
+    let stops = journal.next_step(namespace_objects, of) == Ok(NextStep::Replace);
     if !journal.back && place == ClaimState::Old && namespace_objects.snapshot(&journal.safety).is_none() {
         let what = format!("make the safety snapshot {}", journal.safety);
         trial(what, target.try_create(SNAPSHOTS), safety.to_string(), false);

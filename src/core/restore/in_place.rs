@@ -56,7 +56,7 @@ pub enum ClaimState {
 
 /// The next step of a restore.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rest {
+pub enum NextStep {
     /// Stop the workloads and replace the claim.
     Replace,
     /// The claim is replaced; start the workloads.
@@ -82,7 +82,7 @@ impl NamespaceObjects {
 
     /// Why no workload of the claim may be scaled down, and the remedy: the claim was deleted, and only its pods keep it.
     /// `snapshot` is the one that was to be restored.
-    pub fn going(&self, claim: &str, snapshot: &str) -> Option<(String, String)> {
+    pub fn deleted_claim_problem(&self, claim: &str, snapshot: &str) -> Option<(String, String)> {
         let deleted = self.claim(claim).is_some_and(|claim| claim.metadata.deletion_timestamp.is_some());
         (deleted && !self.mounters(claim).is_empty()).then(|| {
             let namespace = self.claim(claim).map_or("", |claim| claim.metadata.namespace.as_str());
@@ -228,7 +228,7 @@ pub fn continuation(
     if found.back && !rollback {
         return Err(Hindrance::RollingBack);
     }
-    let is_replaced = found.place(namespace_objects, snapshot) != ClaimState::Old;
+    let is_replaced = found.claim_state(namespace_objects, snapshot) != ClaimState::Old;
     // A rollback before the claim is replaced only starts workloads again, which is in the way of no other restore.
     if (!rollback || is_replaced)
         && let Some(other) = found.others(namespace_objects, snapshot).first()
@@ -241,7 +241,7 @@ pub fn continuation(
 
 impl Journal {
     /// Which claim exists by its name; `of` is the snapshot that carries the journal.
-    pub fn place(&self, namespace_objects: &NamespaceObjects, of: &Snapshot) -> ClaimState {
+    pub fn claim_state(&self, namespace_objects: &NamespaceObjects, of: &Snapshot) -> ClaimState {
         let Some(claim) = namespace_objects.claim(&self.claim.name) else { return ClaimState::Gone };
         let is_from = |name: &str| {
             let full = format!("{}/{name}", of.metadata.namespace);
@@ -260,18 +260,18 @@ impl Journal {
     ///
     /// # Errors
     /// The restore can neither be resumed nor rolled back; with the remedy.
-    pub fn rest(&self, namespace_objects: &NamespaceObjects, of: &Snapshot) -> Result<Rest, (String, String)> {
+    pub fn next_step(&self, namespace_objects: &NamespaceObjects, of: &Snapshot) -> Result<NextStep, (String, String)> {
         let Journal { claim, safety, workloads, .. } = self;
         let (claim, name, namespace) = (&claim.name, &of.metadata.name, &of.metadata.namespace);
         // One that was not cut holds nothing, and once the claim is gone it never will.
         let is_cut = |safety: &Snapshot| matches!(safety.readiness(), Readiness::Cut | Readiness::Ready);
         let kept = namespace_objects.snapshot(safety).is_some_and(is_cut);
-        match (self.place(namespace_objects, of), self.back) {
-            (ClaimState::Old, false) => Ok(Rest::Replace),
-            (ClaimState::Gone, _) | (ClaimState::Restored, true) if kept => Ok(Rest::Replace),
-            (ClaimState::Restored, false) | (ClaimState::Old | ClaimState::Back, true) => Ok(Rest::Start),
+        match (self.claim_state(namespace_objects, of), self.back) {
+            (ClaimState::Old, false) => Ok(NextStep::Replace),
+            (ClaimState::Gone, _) | (ClaimState::Restored, true) if kept => Ok(NextStep::Replace),
+            (ClaimState::Restored, false) | (ClaimState::Old | ClaimState::Back, true) => Ok(NextStep::Start),
             (ClaimState::Other, true) if !workloads.iter().any(|down| namespace_objects.is_down_for(down, name)) => {
-                Ok(Rest::Forget)
+                Ok(NextStep::Forget)
             }
             (ClaimState::Restored, true) => Err((
                 format!("the VolumeSnapshot {safety} of what was there is gone"),
@@ -544,7 +544,7 @@ mod tests {
     }
 
     /// The next step if the claim has this uid and is from this snapshot, beside other objects.
-    fn rest(back: bool, claim: Option<(&str, &str)>, also: &[Value]) -> Result<Rest, String> {
+    fn next_step(back: bool, claim: Option<(&str, &str)>, also: &[Value]) -> Result<NextStep, String> {
         let journal = Journal {
             back,
             ..plan(&[workload("Deployment", "web", json!({"template": {"spec": {"volumes": volumes()}}}))]).unwrap()
@@ -559,7 +559,7 @@ mod tests {
         objects.extend_from_slice(also);
         let namespace_objects = items(json!(objects));
         journal
-            .rest(&namespace_objects, namespace_objects.snapshot("s").unwrap())
+            .next_step(&namespace_objects, namespace_objects.snapshot("s").unwrap())
             .map_err(|(what, remedy)| format!("{what} -> {remedy}"))
     }
 
@@ -569,20 +569,20 @@ mod tests {
         let (old, restored, back, other) =
             (Some(("u1", "")), Some(("u2", "shop/s")), Some(("u2", "shop/safe")), Some(("u2", "")));
         for (is_back, claim, also, expected) in [
-            (false, old, vec![], Rest::Replace),
+            (false, old, vec![], NextStep::Replace),
             // A claim that an earlier restore made is the old one of the next restore.
-            (false, Some(("u1", "shop/s")), vec![], Rest::Replace),
-            (false, old, vec![safe()], Rest::Replace),
-            (false, None, vec![safe()], Rest::Replace),
-            (false, restored, vec![safe()], Rest::Start),
-            (true, old, vec![], Rest::Start),
-            (true, restored, vec![safe()], Rest::Replace),
-            (true, None, vec![safe()], Rest::Replace),
-            (true, back, vec![safe()], Rest::Start),
+            (false, Some(("u1", "shop/s")), vec![], NextStep::Replace),
+            (false, old, vec![safe()], NextStep::Replace),
+            (false, None, vec![safe()], NextStep::Replace),
+            (false, restored, vec![safe()], NextStep::Start),
+            (true, old, vec![], NextStep::Start),
+            (true, restored, vec![safe()], NextStep::Replace),
+            (true, None, vec![safe()], NextStep::Replace),
+            (true, back, vec![safe()], NextStep::Start),
             // Another restore replaced it meanwhile, and no workload is down for this one.
-            (true, other, vec![], Rest::Forget),
+            (true, other, vec![], NextStep::Forget),
         ] {
-            assert_eq!(rest(is_back, claim, &also), Ok(expected), "{is_back} {claim:?}");
+            assert_eq!(next_step(is_back, claim, &also), Ok(expected), "{is_back} {claim:?}");
         }
         let stopped =
             json!({"kind": "Deployment", "metadata": {"name": "web", "annotations": {labels::RESTORING: "s"}}});
@@ -593,14 +593,14 @@ mod tests {
             (false, other, vec![safe()], "as soon as there is no such claim"),
             (true, other, vec![stopped, safe()], "as soon as there is no such claim"),
         ] {
-            let problem = rest(is_back, claim, &also).unwrap_err();
+            let problem = next_step(is_back, claim, &also).unwrap_err();
             assert!(problem.contains(words) && !problem.contains("delete"), "{problem}");
         }
         let mut going = claim();
         going["metadata"]["deletionTimestamp"] = json!("2026-01-02T03:04:05Z");
         assert_eq!(
-            rest(true, None, &[going, safe()]),
-            Ok(Rest::Replace),
+            next_step(true, None, &[going, safe()]),
+            Ok(NextStep::Replace),
             "a claim that is being deleted counts as gone"
         );
     }

@@ -218,7 +218,7 @@ fn bound(name: &str, snapshot: &Snapshot) -> No {
 
 /// The JSON patch that sets the deletionPolicy of this version of a content, and marks its VolumeSnapshot as deleted; None if
 /// neither is needed.
-pub fn prepare(content: &Content, policy: &str) -> Option<Value> {
+pub fn deletion_policy_patch(content: &Content, policy: &str) -> Option<Value> {
     let meta = &content.metadata;
     let mut patch = rebind::orphan_patch(meta);
     if content.spec.deletion_policy != policy {
@@ -393,17 +393,17 @@ mod tests {
     fn a_content_is_prepared_in_the_version_that_was_read() {
         let being_deleted = json!({"/metadata/annotations": {rebind::BEING_DELETED: "yes"}});
         let said = content("x", "d", Some("h"), None, being_deleted);
-        assert_eq!(prepare(&said, "Retain"), None);
-        let patch = prepare(&said, "Delete").unwrap();
+        assert_eq!(deletion_policy_patch(&said, "Retain"), None);
+        let patch = deletion_policy_patch(&said, "Delete").unwrap();
         let test =
             |field: &str, value: &str| json!({"op": "test", "path": format!("/metadata/{field}"), "value": value});
         let policy = json!({"op": "replace", "path": "/spec/deletionPolicy", "value": "Delete"});
         assert_eq!(patch, json!([test("uid", "u-x"), test("resourceVersion", "7"), policy]));
-        let patch = prepare(&plain("x"), "Delete").unwrap();
+        let patch = deletion_policy_patch(&plain("x"), "Delete").unwrap();
         assert_eq!((&patch[0], &patch[1]), (&test("uid", "u-x"), &test("resourceVersion", "7")));
         assert!(
             patch.to_string().contains("volumesnapshot-being-deleted") && patch.as_array().unwrap().contains(&policy)
         );
-        assert!(!prepare(&plain("x"), "Retain").unwrap().to_string().contains("deletionPolicy"));
+        assert!(!deletion_policy_patch(&plain("x"), "Retain").unwrap().to_string().contains("deletionPolicy"));
     }
 }

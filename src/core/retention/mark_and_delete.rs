@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::core::retention::deletion_objections::shared_reason;
 use crate::core::retention::history::{Action, Decision, FLOOR, Group, Moment, Record, Standing, date};
-use crate::core::retention::removal::shared_reason;
 use crate::core::retention::slot::SlotKind;
 
 /// The snapshots that are kept although their date has passed.
