@@ -448,9 +448,9 @@ impl Run<'_> {
                 Ok((journal, None))
             }
             Ok(Continuation::Resume { journal, renew_safety }) => {
-                let found = Some(journal.clone());
+                let found = Some(Journal::clone(&journal));
                 let safety = if renew_safety { safety } else { journal.safety.clone() };
-                Ok((Journal { safety, ..journal }, found))
+                Ok((Journal { safety, ..*journal }, found))
             }
             Err(Hindrance::UnknownJournal) => {
                 let what = format!("{name} carries a note on an in-place restore that this version cannot read");

@@ -190,7 +190,7 @@ pub enum Continuation {
     Begin,
     /// An earlier call began one: continue with its journal. `renew_safety`: the old claim is still there, and was perhaps written
     /// to since that call made its safety snapshot, so another one is needed.
-    Resume { journal: Journal, renew_safety: bool },
+    Resume { journal: Box<Journal>, renew_safety: bool },
 }
 
 /// Why a call does not go on.
@@ -236,7 +236,7 @@ pub fn continuation(
         return Err(Hindrance::OtherRestore((*other).to_string()));
     }
     let renew_safety = !rollback && !is_replaced && namespace_objects.snapshot(&found.safety).is_some();
-    Ok(Continuation::Resume { journal: found, renew_safety })
+    Ok(Continuation::Resume { journal: Box::new(found), renew_safety })
 }
 
 impl Journal {
