@@ -18,7 +18,7 @@ const LAYERS: [(&str, &[&str]); 11] = [
     ("backup", &["core", "exit", "io", "cluster", "container", "config"]),
     ("cli", &["core", "exit", "config"]),
     ("cmd", &["core", "exit", "io", "cluster", "container", "lock", "config", "backup", "cli"]),
-    ("main", &["core", "exit", "io", "cluster", "config", "backup", "cli"]),
+    ("main", &["exit", "io", "cluster", "config", "backup", "cli"]),
 ];
 
 /// The same within `src/core`.

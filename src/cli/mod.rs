@@ -634,14 +634,92 @@ pub fn plain(matches: &ArgMatches) -> Plain {
     Plain(names.filter_map(|name| Some((name.to_string(), said(name)?))).collect())
 }
 
-/// The words of the command, such as `postgres dump`, and its matches.
-pub fn chosen(matches: &ArgMatches) -> (Vec<&str>, &ArgMatches) {
+/// The command that was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Chosen {
+    Create,
+    Adhoc,
+    Retain,
+    MarkAndDelete,
+    Doctor,
+    Status,
+    List,
+    Restore,
+    Verify,
+    RebindVsc,
+    Trust,
+    Delete,
+    DeleteVsc,
+    SyncMetadataToVsc,
+    Locks,
+    Env,
+    Completion,
+    Man,
+    Manual(Engine, Piece),
+}
+
+/// The parts of a backup that are commands of a database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Piece {
+    Dump,
+    Restore,
+    DownloadDump,
+    Shell,
+    Info,
+}
+
+const COMMANDS: [(&str, Chosen); 19] = [
+    ("create", Chosen::Create),
+    ("adhoc", Chosen::Adhoc),
+    ("retain", Chosen::Retain),
+    ("mark-and-delete", Chosen::MarkAndDelete),
+    ("doctor", Chosen::Doctor),
+    ("status", Chosen::Status),
+    ("list", Chosen::List),
+    ("restore", Chosen::Restore),
+    ("verify", Chosen::Verify),
+    ("rebind-vsc", Chosen::RebindVsc),
+    ("trust", Chosen::Trust),
+    ("delete", Chosen::Delete),
+    ("delete-vsc", Chosen::DeleteVsc),
+    ("sync-metadata-to-vsc", Chosen::SyncMetadataToVsc),
+    ("locks", Chosen::Locks),
+    ("env", Chosen::Env),
+    ("completion", Chosen::Completion),
+    ("man", Chosen::Man),
+    // The older tool calls it `controller syncMetadataToVsc`.
+    ("controller", Chosen::SyncMetadataToVsc),
+];
+
+const PIECES: [(&str, Piece); 5] = [
+    ("dump", Piece::Dump),
+    ("restore", Piece::Restore),
+    ("download-dump", Piece::DownloadDump),
+    ("shell", Piece::Shell),
+    ("info", Piece::Info),
+];
+
+fn by_name<T: Copy>(table: &[(&str, T)], name: &str) -> Option<T> {
+    table.iter().find(|(known, _)| *known == name).map(|(_, found)| *found)
+}
+
+/// The command that was given, and its matches.
+pub fn chosen(matches: &ArgMatches) -> (Option<Chosen>, &ArgMatches) {
     let (mut words, mut matches) = (Vec::new(), matches);
     while let Some((word, below)) = matches.subcommand() {
         words.push(word);
         matches = below;
     }
-    (words, matches)
+    (command_of(&words), matches)
+}
+
+fn command_of(words: &[&str]) -> Option<Chosen> {
+    let [first, rest @ ..] = words else { return None };
+    let engine = Engine::ALL.into_iter().find(|engine| engine.command() == *first);
+    match (engine, rest) {
+        (Some(engine), [piece]) => Some(Chosen::Manual(engine, by_name(&PIECES, piece)?)),
+        _ => by_name(&COMMANDS, first),
+    }
 }
 
 /// The text that was set for a setting, by its flag or else by its variable.
@@ -667,6 +745,19 @@ mod tests {
         for command in command().get_subcommands() {
             for name in [command.get_name()].into_iter().chain(command.get_all_aliases()) {
                 assert!(name == "create" || job::OTHERS.contains(&name), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_command_can_be_chosen() {
+        for top in command().get_subcommands() {
+            let below: Vec<&str> = top.get_subcommands().map(Command::get_name).collect();
+            if below.is_empty() {
+                assert!(command_of(&[top.get_name()]).is_some(), "{}", top.get_name());
+            }
+            for piece in below {
+                assert!(command_of(&[top.get_name(), piece]).is_some(), "{} {piece}", top.get_name());
             }
         }
     }

@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::backup::dump::DumpRules;
 use crate::backup::inspect_dump::{self, DumpFile, InspectDepth};
 use crate::backup::observe::{self, DatabasePlace};
+use crate::cli::Piece;
 use crate::cluster::kubectl::Kubectl;
 use crate::cmd::show::show;
 use crate::config::{ByHand, DbValue, Global};
@@ -26,7 +27,7 @@ use crate::io::report::{self, Reporter};
 ///
 /// # Errors
 /// As the exit codes say.
-pub fn run(piece: &str, global: &Global, config: &ByHand, reporter: &Reporter) -> Result<()> {
+pub fn run(piece: Piece, global: &Global, config: &ByHand, reporter: &Reporter) -> Result<()> {
     let secrets = match &config.database.password {
         DbValue::Literal(text) => Secrets::new([text.clone()]),
         DbValue::Variable(_) => Secrets::default(),
@@ -35,11 +36,11 @@ pub fn run(piece: &str, global: &Global, config: &ByHand, reporter: &Reporter) -
     let nonce = random::nonce();
     let hand = Hand { global, config, reporter, kubectl, nonce };
     match piece {
-        "dump" => dump::run(&hand),
-        "restore" => restore::run(&hand),
-        "download-dump" => download::run(&hand),
-        "shell" => shell::run(&hand),
-        _ => info::run(&hand),
+        Piece::Dump => dump::run(&hand),
+        Piece::Restore => restore::run(&hand),
+        Piece::DownloadDump => download::run(&hand),
+        Piece::Shell => shell::run(&hand),
+        Piece::Info => info::run(&hand),
     }
 }
 
