@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 
 use crate::backup::cronjob_settings::CronJobSettings;
-use crate::cli::{Called, Chosen};
+use crate::cli::{Called, ChosenCommand};
 use crate::cluster::failure::Failure;
 use crate::config::{Global, Plain, Values, settings};
 use crate::exit::{Exit, Fail};
@@ -53,7 +53,7 @@ fn main() -> ExitCode {
     exit_code(&reporter, |reporter| {
         process::listen().map_err(|error| Fail::new(Exit::Failed, format!("signals cannot be handled: {error}")))?;
         // No warnings about settings in a starting shell.
-        if !matches!(command, Some(Chosen::Completion | Chosen::Man)) {
+        if !matches!(command, Some(ChosenCommand::Completion | ChosenCommand::Man)) {
             config::unknown_variables().iter().for_each(|var| tracing::warn!("{}", config::about_unknown(var)));
         }
         let cronjob = match plain.word("from-cronjob") {
@@ -87,30 +87,34 @@ fn exit_code(reporter: &Reporter, command: impl FnOnce(&Reporter) -> Result<()>)
 }
 
 /// Runs the command that was given.
-fn run(command: Option<Chosen>, plain: &Plain, values: &mut Values<'_>, reporter: &Reporter) -> Result<()> {
+fn run(command: Option<ChosenCommand>, plain: &Plain, values: &mut Values<'_>, reporter: &Reporter) -> Result<()> {
     let Some(command) = command else {
         bail!(Fail::new(Exit::Usage, "no command was given").remedy("see backup-ns --help"));
     };
     match command {
-        Chosen::Create => dispatch(config::create(plain, values), cmd::create::run, reporter),
-        Chosen::Adhoc => dispatch(config::adhoc(plain, values), cmd::adhoc::run, reporter),
-        Chosen::Retain => dispatch(config::retain(plain, values), cmd::retain::run, reporter),
-        Chosen::MarkAndDelete => dispatch(config::mark_and_delete(plain, values), cmd::mark_and_delete::run, reporter),
-        Chosen::Doctor => dispatch(config::doctor(plain, values), cmd::doctor::run, reporter),
-        Chosen::Status => dispatch(config::status(plain, values), cmd::status::run, reporter),
-        Chosen::List => dispatch(config::list(plain, values), cmd::list::run, reporter),
-        Chosen::Restore => dispatch(config::restore(plain, values), cmd::restore::run, reporter),
-        Chosen::Verify => dispatch(config::verify(plain, values), cmd::verify::run, reporter),
-        Chosen::RebindVsc => dispatch(config::rebind(plain, values), cmd::rebind_vsc::run, reporter),
-        Chosen::DeleteVsc => dispatch(config::delete_content(plain, values), cmd::delete_vsc::run, reporter),
-        Chosen::Trust => dispatch(config::trust(plain, values), cmd::trust::run, reporter),
-        Chosen::Delete => dispatch(config::delete(plain, values), cmd::delete::run, reporter),
-        Chosen::SyncMetadataToVsc => dispatch(config::sync(plain, values), cmd::sync_metadata_to_vsc::run, reporter),
-        Chosen::Locks => dispatch(config::locks(plain, values), cmd::locks::run, reporter),
-        Chosen::Env => cmd::env::run(plain, values, reporter),
-        Chosen::Completion => cmd::completion::run(plain, reporter),
-        Chosen::Man => cmd::man::run(plain, reporter),
-        Chosen::Manual(engine, piece) => {
+        ChosenCommand::Create => dispatch(config::create(plain, values), cmd::create::run, reporter),
+        ChosenCommand::Adhoc => dispatch(config::adhoc(plain, values), cmd::adhoc::run, reporter),
+        ChosenCommand::Retain => dispatch(config::retain(plain, values), cmd::retain::run, reporter),
+        ChosenCommand::MarkAndDelete => {
+            dispatch(config::mark_and_delete(plain, values), cmd::mark_and_delete::run, reporter)
+        }
+        ChosenCommand::Doctor => dispatch(config::doctor(plain, values), cmd::doctor::run, reporter),
+        ChosenCommand::Status => dispatch(config::status(plain, values), cmd::status::run, reporter),
+        ChosenCommand::List => dispatch(config::list(plain, values), cmd::list::run, reporter),
+        ChosenCommand::Restore => dispatch(config::restore(plain, values), cmd::restore::run, reporter),
+        ChosenCommand::Verify => dispatch(config::verify(plain, values), cmd::verify::run, reporter),
+        ChosenCommand::RebindVsc => dispatch(config::rebind(plain, values), cmd::rebind_vsc::run, reporter),
+        ChosenCommand::DeleteVsc => dispatch(config::delete_content(plain, values), cmd::delete_vsc::run, reporter),
+        ChosenCommand::Trust => dispatch(config::trust(plain, values), cmd::trust::run, reporter),
+        ChosenCommand::Delete => dispatch(config::delete(plain, values), cmd::delete::run, reporter),
+        ChosenCommand::SyncMetadataToVsc => {
+            dispatch(config::sync(plain, values), cmd::sync_metadata_to_vsc::run, reporter)
+        }
+        ChosenCommand::Locks => dispatch(config::locks(plain, values), cmd::locks::run, reporter),
+        ChosenCommand::Env => cmd::env::run(plain, values, reporter),
+        ChosenCommand::Completion => cmd::completion::run(plain, reporter),
+        ChosenCommand::Man => cmd::man::run(plain, reporter),
+        ChosenCommand::Manual(engine, piece) => {
             let run = |global: &_, by_hand: &_, reporter: &_| cmd::by_hand::run(piece, global, by_hand, reporter);
             dispatch(config::by_hand(plain, values, engine), run, reporter)
         }

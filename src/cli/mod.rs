@@ -636,7 +636,7 @@ pub fn plain(matches: &ArgMatches) -> Plain {
 
 /// The command that was given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Chosen {
+pub enum ChosenCommand {
     Create,
     Adhoc,
     Retain,
@@ -668,27 +668,27 @@ pub enum Piece {
     Info,
 }
 
-const COMMANDS: [(&str, Chosen); 19] = [
-    ("create", Chosen::Create),
-    ("adhoc", Chosen::Adhoc),
-    ("retain", Chosen::Retain),
-    ("mark-and-delete", Chosen::MarkAndDelete),
-    ("doctor", Chosen::Doctor),
-    ("status", Chosen::Status),
-    ("list", Chosen::List),
-    ("restore", Chosen::Restore),
-    ("verify", Chosen::Verify),
-    ("rebind-vsc", Chosen::RebindVsc),
-    ("trust", Chosen::Trust),
-    ("delete", Chosen::Delete),
-    ("delete-vsc", Chosen::DeleteVsc),
-    ("sync-metadata-to-vsc", Chosen::SyncMetadataToVsc),
-    ("locks", Chosen::Locks),
-    ("env", Chosen::Env),
-    ("completion", Chosen::Completion),
-    ("man", Chosen::Man),
+const COMMANDS: [(&str, ChosenCommand); 19] = [
+    ("create", ChosenCommand::Create),
+    ("adhoc", ChosenCommand::Adhoc),
+    ("retain", ChosenCommand::Retain),
+    ("mark-and-delete", ChosenCommand::MarkAndDelete),
+    ("doctor", ChosenCommand::Doctor),
+    ("status", ChosenCommand::Status),
+    ("list", ChosenCommand::List),
+    ("restore", ChosenCommand::Restore),
+    ("verify", ChosenCommand::Verify),
+    ("rebind-vsc", ChosenCommand::RebindVsc),
+    ("trust", ChosenCommand::Trust),
+    ("delete", ChosenCommand::Delete),
+    ("delete-vsc", ChosenCommand::DeleteVsc),
+    ("sync-metadata-to-vsc", ChosenCommand::SyncMetadataToVsc),
+    ("locks", ChosenCommand::Locks),
+    ("env", ChosenCommand::Env),
+    ("completion", ChosenCommand::Completion),
+    ("man", ChosenCommand::Man),
     // The older tool calls it `controller syncMetadataToVsc`.
-    ("controller", Chosen::SyncMetadataToVsc),
+    ("controller", ChosenCommand::SyncMetadataToVsc),
 ];
 
 const PIECES: [(&str, Piece); 5] = [
@@ -704,7 +704,7 @@ fn by_name<T: Copy>(table: &[(&str, T)], name: &str) -> Option<T> {
 }
 
 /// The command that was given, and its matches.
-pub fn chosen(matches: &ArgMatches) -> (Option<Chosen>, &ArgMatches) {
+pub fn chosen(matches: &ArgMatches) -> (Option<ChosenCommand>, &ArgMatches) {
     let (mut words, mut matches) = (Vec::new(), matches);
     while let Some((word, below)) = matches.subcommand() {
         words.push(word);
@@ -713,11 +713,11 @@ pub fn chosen(matches: &ArgMatches) -> (Option<Chosen>, &ArgMatches) {
     (command_of(&words), matches)
 }
 
-fn command_of(words: &[&str]) -> Option<Chosen> {
+fn command_of(words: &[&str]) -> Option<ChosenCommand> {
     let [first, rest @ ..] = words else { return None };
     let engine = Engine::ALL.into_iter().find(|engine| engine.command() == *first);
     match (engine, rest) {
-        (Some(engine), [piece]) => Some(Chosen::Manual(engine, by_name(&PIECES, piece)?)),
+        (Some(engine), [piece]) => Some(ChosenCommand::Manual(engine, by_name(&PIECES, piece)?)),
         _ => by_name(&COMMANDS, first),
     }
 }

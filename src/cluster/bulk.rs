@@ -20,10 +20,8 @@ pub type Name = (String, String);
 pub enum Refused {
     /// It is not there any more, or it was changed the other way meanwhile: there is nothing to do for it now.
     Overtaken(String),
-    /// The API refused it.
+    /// The API refused it, or could not be reached.
     Failed(String),
-    /// The API could not be reached.
-    Unreached(String),
 }
 
 /// Changes a label of `objects`. Those that did not get the change are returned, with the reason; `progress` gets how
@@ -74,7 +72,7 @@ pub fn each(
             deadline = Instant::now() + kubectl.retry_timeout;
         }
         if !passing || Instant::now() >= deadline {
-            let why = if passing { Refused::Unreached(words) } else { judge(&words) };
+            let why = if passing { Refused::Failed(words) } else { judge(&words) };
             refused.extend(std::mem::take(&mut waiting).into_iter().map(|name| (name, why.clone())));
         } else if !waiting.is_empty() {
             let changes = counted(objects.len(), "change");

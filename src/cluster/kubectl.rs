@@ -239,46 +239,56 @@ impl Kubectl {
         mut progress: impl FnMut(usize),
     ) -> Result<Vec<S>, ProcessError> {
         let mut all: Vec<S> = Vec::new();
+        self.each_page(page, keep, |kept| {
+            match kept {
+                Some(kept) => {
+                    all.extend(kept);
+                    progress(all.len());
+                }
+                None => all.clear(),
+            }
+            Ok::<(), ProcessError>(())
+        })?;
+        Ok(all)
+    }
+
+    /// As [`Kubectl::pages`], but hands on what was kept of each page at once. Before a list is begun again, None is handed on. A
+    /// page that is too big, or takes too long, is asked for in smaller parts.
+    ///
+    /// # Errors
+    /// As [`Job::run`], and those of `hand_on`.
+    pub fn each_page<T: DeserializeOwned, S: Send, E: From<ProcessError>>(
+        &self,
+        page: impl Fn(&Next) -> Vec<String>,
+        keep: impl Fn(T) -> Option<S> + Sync,
+        mut hand_on: impl FnMut(Option<Vec<S>>) -> Result<(), E>,
+    ) -> Result<(), E> {
         let (mut next, mut tries) = (Next::default(), 5);
         loop {
-            match self.page(&page, &mut next, &keep) {
-                Ok(kept) => all.extend(kept),
+            let read = self.patiently(|| {
+                let read = self.each(&page(&next), |object| Ok(keep(object)));
+                if matches!(&read, Err(error) if error.is(Refusal::Transient)) {
+                    next.shrink();
+                }
+                read
+            });
+            match read {
+                Ok((kept, meta)) => {
+                    next.follow(meta.next);
+                    hand_on(Some(kept))?;
+                    if next.token.is_empty() {
+                        return Ok(());
+                    }
+                }
                 Err(error) if error.is(Refusal::ListTokenExpired) && tries > 0 => {
                     tracing::warn!("the list changed too fast to be read to its end, beginning again");
                     tries -= 1;
-                    all.clear();
                     next.token.clear();
-                    continue;
+                    hand_on(None)?;
                 }
-                Err(error) => return Err(error),
-            }
-            progress(all.len());
-            if next.token.is_empty() {
-                return Ok(all);
+                Err(error) => return Err(error.into()),
             }
         }
-    }
-
-    /// Reads the page `next`, which then is the one behind it. One that is too big, or takes too long, is asked for in smaller
-    /// parts.
-    ///
-    /// # Errors
-    /// As [`Job::run`].
-    pub fn page<T: DeserializeOwned, S: Send>(
-        &self,
-        page: impl Fn(&Next) -> Vec<String>,
-        next: &mut Next,
-        keep: impl Fn(T) -> Option<S> + Sync,
-    ) -> Result<Vec<S>, ProcessError> {
-        let (kept, meta) = self.patiently(|| {
-            let read = self.each(&page(next), |object| Ok(keep(object)));
-            if matches!(&read, Err(error) if error.is(Refusal::Transient)) {
-                next.shrink();
-            }
-            read
-        })?;
-        next.follow(meta.next);
-        Ok(kept)
     }
 
     /// The same kubectl for another namespace.

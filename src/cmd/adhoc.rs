@@ -13,11 +13,10 @@ use crate::backup::cronjob_settings::cronjobs;
 use crate::cluster::failure::Failure;
 use crate::cluster::kubectl::Kubectl;
 use crate::cluster::refusal::Refusal;
-use crate::cmd::show::show;
+use crate::cmd::Context;
 use crate::config::settings;
 use crate::config::{Adhoc, Global};
 use crate::core::backup::job::{self, JobStage, Try};
-use crate::core::escape::Secrets;
 use crate::core::kube::calls::JOBS;
 use crate::core::kube::json;
 use crate::core::kube::objects::ObjectList;
@@ -67,10 +66,11 @@ struct Followed<'a> {
 /// # Errors
 /// There is no such CronJob, the Job cannot be made, it failed, or a signal came, which leaves it at work.
 pub fn run(global: &Global, config: &Adhoc, reporter: &Reporter) -> Result<()> {
-    let kubectl = Kubectl::connect(&global.asked, Secrets::default(), global.retry_timeout)?;
+    let context = Context::connect(global, config, reporter)?;
+    let kubectl = &context.kubectl;
     let target = &kubectl.target;
     let cronjob = reporter.step("observe", |_| {
-        let all = cronjobs(&kubectl)?;
+        let all = cronjobs(kubectl)?;
         let cronjob = job::choose(&all, config.cronjob.as_deref()).map_err(|(why, remedy)| {
             let namespace = &target.namespace;
             Fail::new(Exit::Precondition, format!("the namespace '{namespace}' {why}"))
@@ -87,7 +87,7 @@ pub fn run(global: &Global, config: &Adhoc, reporter: &Reporter) -> Result<()> {
         let create = PlanStep::new(format!("Create the Job {name}")).kubectl(&target.create(JOBS)).manifest(shown);
         let steps = [create, PlanStep::new("Follow it, and end with the exit code of its container")];
         let result = json!({"dryRun": true, "namespace": target.namespace, "job": name, "steps": steps});
-        return show(reporter, global.output, &result, || {
+        return context.show(&result, || {
             format!(
                 "Dry run: nothing was changed. A Job of the CronJob {}:\n{}",
                 json::name(&cronjob),
@@ -95,10 +95,10 @@ pub fn run(global: &Global, config: &Adhoc, reporter: &Reporter) -> Result<()> {
             )
         });
     }
-    let made = reporter.step("job", |_| Ok((create(&kubectl, &name, &manifest)?, name.clone())))?;
+    let made = reporter.step("job", |_| Ok((create(kubectl, &name, &manifest)?, name.clone())))?;
     let container = job::container(&cronjob);
     let mut follow = Follow {
-        kubectl: &kubectl,
+        kubectl,
         reporter,
         name: &name,
         uid: json::uid(&made),
@@ -126,7 +126,7 @@ pub fn run(global: &Global, config: &Adhoc, reporter: &Reporter) -> Result<()> {
         exit_code: last.and_then(|one| one.code),
         complete: outcome.is_ok(),
     };
-    show(reporter, global.output, &result, || result.text())?;
+    context.show(&result, || result.text())?;
     let Err(why) = outcome else { return Ok(()) };
     // A status of 0 of a Job that failed is not what it failed of.
     let code = result.exit_code.and_then(|code| u8::try_from(code).ok()).filter(|code| *code != 0);

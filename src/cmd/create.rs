@@ -18,8 +18,7 @@ use crate::cluster::failure::Failure;
 use crate::cluster::kubectl::Kubectl;
 use crate::cluster::refusal::Refusal;
 use crate::cluster::watch::Watch;
-use crate::cmd::now;
-use crate::cmd::show::show;
+use crate::cmd::{Context, now};
 use crate::config::{Create, DbValue, Global};
 use crate::container;
 use crate::container::session::Session;
@@ -94,12 +93,12 @@ fn make(global: &Global, config: &Create, reporter: &Reporter, notice: &mut Noti
     // The slots are those of the begin, however long the dump takes.
     let now = now();
     let names = names(config, global, now)?;
-    let kubectl = connect()?;
-    let nonce = notice.nonce;
-    let observed = reporter.step("observe", |_| observe(&kubectl, config, global.own_pod.as_deref()))?;
+    let context = Context { global, config, reporter, kubectl: connect()?, began };
+    let (kubectl, nonce) = (&context.kubectl, notice.nonce);
+    let observed = reporter.step("observe", |_| observe(kubectl, config, global.own_pod.as_deref()))?;
     notice.claims = observed.about.clone();
     if let Some(class) = config.class.as_ref().filter(|class| global.dry_run || !has_cut(class, &observed.snapshots)) {
-        find_class(&kubectl, class)?;
+        find_class(kubectl, class)?;
     }
     let rules = DumpRules {
         pvc: config.pvcs.first().map(String::as_str).unwrap_or_default(),
@@ -111,9 +110,9 @@ fn make(global: &Global, config: &Create, reporter: &Reporter, notice: &mut Noti
     };
     let run = observed.run_id.clone().unwrap_or_else(|| nonce.into());
     reporter.mark("run", &run);
-    let cut = SnapshotSet { kubectl: &kubectl, config, now, zone: global.zone, run, names, claims: &observed.claims };
-    let run = Run { global, config, reporter, kubectl: &kubectl, cut, nonce, began, good: &notice.good };
-    let prepare = |(database, chosen): (_, &Chosen)| Dump::prepare(&kubectl, reporter, database, chosen.clone(), rules);
+    let cut = SnapshotSet { kubectl, config, now, zone: global.zone, run, names, claims: &observed.claims };
+    let run = BackupRun { context: &context, cut, nonce, good: &notice.good };
+    let prepare = |(database, chosen): (_, &Chosen)| Dump::prepare(kubectl, reporter, database, chosen.clone(), rules);
     let dumps: Vec<Dump<'_>> = config.databases.iter().zip(&observed.chosen).map(prepare).collect::<Result<_, _>>()?;
     if global.dry_run {
         run.foresee(&observed.snapshots)?;
@@ -166,16 +165,11 @@ pub(super) fn names(config: &Create, global: &Global, now: DateTime<Utc>) -> Res
     Ok(names)
 }
 
-/// What one run goes by.
-struct Run<'a> {
-    global: &'a Global,
-    config: &'a Create,
-    reporter: &'a Reporter,
-    kubectl: &'a Kubectl,
+struct BackupRun<'a> {
+    context: &'a Context<'a, Create>,
     cut: SnapshotSet<'a>,
     /// Marks every line of this run's reports.
     nonce: &'a str,
-    began: Instant,
     /// What it has made, once that is so.
     good: &'a OnceCell<Good>,
 }
@@ -186,13 +180,13 @@ struct Earlier<'a> {
     dumps: Vec<(Engine, Proof)>,
 }
 
-impl<'a> Run<'a> {
+impl<'a> BackupRun<'a> {
     /// Asks whether the API would take the snapshots, before a dump is made for them. `there` are the namespace's snapshots.
     ///
     /// # Errors
     /// It would not.
     fn foresee(&self, there: &[Snapshot]) -> Result<()> {
-        self.reporter.step("preflight", |_| {
+        self.context.reporter.step("preflight", |_| {
             let names = self.cut.names.join(", ");
             let before = |error: anyhow::Error| match error.is_signal() {
                 true => error,
@@ -214,7 +208,7 @@ impl<'a> Run<'a> {
     /// Whether a quota leaves room for all snapshots of a backup of several claims: each was tried by itself. Who may not read
     /// quotas takes it to be so.
     fn room(&self) -> Result<()> {
-        let (kubectl, wanted) = (self.kubectl, self.cut.names.len());
+        let (kubectl, wanted) = (&self.context.kubectl, self.cut.names.len());
         if wanted < 2 {
             return Ok(());
         }
@@ -238,7 +232,8 @@ impl<'a> Run<'a> {
     /// From the dumps to the ready snapshots.
     fn back_up(&self, dumps: Vec<Dump<'_>>, observed: &Observed) -> Result<()> {
         let hooked_in = observed.chosen.first().or(observed.mounters.first());
-        let mut hooks = RunningHooks::run_pre(self.kubectl, hooked_in, &self.config.hooks, self.nonce)?;
+        let mut hooks =
+            RunningHooks::run_pre(&self.context.kubectl, hooked_in, &self.context.config.hooks, self.nonce)?;
         // However it ends, the dumps have ended before the hook after runs.
         self.between(dumps, observed, &mut hooks)
     }
@@ -271,16 +266,17 @@ impl<'a> Run<'a> {
     }
 
     fn watches(&self, snapshots: Vec<Snapshot>) -> Vec<Watch<'a>> {
-        let watch = |snapshot| Watch::of(self.kubectl, snapshot, self.config.ready_timeout);
+        let watch = |snapshot| Watch::of(&self.context.kubectl, snapshot, self.context.config.ready_timeout);
         snapshots.into_iter().map(watch).collect()
     }
 
     fn await_cut(&self, watches: &mut [Watch<'_>]) -> Result<()> {
-        self.reporter.step("cut", |step| {
+        self.context.reporter.step("cut", |step| {
             let mut times = Vec::new();
             for watch in watches {
                 watch.until("cut", step, |readiness| matches!(readiness, Readiness::Cut | Readiness::Ready))?;
-                let at = watch.snapshot.status.creation_time.map(|time| self.global.zone.local(time).to_rfc3339());
+                let at =
+                    watch.snapshot.status.creation_time.map(|time| self.context.global.zone.local(time).to_rfc3339());
                 times.push(at.unwrap_or_else(|| "an unknown time".into()));
             }
             Ok(((), format!("at {}", times.join(", "))))
@@ -289,8 +285,8 @@ impl<'a> Run<'a> {
 
     /// Waits until all of them are ready, if that is wanted, and says what came of it.
     fn await_ready(&self, mut watches: Vec<Watch<'_>>, dumps: &[(Engine, Proof)], dumped: Duration) -> Result<()> {
-        if self.config.wait_until_ready {
-            self.reporter.step("ready", |step| {
+        if self.context.config.wait_until_ready {
+            self.context.reporter.step("ready", |step| {
                 let mut contents = Vec::new();
                 for watch in &mut watches {
                     watch.until("ready", step, |readiness| *readiness == Readiness::Ready)?;
@@ -306,7 +302,7 @@ impl<'a> Run<'a> {
             0 => String::new(),
             bytes => format!(", with a dump of {}", report::bytes(bytes)),
         };
-        let (what, took) = (if ready { "ready" } else { "cut" }, report::seconds(self.began.elapsed()));
+        let (what, took) = (if ready { "ready" } else { "cut" }, report::seconds(self.context.began.elapsed()));
         let what = format!("VolumeSnapshot {} is {what} after {took}{dump}", names.join(", "));
         // A summary that cannot be printed does not fail the backup.
         let _ = self.good.set(Good { ready, what });
@@ -342,16 +338,17 @@ impl<'a> Run<'a> {
     /// Flushes volumes wherever a running pod mounts them. A container that cannot do that is named in a warning, and no reason to
     /// go without a snapshot: nothing in it was promised to be whole.
     fn flush(&self, mounters: &[Chosen]) -> Result<()> {
-        self.reporter.step("flush", |_| {
+        self.context.reporter.step("flush", |_| {
             let mut flushed = 0;
             for chosen in mounters {
                 let mut values = vec![chosen.mounts.len().to_string()];
                 values.extend(chosen.mounts.iter().map(|mount| mount.mount_path.clone()));
                 let flush = || {
-                    let mut session = Session::start(self.kubectl, chosen, container::FLUSH, self.nonce, &values)?;
+                    let mut session =
+                        Session::start(&self.context.kubectl, chosen, container::FLUSH, self.nonce, &values)?;
                     session.until("end", FLUSH_TIME, |_, _| ())
                 };
-                match self.kubectl.patiently(flush) {
+                match self.context.kubectl.patiently(flush) {
                     Ok(_) => flushed += 1,
                     Err(error) if matches!(error.ending, Ending::Signal(_) | Ending::OutOfTime(_)) => {
                         return Err(error.into());
@@ -371,10 +368,10 @@ impl<'a> Run<'a> {
 
     /// Creates the VolumeSnapshots.
     fn snapshot(&self, dumps: &[(Engine, Proof)]) -> Result<Vec<Snapshot>> {
-        self.reporter.step("snapshot", |_| {
+        self.context.reporter.step("snapshot", |_| {
             let planned = self.cut.plan(dumps)?;
             let created = self.cut.create(&planned)?;
-            let said = planned.iter().map(|planned| match self.config.retain {
+            let said = planned.iter().map(|planned| match self.context.config.retain {
                 Retain::Days(days) => format!("{}, retained for {}", planned.name, counted(days, "day")),
                 Retain::DailyWeeklyMonthly => format!("{}, slots {}", planned.name, planned.slots_text()),
             });
@@ -384,10 +381,10 @@ impl<'a> Run<'a> {
 
     /// The plan: the very calls and the very manifest that a run would make.
     fn show_plan(&self, dumps: &[Dump<'_>], mounters: &[Chosen]) -> Result<()> {
-        let (config, target) = (self.config, &self.kubectl.target);
+        let (config, target) = (self.context.config, &self.context.kubectl.target);
         let steps = self.plan(dumps, mounters)?;
         let result = json!({"dryRun": true, "namespace": target.namespace, "pvc": config.pvcs[0], "steps": steps});
-        show(self.reporter, self.global.output, &result, || {
+        self.context.show(&result, || {
             format!(
                 "Dry run: nothing was changed. Backup of PVC {} in {}{}:\n{}",
                 config.pvcs.join(", "),
@@ -399,7 +396,7 @@ impl<'a> Run<'a> {
     }
 
     fn plan(&self, dumps: &[Dump<'_>], mounters: &[Chosen]) -> Result<Vec<PlanStep>> {
-        let (config, target) = (self.config, &self.kubectl.target);
+        let (config, target) = (self.context.config, &self.context.kubectl.target);
         let planned = self.cut.plan(&[])?;
         let exec = |at: &Chosen| target.exec(&at.pod, &at.container, SCRIPT);
         let mut steps = Vec::new();
@@ -469,17 +466,17 @@ impl<'a> Run<'a> {
             restore_size: snapshot.status.restore_size.clone(),
             labels: snapshot.metadata.labels.clone(),
         };
-        let mut all = self.config.pvcs.iter().zip(snapshots).map(of);
+        let mut all = self.context.config.pvcs.iter().zip(snapshots).map(of);
         let Some(first) = all.next() else { return Ok(()) };
-        let summary = Summary {
-            namespace: &self.kubectl.target.namespace,
+        let summary = BackupResult {
+            namespace: &self.context.kubectl.target.namespace,
             first,
             others: all.collect(),
             dumps: dumps.iter().map(|(engine, proof)| (*engine, proof)).collect(),
             dump_seconds: report::rounded(dumped),
-            seconds: report::rounded(self.began.elapsed()),
+            seconds: report::rounded(self.context.began.elapsed()),
         };
-        show(self.reporter, self.global.output, &summary, || summary.text())
+        self.context.show(&summary, || summary.text())
     }
 }
 
@@ -574,7 +571,7 @@ impl<'a> Notice<'a> {
 /// What `create` says at its end.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Summary<'a> {
+struct BackupResult<'a> {
     namespace: &'a str,
     /// The snapshot that holds the dumps.
     #[serde(flatten)]
@@ -603,7 +600,7 @@ struct One<'a> {
     labels: BTreeMap<String, String>,
 }
 
-impl Summary<'_> {
+impl BackupResult<'_> {
     fn text(&self) -> String {
         let all = || std::iter::once(&self.first).chain(&self.others);
         let pvcs: Vec<&str> = all().map(|one| one.pvc).collect();

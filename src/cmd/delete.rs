@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 use serde_json::json;
 
@@ -10,10 +10,8 @@ use crate::cluster::delete_snapshot::{self, Fate};
 use crate::cluster::failure::Failure;
 use crate::cluster::kubectl::Kubectl;
 use crate::cluster::refusal::Refusal;
-use crate::cmd::now;
-use crate::cmd::show::show;
+use crate::cmd::{Context, now};
 use crate::config::{Delete, Global};
-use crate::core::escape::Secrets;
 use crate::core::health::listing::Row;
 use crate::core::kube::calls::{CLAIMS, CONTENTS, SNAPSHOTS, Target};
 use crate::core::kube::namespace_objects::NamespaceObjects;
@@ -47,7 +45,8 @@ struct Deleted<'a> {
 /// # Errors
 /// It is not there, something prevents it, the answer was no, or a call failed.
 pub fn run(global: &Global, config: &Delete, reporter: &Reporter) -> Result<()> {
-    let kubectl = Kubectl::connect(&global.asked, Secrets::default(), global.retry_timeout)?;
+    let context = Context::connect(global, config, reporter)?;
+    let kubectl = &context.kubectl;
     let (target, name) = (&kubectl.target, &config.snapshot);
     let moment = Moment { now: now(), zone: global.zone, ready_timeout: Duration::ZERO };
     let (namespace_objects, snapshot) = reporter.step("observe", |_| {
@@ -61,15 +60,14 @@ pub fn run(global: &Global, config: &Delete, reporter: &Reporter) -> Result<()> 
         let what = format!("the VolumeSnapshot {name} is not deleted: {}", objections.join(", and "));
         bail!(Fail::new(Exit::Precondition, what).remedy("say --force if it is meant all the same"));
     }
-    check_shared(&kubectl, &snapshot)?;
+    check_shared(kubectl, &snapshot)?;
     let row = Row::from(snapshot.clone());
     let what = described(&row, &moment);
     if global.dry_run {
         let steps = plan(target, &snapshot);
         let result = json!({"dryRun": true, "namespace": target.namespace, "volumeSnapshot": name, "steps": steps});
-        return show(reporter, global.output, &result, || {
-            format!("Dry run: nothing was changed. Deletion of {what}:\n{}", plan::text(&steps))
-        });
+        return context
+            .show(&result, || format!("Dry run: nothing was changed. Deletion of {what}:\n{}", plan::text(&steps)));
     }
     let mut question = format!("This deletes {what}.");
     for objection in &objections {
@@ -77,14 +75,14 @@ pub fn run(global: &Global, config: &Delete, reporter: &Reporter) -> Result<()> 
     }
     question.push_str(" The stored data goes with it, and nothing brings it back.");
     confirm::confirm(reporter, &question, config.yes, "--yes")?;
-    clear(&kubectl, &namespace_objects, name, &moment);
-    let note = reporter.step("delete", |_| match delete_snapshot::delete(&kubectl, &snapshot, Some(moment.now)) {
+    clear(kubectl, &namespace_objects, name, &moment);
+    let note = reporter.step("delete", |_| match delete_snapshot::delete(kubectl, &snapshot, Some(moment.now)) {
         Ok(Fate::Deleted(note)) => Ok((note, name.clone())),
         Ok(Fate::Left(why)) => bail!(
             Fail::new(Exit::Failed, format!("the VolumeSnapshot {name} stays: {why}"))
                 .remedy(format!("look at it with backup-ns list -n {}, then decide again", target.namespace))
         ),
-        Err(error) => bail!(taken_back(&kubectl, &snapshot, error.fail())),
+        Err(error) => bail!(taken_back(kubectl, &snapshot, error.fail())),
     })?;
     let result = Deleted {
         namespace: &target.namespace,
@@ -93,7 +91,7 @@ pub fn run(global: &Global, config: &Delete, reporter: &Reporter) -> Result<()> 
         volume_snapshot_content: row.content.as_deref(),
         note: &note,
     };
-    show(reporter, global.output, &result, || {
+    context.show(&result, || {
         let note = if note.is_empty() { String::new() } else { format!(", {note}") };
         format!("VolumeSnapshot {name} in {} is deleted{note}\n", target.namespace)
     })

@@ -10,12 +10,9 @@ use serde_json::json;
 
 use crate::cluster::delete_snapshot;
 use crate::cluster::failure::Failure;
-use crate::cluster::kubectl::Kubectl;
 use crate::cluster::refusal::Refusal;
-use crate::cmd::now;
-use crate::cmd::show::show;
+use crate::cmd::{Context, now};
 use crate::config::{DeleteContent as Config, Global};
-use crate::core::escape::Secrets;
 use crate::core::kube::calls::{CONTENTS, SNAPSHOTS, delete_options};
 use crate::core::kube::labels;
 use crate::core::kube::objects::{Content, ObjectList, Snapshot};
@@ -34,18 +31,16 @@ const TRIES: usize = 5;
 /// # Errors
 /// Something speaks against it, the question was not answered with yes, or a call failed. The same call again goes on.
 pub fn run(global: &Global, config: &Config, reporter: &Reporter) -> Result<()> {
-    let kubectl = Kubectl::connect(&global.asked, Secrets::default(), global.retry_timeout)?;
+    let context = Context::connect(global, config, reporter)?;
     let name = &config.content;
-    let found = delete_snapshot::find_content(&kubectl, name)?;
+    let found = delete_snapshot::find_content(&context.kubectl, name)?;
     let Some(content) = found else {
         let result = json!({"volumeSnapshotContent": name, "deleted": false, "data": "none"});
-        return show(reporter, global.output, &result, || {
-            format!("there is no VolumeSnapshotContent {name}: nothing is to be deleted\n")
-        });
+        return context
+            .show(&result, || format!("there is no VolumeSnapshotContent {name}: nothing is to be deleted\n"));
     };
-    let work = Work { kubectl: &kubectl, config, uid: content.metadata.uid.clone() };
     let removal = reporter.step("look", |_| {
-        let removal = work.judge(&content)?;
+        let removal = context.judge(&content)?;
         let what = match &removal {
             Removal::WithData => format!("no other content names the data of {name}"),
             Removal::ObjectAlone(other) => format!("{other} names the data of {name}, too"),
@@ -54,16 +49,14 @@ pub fn run(global: &Global, config: &Config, reporter: &Reporter) -> Result<()> 
     })?;
     let what = described(&content, &removal);
     if global.dry_run {
-        let steps = work.steps(&content, &removal);
+        let steps = context.steps(&content, &removal);
         let result = json!({"dryRun": true, "volumeSnapshotContent": name, "data": word(&removal), "steps": steps});
-        return show(reporter, global.output, &result, || {
-            format!("Dry run: nothing was changed. {what}\n{}", plan::text(&steps))
-        });
+        return context.show(&result, || format!("Dry run: nothing was changed. {what}\n{}", plan::text(&steps)));
     }
     confirm::confirm(reporter, &what, config.yes, "--yes")?;
-    reporter.step("delete", |_| Ok(((), work.delete(content, &removal)?)))?;
+    reporter.step("delete", |_| Ok(((), context.delete(content, &removal)?)))?;
     let result = json!({"volumeSnapshotContent": name, "deleted": true, "data": word(&removal)});
-    show(reporter, global.output, &result, || match &removal {
+    context.show(&result, || match &removal {
         Removal::WithData => format!("VolumeSnapshotContent {name} is deleted with its stored data\n"),
         Removal::ObjectAlone(other) => format!("VolumeSnapshotContent {name} is deleted; {other} keeps the data\n"),
     })
@@ -95,18 +88,10 @@ fn described(content: &Content, removal: &Removal) -> String {
     text
 }
 
-/// What one run goes by.
-struct Work<'a> {
-    kubectl: &'a Kubectl,
-    config: &'a Config,
-    /// Of the very content that was asked about.
-    uid: String,
-}
-
-impl Work<'_> {
+impl Context<'_, Config> {
     /// How it may be deleted, by a look at all contents and at the VolumeSnapshots of its namespace.
     fn judge(&self, content: &Content) -> Result<Removal> {
-        let others: Vec<Holder> = delete_snapshot::sharers(self.kubectl, content, true)?;
+        let others: Vec<Holder> = delete_snapshot::sharers(&self.kubectl, content, true)?;
         let kubectl = self.kubectl.in_namespace(&content.spec.volume_snapshot_ref.namespace);
         let snapshots: ObjectList<Snapshot> = kubectl.json(&kubectl.target.list(SNAPSHOTS, ""))?;
         let removal = stored_data::judge(content, &others, &snapshots.items, self.config.wish, now());
@@ -143,7 +128,7 @@ impl Work<'_> {
                 let patch = self.kubectl.target.patch(CONTENTS, name, &patch);
                 if let Err(error) = self.kubectl.act(&patch, "") {
                     // What overtook this one is seen below; one that nothing overtook was refused.
-                    let now = self.now()?;
+                    let now = self.now(&content)?;
                     if now
                         .as_ref()
                         .is_some_and(|now| now.metadata.resource_version == content.metadata.resource_version)
@@ -151,7 +136,7 @@ impl Work<'_> {
                         bail!(again(error.fail()));
                     }
                 }
-                match self.now()? {
+                match self.now(&content)? {
                     Some(now) => content = now,
                     None => return self.gone(&content, removal),
                 }
@@ -166,14 +151,14 @@ impl Work<'_> {
             if content.metadata.deletion_timestamp.is_some() {
                 return Ok(format!("{name} is being deleted"));
             }
-            let (uid, version) = (&self.uid, &content.metadata.resource_version);
+            let (uid, version) = (&content.metadata.uid, &content.metadata.resource_version);
             let conditions = delete_options(&json!({"uid": uid, "resourceVersion": version}));
             match self.kubectl.act(&self.kubectl.target.delete(CONTENTS, name), &conditions) {
                 Ok(()) => return Ok(format!("{name} is deleted")),
                 Err(error) if matches!(error.refusal(), Refusal::Conflict | Refusal::NotFound) => {}
                 Err(error) => bail!(again(error.fail())),
             }
-            match self.now()? {
+            match self.now(&content)? {
                 Some(now) => content = now,
                 None => return self.gone(&content, removal),
             }
@@ -184,7 +169,7 @@ impl Work<'_> {
     /// What has become of a content that is gone: a first request may have been heard, or another command has brought its data back.
     fn gone(&self, content: &Content, removal: &Removal) -> Result<String> {
         let name = &self.config.content;
-        let others = delete_snapshot::sharers(self.kubectl, content, true)?;
+        let others = delete_snapshot::sharers(&self.kubectl, content, true)?;
         match others.first().filter(|_| *removal == Removal::WithData) {
             Some(other) => {
                 let what =
@@ -199,9 +184,9 @@ impl Work<'_> {
     }
 
     /// The content as it is now; none if it is gone.
-    fn now(&self) -> Result<Option<Content>> {
-        let now = delete_snapshot::find_content(self.kubectl, &self.config.content);
-        Ok(now?.filter(|now| now.metadata.uid == self.uid))
+    fn now(&self, content: &Content) -> Result<Option<Content>> {
+        let now = delete_snapshot::find_content(&self.kubectl, &self.config.content);
+        Ok(now?.filter(|now| now.metadata.uid == content.metadata.uid))
     }
 
     /// Has the content keep its data again, after something changed that was asked about.

@@ -4,12 +4,10 @@ use anyhow::Result;
 use chrono::{DateTime, Utc};
 
 use crate::backup::observe::check_namespace;
-use crate::cluster::kubectl::Kubectl;
 use crate::cluster::survey::Survey;
-use crate::cmd::now;
-use crate::cmd::show::{show, table};
+use crate::cmd::show::table;
+use crate::cmd::{Context, now};
 use crate::config::{Global, List, Output};
-use crate::core::escape::Secrets;
 use crate::core::health::listing::{self, Row};
 use crate::core::words;
 use crate::core::words::counted;
@@ -20,21 +18,22 @@ use crate::io::report::{self, Reporter};
 /// # Errors
 /// They cannot be read, or the namespace is not there.
 pub fn run(global: &Global, list: &List, reporter: &Reporter) -> Result<()> {
-    let kubectl = Kubectl::connect(&global.asked, Secrets::default(), global.retry_timeout)?;
+    let context = Context::connect(global, list, reporter)?;
+    let kubectl = &context.kubectl;
     let named = Some(kubectl.target.namespace.as_str()).filter(|_| !list.all_namespaces);
     let mut rows = reporter.step("read", |step| {
-        let survey = Survey::of(&kubectl, named, &[""], |snapshot| Some(Row::from(snapshot)), step)?;
+        let survey = Survey::of(kubectl, named, &[""], |snapshot| Some(Row::from(snapshot)), step)?;
         let what = counted(survey.snapshots.len(), "snapshot");
         Ok((survey.snapshots, what))
     })?;
     if let Some(name) = named.filter(|_| rows.is_empty()) {
-        check_namespace(&kubectl, name)?;
+        check_namespace(kubectl, name)?;
     }
     let read = rows.len();
     rows.retain(|row| row.matches(list.pvc.as_deref(), &list.kinds) && (!list.ready || row.is_good()));
     let now = now();
     listing::sort(&mut rows, now);
-    show(reporter, global.output, &rows, || text(&rows, now, global.output, list.all_namespaces))?;
+    context.show(&rows, || text(&rows, now, global.output, list.all_namespaces))?;
     if rows.is_empty() {
         let place = named.map_or("any namespace that may be read".into(), |name| format!("namespace {name}"));
         match read {

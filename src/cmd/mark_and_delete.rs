@@ -9,12 +9,11 @@ use crate::cluster::failure::Failure;
 use crate::cluster::kubectl::Kubectl;
 use crate::cluster::refusal::Refusal;
 use crate::cluster::survey::{self, Survey};
-use crate::cmd::now;
-use crate::cmd::prune::{Account, Entry, Outcome};
-use crate::cmd::retain;
+use crate::cmd::account::{Account, Entry, Outcome};
+use crate::cmd::prune::Decisions;
+use crate::cmd::{Context, now, retain};
 use crate::config::{Global, MarkAndDelete};
-use crate::core::escape::Secrets;
-use crate::core::kube::calls::{CONTENTS, Next, Relabel, SNAPSHOTS};
+use crate::core::kube::calls::{CONTENTS, Next, SNAPSHOTS};
 use crate::core::kube::labels;
 use crate::core::kube::objects::{Content, Snapshot};
 use crate::core::restore::stored_data::{Holder, Holders};
@@ -46,14 +45,15 @@ pub fn run(global: &Global, config: &MarkAndDelete, reporter: &Reporter) -> Resu
 }
 
 fn mark_and_delete(global: &Global, config: &MarkAndDelete, reporter: &Reporter) -> Result<()> {
-    let kubectl = Kubectl::connect(&global.asked, Secrets::default(), global.retry_timeout)?;
+    let context = Context::connect(global, config, reporter)?;
+    let kubectl = &context.kubectl;
     let named = global.asked.namespace.as_deref();
     // A snapshot that was marked by hand may be from another program.
     let marked_by_hand = format!("{},!{}", labels::DELETE_AFTER, labels::RETAIN);
     let moment = Moment { now: now(), zone: global.zone, ready_timeout: config.ready_timeout };
     let (survey, verdicts, held) = reporter.step("read", |step| {
         let mut survey = Survey::of(
-            &kubectl,
+            kubectl,
             named,
             &[labels::RETAIN, &marked_by_hand],
             |snapshot| Some(Record::from(snapshot)),
@@ -63,20 +63,18 @@ fn mark_and_delete(global: &Global, config: &MarkAndDelete, reporter: &Reporter)
         let mut verdicts = mark_and_delete::decide(&survey.snapshots, &held, &moment);
         // What is in use matters only where something is to be deleted.
         if verdicts.iter().any(|verdict| verdict.action == Action::Delete) {
-            held = DeletionBlocks { sources: survey.in_use(&kubectl)?, shared: shared(&kubectl)? };
+            held = DeletionBlocks { sources: survey.in_use(kubectl)?, shared: shared(kubectl)? };
             verdicts = mark_and_delete::decide(&survey.snapshots, &held, &moment);
         }
         let what = counted(survey.snapshots.len(), "snapshot");
         Ok(((survey, verdicts, held), what))
     })?;
-    let read = survey.snapshots.len();
-    let mut account = Account::new("mark-and-delete", global.dry_run, verdicts, survey.skipped);
-    drop(survey.snapshots);
+    let mut account = Account::plan("mark-and-delete", global.dry_run, verdicts, survey);
     if !global.dry_run {
-        mark(&kubectl, &mut account, reporter)?;
-        clear(&kubectl, &mut account, config, &Judged { held, moment }, reporter)?;
+        account.relabel(&context, "mark")?;
+        clear(&context, &mut account, &Judged { held, moment })?;
     }
-    account.close(reporter, global.output, read)
+    account.close(&context)
 }
 
 /// By what it was judged.
@@ -96,47 +94,24 @@ fn shared(kubectl: &Kubectl) -> Result<BTreeMap<String, String>> {
     }
 }
 
-/// Marks them, those that are alike at once.
-fn mark(kubectl: &Kubectl, account: &mut Account, reporter: &Reporter) -> Result<()> {
-    let mut marks: BTreeMap<Relabel, Vec<usize>> = BTreeMap::new();
-    for at in account.to_do(|action| matches!(action, Action::Mark { .. })) {
-        if let Action::Mark { delete_after } = &account.snapshots[at].verdict.action {
-            marks.entry(Relabel::Give(labels::DELETE_AFTER, delete_after.clone())).or_default().push(at);
-        }
-    }
-    for (change, positions) in marks {
-        reporter.step("mark", |step| {
-            let done = account.relabel(kubectl, &change, &positions, step)?;
-            Ok(((), format!("{change} on {done} of {}", counted(positions.len(), "snapshot"))))
-        })?;
-    }
-    Ok(())
-}
-
 /// Deletes one after the other, with a pause in between, and looks at each again right before.
-fn clear(
-    kubectl: &Kubectl,
-    account: &mut Account,
-    config: &MarkAndDelete,
-    judged: &Judged,
-    reporter: &Reporter,
-) -> Result<()> {
+fn clear(context: &Context<'_, MarkAndDelete>, account: &mut Account<Decisions>, judged: &Judged) -> Result<()> {
     let positions = account.to_do(|action| matches!(action, Action::Delete | Action::Release));
     if positions.is_empty() {
         return Ok(());
     }
     let mut pause = false;
     let mut away: Option<String> = None;
-    reporter.step("delete", |step| {
+    context.reporter.step("delete", |step| {
         for (number, at) in positions.iter().enumerate() {
             step.count(number, positions.len());
-            let Entry { verdict, outcome } = &mut account.snapshots[*at];
+            let Entry { change: verdict, outcome } = &mut account.changes.snapshots[*at];
             if let Some(error) = &away {
                 *outcome = Outcome::Failed { error: format!("not tried, because the API is gone: {error}") };
                 continue;
             }
             if pause {
-                process::sleep(config.interval);
+                process::sleep(context.config.interval);
             }
             if let Some(ending) = process::hurried() {
                 let (exit, why) = match ending {
@@ -146,7 +121,7 @@ fn clear(
                 let what = format!("{why}, {number} of {} deletions looked at", positions.len());
                 bail!(Fail::new(exit, what).remedy("run it again: it goes on where it stopped, and nothing is lost"));
             }
-            let kubectl = kubectl.in_namespace(&verdict.namespace);
+            let kubectl = context.kubectl.in_namespace(&verdict.namespace);
             let history = History::read(&kubectl, &verdict.name).inspect_err(|error| {
                 // A change may fail again and again for a reason of its own; a read that fails means that the API is gone.
                 if error.is(Refusal::Transient) {
@@ -174,8 +149,8 @@ fn clear(
             // Only what was deleted, or may have been, burdens the storage.
             pause = !matches!(outcome, Outcome::Left { .. });
         }
-        let done =
-            positions.iter().filter(|at| matches!(account.snapshots[**at].outcome, Outcome::Done { .. })).count();
+        let is_done = |at: &&usize| matches!(account.changes.snapshots[**at].outcome, Outcome::Done { .. });
+        let done = positions.iter().filter(is_done).count();
         Ok(((), format!("{done} of {}", counted(positions.len(), "snapshot"))))
     })
 }

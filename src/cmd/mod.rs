@@ -1,6 +1,7 @@
 //! The commands, one file each: gather, plan, do, report. What they decide with is in the core, what they act with are
 //! the edges.
 
+mod account;
 pub mod adhoc;
 pub mod by_hand;
 pub mod completion;
@@ -23,7 +24,38 @@ pub mod sync_metadata_to_vsc;
 pub mod trust;
 pub mod verify;
 
+use std::time::Instant;
+
+use anyhow::Result;
 use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use crate::cluster::kubectl::Kubectl;
+use crate::config::Global;
+use crate::core::escape::Secrets;
+use crate::io::report::Reporter;
+
+/// What a command works with; `C` is its own configuration.
+struct Context<'a, C> {
+    global: &'a Global,
+    config: &'a C,
+    reporter: &'a Reporter,
+    kubectl: Kubectl,
+    began: Instant,
+}
+
+impl<'a, C> Context<'a, C> {
+    fn connect(global: &'a Global, config: &'a C, reporter: &'a Reporter) -> Result<Context<'a, C>> {
+        let began = Instant::now();
+        let kubectl = Kubectl::connect(&global.asked, Secrets::default(), global.retry_timeout)?;
+        Ok(Context { global, config, reporter, kubectl, began })
+    }
+
+    /// As [`show::show`].
+    fn show<T: Serialize + ?Sized>(&self, value: &T, text: impl FnOnce() -> String) -> Result<()> {
+        show::show(self.reporter, self.global.output, value, text)
+    }
+}
 
 /// The clock is read here, once; decisions get the time as an argument.
 #[expect(clippy::disallowed_methods, reason = "the one reading of the clock")]

@@ -1,212 +1,130 @@
-//! What `retain` and `mark-and-delete` share: their changes of labels, and their account, each decision with its reason and
-//! what came of it. Must not know how decisions are made.
+//! What `retain` and `mark-and-delete` share: the account of their decisions, and their changes of labels. Must not know how
+//! decisions are made.
 
-use std::fmt::Write;
+use std::collections::BTreeMap;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use serde::Serialize;
 
-use crate::cluster::bulk::{self, Name, Refused};
+use crate::cluster::bulk::{self, Name};
 use crate::cluster::kubectl::Kubectl;
-use crate::cluster::survey::Skipped;
-use crate::cmd::show::{json_line, print, yaml};
-use crate::config::Output;
-use crate::core::escape::one_line;
+use crate::cluster::survey::Survey;
+use crate::cmd::Context;
+use crate::cmd::account::{Account, Changes, Entry, Outcome, Summary};
 use crate::core::kube::calls::Relabel;
+use crate::core::kube::labels;
 use crate::core::retention::history::{Action, Decision};
 use crate::core::words::counted;
-use crate::exit::{Exit, Fail};
-use crate::io::report::{Reporter, Step};
+use crate::io::report::Step;
 
-/// What came of a decision.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "outcome", rename_all = "camelCase")]
-pub enum Outcome {
-    /// Nothing was to be done, or this is a dry run.
-    Planned,
-    /// It is done; what is to be said about it, if anything.
-    Done {
-        /// What is to be said.
-        #[serde(skip_serializing_if = "String::is_empty")]
-        note: String,
-    },
-    /// It was left, because it is not what was judged any more.
-    Left {
-        /// What it is.
-        note: String,
-    },
-    /// It could not be done.
-    Failed {
-        /// Why.
-        error: String,
-    },
-}
-
-/// A decision and what came of it.
+/// Every decision of a dry run; else those that change something, and those that need a person.
 #[derive(Debug, Serialize)]
-pub struct Entry {
-    /// The decision.
-    #[serde(flatten)]
-    pub verdict: Decision,
-    /// What came of it.
-    #[serde(flatten)]
-    pub outcome: Outcome,
+pub struct Decisions {
+    pub snapshots: Vec<Entry<Decision>>,
 }
 
-/// Everything that a run has to say.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Account {
-    /// The command.
-    pub command: &'static str,
-    /// Whether nothing was changed.
-    pub dry_run: bool,
-    /// Every decision of a dry run; else those that change something, and those that need a person.
-    pub snapshots: Vec<Entry>,
-    /// The namespaces that may not be read.
-    pub skipped: Vec<Skipped>,
-    /// Numbers.
-    pub summary: Summary,
+impl Changes for Decisions {
+    const REMEDY: &'static str = "mend what the messages name and run it again: it goes on where it stopped";
+
+    fn planned(&self) -> impl Iterator<Item = (String, &Outcome)> {
+        let planned = self.snapshots.iter().filter(|entry| entry.change.action != Action::Keep);
+        planned.map(|Entry { change, outcome }| (format!("{}/{}", change.namespace, change.name), outcome))
+    }
+
+    fn lines(&self, _: bool) -> impl Iterator<Item = String> {
+        self.snapshots.iter().map(|Entry { change, outcome }| {
+            let Decision { namespace, name, action, reason, .. } = change;
+            format!("{namespace}/{name}  {}  ({reason}){}", words(action), outcome.text())
+        })
+    }
 }
 
-/// Numbers of snapshots.
-#[derive(Debug, Default, Serialize)]
-pub struct Summary {
-    /// All that were read.
-    pub read: usize,
-    /// To be changed, by the plan.
-    pub planned: usize,
-    /// Changed.
-    pub done: usize,
-    /// Not changed, because they are not what was judged any more.
-    pub left: usize,
-    /// Not changed, because it failed.
-    pub failed: usize,
-    /// Kept, but they need a person.
-    pub warnings: usize,
-}
-
-impl Account {
+impl Account<Decisions> {
     /// An account of what is planned.
-    pub fn new(command: &'static str, dry_run: bool, verdicts: Vec<Decision>, skipped: Vec<Skipped>) -> Account {
-        let planned = |verdict: Decision| Entry { verdict, outcome: Outcome::Planned };
-        let snapshots = verdicts.into_iter().map(planned).collect();
-        Account { command, dry_run, snapshots, skipped, summary: Summary::default() }
+    pub fn plan(command: &'static str, dry_run: bool, decisions: Vec<Decision>, survey: Survey) -> Account<Decisions> {
+        let planned = |change: Decision| Entry { change, outcome: Outcome::Planned };
+        let changes = Decisions { snapshots: decisions.into_iter().map(planned).collect() };
+        let summary = Summary { read: survey.snapshots.len(), ..Summary::default() };
+        Account { command, dry_run, changes, skipped: survey.skipped, summary }
     }
 
     /// The positions of what a run has to do, in order.
     pub fn to_do(&self, wanted: impl Fn(&Action) -> bool) -> Vec<usize> {
-        let all = self.snapshots.iter().enumerate();
-        all.filter(|(_, entry)| wanted(&entry.verdict.action)).map(|(at, _)| at).collect()
+        let all = self.changes.snapshots.iter().enumerate();
+        all.filter(|(_, entry)| wanted(&entry.change.action)).map(|(at, _)| at).collect()
     }
 
-    /// Makes one change to the snapshots at these positions; on how many.
+    /// Changes the labels, those that are alike at once. They are given before any is taken off, so that a slot is never without
+    /// a holder.
     ///
     /// # Errors
     /// As [`bulk::relabel`].
-    pub fn relabel(&mut self, kubectl: &Kubectl, change: &Relabel, positions: &[usize], step: &Step) -> Result<usize> {
+    pub fn relabel<C>(&mut self, context: &Context<'_, C>, step: &'static str) -> Result<()> {
+        // In the order of their kinds: what is given comes first.
+        let mut changes: BTreeMap<Relabel, Vec<usize>> = BTreeMap::new();
+        for (at, entry) in self.changes.snapshots.iter().enumerate() {
+            for change in relabels(&entry.change.action) {
+                changes.entry(change).or_default().push(at);
+            }
+        }
+        for (change, positions) in changes {
+            context.reporter.step(step, |step| {
+                let done = self.make(&context.kubectl, &change, &positions, step)?;
+                Ok(((), format!("{change} on {done} of {}", counted(positions.len(), "snapshot"))))
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Makes one change to the snapshots at these positions; on how many.
+    fn make(&mut self, kubectl: &Kubectl, change: &Relabel, positions: &[usize], step: &Step) -> Result<usize> {
         let name = |at: &usize| -> Name {
-            let verdict = &self.snapshots[*at].verdict;
-            (verdict.namespace.clone(), verdict.name.clone())
+            let decision = &self.changes.snapshots[*at].change;
+            (decision.namespace.clone(), decision.name.clone())
         };
         let names: Vec<Name> = positions.iter().map(name).collect();
         let refused = bulk::relabel(kubectl, change, &names, |done| step.count(done, positions.len()))?;
         for (at, name) in positions.iter().zip(&names) {
-            let outcome = &mut self.snapshots[*at].outcome;
-            // What failed once has failed, whatever else succeeds.
-            match refused.get(name) {
-                _ if matches!(outcome, Outcome::Failed { .. }) => {}
-                None if matches!(outcome, Outcome::Left { .. }) => {}
-                None => *outcome = Outcome::Done { note: String::new() },
-                Some(Refused::Overtaken(note)) => *outcome = Outcome::Left { note: note.clone() },
-                Some(Refused::Failed(error) | Refused::Unreached(error)) => {
-                    *outcome = Outcome::Failed { error: error.clone() }
-                }
+            let outcome = &mut self.changes.snapshots[*at].outcome;
+            match (&outcome, Outcome::of(refused.get(name))) {
+                // What failed once has failed, whatever else succeeds.
+                (Outcome::Failed { .. }, _) | (Outcome::Left { .. }, Outcome::Done { .. }) => {}
+                (_, new) => *outcome = new,
             }
         }
         Ok(positions.len() - refused.len())
     }
 
-    /// Prints it and says how the run ended. `read` is the number of snapshots that were read.
+    /// Prints it and says how the run ended.
     ///
     /// # Errors
     /// Something failed.
-    pub fn close(mut self, reporter: &Reporter, output: Output, read: usize) -> Result<()> {
-        let count = |wanted: fn(&Entry) -> bool| self.snapshots.iter().filter(|entry| wanted(entry)).count();
-        self.summary = Summary {
-            read,
-            planned: count(|entry| entry.verdict.action != Action::Keep),
-            done: count(|entry| matches!(entry.outcome, Outcome::Done { .. })),
-            left: count(|entry| matches!(entry.outcome, Outcome::Left { .. })),
-            failed: count(|entry| matches!(entry.outcome, Outcome::Failed { .. })),
-            warnings: count(|entry| entry.verdict.action == Action::Keep && entry.verdict.warning),
-        };
+    pub fn close<C>(mut self, context: &Context<'_, C>) -> Result<()> {
+        let snapshots = &mut self.changes.snapshots;
         if !self.dry_run {
-            self.snapshots.retain(|entry| entry.verdict.action != Action::Keep || entry.verdict.warning);
+            snapshots.retain(|entry| entry.change.action != Action::Keep || entry.change.warning);
         }
-        for entry in self.snapshots.iter().filter(|entry| entry.verdict.warning) {
-            let Decision { namespace, name, reason, .. } = &entry.verdict;
+        let has_warning = |entry: &&Entry<Decision>| entry.change.warning;
+        for Entry { change: Decision { namespace, name, reason, .. }, .. } in snapshots.iter().filter(has_warning) {
             tracing::warn!(namespace, snapshot = name, "{reason}");
         }
-        let text = match output {
-            Output::Json => json_line(&self),
-            Output::Yaml => yaml(&self),
-            _ => self.text(),
-        };
-        print(reporter, &text)?;
-        self.failed()
+        let kept = snapshots.iter().filter(has_warning).filter(|entry| entry.change.action == Action::Keep);
+        self.summary.warnings = Some(kept.count());
+        let read = counted(self.summary.read, "snapshot");
+        self.print(context, &read)?;
+        self.check()
     }
+}
 
-    fn text(&self) -> String {
-        let mut text = String::new();
-        for Entry { verdict, outcome } in &self.snapshots {
-            let Decision { namespace, name, reason, .. } = verdict;
-            let what = words(&verdict.action);
-            let end = match outcome {
-                Outcome::Planned => String::new(),
-                Outcome::Done { note } if note.is_empty() => ": done".into(),
-                Outcome::Done { note } => format!(": done, {note}"),
-                Outcome::Left { note } => format!(": left, {note}"),
-                Outcome::Failed { error } => format!(": FAILED, {error}"),
-            };
-            let _ = writeln!(text, "{}", one_line(&format!("{namespace}/{name}  {what}  ({reason}){end}")));
+/// The changes of labels that an action consists of.
+fn relabels(action: &Action) -> Vec<Relabel> {
+    match action {
+        Action::Label { remove, give } => {
+            let give = give.iter().map(|(kind, value)| Relabel::Give(kind.label(), value.clone()));
+            give.chain(remove.iter().map(|kind| Relabel::Take(kind.label()))).collect()
         }
-        for Skipped { namespace, reason } in &self.skipped {
-            let _ = writeln!(text, "{namespace}  skipped  ({reason})");
-        }
-        let Summary { read, planned, done, left, failed, warnings } = self.summary;
-        let _ = write!(text, "{}: {} read, ", self.command, counted(read, "snapshot"));
-        let _ = match self.dry_run {
-            true => write!(text, "{planned} would be changed; dry run, nothing was changed"),
-            false => write!(text, "{done} changed, {left} left, {failed} failed"),
-        };
-        if warnings > 0 {
-            let _ = write!(text, ", {warnings} to look at");
-        }
-        if !self.skipped.is_empty() {
-            let _ = write!(text, ", {} skipped", counted(self.skipped.len(), "namespace"));
-        }
-        text.push('\n');
-        text
-    }
-
-    fn failed(&self) -> Result<()> {
-        let failures = self.snapshots.iter().filter_map(|entry| match &entry.outcome {
-            Outcome::Failed { error } => Some(format!("{}/{}: {error}", entry.verdict.namespace, entry.verdict.name)),
-            _ => None,
-        });
-        let number = self.summary.failed;
-        if number == 0 {
-            return Ok(());
-        }
-        let mut first: Vec<String> = failures.take(5).collect();
-        if number > first.len() {
-            first.push(format!("and {} more, see the list above", number - first.len()));
-        }
-        let what = format!("{number} of {} failed:\n  {}", counted(self.summary.planned, "change"), first.join("\n  "));
-        // Nothing done at all is a failure, not a part.
-        let exit = if self.summary.done + self.summary.left == 0 { Exit::Failed } else { Exit::Partial };
-        bail!(Fail::new(exit, what).remedy("mend what the messages name and run it again: it goes on where it stopped"))
+        Action::Mark { delete_after } => vec![Relabel::Give(labels::DELETE_AFTER, delete_after.clone())],
+        Action::Keep | Action::Delete | Action::Release => Vec::new(),
     }
 }
 

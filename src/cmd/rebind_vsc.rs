@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
 use crate::cluster::delete_snapshot;
@@ -15,10 +15,8 @@ use crate::cluster::failure::Failure;
 use crate::cluster::kubectl::Kubectl;
 use crate::cluster::refusal::Refusal;
 use crate::cluster::watch::Watch;
-use crate::cmd::now;
-use crate::cmd::show::show;
+use crate::cmd::{Context, now};
 use crate::config::{Global, Rebind as Config};
-use crate::core::escape::Secrets;
 use crate::core::kube::calls::{CONTENTS, Next, SNAPSHOT_CLASSES, SNAPSHOTS, delete_options};
 use crate::core::kube::labels;
 use crate::core::kube::objects::{Content, Meta, Readiness, Snapshot};
@@ -36,23 +34,24 @@ const TRIES: usize = 5;
 /// # Errors
 /// As the exit codes say; whatever happens, the data stays, and the same call again goes on.
 pub fn run(global: &Global, config: &Config, reporter: &Reporter) -> Result<()> {
-    let kubectl = Kubectl::connect(&global.asked, Secrets::default(), global.retry_timeout)?;
-    let Some(old) = content(&kubectl, &config.content)? else {
+    let context = Context::connect(global, config, reporter)?;
+    let kubectl = &context.kubectl;
+    let Some(old) = content(kubectl, &config.content)? else {
         let done = reporter.step("look", |_| {
-            let done = rebound(&kubectl, &config.content)?;
+            let done = rebound(kubectl, &config.content)?;
             Ok((done, "an earlier run has already done this".into()))
         })?;
-        return report(global, reporter, &config.content, &done, &[]);
+        return report(&context, &done, &[]);
     };
     let reference = &old.spec.volume_snapshot_ref;
     let namespace = global.asked.namespace.as_ref().unwrap_or(&reference.namespace);
-    let work = Work {
+    let work = Rebinding {
         kubectl: kubectl.in_namespace(namespace),
         rebind: RebindPlan {
             old: &old,
             namespace,
             name: config.name.as_ref().unwrap_or(&reference.name),
-            classless: is_classless(&kubectl, &old)?,
+            classless: is_classless(kubectl, &old)?,
         },
     };
     let pair = reporter.step("look", |_| {
@@ -76,16 +75,15 @@ pub fn run(global: &Global, config: &Config, reporter: &Reporter) -> Result<()> 
     notes.iter().for_each(|note| tracing::warn!("{note}"));
     if global.dry_run {
         let steps = work.steps(&pair, config.ready_timeout);
-        return show(reporter, global.output, &json!({"dryRun": true, "steps": steps, "notes": notes}), || {
-            plan::text(&steps)
-        });
+        return context.show(&json!({"dryRun": true, "steps": steps, "notes": notes}), || plan::text(&steps));
     }
     let made = work.make(&pair, config, reporter)?;
-    report(global, reporter, &config.content, &made, &notes)
+    report(&context, &made, &notes)
 }
 
 /// What came of it.
-fn report(global: &Global, reporter: &Reporter, old: &str, made: &Snapshot, notes: &[String]) -> Result<()> {
+fn report(context: &Context<'_, Config>, made: &Snapshot, notes: &[String]) -> Result<()> {
+    let old = &context.config.content;
     let Meta { namespace, name, .. } = &made.metadata;
     let content = made.status.bound_volume_snapshot_content_name.as_deref().unwrap_or_default();
     // What tells nothing of its claim takes a name for it.
@@ -98,7 +96,7 @@ fn report(global: &Global, reporter: &Reporter, old: &str, made: &Snapshot, note
         "namespace": namespace, "volumeSnapshot": name, "volumeSnapshotContent": content, "reboundFrom": old,
         "notes": notes, "next": next,
     });
-    show(reporter, global.output, &value, || {
+    context.show(&value, || {
         format!("{namespace}/{name} is ready, bound to {content} in the place of {old}\nnext: {next}\n")
     })
 }
@@ -146,14 +144,13 @@ fn snapshot(kubectl: &Kubectl, name: &str) -> Result<Option<Snapshot>> {
     Ok(delete_snapshot::find_snapshot(kubectl, name)?)
 }
 
-/// What one run goes by.
-struct Work<'a> {
+struct Rebinding<'a> {
     /// For the namespace of the new VolumeSnapshot.
     kubectl: Kubectl,
     rebind: RebindPlan<'a>,
 }
 
-impl Work<'_> {
+impl Rebinding<'_> {
     /// Looks whether it can be done, and with what.
     fn look(&self, global: &Global) -> Result<Pair> {
         let RebindPlan { old, namespace, name, .. } = self.rebind;

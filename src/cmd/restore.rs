@@ -1,9 +1,8 @@
 //! `restore`: a claim from a snapshot, beside the old one, in another namespace, or in its place.
 
 use std::cell::Cell;
-use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context as _, Result, bail};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
@@ -13,10 +12,10 @@ use crate::cluster::failure::Failure;
 use crate::cluster::kubectl::Kubectl;
 use crate::cluster::refusal::Refusal;
 use crate::cluster::restore_in_place::{self, InPlace};
-use crate::cmd::now;
-use crate::cmd::show::{print, show, yaml};
+use crate::cmd::show::{print, yaml};
+use crate::cmd::{Context, now};
 use crate::config::{Global, Output, Restore, Way};
-use crate::core::escape::{self, Secrets};
+use crate::core::escape;
 use crate::core::kube::calls::{CLAIMS, CONTENTS, NAMESPACES, Next, SNAPSHOTS, STORAGE_CLASSES, delete_options};
 use crate::core::kube::claim_manifest::ClaimTemplate;
 use crate::core::kube::labels;
@@ -38,21 +37,11 @@ use crate::io::wait;
 /// As the exit codes say. Beside the old claim nothing that was there is touched; in its place a failure says how things
 /// stand and how to go on.
 pub fn run(global: &Global, config: &Restore, reporter: &Reporter) -> Result<()> {
-    let kubectl = Kubectl::connect(&global.asked, Secrets::default(), global.retry_timeout)?;
-    let run = Run { global, config, reporter, kubectl: &kubectl, began: Instant::now() };
+    let context = Context::connect(global, config, reporter)?;
     match config.way {
-        Way::Beside => run.beside(),
-        Way::InPlace | Way::RollBack => run.in_place(),
+        Way::Beside => context.beside(),
+        Way::InPlace | Way::RollBack => context.in_place(),
     }
-}
-
-/// What one run goes by.
-struct Run<'a> {
-    global: &'a Global,
-    config: &'a Restore,
-    reporter: &'a Reporter,
-    kubectl: &'a Kubectl,
-    began: Instant,
 }
 
 /// A claim to be made, and what has to be there before it.
@@ -69,7 +58,7 @@ struct PlannedClaim {
     assumed: Option<String>,
 }
 
-impl Run<'_> {
+impl Context<'_, Restore> {
     fn beside(&self) -> Result<()> {
         let (snapshot, planned) = self.reporter.step("observe", |_| {
             let snapshot = self.snapshot()?;
@@ -94,7 +83,7 @@ impl Run<'_> {
                 "dryRun": true, "namespace": planned.kubectl.target.namespace, "pvc": planned.name, "steps": steps,
                 "assumed": planned.assumed,
             });
-            return show(self.reporter, self.global.output, &result, || {
+            return self.show(&result, || {
                 format!(
                     "Dry run: nothing was changed. PVC {} in {}:\n{}",
                     planned.name,
@@ -154,7 +143,7 @@ impl Run<'_> {
             }
             template.storage_class_name = Some(class.clone());
         }
-        dry_run::check_class(self.kubectl, &template)?;
+        dry_run::check_class(&self.kubectl, &template)?;
         let elsewhere = self.config.to_namespace.as_ref().filter(|to| **to != self.kubectl.target.namespace);
         let kubectl = elsewhere.map_or_else(|| self.kubectl.clone(), |to| self.kubectl.in_namespace(to));
         if elsewhere.is_some() {
@@ -170,7 +159,7 @@ impl Run<'_> {
                 _ => template.name.clone(),
             },
         };
-        Run { kubectl: &kubectl, ..*self }.check_not_begun(&name, snapshot)?;
+        Context { kubectl: kubectl.clone(), ..*self }.check_not_begun(&name, snapshot)?;
         let bridge = match elsewhere {
             Some(to) => {
                 let content = self.content(snapshot)?;
@@ -357,7 +346,7 @@ impl Run<'_> {
             "made": made, "clone": planned.bridge.is_some(), "bound": bound == Some("bound"), "assumed": planned.assumed,
             "seconds": report::rounded(self.began.elapsed()),
         });
-        show(self.reporter, self.global.output, &result, || {
+        self.show(&result, || {
             let state = match bound {
                 Some(word) => format!("is {word}"),
                 None => "is asked for; --wait would wait until it is bound".into(),
@@ -383,7 +372,7 @@ impl Run<'_> {
     }
 
     fn in_place(&self) -> Result<()> {
-        let (config, kubectl) = (self.config, self.kubectl);
+        let (config, kubectl) = (self.config, &self.kubectl);
         let (name, now) = (&config.snapshot, now());
         let (namespace_objects, snapshot, mut journal, found) = self.reporter.step("observe", |_| {
             let namespace_objects = restore_in_place::observe(kubectl)?;
@@ -494,7 +483,7 @@ impl Run<'_> {
             "workloads": workloads.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "seconds": report::rounded(self.began.elapsed()),
         });
-        show(self.reporter, self.global.output, &result, || match back {
+        self.show(&result, || match back {
             true => format!("PVC {} in {namespace} is as it was before the restore\n", claim.name),
             false if let Some(at) = earlier => format!(
                 "PVC {} in {namespace} was made from {name} at {at} by an earlier call, which this one brought to its end: what was \
@@ -586,7 +575,7 @@ impl Run<'_> {
         let done = target.patch(SNAPSHOTS, name, &Journal::patch(None, snapshot));
         steps.push(PlanStep::new("Take the note away").kubectl(&done));
         let result = json!({"dryRun": true, "namespace": target.namespace, "pvc": claim, "steps": steps});
-        show(self.reporter, self.global.output, &result, || {
+        self.show(&result, || {
             format!("Dry run: nothing was changed. Restore of {name} in {}:\n{}", target.namespace, plan::text(&steps))
         })
     }

@@ -9,10 +9,9 @@ use crate::cluster::failure::Failure;
 use crate::cluster::kubectl::Kubectl;
 use crate::cluster::refusal::Refusal;
 use crate::cluster::survey::{Skipped, Survey};
-use crate::cmd::now;
-use crate::cmd::show::{show, table};
+use crate::cmd::show::table;
+use crate::cmd::{Context, now};
 use crate::config::{Global, Output, Service, Status};
-use crate::core::escape::Secrets;
 use crate::core::health::cronjob::Schedule;
 use crate::core::health::metrics;
 use crate::core::health::status::{
@@ -37,13 +36,13 @@ const SHOWN: usize = 20;
 /// # Errors
 /// Nothing can be read, or not all of it: what was read is shown then.
 pub fn run(global: &Global, config: &Status, reporter: &Reporter) -> Result<()> {
-    let kubectl = Kubectl::connect(&global.asked, Secrets::default(), global.retry_timeout)?;
-    let ask = || ask(&kubectl, global, config, reporter);
+    let context = Context::connect(global, config, reporter)?;
+    let ask = || ask(&context);
     if let Some(service) = &config.service {
         return serve(service, ask);
     }
     let report = ask()?;
-    show(reporter, global.output, &report, || match global.output {
+    context.show(&report, || match global.output {
         Output::Prometheus => metrics::text(&report),
         output => text(&report, output == Output::Wide, config.all_namespaces),
     })?;
@@ -51,9 +50,10 @@ pub fn run(global: &Global, config: &Status, reporter: &Reporter) -> Result<()> 
 }
 
 /// Reads all and judges it.
-fn ask(kubectl: &Kubectl, global: &Global, config: &Status, reporter: &Reporter) -> Result<Report> {
+fn ask(context: &Context<'_, Status>) -> Result<Report> {
+    let Context { global, config, kubectl, .. } = context;
     let named = Some(kubectl.target.namespace.as_str()).filter(|_| !config.all_namespaces);
-    let read = reporter.step("read", |step| {
+    let read = context.reporter.step("read", |step| {
         let read = read(kubectl, named, step)?;
         let what = format!("{}, {}", counted(read.snapshots.len(), "snapshot"), counted(read.claims.len(), "claim"));
         Ok((read, what))

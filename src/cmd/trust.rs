@@ -4,11 +4,9 @@ use anyhow::{Result, bail};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::cluster::kubectl::Kubectl;
 use crate::cluster::refusal::Refusal;
-use crate::cmd::show::show;
+use crate::cmd::Context;
 use crate::config::{Global, Trust};
-use crate::core::escape::Secrets;
 use crate::core::kube::calls::SNAPSHOTS;
 use crate::core::kube::labels;
 use crate::core::kube::objects::Snapshot;
@@ -34,7 +32,8 @@ struct Trusted<'a> {
 /// # Errors
 /// It is not there, it never was a backup, the question was not answered with yes, or it was changed meanwhile.
 pub fn run(global: &Global, config: &Trust, reporter: &Reporter) -> Result<()> {
-    let kubectl = Kubectl::connect(&global.asked, Secrets::default(), global.retry_timeout)?;
+    let context = Context::connect(global, config, reporter)?;
+    let kubectl = &context.kubectl;
     let (target, name) = (&kubectl.target, &config.snapshot);
     let namespace = &target.namespace;
     let found: Option<Snapshot> = kubectl.find(&target.get(SNAPSHOTS, name))?;
@@ -50,15 +49,13 @@ pub fn run(global: &Global, config: &Trust, reporter: &Reporter) -> Result<()> {
     let why = meta.annotations.get(labels::DISTRUSTED);
     let result = Trusted { namespace, volume_snapshot: name, distrusted: why.map(String::as_str) };
     let Some(why) = why else {
-        return show(reporter, global.output, &result, || {
-            format!("VolumeSnapshot {name} in {namespace} is trusted already\n")
-        });
+        return context.show(&result, || format!("VolumeSnapshot {name} in {namespace} is trusted already\n"));
     };
     let patch = target.patch(SNAPSHOTS, name, &verify::trust(meta));
     if global.dry_run {
         let steps = [PlanStep::new(format!("Take the mark off that says: {why}")).kubectl(&patch)];
         let result = json!({"dryRun": true, "namespace": namespace, "volumeSnapshot": name, "steps": steps});
-        return show(reporter, global.output, &result, || {
+        return context.show(&result, || {
             format!("Dry run: nothing was changed. Trust in {name} in {namespace}:\n{}", plan::text(&steps))
         });
     }
@@ -76,5 +73,5 @@ pub fn run(global: &Global, config: &Trust, reporter: &Reporter) -> Result<()> {
         .remedy(format!("look at it with backup-ns list -n {namespace}, then decide again"))),
         Err(error) => Err(error.into()),
     })?;
-    show(reporter, global.output, &result, || format!("VolumeSnapshot {name} in {namespace} is trusted again\n"))
+    context.show(&result, || format!("VolumeSnapshot {name} in {namespace} is trusted again\n"))
 }

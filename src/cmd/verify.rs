@@ -12,15 +12,14 @@ use crate::cluster::failure::Failure;
 use crate::cluster::kubectl::Kubectl;
 use crate::cluster::refusal::Refusal;
 use crate::cluster::scratch_pod::{self, ScratchPod};
-use crate::cmd::now;
-use crate::cmd::show::show;
+use crate::cmd::{Context, now};
 use crate::config::{Global, Verify};
 use crate::container;
 use crate::container::session::{Line, Lost, Session};
 use crate::core::backup::job;
 use crate::core::backup::proof::Proof;
 use crate::core::engine::Engine;
-use crate::core::escape::{self, Secrets};
+use crate::core::escape;
 use crate::core::kube::calls::{CLAIMS, JOBS, NETWORK_POLICIES, PODS, SCRIPT, SNAPSHOTS};
 use crate::core::kube::claim_manifest::ClaimTemplate;
 use crate::core::kube::objects::{ObjectList, Pvc, Snapshot};
@@ -40,20 +39,19 @@ const SOON: Duration = Duration::from_secs(1);
 /// # Errors
 /// As the exit codes say: [`Exit::Bad`] where the backup is bad, and nothing else says so.
 pub fn run(global: &Global, config: &Verify, reporter: &Reporter) -> Result<()> {
-    let began = Instant::now();
-    let kubectl = Kubectl::connect(&global.asked, Secrets::default(), global.retry_timeout)?;
+    let context = Context::connect(global, config, reporter)?;
     let subject = reporter.step("observe", |_| {
-        let subject = observe(&kubectl, config)?;
+        let subject = observe(&context.kubectl, config)?;
         let dumps: Vec<&str> =
             subject.tests.iter().filter_map(|test| Some(test.proof.as_ref()?.database.as_str())).collect();
         let what = format!("VolumeSnapshot {}, dumps of: {}", subject.snapshot.metadata.name, dumps.join(", "));
         Ok((subject, what))
     })?;
-    let run = Run { global, config, reporter, kubectl: &kubectl, subject, began };
+    let test = RestoreTest { context, subject };
     if global.dry_run {
-        return run.show_plan();
+        return test.show_plan();
     }
-    run.verify()
+    test.verify()
 }
 
 /// What is tested.
@@ -175,26 +173,21 @@ fn no_snapshot(config: &Verify, namespace: &str, why: NoSnapshot) -> Fail {
     }
 }
 
-/// What one run goes by.
-struct Run<'a> {
-    global: &'a Global,
-    config: &'a Verify,
-    reporter: &'a Reporter,
-    kubectl: &'a Kubectl,
+struct RestoreTest<'a> {
+    context: Context<'a, Verify>,
     subject: Subject,
-    began: Instant,
 }
 
-impl Run<'_> {
+impl RestoreTest<'_> {
     fn verify(&self) -> Result<()> {
         let mut facts = BTreeMap::new();
         let mut bad = None;
         for test in &self.subject.tests {
-            let mut trial = ScratchPod::of(self.kubectl, &test.job);
+            let mut trial = ScratchPod::of(&self.context.kubectl, &test.job);
             let outcome = self.test(test, &mut trial);
             // It goes whatever came of it, a signal included.
             process::unhurried(|| {
-                self.reporter.step("clear", |_| {
+                self.context.reporter.step("clear", |_| {
                     trial.clear();
                     Ok(((), format!("Job {} with its pod and volume", test.job)))
                 })
@@ -241,26 +234,26 @@ impl Run<'_> {
     }
 
     fn end(&self) -> Instant {
-        self.began + self.config.timeout
+        self.context.began + self.context.config.timeout
     }
 
     fn job(&self, test: &PodTest) -> Value {
         verify::job(&JobRequest {
             name: &test.job,
-            namespace: &self.kubectl.target.namespace,
+            namespace: &self.context.kubectl.target.namespace,
             snapshot: &self.subject.snapshot.metadata.name,
             volume: &self.subject.volume,
             image: &test.image,
             template: &test.template,
             keepalive: container::KEEPALIVE,
             // Its own limit ends it only if this program was killed.
-            seconds: self.config.timeout.as_secs() + 30,
+            seconds: self.context.config.timeout.as_secs() + 30,
         })
     }
 
     /// One pod: made, and heard to its verdict.
     fn test(&self, test: &PodTest, trial: &mut ScratchPod<'_>) -> Result<Facts> {
-        let chosen = self.reporter.step("volume", |step| {
+        let chosen = self.context.reporter.step("volume", |step| {
             let chosen = trial.begin(&self.job(test), &test.image, step, self.end())?;
             let what = format!("made from the snapshot, mounted by pod {}, image {}", chosen.pod, chosen.image);
             Ok((chosen, what))
@@ -274,8 +267,8 @@ impl Run<'_> {
             word(|proof| proof.bytes.to_string()),
             word(|proof| proof.sha256.clone()),
             word(|proof| proof.database.clone()),
-            if test.proof.is_some() { self.config.sql.clone() } else { String::new() },
-            if self.config.physical { "yes".into() } else { String::new() },
+            if test.proof.is_some() { self.context.config.sql.clone() } else { String::new() },
+            if self.context.config.physical { "yes".into() } else { String::new() },
             word(|proof| proof.objects.iter().map(|(kind, number)| format!("{kind} {number}\n")).collect()),
             word(|proof| proof.server.iter().map(|(name, value)| format!("{name} {value}\n")).collect()),
         ];
@@ -287,7 +280,7 @@ impl Run<'_> {
             ..Facts::default()
         };
         let start = || {
-            let mut session = Session::start(self.kubectl, &chosen, script, &nonce, &values)?;
+            let mut session = Session::start(&self.context.kubectl, &chosen, script, &nonce, &values)?;
             // A kubelet may not have heard of the pod yet.
             let first = loop {
                 if let Some(line) = session.next(SOON)? {
@@ -296,7 +289,8 @@ impl Run<'_> {
             };
             Ok((session, first))
         };
-        let (mut session, mut line) = self.kubectl.patiently(start).map_err(|error| broken(error.fail(), trial))?;
+        let (mut session, mut line) =
+            self.context.kubectl.patiently(start).map_err(|error| broken(error.fail(), trial))?;
         loop {
             line = match line.key.as_str() {
                 "step" => self.stage(&line.value, test, &mut session, &mut facts, trial)?,
@@ -324,7 +318,7 @@ impl Run<'_> {
         let name = ["file", "read", "server", "load", "count", "compare", "replace", "query", "physical"]
             .into_iter()
             .find(|known| *known == name);
-        self.reporter.step(name.unwrap_or("verify"), |step| {
+        self.context.reporter.step(name.unwrap_or("verify"), |step| {
             loop {
                 let line = self.next(session, trial)?;
                 match line.key.as_str() {
@@ -350,7 +344,7 @@ impl Run<'_> {
                 return Ok(line);
             }
         }
-        let limit = humantime::format_duration(self.config.timeout);
+        let limit = humantime::format_duration(self.context.config.timeout);
         bail!(Fail::new(Exit::Failed, format!("not done within {limit}")).remedy(scratch_pod::LONGER))
     }
 
@@ -359,7 +353,7 @@ impl Run<'_> {
         if !said.is_empty() {
             tracing::warn!("the container says: {said}");
         }
-        let (namespace, name) = (&self.kubectl.target.namespace, &self.subject.snapshot.metadata.name);
+        let (namespace, name) = (&self.context.kubectl.target.namespace, &self.subject.snapshot.metadata.name);
         Fail::new(Exit::BackupBad, why).remedy(format!(
             "do not rely on this one: see backup-ns list -n {namespace} for others, verify the one before it, and make a new \
              backup now with {}; it is marked as distrusted until another verify of {name} finds it good, or backup-ns trust {name} -n \
@@ -370,11 +364,11 @@ impl Run<'_> {
 
     /// Stamps the very object that was tested, whatever else changes on it meanwhile.
     fn stamp(&self, verdict: &Verdict) -> Result<()> {
-        self.reporter.step("stamp", |_| {
-            let (target, name) = (&self.kubectl.target, &self.subject.snapshot.metadata.name);
+        self.context.reporter.step("stamp", |_| {
+            let (target, name) = (&self.context.kubectl.target, &self.subject.snapshot.metadata.name);
             let mut meta = self.subject.snapshot.metadata.clone();
             let at = now();
-            let seconds = self.began.elapsed().as_secs();
+            let seconds = self.context.began.elapsed().as_secs();
             let refused = |error: &process::ProcessError| {
                 let fail = error.fail();
                 let remedy = format!("{}; the test itself is done: {}", fail.remedy, in_words(verdict));
@@ -382,16 +376,16 @@ impl Run<'_> {
             };
             let mut tries = 5;
             loop {
-                let patch = verify::stamp(&meta, verdict, at, self.global.zone, seconds);
+                let patch = verify::stamp(&meta, verdict, at, self.context.global.zone, seconds);
                 let call = target.patch(SNAPSHOTS, name, &patch);
-                let patched = self.kubectl.json::<Snapshot>(&call);
+                let patched = self.context.kubectl.json::<Snapshot>(&call);
                 match patched {
                     Ok(_) => return Ok(((), in_words(verdict))),
                     Err(error) if error.is(Refusal::Conflict) && tries > 0 => tries -= 1,
                     Err(error) => bail!(refused(&error)),
                 }
                 let there: Snapshot =
-                    self.kubectl.json(&target.get(SNAPSHOTS, name)).map_err(|error| refused(&error))?;
+                    self.context.kubectl.json(&target.get(SNAPSHOTS, name)).map_err(|error| refused(&error))?;
                 if there.metadata.uid != meta.uid {
                     let what = format!("the VolumeSnapshot {name} is another one now; that which was tested is gone");
                     bail!(Fail::new(Exit::Failed, what).remedy("verify the new one"));
@@ -403,21 +397,21 @@ impl Run<'_> {
 
     fn show(&self, verdict: &Verdict) -> Result<()> {
         let name = &self.subject.snapshot.metadata.name;
-        let seconds = report::rounded(self.began.elapsed());
+        let seconds = report::rounded(self.context.began.elapsed());
         let (word, why, dumps) = match verdict {
             Verdict::Good(facts) => ("good", None, json!(facts)),
             Verdict::Bad(why) => ("bad", Some(why), json!({})),
             Verdict::None(why) => ("none", Some(why), json!({})),
         };
         let mut value = json!({
-            "volumeSnapshot": name, "namespace": self.kubectl.target.namespace, "verdict": word, "databases": dumps,
+            "volumeSnapshot": name, "namespace": self.context.kubectl.target.namespace, "verdict": word, "databases": dumps,
             "seconds": seconds,
         });
         if let Some(why) = why {
             value["why"] = json!(why);
         }
-        show(self.reporter, self.global.output, &value, || {
-            let mut text = format!("snapshot   {name} in {}\n", self.kubectl.target.namespace);
+        self.context.show(&value, || {
+            let mut text = format!("snapshot   {name} in {}\n", self.context.kubectl.target.namespace);
             if let Verdict::Good(facts) = verdict {
                 for facts in facts.values() {
                     text.push_str(&format!("server     {}\n", facts.server));
@@ -449,7 +443,7 @@ impl Run<'_> {
 
     /// The plan: the very calls and the very Job that a run would make.
     fn show_plan(&self) -> Result<()> {
-        let target = &self.kubectl.target;
+        let (target, config) = (&self.context.kubectl.target, self.context.config);
         let mut steps = Vec::new();
         for test in &self.subject.tests {
             let job = &test.job;
@@ -472,11 +466,9 @@ impl Run<'_> {
                     "check {} by its proof, load it into a scratch server, count its rows",
                     proof.path_in_volume
                 ));
-                what.extend((!self.config.sql.is_empty()).then_some("ask the query BAK_VERIFY_SQL".into()));
+                what.extend((!config.sql.is_empty()).then_some("ask the query BAK_VERIFY_SQL".into()));
             }
-            what.extend(
-                self.config.physical.then_some("start the server on the data directory and read all of it".into()),
-            );
+            what.extend(config.physical.then_some("start the server on the data directory and read all of it".into()));
             steps.push(PlanStep::new(format!("In the pod: {}", what.join(", "))).kubectl(&target.exec(
                 "POD",
                 verify::CONTAINER,
@@ -489,11 +481,11 @@ impl Run<'_> {
         }
         let meta = &self.subject.snapshot.metadata;
         let facts = self.subject.tests.iter().map(|test| (test.engine, Facts::default())).collect();
-        let stamp = verify::stamp(meta, &Verdict::Good(facts), now(), self.global.zone, 0);
+        let stamp = verify::stamp(meta, &Verdict::Good(facts), now(), self.context.global.zone, 0);
         steps.push(
             PlanStep::new("Stamp the snapshot, if it is good").kubectl(&target.patch(SNAPSHOTS, &meta.name, &stamp)),
         );
-        show(self.reporter, self.global.output, &json!({"dryRun": true, "steps": steps}), || plan::text(&steps))
+        self.context.show(&json!({"dryRun": true, "steps": steps}), || plan::text(&steps))
     }
 }
 
