@@ -4,17 +4,17 @@
 use std::fs::File;
 use std::path::Path;
 use std::process::Command;
-use std::thread;
-use std::time::Duration;
 
-use crate::support::{ALWAYS, BUSY, Event, FORBIDDEN, Fault, INTERNAL, NOT_FOUND, ONCE, REFUSED, Scenario, each, zone};
+use crate::support::matrix::{Act, DOC, Matrix, rows};
+use crate::support::{ALWAYS, BUSY, Event, FORBIDDEN, Fault, INTERNAL, NOT_FOUND, ONCE, REFUSED, Scenario, zone};
 use chrono::{Datelike, NaiveDate};
 use serde_json::Value;
 
-const DOC: &str = include_str!("../../docs/reliability.md");
 const LOCKS: &str = include_str!("../../docs/locks.md");
-const STEPS: [&str; 10] =
-    ["lock", "observe", "check", "preflight", "hooks", "dump", "prove", "snapshot", "cut", "ready"];
+const MATRIX: Matrix = Matrix {
+    head: "fault",
+    steps: &["lock", "observe", "check", "preflight", "hooks", "dump", "prove", "snapshot", "cut", "ready"],
+};
 
 /// Lines of shell that wait until the session has ended: nothing else; with a word first, for the fault that cuts its
 /// stream; and with one behind, which tells that the dump was released.
@@ -38,12 +38,6 @@ struct Case {
     at: Option<(&'static str, Act)>,
     /// A lock of the node's that somebody else holds.
     _lock: Option<File>,
-}
-
-#[derive(Clone, Copy)]
-enum Act {
-    Signal(&'static str),
-    KillKubectl,
 }
 
 impl From<Scenario> for Case {
@@ -269,37 +263,8 @@ fn cases(row: &str, step: &str) -> Vec<Case> {
     }
 }
 
-/// The table: its rows by name, with their cells and what is said of where they are shown.
-fn rows() -> Vec<(&'static str, Vec<&'static str>, &'static str)> {
-    let lines: Vec<&str> = DOC.lines().skip_while(|line| !line.starts_with("| fault |")).collect();
-    let split = |line: &'static str| -> Vec<&str> { line.trim_matches('|').split('|').map(str::trim).collect() };
-    assert_eq!(split(lines[0]), [&["fault"], &STEPS[..], &["shown by"]].concat());
-    let rows = lines[2..].iter().take_while(|line| line.starts_with('|')).map(|line| {
-        let cells = split(line);
-        assert_eq!(cells.len(), STEPS.len() + 2, "{line}");
-        (cells[0], cells[1..=STEPS.len()].to_vec(), cells[STEPS.len() + 1])
-    });
-    rows.collect()
-}
-
-/// Runs all cells of a row.
 fn row(name: &str) {
-    let rows = rows();
-    let (_, cells, _) = rows.iter().find(|(row, ..)| *row == name).unwrap_or_else(|| panic!("no row '{name}'"));
-    let cells: Vec<(&str, &str)> = STEPS.into_iter().zip(cells.iter().copied()).collect();
-    let wrong = std::sync::Mutex::new(Vec::new());
-    each(&cells, |(step, cell)| {
-        let cases = cases(name, step);
-        assert_eq!(cases.is_empty(), cell.starts_with('–'), "{name}, {step}: '{cell}' with {} runs", cases.len());
-        for case in &cases {
-            let shown = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| show(name, cell, case)));
-            if shown.is_err() {
-                wrong.lock().unwrap().push(*step);
-            }
-        }
-    });
-    let wrong = wrong.into_inner().unwrap();
-    assert!(wrong.is_empty(), "{name}: not as in the table at {wrong:?}");
+    MATRIX.row(name, |step| cases(name, step).len(), |step, cell, nth| show(name, cell, &cases(name, step)[nth]));
 }
 
 /// `CODE words · LETTERS`, as the legend has it.
@@ -310,19 +275,7 @@ fn show(row: &str, cell: &str, case: &Case) {
     let mut running = scenario.start();
     if let Some((sign, act)) = case.at {
         running = if sign.contains(' ') { running.until_said(sign) } else { running.until(sign) };
-        // It gets to where it stays.
-        thread::sleep(Duration::from_millis(300));
-        match act {
-            Act::Signal(name) => running = running.signal(name),
-            Act::KillKubectl => {
-                // The last call that still runs.
-                let calls = scenario.lines("calls.jsonl");
-                let mut pids =
-                    calls.iter().rev().map(|line| serde_json::from_str::<Value>(line).unwrap()["pid"].to_string());
-                let kill = |pid: String| Command::new("kill").args(["-KILL", &pid]).status().unwrap().success();
-                assert!(pids.any(kill));
-            }
-        }
+        running = act.on(scenario, running);
     }
     let outcome = running.finish();
     let ended = outcome.code.unwrap_or_else(|| 128 + outcome.killed.unwrap());
@@ -366,25 +319,8 @@ fn show(row: &str, cell: &str, case: &Case) {
     }
 }
 
-macro_rules! rows {
-    ($(fn $name:ident() = $row:literal;)+) => {
-        $(#[test]
-        fn $name() {
-            row($row);
-        })+
-
-        #[test]
-        fn every_row_has_its_runs() {
-            let rows: Vec<&str> = rows().iter().map(|(row, ..)| *row).collect();
-            assert_eq!(rows, [$($row),+]);
-            for ((_, _, shown), name) in self::rows().iter().zip([$(stringify!($name)),+]) {
-                assert!(shown.starts_with(&format!("`{name}`")), "{shown}");
-            }
-        }
-    };
-}
-
 rows! {
+    MATRIX, row:
     fn row_killed() = "backup-ns killed";
     fn row_term() = "backup-ns gets TERM";
     fn row_kubectl_killed() = "kubectl killed";
@@ -409,19 +345,7 @@ rows! {
 
 #[test]
 fn no_cell_is_empty_and_every_reason_is_given() {
-    for (row, cells, shown) in rows() {
-        assert!(shown.contains('`'), "{row} names no test");
-        for cell in cells {
-            match cell.strip_prefix("– ") {
-                Some(reason) => assert!(DOC.contains(&format!("\n- **{reason}**: ")), "{row}: no reason {reason}"),
-                None => {
-                    let letters = cell.split_once(" · ").unwrap_or_else(|| panic!("{row}: '{cell}'")).1;
-                    let known = |letter: char| DOC.contains(&format!("\n- **{letter}**: "));
-                    assert!(!letters.is_empty() && letters.chars().all(known), "{row}: '{cell}'");
-                }
-            }
-        }
-    }
+    MATRIX.is_explained(|_, _, _| ());
 }
 
 /// Whatever stands in backquotes and looks like the name of a test is one.

@@ -4,16 +4,14 @@
 
 use std::fs;
 use std::process::Command;
-use std::sync::Mutex;
-use std::thread;
-use std::time::Duration;
 
 use crate::support::fake_api::{CLAIMS, DEPLOYMENTS, SNAPSHOTS};
-use crate::support::{ALWAYS, FORBIDDEN, Fault, ONCE, Outcome, REFUSED, Scenario, Times, each, poll};
+use crate::support::matrix::{Act, Matrix, rows};
+use crate::support::{ALWAYS, FORBIDDEN, Fault, ONCE, Outcome, REFUSED, Scenario, Times, poll};
 use serde_json::{Value, json};
 
-const DOC: &str = include_str!("../../docs/reliability.md");
-const STEPS: [&str; 7] = ["try", "note", "stop", "safety", "replace", "start", "done"];
+const MATRIX: Matrix =
+    Matrix { head: "fault of a restore", steps: &["try", "note", "stop", "safety", "replace", "start", "done"] };
 const GO_ON: &str = "--in-place --yes";
 const BACK: &str = "--rollback --yes";
 /// The API is away for some two seconds, of a patience of 45: half a minute on a small scale.
@@ -81,12 +79,6 @@ fn call(step: &str) -> (&'static str, u32) {
         "start" => ("patchWorkload", 2),
         _ => ("patch", 2),
     }
-}
-
-#[derive(Clone, Copy)]
-enum Act {
-    Signal(&'static str),
-    KillKubectl,
 }
 
 struct Case {
@@ -162,38 +154,8 @@ fn cases(row: &str, step: &str) -> Vec<Case> {
     }
 }
 
-/// The table: its rows by name, with their cells and what is said of where they are shown.
-fn rows() -> Vec<(&'static str, Vec<&'static str>, &'static str)> {
-    let lines: Vec<&str> = DOC.lines().skip_while(|line| !line.starts_with("| fault of a restore |")).collect();
-    let split = |line: &'static str| -> Vec<&str> { line.trim_matches('|').split('|').map(str::trim).collect() };
-    assert_eq!(split(lines[0]), [&["fault of a restore"], &STEPS[..], &["shown by"]].concat());
-    let rows = lines[2..].iter().take_while(|line| line.starts_with('|')).map(|line| {
-        let cells = split(line);
-        assert_eq!(cells.len(), STEPS.len() + 2, "{line}");
-        (cells[0], cells[1..=STEPS.len()].to_vec(), cells[STEPS.len() + 1])
-    });
-    rows.collect()
-}
-
-/// Runs all cells of a row.
 fn row(name: &str) {
-    let rows = rows();
-    let (_, cells, _) = rows.iter().find(|(row, ..)| *row == name).unwrap_or_else(|| panic!("no row '{name}'"));
-    let cells: Vec<(&str, &str)> = STEPS.into_iter().zip(cells.iter().copied()).collect();
-    let wrong = Mutex::new(Vec::new());
-    each(&cells, |(step, cell)| {
-        let number = cases(name, step).len();
-        assert_eq!(number == 0, cell.starts_with('–'), "{name}, {step}: '{cell}' with {number} runs");
-        for nth in 0..number {
-            let fresh = || cases(name, step).remove(nth);
-            let shown = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| show(cell, &fresh)));
-            if shown.is_err() {
-                wrong.lock().unwrap().push(*step);
-            }
-        }
-    });
-    let wrong = wrong.into_inner().unwrap();
-    assert!(wrong.is_empty(), "{name}: not as in the table at {wrong:?}");
+    MATRIX.row(name, |step| cases(name, step).len(), |step, cell, nth| show(cell, &|| cases(name, step).remove(nth)));
 }
 
 /// What is there after a run.
@@ -257,16 +219,7 @@ fn run(case: &Case) -> (i32, String, State) {
     let mut running = scenario.start();
     if let Some((file, act)) = &case.at {
         running = running.until(file);
-        // It gets to where it stays.
-        thread::sleep(Duration::from_millis(300));
-        match act {
-            Act::Signal(name) => running = running.signal(name),
-            Act::KillKubectl => {
-                let hung = scenario.processes().into_iter().find(|line| line.contains("kubectl")).unwrap();
-                let pid = hung.split(' ').next().unwrap();
-                assert!(Command::new("kill").args(["-KILL", pid]).status().unwrap().success());
-            }
-        }
+        running = act.on(scenario, running);
     }
     let outcome = running.finish();
     // A request that was under way when backup-ns was killed is carried out.
@@ -373,25 +326,8 @@ fn make_claim(case: &Case, said: &str, has_pods: bool) {
     }
 }
 
-macro_rules! rows {
-    ($(fn $name:ident() = $row:literal;)+) => {
-        $(#[test]
-        fn $name() {
-            row($row);
-        })+
-
-        #[test]
-        fn every_row_has_its_runs() {
-            let rows: Vec<&str> = rows().iter().map(|(row, ..)| *row).collect();
-            assert_eq!(rows, [$($row),+]);
-            for ((_, _, shown), name) in self::rows().iter().zip([$(stringify!($name)),+]) {
-                assert!(shown.starts_with(&format!("`{name}`")), "{shown}");
-            }
-        }
-    };
-}
-
 rows! {
+    MATRIX, row:
     fn restore_killed() = "backup-ns killed";
     fn restore_term() = "backup-ns gets TERM";
     fn restore_kubectl_killed() = "kubectl killed";
@@ -412,24 +348,13 @@ rows! {
 
 #[test]
 fn a_workload_is_never_down_without_a_way_on() {
-    for (row, cells, shown) in rows() {
-        assert!(shown.contains('`'), "{row} names no test");
-        for cell in cells {
-            match cell.strip_prefix("– ") {
-                Some(reason) => assert!(DOC.contains(&format!("\n- **{reason}**: ")), "{row}: no reason {reason}"),
-                None => {
-                    let (told, letters) = cell.split_once(" · ").unwrap_or_else(|| panic!("{row}: '{cell}'"));
-                    let known = |letter: char| DOC.contains(&format!("\n- **{letter}**: "));
-                    assert!(!letters.is_empty() && letters.chars().all(known), "{row}: '{cell}'");
-                    let done = told.split(' ').next() == Some("0");
-                    assert!(done || letters.contains(['G', 'H', 'C']), "{row}: '{cell}' has no way on");
-                    let (begun, is_lost) = (letters.contains('J'), letters.contains('L'));
-                    assert!(letters.contains('B') == (begun && !is_lost), "{row}: '{cell}' has no way back");
-                    assert!(!is_lost || row.ends_with(" gone"), "{row}: '{cell}' loses what was there");
-                }
-            }
-        }
-    }
+    MATRIX.is_explained(|row, told, letters| {
+        let done = told.split(' ').next() == Some("0");
+        assert!(done || letters.contains(['G', 'H', 'C']), "{row}: '{told} · {letters}' has no way on");
+        let (begun, is_lost) = (letters.contains('J'), letters.contains('L'));
+        assert!(letters.contains('B') == (begun && !is_lost), "{row}: '{told} · {letters}' has no way back");
+        assert!(!is_lost || row.ends_with(" gone"), "{row}: '{told} · {letters}' loses what was there");
+    });
 }
 
 /// While the claim is gone, a plain restore of another snapshot would take its name, and the one in place could not go on.

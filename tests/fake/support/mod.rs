@@ -24,6 +24,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 pub mod fake_api;
+pub mod matrix;
 pub mod node;
 
 use fake_api::{Api, NAMESPACES};
