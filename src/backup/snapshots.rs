@@ -164,7 +164,7 @@ impl SnapshotSet<'_> {
                 if !error.is(Refusal::AlreadyExists) {
                     return Err(error);
                 }
-                let there: Snapshot = kubectl.json(&kubectl.target.get(SNAPSHOTS, name))?;
+                let there: Snapshot = kubectl.get(SNAPSHOTS, name)?;
                 if there.metadata.labels.get(labels::RUN) == Some(&self.run) { Ok(there) } else { Err(error) }
             });
         Ok(created.map_err(|error| {

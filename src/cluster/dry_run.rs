@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use serde_json::Value;
 
 use crate::cluster::failure::Failure;
-use crate::cluster::kubectl::Kubectl;
+use crate::cluster::kubectl::{self, Kubectl};
 use crate::cluster::refusal::Refusal;
 use crate::core::health::doctor::{self, Check, CheckOutcome, Driver, Right};
 use crate::core::kube::calls::{ACCESS_REVIEWS, QUOTAS, SNAPSHOT_CLASSES, SNAPSHOTS, STORAGE_CLASSES};
@@ -110,7 +110,7 @@ impl InPlaceRequest<'_> {
         let claim = &self.journal.claim;
         let old = self.namespace_objects.claim(&claim.name).and_then(|old| old.spec.resources.requests.get("storage"));
         let old = old.map_or("0", String::as_str);
-        let all = self.kubectl.find::<ObjectList<Quota>>(&self.kubectl.target.list(QUOTAS, ""));
+        let all = kubectl::if_found(self.kubectl.json::<ObjectList<Quota>>(&self.kubectl.target.list(QUOTAS, "")));
         let all = all.ok().flatten().map(|all| all.items).unwrap_or_default();
         let named = refused.metadata.name.clone();
         let others = all.into_iter().filter(|quota| quota.is_of_all() && quota.metadata.name != named);
@@ -181,7 +181,7 @@ impl InPlaceRequest<'_> {
 /// It is not.
 pub fn check_class(kubectl: &Kubectl, claim: &ClaimTemplate) -> Result<()> {
     let Some(class) = claim.storage_class_name.as_deref().filter(|class| !class.is_empty()) else { return Ok(()) };
-    match kubectl.find::<StorageClass>(&kubectl.target.get(STORAGE_CLASSES, class)) {
+    match kubectl.find::<StorageClass>(STORAGE_CLASSES, class) {
         Ok(None) => bail!(
             Fail::new(Exit::Precondition, format!("there is no StorageClass {class}"))
                 .remedy("see kubectl get storageclasses; --storage-class names another for a claim beside the old one")

@@ -58,6 +58,15 @@ impl Environment {
     }
 }
 
+/// What was read; None if there is none.
+pub fn if_found<T>(read: Result<T, ProcessError>) -> Result<Option<T>> {
+    match read {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.is(Refusal::NotFound) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
 impl Kubectl {
     /// kubectl for what was asked, with its context and namespace pinned for the whole run.
     ///
@@ -129,6 +138,11 @@ impl Kubectl {
         })
     }
 
+    /// Reads an object of the namespace, or of the cluster.
+    pub fn get<T: DeserializeOwned + Send>(&self, kind: Kind, name: &str) -> Result<T, ProcessError> {
+        self.json(&self.target.get(kind, name))
+    }
+
     /// Reads all objects of these kinds in the namespace.
     ///
     /// # Errors
@@ -178,12 +192,8 @@ impl Kubectl {
     ///
     /// # Errors
     /// It cannot be read.
-    pub fn find<T: DeserializeOwned + Send>(&self, args: &[String]) -> Result<Option<T>> {
-        match self.json(args) {
-            Ok(found) => Ok(Some(found)),
-            Err(error) if error.is(Refusal::NotFound) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+    pub fn find<T: DeserializeOwned + Send>(&self, kind: Kind, name: &str) -> Result<Option<T>> {
+        if_found(self.get(kind, name))
     }
 
     /// Creates the object of a manifest, or replaces it, as the call says; what it is now. Where the first answer was lost,

@@ -288,7 +288,7 @@ impl InPlace<'_> {
                 }
                 Err(error) if error.is(Refusal::Conflict) && tries > 0 => {
                     tries -= 1;
-                    if let Some(now) = self.kubectl.find(&target.get(SNAPSHOTS, &name))? {
+                    if let Some(now) = self.kubectl.find(SNAPSHOTS, &name)? {
                         self.snapshot = now;
                     }
                 }
@@ -353,7 +353,7 @@ impl InPlace<'_> {
     /// Whether what was there is still kept: the way back that is told at the end leads there.
     fn check_kept(&self) {
         let Journal { safety, back, .. } = &self.journal;
-        let there = self.kubectl.find::<Snapshot>(&self.kubectl.target.get(SNAPSHOTS, safety));
+        let there = self.kubectl.find::<Snapshot>(SNAPSHOTS, safety);
         if !back && matches!(there, Ok(None)) {
             tracing::warn!("something else deleted the VolumeSnapshot {safety}: what was there before is not kept");
             self.is_kept.set(false);
@@ -362,8 +362,7 @@ impl InPlace<'_> {
 
     /// Likewise, with a look at the snapshot alone.
     fn check_journal_now(&self) -> Result<()> {
-        let target = &self.kubectl.target;
-        let now = self.kubectl.find::<Snapshot>(&target.get(SNAPSHOTS, &self.snapshot.metadata.name))?;
+        let now = self.kubectl.find::<Snapshot>(SNAPSHOTS, &self.snapshot.metadata.name)?;
         self.check_journal(&NamespaceObjects { snapshots: now.into_iter().collect(), ..NamespaceObjects::default() })
     }
 
@@ -433,7 +432,7 @@ impl InPlace<'_> {
     /// The safety snapshot, ready. Once the old claim is gone there must be one.
     fn keep_what_is_there(&self, step: &Step) -> Result<((), String)> {
         let name = &self.journal.safety;
-        let there = match self.kubectl.find::<Snapshot>(&self.kubectl.target.get(SNAPSHOTS, name))? {
+        let there = match self.kubectl.find::<Snapshot>(SNAPSHOTS, name)? {
             Some(there) => there,
             None => {
                 let old = self.claim()?.filter(|claim| claim.metadata.uid == self.journal.uid);
@@ -457,12 +456,12 @@ impl InPlace<'_> {
     }
 
     fn claim(&self) -> Result<Option<Pvc>> {
-        self.kubectl.find(&self.kubectl.target.get(CLAIMS, &self.journal.claim.name))
+        self.kubectl.find(CLAIMS, &self.journal.claim.name)
     }
 
     /// A snapshot that the claim is to be made from; it must be there and ready right now.
     fn source(&self, name: &str) -> Result<Snapshot> {
-        let Some(snapshot) = self.kubectl.find::<Snapshot>(&self.kubectl.target.get(SNAPSHOTS, name))? else {
+        let Some(snapshot) = self.kubectl.find::<Snapshot>(SNAPSHOTS, name)? else {
             return Err(match *name == self.snapshot.metadata.name {
                 true => self.vanished().into(),
                 false => {
@@ -683,7 +682,7 @@ pub fn await_bound(kubectl: &Kubectl, name: &str, limit: Duration, step: &Step) 
     let bound = wait::until(limit, || {
         let namespace = &kubectl.target.namespace;
         let claim = kubectl
-            .find::<Pvc>(&kubectl.target.get(CLAIMS, name))?
+            .find::<Pvc>(CLAIMS, name)?
             .ok_or_else(|| Fail::new(Exit::Failed, format!("the claim {name} in {namespace} is gone")))?;
         if claim.status.phase == "Bound" {
             return Ok(Some("bound"));
@@ -691,7 +690,7 @@ pub fn await_bound(kubectl: &Kubectl, name: &str, limit: Duration, step: &Step) 
         let class = claim.spec.storage_class_name.unwrap_or_default();
         let waits = *waits_for_pod.get_or_insert_with(|| {
             // Without the right to read it, wait.
-            let class = kubectl.json::<StorageClass>(&kubectl.target.get(STORAGE_CLASSES, &class)).ok();
+            let class = kubectl.get::<StorageClass>(STORAGE_CLASSES, &class).ok();
             class.and_then(|class| class.volume_binding_mode).as_deref() == Some("WaitForFirstConsumer")
         });
         Ok(waits.then_some("bound as soon as a pod mounts it"))

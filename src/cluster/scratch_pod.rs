@@ -151,7 +151,7 @@ impl<'a> ScratchPod<'a> {
         let target = &self.kubectl.target;
         let claims = objects.iter().filter(|object| object["kind"] == "PersistentVolumeClaim");
         for volume in claims.filter_map(|claim| claim["spec"]["volumeName"].as_str()) {
-            let Ok(found) = self.kubectl.json::<Value>(&target.get(VOLUMES, volume)) else {
+            let Ok(found) = self.kubectl.get::<Value>(VOLUMES, volume) else {
                 tracing::debug!(volume, "whether it goes with its claim cannot be seen");
                 continue;
             };

@@ -161,7 +161,7 @@ fn create(kubectl: &Kubectl, name: &str, manifest: &Value) -> Result<Value> {
         kubectl.once::<Value>(kubectl.target.create(JOBS), &text, parse)
     });
     let made = made.or_else(|error| match error.refusal() {
-        Refusal::AlreadyExists if calls > 1 => kubectl.json(&kubectl.target.get(JOBS, name)),
+        Refusal::AlreadyExists if calls > 1 => kubectl.get(JOBS, name),
         _ => Err(error),
     });
     let made = made.map_err(|error| {
@@ -233,7 +233,7 @@ impl Follow<'_> {
                 continue;
             }
             // Only when everything is said does it matter how it ended.
-            let job: Value = match self.kubectl.json(&self.kubectl.target.get(JOBS, self.name)) {
+            let job: Value = match self.kubectl.get(JOBS, self.name) {
                 Err(error) if error.is(Refusal::NotFound) => return Ok(self.gone()),
                 answer => answer.map_err(|error| self.leave(&error))?,
             };

@@ -135,7 +135,7 @@ fn has_cut(class: &str, snapshots: &[Snapshot]) -> bool {
 /// Looks for the VolumeSnapshotClass, without which a snapshot is never cut. Who may not look takes it to be there: classes are
 /// the cluster's, and few Roles of a namespace show them.
 fn find_class(kubectl: &Kubectl, class: &str) -> Result<()> {
-    match kubectl.json::<IgnoredAny>(&kubectl.target.get(SNAPSHOT_CLASSES, class)) {
+    match kubectl.get::<IgnoredAny>(SNAPSHOT_CLASSES, class) {
         Err(error) if error.is(Refusal::NotFound) => {
             bail!(Fail::new(Exit::Precondition, format!("there is no VolumeSnapshotClass '{class}'"))
                 .remedy("set BAK_VS_CLASS_NAME (--vs-class-name) to one of kubectl get volumesnapshotclasses, or leave it unset for the cluster's default"))

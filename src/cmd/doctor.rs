@@ -260,7 +260,7 @@ impl Exam<'_> {
             self.skip(&["namespace"], "may not get namespaces");
             return Ok(true);
         }
-        match kubectl.json::<Value>(&kubectl.target.get(NAMESPACES, &kubectl.target.namespace)) {
+        match kubectl.get::<Value>(NAMESPACES, &kubectl.target.namespace) {
             Ok(namespace) if namespace["metadata"]["deletionTimestamp"].is_null() => {
                 self.checks.push(Check::passed("namespace", format!("{name} is there")));
             }
@@ -460,7 +460,7 @@ impl Exam<'_> {
             return Ok(());
         }
         for (driver, pvcs) in drivers {
-            match kubectl.json::<Value>(&kubectl.target.get(CSI_DRIVERS, driver)) {
+            match kubectl.get::<Value>(CSI_DRIVERS, driver) {
                 Ok(_) => self.checks.push(Check::passed("driver", format!("{driver} is registered"))),
                 Err(error) if error.is(Refusal::NotFound) => {
                     self.checks.push(doctor::no_driver(driver, pvcs, &seen.namespace_objects.snapshots, self.now));
@@ -481,7 +481,7 @@ impl Exam<'_> {
         if result != Driver::Unknown || volume.is_empty() || !granted.may("get", "persistentvolumes") {
             return Ok(result);
         }
-        match kubectl.json::<Value>(&kubectl.target.get(VOLUMES, volume)) {
+        match kubectl.get::<Value>(VOLUMES, volume) {
             Ok(volume) => Ok(doctor::driver(claim, Some(&volume))),
             Err(error) if matches!(error.ending, Ending::Signal(_)) => Err(error.into()),
             Err(_) => Ok(result),

@@ -129,7 +129,7 @@ fn rebound(kubectl: &Kubectl, name: &str) -> Result<Snapshot> {
 /// Whether the VolumeSnapshotClass of a content is not there. Who may not look takes it to be there.
 fn is_classless(kubectl: &Kubectl, content: &Content) -> Result<bool> {
     let Some(class) = &content.spec.volume_snapshot_class_name else { return Ok(true) };
-    match kubectl.json::<Value>(&kubectl.target.get(SNAPSHOT_CLASSES, class)) {
+    match kubectl.get::<Value>(SNAPSHOT_CLASSES, class) {
         Err(error) if error.is(Refusal::NotFound) => Ok(true),
         Err(error) if !error.is(Refusal::Forbidden) => Err(error.into()),
         _ => Ok(false),

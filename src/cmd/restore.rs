@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::cluster::delete_snapshot;
 use crate::cluster::dry_run;
 use crate::cluster::failure::Failure;
-use crate::cluster::kubectl::Kubectl;
+use crate::cluster::kubectl::{self, Kubectl};
 use crate::cluster::refusal::Refusal;
 use crate::cluster::restore_in_place::{self, InPlace};
 use crate::cmd::show::{print, yaml};
@@ -112,7 +112,7 @@ impl Context<'_, Restore> {
     /// The snapshot, ready.
     fn snapshot(&self) -> Result<Snapshot> {
         let (name, namespace) = (&self.config.snapshot, &self.kubectl.target.namespace);
-        let snapshot = self.kubectl.find::<Snapshot>(&self.kubectl.target.get(SNAPSHOTS, name))?;
+        let snapshot = self.kubectl.find::<Snapshot>(SNAPSHOTS, name)?;
         let snapshot = snapshot.ok_or_else(|| no_snapshot(namespace, name))?;
         let not_ready = |why: String| {
             Fail::new(Exit::Snapshot, format!("no volume can be made from VolumeSnapshot {name}: {why}"))
@@ -129,7 +129,7 @@ impl Context<'_, Restore> {
     fn plan(&self, snapshot: &Snapshot) -> Result<PlannedClaim> {
         let source = new_claim::of_claim(snapshot);
         let living = match &source {
-            Some(source) => self.kubectl.find(&self.kubectl.target.get(CLAIMS, source))?,
+            Some(source) => self.kubectl.find(CLAIMS, source)?,
             None => None,
         };
         let (mut template, assumed) = match new_claim::template(snapshot, living.as_ref()) {
@@ -152,7 +152,7 @@ impl Context<'_, Restore> {
         let name = match &self.config.pvc {
             Some(name) => name.clone(),
             // The same call again means the same claim; a claim in use is never taken for the copy.
-            None => match kubectl.find::<Pvc>(&kubectl.target.get(CLAIMS, &template.name))? {
+            None => match kubectl.find::<Pvc>(CLAIMS, &template.name)? {
                 Some(there) if there.status.phase == "Bound" || !new_claim::is_from(&there, snapshot) => {
                     snapshot.metadata.name.clone()
                 }
@@ -202,7 +202,7 @@ impl Context<'_, Restore> {
             ));
         };
         let content = snapshot.status.bound_volume_snapshot_content_name.as_deref().unwrap_or_default();
-        let content = if_allowed(self.kubectl.find::<Content>(&target.get(CONTENTS, content)))?.flatten();
+        let content = if_allowed(self.kubectl.find::<Content>(CONTENTS, content))?.flatten();
         let template = new_claim::assumed(&claim, snapshot, content.as_ref()).ok_or_else(|| {
             Fail::new(Exit::Precondition, format!("nothing tells how big a volume of VolumeSnapshot {name} has to be"))
                 .remedy("make a PVC by hand, of the size that it had, with the snapshot as its dataSource")
@@ -212,8 +212,10 @@ impl Context<'_, Restore> {
             Some(class) => format!("StorageClass {class}"),
             None => "the cluster's default StorageClass".into(),
         };
-        if let Some(classes) =
-            if_allowed(self.kubectl.find::<ObjectList<StorageClass>>(&target.list(STORAGE_CLASSES, "")))?.flatten()
+        if let Some(classes) = if_allowed(kubectl::if_found(
+            self.kubectl.json::<ObjectList<StorageClass>>(&target.list(STORAGE_CLASSES, "")),
+        ))?
+        .flatten()
         {
             let driver =
                 content.as_ref().map(|content| content.spec.driver.as_str()).filter(|driver| !driver.is_empty());
@@ -231,7 +233,7 @@ impl Context<'_, Restore> {
 
     fn content(&self, snapshot: &Snapshot) -> Result<Content> {
         let name = snapshot.status.bound_volume_snapshot_content_name.clone().unwrap_or_default();
-        Ok(self.kubectl.json(&self.kubectl.target.get(CONTENTS, &name))?)
+        Ok(self.kubectl.get(CONTENTS, &name)?)
     }
 
     fn print_manifests(&self, planned: &PlannedClaim) -> Result<()> {
@@ -264,11 +266,11 @@ impl Context<'_, Restore> {
     /// other contents afterwards, so one of the two sees the other.
     fn recheck(&self, kubectl: &Kubectl, content: &str) -> Result<()> {
         let name = &self.config.snapshot;
-        let source = self.kubectl.find::<Snapshot>(&self.kubectl.target.get(SNAPSHOTS, name))?;
+        let source = self.kubectl.find::<Snapshot>(SNAPSHOTS, name)?;
         if source.is_some_and(|source| source.metadata.deletion_timestamp.is_none()) {
             return Ok(());
         }
-        if let Some(made) = kubectl.find::<Content>(&kubectl.target.get(CONTENTS, content))? {
+        if let Some(made) = kubectl.find::<Content>(CONTENTS, content)? {
             delete_snapshot::forget_clone(kubectl, &made)?;
         }
         bail!(
@@ -286,9 +288,9 @@ impl Context<'_, Restore> {
                 Err(error) if error.is(Refusal::AlreadyExists) => {}
                 Err(error) => return Err(error.into()),
             }
-            let Some(there) = kubectl.find::<Content>(&target.get(CONTENTS, name))? else { return Ok(None) };
+            let Some(there) = kubectl.find::<Content>(CONTENTS, name)? else { return Ok(None) };
             let bound_to = &there.spec.volume_snapshot_ref;
-            let snapshot = kubectl.find::<Snapshot>(&target.get(SNAPSHOTS, &bound_to.name))?;
+            let snapshot = kubectl.find::<Snapshot>(SNAPSHOTS, &bound_to.name)?;
             if bound_to.uid.is_empty() || snapshot.is_some_and(|snapshot| snapshot.metadata.uid == bound_to.uid) {
                 return Ok(Some(()));
             }
@@ -304,23 +306,21 @@ impl Context<'_, Restore> {
         let namespace = &kubectl.target.namespace;
         match kubectl.create::<Pvc>(&kubectl.target.create(CLAIMS), &planned.claim) {
             Ok(_) => Ok((true, format!("{name} in {namespace}"))),
-            Err(error) if error.is(Refusal::AlreadyExists) => {
-                match kubectl.find::<Pvc>(&kubectl.target.get(CLAIMS, name))? {
-                    Some(there) if there.metadata.deletion_timestamp.is_some() => {
-                        bail!(
-                            Fail::new(Exit::Precondition, format!("the PVC {name} in {namespace} is being deleted"))
-                                .remedy("wait until it is gone, or choose another name with --pvc")
-                        )
-                    }
-                    Some(there) if new_claim::is_from(&there, snapshot) => {
-                        Ok((false, format!("{name} in {namespace} is there already")))
-                    }
-                    _ => bail!(
-                        Fail::new(Exit::Precondition, format!("{namespace} has another PVC {name} already"))
-                            .remedy("choose another name with --pvc, or replace the claim itself with --in-place")
-                    ),
+            Err(error) if error.is(Refusal::AlreadyExists) => match kubectl.find::<Pvc>(CLAIMS, name)? {
+                Some(there) if there.metadata.deletion_timestamp.is_some() => {
+                    bail!(
+                        Fail::new(Exit::Precondition, format!("the PVC {name} in {namespace} is being deleted"))
+                            .remedy("wait until it is gone, or choose another name with --pvc")
+                    )
                 }
-            }
+                Some(there) if new_claim::is_from(&there, snapshot) => {
+                    Ok((false, format!("{name} in {namespace} is there already")))
+                }
+                _ => bail!(
+                    Fail::new(Exit::Precondition, format!("{namespace} has another PVC {name} already"))
+                        .remedy("choose another name with --pvc, or replace the claim itself with --in-place")
+                ),
+            },
             Err(error) => Err(error.into()),
         }
     }
@@ -638,7 +638,7 @@ fn no_snapshot(namespace: &str, name: &str) -> Fail {
 /// Whether the namespace exists; yes without the right to read it.
 fn check_namespace(kubectl: &Kubectl) -> Result<()> {
     let namespace = &kubectl.target.namespace;
-    match kubectl.find::<Value>(&kubectl.target.get(NAMESPACES, &kubectl.target.namespace)) {
+    match kubectl.find::<Value>(NAMESPACES, &kubectl.target.namespace) {
         Ok(None) => bail!(
             Fail::new(Exit::Precondition, format!("there is no namespace '{namespace}'"))
                 .remedy(format!("kubectl create namespace {namespace}"))

@@ -36,7 +36,7 @@ pub fn run(global: &Global, config: &Trust, reporter: &Reporter) -> Result<()> {
     let kubectl = &context.kubectl;
     let (target, name) = (&kubectl.target, &config.snapshot);
     let namespace = &target.namespace;
-    let found: Option<Snapshot> = kubectl.find(&target.get(SNAPSHOTS, name))?;
+    let found: Option<Snapshot> = kubectl.find(SNAPSHOTS, name)?;
     let Some(snapshot) = found else {
         let what = format!("the namespace '{namespace}' has no VolumeSnapshot '{name}'");
         bail!(Fail::new(Exit::Precondition, what).remedy(format!("see backup-ns list -n {namespace}")));

@@ -384,8 +384,7 @@ impl RestoreTest<'_> {
                     Err(error) if error.is(Refusal::Conflict) && tries > 0 => tries -= 1,
                     Err(error) => bail!(refused(&error)),
                 }
-                let there: Snapshot =
-                    self.context.kubectl.json(&target.get(SNAPSHOTS, name)).map_err(|error| refused(&error))?;
+                let there: Snapshot = self.context.kubectl.get(SNAPSHOTS, name).map_err(|error| refused(&error))?;
                 if there.metadata.uid != meta.uid {
                     let what = format!("the VolumeSnapshot {name} is another one now; that which was tested is gone");
                     bail!(Fail::new(Exit::Failed, what).remedy("verify the new one"));
