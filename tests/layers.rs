@@ -1,8 +1,8 @@
 //! The layers of `src`: which folder may use which, and that the core touches nothing outside itself. docs/architecture.md has the
-//! picture.
+//! picture. And that no two types of `src` have one name.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -126,4 +126,24 @@ fn the_core_is_pure() {
             assert!(!code.contains(name), "{} uses {name}", file.display());
         }
     }
+}
+
+#[test]
+fn each_type_of_src_has_a_name_of_its_own() {
+    let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for file in sources(Path::new("src")) {
+        for line in fs::read_to_string(&file).unwrap().lines() {
+            let is_keyword = |word: &&str| ["struct", "enum", "trait", "type"].contains(word);
+            let mut words = line.split(' ').filter(|word| !word.is_empty() && !word.starts_with("pub")).peekable();
+            // An indented `type` is of a trait, whose names are given.
+            let is_type = words.next_if(is_keyword).is_some_and(|word| word != "type" || !line.starts_with(' '));
+            if let Some(name) = words.next().filter(|_| is_type) {
+                let name = name.split(|c: char| !c.is_alphanumeric()).next().unwrap();
+                places.entry(name.into()).or_default().push(file.display().to_string());
+            }
+        }
+    }
+    assert!(places.len() > 100, "{places:?}");
+    places.retain(|_, files| files.len() > 1);
+    assert!(places.is_empty(), "{places:?}");
 }
