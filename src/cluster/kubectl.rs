@@ -58,7 +58,7 @@ impl Environment {
     }
 }
 
-/// What was read; None if there is none.
+/// What was read; None if it was not found.
 pub fn if_found<T>(read: Result<T, ProcessError>) -> Result<Option<T>> {
     match read {
         Ok(found) => Ok(Some(found)),

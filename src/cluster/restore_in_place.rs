@@ -310,7 +310,7 @@ impl InPlace<'_> {
     }
 
     /// Something else deleted the snapshot that is restored, and with it the journal: no other call can go on with this, so all
-    /// that has to be done is told here.
+    /// that has to be done is in this error.
     fn vanished(&self) -> Fail {
         let Journal { claim, safety, workloads, back, .. } = &self.journal;
         let (name, namespace) = (&self.snapshot.metadata.name, &self.kubectl.target.namespace);
@@ -350,7 +350,7 @@ impl InPlace<'_> {
         }
     }
 
-    /// Whether what was there is still kept: the way back that is told at the end leads there.
+    /// Whether the safety snapshot still exists: the command for the way back, printed at the end, needs it.
     fn check_kept(&self) {
         let Journal { safety, back, .. } = &self.journal;
         let there = self.kubectl.find::<Snapshot>(SNAPSHOTS, safety);

@@ -107,7 +107,7 @@ fn rebound(kubectl: &Kubectl, name: &str) -> Result<Snapshot> {
     let is_it =
         |content: &Content| content.metadata.annotations.get(labels::REBOUND_FROM).is_some_and(|from| from == name);
     let found = match kubectl.pages(page, |content: Content| Some(content).filter(is_it), |_| ()) {
-        // Without the right to list, all that is known is that there is none of this name.
+        // Without the right to list, the only known fact is that no object has this name.
         Err(error) if error.is(Refusal::Forbidden) => Vec::new(),
         found => found?,
     };

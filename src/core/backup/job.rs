@@ -142,7 +142,7 @@ pub fn backup_now(namespace: &str) -> String {
 /// The named CronJob, else the only one that runs `backup-ns create`.
 ///
 /// # Errors
-/// There is none, or several: a sentence whose subject the caller adds, and the remedy.
+/// No CronJob, or several: a sentence whose subject the caller adds, and the remedy.
 pub fn choose<'a>(cronjobs: &'a [Value], named: Option<&str>) -> Result<&'a Value, (String, &'static str)> {
     const NAME: &str = "name the CronJob: backup-ns adhoc CRONJOB, or another namespace with -n";
     const INSTALL: &str = "install one: helm install backup-ns charts/backup-ns -n NAMESPACE --set config.dbPostgres=true (docs/install.md); \

@@ -198,7 +198,7 @@ pub enum Continuation {
 pub enum Hindrance {
     /// The journal is of a newer version.
     UnknownJournal,
-    /// The restore is being rolled back, and this call is none.
+    /// The restore is being rolled back, and this call is not a rollback.
     RollingBack,
     /// The restore of this other snapshot works on the same claim or workloads.
     OtherRestore(String),
