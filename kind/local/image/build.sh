@@ -20,7 +20,7 @@ if ! apt-get indextargets --format '$(CODENAME)' 'Created-By: Packages' | grep -
 	mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | head -n 1)
 fi
 mmdebstrap --quiet --mode=root --variant=minbase --skip=cleanup/run \
-	--include=bash,busybox,ca-certificates,dash,gzip,mariadb-server,pigz,postgresql-15,procps \
+	--include=bash,busybox,ca-certificates,dash,gzip,mariadb-server,pigz,postgresql-15,procps,zstd \
 	--aptopt='APT::Install-Recommends "false"' \
 	--dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/info/*' \
 	--dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/man/*' \
