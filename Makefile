@@ -46,9 +46,8 @@ watch: ## Build again whenever a source changes
 		sleep 1; \
 	done
 
-bench: build ## Measure on the cluster: create, and pruning at a thousand namespaces
+bench: build ## Measure on the cluster, beside the bare tools and BASE=/path/to/older/binary (ONLY=dump, prune or doctor)
 	@tests/bin/bench.sh
-	@tests/bin/bench-retain.sh
 
 soak: build ## Ten minutes of random faults on the cluster: each success restored and compared (tests/soak)
 	@kind/cluster.sh up && eval "$$(kind/cluster.sh env)" && cargo test --release --locked --quiet --test soak

@@ -1,39 +1,30 @@
 #!/bin/sh
-# Measures pruning on the local cluster's API server and prints figures; it judges nothing. First at 100 namespaces of 23
-# snapshots: a dry run, and the same with a loop that spawns a kubectl per namespace, PVC and label as shell versions do. Then at
-# NAMESPACES: a dry run, the status of all, the first run that takes labels off, a second that finds nothing to do, and the
-# marking's dry run.
+# Measures pruning on the local cluster's API server. At 100, at NAMESPACES and at three times as many namespaces of 23 snapshots:
+# a dry run; at 100 also the first run, which takes labels off; at NAMESPACES also the status of all, and what kubectl alone needs
+# for that list. Started by bench.sh.
 #
 # The snapshots are objects only, with a status written here: no volume, no stored data. What would react to them is stopped
 # meanwhile, so do not use the cluster for anything else until this ends.
 set -eu
-cd "$(dirname "$0")/../.."
+# shellcheck source=SCRIPTDIR/bench-common.sh
+. "$(dirname "$0")/bench-common.sh"
 small=100
 large=${NAMESPACES:-1000}
-runs=${RUNS:-5}
-binary=$PWD/target/release/backup-ns
+huge=$((large * 3))
 local=kind/local/local.sh
-work=$(mktemp -d)
-prefix=bench-r-$$
+prefix=bench-prune-$$
 export TZ=UTC # of the labels made here, and of every command that reads them
 silenced='kube-controller-manager snapshot-controller csi-snapshotter'
 seeded=0
+mkdir "$work/history"
 
-say() { echo "bench: $*" >&2; }
-die() {
-	say "error: $*"
-	exit 1
-}
 case $large in *[!0-9]* | '') die "NAMESPACES=$large: must be a number" ;; esac
-if [ "$large" -lt "$small" ] || [ "$large" -gt 9999 ]; then die "NAMESPACES=$large: must be $small to 9999"; fi
+if [ "$large" -le "$small" ] || [ "$huge" -gt 9999 ]; then die "NAMESPACES=$large: must be more than $small, and 3333 at most"; fi
 command -v curl >/dev/null || die "curl is not in the PATH"
 
 "$local" up
-environment=$("$local" env)
-eval "$environment"
-real=$(command -v kubectl)
 others=$("$real" get volumesnapshots -A -l backup-ns.sh/retain=daily_weekly_monthly -o name | wc -l)
-[ "$others" = 0 ] || die "$others VolumeSnapshots of somebody else would be pruned with those made here; begin with a fresh cluster (make cluster-down)"
+[ "$others" = 0 ] || die "$others other VolumeSnapshots would be pruned with those made here; begin with a fresh cluster (make cluster-down)"
 
 # --- Requests. kubectl sends some 130 objects a second; curl some thousand, over a connection that it keeps.
 
@@ -132,20 +123,25 @@ seed() {
 	done
 }
 
+# remove: all namespaces made here.
+remove() {
+	[ "$seeded" -gt 0 ] || return 0
+	say "removing $seeded namespaces"
+	for path in "$snapshots$(numbers 1 "$seeded")/volumesnapshots" \
+		"api/v1/namespaces/$prefix$(numbers 1 "$seeded")" "api/v1/namespaces/$prefix$(numbers 1 "$seeded")"; do
+		(send application/json --request DELETE "$server/$path") 2>/dev/null || :
+	done
+	left=$("$real" get namespaces -o name | grep -c "/$prefix-") || :
+	[ "$left" = 0 ] || say "warning: $left namespaces $prefix-* are left"
+	seeded=0
+}
+
 clean() {
 	code=$?
 	trap '' INT TERM HUP
 	trap - EXIT
 	set +e
-	if [ "$seeded" -gt 0 ]; then
-		say "removing $seeded namespaces"
-		for path in "$snapshots$(numbers 1 "$seeded")/volumesnapshots" \
-			"api/v1/namespaces/$prefix$(numbers 1 "$seeded")" "api/v1/namespaces/$prefix$(numbers 1 "$seeded")"; do
-			(send application/json --request DELETE "$server/$path") 2>/dev/null
-		done
-		left=$("$real" get namespaces -o name | grep -c "/$prefix-")
-		[ "$left" = 0 ] || say "warning: $left namespaces $prefix-* are left"
-	fi
+	remove
 	for component in $silenced; do "$local" start "$component"; done
 	rm -rf "$work"
 	exit "$code"
@@ -157,104 +153,70 @@ trap 'exit 143' TERM
 
 # --- Measuring.
 
-# A kubectl that counts.
-mkdir "$work/bin" "$work/history"
-cat >"$work/bin/kubectl" <<COUNTING
-#!/bin/sh
-for word; do case \$word in get | config | label | patch | delete | auth | version) break ;; esac; done
-echo "\$word" >>"$work/calls"
-exec "$real" "\$@"
-COUNTING
-chmod +x "$work/bin/kubectl"
-
-median() { sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
-now() { date +%s%N; }
-# since NANOSECONDS: seconds.
-since() { awk -v a="$1" -v b="$(now)" 'BEGIN { printf "%.2f\n", (b - a) / 1e9 }'; }
-
-# peak: of the process whose id comes in a file, without the kubectls that it waits for.
-peak() {
-	until [ -s "$work/pid" ]; do sleep 0.01; done
-	read -r pid <"$work/pid"
-	while sed -n 's/^VmHWM:[^0-9]*\([0-9]*\).*/\1/p' "/proc/$pid/status" >"$work/now" 2>/dev/null; do
-		[ ! -s "$work/now" ] || mv "$work/now" "$work/memory"
-		sleep 0.05
-	done
-	cat "$work/memory" >>"$work/peaks"
+# dry_run TIMES: at the present number of namespaces; says how long each of them takes.
+dry_run() {
+	pairs "$1" "retain --dry-run over $seeded namespaces" retain --dry-run -o json
+	awk -v s="$(seconds ours)" -v n="$seeded" 'BEGIN { printf "  ours: %.2f ms a namespace\n", s * 1000 / n }'
 }
 
-# ours ARGUMENTS...: one run; its seconds, kubectl processes and peak memory go to files.
-ours() {
-	: >"$work/calls"
-	rm -f "$work/pid"
-	peak &
-	watcher=$! code=0 began=$(now)
-	# shellcheck disable=SC2016 # for that shell
-	PATH="$work/bin:$PATH" sh -c 'echo $$ >"$0"; exec "$@"' "$work/pid" "$binary" "$@" --log-format json \
-		>"$work/out" 2>"$work/log" || code=$?
-	since "$began" >>"$work/seconds"
-	wait "$watcher"
-	[ "$code" = 0 ] || die "backup-ns $* ended with $code: $(tail -n 5 "$work/log")"
+# limits: the targets that hold for memory and processes.
+limits() {
+	target "MiB of peak memory" "$(most <"$work/ours.memory" | awk '{ printf "%.1f", $1 / 1024 }')" most 50
+	target "kubectl processes" "$(most <"$work/ours.calls")" most 8
 }
 
-# counted: of a file of words, how many of each, in one line.
-counted() { sort "$1" | uniq -c | awk '{ printf "%s%s %s", (NR > 1 ? ", " : ""), $1, $2 }'; }
-
-# measure TIMES NAMESPACES ARGUMENTS...: prints a line; $seconds is then the median.
-measure() {
-	times=$1 among=$2
-	shift 2
-	: >"$work/seconds"
-	: >"$work/peaks"
-	for _ in $(seq "$times"); do ours "$@"; done
-	seconds=$(median <"$work/seconds")
-	[ "$times" = 1 ] && of='' || of=" (median of $times)"
-	echo "$among namespaces, $*: $seconds s$of, $(wc -l <"$work/calls") kubectl processes ($(counted "$work/calls")), peak memory $(sort -n "$work/peaks" | tail -n 1) KiB"
+# first_run WHO BINARY: a run over all of them that takes labels off; the figures of one, as there are no labels for a second.
+first_run() {
+	rm -f "$work/$1".*
+	run "$1" "$2" retain
+	echo "  $1: $(figures "$1")"
 }
 
-# kept SLOT: how many of them the policy keeps.
-kept() { case $1 in daily) echo 7 ;; weekly) echo 4 ;; monthly) echo 12 ;; esac }
-
-# loop: the same dry run as shell versions do it. Prints what it would take off.
-loop() {
-	k get volumesnapshots -A -l backup-ns.sh/retain=daily_weekly_monthly -o 'jsonpath={range .items[*]}{.metadata.namespace}{"\n"}{end}' |
-		sort -u >"$work/loop-namespaces"
-	while read -r namespace <&3; do
-		k -n "$namespace" get volumesnapshots -l backup-ns.sh/retain=daily_weekly_monthly \
-			-o 'jsonpath={range .items[*]}{.metadata.labels.backup-ns\.sh/pvc}{"\n"}{end}' | sort -u >"$work/loop-pvcs"
-		while read -r pvc <&4; do
-			for slot in daily weekly monthly; do
-				k -n "$namespace" get volumesnapshots -l "backup-ns.sh/retain=daily_weekly_monthly,backup-ns.sh/pvc=$pvc,backup-ns.sh/$slot" \
-					-o "jsonpath={range .items[*]}{.status.creationTime} {.metadata.name}{\"\\n\"}{end}" |
-					sort -r | tail -n "+$(($(kept "$slot") + 1))" | cut -d ' ' -f 2 | sed "s#^#$namespace $slot #"
-			done
-		done 4<"$work/loop-pvcs"
-	done 3<"$work/loop-namespaces"
+# raw_list: the seconds that kubectl alone needs for that list, unpaged.
+raw_list() {
+	began=$(now)
+	"$real" get --raw '/apis/snapshot.storage.k8s.io/v1/volumesnapshots?labelSelector=backup-ns.sh%2Fretain%3Ddaily_weekly_monthly' >"$work/raw"
+	since "$began" >>"$work/raw.seconds"
 }
-k() { "$work/bin/kubectl" "$@"; }
-
-ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.1f\n", a / b }'; }
 
 history "$work/history"
 sed -n 's#.*"backup-ns.sh/retain": [^,]*, ##p' "$work"/history/*.json | grep -o '/[a-z]*"' | tr -d '/"' >"$work/slots"
 for component in $silenced; do "$local" stop "$component"; done
-echo "machine: $(nproc) CPUs, $(uname -sr), $("$real" version 2>/dev/null | sed -n 's/^Server Version: //p')"
-echo "each namespace: $(find "$work/history" -name '*.json' | wc -l) snapshots of one PVC with $(counted "$work/slots") labels"
+echo "pruning, each namespace with $(find "$work/history" -name '*.json' | wc -l) snapshots of one PVC with $(counted "$work/slots") labels"
+
+surplus=$(sort "$work/slots" | uniq -c | awk '{ kept["daily"] = 7; kept["weekly"] = 4; kept["monthly"] = 12; all += $1 - kept[$2] } END { print all }')
 
 seed "$small"
-measure "$runs" "$small" retain --dry-run -o json
-at_small=$seconds
-: >"$work/calls"
-began=$(now)
-loop >"$work/loop"
-took=$(since "$began")
-echo "$small namespaces, a kubectl per namespace, PVC and label: $took s, $(wc -l <"$work/calls") kubectl processes, $(wc -l <"$work/loop") labels to take off"
-echo "that loop takes $(ratio "$took" "$at_small") times as long as retain --dry-run"
+dry_run "$RUNS"
+at_small=$(seconds ours)
+echo "first retain over $small namespaces, which takes $((small * surplus)) labels off (one run each, on a fresh seeding)"
+if [ -n "$BASE" ]; then
+	first_run base "$BASE"
+	remove
+	seed "$small"
+fi
+first_run ours "$ours"
+faster 3
+remove
 
 seed "$large"
-measure "$runs" "$large" retain --dry-run -o json
-echo "growth of the dry run from $small to $large namespaces: $(ratio "$seconds" "$at_small") times"
-measure "$runs" "$large" status --all-namespaces -o prometheus
-measure 1 "$large" retain
-measure "$runs" "$large" retain
-measure "$runs" "$large" mark-and-delete --dry-run
+beside=raw_list
+dry_run "$RUNS"
+beside=
+at_large=$(seconds ours)
+echo "  kubectl get --raw of that list: $(seconds raw) s, $(($(wc -c <"$work/raw") / 1000000)) MB"
+faster 3
+target "times as long as kubectl get --raw" "$(ratio "$at_large" "$(seconds raw)")" most 1.6
+limits
+pairs "$RUNS" "status -A -o prometheus over $large namespaces" status --all-namespaces -o prometheus
+faster 2.8
+limits
+pairs 1 "mark-and-delete --dry-run over $large namespaces" mark-and-delete --dry-run
+
+echo "first retain over $large namespaces, which takes $((large * surplus)) labels off (one run)"
+first_run ours "$ours"
+
+seed "$huge"
+(BASE='' dry_run "$RUNS")
+at_huge=$(seconds ours)
+echo "growth of the dry run: $(ratio "$at_large" "$at_small") times as long for $(ratio "$large" "$small") times the namespaces, then $(ratio "$at_huge" "$at_large") for $(ratio "$huge" "$large")"

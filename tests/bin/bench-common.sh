@@ -1,0 +1,116 @@
+# shellcheck shell=sh disable=SC2154
+# What the parts of the benchmark share. Sourced by them; bench.sh, which starts them, has set BASE, RUNS and the way to the
+# cluster.
+
+ours=$PWD/target/release/backup-ns
+real=$(command -v kubectl)
+work=$(mktemp -d)
+
+say() { echo "bench: $*" >&2; }
+die() {
+	say "error: $*"
+	exit 1
+}
+
+# A kubectl that notes its verb.
+mkdir "$work/bin"
+cat >"$work/bin/kubectl" <<COUNTING
+#!/bin/sh
+for word; do case \$word in -*) ;; *) break ;; esac; done
+echo "\$word" >>"$work/verbs"
+exec "$real" "\$@"
+COUNTING
+chmod +x "$work/bin/kubectl"
+
+median() { sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
+most() { sort -n | tail -n 1; }
+ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f\n", a / b }'; }
+now() { date +%s%N; }
+# since NANOSECONDS: seconds.
+since() { awk -v a="$1" -v b="$(now)" 'BEGIN { printf "%.2f\n", (b - a) / 1e9 }'; }
+# counted FILE: how many of each word, in one line.
+counted() { sort "$1" | uniq -c | awk '{ printf "%s%s %s", (NR > 1 ? ", " : ""), $1, $2 }'; }
+field() { sed -n "s/^ *\"$2\": \([0-9.]*\).*/\1/p" "$1"; }
+
+# target WHAT VALUE least|most LIMIT: the line that says whether the target is met.
+target() {
+	awk -v what="$1" -v value="$2" -v bound="$3" -v limit="$4" 'BEGIN {
+		met = bound == "least" ? value + 0 >= limit + 0 : value + 0 <= limit + 0
+		printf "  target: %s: %s, at %s %s: %s\n", what, value, bound, limit, met ? "met" : "missed" }'
+}
+
+# resident PID: sets $memory to the peak memory of a process in KiB, if it is more.
+resident() {
+	while read -r key value _; do
+		[ "$key" != VmHWM: ] || [ "$value" -le "$memory" ] || memory=$value
+	done 2>/dev/null <"/proc/$1/status" || return 1
+}
+
+# peak WHO: appends to WHO.memory the peak memory of the process whose id comes in $work/pid, and to WHO.child that of its
+# largest kubectl.
+peak() {
+	until [ -s "$work/pid" ]; do sleep 0.01; done
+	read -r pid <"$work/pid"
+	parent=0 child=0
+	while [ -e "/proc/$pid/status" ]; do
+		memory=$parent
+		resident "$pid" || break
+		parent=$memory memory=$child
+		for task in "/proc/$pid/task"/*/children; do
+			{ read -r children || :; } 2>/dev/null <"$task" || continue
+			for one in $children; do resident "$one" || :; done
+		done
+		child=$memory
+		sleep 0.05
+	done
+	echo "$parent" >>"$work/$1.memory"
+	echo "$child" >>"$work/$1.child"
+}
+
+# run WHO BINARY ARGUMENTS...: one run. Appends to the files WHO.seconds, WHO.calls (kubectl processes), WHO.memory and WHO.child;
+# leaves its output and its log in $work/out and $work/log.
+run() {
+	who=$1 program=$2
+	shift 2
+	: >"$work/verbs"
+	rm -f "$work/pid"
+	peak "$who" &
+	watcher=$! code=0 began=$(now)
+	# shellcheck disable=SC2016 # for that shell
+	PATH="$work/bin:$PATH" sh -c 'echo $$ >"$0"; exec "$@"' "$work/pid" "$program" "$@" --log-format json \
+		>"$work/out" 2>"$work/log" || code=$?
+	since "$began" >>"$work/$who.seconds"
+	wait "$watcher"
+	[ "$code" = 0 ] || die "$program $* ended with $code: $(tail -n 5 "$work/log")"
+	wc -l <"$work/verbs" >>"$work/$who.calls"
+	counted "$work/verbs" >"$work/$who.verbs"
+}
+
+seconds() { median <"$work/$1.seconds"; }
+
+# figures WHO: those of its runs.
+figures() {
+	echo "$(seconds "$1") s, $(median <"$work/$1.calls") kubectl processes ($(cat "$work/$1.verbs")), peak memory $(most <"$work/$1.memory") KiB and $(most <"$work/$1.child") KiB of a kubectl"
+}
+
+# pairs TIMES LABEL ARGUMENTS...: that many runs of ours, each beside one of BASE if there is one, and a call of the function
+# $beside if that is set; prints the figures of both.
+beside=
+pairs() {
+	times=$1 label=$2
+	shift 2
+	rm -f "$work/base".* "$work/ours".*
+	for _ in $(seq "$times"); do
+		[ -z "$beside" ] || "$beside"
+		[ -z "$BASE" ] || run base "$BASE" "$@"
+		run ours "$ours" "$@"
+	done
+	echo "$label (medians of $times)"
+	[ -z "$BASE" ] || echo "  base: $(figures base)"
+	echo "  ours: $(figures ours)"
+}
+
+# faster LIMIT: the target that our median of the last pairs is that many times shorter than that of BASE.
+faster() {
+	[ -z "$BASE" ] || target "times as fast as base" "$(ratio "$(seconds base)" "$(seconds ours)")" least "$1"
+}

@@ -1,0 +1,207 @@
+#!/bin/sh
+# Measures `create`: what it costs beside the dump, and the dump with its proof against the bare tools in the same container.
+# Started by bench.sh.
+set -eu
+# shellcheck source=SCRIPTDIR/bench-common.sh
+. "$(dirname "$0")/bench-common.sh"
+namespace=
+trap 'rm -rf "$work"; remove_namespace' EXIT
+trap 'exit 1' HUP INT TERM
+
+k() { "$real" -n "$namespace" "$@"; }
+# inside SCRIPT: in the database's container.
+inside() { k exec deploy/app-base -c "$container" -- bash -ec "set -o pipefail; $1"; }
+
+# step NAME: the seconds of a step in the JSON log; 0 for one that is not there.
+step() {
+	found=$(sed -n "s/.*\"step\":\"$1\".*\"seconds\":\([0-9.]*\).*/\1/p; s/.*\"seconds\":\([0-9.]*\).*\"step\":\"$1\".*/\1/p" "$work/log" | head -n 1)
+	echo "${found:-0}"
+}
+
+# --- The databases.
+
+remove_namespace() {
+	[ -z "$namespace" ] || "$real" delete namespace "$namespace" --ignore-not-found --wait=false >/dev/null
+	namespace=
+}
+
+# database ENGINE IMAGE: that of the demo, in a namespace of its own. The scripts are for the container's shell.
+# shellcheck disable=SC2016
+database() {
+	engine=$1 image=$2
+	case $engine in
+	postgres)
+		manifest=postgres container=postgres directory=/var/lib/postgresql/data variable=BAK_DB_POSTGRES_DUMP_FILE
+		tool=pg_dump bare='PGPASSWORD=$POSTGRES_PASSWORD pg_dump -h 127.0.0.1 -U app --clean --if-exists app'
+		client='PGPASSWORD=$POSTGRES_PASSWORD exec psql -h 127.0.0.1 -U app -d app -Xq -v ON_ERROR_STOP=1'
+		;;
+	mysql)
+		manifest=mariadb container=mysql directory=/var/lib/mysql variable=BAK_DB_MYSQL_DUMP_FILE
+		tool=mariadb-dump bare='MYSQL_PWD=$MARIADB_ROOT_PASSWORD mariadb-dump -h 127.0.0.1 -u root --single-transaction app'
+		client='MYSQL_PWD=$MARIADB_ROOT_PASSWORD exec mariadb -h 127.0.0.1 -u root app'
+		;;
+	esac
+	remove_namespace
+	namespace=bench-dump-$$-$(echo "$image" | tr -c 'a-z0-9\n' -)
+	"$real" create namespace "$namespace" >/dev/null
+	sed "s#image: .*#image: $image#; s#storage: 1Gi#storage: 4Gi#" "kind/demo/$manifest.yaml" | k apply -f - >/dev/null
+	k rollout status deployment/app-base --timeout=300s >/dev/null
+}
+
+# enlarge: adds a table of some 300 MB as text.
+enlarge() {
+	case $engine in
+	postgres)
+		cat <<-'SQL'
+			CREATE TABLE bulk AS SELECT i, md5(i::text) a, repeat(md5((i % 5000)::text), 3) b, now() + i * interval '1 second' c
+				FROM generate_series(1, 1750000) i;
+			VACUUM ANALYZE bulk;
+			CHECKPOINT;
+		SQL
+		;;
+	mysql)
+		cat <<-'SQL'
+			CREATE TABLE bulk AS SELECT seq i, md5(seq) a, repeat(md5(seq % 5000), 3) b, now() + INTERVAL seq SECOND c
+				FROM seq_1_to_1750000;
+			FLUSH TABLES bulk FOR EXPORT;
+			UNLOCK TABLES;
+		SQL
+		;;
+	esac | k exec -i deploy/app-base -c "$container" -- sh -c "$client"
+}
+
+# --- One run.
+
+# cpu: seconds of CPU that the container has used so far.
+cpu() {
+	# shellcheck disable=SC2016 # for the container's shell
+	inside 'cat /sys/fs/cgroup/cpu.stat 2>/dev/null || echo "nanoseconds $(cat /sys/fs/cgroup/cpuacct/cpuacct.usage)"' |
+		awk '$1 == "usage_usec" { print $2 / 1e6 } $1 == "nanoseconds" { print $2 / 1e9 }'
+}
+
+# create WHO BINARY FORMAT: a backup. Appends to WHO.dump (seconds of dump and proof), WHO.cpu and WHO.bytes too.
+create() {
+	before=$(cpu)
+	export "$variable=$directory/dump.sql.$3"
+	run "$1" "$2" create -n "$namespace" "--db-$engine" -o json
+	unset "$variable"
+	after=$(cpu)
+	[ "$(step dump)" != 0 ] || die "the log of create has no step dump"
+	awk -v dump="$(step dump)" -v prove="$(step prove)" 'BEGIN { printf "%.2f\n", dump + prove }' >>"$work/$1.dump"
+	awk -v a="$before" -v b="$after" 'BEGIN { printf "%.1f\n", b - a }' >>"$work/$1.cpu"
+	field "$work/out" bytes >>"$work/$1.bytes"
+	# Its stored data would outlive the namespace.
+	name=$(sed -n 's/^ *"volumeSnapshot": "\(.*\)".*/\1/p' "$work/out")
+	"$ours" delete "$name" -n "$namespace" --yes --force >/dev/null 2>&1 || say "warning: the stored data of $name is left"
+}
+
+# bare WHO SHELL-TEXT: appends the seconds of the dump tool with that behind it. What it wrote is flushed afterwards, so that
+# the next run need not flush it.
+bare() {
+	inside "began=\$(date +%s%N); $bare $2; echo \"\$began \$(date +%s%N)\"; rm -f $directory/bare.dump; sync" |
+		awk '{ printf "%.2f\n", ($2 - $1) / 1e9 }' >>"$work/$1.dump"
+}
+
+# memory FORMAT: "NAME KiB" for each program of a dump of ours in the container: its peak. Watching costs CPU, so it has a run of
+# its own, of which no time is taken.
+memory() {
+	# shellcheck disable=SC2016 # for the container's shell
+	inside 'touch /tmp/watch
+		read -r server </proc/1/comm
+		while [ -e /tmp/watch ]; do
+			for process in /proc/[0-9]*; do
+				read -r name <$process/comm || continue
+				case $name in "$server" | bash | sleep | runc* | pg_isready | mariadb-admin) continue ;; esac
+				while read -r key value _; do
+					[ "$key" != VmHWM: ] || echo "$name $value"
+				done <$process/status || continue
+			done
+			sleep 0.1
+		done 2>/dev/null' >"$work/watched" &
+	watching=$!
+	create watched "$ours" "$1"
+	inside 'rm /tmp/watch'
+	wait "$watching"
+	awk '$2 > peak[$1] { peak[$1] = $2 } END { for (name in peak) print name, peak[name] }' "$work/watched" | sort -k 2nr
+}
+
+# --- The comparison.
+
+dump_seconds() { median <"$work/$1.dump"; }
+dump_cpu() { median <"$work/$1.cpu"; }
+
+# backup_line WHO LABEL
+backup_line() {
+	echo "  $2: $(dump_seconds "$1") s, $(dump_cpu "$1") CPU seconds in the container, $(median <"$work/$1.bytes" | awk '{ printf "%.1f", $1 / 1e6 }') MB"
+}
+
+# compare FORMAT...: in one container, in turn, BASE's .gz, ours in each format, and the bare tools.
+compare() {
+	enlarge
+	rm -f "$work"/*.dump "$work"/*.cpu "$work"/*.bytes
+	size=$(inside "$bare | wc -c")
+	for _ in $(seq "$RUNS"); do
+		[ -z "$BASE" ] || create base "$BASE" gz
+		bare null '>/dev/null'
+		for format; do
+			create "$format" "$ours" "$format"
+			case $format in
+			gz) bare bare-gz "| gzip -1 >$directory/bare.dump" ;;
+			zst) bare bare-zst "| zstd -q -3 >$directory/bare.dump" ;;
+			esac
+		done
+	done
+	echo "dump and proof with $image: $((size / 1000000)) MB of text (medians of $RUNS rounds)"
+	[ -z "$BASE" ] || backup_line base 'base .sql.gz'
+	for format; do backup_line "$format" "ours .sql.$format"; done
+	echo "  bare $tool >/dev/null: $(dump_seconds null) s"
+	[ ! -e "$work/bare-gz.dump" ] || echo "  bare $tool | gzip -1 >file: $(dump_seconds bare-gz) s"
+	[ ! -e "$work/bare-zst.dump" ] || echo "  bare $tool | zstd -3 >file: $(dump_seconds bare-zst) s"
+	for format; do
+		echo "  ours .sql.$format takes $(ratio "$(dump_seconds "$format")" "$(dump_seconds null)") times as long as bare $tool >/dev/null"
+	done
+}
+
+# than_base FORMAT LIMIT: the target that a dump in that format is so many times as fast as BASE's.
+than_base() {
+	[ -z "$BASE" ] || target ".sql.$1, times as fast as base's .sql.gz" "$(ratio "$(dump_seconds base)" "$(dump_seconds "$1")")" least "$2"
+}
+
+half_the_cpu() {
+	[ -z "$BASE" ] || target ".sql.gz, CPU seconds in the container as a part of base's" "$(ratio "$(dump_cpu gz)" "$(dump_cpu base)")" most 0.50
+}
+
+# bounded FORMAT LIMIT: the target for the memory of each program in the container but the database's own.
+bounded() {
+	memory "$1" >"$work/programs"
+	echo "  ours .sql.$1, peak memory in the container in KiB: $(tr '\n' ',' <"$work/programs" | sed 's/,$//; s/,/, /g')"
+	target ".sql.$1, MiB of the largest program but the database's own" \
+		"$(grep -Ev '^(pg_|psql|mariadb|mysql)' "$work/programs" | awk 'NR == 1 { printf "%.1f", $2 / 1024 }')" most "$2"
+}
+
+database postgres postgres:15
+for _ in $(seq "$RUNS"); do
+	create ours "$ours" gz
+	awk -v all="$(field "$work/out" seconds)" -v dump="$(step dump)" -v cut="$(step cut)" -v ready="$(step ready)" \
+		'BEGIN { printf "%.2f\n", all - dump - cut - ready }' >>"$work/overhead"
+done
+echo "create of the demo database (medians of $RUNS)"
+echo "  ours: $(figures ours), $(median <"$work/overhead") s without dump, cut and readiness"
+compare gz zst
+than_base gz 2.3
+half_the_cpu
+than_base zst 6
+target ".sql.zst, times as long as bare pg_dump | zstd -3 >file" "$(ratio "$(dump_seconds zst)" "$(dump_seconds bare-zst)")" most 1.4
+bounded gz 8
+bounded zst 32
+
+database postgres postgres:15-pigz
+compare gz
+than_base gz 2.2
+half_the_cpu
+bounded gz 8
+
+database mysql mariadb:10.11
+compare zst
+than_base zst 2.5
+bounded zst 32
