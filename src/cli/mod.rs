@@ -12,7 +12,7 @@ use std::path::Path;
 use clap::builder::{PossibleValue, StringValueParser, StyledStr, TypedValueParser};
 use clap::{Arg, ArgAction, ArgMatches, Command, Id, ValueHint};
 
-use crate::config::settings::{self, CREATE, GLOBAL, MARK_AND_DELETE, RESTORE, RETAIN, Setting, VERIFY};
+use crate::config::settings::{self, CREATE, GLOBAL, MARK_AND_DELETE, RESTORE, RETAIN, SYNC_METADATA, Setting, VERIFY};
 use crate::config::{self, Origin, Plain};
 use crate::core::engine::Engine;
 use crate::exit;
@@ -513,6 +513,7 @@ fn sync(name: &'static str) -> Command {
   # One namespace, without changing anything
   backup-ns sync-metadata-to-vsc -n shop --dry-run",
     )
+    .args(SYNC_METADATA.iter().map(flag))
 }
 
 fn comfort() -> [Command; 2] {

@@ -1,14 +1,18 @@
-//! Changes many objects with one kubectl, and tells those that were refused apart. Must not know why they are changed.
+//! Changes many objects with a few kubectl side by side, and tells those that were refused apart. Must not know why they are
+//! changed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::mpsc;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use serde_json::json;
 
 use crate::cluster::kubectl::Kubectl;
-use crate::cluster::refusal::Refusal;
+use crate::cluster::refusal::{self, Refusal};
 use crate::core::kube::calls::Relabel;
+use crate::core::kube::pace::Pace;
 use crate::core::words::counted;
 use crate::io::process::{self, Ending, Lines, ProcessError};
 
@@ -24,13 +28,14 @@ pub enum Refused {
     Failed(String),
 }
 
-/// Changes a label of `objects`. Those that did not get the change are returned, with the reason; `progress` gets how
-/// many are done.
+/// Changes labels of `objects`. Those that did not get the change are returned, with the reason; `progress` gets how many
+/// are done.
 ///
 /// # Errors
 /// As [`each`].
 pub fn relabel(
     kubectl: &Kubectl,
+    pace: &mut Pace,
     change: &Relabel,
     objects: &[Name],
     progress: impl FnMut(usize),
@@ -42,19 +47,21 @@ pub fn relabel(
         })
         .to_string()
     };
-    each(kubectl, &kubectl.target.relabel(change), objects, object, progress)
+    each(kubectl, pace, &kubectl.target.relabel(change), objects, object, progress)
 }
 
 /// Makes a call for `objects`, of each of which `text` is what is sent, and again for those whose refusal was a passing one.
-/// Those that it did not get through with are returned, with the reason; `progress` gets how many are done.
+/// They are split among several kubectl side by side, as `pace` says. Those that it did not get through with are returned, with
+/// the reason; `progress` gets how many are done.
 ///
 /// # Errors
 /// kubectl cannot be run, or a signal came: how far it got is unknown, and doing it again does no harm.
 pub fn each(
     kubectl: &Kubectl,
+    pace: &mut Pace,
     call: &[String],
     objects: &[Name],
-    text: impl Fn(&Name) -> String,
+    text: impl Fn(&Name) -> String + Sync,
     mut progress: impl FnMut(usize),
 ) -> Result<BTreeMap<Name, Refused>> {
     let mut waiting: BTreeSet<Name> = objects.iter().cloned().collect();
@@ -62,34 +69,114 @@ pub fn each(
     let mut deadline = Instant::now() + kubectl.retry_timeout;
     while !waiting.is_empty() {
         let before = waiting.len();
-        let attempt = attempt(kubectl, call, &text, &mut waiting, |left| progress(objects.len() - left))?;
-        let Some(error) = attempt else { break };
-        let said = sort_out(&error, &mut waiting, &mut refused);
-        let passing = !matches!(error.ending, Ending::Status(_))
-            || said.lines().any(|line| Refusal::of(line) == Refusal::Transient);
-        let words = said.lines().last().map_or_else(|| error.to_string(), str::to_string);
+        let mut names = std::mem::take(&mut waiting).into_iter();
+        let shares = pace.shares(before).into_iter().map(|size| names.by_ref().take(size).collect()).collect();
+        let attempts = side_by_side(kubectl, call, &text, shares, |left| progress(objects.len() - left))?;
+        let (mut again, mut overload) = (None, false);
+        for (mut left, error) in attempts {
+            let Some(error) = error else { continue };
+            let said = sort_out(&error, &mut left, &mut refused);
+            let words = said.lines().last().map_or_else(|| error.to_string(), str::to_string);
+            match Passing::of(&error, &said) {
+                Some(passing) => {
+                    overload |= passing == Passing::Overload;
+                    again = Some(words);
+                    waiting.extend(left);
+                }
+                None => {
+                    let why = judge(&words);
+                    refused.extend(left.into_iter().map(|name| (name, why.clone())));
+                }
+            }
+        }
+        let Some(words) = again else {
+            pace.speed_up();
+            break;
+        };
         if waiting.len() < before {
             deadline = Instant::now() + kubectl.retry_timeout;
         }
-        if !passing || Instant::now() >= deadline {
-            let why = if passing { Refused::Failed(words) } else { judge(&words) };
-            refused.extend(std::mem::take(&mut waiting).into_iter().map(|name| (name, why.clone())));
+        let (pause, left) = (pace.slow_down(overload), deadline.saturating_duration_since(Instant::now()));
+        if left.is_zero() {
+            let failed = Refused::Failed(words);
+            refused.extend(std::mem::take(&mut waiting).into_iter().map(|name| (name, failed.clone())));
         } else if !waiting.is_empty() {
             let changes = counted(objects.len(), "change");
             tracing::warn!("not made yet: {} of {changes}, asking again: {words}", waiting.len());
-            process::sleep(Duration::from_secs(1).min(deadline.saturating_duration_since(Instant::now())));
+            process::sleep(pause.min(left));
         }
     }
     Ok(refused)
 }
 
-/// One kubectl for all that wait; whom it is through with waits no longer. What it ended with, if anybody still does.
+/// Why a call is made again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Passing {
+    /// The API, or this machine, had too much to do.
+    Overload,
+    Other,
+}
+
+impl Passing {
+    /// None if the error will not pass.
+    fn of(error: &ProcessError, said: &str) -> Option<Passing> {
+        match error.ending {
+            Ending::Early => Some(Passing::Other),
+            // Where it was killed, as a pod without memory for so many kubectl does, it did not say anything.
+            Ending::Status(status) if status.code().is_some() => {
+                let passes = said.lines().any(|line| Refusal::of(line) == Refusal::Transient);
+                let passing = if refusal::is_throttled(said) { Passing::Overload } else { Passing::Other };
+                passes.then_some(passing)
+            }
+            _ => Some(Passing::Overload),
+        }
+    }
+}
+
+/// What was not made of a share, and how its kubectl ended, if anything was not.
+type Attempt = (BTreeSet<Name>, Option<ProcessError>);
+
+/// One kubectl for each share, all at the same time; `progress` gets how many still wait.
+fn side_by_side(
+    kubectl: &Kubectl,
+    call: &[String],
+    text: &(impl Fn(&Name) -> String + Sync),
+    shares: Vec<BTreeSet<Name>>,
+    mut progress: impl FnMut(usize),
+) -> Result<Vec<Attempt>> {
+    let mut left: usize = shares.iter().map(BTreeSet::len).sum();
+    let (made, each_made) = mpsc::channel();
+    thread::scope(|scope| {
+        let share = |mut waiting: BTreeSet<Name>| {
+            let made = made.clone();
+            let run = move || {
+                // The receiver is there until all are through.
+                let made = || made.send(()).unwrap_or_default();
+                attempt(kubectl, call, text, &mut waiting, made).map(|error| (waiting, error))
+            };
+            scope.spawn(run)
+        };
+        let running: Vec<_> = shares.into_iter().map(share).collect();
+        drop(made);
+        for () in each_made {
+            left -= 1;
+            progress(left);
+        }
+        let ended = |share: ScopedJoinHandle<'_, Result<Attempt>>| {
+            share.join().unwrap_or_else(|_| bail!("the thread that watches a kubectl failed"))
+        };
+        running.into_iter().map(ended).collect()
+    })
+}
+
+/// One kubectl for all that wait. An object that it made the change on waits no longer, and `made` is called. Returns how it
+/// ended, if any still wait.
 fn attempt(
     kubectl: &Kubectl,
     call: &[String],
     text: impl Fn(&Name) -> String,
     waiting: &mut BTreeSet<Name>,
-    mut progress: impl FnMut(usize),
+    made: impl Fn(),
 ) -> Result<Option<ProcessError>> {
     // Object by object, because tens of thousands of them as values take their room.
     let mut list = String::from(r#"{"apiVersion":"v1","kind":"List","items":["#);
@@ -98,7 +185,12 @@ fn attempt(
         list.push_str(&text(name));
     }
     list.push_str("]}");
-    let running = kubectl.start(call.to_vec())?;
+    let running = match kubectl.start(call.to_vec()) {
+        Ok(running) => running,
+        // A pod may have no room for one more process.
+        Err(error) if matches!(error.ending, Ending::Io(_)) => return Ok(Some(error)),
+        Err(error) => return Err(error.into()),
+    };
     running.feed(list);
     let mut lines = Lines::of(running);
     // Each object is a request or two: silence for longer than they may take is no work.
@@ -106,13 +198,14 @@ fn attempt(
     loop {
         match lines.next(silence) {
             Ok(Some(line)) => {
-                if let Some((namespace, name)) = line.split_once('/') {
-                    waiting.remove(&(namespace.to_string(), name.to_string()));
+                if let Some((namespace, name)) = line.split_once('/')
+                    && waiting.remove(&(namespace.to_string(), name.to_string()))
+                {
+                    made();
                 }
-                progress(waiting.len());
             }
             Ok(None) => return Ok(Some(lines.running.error(Ending::TimeOut(silence)))),
-            Err(error) if matches!(error.ending, Ending::Signal(_)) => return Err(error.into()),
+            Err(error) if matches!(error.ending, Ending::Signal(_) | Ending::OutOfTime(_)) => return Err(error.into()),
             Err(_) if waiting.is_empty() => return Ok(None),
             Err(error) => return Ok(Some(error)),
         }

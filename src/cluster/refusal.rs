@@ -73,6 +73,11 @@ impl Refusal {
     }
 }
 
+/// Whether the API says that it gets too many requests, as its priority and fairness do.
+pub fn is_throttled(words: &str) -> bool {
+    ["(TooManyRequests)", "has received too many requests", "Too many requests"].iter().any(|word| words.contains(word))
+}
+
 impl ProcessError {
     /// What kind of refusal it is, of kubectl; one that got no answer in time is passing.
     pub fn refusal(&self) -> Refusal {

@@ -71,7 +71,7 @@ fn mark_and_delete(global: &Global, config: &MarkAndDelete, reporter: &Reporter)
     })?;
     let mut account = Account::plan("mark-and-delete", global.dry_run, verdicts, survey);
     if !global.dry_run {
-        account.relabel(&context, "mark")?;
+        account.relabel(&context, config.concurrency, "mark")?;
         clear(&context, &mut account, &Judged { held, moment })?;
     }
     account.close(&context)

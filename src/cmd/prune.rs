@@ -13,7 +13,9 @@ use crate::cmd::Context;
 use crate::cmd::account::{Account, Changes, Entry, Outcome, Summary};
 use crate::core::kube::calls::Relabel;
 use crate::core::kube::labels;
+use crate::core::kube::pace::Pace;
 use crate::core::retention::history::{Action, Decision};
+use crate::core::retention::slot::SlotKind;
 use crate::core::words::counted;
 use crate::io::report::Step;
 
@@ -54,12 +56,12 @@ impl Account<Decisions> {
         all.filter(|(_, entry)| wanted(&entry.change.action)).map(|(at, _)| at).collect()
     }
 
-    /// Changes the labels, those that are alike at once. They are given before any is taken off, so that a slot is never without
-    /// a holder.
+    /// Changes the labels, by `concurrency` kubectl side by side. Snapshots that get the same change get it together. Labels are
+    /// given before any is taken off, so that a slot is never without a holder.
     ///
     /// # Errors
     /// As [`bulk::relabel`].
-    pub fn relabel<C>(&mut self, context: &Context<'_, C>, step: &'static str) -> Result<()> {
+    pub fn relabel<C>(&mut self, context: &Context<'_, C>, concurrency: usize, step: &'static str) -> Result<()> {
         // In the order of their kinds: what is given comes first.
         let mut changes: BTreeMap<Relabel, Vec<usize>> = BTreeMap::new();
         for (at, entry) in self.changes.snapshots.iter().enumerate() {
@@ -67,9 +69,10 @@ impl Account<Decisions> {
                 changes.entry(change).or_default().push(at);
             }
         }
+        let mut pace = Pace::of(concurrency);
         for (change, positions) in changes {
             context.reporter.step(step, |step| {
-                let done = self.make(&context.kubectl, &change, &positions, step)?;
+                let done = self.make(&context.kubectl, &mut pace, &change, &positions, step)?;
                 Ok(((), format!("{change} on {done} of {}", counted(positions.len(), "snapshot"))))
             })?;
         }
@@ -77,13 +80,20 @@ impl Account<Decisions> {
     }
 
     /// Makes one change to the snapshots at these positions; on how many.
-    fn make(&mut self, kubectl: &Kubectl, change: &Relabel, positions: &[usize], step: &Step) -> Result<usize> {
+    fn make(
+        &mut self,
+        kubectl: &Kubectl,
+        pace: &mut Pace,
+        change: &Relabel,
+        positions: &[usize],
+        step: &Step,
+    ) -> Result<usize> {
         let name = |at: &usize| -> Name {
             let decision = &self.changes.snapshots[*at].change;
             (decision.namespace.clone(), decision.name.clone())
         };
         let names: Vec<Name> = positions.iter().map(name).collect();
-        let refused = bulk::relabel(kubectl, change, &names, |done| step.count(done, positions.len()))?;
+        let refused = bulk::relabel(kubectl, pace, change, &names, |done| step.count(done, positions.len()))?;
         for (at, name) in positions.iter().zip(&names) {
             let outcome = &mut self.changes.snapshots[*at].outcome;
             match (&outcome, Outcome::of(refused.get(name))) {
@@ -121,7 +131,8 @@ fn relabels(action: &Action) -> Vec<Relabel> {
     match action {
         Action::Label { remove, give } => {
             let give = give.iter().map(|(kind, value)| Relabel::Give(kind.label(), value.clone()));
-            give.chain(remove.iter().map(|kind| Relabel::Take(kind.label()))).collect()
+            let take: Vec<&str> = remove.iter().map(|kind| SlotKind::label(*kind)).collect();
+            give.chain((!take.is_empty()).then_some(Relabel::Take(take))).collect()
         }
         Action::Mark { delete_after } => vec![Relabel::Give(labels::DELETE_AFTER, delete_after.clone())],
         Action::Keep | Action::Delete | Action::Release => Vec::new(),

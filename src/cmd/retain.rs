@@ -38,7 +38,7 @@ pub fn run(global: &Global, config: &Retention, reporter: &Reporter) -> Result<(
     verdicts.extend(left);
     let mut account = Account::plan("retain", global.dry_run, verdicts, survey);
     if !global.dry_run {
-        account.relabel(&context, "label")?;
+        account.relabel(&context, config.concurrency, "label")?;
         release(&context, &mut account)?;
     }
     account.close(&context)

@@ -12,8 +12,9 @@ use crate::cluster::kubectl::Kubectl;
 use crate::cluster::survey::Survey;
 use crate::cmd::Context;
 use crate::cmd::account::{Account, Changes, Entry, Outcome, Summary};
-use crate::config::Global;
+use crate::config::{Global, SyncMetadata};
 use crate::core::kube::calls::{CONTENTS, Next};
+use crate::core::kube::pace::Pace;
 use crate::core::restore::sync_metadata::{Source, Sources};
 use crate::core::words::counted;
 use crate::io::report::{Reporter, Step};
@@ -22,7 +23,7 @@ use crate::io::report::{Reporter, Step};
 ///
 /// # Errors
 /// As the exit codes say; a change that failed does not keep the others from being made.
-pub fn run(global: &Global, config: &(), reporter: &Reporter) -> Result<()> {
+pub fn run(global: &Global, config: &SyncMetadata, reporter: &Reporter) -> Result<()> {
     let context = Context::connect(global, config, reporter)?;
     let (sources, skipped) = reporter.step("read", |step| {
         // All of them: what lost its last label must lose it on the content, too.
@@ -40,7 +41,7 @@ pub fn run(global: &Global, config: &(), reporter: &Reporter) -> Result<()> {
         changes: Contents::default(),
     };
     let synced = reporter.step("mirror", |step| {
-        mirror(&context.kubectl, &sources, &mut account, step)?;
+        mirror(&context, &sources, &mut account, step)?;
         Ok(((), account.so_far()))
     });
     // What was done is reported even if the rest could not be read.
@@ -50,9 +51,15 @@ pub fn run(global: &Global, config: &(), reporter: &Reporter) -> Result<()> {
     account.check()
 }
 
-/// Reads the contents page by page and changes those of a page at once, each in the very version that was read. A list
+/// Reads the contents page by page and changes those of a page together, each in the very version that was read. A list
 /// that changes too fast is begun again: what is done needs nothing any more.
-fn mirror(kubectl: &Kubectl, sources: &Sources, account: &mut Account<Contents>, step: &Step) -> Result<()> {
+fn mirror(
+    context: &Context<'_, SyncMetadata>,
+    sources: &Sources,
+    account: &mut Account<Contents>,
+    step: &Step,
+) -> Result<()> {
+    let (kubectl, mut pace) = (&context.kubectl, Pace::of(context.config.concurrency));
     let page = |next: &Next| kubectl.target.page(CONTENTS, None, "", next);
     // Of a content that needs nothing, nothing is kept.
     let keep = |mut content: Value| {
@@ -76,15 +83,20 @@ fn mirror(kubectl: &Kubectl, sources: &Sources, account: &mut Account<Contents>,
             changed.insert((String::new(), name), content);
         }
         if !account.dry_run {
-            write(kubectl, changed, account)?;
+            write(kubectl, &mut pace, changed, account)?;
         }
         step.progress(&account.so_far());
         Ok(())
     })
 }
 
-/// Writes the contents of a page with one kubectl.
-fn write(kubectl: &Kubectl, mut changed: BTreeMap<Name, Value>, account: &mut Account<Contents>) -> Result<()> {
+/// Writes the contents of a page.
+fn write(
+    kubectl: &Kubectl,
+    pace: &mut Pace,
+    mut changed: BTreeMap<Name, Value>,
+    account: &mut Account<Contents>,
+) -> Result<()> {
     for content in changed.values_mut() {
         // Not every list says in each item what it is.
         content["apiVersion"] = json!("snapshot.storage.k8s.io/v1");
@@ -92,7 +104,7 @@ fn write(kubectl: &Kubectl, mut changed: BTreeMap<Name, Value>, account: &mut Ac
     }
     let names: Vec<Name> = changed.keys().cloned().collect();
     let text = |name: &Name| changed[name].to_string();
-    let refused = bulk::each(kubectl, &kubectl.target.replace(), &names, text, |_| ())?;
+    let refused = bulk::each(kubectl, pace, &kubectl.target.replace(), &names, text, |_| ())?;
     for name in names {
         let Some(entry) = account.changes.contents.get_mut(&name.1) else { continue };
         entry.outcome = Outcome::of(refused.get(&name));

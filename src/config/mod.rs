@@ -135,6 +135,8 @@ pub struct Retention {
     pub policy: Policy,
     /// How long a snapshot may take to become ready.
     pub ready_timeout: Duration,
+    /// How many kubectl change labels at once.
+    pub concurrency: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -145,6 +147,8 @@ pub struct MarkAndDelete {
     pub interval: Duration,
     /// How long a snapshot may take to become ready.
     pub ready_timeout: Duration,
+    /// How many kubectl change labels at once.
+    pub concurrency: usize,
 }
 
 /// Commands of the user for the database's container; an empty one is not run.
@@ -557,6 +561,7 @@ fn retention(v: &mut Values<'_>, wanted: bool) -> Retention {
         monthly: number(var!("RETAIN_LAST_MONTHLY")),
     };
     let ready_timeout = v.time(var!("BAK_VS_WAIT_UNTIL_READY_TIMEOUT"));
+    let concurrency = change_concurrency(v);
     let allowed = v.switch(var!("BAK_ALLOW_EMPTY_POLICY"));
     if wanted && !allowed && policy.is_empty() && v.errors.is_empty() {
         v.error(
@@ -564,7 +569,11 @@ fn retention(v: &mut Values<'_>, wanted: bool) -> Retention {
             "RETAIN_LAST_DAILY, RETAIN_LAST_WEEKLY and RETAIN_LAST_MONTHLY are all 0, which keeps nothing but the newest snapshot of each PVC; accepted: a number above 0 in one of them, or --allow-empty-policy".into(),
         );
     }
-    Retention { policy, ready_timeout }
+    Retention { policy, ready_timeout, concurrency }
+}
+
+fn change_concurrency(v: &mut Values<'_>) -> usize {
+    v.number(var!("BAK_CHANGE_CONCURRENCY"), 1, 16) as usize
 }
 
 pub fn mark_and_delete(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, MarkAndDelete), Fail> {
@@ -576,6 +585,7 @@ pub fn mark_and_delete(plain: &Plain, values: &mut Values<'_>) -> Result<(Global
             first: wanted.then_some(retention),
             interval: v.time(var!("BAK_DELETE_INTERVAL")),
             ready_timeout: retention.ready_timeout,
+            concurrency: retention.concurrency,
         }
     })
 }
@@ -892,7 +902,19 @@ mod tests {
         let (global, kept) = retain(&Plain::default(), &mut Values::new(&set(&[]))).unwrap();
         assert!(!global.dry_run);
         assert_eq!(kept.policy, Policy { daily: 7, weekly: 4, monthly: 12 });
-        assert_eq!(kept.ready_timeout, Duration::from_secs(900));
+        assert_eq!((kept.ready_timeout, kept.concurrency), (Duration::from_secs(900), 4));
+        let sixteen: &[(&str, &str)] = &[("BAK_CHANGE_CONCURRENCY", "16")];
+        assert_eq!(mark_and_delete(&Plain::default(), &mut Values::new(&set(sixteen))).unwrap().1.concurrency, 16);
+        assert_eq!(sync(&Plain::default(), &mut Values::new(&set(sixteen))).unwrap().1.concurrency, 16);
+        for wrong in ["0", "17", "many"] {
+            let get = |setting: &'static Setting| match setting.var {
+                "BAK_CHANGE_CONCURRENCY" => Ok(Some((wrong.into(), Origin::Flag))),
+                _ => set(&[])(setting),
+            };
+            let fail = sync(&Plain::default(), &mut Values::new(&get)).unwrap_err();
+            let said = format!("BAK_CHANGE_CONCURRENCY (--change-concurrency) is '{wrong}'; accepted: ");
+            assert!(fail.exit == Exit::Usage && fail.what.contains(&said), "{}", fail.what);
+        }
         assert!(retain(&Plain::default(), &mut Values::new(&set(&[("RETAIN_DRY_RUN", "yes")]))).unwrap().0.dry_run);
         let (global, pruned) =
             mark_and_delete(&Plain::default(), &mut Values::new(&set(&[("RETAIN_DRY_RUN", "1")]))).unwrap();
@@ -926,6 +948,7 @@ mod tests {
             ("BAK_RETAIN_FIRST", "x"),
             ("BAK_DELETE_INTERVAL", "5"),
             ("BAK_VS_WAIT_UNTIL_READY_TIMEOUT", "soon"),
+            ("BAK_CHANGE_CONCURRENCY", "17"),
         ];
         let all_wrong = |setting: &'static Setting| {
             let found = wrong.iter().find(|(var, _)| *var == setting.var);

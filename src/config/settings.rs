@@ -122,8 +122,16 @@ const ALLOW_EMPTY_POLICY: Setting = setting(
     "allow 0 days, 0 weeks and 0 months, which keep nothing but the newest",
 );
 
+const CHANGE_CONCURRENCY: Setting = setting(
+    "BAK_CHANGE_CONCURRENCY",
+    "change-concurrency",
+    "NUMBER",
+    "4",
+    "how many kubectl change objects at once, 1 to 16; of 50 MB memory each",
+);
+
 pub const RETAIN: &[Setting] =
-    &[RETAIN_DRY_RUN, LAST_DAILY, LAST_WEEKLY, LAST_MONTHLY, ALLOW_EMPTY_POLICY, READY_TIMEOUT];
+    &[RETAIN_DRY_RUN, LAST_DAILY, LAST_WEEKLY, LAST_MONTHLY, ALLOW_EMPTY_POLICY, CHANGE_CONCURRENCY, READY_TIMEOUT];
 
 pub const MARK_AND_DELETE: &[Setting] = &[
     RETAIN_DRY_RUN,
@@ -132,6 +140,7 @@ pub const MARK_AND_DELETE: &[Setting] = &[
     LAST_WEEKLY,
     LAST_MONTHLY,
     ALLOW_EMPTY_POLICY,
+    CHANGE_CONCURRENCY,
     setting(
         "BAK_DELETE_INTERVAL",
         "delete-interval",
@@ -141,6 +150,8 @@ pub const MARK_AND_DELETE: &[Setting] = &[
     ),
     READY_TIMEOUT,
 ];
+
+pub const SYNC_METADATA: &[Setting] = &[CHANGE_CONCURRENCY];
 
 pub const RESTORE: &[Setting] = &[
     setting(
@@ -174,7 +185,7 @@ pub const VERIFY: &[Setting] = &[
     setting("BAK_VERIFY_TIMEOUT", "verify-timeout", "TIME", "1h", "limit of the whole restore test"),
 ];
 
-pub const ALL: [&[Setting]; 6] = [GLOBAL, CREATE, RETAIN, MARK_AND_DELETE, RESTORE, VERIFY];
+pub const ALL: [&[Setting]; 7] = [GLOBAL, CREATE, RETAIN, MARK_AND_DELETE, SYNC_METADATA, RESTORE, VERIFY];
 
 /// The setting of this name, for [`var!`].
 #[expect(clippy::panic, reason = "at compile time")]

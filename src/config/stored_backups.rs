@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use super::fault::About;
 use super::settings::var;
-use super::{Database, Global, Output, Outputs, Plain, REPORTED, Values, configured, database, parse_duration};
+use super::{
+    Database, Global, Output, Outputs, Plain, REPORTED, Values, change_concurrency, configured, database,
+    parse_duration,
+};
 use crate::core::backup::name;
 use crate::core::engine::Engine;
 use crate::core::restore::stored_data::Wish;
@@ -249,9 +252,14 @@ pub fn delete_content(plain: &Plain, values: &mut Values<'_>) -> Result<(Global,
     })
 }
 
-/// The configuration of `sync-metadata-to-vsc`.
-pub fn sync(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, ()), Fail> {
-    configured(plain, REPORTED, values, |_, _| ())
+#[derive(Debug, Clone, Copy)]
+pub struct SyncMetadata {
+    /// How many kubectl change contents at once.
+    pub concurrency: usize,
+}
+
+pub fn sync(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, SyncMetadata), Fail> {
+    configured(plain, REPORTED, values, |_, v| SyncMetadata { concurrency: change_concurrency(v) })
 }
 
 #[derive(Debug, Clone)]

@@ -1,10 +1,10 @@
 //! `retain` and `mark-and-delete` against a cluster whose faults are chosen: how many processes they take, what they never
 //! touch, and that whatever breaks, in whichever moment, loses nothing and is finished by the next run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::support::fake_api::{CLAIMS, CONTENTS, SNAPSHOTS, content_of};
-use crate::support::{ALWAYS, FORBIDDEN, Fault, INTERNAL, ONCE, Outcome, REFUSED, Scenario, each, zone};
+use crate::support::{ALWAYS, BUSY, FORBIDDEN, Fault, INTERNAL, ONCE, Outcome, REFUSED, Scenario, each, zone};
 use chrono::{Days, NaiveDate};
 use serde_json::{Value, json};
 
@@ -229,9 +229,16 @@ fn retain_grows_with_pages_and_not_with_objects() {
     assert_eq!(account(&dry)["summary"]["read"], 1200);
     drop(dry);
     let scenario = scenario.env("RETAIN_DRY_RUN", "false");
-    let first = scenario.run().exits(0).calls("config page page page label label label");
-    let pids: std::collections::BTreeSet<_> = first.calls.iter().map(|call| call["pid"].as_u64()).collect();
-    assert_eq!(pids.len(), 7, "{first}");
+    // Five ways to lose labels, of 60 to 540 snapshots each: a kubectl for every 100 of them, and not more than four at once.
+    let first = scenario.run().exits(0);
+    let mut sizes: Vec<usize> = batches(&first).iter().map(Vec::len).collect();
+    sizes.sort_unstable();
+    assert_eq!((first.calls.len(), &sizes[..]), (13, &[60, 120, 120, 120, 120, 135, 135, 135, 135][..]), "{first}");
+    let pids: BTreeSet<_> = first.calls.iter().map(|call| call["pid"].as_u64()).collect();
+    assert_eq!(pids.len(), 13, "{first}");
+    // Each snapshot once, however many labels it loses.
+    let changed: BTreeSet<String> = batches(&first).concat().into_iter().collect();
+    assert_eq!((changed.len(), told(&first).len()), (1080, 1080), "{first}");
     assert_eq!(account(&first)["summary"]["failed"], 0, "{first}");
     for number in 0..60 {
         let held = |kind: &str| {
@@ -255,7 +262,8 @@ fn a_deletion_takes_a_fixed_number_of_processes() {
     let marks = (0..600).map(|number| shot("shop", &format!("s-{number:03}"), 10 + number).light());
     let newest = shot("shop", "new", 1).slots("daily");
     let scenario = with(Scenario::cluster(&args), marks.chain([newest]));
-    scenario.run().exits(0).calls("config page page page label").prints(&["601 snapshots read, 600 changed"]);
+    let calls = "config page page page label label label label";
+    scenario.run().exits(0).calls(calls).prints(&["601 snapshots read, 600 changed"]);
     scenario.run().exits(0).calls("config page page page");
     for (deletion, along) in [(RETAINED, false), (ALONG, true)] {
         let due = pairs(&["a", "b", "c"]).into_iter().map(|shot| if along { shot.along() } else { shot });
@@ -822,7 +830,131 @@ fn a_namespace_full_of_refusals_is_no_reason_to_ask_for_each() {
     let outcome = scenario.run().exits(3);
     assert_eq!(account(&outcome)["summary"]["failed"], 300);
     assert_eq!(label(&scenario, "b/old", "daily"), None);
-    assert!(outcome.count("label") <= 2, "{outcome}");
+    assert_eq!(outcome.count("label"), 3, "{outcome}");
+}
+
+// Several kubectl side by side.
+
+/// The keys of the objects that each label call got, in the order of the calls.
+fn batches(outcome: &Outcome) -> Vec<Vec<String>> {
+    let calls = outcome.calls.iter().filter(|call| call["kind"] == "label");
+    let batch = |call: &Value| {
+        let path = outcome.scenario.dir().join(format!("label.{}.stdin", call["nth"]));
+        let list: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        let word = |item: &Value, field: &str| item["metadata"][field].as_str().unwrap().to_string();
+        let items = list["items"].as_array().unwrap().iter();
+        items.map(|item| format!("{}/{}", word(item, "namespace"), word(item, "name"))).collect()
+    };
+    calls.map(batch).collect()
+}
+
+/// 420 snapshots with one slot too many, in seven namespaces, and one that stays in each.
+fn crowd() -> Scenario {
+    let all = (0..7).flat_map(|namespace| {
+        let namespace = format!("ns-{namespace}");
+        let old = (0..60).map(move |number| (format!("s-{number:02}"), 9 + number));
+        let shots = old.chain([("new".to_string(), 1)]);
+        shots.map(move |(name, age)| shot(&namespace, &name, age).slots("daily").light())
+    });
+    retainer(all).arg("--retain-last-daily=1").env("BAK_RETRY_TIMEOUT", "60s")
+}
+
+/// How many snapshots of the crowd hold a slot.
+fn holders(scenario: &Scenario) -> usize {
+    let keys = scenario.api().keys(SNAPSHOTS);
+    keys.iter().filter(|key| label(scenario, key, "daily").is_some()).count()
+}
+
+/// Goes on when so many label calls are at work at the same time, and not before.
+macro_rules! meet {
+    ($number:literal) => {
+        Fault::Run(concat!(": >at.$PPID; until [ $(ls | grep -c '^at\\.') = ", $number, " ]; do sleep 0.05; done"))
+    };
+}
+
+#[test]
+fn changes_go_by_several_kubectl_at_once_and_each_object_by_one_of_them() {
+    let cases = [
+        ("4", vec![105; 4], meet!("4")),
+        ("3", vec![140; 3], meet!("3")),
+        ("1", vec![420], meet!("1")),
+        // Each has 100 objects at least.
+        ("16", vec![105; 4], meet!("4")),
+    ];
+    each(&cases, |(number, sizes, meet)| {
+        let scenario = crowd().env("BAK_CHANGE_CONCURRENCY", number).fault("label", ALWAYS, *meet);
+        let outcome = scenario.run().exits(0).clean();
+        let batches = batches(&outcome);
+        assert_eq!(&batches.iter().map(Vec::len).collect::<Vec<_>>(), sizes, "{outcome}");
+        assert_eq!(batches.concat().into_iter().collect::<BTreeSet<_>>().len(), 420, "{outcome}");
+        assert_eq!((account(&outcome)["summary"]["done"].as_u64(), holders(&scenario)), (Some(420), 7), "{outcome}");
+    });
+    // The flag wins, and so many at once are refused.
+    let scenario = crowd().env("BAK_CHANGE_CONCURRENCY", "1").arg("--change-concurrency=2");
+    assert_eq!(scenario.run().exits(0).count("label"), 2);
+    crowd().arg("--change-concurrency=17").run().exits(2).says(&["BAK_CHANGE_CONCURRENCY (--change-concurrency)"]);
+}
+
+#[test]
+fn what_is_refused_of_one_share_says_nothing_of_the_others() {
+    let scenario = crowd()
+        .fault("label", ONCE, Fault::Run("rm api/volumesnapshots/ns-6/s-59"))
+        .fault("label", ALWAYS, Fault::Forbid("ns-0/s-00"))
+        .fault("label", 2..=2, Fault::StopAt(5, 1, REFUSED));
+    let outcome = scenario.run().exits(3).says(&["1 of 420 changes failed", "ns-0/s-00: "]);
+    let numbers = ["done", "left", "failed"].map(|number| account(&outcome)["summary"][number].as_u64().unwrap());
+    assert_eq!(numbers, [418, 1, 1], "{outcome}");
+    // Only the rest of the share that was cut off is asked for again.
+    let batches = batches(&outcome);
+    assert_eq!(batches.iter().map(Vec::len).take(4).collect::<Vec<_>>(), [105; 4], "{outcome}");
+    let rest = batches[..4].iter().find(|batch| batch[104] == batches[4][batches[4].len() - 1]).unwrap();
+    let tried = |key: &&String| !key.ends_with("ns-0/s-00");
+    let [rest, again] = [&rest[5..], &batches[4][..]].map(|keys| keys.iter().filter(tried).collect::<Vec<_>>());
+    assert_eq!((rest, batches.len()), (again, 5), "{outcome}");
+}
+
+#[test]
+fn a_kubectl_that_is_killed_is_followed_by_fewer() {
+    // One of four does its share; two do the rest.
+    let scenario = crowd().fault("label", 2..=4, Fault::Run("kill -KILL $PPID"));
+    let outcome = scenario.run().exits(0).clean();
+    assert_eq!((outcome.count("label"), holders(&scenario)), (6, 7), "{outcome}");
+    // Always: it gives up, and nothing is taken for done.
+    let scenario = crowd().env("BAK_RETRY_TIMEOUT", "1s").fault("label", ALWAYS, Fault::Run("kill -KILL $PPID"));
+    let outcome = scenario.run().exits(1).says(&["420 of 420 changes failed", "killed by signal 9"]).clean();
+    assert!([4, 6].contains(&outcome.count("label")) && holders(&scenario) == 427, "{outcome}");
+}
+
+#[test]
+fn a_busy_api_gets_half_as_many_calls_until_it_takes_them() {
+    // Four, then two, then one by one.
+    let scenario =
+        crowd().fault("label", 1..=6, Fault::StopAt(0, 1, BUSY)).fault("label", 7..=7, Fault::StopAt(99, 1, BUSY));
+    let outcome =
+        scenario.run().exits(0).says(&["not made yet: 420 of 420 changes", "not made yet: 321 of 420 changes"]);
+    let sizes: Vec<usize> = batches(&outcome).iter().map(Vec::len).collect();
+    assert_eq!(sizes, [105, 105, 105, 105, 210, 210, 420, 321], "{outcome}");
+    assert_eq!(holders(&scenario), 7);
+    // A connection that breaks is no reason for fewer.
+    let scenario = crowd().fault("label", 1..=4, Fault::Refuse(REFUSED));
+    let outcome = scenario.run().exits(0);
+    assert_eq!((outcome.count("label"), holders(&scenario)), (8, 7), "{outcome}");
+}
+
+#[test]
+fn a_signal_or_the_end_of_the_time_ends_all_of_them() {
+    let hanging = || crowd().fault("label", ALWAYS, Fault::HangAt(2));
+    each(&[("TERM", 143), ("INT", 130)], |(name, code)| {
+        let scenario = hanging();
+        let running = scenario.start().until("label.4").signal(name);
+        let outcome = running.finish().exits(*code).clean().says(&["ended by signal"]);
+        assert_eq!(outcome.count("label"), 4, "{outcome}");
+        drop(outcome);
+        scenario.mended().run().exits(0).clean();
+    });
+    let scenario = hanging().arg("--timeout=3s");
+    let outcome = scenario.run().exits(1).clean().says(&["not done within 3s in all"]);
+    assert!(outcome.count("label") <= 4, "{outcome}");
 }
 
 // Lists.

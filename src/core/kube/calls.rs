@@ -1,6 +1,7 @@
 //! The cluster and the namespace of a run, and the argument lists of all its kubectl calls. Dry runs print the same lists that
 //! runs execute.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -80,20 +81,23 @@ pub const JOB_UID: &str = "batch.kubernetes.io/controller-uid";
 
 const PRINT_NAME: &str = r#"-o=jsonpath={.metadata.namespace}/{.metadata.name}{"\n"}"#;
 
-/// A change of one label of many objects.
+/// A change of labels that many objects get alike.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Relabel {
     /// Set the value, unless the label exists.
     Give(&'static str, String),
-    /// Remove the label.
-    Take(&'static str),
+    /// Remove these labels.
+    Take(Vec<&'static str>),
 }
 
 impl std::fmt::Display for Relabel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Relabel::Give(key, value) => write!(f, "{key}={value}"),
-            Relabel::Take(key) => write!(f, "{key}-"),
+            Relabel::Take(keys) => {
+                let words: Vec<String> = keys.iter().map(|key| format!("{key}-")).collect();
+                f.write_str(&words.join(" "))
+            }
         }
     }
 }
@@ -310,8 +314,8 @@ impl Target {
         self.call(Duration::ZERO, &[&rest, words].concat())
     }
 
-    /// Changes a label of every object in the list on stdin and prints `NAMESPACE/NAME` of each that is done. `kubectl label` sets
-    /// a value only where there is none, because it reads the object first; a patch removes one without that.
+    /// Changes labels of every object in the list on stdin and prints `NAMESPACE/NAME` of each that is done. `kubectl label` sets
+    /// a value only where there is none, because it reads the object first; a patch removes labels without that.
     pub fn relabel(&self, change: &Relabel) -> Vec<String> {
         let (give, take);
         let change = match change {
@@ -319,8 +323,9 @@ impl Target {
                 give = format!("{key}={value}");
                 ["label", "-f", "-", PRINT_NAME, &give]
             }
-            Relabel::Take(key) => {
-                take = format!("--patch={}", json!({"metadata": {"labels": {*key: null}}}));
+            Relabel::Take(keys) => {
+                let labels: BTreeMap<&str, Value> = keys.iter().map(|key| (*key, Value::Null)).collect();
+                take = format!("--patch={}", json!({"metadata": {"labels": labels}}));
                 ["patch", "-f", "-", PRINT_NAME, &take]
             }
         };

@@ -8,5 +8,6 @@ pub mod kubectl_env;
 pub mod labels;
 pub mod namespace_objects;
 pub mod objects;
+pub mod pace;
 pub mod quantity;
 pub mod quota;
