@@ -217,7 +217,8 @@ impl Session {
         env: &[(&str, &str)],
     ) -> Session {
         let port = server.port.to_string();
-        let values = [file.to_str().unwrap(), "someone", "0", "1", "/", "127.0.0.1", &port, user, password, database];
+        let values =
+            [file.to_str().unwrap(), "someone", "0", "1", "1", "/", "127.0.0.1", &port, user, password, database];
         Session::of(shell, POSTGRES, &values, env)
     }
 
@@ -347,12 +348,35 @@ fn until(what: &str, seconds: u64, mut done: impl FnMut() -> bool) {
     }
 }
 
+/// Every shell with each format of a dump file.
+fn shells_and_formats() -> impl Iterator<Item = (&'static [&'static str], &'static str)> {
+    SHELLS.into_iter().flat_map(|shell| ["gz", "zst"].map(|suffix| (shell, suffix)))
+}
+
+/// The command that unpacks a dump file of this suffix.
+fn unpacker(suffix: &str) -> &'static str {
+    if suffix == "zst" { "zstd -q -dc" } else { "gzip -dc" }
+}
+
 /// A file of an old dump in a folder, and one that holds the password.
-fn old_dump_and_secret(folder: &Path) -> (PathBuf, PathBuf) {
-    let (file, secret) = (folder.join("dump file.sql.gz"), folder.join("secret"));
+fn old_dump_and_secret(folder: &Path, suffix: &str) -> (PathBuf, PathBuf) {
+    let (file, secret) = (folder.join(format!("dump file.sql.{suffix}")), folder.join("secret"));
     fs::write(&file, "the old dump").unwrap();
     fs::write(&secret, format!("{PASSWORD}\n")).unwrap();
     (file, secret)
+}
+
+/// A folder that holds only these programs and the shells, for a PATH.
+fn only_these(parent: &Path, programs: &[&str]) -> String {
+    let folder = parent.join("few");
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).unwrap();
+    for program in programs.iter().chain(&["bash", "busybox", "dash"]) {
+        let real = ok(Command::new("sh").args(["-c", "command -v \"$1\"", "sh", program])).stdout;
+        let real = String::from_utf8(real).unwrap();
+        std::os::unix::fs::symlink(real.trim(), folder.join(program)).unwrap();
+    }
+    folder.display().to_string()
 }
 
 fn sha256(file: &Path) -> String {
@@ -363,9 +387,9 @@ fn sha256(file: &Path) -> String {
 #[ignore = "needs PostgreSQL on this machine: make test"]
 fn a_dump_is_made_proven_and_can_be_loaded_under_every_shell() {
     let server = Server::start();
-    for shell in SHELLS {
-        let folder = server.folder(&format!("it's a {} $folder", shell.join("-")));
-        let (file, secret) = old_dump_and_secret(&folder);
+    for (shell, suffix) in shells_and_formats() {
+        let folder = server.folder(&format!("it's a {} $folder {suffix}", shell.join("-")));
+        let (file, secret) = old_dump_and_secret(&folder, suffix);
         // As the official image has it: names in the container's variables, one of them by a file.
         let env =
             [("POSTGRES_USER", "app"), ("POSTGRES_PASSWORD_FILE", secret.to_str().unwrap()), ("POSTGRES_DB", DATABASE)];
@@ -409,9 +433,9 @@ fn a_dump_is_made_proven_and_can_be_loaded_under_every_shell() {
         assert!(left_in(&folder).is_empty(), "{:?}", left_in(&folder));
 
         // Loaded into a fresh database it is the same.
-        let copy = format!("copy_{}", shell[0]);
+        let copy = format!("copy_{}_{suffix}", shell[0]);
         server.sql("postgres", &format!("CREATE DATABASE {copy}"));
-        let load = format!("gzip -dc \"$1\" | psql -XAtq -v ON_ERROR_STOP=1 -d {copy}");
+        let load = format!("{} \"$1\" | psql -XAtq -v ON_ERROR_STOP=1 -d {copy}", unpacker(suffix));
         ok(Command::new("sh")
             .args(["-c", &load, "sh"])
             .arg(&file)
@@ -481,6 +505,7 @@ fn the_dump_ends_with_its_stdin_and_leaves_the_old_file() {
             file.to_str().unwrap(),
             "someone",
             "2",
+            "1",
             "1",
             "/",
             "127.0.0.1",
@@ -565,6 +590,175 @@ fn the_dump_ends_with_its_stdin_and_leaves_the_old_file() {
         assert_eq!(next.until(&["unchanged"]).1, "yes");
         next.until(&["end"]);
         until("nothing is left", 5, || left_in(&folder).is_empty());
+    }
+}
+
+#[test]
+#[ignore = "needs PostgreSQL on this machine: make test"]
+fn a_part_of_the_pipe_that_is_killed_fails_the_dump_and_leaves_the_old_file() {
+    let server = Server::start();
+    let parts = |suffix: &str| match suffix {
+        "zst" => ["zstd -q -3", "zstd -q -dc"],
+        _ => ["gzip -1", "gzip -dc"],
+    };
+    for (shell, suffix) in shells_and_formats() {
+        let [packing, unpacking] = parts(suffix);
+        let folder = server.folder(&format!("{} {suffix}", shell[0]));
+        let file = folder.join(format!("d.{suffix}"));
+        for part in ["cat", "sha256sum", "tail -c 500", "tee ", packing, unpacking, "pg_dump --no-password"] {
+            fs::write(&file, "the old dump").unwrap();
+            // pg_dump waits behind this lock, so that all parts wait for it.
+            let mut gate = server.client("psql", DATABASE);
+            let mut gate = gate.args(["-XAtq"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+            gate.stdin
+                .as_mut()
+                .unwrap()
+                .write_all(b"BEGIN; LOCK TABLE t IN ACCESS EXCLUSIVE MODE; SELECT 1;\n")
+                .unwrap();
+            BufReader::new(gate.stdout.as_mut().unwrap()).read_line(&mut String::new()).unwrap();
+            let (path, port) = (file.to_str().unwrap(), server.port.to_string());
+            let level = if suffix == "zst" { "3" } else { "1" };
+            let database = format!("={DATABASE}");
+            let password = format!("={PASSWORD}");
+            let values = [path, "someone", "0", level, "1", "/", "127.0.0.1", &port, "=app", &password, &database];
+            let mut session = Session::of(shell, POSTGRES, &values, &[]);
+            session.until(&["looked"]);
+            session.tell("dump");
+            session.until(&["began"]);
+            dumping(&session);
+            let mut found = None;
+            until("the part runs", 20, || {
+                let all = descendants(session.child.id());
+                found = all.iter().find(|(_, line)| line.contains(part)).map(|(pid, _)| *pid);
+                found.is_some()
+            });
+            ok(Command::new("kill").args(["-KILL", &found.unwrap().to_string()]));
+            // The readers' end is noticed although nothing is written; that of the others when something is.
+            if [packing, "tee "].contains(&part) {
+                drop(gate.stdin.take());
+            }
+            let (key, why) = session.until(&["proven", "lost"]);
+            let name = part.split(' ').next().unwrap().replace("pg_dump", "the dump tool");
+            assert!(key == "lost" && why.contains(&name), "{shell:?} {part}: {key} {why}");
+            drop(gate.stdin.take());
+            gate.wait().unwrap();
+            session.close();
+            session.until(&["end"]);
+            assert!(session.child.wait().unwrap().success());
+            assert!(left_in(&folder).is_empty(), "{:?}", left_in(&folder));
+            assert_eq!(fs::read_to_string(&file).unwrap(), "the old dump", "{shell:?} {part}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs PostgreSQL on this machine: make test"]
+fn tools_for_the_dump_are_chosen_by_what_the_container_has() {
+    let server = Server::start();
+    let folder = server.folder("tools");
+    let fakes = folder.join("fakes");
+    fs::create_dir_all(&fakes).unwrap();
+    // What it was called with is kept. A real pigz compresses the same on the cluster (make bench).
+    let pigz = "#!/bin/sh\ncase $1 in --help) echo --rsyncable; exit ;; -dc) exec gzip -dc ;; esac\necho \"$*\" >\"${0%/*}/asked\"\nexec gzip -c\n";
+    fs::write(fakes.join("pigz"), pigz).unwrap();
+    fs::write(fakes.join("nproc"), "#!/bin/sh\necho 3\n").unwrap();
+    ok(Command::new("chmod").args(["-R", "a+rx"]).arg(&fakes));
+    let path = format!("{}:{}", fakes.display(), std::env::var("PATH").unwrap());
+    let (password, database, port) = (format!("={PASSWORD}"), format!("={DATABASE}"), server.port.to_string());
+    for (name, level, compressor) in
+        [("d.sql.gz", "6", "pigz -6 -p3 --rsyncable"), ("d.sql.zst", "19", "zstd -q -19 -T3 -B4M --rsyncable")]
+    {
+        let file = folder.join(name);
+        let path_of = file.to_str().unwrap();
+        let values = [path_of, "someone", "0", level, "1", "/", "127.0.0.1", &port, "=app", &password, &database];
+        let mut session = Session::of(SHELLS[0], POSTGRES, &values, &[("PATH", &path)]);
+        assert_eq!(session.dump().0, "proven", "{:?}", session.seen);
+        assert_eq!((session.seen["compressor"].as_str(), session.seen["cpus"].as_str()), (compressor, "3"));
+        assert_eq!(session.seen["packer"], "zstd");
+        // The older dump of the other format is named.
+        let other = session.seen.get("other-format").cloned();
+        let expected = (name == "d.sql.zst").then(|| {
+            let older = folder.join("d.sql.gz");
+            format!("{} {}", fs::metadata(&older).unwrap().len(), older.display())
+        });
+        assert_eq!(other, expected);
+        session.close();
+        session.until(&["end"]);
+    }
+    assert_eq!(fs::read_to_string(fakes.join("asked")).unwrap(), "-6 -p3 --rsyncable -c\n");
+}
+
+#[test]
+#[ignore = "needs PostgreSQL and MariaDB on this machine: make test"]
+fn a_dump_in_zstd_is_loaded_and_verified_under_every_shell() {
+    let (server, maria) = (Server::start(), Maria::start());
+    let (password, port, maria_port) = (format!("={PASSWORD}"), server.port.to_string(), maria.port.to_string());
+    let (database, user, maria_database) = (format!("={DATABASE}"), format!("={USER}"), format!("={MARIA_DATABASE}"));
+    maria.sql(MARIA_DATABASE, "CREATE TABLE h (n int) WITH SYSTEM VERSIONING; INSERT INTO h VALUES (1)");
+    for (shell, awk) in SHELLS.into_iter().zip(AWKS) {
+        let folder = server.folder(shell[0]);
+        ok(Command::new("chmod").arg("a+rwx").arg(&folder));
+        let file = folder.join("p.sql.zst");
+        let path = file.to_str().unwrap();
+        let values = [path, "someone", "0", "3", "1", "/", "127.0.0.1", &port, "=app", &password, &database];
+        let mut session = Session::of(shell, POSTGRES, &values, &[]);
+        assert_eq!(session.dump().0, "proven", "{shell:?}");
+        session.close();
+        session.until(&["end"]);
+        server.sql(DATABASE, "DELETE FROM t");
+        let parts = format!("{POSTGRES}{POSTGRES_REPLACE}{POSTGRES_LOAD}{LOAD}");
+        let (outcome, said) = Session::running(shell, &parts, &values, &[]).load(&sha256(&file), "try");
+        assert_eq!(
+            (outcome.as_str(), server.sql(DATABASE, "SELECT count(*) FROM t").as_str()),
+            ("loaded", "20001"),
+            "{said}"
+        );
+        let engine = format!("{POSTGRES}{POSTGRES_REPLACE}{POSTGRES_VERIFY}");
+        let found = verify(shell, awk, &engine, &file, DATABASE, "");
+        assert_eq!(found, ["tables 1", "rows 20001", "end good"], "{shell:?}");
+        // Cut off, and with one byte changed, it is bad, whoever finds it.
+        let whole = fs::read(&file).unwrap();
+        let mut flipped = whole.clone();
+        flipped[whole.len() / 2] ^= 0x10;
+        for broken in [&whole[..whole.len() / 2], &flipped] {
+            fs::write(&file, broken).unwrap();
+            let (outcome, said) = Session::running(shell, &parts, &values, &[]).load(&sha256(&file), "try");
+            assert_eq!(outcome, "lost", "{said}");
+            assert_eq!(server.sql(DATABASE, "SELECT count(*) FROM t"), "20001", "{shell:?}");
+            let found = verify(shell, awk, &engine, &file, DATABASE, "");
+            assert_eq!(found, ["bad the compressed dump does not test whole"], "{shell:?}");
+        }
+
+        let file = folder.join("m.sql.zst");
+        let path = file.to_str().unwrap();
+        let values = [
+            path,
+            "someone",
+            "0",
+            "3",
+            "1",
+            "/",
+            "127.0.0.1",
+            &maria_port,
+            &user,
+            &password,
+            &maria_database,
+            "utf8mb4",
+        ];
+        let mut session = Session::of(shell, MYSQL, &values, &[]);
+        assert_eq!(session.dump().0, "proven", "{shell:?}");
+        session.close();
+        session.until(&["end"]);
+        maria.sql(MARIA_DATABASE, "DELETE FROM t");
+        let (outcome, said) =
+            Session::running(shell, &format!("{MYSQL}{MYSQL_LOAD}{LOAD}"), &values, &[]).load(&sha256(&file), "try");
+        assert_eq!(
+            (outcome.as_str(), maria.sql(MARIA_DATABASE, "SELECT count(*) FROM t").as_str()),
+            ("loaded", "20002"),
+            "{said}"
+        );
+        let found = verify(shell, awk, &format!("{MYSQL}{MYSQL_VERIFY}"), &file, MARIA_DATABASE, "");
+        assert_eq!(found.last().map(String::as_str), Some("end good"), "{shell:?} {found:?}");
     }
 }
 
@@ -657,8 +851,20 @@ impl Maria {
         env: &[(&str, &str)],
     ) -> Session {
         let port = self.port.to_string();
-        let values =
-            [file.to_str().unwrap(), "someone", "0", "1", "/", "127.0.0.1", &port, user, password, database, "utf8mb4"];
+        let values = [
+            file.to_str().unwrap(),
+            "someone",
+            "0",
+            "1",
+            "1",
+            "/",
+            "127.0.0.1",
+            &port,
+            user,
+            password,
+            database,
+            "utf8mb4",
+        ];
         Session::of(shell, MYSQL, &values, env)
     }
 }
@@ -674,10 +880,10 @@ impl Drop for Maria {
 #[ignore = "needs MariaDB on this machine: make test"]
 fn a_dump_of_mariadb_is_made_proven_and_can_be_loaded_under_every_shell() {
     let server = Maria::start();
-    for shell in SHELLS {
-        let folder = server.dir.path().join(format!("a {} folder", shell[0]));
+    for (shell, suffix) in shells_and_formats() {
+        let folder = server.dir.path().join(format!("a {} {suffix} folder", shell[0]));
         fs::create_dir_all(&folder).unwrap();
-        let (file, secret) = old_dump_and_secret(&folder);
+        let (file, secret) = old_dump_and_secret(&folder, suffix);
         // Names of either image, one of them by a file.
         let env = [("MARIADB_ROOT_PASSWORD_FILE", secret.to_str().unwrap()), ("MYSQL_DATABASE", MARIA_DATABASE)];
         let user = format!("={USER}");
@@ -706,10 +912,11 @@ fn a_dump_of_mariadb_is_made_proven_and_can_be_loaded_under_every_shell() {
         session.until(&["end"]);
         assert!(left_in(&folder).is_empty(), "{:?}", left_in(&folder));
 
-        let copy = format!("copy_{}", shell[0]);
+        let copy = format!("copy_{}_{suffix}", shell[0]);
         server.sql("", &format!("CREATE DATABASE {copy} CHARACTER SET utf8mb4"));
-        let load = "gzip -dc \"$1\" | mariadb --no-defaults --user=root --socket=\"$2\" --binary-mode -- \"$3\"";
-        ok(Command::new("sh").args(["-c", load, "sh"]).arg(&file).arg(server.dir.path().join("socket")).arg(&copy));
+        let client = "mariadb --no-defaults --user=root --socket=\"$2\" --binary-mode -- \"$3\"";
+        let load = format!("{} \"$1\" | {client}", unpacker(suffix));
+        ok(Command::new("sh").args(["-c", &load, "sh"]).arg(&file).arg(server.dir.path().join("socket")).arg(&copy));
         for question in [
             "SELECT count(*), md5(group_concat(hex(v), hex(b) ORDER BY id)) FROM t",
             "SELECT n FROM w",
@@ -931,7 +1138,7 @@ fn a_database_that_needs_more_locks_than_there_is_room_for_is_told_before_a_load
     session.until(&["end"]);
     let load = || {
         let values =
-            [file.to_str().unwrap(), "someone", "0", "1", "/", "127.0.0.1", &port, "=app", &password, "=large"];
+            [file.to_str().unwrap(), "someone", "0", "1", "1", "/", "127.0.0.1", &port, "=app", &password, "=large"];
         let parts = format!("{POSTGRES}{POSTGRES_REPLACE}{POSTGRES_LOAD}{LOAD}");
         Session::running(SHELLS[0], &parts, &values, &[]).load(&sha256(&file), "try")
     };
@@ -984,7 +1191,7 @@ fn a_load_is_all_or_nothing_under_every_shell() {
         let good = answers();
         let port = server.port.to_string();
         let values =
-            [file.to_str().unwrap(), "someone", "0", "1", "/", "127.0.0.1", &port, "=app", &password, &database];
+            [file.to_str().unwrap(), "someone", "0", "1", "1", "/", "127.0.0.1", &port, "=app", &password, &database];
         let load = |sum: &str| {
             let mut session =
                 Session::running(shell, &format!("{POSTGRES}{POSTGRES_REPLACE}{POSTGRES_LOAD}{LOAD}"), &values, &[]);
@@ -1164,8 +1371,19 @@ fn a_load_takes_the_place_of_all_that_is_in_the_dump_and_of_nothing_else() {
     let good = lines("hard");
     for shell in SHELLS {
         let load = |database: &str, how: &str| {
-            let values =
-                [file.to_str().unwrap(), "someone", "0", "1", "/", "127.0.0.1", &port, "=app", &password, database];
+            let values = [
+                file.to_str().unwrap(),
+                "someone",
+                "0",
+                "1",
+                "1",
+                "/",
+                "127.0.0.1",
+                &port,
+                "=app",
+                &password,
+                database,
+            ];
             let parts = format!("{POSTGRES}{POSTGRES_REPLACE}{POSTGRES_LOAD}{LOAD}");
             let mut session = Session::running(shell, &parts, &values, &[]);
             session.until(&["looked"]);
@@ -1229,7 +1447,8 @@ fn settings_of_the_role_do_not_change_a_load() {
         "DELETE FROM a; ALTER ROLE app SET array_nulls = off; ALTER ROLE app SET default_transaction_read_only = on;
          ALTER ROLE app SET default_transaction_isolation = serializable; ALTER ROLE app SET transform_null_equals = on",
     );
-    let values = [file.to_str().unwrap(), "someone", "0", "1", "/", "127.0.0.1", &port, "=app", &password, &database];
+    let values =
+        [file.to_str().unwrap(), "someone", "0", "1", "1", "/", "127.0.0.1", &port, "=app", &password, &database];
     let parts = format!("{POSTGRES}{POSTGRES_REPLACE}{POSTGRES_LOAD}{LOAD}");
     let (outcome, said) = Session::running(SHELLS[0], &parts, &values, &[]).load(&sha256(&file), "try");
     assert_eq!(outcome, "loaded", "{said}");
@@ -1266,7 +1485,8 @@ fn a_load_into_mariadb_is_tried_first_under_every_shell() {
         let port = server.port.to_string();
         let load = |user: &str, password: &str, how: &str| {
             let path = file.to_str().unwrap();
-            let values = [path, "someone", "0", "1", "/", "127.0.0.1", &port, user, password, &database, "utf8mb4"];
+            let values =
+                [path, "someone", "0", "1", "1", "/", "127.0.0.1", &port, user, password, &database, "utf8mb4"];
             let mut session = Session::running(shell, &format!("{MYSQL}{MYSQL_LOAD}{LOAD}"), &values, &[]);
             let (outcome, said) = session.load(&sha256(&file), how);
             assert!(left_in(&folder).is_empty(), "{:?}", left_in(&folder));
@@ -1319,7 +1539,8 @@ fn a_trial_that_is_ended_leaves_no_schema() {
             filtered(&file, "gzip -dc | { cat; echo 'SELECT sleep(30);'; } | gzip -c");
             let port = server.port.to_string();
             let path = file.to_str().unwrap();
-            let values = [path, "someone", "0", "1", "/", "127.0.0.1", &port, &user, &password, &database, "utf8mb4"];
+            let values =
+                [path, "someone", "0", "1", "1", "/", "127.0.0.1", &port, &user, &password, &database, "utf8mb4"];
             let mut session = Session::running(shell, &format!("{MYSQL}{MYSQL_LOAD}{LOAD}"), &values, &[]);
             session.until(&["looked"]);
             session.tell(&format!("load - 0 {} try", sha256(&file)));
@@ -1435,7 +1656,7 @@ fn maria_load(
     let port = server.port.to_string();
     let (user, password, database) = (format!("={USER}"), format!("={PASSWORD}"), format!("={database}"));
     let path = file.to_str().unwrap();
-    let values = [path, "someone", "0", "1", "/", "127.0.0.1", &port, &user, &password, &database, "utf8mb4"];
+    let values = [path, "someone", "0", "1", "1", "/", "127.0.0.1", &port, &user, &password, &database, "utf8mb4"];
     let mut session = Session::running(shell, &format!("{MYSQL}{MYSQL_LOAD}{LOAD}"), &values, &[]);
     let (outcome, said) = session.load(&sha256(file), how);
     assert_eq!(server.sql("", "SHOW DATABASES LIKE 'backup%'"), "", "{shell:?} {said}");
@@ -1678,7 +1899,7 @@ fn an_account_of_the_socket_alone_is_reached_as_the_remedy_says() {
         let look = |host: &str| {
             let user = format!("={me}");
             let values =
-                [file.to_str().unwrap(), "someone", "0", "1", "/", host, &port, &user, "=", "=shop", "utf8mb4"];
+                [file.to_str().unwrap(), "someone", "0", "1", "1", "/", host, &port, &user, "=", "=shop", "utf8mb4"];
             // Where the client looks for the socket.
             let mut session = Session::of(shell, MYSQL, &values, &[("MYSQL_UNIX_PORT", &socket)]);
             session.until(&["looked"]);
@@ -1696,12 +1917,13 @@ fn an_account_of_the_socket_alone_is_reached_as_the_remedy_says() {
 #[test]
 fn a_file_is_looked_at_without_being_touched() {
     let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("a dump.gz");
     let whole = "x\n\n--\n-- PostgreSQL database dump complete\n--\n";
-    for shell in SHELLS {
-        let look = |test: &str| {
+    for (shell, suffix) in shells_and_formats() {
+        let file = dir.path().join(format!("a dump.{suffix}"));
+        let look_with = |test: &str, path: &str| {
             let mut command = Command::new(shell[0]);
             command.args(&shell[1..]).args(["-c", BOOTSTRAP]).stdin(Stdio::piped()).stdout(Stdio::piped());
+            command.env("PATH", path);
             let mut child =
                 command.stderr(Stdio::null()).spawn().expect("dash, busybox and bash on this machine (make init)");
             let values: String = ["n1", file.to_str().unwrap(), test].map(|value| escaped(value) + "\n").concat();
@@ -1713,11 +1935,13 @@ fn a_file_is_looked_at_without_being_touched() {
                 .unwrap();
             String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
         };
+        let path = std::env::var("PATH").unwrap();
+        let look = |test: &str| look_with(test, &path);
         let _ = fs::remove_file(&file);
         assert_eq!(look("count"), "n1 absent yes\nn1 end yes\n", "{shell:?}");
         let pack = |text: &str| {
             fs::write(&file, text).unwrap();
-            filtered(&file, "gzip -c");
+            filtered(&file, if suffix == "zst" { "zstd -q -c" } else { "gzip -c" });
         };
         pack(whole);
         let said = look("count");
@@ -1725,11 +1949,16 @@ fn a_file_is_looked_at_without_being_touched() {
         assert!(said.contains(&format!("n1 sha256 {}\n", sha256(&file))), "{shell:?} {said}");
         assert!(said.contains("n1 modified 20"), "{shell:?} {said}");
         let bytes = fs::read(&file).unwrap();
-        fs::write(&file, &bytes[..bytes.len() - 4]).unwrap();
+        fs::write(&file, &bytes[..bytes.len() - 3]).unwrap();
         assert!(look("whole").contains("n1 broken it does not test whole\n"), "{shell:?}");
         assert!(!look("").contains("broken"), "{shell:?}");
         pack("x\n");
         assert!(look("whole").contains("n1 broken it does not end as"), "{shell:?}");
+        // Without the tool it is not called broken.
+        let few = only_these(dir.path(), &["cat", "cut", "date", "ls", "sha256sum", "sleep"]);
+        let said = look_with("whole", &few);
+        let tool = unpacker(suffix).split(' ').next().unwrap();
+        assert!(said.contains(&format!("n1 lacks {tool}\n")) && !said.contains("broken"), "{shell:?} {said}");
     }
 }
 
@@ -2513,9 +2742,11 @@ fn a_child_that_misses_its_signal_does_not_wait_at_the_pipe() {
         let dir = tempfile::tempdir().unwrap();
         let script = format!(
             "own=$1/own\nend_children() {{\n{body}\n}}\ntrap : TERM\nfor n in 1 2 3 4 5 6 7 8 9; do
-                mkfifo \"$own.fifo\" || exit
-                cat <\"$own.fifo\" >/dev/null &
+                mkfifo \"$own.pipe-one\" \"$own.pipe-other\" || exit
+                cat <\"$own.pipe-one\" >/dev/null &
                 children=$!
+                cat <\"$own.pipe-other\" >/dev/null &
+                children=\"$children $!\"
                 end_children
             done\nls \"$1\""
         );

@@ -10,6 +10,7 @@ use crate::cluster::kubectl::Kubectl;
 use crate::config::{Database, DbValue};
 use crate::container;
 use crate::container::session::{self, Lost, Session};
+use crate::core::backup::compression::Compression;
 use crate::core::backup::pod::Chosen;
 use crate::core::backup::preflight::{self, PreflightReport, Problem, Requirements, Site};
 use crate::core::backup::proof::{DumpReport, Proof};
@@ -77,7 +78,7 @@ pub struct Dump<'a> {
 #[derive(Debug, Clone)]
 pub struct MadeDump {
     pub report: DumpReport,
-    /// How long the dump tool and the compressor took.
+    /// How long the dump took, with its proof from the stream.
     pub took: Duration,
 }
 
@@ -104,8 +105,12 @@ impl<'a> Dump<'a> {
                     report.unsteady.join(", ")
                 );
             }
-            for Problem { what, remedy, .. } in
-                report.unseen().into_iter().chain(report.caveat_warnings()).chain(report.empty(database.engine))
+            for Problem { what, remedy, .. } in report
+                .unseen()
+                .into_iter()
+                .chain(report.caveat_warnings())
+                .chain(report.empty(database.engine))
+                .chain(report.other_format())
             {
                 tracing::warn!("{what}; {remedy}");
             }
@@ -273,10 +278,11 @@ fn start(
     script: &str,
 ) -> Result<(Session, PreflightReport), ProcessError> {
     let run = rules.nonce.get(..8).unwrap_or(rules.nonce);
+    let format = Compression::of(&database.dump_file);
+    let level = database.compression_level.unwrap_or(format.default_level());
     let limit = rules.dump_timeout.map_or(0, |limit| limit.as_secs().max(1));
-    let mut values =
-        vec![database.dump_file.clone(), format!("{}{} run {run}", chosen.mark, rules.holder), limit.to_string()];
-    values.push(chosen.mounts.len().to_string());
+    let mut values = vec![database.dump_file.clone(), format!("{}{} run {run}", chosen.mark, rules.holder)];
+    values.extend([limit.to_string(), level.to_string(), chosen.mounts.len().to_string()]);
     values.extend(chosen.mounts.iter().map(|mount| mount.mount_path.clone()));
     values.extend(connection(database));
     let mut session = Session::start(kubectl, chosen, script, rules.nonce, &values)?;

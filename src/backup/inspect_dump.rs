@@ -53,7 +53,7 @@ pub fn inspect(
     let values = [database.dump_file.clone(), how.to_string()];
     let inspect = || {
         let mut session = Session::start(kubectl, chosen, container::inspect(database.engine), nonce, &values)?;
-        let (mut file, mut absent) = (DumpFile::default(), false);
+        let (mut file, mut absent, mut lacks) = (DumpFile::default(), false, None);
         session.until("end", Duration::MAX, |key, value| match key {
             "bytes" => file.bytes = value.trim().parse().unwrap_or_default(),
             "sha256" => file.sha256 = value.into(),
@@ -61,13 +61,23 @@ pub fn inspect(
             "broken" => file.broken = Some(value.into()),
             "plain" => file.plain = value.trim().parse().ok(),
             "absent" => absent = true,
+            "lacks" => lacks = Some(value.to_string()),
             _ => {}
         })?;
-        Ok((!absent).then_some(file))
+        Ok(((!absent).then_some(file), lacks))
     };
-    let file = kubectl
+    let (file, lacks) = kubectl
         .patiently(inspect)
         .map_err(|error| session::fail(&error, Exit::Failed, "the dump file was only looked at"))?;
+    if let Some(tool) = lacks {
+        bail!(
+            Fail::new(
+                Exit::Precondition,
+                format!("the container lacks {tool}, without which {} cannot be read", database.dump_file)
+            )
+            .remedy(format!("add {tool} to the container's image, or restore the snapshot that holds the file"))
+        );
+    }
     match file {
         Some(file) if !is_sha256(&file.sha256) => {
             bail!(

@@ -414,7 +414,7 @@ impl<'a> BackupRun<'a> {
             );
             steps.push(
                 PlanStep::new(format!(
-                    "Dump into a temporary file, prove it, flush it, rename it to {}",
+                    "Dump into a temporary file, prove it meanwhile, flush it, rename it to {}",
                     dump.database.dump_file
                 ))
                 .command(command(dump)),
@@ -581,7 +581,7 @@ struct BackupResult<'a> {
     others: Vec<One<'a>>,
     /// The dumps that it holds, by kind of database.
     dumps: BTreeMap<Engine, &'a Proof>,
-    /// How long the dump tools and the compressors took.
+    /// How long the dumps took, with their proofs from the stream.
     dump_seconds: f64,
     /// How long all of it took.
     seconds: f64,

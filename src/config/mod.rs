@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use self::fault::{About, Fault};
 use self::settings::{Setting, var};
+use crate::core::backup::compression::Compression;
 use crate::core::backup::manifest::Retain;
 use crate::core::backup::name::{self, Template};
 use crate::core::backup::pod::ExecResource;
@@ -171,8 +172,10 @@ pub struct Database {
     /// The pod or workload that runs it.
     pub resource: ExecResource,
     pub container: String,
-    /// The dump's path in the container.
+    /// The dump's path in the container. Its suffix says how it is compressed.
     pub dump_file: String,
+    /// How hard the dump is compressed, if that was set.
+    pub compression_level: Option<u8>,
     /// An address, a name or the path of a socket's directory, as seen in the container.
     pub host: String,
     pub port: u16,
@@ -484,6 +487,7 @@ fn databases(v: &mut Values<'_>) -> Vec<Database> {
     let all = Engine::ALL
         .map(|engine| (v.switch(pick(engine, var!("BAK_DB_POSTGRES"), var!("BAK_DB_MYSQL"))), database(v, engine)));
     let chosen: Vec<Database> = all.into_iter().filter_map(|(wanted, database)| wanted.then_some(database)).collect();
+    chosen.iter().for_each(|database| check_level(v, database));
     if let [one, other] = &chosen[..]
         && one.dump_file == other.dump_file
         && one.resource == other.resource
@@ -503,6 +507,18 @@ fn databases(v: &mut Values<'_>) -> Vec<Database> {
         );
     }
     if skip { Vec::new() } else { chosen }
+}
+
+/// Checks that the format of the dump file knows the level.
+fn check_level(v: &mut Values<'_>, database: &Database) {
+    let levels = Compression::of(&database.dump_file).levels();
+    if let Some(level) = database.compression_level.filter(|level| !levels.contains(level)) {
+        let about = About::Setting(var!("BAK_DUMP_COMPRESSION_LEVEL"));
+        let (file, least, most) = (&database.dump_file, levels.start(), levels.end());
+        let text =
+            format!("BAK_DUMP_COMPRESSION_LEVEL is '{level}'; accepted for {file}: a number from {least} to {most}");
+        v.error(about, text);
+    }
 }
 
 /// The setting of the engine.
@@ -532,6 +548,9 @@ fn database(v: &mut Values<'_>, engine: Engine) -> Database {
             parse_dump_file,
             String::new(),
         ),
+        compression_level: v.optional(var!("BAK_DUMP_COMPRESSION_LEVEL"), |text| {
+            parse_number(text, 1, 19).map(|level| u8::try_from(level).unwrap_or(1))
+        }),
         host: v.parse(pick(engine, var!("BAK_DB_POSTGRES_HOST"), var!("BAK_DB_MYSQL_HOST")), parse_host, String::new()),
         port: u16::try_from(v.number(pick(engine, var!("BAK_DB_POSTGRES_PORT"), var!("BAK_DB_MYSQL_PORT")), 1, 65535))
             .unwrap_or(0),

@@ -262,7 +262,12 @@ fn distance(one: &str, other: &str) -> usize {
 /// The settings of a command such as `postgres dump`. The database's settings begin with `engine`.
 pub fn by_hand(engine: &'static str, piece: &'static str) -> impl Iterator<Item = &'static Setting> {
     let more: &[&str] = match piece {
-        "dump" => &["BAK_THRESHOLD_SPACE_USED_PERCENTAGE", "BAK_DUMP_TIMEOUT", "BAK_BUSY_TIMEOUT"],
+        "dump" => &[
+            "BAK_THRESHOLD_SPACE_USED_PERCENTAGE",
+            "BAK_DUMP_COMPRESSION_LEVEL",
+            "BAK_DUMP_TIMEOUT",
+            "BAK_BUSY_TIMEOUT",
+        ],
         "restore" => &["BAK_BUSY_TIMEOUT"],
         _ => &[],
     };
@@ -318,7 +323,7 @@ pub const CREATE: &[Setting] = &[
         "db-postgres-dump-file",
         "PATH",
         "/var/lib/postgresql/data/dump.sql.gz",
-        "where the dump goes; must lie on the PVC",
+        "where the dump goes; must lie on the PVC; .zst compresses with zstd, .gz with gzip",
     ),
     setting("BAK_DB_POSTGRES_HOST", "db-postgres-host", "HOST", "127.0.0.1", "host, as seen in the container"),
     setting("BAK_DB_POSTGRES_PORT", "db-postgres-port", "PORT", "5432", "port"),
@@ -352,7 +357,7 @@ pub const CREATE: &[Setting] = &[
         "db-mysql-dump-file",
         "PATH",
         "/var/lib/mysql/dump.sql.gz",
-        "where the dump goes; must lie on the PVC",
+        "where the dump goes; must lie on the PVC; .zst compresses with zstd, .gz with gzip",
     ),
     setting(
         "BAK_DB_MYSQL_HOST",
@@ -377,6 +382,13 @@ pub const CREATE: &[Setting] = &[
         "NAME",
         "utf8mb4",
         "character set of the dump",
+    ),
+    setting(
+        "BAK_DUMP_COMPRESSION_LEVEL",
+        "dump-compression-level",
+        "LEVEL",
+        "",
+        "how hard a dump is compressed: 1 to 9 for .gz, 1 to 19 for .zst [default: 1 for .gz, 3 for .zst]",
     ),
     setting(
         "BAK_DUMP_TIMEOUT",

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::fault::About;
 use super::settings::var;
 use super::{
-    Database, Global, Output, Outputs, Plain, REPORTED, Values, change_concurrency, configured, database,
+    Database, Global, Output, Outputs, Plain, REPORTED, Values, change_concurrency, check_level, configured, database,
     parse_duration,
 };
 use crate::core::backup::name;
@@ -322,8 +322,10 @@ pub fn by_hand(plain: &Plain, values: &mut Values<'_>, engine: Engine) -> Result
         if plain.word("FILE").as_deref() == Some("-") {
             v.error(About::Argument, "FILE is '-'; accepted: a file or a directory, for a download is checked and goes on where it broke off".into());
         }
+        let database = database(v, engine);
+        check_level(v, &database);
         ByHand {
-            database: database(v, engine),
+            database,
             pvc: v.parse(var!("BAK_PVC_NAME"), name::claims, Vec::new()).into_iter().next().unwrap_or_default(),
             threshold_percent: u8::try_from(v.number(var!("BAK_THRESHOLD_SPACE_USED_PERCENTAGE"), 1, 100))
                 .unwrap_or(100),

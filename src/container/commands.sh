@@ -3,7 +3,6 @@
 
 there=
 if cd -P -- "${FILE%/*}/" 2>/dev/null; then there=yes; fi
-compressor=$(command -v pigz || command -v gzip)
 asked=
 # Sets $!, which stop_worker reads.
 : &

@@ -82,6 +82,17 @@ file_size() { ls -lnd -- "$1" | { read -r _ _ _ _ n _ && echo "$n"; }; }
 # shellcheck disable=SC2012
 file_inode() { ls -id -- "$1" | { read -r n _ && echo "$n"; }; }
 
+# choose_unpacker: sets $unpacker by the suffix of $FILE.
+choose_unpacker() { case $FILE in *.zst) unpacker=zstd ;; *) unpacker=gzip ;; esac; }
+
+# unpack: unpacks stdin. It execs the tool.
+unpack() {
+  case $unpacker in
+  zstd) exec zstd -q -dc ;;
+  *) exec "$unpacker" -dc ;;
+  esac
+}
+
 # flush: writes the file system of the current directory to its disk, or fails. If `sync` has no -f, it flushes all file
 # systems.
 flush() {

@@ -1,7 +1,52 @@
-# The work of a dump session: dumps into a file beside the old dump, proves it, flushes it, and renames it over the old one. The
-# session holds the dump lock until the command `release`, which is sent after the snapshot is cut.
+# The work of a dump session: dumps into a file beside the old dump, proves it meanwhile, flushes it, and renames it over the old
+# one. The session holds the dump lock until the command `release`, which is sent after the snapshot is cut.
 
-MORE_TOOLS=
+MORE_TOOLS=tee
+
+# count_cpus: puts in $cpus how many CPUs this container may use, at most 4, which are enough for a dump tool: those of the node that
+# it may run on, or fewer by its quota, which is a line `MICROSECONDS PERIOD` in version 2 of control groups, and two files in
+# version 1 (https://docs.kernel.org/admin-guide/cgroup-v2.html, .../scheduler/sched-bwc.html).
+count_cpus() {
+  cpus=$(nproc 2>/dev/null) || cpus=1
+  quota='' period=''
+  {
+    read -r quota period </sys/fs/cgroup/cpu.max ||
+      { read -r quota </sys/fs/cgroup/cpu/cpu.cfs_quota_us && read -r period </sys/fs/cgroup/cpu/cpu.cfs_period_us; }
+  } 2>/dev/null
+  case $quota$period in
+  *[!0-9]* | '') ;;
+  *) if [ "$quota" -lt "$((cpus * period))" ]; then cpus=$(((quota + period - 1) / period)); fi ;;
+  esac
+  [ "$cpus" -le 4 ] || cpus=4
+}
+
+# choose_compressor: puts in $compressor the tool and its options. rsyncable: so that a deduplicating copy of the next dump stores
+# only what is different. -B4M: zstd 1.5.4 takes 29 MB of memory for two threads, and 50 MB without. pigz also unpacks faster.
+choose_compressor() {
+  count_cpus
+  case $FILE in
+  *.zst)
+    compressor="zstd -q -$LEVEL -T$cpus -B4M"
+    help=$(zstd -H 2>&1)
+    ;;
+  *)
+    if command -v pigz >/dev/null; then compressor="pigz -$LEVEL -p$cpus" unpacker=pigz; else compressor="gzip -$LEVEL"; fi
+    help=$("${compressor%% *}" --help 2>&1)
+    ;;
+  esac
+  case $help in *--rsyncable*) compressor="$compressor --rsyncable" ;; esac
+}
+
+choose_compressor
+
+# report_tools: reports the compressor with its options, and what could make the dump faster.
+report_tools() {
+  say compressor "$compressor"
+  say cpus "$cpus"
+  for tool in pigz zstd; do
+    if command -v "$tool" >/dev/null; then say packer "$tool"; fi
+  done
+}
 
 # progress: prints the size of the dump so far.
 progress() { file_size "$own.dump"; }
@@ -24,6 +69,31 @@ report_inventory() {
   rm -f "$own.inventory"
 }
 
+# compress: compresses stdin. It execs the tool.
+# shellcheck disable=SC2086 # the tool and its options
+compress() { exec $compressor -c; }
+
+# lost_part: whether a part of the pipe behind tee has ended although tee lives; puts its name in $part. Each ends right after tee
+# does. So this is true the third time in a row that it is seen. Otherwise the end of such a part is noticed only when the dump
+# is done, because tee continues without it.
+seen_gone=0
+lost_part() {
+  { read -r sharing parts <"$own.parts"; } 2>/dev/null || return 1
+  part=
+  for one in $parts; do
+    [ -n "$part" ] || [ -e "/proc/${one%%:*}" ] || part=${one#*:}
+  done
+  if [ -z "$part" ] || ! [ -e "/proc/$sharing" ]; then
+    seen_gone=0
+    return 1
+  fi
+  seen_gone=$((seen_gone + 1))
+  [ "$seen_gone" -eq 3 ]
+}
+
+# wait_for_part NAME PID: waits for a part of the pipe, and puts the first failure in $why.
+wait_for_part() { wait_for "$2" || [ -n "$why" ] || why="$1 ended with status $status"; }
+
 # undo: a dump leaves only files, and those are removed anyway.
 undo() { :; }
 
@@ -39,35 +109,45 @@ work() {
   choice=$(cat "$own.choice")
   rm -f "$own.choice"
   say began "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
-  mkfifo "$own.fifo" || lost other "a named pipe cannot be made beside the dump file"
-  "$compressor" -c <"$own.fifo" >"$own.dump" &
-  packing=$! children=$!
-  db_dump "$choice" >"$own.fifo" &
+  for pipe in text packed written hashed tested plain; do
+    mkfifo "$own.pipe-$pipe" || lost other "a named pipe cannot be made beside the dump file"
+  done
+  # What is hashed and unpacked are the bytes that are written. cat writes them, because tee goes on when a disk is full.
+  cat <"$own.pipe-written" >"$own.dump" &
+  writing=$! children=$!
+  sha256sum <"$own.pipe-hashed" >"$own.sum" &
+  hashing=$! children="$children $!"
+  unpack <"$own.pipe-tested" >"$own.pipe-plain" &
+  testing=$! children="$children $!"
+  tail -c 500 <"$own.pipe-plain" >"$own.tail" &
+  keeping=$! children="$children $!"
+  tee "$own.pipe-hashed" "$own.pipe-tested" <"$own.pipe-packed" >"$own.pipe-written" &
+  sharing=$! children="$children $!"
+  compress <"$own.pipe-text" >"$own.pipe-packed" &
+  packing=$! children="$children $!"
+  echo "$sharing $writing:cat $hashing:sha256sum $testing:$unpacker $keeping:tail" >"$own.parts"
+  db_dump "$choice" >"$own.pipe-text" &
   dumping=$! children="$children $!"
-  wait_for "$packing"
-  packed=$status
-  wait_for "$dumping"
-  dumped=$status
-  children=
-  [ "$dumped" -eq 0 ] || [ "$packed" -ne 0 ] || lost other "the dump tool ended with status $dumped"
-  [ "$packed" -eq 0 ] || lost other "${compressor##*/} ended with status $packed"
+  # A tee that fails may not have opened the pipes behind it. The dump tool, which was started last, is waited for last: see
+  # stop_worker. Of several that fail, the cause is reported: the end of a part can make the parts before it fail, and the
+  # unpacking.
+  why=
+  wait_for_part tee "$sharing"
+  [ -z "$why" ] || lost other "$why"
+  wait_for_part cat "$writing"
+  wait_for_part sha256sum "$hashing"
+  wait_for_part tail "$keeping"
+  wait_for_part "${compressor%% *}" "$packing"
+  wait_for "$testing"
+  tested=$status
+  wait_for_part 'the dump tool' "$dumping"
+  rm -f "$own.parts" "$own".pipe-*
+  [ -z "$why" ] || lost other "$why"
+  [ "$tested" -eq 0 ] || lost other "the compressed file does not test whole: $unpacker ended with status $tested"
   say ended "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
   report_inventory after
 
-  # Unpacks the whole file, and keeps the end of the text with gzip's status as its last line.
-  sha256sum <"$own.dump" >"$own.sum" &
-  summing=$! children=$!
-  {
-    gzip -dc <"$own.dump"
-    printf '\n%s' "$?"
-  } | tail -c 500 >"$own.tail" &
-  testing=$! children="$children $!"
-  wait_for "$summing" || lost other "the dump cannot be read back"
-  wait_for "$testing" || lost other "the dump cannot be read back"
-  children=
   tail=$(tr -d '\000' <"$own.tail")
-  [ "${tail##*"$nl"}" = 0 ] || lost other "the compressed file does not test whole"
-  tail=${tail%"${nl}0"}
   db_is_complete "$(strip_final_newlines "$tail")" || lost other "the dump does not end as a complete one does"
   read -r sum _ <"$own.sum"
   size=$(file_size "$own.dump")

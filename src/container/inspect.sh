@@ -3,6 +3,7 @@
 read_value && NONCE=$VALUE
 read_value && FILE=$VALUE
 read_value && TEST=$VALUE
+choose_unpacker
 exec </dev/null
 start_heartbeat
 if [ -f "$FILE" ] && [ -r "$FILE" ]; then
@@ -11,10 +12,12 @@ if [ -f "$FILE" ] && [ -r "$FILE" ]; then
   say bytes "$(file_size "$FILE")"
   say modified "$(date -u -r "$FILE" +%Y-%m-%dT%H:%M:%SZ)"
   say sha256 "$(sha256sum <&4 | cut -d ' ' -f 1)"
-  if [ -n "$TEST" ]; then
-    # The end of the text, with gzip's status as its last line.
+  if [ -n "$TEST" ] && ! command -v "$unpacker" >/dev/null; then
+    say lacks "$unpacker"
+  elif [ -n "$TEST" ]; then
+    # The end of the text, with the tool's status as its last line.
     tail=$({
-      gzip -dc </proc/self/fd/4
+      (unpack </proc/self/fd/4)
       printf '\n%s' "$?"
     } | tail -c 500 | tr -d '\000')
     if [ "${tail##*"$nl"}" != 0 ]; then
@@ -24,7 +27,7 @@ if [ -f "$FILE" ] && [ -r "$FILE" ]; then
     fi
   fi
   if [ "$TEST" = count ]; then
-    say plain "$({ gzip -dc </proc/self/fd/4 || :; } | wc -c)"
+    say plain "$({ (unpack </proc/self/fd/4) || :; } | wc -c)"
   fi
 else
   say absent yes

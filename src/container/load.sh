@@ -9,6 +9,12 @@ progress() {
   read -r reader <"$own.reader" && read -r field far <"/proc/$reader/fdinfo/0" && echo "$far"
 }
 
+# report_tools: a load reports nothing of its tools.
+report_tools() { :; }
+
+# lost_part: a load waits for its parts itself.
+lost_part() { false; }
+
 # inspect_database: a load replaces what is there, so there is nothing to inspect.
 inspect_database() { :; }
 
@@ -19,22 +25,22 @@ is_unchanged() { false; }
 # The epilogue, which confirms that nothing is missing, is sent only if the dump was read to its end. Fails with the reason
 # in $why.
 load_through() {
-  rm -f "$own.in" "$own.text" "$own.out"
-  mkfifo "$own.in" "$own.text" || lost other "a named pipe cannot be made beside the dump file"
+  rm -f "$own.pipe-in" "$own.pipe-text" "$own.out"
+  mkfifo "$own.pipe-in" "$own.pipe-text" || lost other "a named pipe cannot be made beside the dump file"
   # Opened for both reading and writing first, so that neither end waits for the other.
-  exec 6<>"$own.in"
-  exec 5>"$own.in"
-  exec 7<"$own.in"
+  exec 6<>"$own.pipe-in"
+  exec 5>"$own.pipe-in"
+  exec 7<"$own.pipe-in"
   exec 6>&-
   db_client <&7 >"$own.out" 4<&- 5>&- 7<&- &
   client=$! children=$!
   exec 7<&-
   db_prologue >&5 2>/dev/null
   # Reads the open file from its beginning, even if another was renamed to its name.
-  gzip -dc </proc/self/fd/4 >"$own.text" 2>"$own.words" 5>&- &
+  unpack </proc/self/fd/4 >"$own.pipe-text" 2>"$own.words" 5>&- &
   unpacking=$! children="$children $!"
   echo "$unpacking" >"$own.reader"
-  "$1" <"$own.text" >&5 2>>"$own.words" 4<&- 5>&- &
+  "$1" <"$own.pipe-text" >&5 2>>"$own.words" 4<&- 5>&- &
   filtering=$! children="$children $!"
   wait_for "$unpacking"
   unpacked=$status
@@ -56,10 +62,10 @@ load_through() {
   children=
   why=
   if [ -z "$ended" ]; then
-    # If the client ended on its own, it broke the stream, and gzip and awk only report the broken pipe.
+    # If the client ended on its own, it broke the stream, and the others only report the broken pipe.
     case $client_status in
     0 | 143)
-      why="the dump could not be read to its end: gzip ended with status $unpacked, awk with $filtered"
+      why="the dump could not be read to its end: $unpacker ended with status $unpacked, awk with $filtered"
       cat "$own.words" >&2
       ;;
     *) why="${CLIENT##*/} ended with status $client_status" ;;

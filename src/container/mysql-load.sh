@@ -29,7 +29,7 @@ check_history() {
     lost other "the database cannot be asked"
   [ -n "$with_history" ] || return 0
   printf '%s\n' "$with_history" >"$own.versioned"
-  gzip -dc </proc/self/fd/4 2>/dev/null | awk '
+  (unpack </proc/self/fd/4) 2>/dev/null | awk '
     FNR == NR { versioned[$0]; next }
     /^CREATE TABLE `/ && match($0, /`([^`]|``)*`/) {
       table = substr($0, RSTART, RLENGTH)

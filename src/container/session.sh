@@ -6,12 +6,14 @@ read_value && NONCE=$VALUE
 read_value && FILE=$VALUE
 read_value && HOLDER=$VALUE
 read_value && LIMIT=$VALUE
+read_value && LEVEL=$VALUE
 read_value && MOUNTS=$VALUE
 mounts=
 while [ "$MOUNTS" -gt 0 ]; do
   read_value && mounts=$mounts$VALUE$nl
   MOUNTS=$((MOUNTS - 1))
 done
+choose_unpacker
 db_read_connection
 
 # From here on only this shell reads stdin, which carries commands and heartbeats.
@@ -39,6 +41,10 @@ run_ticker() {
     if [ -e "$own.dump" ]; then
       dumped_for=$((dumped_for + 1))
       [ "$dumped_for" -ne "$LIMIT" ] || end_overdue_work
+    fi
+    if lost_part; then
+      say lost "other $part ended before the dump did"
+      end_worker
     fi
     [ "$unheard" -lt 60 ] || kill -TERM "$main"
   done
@@ -71,14 +77,14 @@ remove_own_files() {
 }
 
 # end_children: ends the children. A child that has just been forked still has this shell's trap: if the signal arrives then, dash
-# and busybox ash drop it with the trap. Such a child would wait forever for the other end of the named pipe. So this opens the
+# and busybox ash drop it with the trap. Such a child would wait forever for the other end of a named pipe. So this opens each
 # pipe at both ends for a moment, and removes it.
 end_children() {
   # shellcheck disable=SC2086 # process ids
   kill -TERM $children 2>/dev/null
-  if [ -p "$own.fifo" ]; then
-    { rm -f "$own.fifo"; } 4<>"$own.fifo"
-  fi
+  for pipe in "$own".pipe-*; do
+    if [ -p "$pipe" ]; then { rm -f "$pipe"; } 4<>"$pipe"; fi
+  done
   wait
 }
 
@@ -92,12 +98,13 @@ stop_worker() {
   exit 0
 }
 
-# wait_for PID: waits for a child in the background, with its exit status in $status. A shell handles a signal only while it waits
-# like this, not during a command in the foreground.
+# wait_for PID: waits for a child in the background, with its exit status in $status, and takes it out of $children. A shell
+# handles a signal only while it waits like this, not during a command in the foreground.
 wait_for() {
   wait "$1"
   status=$?
   waited=$1
+  case " $children " in *" $1 "*) children="${children%%"$1"*}${children#*"$1"}" ;; esac
   return "$status"
 }
 
@@ -109,7 +116,7 @@ preflight() {
   trap stop_worker TERM
   missing=
   # shellcheck disable=SC2086 # a list of words
-  for tool in $DB_TOOLS $MORE_TOOLS gzip sha256sum printenv readlink mkfifo cat chmod chown cut date df ln ls mv rm sleep sync tail tr wc; do
+  for tool in $DB_TOOLS $MORE_TOOLS $unpacker sha256sum printenv readlink mkfifo cat chmod chown cut date df ln ls mv rm sleep sync tail tr wc; do
     command -v "$tool" >/dev/null || missing="$missing $tool"
   done
   say missing "${missing# }"
@@ -122,12 +129,15 @@ preflight() {
     if [ -w . ]; then say writable yes; fi
     if [ -d "$FILE" ]; then say occupied yes; fi
     if [ -f "$FILE" ]; then say old-bytes "$(file_size "$FILE")"; fi
+    case $FILE in *.zst) other=${FILE%.zst}.gz ;; *) other=${FILE%.gz}.zst ;; esac
+    if [ -f "$other" ]; then say other-format "$(file_size "$other") $other"; fi
   fi
   printf %s "$mounts" | while IFS= read -r mount; do
     say mount-at "$mount"
     say mount-is "$(cd -P -- "$mount" && pwd -P)"
   done
   while IFS= read -r mount; do say mountinfo "$mount"; done </proc/self/mountinfo
+  report_tools
   say unset "${lacking# }"
   if [ -z "$missing" ]; then
     db_answers &
@@ -139,7 +149,6 @@ preflight() {
     children=
     say tool "$(db_tool_version)"
     say database "$(db_name)"
-    say compressor "${compressor##*/}"
   fi
   say looked yes
   exit 0

@@ -16,6 +16,7 @@ read_value && PHYSICAL=$VALUE
 read_value && OBJECTS=$VALUE
 read_value && LIKE=$VALUE
 
+choose_unpacker
 exec 3<&0 </dev/null
 main=$$
 main_started=$(start_time "$main")
@@ -131,22 +132,22 @@ stop_server() {
 
 # start_unpacking: unpacks the dump into the pipe, in the background. check_unpacking waits for it.
 start_unpacking() {
-  gzip -dc <"$FILE" >"$SCRATCH/pipe" 2>"$SCRATCH/unpacking" &
+  unpack <"$FILE" >"$SCRATCH/pipe" 2>"$SCRATCH/unpacking" &
   unpacking=$!
   echo "$unpacking" >"$SCRATCH/reading"
 }
 
-# check_unpacking: returns if gzip read the dump to its end, or until its reader closed the pipe. The dump is bad only if gzip
-# says what is wrong with the file. A gzip that was killed or could not read proves nothing about the file.
+# check_unpacking: returns if the dump was read to its end, or until its reader closed the pipe. The dump is bad only if the
+# tool says what is wrong with the file. A tool that was killed or could not read proves nothing about the file.
 check_unpacking() {
   wait "$unpacking"
   status=$?
   if [ "$status" -eq 0 ] || grep -q -i -E 'broken pipe|write error' "$SCRATCH/unpacking"; then return; fi
   cat "$SCRATCH/unpacking" >&2
-  if [ "$status" -le 128 ] && grep -q -i -E 'unexpected end|crc error|length error|format violated|not in gzip format|invalid (compressed|magic)|corrupted data|short read' "$SCRATCH/unpacking"; then
+  if [ "$status" -le 128 ] && grep -q -i -E 'unexpected end|crc error|length error|format violated|not in gzip format|invalid (compressed|magic)|corrupted data|short read|premature end|corruption detected|unsupported format|match checksum|decoding error|unknown header' "$SCRATCH/unpacking"; then
     bad 'the compressed dump does not test whole'
   fi
-  lost other "the dump could not be unpacked: gzip ended with status $status"
+  lost other "the dump could not be unpacked: $unpacker ended with status $status"
 }
 
 # find_in_volume NAME...: puts in $found the first folder, at most three levels below the volume's root, that holds all of these.
@@ -346,7 +347,7 @@ judge_data_error() {
 }
 
 work() {
-  require_tools sha256sum gzip awk mkfifo tail head tee tr cut grep sed df id ls mkdir chmod chown
+  require_tools sha256sum "$unpacker" awk mkfifo tail head tee tr cut grep sed df id ls mkdir chmod chown
   db_find_tools
   say server "$(db_server_version)"
   if [ -n "$FILE" ]; then

@@ -24,6 +24,7 @@ need zsh zsh
 need fish fish
 need man man-db
 need jq jq
+need zstd zstd
 case ${1-} in
 check)
 	[ -n "$missing" ] || exit 0

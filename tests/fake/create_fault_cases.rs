@@ -600,17 +600,22 @@ fn a_dump_that_is_not_whole_replaces_nothing() {
         (Scenario::new().dump(&format!("{BODY}\\unrestrict k3YkEy\n")), "does not end as a complete one does"),
         (
             Scenario::new()
-                .tool("gzip", "case $1 in -c) head -c 20 >/dev/null; exit 3 ;; esac; exec \"$REAL/gzip\" \"$@\""),
+                .tool("gzip", "case $1 in -1) head -c 20 >/dev/null; exit 3 ;; esac; exec \"$REAL/gzip\" \"$@\""),
             "gzip ended with status 3",
         ),
         (
             Scenario::new().tool(
                 "gzip",
-                "case $1 in -c) \"$REAL/gzip\" -c | head -c -9; exit ;; esac; exec \"$REAL/gzip\" \"$@\"",
+                "case $1 in -1) \"$REAL/gzip\" -c | head -c -9; exit ;; esac; exec \"$REAL/gzip\" \"$@\"",
             ),
             "does not test whole",
         ),
-        (Scenario::new().tool("sha256sum", "exit 1"), "cannot be read back"),
+        (Scenario::new().tool("sha256sum", "exit 1"), "sha256sum ended with status 1"),
+        (
+            Scenario::new().tool("tail", "case $1 in -c) exit 1 ;; esac; exec \"$REAL/tail\" \"$@\""),
+            "tail ended with status 1",
+        ),
+        (Scenario::new().tool("tee", "head -c 9; exit 1"), "tee ended with status 1"),
         (Scenario::new().tool("mv", "exit 1"), "cannot be renamed"),
         (Scenario::new().tool("mkfifo", "exit 1"), "named pipe"),
     ];

@@ -113,7 +113,7 @@ struct DumpResult<'a> {
     proof: &'a Proof,
     /// Whether the proof is on the claim.
     noted: bool,
-    /// How long the dump tool and the compressor took.
+    /// How long the dump took, with its proof from the stream.
     dump_seconds: f64,
     /// How long all of it took.
     seconds: f64,

@@ -1,6 +1,7 @@
 //! One backup: the choice of the pod, the preflight of the dump, its proof, and the VolumeSnapshot to create. Must not know how
 //! any of it is read or sent.
 
+pub mod compression;
 pub mod event;
 pub mod find_proof;
 pub mod grants;

@@ -1,9 +1,11 @@
 //! What the container reported before a dump, and the checks that decide whether a dump may start there. Must not know
 //! how the report is fetched.
 
+use crate::core::backup::compression::Compression;
 use crate::core::backup::grants::{self, Grants};
 use crate::core::backup::tool_error::ToolError;
 use crate::core::engine::Engine;
+use crate::core::escape;
 use crate::core::kube::objects::VolumeMount;
 
 /// The preflight's report.
@@ -57,8 +59,14 @@ pub struct PreflightReport {
     pub tool: String,
     /// The database's name as resolved in the container.
     pub database: String,
-    /// The compressor, `gzip` or `pigz`.
+    /// The compressor with its options, such as `gzip -1 --rsyncable`.
     pub compressor: String,
+    /// How many CPUs the container may use, at most 4.
+    pub cpus: u32,
+    /// Those of `pigz` and `zstd` that the container has.
+    pub packers: Vec<String>,
+    /// The dump file of the same name with the suffix of the other format: its bytes and its path.
+    pub other_format: Option<(u64, String)>,
     /// Identifies this run of the container: boot, process namespace, start of its first process.
     pub identity: String,
 }
@@ -100,6 +108,12 @@ impl PreflightReport {
             "tool" => self.tool = value.into(),
             "database" => self.database = value.into(),
             "compressor" => self.compressor = value.into(),
+            "cpus" => self.cpus = value.trim().parse().unwrap_or_default(),
+            "packer" => self.packers.push(value.into()),
+            "other-format" => {
+                let parts = value.split_once(' ');
+                self.other_format = parts.and_then(|(bytes, path)| Some((bytes.parse().ok()?, path.into())));
+            }
             "identity" => self.identity = value.into(),
             _ => {}
         }
@@ -132,6 +146,35 @@ impl PreflightReport {
             self.grant_of_routines(),
         );
         (!grants.is_empty() && !seen).then_some(problem)
+    }
+
+    /// The warning that a dump file of the other format lies beside this one, as after a change of the suffix.
+    pub fn other_format(&self) -> Option<Problem> {
+        let (bytes, path) = self.other_format.as_ref()?;
+        Some(Problem::new(
+            Aspect::Path,
+            format!("an older dump of the other format is still on the volume: {path}, {} KiB", bytes.div_ceil(1024)),
+            format!(
+                "once a backup of the new file is verified, remove it in the container: rm -- {}",
+                escape::word(path)
+            ),
+        ))
+    }
+
+    /// What would make the dump faster, by about how much; measured figures are in docs/performance.md.
+    pub fn faster(&self) -> Option<String> {
+        let has = |tool: &str| self.packers.iter().any(|packer| packer == tool);
+        let uses = |tool: &str| self.compressor.split(' ').next() == Some(tool);
+        let suffix = "a dump file that ends in .zst";
+        match self.cpus {
+            _ if uses("zstd") || self.compressor.is_empty() => None,
+            _ if has("zstd") && uses("pigz") => Some(format!("{suffix} would be made in about two thirds of the time")),
+            _ if has("zstd") => Some(format!("{suffix} would be made in about a third of the time")),
+            2.. if uses("gzip") => Some(format!(
+                "with pigz in the image the dump would take about half the time, with zstd and {suffix} a third"
+            )),
+            _ => Some(format!("with zstd in the image, {suffix} would be made in about a third of the time")),
+        }
     }
 
     /// Warnings about what the dump lacks, or what it or its load may fail on, although the server refuses nothing.
@@ -322,7 +365,7 @@ impl Requirements<'_> {
 /// The problems, at least one.
 pub fn assess(report: &PreflightReport, required: &Requirements<'_>) -> Result<Site, Vec<Problem>> {
     let mut problems = Vec::new();
-    problems.extend(check_tools(report));
+    problems.extend(check_tools(report, required));
     problems.extend(check_version(report, required.engine));
     problems.extend(check_connection(report, required.engine));
     problems.extend(check_rights(report, required.engine));
@@ -338,12 +381,12 @@ pub fn assess(report: &PreflightReport, required: &Requirements<'_>) -> Result<S
     }
 }
 
-fn check_tools(report: &PreflightReport) -> Option<Problem> {
-    let problem = Problem::new(
-        Aspect::Tools,
-        format!("the container lacks: {}", report.missing),
-        "name another container that has these tools, or add them to its image",
-    );
+fn check_tools(report: &PreflightReport, required: &Requirements<'_>) -> Option<Problem> {
+    let mut remedy = "name another container that has these tools, or add them to its image".to_string();
+    if report.missing.split_whitespace().any(|tool| tool == Compression::Zstandard.tool()) {
+        remedy += &format!(", or choose a dump file that ends in .gz with {}", required.setting());
+    }
+    let problem = Problem::new(Aspect::Tools, format!("the container lacks: {}", report.missing), remedy);
     (!report.missing.is_empty()).then_some(problem)
 }
 
@@ -649,9 +692,44 @@ mod tests {
 
     #[test]
     fn missing_tools() {
-        assert_eq!(check_tools(&sound()), None);
-        let problem = check_tools(&changed(|report| report.missing = "gzip".into())).unwrap();
+        let check = |missing: &str| {
+            let required =
+                Requirements { engine: Engine::Postgres, mounts: &[], pvc: "data", file: FILE, threshold_percent: 90 };
+            check_tools(&changed(|report| report.missing = missing.into()), &required)
+        };
+        assert_eq!(check(""), None);
+        let problem = check("gzip").unwrap();
         assert_eq!((problem.aspect, problem.what.as_str()), (Aspect::Tools, "the container lacks: gzip"));
+        assert!(!problem.remedy.contains("BAK_"), "{problem:?}");
+        let remedy = check("pg_dump zstd").unwrap().remedy;
+        assert!(remedy.ends_with("choose a dump file that ends in .gz with BAK_DB_POSTGRES_DUMP_FILE"), "{remedy}");
+    }
+
+    #[test]
+    fn what_would_be_faster_and_what_a_new_suffix_leaves_behind() {
+        let faster = |compressor: &str, cpus: &str, packers: &[&str]| {
+            let mut report = sound();
+            report.note("compressor", compressor);
+            report.note("cpus", cpus);
+            packers.iter().for_each(|tool| report.note("packer", tool));
+            report.faster().unwrap_or_default()
+        };
+        for (compressor, cpus, packers, hint) in [
+            ("zstd -q -3 -T2 -B4M --rsyncable", "2", &["zstd"][..], ""),
+            ("pigz -1 -p2 --rsyncable", "2", &["pigz", "zstd"], "two thirds of the time"),
+            ("gzip -1 --rsyncable", "2", &["zstd"], "in about a third"),
+            ("gzip -1", "2", &[], "with pigz in the image"),
+            ("gzip -1", "1", &[], "with zstd in the image"),
+            ("", "", &[], ""),
+        ] {
+            let found = faster(compressor, cpus, packers);
+            assert!(found.contains(hint) && found.is_empty() == hint.is_empty(), "{compressor}: {found}");
+        }
+        assert_eq!(sound().other_format(), None);
+        let left = changed(|report| report.note("other-format", "2049 /d/it's.sql.gz")).other_format().unwrap();
+        assert_eq!(left.what, "an older dump of the other format is still on the volume: /d/it's.sql.gz, 3 KiB");
+        assert!(left.remedy.ends_with(r"rm -- '/d/it'\''s.sql.gz'"), "{}", left.remedy);
+        assert_eq!(changed(|report| report.note("other-format", "x")).other_format(), None);
     }
 
     #[test]

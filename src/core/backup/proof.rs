@@ -60,7 +60,8 @@ impl DumpReport {
     /// As [`DumpReport::check`].
     pub fn check_file(&self) -> Result<u64, String> {
         let bytes = self.bytes.ok_or("it gave no size")?;
-        // The smallest gzip file has 18 bytes of header and trailer (RFC 1952, 2.2).
+        // The smallest gzip file has 18 bytes of header and trailer (RFC 1952, 2.2), and the closing comment of a dump alone takes
+        // more than that in any format.
         if bytes < 18 {
             return Err(format!("{bytes} bytes are too few for a dump"));
         }

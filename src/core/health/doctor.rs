@@ -396,7 +396,10 @@ pub fn container(
         of.iter().map(|problem| Check::failed(check, problem.what.as_str(), problem.remedy.as_str())).collect()
     };
     let unknown = "a check before it failed";
-    let tools = || Check::passed("tools", format!("{}, {}", report.tool, report.compressor));
+    let tools = || {
+        let faster = report.faster().map(|how| format!("; {how} (docs/performance.md)"));
+        Check::passed("tools", format!("{}, {}{}", report.tool, report.compressor, faster.unwrap_or_default()))
+    };
     let database = || match (report.missing.is_empty(), report.empty(engine)) {
         (false, _) => Check::skipped("database", unknown),
         // It can be backed up, but is rarely the intended database.
@@ -408,6 +411,7 @@ pub fn container(
         .caveat_warnings()
         .into_iter()
         .map(|it| Check::skipped("contents", format!("{}; {}", it.what, it.remedy)));
+    let other = report.other_format().map(|it| Check::skipped("path", format!("{}; {}", it.what, it.remedy)));
     let path = || match judged {
         Ok(site) => Check::passed("path", format!("the dump is {} on the volume", site.path_in_volume)),
         Err(_) => Check::passed("path", "the dump lies on the volume"),
@@ -425,6 +429,7 @@ pub fn container(
         line("database", Aspect::Database, &database),
         unseen.into_iter().chain(caveats).collect(),
         line("path", Aspect::Path, &path),
+        other.into_iter().collect(),
         line("space", Aspect::Space, &space),
     ];
     all.concat()

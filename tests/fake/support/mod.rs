@@ -204,7 +204,7 @@ impl Scenario {
         }
         fs::write(dir.join("data/dump.sql.gz"), OLD).unwrap();
         symlink(fake_kubectl(), dir.join("host/kubectl")).unwrap();
-        let tools = "cat chmod chown cut date df gzip head ln ls mkfifo mv printenv readlink rm sha256sum sleep tail touch tr wc";
+        let tools = "cat chmod chown cut date df gzip head ln ls mkfifo mv printenv readlink rm sha256sum sleep tail tee touch tr wc zstd";
         for tool in tools.split(' ') {
             symlink(which(tool).unwrap_or_else(|| panic!("{tool} is not installed")), dir.join("container").join(tool))
                 .unwrap();
@@ -252,7 +252,7 @@ impl Scenario {
             .tool(
                 "sync",
                 r#"cd "$FAKE_KUBECTL_DIR"
-                set -- "$PPID $*" $(ls -i data/dump.sql.gz)
+                set -- "$PPID $*" $(ls -i data/dump.sql.gz data/dump.sql.zst 2>/dev/null)
                 echo "$1 $2" >>synced"#,
             );
         scenario.file("dump.text", &format!("{BODY}{UNRESTRICT}"))
@@ -324,8 +324,20 @@ impl Scenario {
 
     /// A volume without a dump.
     pub fn without_old(self) -> Scenario {
-        fs::remove_file(self.dir().join("data/dump.sql.gz")).unwrap();
+        fs::remove_file(self.dump_path()).unwrap();
         self
+    }
+
+    /// The same with a dump file in zstd.
+    pub fn zst(self) -> Scenario {
+        let path = self.dir().join("data/dump.sql.zst");
+        fs::rename(self.dump_path(), &path).unwrap();
+        self.env("BAK_DB_POSTGRES_DUMP_FILE", &path.display().to_string())
+    }
+
+    pub fn dump_path(&self) -> PathBuf {
+        let zst = self.env["BAK_DB_POSTGRES_DUMP_FILE"].ends_with(".zst");
+        self.dir().join(if zst { "data/dump.sql.zst" } else { "data/dump.sql.gz" })
     }
 
     /// A pg_dump that does not end before [`Running::go_on`].
@@ -464,12 +476,12 @@ impl Scenario {
 
     /// The dump file as it is now.
     pub fn dump_file(&self) -> Vec<u8> {
-        fs::read(self.dir().join("data/dump.sql.gz")).unwrap()
+        fs::read(self.dump_path()).unwrap()
     }
 
     /// The inode of the dump file.
     pub fn inode(&self) -> String {
-        fs::metadata(self.dir().join("data/dump.sql.gz")).unwrap().ino().to_string()
+        fs::metadata(self.dump_path()).unwrap().ino().to_string()
     }
 
     /// What a file in the scenario's directory holds, line by line; nothing where there is none.
@@ -511,7 +523,7 @@ impl Scenario {
     fn leftovers(&self) -> Vec<String> {
         let entries = fs::read_dir(self.dir().join("data")).unwrap();
         let names = entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
-        names.filter(|name| name != "dump.sql.gz").collect()
+        names.filter(|name| !["dump.sql.gz", "dump.sql.zst"].contains(&name.as_str())).collect()
     }
 }
 
@@ -719,10 +731,11 @@ impl Outcome<'_> {
     /// The dump file now holds what pg_dump printed.
     #[track_caller]
     pub fn holds_new(self) -> Self {
-        let path = self.scenario.dir().join("data/dump.sql.gz");
-        let gzip = Command::new("gzip").arg("-dc").stdin(fs::File::open(path).unwrap()).output().unwrap();
+        let path = self.scenario.dump_path();
+        let tool = if path.extension().unwrap() == "zst" { "zstd" } else { "gzip" };
+        let unpacked = Command::new(tool).arg("-dc").stdin(fs::File::open(path).unwrap()).output().unwrap();
         let text = fs::read(self.scenario.dir().join("dump.text")).unwrap();
-        assert!(gzip.status.success() && gzip.stdout == text, "the new dump is not there: {self}");
+        assert!(unpacked.status.success() && unpacked.stdout == text, "the new dump is not there: {self}");
         self
     }
 
