@@ -1075,6 +1075,7 @@ mod tests {
             ("BAK_DB_MYSQL_DEFAULT_CHARACTER_SET", "utf8; x"),
             ("BAK_BUSY_TIMEOUT", "584542046090y"),
             ("BAK_TIMEOUT", "5"),
+            ("BAK_DUMP_COMPRESSION_LEVEL", "20"),
             ("BAK_DUMP_TIMEOUT", "x"),
             ("BAK_HOOK_TIMEOUT", "x"),
             ("BAK_HOOK_ON_ERROR", "ignore"),
@@ -1098,6 +1099,29 @@ mod tests {
             let is_free = free.iter().any(|end| setting.var.ends_with(end));
             assert!(is_free || wrong.iter().any(|(var, _)| *var == setting.var), "{}", setting.var);
         }
+    }
+
+    #[test]
+    fn the_level_must_be_one_of_the_dump_files_format() {
+        let level = |file: &str, level: &str| {
+            let read = with(&[
+                ("BAK_DB_POSTGRES", "true"),
+                ("BAK_DB_POSTGRES_DUMP_FILE", file),
+                ("BAK_DUMP_COMPRESSION_LEVEL", level),
+            ]);
+            read.map(|(_, create)| create.databases[0].compression_level).map_err(|fail| fail.what)
+        };
+        for (file, text, read) in
+            [("/d.gz", "", None), ("/d.gz", "9", Some(9)), ("/d.zst", "19", Some(19)), ("/d.zst", "", None)]
+        {
+            assert_eq!(level(file, text), Ok(read), "{file} {text}");
+        }
+        // The dump file of a database that is not chosen does not matter.
+        let what = level("/d.gz", "10").unwrap_err();
+        assert!(
+            what.contains("BAK_DUMP_COMPRESSION_LEVEL is '10'; accepted for /d.gz: a number from 1 to 9"),
+            "{what}"
+        );
     }
 
     #[test]
