@@ -9,7 +9,8 @@ use serde_json::Value;
 use crate::cluster::failure::Failure;
 use crate::cluster::kubectl::{self, Kubectl};
 use crate::cluster::refusal::Refusal;
-use crate::core::health::doctor::{self, Check, CheckOutcome, Driver, Right};
+use crate::core::health::doctor::{self, Check, CheckOutcome, Driver};
+use crate::core::health::rights::{self, Right};
 use crate::core::kube::calls::{ACCESS_REVIEWS, QUOTAS, SNAPSHOT_CLASSES, SNAPSHOTS, STORAGE_CLASSES};
 use crate::core::kube::claim_manifest::ClaimTemplate;
 use crate::core::kube::namespace_objects::NamespaceObjects;
@@ -161,7 +162,7 @@ impl InPlaceRequest<'_> {
             needed: true,
         };
         let target = &self.kubectl.target;
-        let review = doctor::review(&right, &target.namespace);
+        let review = rights::review(&right, &target.namespace);
         match self.kubectl.create::<Value>(&target.create(ACCESS_REVIEWS), &review) {
             Ok(answer) if answer["status"]["allowed"] == false => bail!(
                 Fail::new(

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
+use std::thread::{self, ScopedJoinHandle};
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 use chrono::{DateTime, Utc};
@@ -23,13 +25,14 @@ use crate::config::{Create, Database, Doctor, Global};
 use crate::container;
 use crate::core::backup::job;
 use crate::core::backup::pod::{self, Chosen};
-use crate::core::escape::{Secrets, one_line};
+use crate::core::escape::one_line;
 use crate::core::health::cronjob::{ConfigMaps, Schedule};
-use crate::core::health::doctor::{self, Check, CheckOutcome, Driver, Granted};
+use crate::core::health::doctor::{self, Check, CheckOutcome, Driver};
+use crate::core::health::rights::{self, Granted, Right, RulesReview};
 use crate::core::health::status::{self, Backup, ClaimStatus, Read, Report, Stored};
 use crate::core::kube::calls::{
-    CLAIMS, CONTENTS, CRON_JOBS, CSI_DRIVERS, JOBS, Kind, LIMIT_RANGES, NAMESPACES, PODS, QUOTAS, SNAPSHOT_CLASSES,
-    SNAPSHOTS, VOLUMES,
+    CLAIMS, CONTENTS, CRON_JOBS, CSI_DRIVERS, JOBS, Kind, LIMIT_RANGES, NAMESPACES, PODS, QUOTAS, RULES_REVIEWS,
+    SNAPSHOT_CLASSES, SNAPSHOTS, VOLUMES,
 };
 use crate::core::kube::claim_manifest::ClaimTemplate;
 use crate::core::kube::json;
@@ -38,7 +41,7 @@ use crate::core::kube::objects::{Item, ObjectList, Pvc};
 use crate::core::kube::quota::{self, Scratch};
 use crate::core::retention::history::Moment;
 use crate::exit::{Exit, Fail};
-use crate::io::process::Ending;
+use crate::io::process::{Ending, ProcessError};
 use crate::io::random;
 use crate::io::report::{self, Reporter, Step};
 use crate::io::wait;
@@ -59,33 +62,33 @@ pub fn run(global: &Global, config: &Doctor, reporter: &Reporter) -> Result<()> 
         kubectl: None,
         names: None,
         granted: Granted::default(),
-        checks,
+        lines: CheckLines(checks),
     };
     exam.names(&config.faults)?;
-    if exam.checks.iter().all(|check| check.check != "time zone") {
+    if exam.lines.0.iter().all(|check| check.check != "time zone") {
         let (zone, local) = (global.zone.name(), global.zone.local(exam.now).format("%Y-%m-%d %H:%M"));
-        exam.checks.push(Check::passed("time zone", format!("{zone}, where it is {local}")));
+        exam.lines.push(Check::passed("time zone", format!("{zone}, where it is {local}")));
     }
     let namespace = reporter.step("look", |step| {
         let namespace = exam.cluster(config.faults.iter().any(Fault::hides_backup), step)?;
         exam.locks()?;
-        Ok((namespace, format!("{} checks", exam.checks.len())))
+        Ok((namespace, format!("{} checks", exam.lines.0.len())))
     })?;
     if let Some(fail) = wait::interrupted() {
         bail!(fail);
     }
-    let count = |outcome| exam.checks.iter().filter(|check| check.outcome == outcome).count();
+    let count = |outcome| exam.lines.0.iter().filter(|check| check.outcome == outcome).count();
     let [passed, failed, skipped] = [CheckOutcome::Passed, CheckOutcome::Failed, CheckOutcome::Skipped].map(count);
     let summary = json!({"passed": passed, "failed": failed, "skipped": skipped});
-    let result = json!({"namespace": namespace, "checks": exam.checks, "summary": summary});
+    let result = json!({"namespace": namespace, "checks": exam.lines.0, "summary": summary});
     show(reporter, global.output, &result, || {
-        format!("{}{passed} passed, {failed} failed, {skipped} skipped\n", text(&exam.checks))
+        format!("{}{passed} passed, {failed} failed, {skipped} skipped\n", text(&exam.lines.0))
     })?;
     if failed == 0 {
         return Ok(());
     }
     bail!(
-        Fail::new(Exit::Precondition, format!("{failed} of {} checks failed", exam.checks.len()))
+        Fail::new(Exit::Precondition, format!("{failed} of {} checks failed", exam.lines.0.len()))
             .remedy("each line that failed says what to do about it")
     )
 }
@@ -106,6 +109,39 @@ fn text(checks: &[Check]) -> String {
     text
 }
 
+/// The lines of the report, as far as they are written.
+#[derive(Default)]
+struct CheckLines(Vec<Check>);
+
+impl CheckLines {
+    fn push(&mut self, check: Check) {
+        self.0.push(check);
+    }
+
+    fn extend(&mut self, checks: impl IntoIterator<Item = Check>) {
+        self.0.extend(checks);
+    }
+
+    fn skip(&mut self, checks: &[&'static str], why: &str) {
+        self.extend(checks.iter().map(|check| Check::skipped(check, why)));
+    }
+
+    /// A failure as a line, but not a signal.
+    fn fail(&mut self, check: &'static str, error: impl Failure, otherwise: &str) -> Result<()> {
+        self.push(failed(check, error, otherwise)?);
+        Ok(())
+    }
+}
+
+impl IntoIterator for CheckLines {
+    type Item = Check;
+    type IntoIter = std::vec::IntoIter<Check>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
 /// What has been found so far.
 struct Exam<'a> {
     global: &'a Global,
@@ -117,8 +153,11 @@ struct Exam<'a> {
     names: Option<Vec<String>>,
     /// What the caller may do, as far as that was asked.
     granted: Granted,
-    checks: Vec<Check>,
+    lines: CheckLines,
 }
+
+/// The kinds that a backup does without.
+const OPTIONAL: [Kind; 4] = [QUOTAS, LIMIT_RANGES, SNAPSHOT_CLASSES, CSI_DRIVERS];
 
 /// The checks that need this namespace's objects, in their order.
 const IN_NAMESPACE: [&str; 14] = [
@@ -139,146 +178,179 @@ const IN_NAMESPACE: [&str; 14] = [
 ];
 
 impl Exam<'_> {
-    fn skip(&mut self, checks: &[&'static str], why: &str) {
-        self.checks.extend(checks.iter().map(|check| Check::skipped(check, why)));
-    }
-
-    /// A failure as a line, but not a signal.
-    fn fail(&mut self, check: &'static str, error: impl Failure, otherwise: &str) -> Result<()> {
-        let fail = error.fail();
-        if error.is_signal() {
-            bail!(fail);
-        }
-        let remedy = if fail.remedy.is_empty() { otherwise.to_string() } else { fail.remedy };
-        self.checks.push(Check::failed(check, fail.what, remedy));
-        Ok(())
-    }
-
     /// What a backup would name its snapshots.
     fn names(&mut self, faults: &[Fault]) -> Result<()> {
         if faults.iter().any(Fault::hides_names) {
-            self.skip(&["names"], "see configuration");
+            self.lines.skip(&["names"], "see configuration");
             return Ok(());
         }
         match names(self.config, self.global, self.now) {
             Ok(names) => {
-                self.checks.push(Check::passed("names", format!("a snapshot now would be {}", names.join(", "))));
+                self.lines.push(Check::passed("names", format!("a snapshot now would be {}", names.join(", "))));
                 self.names = Some(names);
                 Ok(())
             }
-            Err(error) => self.fail("names", error, ""),
+            Err(error) => self.lines.fail("names", error, ""),
         }
     }
 
     /// Looks at all that is in the cluster; the namespace, if there is one. `hindered` is whether a setting is wrong without which
     /// nothing can be looked for.
     fn cluster(&mut self, hindered: bool, step: &Step) -> Result<Option<String>> {
-        let Some((kubectl, minor)) = self.connect(self.config.secrets())? else {
-            self.skip(&["namespace", "rights", "snapshot API"], "the API cannot be asked");
-            self.skip(&IN_NAMESPACE, "the API cannot be asked");
+        let Some(Connection { kubectl, minor, look }) = self.connect(hindered)? else {
+            self.lines.skip(&["namespace", "rights", "snapshot API"], "the API cannot be asked");
+            self.lines.skip(&IN_NAMESPACE, "the API cannot be asked");
             return Ok(None);
         };
         let namespace = kubectl.target.namespace.clone();
         self.kubectl = Some(kubectl.clone());
-        if hindered {
+        let Some(look) = look else {
             self.snapshot_api(&kubectl)?;
-            self.skip(&["namespace", "rights"], "see configuration");
-            self.skip(&IN_NAMESPACE, "see configuration");
-            return Ok(Some(namespace));
-        }
-        step.progress("rights");
-        let granted = self.rights(&kubectl, minor)?;
-        self.granted = granted.clone();
-        if !self.namespace(&kubectl, &granted)? {
-            self.snapshot_api(&kubectl)?;
-            self.skip(&IN_NAMESPACE, &format!("there is no namespace {namespace}"));
-            return Ok(Some(namespace));
-        }
-        let snapshots = self.snapshot_api(&kubectl)?;
-        step.progress("namespace");
-        let Some(seen) = self.observe(&kubectl, &granted, snapshots)? else {
+            self.lines.skip(&["namespace", "rights"], "see configuration");
+            self.lines.skip(&IN_NAMESPACE, "see configuration");
             return Ok(Some(namespace));
         };
-        match self.claims(&kubectl, &granted, &seen, snapshots)? {
-            true => {
-                step.progress("container");
-                self.pods(&kubectl, &granted, &seen)?;
-            }
-            false => self.skip(&["pod", "container"], "see claim"),
+        step.progress("rights");
+        let granted = self.rights(&kubectl, minor, look.rules, look.objects.is_ok())?;
+        self.granted = granted.clone();
+        let listed = look.objects.as_ref().map(|list| &list.items[..]).unwrap_or_default();
+        let is_populated = listed.iter().any(|object| object["metadata"]["namespace"] == namespace.as_str());
+        let is_served = listed.iter().any(|object| object["apiVersion"] == doctor::SNAPSHOT_API);
+        if is_populated {
+            let at = self.lines.0.len();
+            let accepted = self.look_inside(&kubectl, &granted, look.objects, is_served, step)?;
+            // In a namespace that is being deleted the API accepts no new object
+            // (<https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#namespacelifecycle>).
+            let check = match accepted && granted.may("get", "namespaces") {
+                true => Check::passed("namespace", format!("{namespace} is there")),
+                false => namespace_check(&kubectl, &granted)?.1,
+            };
+            self.lines.0.insert(at, check);
+            return Ok(Some(namespace));
         }
-        step.progress("snapshot");
-        self.snapshot(&kubectl, &granted, &seen, snapshots)?;
-        self.quota(&kubectl, &granted, &seen)?;
-        self.history(&kubectl, &granted, &seen)?;
+        // The list of a namespace that is not there is empty.
+        let (is_there, check) = namespace_check(&kubectl, &granted)?;
+        self.lines.push(check);
+        if is_there {
+            self.look_inside(&kubectl, &granted, look.objects, is_served, step)?;
+        } else {
+            self.snapshot_api(&kubectl)?;
+            self.lines.skip(&IN_NAMESPACE, &format!("there is no namespace {namespace}"));
+        }
         Ok(Some(namespace))
     }
 
-    /// kubectl and the API, with the minor version of the server.
-    fn connect(&mut self, secrets: Secrets) -> Result<Option<(Kubectl, Option<u32>)>> {
+    /// Checks the snapshot API and everything in the namespace. `is_served` is whether objects of that API were listed. Returns
+    /// whether the API would accept the snapshots of a backup.
+    fn look_inside(
+        &mut self,
+        kubectl: &Kubectl,
+        granted: &Granted,
+        objects: Result<ObjectList<Value>, ProcessError>,
+        is_served: bool,
+        step: &Step,
+    ) -> Result<bool> {
+        let snapshots = match is_served {
+            true => {
+                self.lines.push(doctor::served_snapshot_api());
+                true
+            }
+            false => self.snapshot_api(kubectl)?,
+        };
+        step.progress("namespace");
+        let Some(seen) = self.observe(kubectl, granted, objects, snapshots)? else { return Ok(false) };
+        let claims = self.claims(kubectl, granted, &seen)?;
+        step.progress("container");
+        let exam = &*self;
+        // Each of these takes some calls of kubectl, and none needs what another one reads.
+        let [drivers, pods, snapshot, history] = thread::scope(|scope| {
+            let pods = scope.spawn(|| exam.pods(kubectl, granted, &seen, &claims));
+            let snapshot = scope.spawn(|| exam.snapshot(kubectl, granted, &seen, &claims, snapshots));
+            let contents = scope.spawn(|| contents(kubectl, granted, &seen));
+            let drivers = scope.spawn(|| exam.drivers(kubectl, granted, &seen, &claims, snapshots));
+            let history = exam.history(kubectl, granted, &seen, || joined(contents));
+            [joined(drivers), joined(pods), joined(snapshot), history]
+        });
+        let snapshot = snapshot?;
+        let accepted = snapshot.0.iter().all(|check| check.outcome == CheckOutcome::Passed);
+        for lines in [claims.lines, drivers?, pods?, snapshot, self.quota(kubectl, &seen), history?] {
+            self.lines.extend(lines);
+        }
+        Ok(accepted)
+    }
+
+    /// Finds kubectl and the API; None if it does not answer. Nothing is looked at if that is `hindered`.
+    fn connect(&mut self, hindered: bool) -> Result<Option<Connection>> {
         const CONTEXT: &str = "check --context and --kubeconfig: kubectl config get-contexts";
-        let kubectl = match Kubectl::connect(&self.global.asked, secrets, self.global.retry_timeout) {
+        let asked = &self.global.asked;
+        let kubectl = match Kubectl::connect(asked, self.config.secrets(), self.global.retry_timeout) {
             Ok(kubectl) => kubectl,
             Err(error) => {
-                self.fail("kubectl", error, CONTEXT)?;
+                self.lines.fail("kubectl", error, CONTEXT)?;
                 return Ok(None);
             }
         };
-        let ask = |args: Vec<String>| {
-            kubectl.once(args, "", |stdout| serde_json::from_reader::<_, Value>(stdout).map_err(std::io::Error::from))
-        };
+        let (versions, look) = self.ask_first(&kubectl, hindered);
         let version = |result: &Value| result["gitVersion"].as_str().unwrap_or("of no known version").to_string();
-        match ask(kubectl.target.version()) {
-            Ok(result) => self.checks.push(Check::passed("kubectl", version(&result["clientVersion"]))),
+        match versions.kubectl {
+            Ok(result) => self.lines.push(Check::passed("kubectl", version(&result))),
             Err(error) if matches!(error.ending, Ending::NotFound) => {
-                self.fail("kubectl", error, "")?;
+                self.lines.fail("kubectl", error, "")?;
                 return Ok(None);
             }
-            Err(error) => self.fail("kubectl", error, "see kubectl version --client")?,
+            Err(error) => self.lines.fail("kubectl", error, "see kubectl version --client")?,
         }
         if let Some(preferences) = &self.global.asked.shield.preferences {
-            self.checks.push(doctor::preferences(preferences));
+            self.lines.push(doctor::preferences(preferences));
         }
-        // Once: a person waits for the answer that the API is away.
-        match ask(kubectl.target.server_version()) {
+        match versions.api {
             Ok(result) => {
-                self.checks.push(Check::passed("API", format!("answers, {}", version(&result))));
+                self.lines.push(Check::passed("API", format!("answers, {}", version(&result))));
                 let minor = result["minor"].as_str().unwrap_or_default();
                 let minor = minor.trim_end_matches(|c: char| !c.is_ascii_digit()).parse().ok();
-                Ok(Some((kubectl, minor)))
+                Ok(Some(Connection { kubectl, minor, look }))
             }
             Err(error) => {
-                self.fail("API", error, CONTEXT)?;
+                self.lines.fail("API", error, CONTEXT)?;
                 Ok(None)
             }
         }
     }
 
-    /// Whether the namespace is there, as far as one may know.
-    fn namespace(&mut self, kubectl: &Kubectl, granted: &Granted) -> Result<bool> {
-        let name = &kubectl.target.namespace;
-        if !granted.may("get", "namespaces") {
-            self.skip(&["namespace"], "may not get namespaces");
-            return Ok(true);
-        }
-        match kubectl.get::<Value>(NAMESPACES, &kubectl.target.namespace) {
-            Ok(namespace) if namespace["metadata"]["deletionTimestamp"].is_null() => {
-                self.checks.push(Check::passed("namespace", format!("{name} is there")));
-            }
-            Ok(_) => {
-                let remedy = "name another with -n (BAK_NAMESPACE)";
-                self.checks.push(Check::failed("namespace", format!("{name} is being deleted"), remedy));
-            }
-            Err(error) if error.is(Refusal::NotFound) => {
-                let remedy = "name another with -n (BAK_NAMESPACE); kubectl get namespaces shows them";
-                self.checks.push(Check::failed("namespace", format!("there is no namespace {name}"), remedy));
-                return Ok(false);
-            }
-            Err(error) if error.is(Refusal::Forbidden) => {
-                self.skip(&["namespace"], "may not get namespaces");
-            }
-            Err(error) => self.fail("namespace", error, "see kubectl get namespace")?,
-        }
-        Ok(true)
+    /// Asks for everything that depends on no other answer, side by side. Each is asked for once, because a person waits for the
+    /// answer that the API is away.
+    fn ask_first(&self, kubectl: &Kubectl, hindered: bool) -> (Versions, Option<FirstLook>) {
+        let mut kubectl = kubectl.clone();
+        kubectl.retry_timeout = Duration::ZERO;
+        let kubectl = &kubectl;
+        thread::scope(|scope| {
+            let look = (!hindered).then(|| {
+                let places = self.places(kubectl).into_iter();
+                let rules = places.map(|namespace| scope.spawn(move || rules_of(kubectl, &namespace)));
+                (rules.collect::<Vec<_>>(), scope.spawn(|| kubectl.all(&self.kinds())))
+            });
+            let versions = Versions::ask(kubectl);
+            let look = look.map(|(rules, objects)| FirstLook {
+                rules: rules.into_iter().map(joined).collect(),
+                objects: joined(objects),
+            });
+            (versions, look)
+        })
+    }
+
+    /// All kinds that are looked at. Of those of the whole cluster there are only a few objects.
+    fn kinds(&self) -> Vec<Kind> {
+        let in_namespace = [CLAIMS, PODS, CRON_JOBS, JOBS].into_iter().chain(self.workloads());
+        in_namespace.chain([SNAPSHOTS, QUOTAS, LIMIT_RANGES, SNAPSHOT_CLASSES, CSI_DRIVERS]).collect()
+    }
+
+    /// The namespaces in which rights are needed: that of the target, and that of the Leases.
+    fn places(&self, kubectl: &Kubectl) -> Vec<String> {
+        let leases = match &self.config.locks {
+            Some(NodeLocks::Lease(locks)) => Some(locks.namespace.clone()),
+            _ => None,
+        };
+        [kubectl.target.namespace.clone()].into_iter().chain(leases).collect()
     }
 
     /// The resources of the workloads that run the databases.
@@ -292,28 +364,23 @@ impl Exam<'_> {
         !self.config.hooks.pre.is_empty() || !self.config.hooks.post.is_empty()
     }
 
-    /// What the caller may do, asked for in one process.
-    fn rights(&mut self, kubectl: &Kubectl, minor: Option<u32>) -> Result<Granted> {
-        let rights = doctor::rights(&self.workloads(), !self.config.databases.is_empty() || self.hooked(), minor);
-        let mut items: Vec<Value> =
-            rights.iter().map(|right| doctor::review(right, &kubectl.target.namespace)).collect();
-        if let Some(NodeLocks::Lease(locks)) = &self.config.locks {
-            let leases = doctor::lease_rights(&lease::VERBS);
-            items.extend(leases.iter().map(|right| doctor::review(right, &locks.namespace)));
-        }
-        let list = json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string();
-        let answers = kubectl.patiently(|| {
-            kubectl.once(kubectl.target.review(), &list, |stdout| {
-                let answers = serde_json::Deserializer::from_reader(stdout).into_iter::<Value>();
-                Ok(answers.collect::<Result<Vec<Value>, _>>()?)
-            })
-        });
-        match answers {
-            Ok(answers) => {
-                let granted = Granted::of(&answers);
-                self.checks.extend(granted.checks(&rights));
+    /// What the caller may do: by the rules of each of [`Exam::places`], and where they do not decide it, asked for in one more
+    /// process. `all_listed` is whether every one of [`Exam::kinds`] could be listed.
+    fn rights(
+        &mut self,
+        kubectl: &Kubectl,
+        minor: Option<u32>,
+        rules: Vec<Result<RulesReview, ProcessError>>,
+        all_listed: bool,
+    ) -> Result<Granted> {
+        let exec = !self.config.databases.is_empty() || self.hooked();
+        let rights = rights::rights(&self.workloads(), exec, minor);
+        let by_place = [rights.clone(), rights::lease_rights(&lease::VERBS)];
+        match ask_rights(kubectl, &self.places(kubectl), &by_place, rules, all_listed) {
+            Ok(granted) => {
+                self.lines.extend(granted.checks(&rights));
                 if self.config.events {
-                    self.checks.push(match granted.may("create", "events") {
+                    self.lines.push(match granted.may("create", "events") {
                         true => Check::passed("rights", "may create events"),
                         // It does not affect backups.
                         false => Check::skipped("rights", "may not create events: backups leave none on the PVC"),
@@ -322,11 +389,11 @@ impl Exam<'_> {
                 Ok(granted)
             }
             Err(error) if error.is(Refusal::Forbidden) => {
-                self.skip(&["rights"], "may not ask what is allowed (create selfsubjectaccessreviews)");
+                self.lines.skip(&["rights"], "may not ask what is allowed (create selfsubjectaccessreviews)");
                 Ok(Granted::default())
             }
             Err(error) => {
-                self.fail("rights", error, "see kubectl auth can-i --list")?;
+                self.lines.fail("rights", error, "see kubectl auth can-i --list")?;
                 Ok(Granted::default())
             }
         }
@@ -334,90 +401,108 @@ impl Exam<'_> {
 
     /// Whether VolumeSnapshots can be asked for.
     fn snapshot_api(&mut self, kubectl: &Kubectl) -> Result<bool> {
-        let find = |version: &str| match kubectl.json::<Value>(&kubectl.target.snapshot_kinds(version)) {
-            Ok(found) => Ok(Some(found)),
-            Err(error) if [Refusal::NotFound, Refusal::UnknownKind].contains(&error.refusal()) => Ok(None),
-            Err(error) => Err(error),
-        };
-        let judged = find("/v1").and_then(|kinds| match kinds {
-            Some(kinds) => Ok(doctor::snapshot_api(Some(&kinds), None)),
-            None => Ok(doctor::snapshot_api(None, find("")?.as_ref())),
-        });
-        match judged {
+        match judge_snapshot_api(kubectl) {
             Ok(check) => {
                 let there = check.outcome == CheckOutcome::Passed;
-                self.checks.push(check);
+                self.lines.push(check);
                 Ok(there)
             }
             Err(error) => {
-                self.fail("snapshot API", error, "see kubectl api-resources --api-group=snapshot.storage.k8s.io")?;
+                const REMEDY: &str = "see kubectl api-resources --api-group=snapshot.storage.k8s.io";
+                self.lines.fail("snapshot API", error, REMEDY)?;
                 Ok(false)
             }
         }
     }
 
-    /// Reads what may be read of the namespace, in one process.
-    fn observe(&mut self, kubectl: &Kubectl, granted: &Granted, snapshots: bool) -> Result<Option<NamespaceFindings>> {
-        let mut kinds = vec![CLAIMS, PODS, CRON_JOBS, JOBS];
-        kinds.extend(self.workloads());
-        if snapshots {
-            kinds.push(SNAPSHOTS);
-        }
-        kinds.retain(|kind| granted.may("list", kind.plural));
-        if kinds.is_empty() {
-            self.skip(&IN_NAMESPACE, "nothing in the namespace may be listed");
-            return Ok(None);
-        }
-        match kubectl.all::<Value, ObjectList<Value>>(&kinds) {
-            Ok(list) => Ok(Some(NamespaceFindings::of(list.items, kinds))),
+    /// What was read of the namespace. If `first`, which reads all kinds, failed, only those are read that are there and allowed.
+    fn observe(
+        &mut self,
+        kubectl: &Kubectl,
+        granted: &Granted,
+        first: Result<ObjectList<Value>, ProcessError>,
+        snapshots: bool,
+    ) -> Result<Option<NamespaceFindings>> {
+        let mut kinds = self.kinds();
+        let may = |kind: &Kind| *kind == CSI_DRIVERS || granted.may("list", kind.plural);
+        kinds.retain(|kind| (snapshots || *kind != SNAPSHOTS) && may(kind));
+        let read = first.map(|list| (list, kinds.clone())).or_else(|error| {
+            // The whole cluster's are got one by one; and where no right is known, a backup needs no quota.
+            let optional = if granted.is_known() { &[SNAPSHOT_CLASSES, CSI_DRIVERS][..] } else { &OPTIONAL };
+            kinds.retain(|kind| !optional.contains(kind));
+            match &kinds[..] {
+                _ if error.is_signal() => Err(error),
+                [] => Ok((ObjectList { items: Vec::new() }, Vec::new())),
+                kinds => Ok((kubectl.all(kinds)?, kinds.to_vec())),
+            }
+        });
+        match read {
+            Ok((_, kinds)) if kinds.is_empty() => {
+                self.lines.skip(&IN_NAMESPACE, "nothing in the namespace may be listed");
+                Ok(None)
+            }
+            Ok((list, kinds)) => Ok(Some(NamespaceFindings::of(list.items, kinds))),
             Err(error) => {
-                self.fail("claim", error, "see kubectl get persistentvolumeclaims,pods")?;
-                self.skip(&IN_NAMESPACE[1..], "the namespace cannot be read");
+                self.lines.fail("claim", error, "see kubectl get persistentvolumeclaims,pods")?;
+                self.lines.skip(&IN_NAMESPACE[1..], "the namespace cannot be read");
                 Ok(None)
             }
         }
     }
 
-    /// The claims, and the VolumeSnapshotClass of each of their drivers. Whether a dump may have its claim.
-    fn claims(
-        &mut self,
+    /// The claims and their drivers.
+    fn claims<'c>(
+        &'c self,
         kubectl: &Kubectl,
         granted: &Granted,
         seen: &NamespaceFindings,
-        snapshots: bool,
-    ) -> Result<bool> {
+    ) -> Result<ClaimFindings<'c>> {
+        let mut found = ClaimFindings { holder_is_there: true, lines: CheckLines::default(), drivers: BTreeMap::new() };
         if !seen.has(CLAIMS) {
-            self.skip(&["claim", "driver", "class"], "may not list persistentvolumeclaims");
-            return Ok(true);
+            found.lines.skip(&["claim"], "may not list persistentvolumeclaims");
+            return Ok(found);
         }
-        let mut there = true;
         let namespace = &kubectl.target.namespace;
-        let mut drivers: BTreeMap<String, Vec<&str>> = BTreeMap::new();
         for pvc in &self.config.pvcs {
             let claim = match find_lasting(namespace, pvc, &seen.namespace_objects.claims) {
                 Ok(claim) => claim,
                 Err(error) => {
-                    self.fail("claim", error, "")?;
-                    there &= self.config.pvcs.first() != Some(pvc);
+                    found.lines.fail("claim", error, "")?;
+                    found.holder_is_there &= self.config.pvcs.first() != Some(pvc);
                     continue;
                 }
             };
-            match self.driver(kubectl, granted, claim)? {
+            found.lines.push(match driver(kubectl, granted, claim)? {
                 Driver::Csi(driver) => {
-                    self.checks.push(Check::passed("claim", format!("{pvc} is bound, of the driver {driver}")));
-                    drivers.entry(driver).or_default().push(pvc);
+                    let check = Check::passed("claim", format!("{pvc} is bound, of the driver {driver}"));
+                    found.drivers.entry(driver).or_default().push(pvc);
+                    check
                 }
-                Driver::Other(kind) => self.checks.push(Check::failed(
+                Driver::Other(kind) => Check::failed(
                     "claim",
                     format!("the volume of the PVC '{pvc}' has no CSI driver ({kind}), and so no snapshots"),
                     "move the data to a claim whose StorageClass is of a CSI driver that can snapshot",
-                )),
-                Driver::Unknown => {
-                    self.checks.push(Check::passed("claim", format!("{pvc} is bound, its driver is not known")));
-                }
-            }
+                ),
+                Driver::Unknown => Check::passed("claim", format!("{pvc} is bound, its driver is not known")),
+            });
         }
-        self.drivers(kubectl, granted, seen, &drivers)?;
+        Ok(found)
+    }
+
+    /// Whether the drivers of the claims are there, and the VolumeSnapshotClass of each.
+    fn drivers(
+        &self,
+        kubectl: &Kubectl,
+        granted: &Granted,
+        seen: &NamespaceFindings,
+        claims: &ClaimFindings<'_>,
+        snapshots: bool,
+    ) -> Result<CheckLines> {
+        let mut lines = CheckLines::default();
+        if !seen.has(CLAIMS) {
+            lines.skip(&["driver", "class"], "may not list persistentvolumeclaims");
+            return Ok(lines);
+        }
         let unseen = match &self.config.class {
             Some(class) => {
                 format!("may not list volumesnapshotclasses: whether there is a {class} is unknown")
@@ -427,106 +512,120 @@ impl Exam<'_> {
         let why = match () {
             () if !snapshots => "there is no snapshot API",
             () if !granted.may("list", "volumesnapshotclasses") => &unseen,
-            () if drivers.is_empty() => "no driver is known",
+            () if claims.drivers.is_empty() => "no driver is known",
             () => "",
         };
+        lines.extend(self.registered(kubectl, granted, seen, &claims.drivers)?);
         if !why.is_empty() {
-            self.skip(&["class"], why);
-            return Ok(there);
+            lines.skip(&["class"], why);
+            return Ok(lines);
         }
-        match kubectl.json::<ObjectList<Value>>(&kubectl.target.list(SNAPSHOT_CLASSES, "")) {
+        let classes = match seen.has(SNAPSHOT_CLASSES) {
+            true => Ok(seen.classes.clone()),
+            false => {
+                let list = kubectl.json::<ObjectList<Value>>(&kubectl.target.list(SNAPSHOT_CLASSES, ""));
+                list.map(|list| list.items)
+            }
+        };
+        match classes {
             Ok(classes) => {
                 let named = self.config.class.as_deref();
-                self.checks.extend(drivers.keys().flat_map(|driver| doctor::class(named, driver, &classes.items)));
+                lines.extend(claims.drivers.keys().flat_map(|driver| doctor::class(named, driver, &classes)));
             }
-            Err(error) if error.is(Refusal::Forbidden) => {
-                self.skip(&["class"], &unseen);
-            }
-            Err(error) => self.fail("class", error, "see kubectl get volumesnapshotclasses")?,
+            Err(error) if error.is(Refusal::Forbidden) => lines.skip(&["class"], &unseen),
+            Err(error) => lines.fail("class", error, "see kubectl get volumesnapshotclasses")?,
         }
-        Ok(there)
+        Ok(lines)
     }
 
     /// Whether these drivers, each of some claims, are there.
-    fn drivers(
-        &mut self,
+    fn registered(
+        &self,
         kubectl: &Kubectl,
         granted: &Granted,
         seen: &NamespaceFindings,
         drivers: &BTreeMap<String, Vec<&str>>,
-    ) -> Result<()> {
+    ) -> Result<CheckLines> {
+        let mut lines = CheckLines::default();
         if !granted.may("get", CSI_DRIVERS.plural) {
-            self.skip(&["driver"], "may not get csidrivers");
-            return Ok(());
+            lines.skip(&["driver"], "may not get csidrivers");
+            return Ok(lines);
         }
         for (driver, pvcs) in drivers {
-            match kubectl.get::<Value>(CSI_DRIVERS, driver) {
-                Ok(_) => self.checks.push(Check::passed("driver", format!("{driver} is registered"))),
-                Err(error) if error.is(Refusal::NotFound) => {
-                    self.checks.push(doctor::no_driver(driver, pvcs, &seen.namespace_objects.snapshots, self.now));
+            let registered = match seen.has(CSI_DRIVERS) {
+                true => Ok(seen.csi_drivers.iter().any(|registered| registered == driver)),
+                false => match kubectl.get::<Value>(CSI_DRIVERS, driver) {
+                    Ok(_) => Ok(true),
+                    Err(error) if error.is(Refusal::NotFound) => Ok(false),
+                    Err(error) => Err(error),
+                },
+            };
+            match registered {
+                Ok(true) => lines.push(Check::passed("driver", format!("{driver} is registered"))),
+                Ok(false) => {
+                    lines.push(doctor::no_driver(driver, pvcs, &seen.namespace_objects.snapshots, self.now));
                 }
                 Err(error) if error.is(Refusal::Forbidden) => {
-                    self.skip(&["driver"], "may not get csidrivers");
+                    lines.skip(&["driver"], "may not get csidrivers");
+                    break;
                 }
-                Err(error) => self.fail("driver", error, "see kubectl get csidrivers")?,
+                Err(error) => lines.fail("driver", error, "see kubectl get csidrivers")?,
             }
         }
-        Ok(())
-    }
-
-    /// The driver of a claim. Its volume is asked only where the claim does not say who made it.
-    fn driver(&mut self, kubectl: &Kubectl, granted: &Granted, claim: &Pvc) -> Result<Driver> {
-        let result = doctor::driver(claim, None);
-        let volume = claim.spec.volume_name.as_deref().unwrap_or_default();
-        if result != Driver::Unknown || volume.is_empty() || !granted.may("get", "persistentvolumes") {
-            return Ok(result);
-        }
-        match kubectl.get::<Value>(VOLUMES, volume) {
-            Ok(volume) => Ok(doctor::driver(claim, Some(&volume))),
-            Err(error) if matches!(error.ending, Ending::Signal(_)) => Err(error.into()),
-            Err(_) => Ok(result),
-        }
+        Ok(lines)
     }
 
     /// The pod of each database, and what its container says; or the pods that are flushed in.
-    fn pods(&mut self, kubectl: &Kubectl, granted: &Granted, seen: &NamespaceFindings) -> Result<()> {
+    fn pods(
+        &self,
+        kubectl: &Kubectl,
+        granted: &Granted,
+        seen: &NamespaceFindings,
+        claims: &ClaimFindings<'_>,
+    ) -> Result<CheckLines> {
+        let mut lines = CheckLines::default();
+        if !claims.holder_is_there {
+            lines.skip(&["pod", "container"], "see claim");
+            return Ok(lines);
+        }
         let missing = [PODS].into_iter().chain(self.workloads()).find(|kind| !seen.has(*kind));
         if let Some(kind) = missing {
-            self.skip(&["pod", "container"], &format!("may not list {}", kind.name()));
-            return Ok(());
+            lines.skip(&["pod", "container"], &format!("may not list {}", kind.name()));
+            return Ok(lines);
         }
         let holder = self.config.pvcs.first().map(String::as_str).unwrap_or_default();
         if self.config.databases.is_empty() {
             let (all, pods) = (&self.config.pvcs, &seen.namespace_objects.pods);
             let mounters: Vec<Chosen> = all.iter().flat_map(|pvc| pod::mounters(pvc, pods)).collect();
             let may = granted.may("create", "pods/exec");
-            self.checks.push(doctor::flushed(&all.join(", "), &mounters, self.hooked(), may));
-            self.skip(&["container"], "no database is dumped (BAK_DB_SKIP)");
-            return Ok(());
+            lines.push(doctor::flushed(&all.join(", "), &mounters, self.hooked(), may));
+            lines.skip(&["container"], "no database is dumped (BAK_DB_SKIP)");
+            return Ok(lines);
         }
         for database in &self.config.databases {
             let chosen = match choose(&seen.namespace_objects, &kubectl.target.namespace, database, holder) {
                 Ok(chosen) => chosen,
                 Err(error) => {
-                    self.fail("pod", error, "")?;
-                    self.skip(&["container"], &format!("there is no pod for {}", database.engine));
+                    lines.fail("pod", error, "")?;
+                    lines.skip(&["container"], &format!("there is no pod for {}", database.engine));
                     continue;
                 }
             };
             let Chosen { pod, container, .. } = &chosen;
             let kind = if seen.is_native_sidecar(pod, container) { "native sidecar" } else { "container" };
-            self.checks.push(Check::passed("pod", format!("{pod} is ready, its {kind} {container} mounts {holder}")));
+            lines.push(Check::passed("pod", format!("{pod} is ready, its {kind} {container} mounts {holder}")));
             if !granted.may("create", "pods/exec") {
-                self.skip(&["container"], "may not create pods/exec");
+                lines.skip(&["container"], "may not create pods/exec");
                 continue;
             }
-            self.container(kubectl, database, &chosen, holder)?;
+            lines.extend(self.container(kubectl, database, &chosen, holder)?);
         }
-        Ok(())
+        Ok(lines)
     }
 
     /// Looks into the container of a database as a backup does.
-    fn container(&mut self, kubectl: &Kubectl, database: &Database, chosen: &Chosen, holder: &str) -> Result<()> {
+    fn container(&self, kubectl: &Kubectl, database: &Database, chosen: &Chosen, holder: &str) -> Result<CheckLines> {
+        let mut lines = CheckLines::default();
         let rules = DumpRules {
             pvc: holder,
             threshold_percent: self.config.threshold_percent,
@@ -550,26 +649,33 @@ impl Exam<'_> {
                     let said = kubectl.secrets.mask(&said);
                     check.what = format!("{} (the container says: {said})", check.what);
                 }
-                self.checks.extend(checks);
+                lines.extend(checks);
             }
-            Err(error) => self.fail("container", error, "see kubectl describe pod")?,
+            Err(error) => lines.fail("container", error, "see kubectl describe pod")?,
         }
-        Ok(())
+        Ok(lines)
     }
 
     /// What the API says of the VolumeSnapshots that a backup would make; it makes none.
-    fn snapshot(&mut self, kubectl: &Kubectl, granted: &Granted, seen: &NamespaceFindings, api: bool) -> Result<()> {
-        let failed = |check: &&Check| check.check == "claim" && check.outcome != CheckOutcome::Passed;
-        let why = match (&self.names, self.checks.iter().find(failed)) {
+    fn snapshot(
+        &self,
+        kubectl: &Kubectl,
+        granted: &Granted,
+        seen: &NamespaceFindings,
+        claims: &ClaimFindings<'_>,
+        api: bool,
+    ) -> Result<CheckLines> {
+        let mut lines = CheckLines::default();
+        let why = match &self.names {
             _ if !api => "there is no snapshot API",
             _ if !granted.may("create", "volumesnapshots") => "may not create volumesnapshots",
-            (_, Some(_)) => "see claim",
-            (None, _) => "see names",
-            _ => "",
+            _ if claims.lines.0.iter().any(|check| check.outcome != CheckOutcome::Passed) => "see claim",
+            None => "see names",
+            Some(_) => "",
         };
         let Some(names) = self.names.clone().filter(|_| why.is_empty()) else {
-            self.skip(&["snapshot"], why);
-            return Ok(());
+            lines.skip(&["snapshot"], why);
+            return Ok(lines);
         };
         let of = |pvc: &String| seen.namespace_objects.claims.iter().find(|claim| claim.metadata.name == *pvc);
         let claims: Vec<ClaimTemplate> = self.config.pvcs.iter().filter_map(of).map(ClaimTemplate::of).collect();
@@ -579,38 +685,29 @@ impl Exam<'_> {
         match cut.dry_run(&cut.planned(&[], &seen.namespace_objects.snapshots)) {
             Ok(None) => {}
             Ok(Some(words)) => {
-                self.skip(&["snapshot"], &format!("the API cannot tell beforehand: {words}"));
-                return Ok(());
+                lines.skip(&["snapshot"], &format!("the API cannot tell beforehand: {words}"));
+                return Ok(lines);
             }
-            Err(error) => return self.fail("snapshot", snapshots::refused(&error), ""),
+            Err(error) => {
+                lines.fail("snapshot", snapshots::refused(&error), "")?;
+                return Ok(lines);
+            }
         }
         let each = match cut.names.len() {
             1 => "",
             _ => ", each by itself",
         };
-        self.checks.push(Check::passed("snapshot", format!("the API would take {}{each}", cut.names.join(", "))));
-        Ok(())
+        lines.push(Check::passed("snapshot", format!("the API would take {}{each}", cut.names.join(", "))));
+        Ok(lines)
     }
 
     /// Whether quotas and limits leave room for the snapshots of a backup, and for the pod of a restore test.
-    fn quota(&mut self, kubectl: &Kubectl, granted: &Granted, seen: &NamespaceFindings) -> Result<()> {
-        let kinds = [QUOTAS, LIMIT_RANGES];
-        if let Some(kind) = kinds.iter().find(|kind| !granted.may("list", kind.plural)) {
-            self.skip(&["quota"], &format!("may not list {}", kind.plural));
-            return Ok(());
+    fn quota(&self, kubectl: &Kubectl, seen: &NamespaceFindings) -> CheckLines {
+        let mut lines = CheckLines::default();
+        if let Some(kind) = [QUOTAS, LIMIT_RANGES].into_iter().find(|kind| !seen.has(*kind)) {
+            lines.skip(&["quota"], &format!("may not list {}", kind.plural));
+            return lines;
         }
-        let items = match kubectl.all::<Value, ObjectList<Value>>(&kinds) {
-            Ok(list) => list.items,
-            Err(error) if error.is(Refusal::Forbidden) => {
-                self.skip(&["quota"], "may not list resourcequotas and limitranges");
-                return Ok(());
-            }
-            Err(error) => {
-                return self.fail("quota", error, "see kubectl get resourcequotas,limitranges");
-            }
-        };
-        let (ranges, quotas): (Vec<Value>, Vec<Value>) =
-            items.into_iter().partition(|item| item["kind"] == "LimitRange");
         let claim = self
             .config
             .pvcs
@@ -625,17 +722,24 @@ impl Exam<'_> {
         let refused = claim.zip(resources).map(|(claim, resources)| {
             let storage = claim.spec.resources.requests.get("storage").map_or("0", String::as_str);
             let class = claim.spec.storage_class_name.as_deref();
-            Scratch { resources: &resources, storage, class }.refused(&quotas, &ranges)
+            Scratch { resources: &resources, storage, class }.refused(&seen.quotas, &seen.ranges)
         });
         let snapshots = self.config.pvcs.len();
         // One was tried just now; each of several was tried by itself.
-        let short = quota::too_small_for(&quotas, snapshots).filter(|_| snapshots > 1);
-        self.checks.extend(doctor::quota(short, snapshots, &refused.unwrap_or_default()));
-        Ok(())
+        let short = quota::too_small_for(&seen.quotas, snapshots).filter(|_| snapshots > 1);
+        lines.extend(doctor::quota(short, snapshots, &refused.unwrap_or_default()));
+        lines
     }
 
     /// What earlier backups, restores and tests left, and what makes backups.
-    fn history(&mut self, kubectl: &Kubectl, granted: &Granted, seen: &NamespaceFindings) -> Result<()> {
+    fn history(
+        &self,
+        kubectl: &Kubectl,
+        granted: &Granted,
+        seen: &NamespaceFindings,
+        contents: impl FnOnce() -> Result<Option<Vec<Stored>>, ProcessError>,
+    ) -> Result<CheckLines> {
+        let mut lines = CheckLines::default();
         let (namespace, pvcs) = (&kubectl.target.namespace, &self.config.pvcs);
         let maps = match granted.may("get", "configmaps") {
             true => config_maps(kubectl, &seen.schedules)?,
@@ -644,36 +748,36 @@ impl Exam<'_> {
         match seen.has(CRON_JOBS) {
             true => {
                 let unmade = self.unmade(kubectl, granted, seen)?;
-                let (plans, started) = (&seen.schedules, (&seen.pods[..], &seen.jobs[..]));
-                self.checks.extend(doctor::schedules(
-                    plans,
-                    started,
-                    maps.as_ref(),
-                    namespace,
-                    pvcs,
-                    &unmade,
-                    self.now,
-                ));
+                let (plans, started, maps) = (&seen.schedules, (&seen.pods[..], &seen.jobs[..]), maps.as_ref());
+                lines.extend(doctor::schedules(plans, started, maps, namespace, pvcs, &unmade, self.now));
             }
-            false => self.skip(&["schedule"], "may not list cronjobs"),
+            false => lines.skip(&["schedule"], "may not list cronjobs"),
         }
+        let contents = match contents() {
+            // The other kinds of the snapshot API are there.
+            Err(error) if [Refusal::NotFound, Refusal::UnknownKind].contains(&error.refusal()) => {
+                lines.push(judge_snapshot_api(kubectl)?);
+                None
+            }
+            contents => contents?,
+        };
         if seen.has(SNAPSHOTS) {
-            let report = self.report(kubectl, granted, seen, maps)?;
-            self.checks.extend(doctor::history(&report, &seen.namespace_objects.snapshots, namespace, pvcs));
-            self.checks.push(doctor::controller(&seen.namespace_objects.snapshots, namespace, self.now));
-            self.checks.push(doctor::stored_data(&report));
-            self.checks.push(doctor::deletions(&report));
+            let report = self.report(namespace, seen, contents, maps);
+            lines.extend(doctor::history(&report, &seen.namespace_objects.snapshots, namespace, pvcs));
+            lines.push(doctor::controller(&seen.namespace_objects.snapshots, namespace, self.now));
+            lines.push(doctor::stored_data(&report));
+            lines.push(doctor::deletions(&report));
         } else {
-            self.skip(
+            lines.skip(
                 &["last backup", "controller", "stored data", "deletions", "restores"],
                 "may not list volumesnapshots, or there are none",
             );
         }
         match seen.has(JOBS) {
-            true => self.checks.push(doctor::trials(&seen.jobs, namespace, self.now)),
-            false => self.skip(&["restore tests"], "may not list jobs"),
+            true => lines.push(doctor::trials(&seen.jobs, namespace, self.now)),
+            false => lines.skip(&["restore tests"], "may not list jobs"),
         }
-        Ok(())
+        Ok(lines)
     }
 
     /// The Jobs of CronJobs that have no pod, by CronJob, and why where Events may be read, which they are only then.
@@ -705,21 +809,13 @@ impl Exam<'_> {
     /// How the namespace's claims are protected, as `status` tells it.
     fn report(
         &self,
-        kubectl: &Kubectl,
-        granted: &Granted,
+        namespace: &str,
         seen: &NamespaceFindings,
+        contents: Option<Vec<Stored>>,
         config_maps: Option<ConfigMaps>,
-    ) -> Result<Report> {
-        let contents = match granted.may("list", "volumesnapshotcontents") {
-            true => match kubectl.pages(|next| kubectl.target.page(CONTENTS, None, "", next), Stored::of, |_| ()) {
-                Ok(contents) => Some(contents),
-                Err(error) if error.is(Refusal::Forbidden) => None,
-                Err(error) => return Err(error.into()),
-            },
-            false => None,
-        };
+    ) -> Report {
         let snapshots: Vec<Backup> = seen.namespace_objects.snapshots.iter().cloned().map(Backup::from).collect();
-        let covers = |namespace: &str| namespace == kubectl.target.namespace;
+        let covers = |other: &str| other == namespace;
         // The snapshots were read before: what was made meanwhile is no orphan.
         let leftovers = contents.map(|contents| {
             let mut found = status::leftovers(contents, &snapshots, covers);
@@ -731,19 +827,19 @@ impl Exam<'_> {
         let schedules = seen.schedules.clone();
         let read = Read { snapshots, claims, leftovers, schedules, config_maps, ..Read::default() };
         let ready_timeout = self.config.ready_timeout;
-        Ok(status::report(read, &Moment { now: self.now, zone: self.global.zone, ready_timeout }))
+        status::report(read, &Moment { now: self.now, zone: self.global.zone, ready_timeout })
     }
 
     /// The node's locks, where this is the node; Leases wherever it is.
     fn locks(&mut self) -> Result<()> {
         let checked = match (&self.config.locks, &self.kubectl) {
             (None, _) => {
-                self.skip(&["locks"], "no lock is configured (BAK_LOCK, BAK_FLOCK)");
+                self.lines.skip(&["locks"], "no lock is configured (BAK_LOCK, BAK_FLOCK)");
                 return Ok(());
             }
             (Some(NodeLocks::Flock(locks)), _) => locks.check().map_err(anyhow::Error::from),
             (Some(NodeLocks::Lease(_)), None) => {
-                self.skip(&["locks"], "the API cannot be asked");
+                self.lines.skip(&["locks"], "the API cannot be asked");
                 return Ok(());
             }
             (Some(NodeLocks::Lease(locks)), Some(kubectl)) => {
@@ -758,14 +854,62 @@ impl Exam<'_> {
             }
         };
         match checked {
-            Ok(what) => self.checks.push(Check::passed("locks", what)),
-            Err(error) => self.fail("locks", error, "see docs/locks.md")?,
+            Ok(what) => self.lines.push(Check::passed("locks", what)),
+            Err(error) => self.lines.fail("locks", error, "see docs/locks.md")?,
         }
         Ok(())
     }
 }
 
-/// What was read of the namespace.
+/// The versions of kubectl and of the API server.
+struct Versions {
+    kubectl: Result<Value, ProcessError>,
+    api: Result<Value, ProcessError>,
+}
+
+impl Versions {
+    /// Asks for both in one call. That fails, although both can be told, where the server is none of a release; then each is asked
+    /// by itself, but an API that is away only once.
+    fn ask(kubectl: &Kubectl) -> Versions {
+        let client = || once(kubectl, kubectl.target.version()).map(|mut both| both["clientVersion"].take());
+        match once(kubectl, kubectl.target.versions()) {
+            Ok(mut both) => {
+                Versions { kubectl: Ok(both["clientVersion"].take()), api: Ok(both["serverVersion"].take()) }
+            }
+            Err(error) if error.is(Refusal::Transient) => Versions { kubectl: client(), api: Err(error) },
+            Err(_) => Versions { kubectl: client(), api: once(kubectl, kubectl.target.server_version()) },
+        }
+    }
+}
+
+/// An API that answers.
+struct Connection {
+    kubectl: Kubectl,
+    /// The minor version of the server.
+    minor: Option<u32>,
+    /// None if a setting is wrong without which nothing can be looked for.
+    look: Option<FirstLook>,
+}
+
+/// What a look at a namespace begins with, asked for before it is known whether the API answers and what the caller may do.
+struct FirstLook {
+    /// The rules in each of [`Exam::places`].
+    rules: Vec<Result<RulesReview, ProcessError>>,
+    /// The objects of [`Exam::kinds`].
+    objects: Result<ObjectList<Value>, ProcessError>,
+}
+
+/// The claims of a backup.
+struct ClaimFindings<'a> {
+    /// Whether a dump may have its claim.
+    holder_is_there: bool,
+    /// The claims of each CSI driver.
+    drivers: BTreeMap<String, Vec<&'a str>>,
+    /// Their lines in the report.
+    lines: CheckLines,
+}
+
+/// What was read of the namespace, and of the cluster around it.
 struct NamespaceFindings {
     /// The kinds that were read.
     kinds: Vec<Kind>,
@@ -773,16 +917,25 @@ struct NamespaceFindings {
     schedules: Vec<Schedule>,
     jobs: Vec<Value>,
     pods: Vec<Value>,
+    quotas: Vec<Value>,
+    ranges: Vec<Value>,
+    /// The VolumeSnapshotClasses.
+    classes: Vec<Value>,
+    /// The names of the CSIDrivers.
+    csi_drivers: Vec<String>,
 }
 
 impl NamespaceFindings {
     fn of(items: Vec<Value>, kinds: Vec<Kind>) -> NamespaceFindings {
         let of_kind = |kind: &str| items.iter().filter(|item| item["kind"] == kind).cloned().collect::<Vec<_>>();
         let schedules = of_kind("CronJob").iter().filter_map(Schedule::of).collect();
-        let (jobs, pods) = (of_kind("Job"), of_kind("Pod"));
+        let csi_drivers = of_kind("CSIDriver").iter().map(|driver| json::name(driver).to_string()).collect();
+        let [jobs, pods, quotas, ranges, classes] =
+            ["Job", "Pod", "ResourceQuota", "LimitRange", "VolumeSnapshotClass"].map(of_kind);
         // What cannot be read as its kind is of no use to a backup either.
         let objects = items.into_iter().filter_map(|item| serde_json::from_value::<Item>(item).ok());
-        NamespaceFindings { kinds, schedules, jobs, pods, namespace_objects: NamespaceObjects::of(objects) }
+        let namespace_objects = NamespaceObjects::of(objects);
+        NamespaceFindings { kinds, namespace_objects, schedules, jobs, pods, quotas, ranges, classes, csi_drivers }
     }
 
     fn has(&self, kind: Kind) -> bool {
@@ -798,5 +951,131 @@ impl NamespaceFindings {
 
     fn is_native_sidecar(&self, pod: &str, container: &str) -> bool {
         self.container(pod, container).is_some_and(|container| container["restartPolicy"] == "Always")
+    }
+}
+
+/// Waits for a thread, and panics if it did.
+fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// The check that a failure makes fail; a signal is passed on.
+fn failed(check: &'static str, error: impl Failure, otherwise: &str) -> Result<Check> {
+    let fail = error.fail();
+    if error.is_signal() {
+        bail!(fail);
+    }
+    let remedy = if fail.remedy.is_empty() { otherwise.to_string() } else { fail.remedy };
+    Ok(Check::failed(check, fail.what, remedy))
+}
+
+/// Whether the namespace is there, as far as one may know, and the check of that.
+fn namespace_check(kubectl: &Kubectl, granted: &Granted) -> Result<(bool, Check)> {
+    const OTHER: &str = "name another with -n (BAK_NAMESPACE)";
+    let name = &kubectl.target.namespace;
+    let unknown = || Check::skipped("namespace", "may not get namespaces");
+    if !granted.may("get", "namespaces") {
+        return Ok((true, unknown()));
+    }
+    Ok(match kubectl.get::<Value>(NAMESPACES, name) {
+        Ok(namespace) if namespace["metadata"]["deletionTimestamp"].is_null() => {
+            (true, Check::passed("namespace", format!("{name} is there")))
+        }
+        Ok(_) => (true, Check::failed("namespace", format!("{name} is being deleted"), OTHER)),
+        Err(error) if error.is(Refusal::NotFound) => {
+            let remedy = format!("{OTHER}; kubectl get namespaces shows them");
+            (false, Check::failed("namespace", format!("there is no namespace {name}"), remedy))
+        }
+        Err(error) if error.is(Refusal::Forbidden) => (true, unknown()),
+        Err(error) => (true, failed("namespace", error, "see kubectl get namespace")?),
+    })
+}
+
+/// Makes a call that reads JSON, once.
+fn once(kubectl: &Kubectl, args: Vec<String>) -> Result<Value, ProcessError> {
+    kubectl.once(args, "", |stdout| serde_json::from_reader(stdout).map_err(std::io::Error::from))
+}
+
+/// Checks the snapshot API.
+fn judge_snapshot_api(kubectl: &Kubectl) -> Result<Check, ProcessError> {
+    let find = |version: &str| match kubectl.json::<Value>(&kubectl.target.snapshot_kinds(version)) {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if [Refusal::NotFound, Refusal::UnknownKind].contains(&error.refusal()) => Ok(None),
+        Err(error) => Err(error),
+    };
+    match find("/v1")? {
+        Some(kinds) => Ok(doctor::snapshot_api(Some(&kinds), None)),
+        None => Ok(doctor::snapshot_api(None, find("")?.as_ref())),
+    }
+}
+
+/// The rules of the caller in a namespace.
+fn rules_of(kubectl: &Kubectl, namespace: &str) -> Result<RulesReview, ProcessError> {
+    let answer = kubectl.create::<Value>(&kubectl.target.create(RULES_REVIEWS), &rights::rules_review(namespace))?;
+    Ok(RulesReview::of(&answer))
+}
+
+/// What the caller may do: by the rules of each of `places`, and where they do not decide it, by an answer for each right, all in
+/// one more process. `wanted` are the rights in each of the places.
+fn ask_rights(
+    kubectl: &Kubectl,
+    places: &[String],
+    wanted: &[Vec<Right>],
+    rules: Vec<Result<RulesReview, ProcessError>>,
+    all_listed: bool,
+) -> Result<Granted, ProcessError> {
+    let mut reviews = Vec::new();
+    for ((namespace, rights), rules) in places.iter().zip(wanted).zip(rules) {
+        let rules = match rules {
+            Ok(rules) => rules,
+            Err(error) if error.is(Refusal::Transient) => rules_of(kubectl, namespace)?,
+            Err(error) if error.is(Refusal::Forbidden) => RulesReview::default(),
+            Err(error) => return Err(error),
+        };
+        reviews.extend(
+            rules.undecided(rights, namespace, all_listed).into_iter().map(|right| rights::review(right, namespace)),
+        );
+    }
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": reviews}).to_string();
+    let answers = match &reviews[..] {
+        [] => Vec::new(),
+        _ => kubectl.patiently(|| {
+            kubectl.once(kubectl.target.review(), &list, |stdout| {
+                let answers = serde_json::Deserializer::from_reader(stdout).into_iter::<Value>();
+                Ok(answers.collect::<Result<Vec<Value>, _>>()?)
+            })
+        })?,
+    };
+    Ok(Granted::of(wanted.iter().take(places.len()).flatten(), &answers))
+}
+
+/// The driver of a claim. Its volume is asked only where the claim does not say who made it.
+fn driver(kubectl: &Kubectl, granted: &Granted, claim: &Pvc) -> Result<Driver> {
+    let result = doctor::driver(claim, None);
+    let volume = claim.spec.volume_name.as_deref().unwrap_or_default();
+    if result != Driver::Unknown || volume.is_empty() || !granted.may("get", "persistentvolumes") {
+        return Ok(result);
+    }
+    match kubectl.get::<Value>(VOLUMES, volume) {
+        Ok(volume) => Ok(doctor::driver(claim, Some(&volume))),
+        Err(error) if matches!(error.ending, Ending::Signal(_)) => Err(error.into()),
+        Err(_) => Ok(result),
+    }
+}
+
+/// The stored data of the cluster, if it may be listed. It is read after the snapshots: one that is deleted meanwhile leaves no
+/// content that seems to be without its snapshot.
+fn contents(
+    kubectl: &Kubectl,
+    granted: &Granted,
+    seen: &NamespaceFindings,
+) -> Result<Option<Vec<Stored>>, ProcessError> {
+    if !seen.has(SNAPSHOTS) || !granted.may("list", CONTENTS.plural) {
+        return Ok(None);
+    }
+    match kubectl.pages(|next| kubectl.target.page(CONTENTS, None, "", next), Stored::of, |_| ()) {
+        Ok(contents) => Ok(Some(contents)),
+        Err(error) if error.is(Refusal::Forbidden) => Ok(None),
+        Err(error) => Err(error),
     }
 }

@@ -34,12 +34,18 @@ fn fails(scenario: &Scenario, check: &str, words: &str) {
     assert!(one.starts_with(&format!("{check}: ")) && one.contains(words), "{check} {words}: {one}");
 }
 
-const WHOLE: &str = "config version api review observe kinds observe driver classes session try quotas contents";
+/// The calls for a sound namespace. All rights are asked for in one of them.
+const WHOLE: &str = "config versions rules observe session try contents";
+
+/// Those where the caller may not list limits: `observe` is the first list, the namespace, and the list of the rest.
+const WITHOUT_LIMITS: &str =
+    "config versions rules observe review observe kinds observe driver classes session try contents";
 
 #[test]
 fn a_sound_namespace_passes_and_nothing_is_changed() {
     let scenario = doctor();
-    let outcome = scenario.run().exits(0).calls(WHOLE).lost_nothing();
+    let outcome = scenario.run().exits(0).calls_in_any_order(WHOLE).lost_nothing();
+    assert!(outcome.kinds().len() <= 7, "{outcome}");
     assert_eq!(lines(&outcome, "failed"), [""; 0]);
     let skipped = lines(&outcome, "skipped");
     let expected = ["schedule: no CronJob in shop", "last backup: there is no backup", "locks: no lock is configured"];
@@ -76,8 +82,9 @@ fn a_nightly_cronjob_that_made_nothing_for_long_fails() {
 
 #[test]
 fn without_a_cluster_the_rest_is_skipped() {
-    let scenario = doctor().fault("api", ALWAYS, Fault::Refuse(REFUSED));
-    let outcome = scenario.run().exits(4).calls("config version api");
+    let scenario = doctor().fault("versions", ALWAYS, Fault::Refuse(REFUSED));
+    // Only the first answers were asked for, once each.
+    let outcome = scenario.run().exits(4).calls_in_any_order("config versions version rules observe");
     assert!(lines(&outcome, "failed")[0].starts_with("API: "), "{outcome}");
     assert!(lines(&outcome, "passed").iter().any(|line| line == "kubectl: v1.36.3"), "{outcome}");
     let skipped = lines(&outcome, "skipped");
@@ -95,7 +102,8 @@ fn what_may_not_be_read_is_skipped_and_what_is_missing_fails() {
     let more = "namespaces get\nconfigmaps get\ncsidrivers get\nevents create\ncronjobs list\njobs list\n\
                 volumesnapshotclasses list\nvolumesnapshotcontents list\nresourcequotas list\nlimitranges list\n";
     let scenario = doctor().file("forbidden", more);
-    let outcome = scenario.run().exits(0).calls("config version api review kinds observe session try");
+    let calls = "config versions rules observe review kinds observe session try";
+    let outcome = scenario.run().exits(0).calls_in_any_order(calls);
     let skipped = lines(&outcome, "skipped");
     for line in [
         "namespace: may not get namespaces",
@@ -108,7 +116,15 @@ fn what_may_not_be_read_is_skipped_and_what_is_missing_fails() {
     ] {
         assert!(skipped.iter().any(|other| other == line), "{line}: {skipped:?}");
     }
-    assert!(!outcome.argv("observe").contains("cronjobs"), "what may not be read is not asked for");
+    // What the rules lack is asked one by one, in one process, and so is every right in the whole cluster.
+    let asked: Value = serde_json::from_str(&outcome.stdin("review")).unwrap();
+    let attributes = |review: &Value| review["spec"]["resourceAttributes"].clone();
+    let asked: Vec<String> = asked["items"].as_array().unwrap().iter().map(attributes).map(word).collect();
+    let mut expected: Vec<&str> = more.lines().chain(["persistentvolumes get"]).collect();
+    let mut asked: Vec<&str> = asked.iter().map(String::as_str).collect();
+    expected.sort_unstable();
+    asked.sort_unstable();
+    assert_eq!(asked, expected);
 
     for (right, words, skips) in [
         ("persistentvolumeclaims list", "may not list persistentvolumeclaims", "claim: may not list"),
@@ -124,34 +140,135 @@ fn what_may_not_be_read_is_skipped_and_what_is_missing_fails() {
         assert!(skips.is_empty() || skipped.iter().any(|line| line.starts_with(skips)), "{right}: {skipped:?}");
     }
     // Where not even that may be asked, trying tells.
-    let scenario = doctor().fault("review", ALWAYS, Fault::Refuse(FORBIDDEN));
-    let outcome = scenario.run().exits(0).calls(WHOLE);
+    let scenario =
+        doctor().fault("rules", ALWAYS, Fault::Refuse(FORBIDDEN)).fault("review", ALWAYS, Fault::Refuse(FORBIDDEN));
+    let outcome = scenario.run().exits(0).calls_in_any_order(&format!("{WHOLE} review"));
     assert!(lines(&outcome, "skipped").iter().any(|line| line.starts_with("rights: may not ask")), "{outcome}");
+    // A backup needs no quota, so that these may not be listed keeps nothing else from being looked at.
+    let scenario = scenario.fault_about("observe", "resourcequotas", ALWAYS, Fault::Refuse(FORBIDDEN));
+    let outcome = scenario.run().exits(0);
+    assert!(lines(&outcome, "skipped").iter().any(|line| line == "quota: may not list resourcequotas"), "{outcome}");
+    assert!(lines(&outcome, "passed").iter().any(|line| line == "driver: csi.example is registered"), "{outcome}");
 }
 
 #[test]
 fn a_cluster_without_snapshots_is_told() {
     const NONE: &str = "Error from server (NotFound): the server could not find the requested resource";
-    let scenario = doctor().fault("kinds", ALWAYS, Fault::Refuse(NONE));
+    // kubectl lists nothing if it does not know one of the kinds.
+    const UNKNOWN: &str = "error: the server doesn't have a resource type \"volumesnapshots\"";
+    let without = || doctor().fault_about("observe", "volumesnapshots", ALWAYS, Fault::Refuse(UNKNOWN));
+    let scenario = without().fault("kinds", ALWAYS, Fault::Refuse(NONE));
     fails(&scenario, "snapshot API", "does not know VolumeSnapshots");
     let outcome = scenario.run().exits(4);
-    assert!(!outcome.argv("observe").contains("volumesnapshots"), "{outcome}");
+    assert!(!last_argv(&outcome, "observe").contains("volumesnapshots"), "{outcome}");
     assert!(lines(&outcome, "skipped").iter().any(|line| line == "class: there is no snapshot API"), "{outcome}");
-    let scenario = doctor().fault("kinds", 1..=1, Fault::Refuse(NONE)).fault(
-        "kinds",
-        2..=2,
-        Fault::Print(r#"{"versions": [{"version": "v1beta1"}]}"#),
-    );
+    assert!(lines(&outcome, "passed").iter().any(|line| line.starts_with("pod: app-base-0 is ready")), "{outcome}");
+    let versions = r#"{"versions": [{"version": "v1beta1"}]}"#;
+    let scenario = without().fault("kinds", 1..=1, Fault::Refuse(NONE)).fault("kinds", 2..=2, Fault::Print(versions));
     fails(&scenario, "snapshot API", "in v1beta1, not in v1");
+    // The other kinds alone are of no use.
+    const TWO: &str = r#"{"resources": [{"name": "volumesnapshots"}, {"name": "volumesnapshotclasses"}]}"#;
+    let scenario = doctor().fault("contents", ALWAYS, Fault::Refuse(NONE)).fault("kinds", ALWAYS, Fault::Print(TWO));
+    fails(&scenario, "snapshot API", "does not know volumesnapshotcontents");
+}
+
+fn last_argv(outcome: &Outcome, kind: &str) -> String {
+    let call = outcome.calls.iter().rfind(|call| call["kind"] == kind).unwrap();
+    call["argv"].to_string()
+}
+
+/// `RESOURCE VERB` of a review's attributes.
+fn word(attributes: Value) -> String {
+    let of = |name: &str| attributes[name].as_str().unwrap_or_default().to_string();
+    let subresource = attributes["subresource"].as_str().map(|sub| format!("/{sub}")).unwrap_or_default();
+    format!("{}{subresource} {}", of("resource"), of("verb"))
+}
+
+/// A webhook may deny what RBAC grants, and lists no rules.
+#[test]
+fn every_right_is_asked_one_by_one_where_the_rules_are_not_complete() {
+    let scenario = || doctor().file("webhook", "");
+    let calls = format!("{WHOLE} review");
+    let outcome_of = scenario();
+    let outcome = outcome_of.run().exits(0).calls_in_any_order(&calls);
+    assert!(lines(&outcome, "passed").contains(&"rights: may get, list pods".to_string()), "{outcome}");
+    let asked: Value = serde_json::from_str(&outcome.stdin("review")).unwrap();
+    assert_eq!(asked["items"].as_array().unwrap().len(), 22, "{asked}");
+    fails(&scenario().file("forbidden", "volumesnapshots watch"), "rights", "may not watch volumesnapshots");
+    // A rule that a RoleBinding gives is listed, but grants nothing outside its namespace.
+    let of_namespace =
+        "csidrivers get\nvolumesnapshotclasses list\nvolumesnapshotcontents list\npersistentvolumes get\n";
+    let admin = doctor().file("forbidden", of_namespace).file("bound", "");
+    let calls = "config versions rules observe review observe kinds observe session try";
+    let outcome = admin.run().exits(0).calls_in_any_order(calls);
+    let skipped = lines(&outcome, "skipped");
+    for words in [
+        "driver: may not get csidrivers",
+        "class: may not list volumesnapshotclasses",
+        "stored data: may not list volumesnapshotcontents",
+    ] {
+        assert!(skipped.iter().any(|line| line == words), "{words}: {outcome}");
+    }
+    // One that lists some of the cluster's objects need not be allowed to list the others.
+    let scenario = doctor().fault("contents", ALWAYS, Fault::Refuse(FORBIDDEN));
+    let outcome = scenario.run().exits(0).calls_in_any_order(WHOLE);
+    let words = "stored data: may not list volumesnapshotcontents";
+    assert!(lines(&outcome, "skipped").iter().any(|line| line == words), "{outcome}");
+}
+
+#[test]
+fn a_namespace_in_deletion_and_one_that_is_not_there_are_told() {
+    const ENDING: &str = "Error from server (Forbidden): volumesnapshots.snapshot.storage.k8s.io \"data-x\" is forbidden: \
+                          unable to create new content in namespace shop because it is being terminated";
+    let deleted = r#"{"kind": "Namespace", "metadata": {"name": "shop", "deletionTimestamp": "2026-01-01T00:00:00Z"}}"#;
+    let scenario = doctor().fault("try", ALWAYS, Fault::Refuse(ENDING)).fault_about(
+        "observe",
+        "/api/v1/namespaces/shop",
+        ALWAYS,
+        Fault::Print(deleted),
+    );
+    let outcome = scenario.run().exits(4);
+    let failed = lines(&outcome, "failed");
+    assert!(failed.len() == 2 && failed[0] == "namespace: shop is being deleted", "{outcome}");
+    let order =
+        ["\"rights\"", "\"namespace\"", "\"snapshot API\"", "\"claim\""].map(|check| outcome.stdout.find(check));
+    assert!(order.is_sorted() && order[0].is_some(), "{outcome}");
+    const NONE: &str = "Error from server (NotFound): namespaces \"shop\" not found";
+    let scenario = doctor()
+        .fault_about("observe", "volumesnapshots", ALWAYS, Fault::Print(r#"{"items": []}"#))
+        .fault_about("observe", "/api/v1/namespaces/shop", ALWAYS, Fault::Refuse(NONE));
+    fails(&scenario, "namespace", "there is no namespace shop");
+    scenario.run().exits(4).calls_in_any_order("config versions rules observe observe kinds");
+}
+
+/// The first calls are made before it is known that the API answers.
+#[test]
+fn what_the_api_was_too_busy_for_at_first_is_asked_again() {
+    const BUSY: &str = "Error from server (TooManyRequests): the server has received too many requests";
+    // What was listed shows that the namespace and the snapshot API are there; else both are asked for.
+    for (call, more) in [("rules", "rules rules"), ("observe", "observe observe observe review kinds driver classes")] {
+        let scenario = doctor().fault(call, 1..=2, Fault::Refuse(BUSY));
+        let outcome_of = scenario.env("BAK_RETRY_TIMEOUT", "20s");
+        let outcome = outcome_of.run().exits(0).calls_in_any_order(&format!("{WHOLE} {more}"));
+        assert_eq!(lines(&outcome, "failed"), [""; 0]);
+    }
+    // That the API is away is found out without asking again.
+    let away = doctor().fault("*", ALWAYS, Fault::Refuse(REFUSED)).args_also(&["--context=a", "-n", "shop"]);
+    let outcome_of = away.env("BAK_RETRY_TIMEOUT", "20s");
+    let outcome = outcome_of.run().exits(4).calls_in_any_order("version versions rules observe");
+    assert!(lines(&outcome, "failed").iter().any(|line| line.starts_with("API: ")), "{outcome}");
 }
 
 /// Its class is there, and create would wait a quarter of an hour for nobody.
 #[test]
 fn what_cuts_snapshots_must_be_there() {
     const NONE: &str = "Error from server (NotFound): csidrivers.storage.k8s.io \"csi.example\" not found";
-    let scenario = doctor().fault("driver", ALWAYS, Fault::Refuse(NONE));
-    fails(&scenario, "driver", "no CSIDriver 'csi.example'");
-    let scenario = doctor().fault("driver", ALWAYS, Fault::Refuse(FORBIDDEN));
+    fails(&doctor().file("driverless", ""), "driver", "no CSIDriver 'csi.example'");
+    // Who may not list all of them may get one.
+    let alone = || doctor().file("forbidden", "limitranges list");
+    alone().run().exits(0).calls_in_any_order(WITHOUT_LIMITS);
+    fails(&alone().fault("driver", ALWAYS, Fault::Refuse(NONE)), "driver", "no CSIDriver 'csi.example'");
+    let scenario = alone().fault("driver", ALWAYS, Fault::Refuse(FORBIDDEN));
     assert!(lines(&scenario.run().exits(0), "skipped").iter().any(|line| line == "driver: may not get csidrivers"));
     let ignored = doctor().snapshot("ignored", json!({}), json!({}));
     fails(&ignored, "controller", "ignored");
@@ -168,7 +285,7 @@ fn wrong_settings_are_lines_and_words_of_the_command_line_are_not() {
     fails(&doctor().env("RETAIN_LAST_DAILY", "-1"), "configuration", "RETAIN_LAST_DAILY");
     let scenario = doctor().env("BAK_DB_POSTGRES_PORT", "0");
     fails(&scenario, "configuration", "BAK_DB_POSTGRES_PORT");
-    let outcome = scenario.run().exits(4).calls("config version api kinds");
+    let outcome = scenario.run().exits(4).calls_in_any_order("config versions kinds");
     let skipped = lines(&outcome, "skipped");
     assert!(skipped.iter().any(|line| line == "pod: see configuration"), "{skipped:?}");
     fails(&doctor().env("BAK_DB_POSTGRES", "false"), "configuration", "no database is chosen");
@@ -230,7 +347,7 @@ fn the_api_is_asked_whether_it_would_take_the_snapshot() {
     const NO_DRY_RUN: &str =
         "Error from server (BadRequest): admission webhook \"names.example\" does not support dry run";
     let scenario = doctor().env("BAK_LABEL_VS_RETAIN", "daily_weekly_monthly").env("BAK_VS_CLASS_NAME", "csi");
-    let outcome = scenario.run().exits(0).calls(WHOLE).snapshots(0);
+    let outcome = scenario.run().exits(0).calls_in_any_order(WHOLE).snapshots(0);
     let path = "/apis/snapshot.storage.k8s.io/v1/namespaces/shop/volumesnapshots?dryRun=All";
     assert!(outcome.argv("try").contains(path), "{outcome}");
     let sent: Value = serde_json::from_str(&scenario.lines("try.1.stdin").concat()).unwrap();
@@ -374,16 +491,18 @@ fn a_signal_ends_it_at_once() {
 fn a_server_built_from_source_is_looked_at_like_any_other() {
     let version = r#"{"major": "", "minor": "", "gitVersion": "v0.0.0-master+$Format:%H$"}"#;
     let outcome_of = |scenario: Scenario| {
-        let outcome = scenario.run().exits(0).calls(WHOLE);
+        let outcome = scenario.run().exits(0).calls_in_any_order(&format!("{WHOLE} version api"));
         assert!(
             lines(&outcome, "passed").contains(&"API: answers, v0.0.0-master+$Format:%H$".to_string()),
             "{outcome}"
         );
     };
-    outcome_of(doctor().fault("api", ALWAYS, Fault::Print(version)));
+    const NO_RELEASE: &str = "error: could not parse \"v0.0.0-master+$Format:%H$\" as version";
+    let alone = || doctor().fault("versions", ALWAYS, Fault::Refuse(NO_RELEASE));
+    outcome_of(alone().fault("api", ALWAYS, Fault::Print(version)));
     // kubectl's own version keeps nothing from being looked at either.
-    let outcome = doctor().fault("version", ALWAYS, Fault::Print("no version"));
-    let outcome = outcome.run().exits(4).calls(WHOLE);
+    let outcome = alone().fault("version", ALWAYS, Fault::Print("no version"));
+    let outcome = outcome.run().exits(4).calls_in_any_order(&format!("{WHOLE} version api"));
     let failed = lines(&outcome, "failed");
     assert!(failed.len() == 1 && failed[0].starts_with("kubectl: "), "{failed:?}");
 }
@@ -397,7 +516,7 @@ fn preferences_of_kubectl_are_named() {
     {
         let scenario = doctor().env("KUBERC", &kuberc.display().to_string());
         std::fs::write(&kuberc, format!("{head}{text}")).unwrap();
-        let outcome = scenario.run().exits(0).calls(WHOLE);
+        let outcome = scenario.run().exits(0).calls_in_any_order(WHOLE);
         let line = format!("preferences: {} is turned off for every call of kubectl{kept}", kuberc.display());
         assert!(lines(&outcome, "passed").contains(&line), "{outcome}");
     }
@@ -405,27 +524,25 @@ fn preferences_of_kubectl_are_named() {
 
 #[test]
 fn quotas_and_limits_are_looked_at_for_snapshots_and_restore_tests() {
-    let items = |items: Value| &*Box::leak(json!({"items": items}).to_string().into_boxed_str());
     let quota = |hard: Value| json!({"kind": "ResourceQuota", "metadata": {"namespace": "shop", "name": "q"}, "status": {"hard": hard}});
-    let snapshots = items(json!([quota(json!({"count/volumesnapshots.snapshot.storage.k8s.io": "1"}))]));
+    let snapshots = quota(json!({"count/volumesnapshots.snapshot.storage.k8s.io": "1"}));
     let words = "the ResourceQuota q leaves room for 1 VolumeSnapshots, a backup makes 2";
     let more = json!({
         "kind": "PersistentVolumeClaim", "status": {"phase": "Bound"},
         "metadata": {"namespace": "shop", "name": "more", "annotations": {"volume.kubernetes.io/storage-provisioner": "csi.example"}},
     });
     let two = doctor().also(more).env("BAK_PVC_NAME", "data,more");
-    fails(&two.fault("quotas", ALWAYS, Fault::Print(snapshots)), "quota", words);
-    let skipped = |scenario: Scenario| lines(&scenario.run().exits(0).calls(WHOLE), "skipped").join("\n");
-    let cpu = items(json!([quota(json!({"requests.cpu": "1"}))]));
-    let told = skipped(doctor().fault("quotas", ALWAYS, Fault::Print(cpu)));
+    fails(&two.also(snapshots), "quota", words);
+    let skipped = |scenario: Scenario| lines(&scenario.run().exits(0).calls_in_any_order(WHOLE), "skipped").join("\n");
+    let cpu = || quota(json!({"requests.cpu": "1"}));
+    let told = skipped(doctor().also(cpu()));
     assert!(told.contains("verify would get no pod") && told.contains("q: requests.cpu must be set"), "{told}");
     // The container says what it needs, or a LimitRange does for it.
     let range = json!({
         "kind": "LimitRange", "metadata": {"namespace": "shop", "name": "r"},
         "spec": {"limits": [{"type": "Container", "defaultRequest": {"cpu": "100m"}}]},
     });
-    let cpu = items(json!([quota(json!({"requests.cpu": "1"})), range]));
-    let told = skipped(doctor().fault("quotas", ALWAYS, Fault::Print(cpu)));
+    let told = skipped(doctor().also(cpu()).also(range));
     assert!(!told.contains("verify"), "{told}");
     // A claim's own size, in a native sidecar.
     let sidecar = doctor().object("Pod", |pod| {
@@ -434,9 +551,8 @@ fn quotas_and_limits_are_looked_at_for_snapshots_and_restore_tests() {
         database["resources"] = json!({"limits": {"memory": "2Gi"}});
         pod["spec"]["initContainers"] = json!([database]);
     });
-    let memory = items(json!([quota(json!({"memory": "1Gi"}))]));
-    let scenario = sidecar.fault("quotas", ALWAYS, Fault::Print(memory));
-    let outcome = scenario.run().exits(0).calls(WHOLE);
+    let scenario = sidecar.also(quota(json!({"memory": "1Gi"})));
+    let outcome = scenario.run().exits(0).calls_in_any_order(WHOLE);
     let passed = lines(&outcome, "passed").join("\n");
     assert!(passed.contains("app-base-0 is ready, its native sidecar postgres mounts data"), "{passed}");
     assert!(lines(&outcome, "skipped").join("\n").contains("memory: it needs 2Gi, and 0 of 1Gi are used"), "{outcome}");

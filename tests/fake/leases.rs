@@ -400,7 +400,7 @@ fn doctor_finds_what_a_backup_would_lack_to_take_a_lease() {
         let told: Value = serde_json::from_str(&outcome.stdout).unwrap();
         let check = told["checks"].as_array().unwrap().iter().find(|check| check["check"] == "locks").unwrap().clone();
         assert_eq!(outcome.code, Some(if check["outcome"] == "failed" { 4 } else { 0 }), "{outcome}");
-        assert!(outcome.count("createLease") == 0 && outcome.count("review") == 1, "{outcome}");
+        assert!(outcome.count("createLease") == 0 && outcome.count("rules") == 2, "{outcome}");
         check
     };
     let doctor = || {
@@ -426,7 +426,8 @@ fn doctor_finds_what_a_backup_would_lack_to_take_a_lease() {
     let nowhere = doctor().args_also(&["--lock-namespace=nowhere"]);
     fails(&nowhere, "namespaces \"nowhere\" not found");
     // Where nobody could be asked, trying tells.
-    let blind = doctor().fault("review", ALWAYS, Fault::Refuse(FORBIDDEN));
+    let blind =
+        doctor().fault("rules", ALWAYS, Fault::Refuse(FORBIDDEN)).fault("review", ALWAYS, Fault::Refuse(FORBIDDEN));
     fails(&blind.fault("tryLease", ALWAYS, Fault::Refuse(FORBIDDEN)), "is forbidden");
     const NO_DRY_RUN: &str = "Error from server (BadRequest): admission webhook \"w\" does not support dry run";
     assert_eq!(of_locks(&doctor().fault("tryLease", ALWAYS, Fault::Refuse(NO_DRY_RUN)))["outcome"], "passed");

@@ -5,15 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::core::backup::job;
 use crate::core::backup::pod::Chosen;
 use crate::core::backup::preflight::{Aspect, PreflightReport, Problem, Site};
 use crate::core::engine::Engine;
 use crate::core::health::cronjob::{ConfigMaps, LATE, Schedule};
+use crate::core::health::rights::SNAPSHOT_GROUP;
 use crate::core::health::status::{Protection, Report, State};
-use crate::core::kube::calls::Kind;
 use crate::core::kube::json::{self, list, text};
 use crate::core::kube::kubectl_env::Preferences;
 use crate::core::kube::labels;
@@ -72,132 +72,12 @@ pub fn configuration(zone: &[String], other: &[String], dry_run: bool) -> Vec<Ch
     checks
 }
 
-/// A right that is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Right {
-    /// The API group; empty for the core's.
-    pub group: &'static str,
-    /// The resource, in the plural, with a subresource behind a slash.
-    pub resource: &'static str,
-    pub verb: &'static str,
-    /// Whether it is a right in the whole cluster.
-    pub cluster: bool,
-    /// Whether a backup cannot be made without it.
-    pub needed: bool,
-}
+/// The version of the snapshot API that backups need.
+pub const SNAPSHOT_API: &str = "snapshot.storage.k8s.io/v1";
 
-const SNAPSHOT_GROUP: &str = "snapshot.storage.k8s.io";
-
-/// The rights that `create` needs, and those that `doctor` reads more with. `workloads` are the resources that run databases;
-/// `exec` is whether a backup needs `pods/exec`, which one that only flushes a volume does not; `minor` is the minor version of
-/// the server.
-pub fn rights(workloads: &[Kind], exec: bool, minor: Option<u32>) -> Vec<Right> {
-    let right = |group, resource, verb| Right { group, resource, verb, cluster: false, needed: true };
-    let mut all =
-        vec![right("", "persistentvolumeclaims", "list"), right("", "pods", "get"), right("", "pods", "list")];
-    let run = |verb| Right { needed: exec, ..right("", "pods/exec", verb) };
-    all.push(run("create"));
-    // Before 1.35 Kubernetes authorizes a WebSocket by the verb of its HTTP request.
-    if minor.is_none_or(|minor| minor < 35) {
-        all.push(run("get"));
-    }
-    all.extend(workloads.iter().map(|workload| right("apps", workload.plural, "list")));
-    let snapshots = ["create", "get", "list", "watch", "patch"];
-    all.extend(snapshots.map(|verb| right(SNAPSHOT_GROUP, "volumesnapshots", verb)));
-    let wish = |group, resource, verb, cluster| Right { group, resource, verb, cluster, needed: false };
-    all.extend([
-        wish("", "namespaces", "get", false),
-        wish("", "persistentvolumes", "get", true),
-        wish("", "configmaps", "get", false),
-        wish("", "events", "create", false),
-        wish("", "events", "list", false),
-        wish("", "resourcequotas", "list", false),
-        wish("", "limitranges", "list", false),
-        wish("batch", "cronjobs", "list", false),
-        wish("batch", "jobs", "list", false),
-        wish("storage.k8s.io", "csidrivers", "get", true),
-        wish(SNAPSHOT_GROUP, "volumesnapshotclasses", "list", true),
-        wish(SNAPSHOT_GROUP, "volumesnapshotcontents", "list", true),
-    ]);
-    all
-}
-
-/// The rights on Leases, which are in a namespace of their own.
-pub fn lease_rights(verbs: &[&'static str]) -> Vec<Right> {
-    let right = |verb: &&'static str| Right {
-        group: "coordination.k8s.io",
-        resource: "leases",
-        verb,
-        cluster: false,
-        needed: true,
-    };
-    verbs.iter().map(right).collect()
-}
-
-/// The SelfSubjectAccessReview for a right. The API does not store it.
-pub fn review(right: &Right, namespace: &str) -> Value {
-    let (resource, subresource) = right.resource.split_once('/').unwrap_or((right.resource, ""));
-    let mut attributes = json!({"group": right.group, "resource": resource, "verb": right.verb});
-    if !subresource.is_empty() {
-        attributes["subresource"] = json!(subresource);
-    }
-    if !right.cluster {
-        attributes["namespace"] = json!(namespace);
-    }
-    if right.resource == "namespaces" {
-        attributes["name"] = json!(namespace);
-    }
-    json!({
-        "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "metadata": {},
-        "spec": {"resourceAttributes": attributes},
-    })
-}
-
-/// The rights of the caller, by resource and verb; None if they could not be asked for.
-#[derive(Debug, Clone, Default)]
-pub struct Granted(Option<BTreeMap<(String, String), bool>>);
-
-impl Granted {
-    /// Reads the answers to [`review`].
-    pub fn of(answers: &[Value]) -> Granted {
-        let read = |answer: &Value| {
-            let attribute = |name: &str| text(answer, &format!("/spec/resourceAttributes/{name}")).to_string();
-            let resource = match attribute("subresource") {
-                sub if sub.is_empty() => attribute("resource"),
-                sub => format!("{}/{sub}", attribute("resource")),
-            };
-            ((resource, attribute("verb")), answer["status"]["allowed"] == true)
-        };
-        Granted(Some(answers.iter().map(read).collect()))
-    }
-
-    /// Whether the caller has a right; true if unknown, because then trying shows it.
-    pub fn may(&self, verb: &str, resource: &str) -> bool {
-        let key = (resource.to_string(), verb.to_string());
-        self.0.as_ref().is_none_or(|all| all.get(&key).copied().unwrap_or(false))
-    }
-
-    /// A check for each resource that a backup needs.
-    pub fn checks(&self, rights: &[Right]) -> Vec<Check> {
-        let mut resources: Vec<(&str, &str)> = Vec::new();
-        for right in rights.iter().filter(|right| right.needed) {
-            if !resources.contains(&(right.group, right.resource)) {
-                resources.push((right.group, right.resource));
-            }
-        }
-        let check = |(group, resource): (&str, &str)| {
-            let verbs =
-                rights.iter().filter(|right| right.needed && right.resource == resource).map(|right| right.verb);
-            let (may, not): (Vec<&str>, Vec<&str>) = verbs.partition(|verb| self.may(verb, resource));
-            if not.is_empty() {
-                return Check::passed("rights", format!("may {} {resource}", may.join(", ")));
-            }
-            let (missing, list) = (format!("may not {} {resource}", not.join(", ")), not.join(", "));
-            let rule = format!("apiGroups: [\"{group}\"], resources: [{resource}], verbs: [{list}]");
-            Check::failed("rights", missing, format!("add to the Role: {rule}"))
-        };
-        resources.into_iter().map(check).collect()
-    }
+/// The check of the snapshot API where it is there.
+pub fn served_snapshot_api() -> Check {
+    Check::passed("snapshot API", format!("{SNAPSHOT_API} is served"))
 }
 
 /// Checks the snapshot API. `kinds` is the server's answer about version v1, None if it does not serve that; `group` is then its
@@ -220,7 +100,7 @@ pub fn snapshot_api(kinds: Option<&Value>, group: Option<&Value>) -> Check {
     let wanted = ["volumesnapshots", "volumesnapshotcontents", "volumesnapshotclasses"];
     let missing: Vec<&str> = wanted.into_iter().filter(|name| !there.iter().any(|other| other == name)).collect();
     match &missing[..] {
-        [] => Check::passed("snapshot API", format!("{SNAPSHOT_GROUP}/v1 is served")),
+        [] => served_snapshot_api(),
         missing => Check::failed("snapshot API", format!("the cluster does not know {}", missing.join(", ")), INSTALL),
     }
 }
@@ -712,6 +592,7 @@ mod tests {
     use crate::core::health::status::testing::{protection, report};
     use crate::core::health::status::{Orphan, Overdue, Superfluous, Unfinished};
     use crate::core::retention::history::testing::at;
+    use serde_json::json;
 
     #[track_caller]
     fn is(check: &Check, outcome: CheckOutcome, words: &str) {
@@ -734,62 +615,6 @@ mod tests {
         is(port, Failed, "BAK_DB_POSTGRES_PORT");
         is(zone, Failed, "TZ is 'Mars'");
         assert_eq!(zone.check, "time zone");
-    }
-
-    fn answers(rights: &[Right], allowed: impl Fn(&Right) -> bool) -> Vec<Value> {
-        let answer = |right: &Right| {
-            let mut answer = review(right, "shop");
-            answer["status"] = json!({"allowed": allowed(right)});
-            answer
-        };
-        rights.iter().map(answer).collect()
-    }
-
-    #[test]
-    fn each_right_that_is_missing_is_named_with_its_rule() {
-        let rights = rights(&[crate::core::kube::calls::STATEFUL_SETS], true, Some(34));
-        let all = Granted::of(&answers(&rights, |_| true)).checks(&rights);
-        let may = [
-            "may list persistentvolumeclaims",
-            "may get, list pods",
-            "may create, get pods/exec",
-            "may list statefulsets",
-            "may create, get, list, watch, patch volumesnapshots",
-        ];
-        assert_eq!(all.iter().map(|check| check.what.as_str()).collect::<Vec<_>>(), may);
-        assert!(all.iter().all(|check| check.outcome == Passed));
-        for right in rights.iter().filter(|right| right.needed) {
-            let granted = Granted::of(&answers(&rights, |other| other != right));
-            let checks = granted.checks(&rights);
-            let failed: Vec<&Check> = checks.iter().filter(|check| check.outcome == Failed).collect();
-            let [one] = failed[..] else { panic!("{right:?}: {checks:?}") };
-            is(one, Failed, &format!("may not {} {}", right.verb, right.resource));
-            let rule =
-                format!("apiGroups: [\"{}\"], resources: [{}], verbs: [{}]", right.group, right.resource, right.verb);
-            assert!(one.remedy.contains(&rule), "{}", one.remedy);
-        }
-        // A right that only doctor uses fails no check.
-        let wishes = Granted::of(&answers(&rights, |right| right.needed));
-        assert!(wishes.checks(&rights).iter().all(|check| check.outcome == Passed));
-        assert!(!wishes.may("list", "volumesnapshotclasses") && wishes.may("list", "pods"));
-        assert!(Granted::default().may("list", "pods"), "unknown rights are assumed");
-    }
-
-    #[test]
-    fn exec_takes_what_the_server_asks_for() {
-        let verbs = |exec, minor| {
-            let exec = rights(&[], exec, minor).into_iter().filter(|right| right.resource == "pods/exec");
-            exec.filter(|right| right.needed).map(|right| right.verb).collect::<Vec<_>>()
-        };
-        assert_eq!(verbs(true, Some(35)), ["create"]);
-        assert_eq!(verbs(true, None), ["create", "get"]);
-        assert!(verbs(false, None).is_empty());
-        let wish = rights(&[], false, None).into_iter().find(|right| right.resource == "pods/exec");
-        assert!(wish.is_some_and(|right| !right.needed), "it is asked all the same");
-        let exec = rights(&[], true, None).into_iter().find(|right| right.resource == "pods/exec").unwrap();
-        let asked =
-            json!({"group": "", "resource": "pods", "subresource": "exec", "verb": "create", "namespace": "shop"});
-        assert_eq!(review(&exec, "shop")["spec"]["resourceAttributes"], asked);
     }
 
     #[test]

@@ -4,4 +4,5 @@ pub mod cronjob;
 pub mod doctor;
 pub mod listing;
 pub mod metrics;
+pub mod rights;
 pub mod status;

@@ -64,6 +64,8 @@ pub const CRON_JOBS: Kind = in_namespace("/apis/batch/v1", "cronjobs");
 pub const QUOTAS: Kind = in_namespace("/api/v1", "resourcequotas");
 /// Creating one checks a right of the caller, and stores nothing.
 pub const ACCESS_REVIEWS: Kind = in_cluster("/apis/authorization.k8s.io/v1", "selfsubjectaccessreviews");
+/// Creating one lists the rights of the caller in a namespace, and stores nothing.
+pub const RULES_REVIEWS: Kind = in_cluster("/apis/authorization.k8s.io/v1", "selfsubjectrulesreviews");
 pub const NETWORK_POLICIES: Kind = in_namespace("/apis/networking.k8s.io/v1", "networkpolicies");
 pub const LEASES: Kind = in_namespace("/apis/coordination.k8s.io/v1", "leases");
 
@@ -338,14 +340,20 @@ impl Target {
         self.call(Duration::ZERO, &["version", "--client", "-o", "json"])
     }
 
-    /// Reads the version of the API server. `kubectl version` is not used, because it fails if that is not a release.
+    /// Prints the versions of kubectl and of the API server. Fails if the latter is not a release.
+    pub fn versions(&self) -> Vec<String> {
+        self.call(self.request_timeout, &["version", "-o", "json"])
+    }
+
+    /// Reads the version of the API server, whatever it is.
     pub fn server_version(&self) -> Vec<String> {
         self.call(self.request_timeout, &["get", "--raw", "/version"])
     }
 
     /// Creates the SelfSubjectAccessReviews in the list on stdin, and prints their answers one after the other.
     pub fn review(&self) -> Vec<String> {
-        self.call(self.request_timeout, &["create", "-f", "-", "-o", "json"])
+        // To validate, kubectl would read the schema first.
+        self.call(self.request_timeout, &["create", "-f", "-", "--validate=false", "-o", "json"])
     }
 
     /// Creates the Events in the list on stdin, with one process.

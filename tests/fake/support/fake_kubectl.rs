@@ -84,9 +84,13 @@ fn main() {
     match call.kind {
         "session" | "second" | "hook" | "flush" => call.exec(script, stdin, &faults),
         "config" => call.answer(&call.scenario["config"]),
-        "observe" => call.answer(&json!({"kind": "List", "items": call.observed()})),
+        "observe" => call.observe(),
         "version" => call.answer(&json!({"clientVersion": {"gitVersion": "v1.36.3"}})),
-        "api" => call.answer(&json!({"gitVersion": "v1.36.1", "major": "1", "minor": "36+"})),
+        "api" => call.answer(&api_version()),
+        "versions" => {
+            call.answer(&json!({"clientVersion": {"gitVersion": "v1.36.3"}, "serverVersion": api_version()}));
+        }
+        "rules" => call.rules(),
         "review" => call.review(stdin),
         "event" => {
             let mut text = String::new();
@@ -99,13 +103,7 @@ fn main() {
             let names = ["volumesnapshots", "volumesnapshotcontents", "volumesnapshotclasses"];
             call.answer(&json!({"resources": names.map(|name| json!({"name": name}))}));
         }
-        "classes" => {
-            let default = json!({"snapshot.storage.kubernetes.io/is-default-class": "true"});
-            let class = json!({
-                "metadata": {"name": "csi", "annotations": default}, "driver": "csi.example", "deletionPolicy": "Retain",
-            });
-            call.answer(&json!({"items": [class]}));
-        }
+        "classes" => call.answer(&json!({"items": [class()]})),
         "driver" => call.answer(&json!({"kind": "CSIDriver"})),
         "quotas" => call.answer(&json!({"items": []})),
         "class" => call.answer(&json!({"kind": "VolumeSnapshotClass"})),
@@ -123,6 +121,19 @@ fn main() {
     }
 }
 
+fn api_version() -> Value {
+    json!({"gitVersion": "v1.36.1", "major": "1", "minor": "36+"})
+}
+
+/// The only VolumeSnapshotClass.
+fn class() -> Value {
+    let default = json!({"snapshot.storage.kubernetes.io/is-default-class": "true"});
+    json!({
+        "apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshotClass", "driver": "csi.example",
+        "metadata": {"name": "csi", "annotations": default}, "deletionPolicy": "Retain",
+    })
+}
+
 /// What a call is about, by its words; two scripts are told apart by what only one of them does.
 fn kind(args: &[String], script: &str) -> &'static str {
     let has = |word: &str| args.iter().any(|arg| arg == word);
@@ -131,6 +142,7 @@ fn kind(args: &[String], script: &str) -> &'static str {
     let lease = path.contains("/leases");
     match path.rsplit_once("/volumesnapshots").map(|(_, rest)| rest) {
         _ if path.contains("/selfsubjectaccessreviews") => "mayWatch",
+        _ if path.contains("/selfsubjectrulesreviews") => "rules",
         _ if path.contains("/resourcequotas") => "quotas",
         _ if has("create") && path.ends_with("/persistentvolumeclaims?dryRun=All") => "tryClaim",
         _ if has("create") && path.ends_with("/persistentvolumeclaims") => "createClaim",
@@ -147,13 +159,13 @@ fn kind(args: &[String], script: &str) -> &'static str {
         _ if has("exec") && script.contains("MOUNTS") => "flush",
         _ if has("exec") => "second",
         _ if has("config") => "config",
-        _ if has("version") => "version",
-        _ if has("create") && has("--validate=false") => "event",
+        _ if has("version") && has("--client") => "version",
+        _ if has("version") => "versions",
+        _ if has("create") && has("--validate=false") && has("name") => "event",
         _ if has("create") && has("-o") && has("json") && path.is_empty() => "review",
         _ if path.ends_with("/volumesnapshotclasses") => "classes",
         _ if path.contains("/volumesnapshotclasses/") => "class",
         _ if path.contains("/csidrivers/") => "driver",
-        _ if args.iter().any(|arg| arg.contains("resourcequotas")) => "quotas",
         _ if has("/version") => "api",
         _ if path == "/apis/snapshot.storage.k8s.io" || path == "/apis/snapshot.storage.k8s.io/v1" => "kinds",
         // A change of many, whichever way.
@@ -563,6 +575,30 @@ impl Call {
     }
 
     /// Everything in the namespace.
+    /// Lists everything, if the scenario forbids none of the kinds by `RESOURCE VERB`; what is the whole cluster's only if it is
+    /// asked for.
+    fn observe(&self) {
+        let forbidden = fs::read_to_string(self.dir.join("forbidden")).unwrap_or_default();
+        let words: Vec<&str> = self.args.iter().flat_map(|arg| arg.split(',')).collect();
+        for (resource, verb) in forbidden.lines().filter_map(|line| line.split_once(' ')) {
+            let is_listed = words.iter().any(|word| word.split('.').next() == Some(resource));
+            if is_listed && ["list", "get"].contains(&verb) {
+                self.end(
+                    1,
+                    &format!("Error from server (Forbidden): {resource} is forbidden: User \"x\" cannot list them"),
+                );
+            }
+        }
+        let name = if self.dir.join("driverless").exists() { "csi.other" } else { "csi.example" };
+        let driver = json!({"kind": "CSIDriver", "metadata": {"name": name}});
+        let of_cluster = [("csidrivers", driver), ("volumesnapshotclasses", class())];
+        let is_asked = |resource: &str| words.iter().any(|word| word.split('.').next() == Some(resource));
+        let of_cluster = of_cluster.into_iter().filter(|(resource, _)| is_asked(resource)).map(|(_, object)| object);
+        self.answer(
+            &json!({"kind": "List", "items": self.observed().into_iter().chain(of_cluster).collect::<Vec<_>>()}),
+        );
+    }
+
     fn observed(&self) -> Vec<Value> {
         let objects = self.scenario["objects"].as_array().cloned().unwrap_or_default();
         objects.into_iter().chain(self.snapshots()).collect()
@@ -600,10 +636,47 @@ impl Call {
         fs::rename(new, self.path(snapshot["metadata"]["name"].as_str().unwrap())).unwrap();
     }
 
-    /// Grants what is asked for, but for what the scenario forbids by `RESOURCE VERB`.
+    /// Lists a rule for each right that a backup or `doctor` uses, but for what the scenario forbids by `RESOURCE VERB`. RBAC lists
+    /// no more where it is the only authorizer; beside a webhook, it is told that there may be more. What a RoleBinding grants of
+    /// the whole cluster's (`bound`) is listed, although it is not granted.
+    fn rules(&self) {
+        let forbidden = fs::read_to_string(self.dir.join("forbidden")).unwrap_or_default();
+        let (webhook, bound) = (self.dir.join("webhook").exists(), self.dir.join("bound").exists());
+        let (core, snapshot) = ("", "snapshot.storage.k8s.io");
+        let mut rules = Vec::new();
+        for (group, resources) in [
+            (
+                core,
+                &["persistentvolumeclaims", "persistentvolumes", "pods", "pods/exec", "namespaces", "configmaps"][..],
+            ),
+            (core, &["events", "resourcequotas", "limitranges"]),
+            ("apps", &["deployments", "statefulsets", "daemonsets"]),
+            ("batch", &["cronjobs", "jobs"]),
+            ("storage.k8s.io", &["csidrivers"]),
+            ("coordination.k8s.io", &["leases"]),
+            (snapshot, &["volumesnapshots", "volumesnapshotclasses", "volumesnapshotcontents"]),
+        ] {
+            for resource in resources {
+                let verbs = ["get", "list", "watch", "create", "update", "patch", "delete"];
+                let in_cluster = ["persistentvolumes", "csidrivers", "volumesnapshotclasses", "volumesnapshotcontents"];
+                let listed = bound && in_cluster.contains(resource);
+                let granted =
+                    |verb: &&str| listed || !forbidden.lines().any(|line| line == format!("{resource} {verb}"));
+                let verbs: Vec<&str> = verbs.into_iter().filter(granted).collect();
+                rules.push(json!({"verbs": verbs, "apiGroups": [group], "resources": [resource]}));
+            }
+        }
+        let error = if webhook { "webhook authorizer does not support user rule resolution" } else { "" };
+        self.answer(&json!({
+            "status": {"resourceRules": rules, "nonResourceRules": [], "incomplete": webhook, "evaluationError": error},
+        }));
+    }
+
+    /// Grants what is asked for, but for what the scenario forbids by `RESOURCE VERB`. What it got stays beside the call.
     fn review(&self, mut stdin: impl Read) {
         let mut text = String::new();
         stdin.read_to_string(&mut text).unwrap();
+        fs::write(self.file("stdin"), &text).unwrap();
         let list: Value = serde_json::from_str(&text).unwrap();
         let forbidden = fs::read_to_string(self.dir.join("forbidden")).unwrap_or_default();
         for mut review in list["items"].as_array().unwrap().iter().cloned() {

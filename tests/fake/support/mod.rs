@@ -694,6 +694,16 @@ impl Outcome<'_> {
         self
     }
 
+    /// It made these calls and no others, in any order, because some were made side by side.
+    #[track_caller]
+    pub fn calls_in_any_order(self, kinds: &str) -> Self {
+        let (mut made, mut expected) = (self.kinds(), kinds.split(' ').collect::<Vec<_>>());
+        made.sort_unstable();
+        expected.sort_unstable();
+        assert!(made == expected, "expected the calls '{kinds}' in any order: {self}");
+        self
+    }
+
     /// The argument list of its first call of a kind, as one line.
     #[track_caller]
     pub fn argv(&self, kind: &str) -> String {
