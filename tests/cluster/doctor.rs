@@ -298,6 +298,31 @@ fn each_planted_misconfiguration_is_found_and_none_on_a_sound_cluster() {
     assert!(patient.found >= 40, "{} were found", patient.found);
 }
 
+/// The API lists every rule of a RoleBinding to `cluster-admin`, but grants none for what is the whole cluster's. RBAC is the only
+/// authorizer here, so its answer is complete.
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn the_admin_of_a_namespace_is_not_taken_for_one_of_the_cluster() {
+    let tenant = Tenant::small("doctor-admin", 256, |_| ());
+    tenant.kubectl(&["create", "serviceaccount", "admin"]);
+    let account = format!("--serviceaccount={}:admin", tenant.namespace);
+    tenant.kubectl(&["create", "rolebinding", "admin", "--clusterrole=cluster-admin", &account]);
+    let mut patient = Patient::of(&tenant);
+    patient.kubeconfig = Some(tenant.kubeconfig("admin"));
+    until("the RoleBinding to count", 60, || (patient.examine(&[DB], &[]).0 == 0).then_some(()));
+    let (_, checks, said) = patient.examine(&[DB], &[]);
+    let outcome = |check: &str| {
+        let found = checks.iter().find(|other| other["check"] == check).unwrap_or_else(|| panic!("{check}: {said}"));
+        (found["outcome"].as_str().unwrap(), found["what"].as_str().unwrap())
+    };
+    assert_eq!(outcome("driver"), ("skipped", "may not get csidrivers"));
+    assert_eq!(outcome("class"), ("skipped", "may not list volumesnapshotclasses"));
+    assert_eq!(outcome("stored data"), ("skipped", "may not list volumesnapshotcontents"));
+    for check in ["namespace", "claim", "pod", "database", "snapshot", "quota"] {
+        assert_eq!(outcome(check).0, "passed", "{check}: {checks:#?}");
+    }
+}
+
 /// Something of a driver that is not there; it goes with the test.
 struct OfDriver(String, &'static str);
 
