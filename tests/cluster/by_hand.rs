@@ -274,7 +274,7 @@ fn info_tells_of_the_database_its_dump_and_its_volume() {
     let info = told(&tenant, &["postgres", "info"]);
     assert_eq!(info["dump"]["sha256"].as_str().unwrap(), tenant.sum());
     assert_eq!(info["dump"]["provenBy"], "PersistentVolumeClaim data");
-    tenant.sh(&format!("gzip -dc {DUMP} | gzip -1 -c >{DUMP}.new && mv {DUMP}.new {DUMP}"));
+    tenant.sh(&format!("gzip -dc {DUMP} | gzip -9 -c >{DUMP}.new && mv {DUMP}.new {DUMP}"));
     // A database that does not answer does not hide the dump.
     let done = tenant.run(&["postgres", "info", "--db-postgres-user=nobody"], |_| ()).done();
     done.assert(4, &["does not answer", "nobody"]);
@@ -374,7 +374,7 @@ fn a_download_that_is_cut_anywhere_is_gone_on_with() {
     done.assert(0, &["looking at the dump again"]);
     assert_eq!(sum(Path::new(&there("third.gz"))), tenant.sum());
     fs::write(format!("{}.{}.part", there("fourth.gz"), "0".repeat(16)), "old").unwrap();
-    tenant.sh(&format!("gzip -dc {DUMP} | gzip -1 -c >{DUMP}.new && mv {DUMP}.new {DUMP}"));
+    tenant.sh(&format!("gzip -dc {DUMP} | gzip -9 -c >{DUMP}.new && mv {DUMP}.new {DUMP}"));
     download(&usual, &[&there("fourth.gz")]).done().assert(0, &["this dump is not proven"]);
     assert_eq!(sum(Path::new(&there("fourth.gz"))), tenant.sum());
     assert_eq!(left(), ["dump.sql.gz", "fourth.gz", "other.gz", "third.gz"]);

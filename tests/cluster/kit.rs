@@ -9,6 +9,21 @@ use serde_json::{Value, json};
 
 pub const DUMP: &str = "/var/lib/postgresql/data/dump.sql.gz";
 
+/// A text about dump files in gzip as one about the format of this run: that of BACKUP_NS_TEST_FORMAT, `zst`, or gzip.
+pub fn in_format(text: &str) -> String {
+    match std::env::var("BACKUP_NS_TEST_FORMAT").as_deref() {
+        Ok("zst") => text.replace(".gz", ".zst").replace("gzip -", "zstd -q -").replace("| gzip", "| zstd -q"),
+        _ => text.into(),
+    }
+}
+
+/// The settings that choose the format of this run.
+pub fn format_settings() -> Vec<(String, String)> {
+    let files = [("POSTGRES", DUMP), ("MYSQL", "/var/lib/mysql/dump.sql.gz")];
+    let all = files.map(|(engine, file)| (format!("BAK_DB_{engine}_DUMP_FILE"), in_format(file)));
+    all.into_iter().filter(|(_, file)| file.ends_with(".zst")).collect()
+}
+
 /// Waits until `done` says so; what is waited for never depends on how fast the machine is.
 pub fn until<T>(what: &str, seconds: u64, mut done: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + Duration::from_secs(seconds);
@@ -220,7 +235,8 @@ impl Tenant {
 
     /// Runs a script in the database's container; its stdout, whatever its status.
     pub fn sh(&self, script: &str) -> String {
-        let args = ["-n", &self.namespace, "exec", "deploy/app-base", "-c", "postgres", "--", "sh", "-c", script];
+        let args =
+            ["-n", &self.namespace, "exec", "deploy/app-base", "-c", "postgres", "--", "sh", "-c", &in_format(script)];
         text(&kubectl_with(&args, "").stdout)
     }
 
@@ -266,9 +282,9 @@ impl Tenant {
         until("a pg_dump in the container", 30, || dumps().then_some(()));
     }
 
-    /// What backup-ns may leave in the container: a pg_dump, a gzip, a file.
+    /// What backup-ns may leave in the container: a part of the dump's pipe, a file.
     pub fn traces(&self) -> String {
-        self.sh("pgrep -lx 'pg_dump|gzip|pigz'; cd /var/lib/postgresql/data && ls -d *backup-ns* 2>/dev/null")
+        self.sh("pgrep -lx 'pg_dump|gzip|pigz|zstd|tee|cat|sha256sum|tail'; cd /var/lib/postgresql/data && ls -d *backup-ns* 2>/dev/null")
     }
 
     /// Nothing of backup-ns is left in the container within 5 s, and the dump is the one it was.
@@ -315,7 +331,8 @@ impl Tenant {
         // Whoever runs the tests may ignore signals, as nohup(1) and a shell's background do; this does not.
         let mut command = Command::new("env");
         command.args(["--default-signal=HUP,INT,TERM", env!("CARGO_BIN_EXE_backup-ns")]);
-        command.args(["-n", &self.namespace, "-o", "json"]).args(args);
+        command.args(["-n", &self.namespace, "-o", "json"]).args(args.iter().map(|arg| in_format(arg)));
+        command.envs(format_settings());
         change(&mut command);
         let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         Backup(child)
@@ -389,7 +406,8 @@ impl Tenant {
 
     /// Runs a script in the scratch pod.
     pub fn scratch_sh(&self, script: &str) -> (bool, String) {
-        let output = kubectl_with(&["-n", &self.namespace, "exec", "scratch", "--", "sh", "-c", script], "");
+        let output =
+            kubectl_with(&["-n", &self.namespace, "exec", "scratch", "--", "sh", "-c", &in_format(script)], "");
         (output.status.success(), format!("{}{}", text(&output.stdout), text(&output.stderr)))
     }
 }

@@ -44,7 +44,7 @@ struct Forged<'a> {
 
 impl Forged<'_> {
     fn sh(&self, script: &str) -> String {
-        self.tenant.kubectl(&["exec", "deploy/app-base", "-c", self.container, "--", "sh", "-c", script])
+        self.tenant.kubectl(&["exec", "deploy/app-base", "-c", self.container, "--", "sh", "-c", &in_format(script)])
     }
 
     /// Makes the file `name` in the volume by a script that reads the dump as text and writes a file; its proof.
@@ -55,7 +55,7 @@ impl Forged<'_> {
         let bytes: u64 = self.sh(&format!("wc -c <{folder}/{name}.gz")).parse().unwrap();
         let mut proof = self.proof.clone();
         for (key, value) in
-            [("pathInVolume", json!(format!("{name}.gz"))), ("sha256", json!(sum)), ("bytes", json!(bytes))]
+            [("pathInVolume", json!(in_format(&format!("{name}.gz")))), ("sha256", json!(sum)), ("bytes", json!(bytes))]
         {
             proof[key] = value;
         }

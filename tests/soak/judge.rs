@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::engines::{Answers, Engine};
 use crate::faults::TEST;
-use crate::kit::{self, apply};
+use crate::kit::{self, apply, in_format};
 use crate::plan::{Fault, Plan};
 use crate::runs::{Ended, exec, text};
 use crate::stock::Known;
@@ -193,7 +193,7 @@ impl Soak {
                 "--",
                 "sh",
                 "-c",
-                &script,
+                &in_format(&script),
                 &statements,
                 engine.surroundings(),
             ];
@@ -257,7 +257,7 @@ impl Soak {
         let script = format!(
             "start() {{ set -- $(sed 's/.*) //' /proc/$1/stat 2>/dev/null); echo \"${{20-}}\"; }}
              cd {} || exit
-             for p in $(pgrep -x 'pg_dump|mariadb-dump|gzip|pigz'); do echo \"process $p $(start $p) $(cat /proc/$p/comm)\"; done
+             for p in $(pgrep -x 'pg_dump|mariadb-dump|gzip|pigz|zstd|tee|sha256sum'); do echo \"process $p $(start $p) $(cat /proc/$p/comm)\"; done
              for f in *backup-ns*; do [ ! -e \"$f\" ] || echo \"file $(ls -id \"$f\")\"; done
              gzip -t dump.sql.gz && gzip -dc dump.sql.gz | tail -c 400 | grep -Eq 'database dump complete|Dump completed' && echo whole
              echo \"container $(hostname) $(start 1)\"",

@@ -50,8 +50,8 @@ impl Fault {
             Fault::Kubectl(..) => "kubectl killed".into(),
             Fault::Stopped(_) => "backup-ns stopped for a while".into(),
             Fault::Component(component, _) => format!("{component} killed"),
-            Fault::Tool("gzip", ..) => "compressor killed".into(),
-            Fault::Tool(..) => "dump tool killed".into(),
+            Fault::Tool("pg_dump" | "mariadb-dump", ..) => "dump tool killed".into(),
+            Fault::Tool(..) => "another part of the dump killed".into(),
             Fault::Disconnected => "dump's connection ended".into(),
             Fault::PodDeleted => "pod deleted".into(),
             Fault::DiskFull => "disk full".into(),
@@ -188,7 +188,10 @@ impl Plan {
             7 => Fault::Component("kube-apiserver", seconds(&mut rng, 1.5)),
             8 => Fault::Component("csi-snapshotter", seconds(&mut rng, 1.0)),
             9 => Fault::Tool(engines[0].tool(), deadly, seconds(&mut rng, 0.4)),
-            10 => Fault::Tool("gzip", deadly, seconds(&mut rng, 0.6)),
+            10 => {
+                let part = rng.choice(["gzip", "zstd", "tee", "cat", "sha256sum", "tail"]).unwrap();
+                Fault::Tool(part, deadly, seconds(&mut rng, 0.6))
+            }
             11 => Fault::Disconnected,
             12 => Fault::PodDeleted,
             13 => Fault::DiskFull,

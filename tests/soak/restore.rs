@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::engines::{Answers, Engine};
-use crate::kit::{self, Backup};
+use crate::kit::{self, Backup, format_settings};
 use crate::plan::{Fault, Plan};
 use crate::runs::{Ended, Run, exec, text};
 use crate::stock::Known;
@@ -147,7 +147,7 @@ impl Soak {
         let binary = Path::new(env!("CARGO_BIN_EXE_backup-ns")).parent().unwrap();
         let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap());
         let mut shell = Command::new("sh");
-        shell.args(["-c", &format!("exec {command} -o json")]).env("PATH", path).envs(PATIENCE);
+        shell.args(["-c", &format!("exec {command} -o json")]).env("PATH", path).envs(PATIENCE).envs(format_settings());
         shell.env("BAK_VS_CLASS_NAME", &self.classes["plain"].0);
         shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let began = Instant::now();

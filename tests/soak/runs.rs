@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::kit::Backup;
+use crate::kit::{Backup, in_format};
 
 /// A run that lasts longer hangs.
 pub const TOO_LONG: Duration = Duration::from_secs(240);
@@ -14,7 +14,8 @@ pub const TOO_LONG: Duration = Duration::from_secs(240);
 /// Runs a script in a container, for a minute at most.
 pub fn exec(namespace: &str, pod: &str, container: &str, script: &str, input: &[u8]) -> Output {
     let mut command = Command::new("timeout");
-    command.args(["60", "kubectl", "-n", namespace, "exec", "-i", pod, "-c", container, "--", "sh", "-c", script]);
+    command.args(["60", "kubectl", "-n", namespace, "exec", "-i", pod, "-c", container, "--", "sh", "-c"]);
+    command.arg(in_format(script));
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     std::thread::scope(|scope| {
@@ -26,20 +27,8 @@ pub fn exec(namespace: &str, pod: &str, container: &str, script: &str, input: &[
 /// The same, in the background, with nothing on stdin.
 pub fn exec_aside(namespace: &str, container: &str, script: &str) -> Child {
     let mut command = Command::new("timeout");
-    command.args([
-        "60",
-        "kubectl",
-        "-n",
-        namespace,
-        "exec",
-        "deploy/app-base",
-        "-c",
-        container,
-        "--",
-        "sh",
-        "-c",
-        script,
-    ]);
+    command.args(["60", "kubectl", "-n", namespace, "exec", "deploy/app-base", "-c", container, "--", "sh", "-c"]);
+    command.arg(in_format(script));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
 }
 
