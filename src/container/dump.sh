@@ -1,7 +1,7 @@
 # The work of a dump session: dumps into a file beside the old dump, proves it meanwhile, flushes it, and renames it over the old
 # one. The session holds the dump lock until the command `release`, which is sent after the snapshot is cut.
 
-MORE_TOOLS=tee
+MORE_TOOLS='tee'
 
 # count_cpus: puts in $cpus how many CPUs this container may use, at most 4, which are enough for a dump tool: those of the node that
 # it may run on, or fewer by its quota, which is a line `MICROSECONDS PERIOD` in version 2 of control groups, and two files in
