@@ -82,8 +82,8 @@ file_size() { ls -lnd -- "$1" | { read -r _ _ _ _ n _ && echo "$n"; }; }
 # shellcheck disable=SC2012
 file_inode() { ls -id -- "$1" | { read -r n _ && echo "$n"; }; }
 
-# choose_unpacker: sets $unpacker by the suffix of $FILE.
-choose_unpacker() { case $FILE in *.zst) unpacker=zstd ;; *) unpacker=gzip ;; esac; }
+# choose_unpacker FILE: sets $unpacker by the suffix of a dump file.
+choose_unpacker() { case $1 in *.zst) unpacker=zstd ;; *) unpacker=gzip ;; esac; }
 
 # unpack: unpacks stdin. It execs the tool.
 unpack() {

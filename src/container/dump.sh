@@ -73,22 +73,25 @@ report_inventory() {
 # shellcheck disable=SC2086 # the tool and its options
 compress() { exec $compressor -c; }
 
-# lost_part: whether a part of the pipe behind tee has ended although tee lives; puts its name in $part. Each ends right after tee
-# does. So this is true the third time in a row that it is seen. Otherwise the end of such a part is noticed only when the dump
-# is done, because tee continues without it.
+# watch_work: ends the dump if a part of the pipe behind tee has ended although tee lives: tee continues without it, so that
+# otherwise this is noticed only when the dump is done. Each part ends right after tee does. So it must be seen three times in a
+# row.
 seen_gone=0
-lost_part() {
-  { read -r sharing parts <"$own.parts"; } 2>/dev/null || return 1
+watch_work() {
+  { read -r sharing parts <"$own.parts"; } 2>/dev/null || return
   part=
   for one in $parts; do
     [ -n "$part" ] || [ -e "/proc/${one%%:*}" ] || part=${one#*:}
   done
   if [ -z "$part" ] || ! [ -e "/proc/$sharing" ]; then
     seen_gone=0
-    return 1
+    return
   fi
   seen_gone=$((seen_gone + 1))
-  [ "$seen_gone" -eq 3 ]
+  if [ "$seen_gone" -eq 3 ]; then
+    say lost "other $part ended before the dump did"
+    end_worker
+  fi
 }
 
 # wait_for_part NAME PID: waits for a part of the pipe, and puts the first failure in $why.

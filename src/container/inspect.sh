@@ -3,7 +3,7 @@
 read_value && NONCE=$VALUE
 read_value && FILE=$VALUE
 read_value && TEST=$VALUE
-choose_unpacker
+choose_unpacker "$FILE"
 exec </dev/null
 start_heartbeat
 if [ -f "$FILE" ] && [ -r "$FILE" ]; then

@@ -12,8 +12,8 @@ progress() {
 # report_tools: a load reports nothing of its tools.
 report_tools() { :; }
 
-# lost_part: a load waits for its parts itself.
-lost_part() { false; }
+# watch_work: a load waits for its parts itself.
+watch_work() { :; }
 
 # inspect_database: a load replaces what is there, so there is nothing to inspect.
 inspect_database() { :; }

@@ -13,7 +13,7 @@ while [ "$MOUNTS" -gt 0 ]; do
   read_value && mounts=$mounts$VALUE$nl
   MOUNTS=$((MOUNTS - 1))
 done
-choose_unpacker
+choose_unpacker "$FILE"
 db_read_connection
 
 # From here on only this shell reads stdin, which carries commands and heartbeats.
@@ -42,10 +42,7 @@ run_ticker() {
       dumped_for=$((dumped_for + 1))
       [ "$dumped_for" -ne "$LIMIT" ] || end_overdue_work
     fi
-    if lost_part; then
-      say lost "other $part ended before the dump did"
-      end_worker
-    fi
+    watch_work
     [ "$unheard" -lt 60 ] || kill -TERM "$main"
   done
 }

@@ -16,7 +16,7 @@ read_value && PHYSICAL=$VALUE
 read_value && OBJECTS=$VALUE
 read_value && LIKE=$VALUE
 
-choose_unpacker
+choose_unpacker "$FILE"
 exec 3<&0 </dev/null
 main=$$
 main_started=$(start_time "$main")
