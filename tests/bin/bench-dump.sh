@@ -79,27 +79,31 @@ cpu() {
 		awk '$1 == "usage_usec" { print $2 / 1e6 } $1 == "nanoseconds" { print $2 / 1e9 }'
 }
 
+# used BEFORE: how many more it has used since.
+used() { awk -v a="$1" -v b="$(cpu)" 'BEGIN { printf "%.1f\n", b - a }'; }
+
 # create WHO BINARY FORMAT: a backup. Appends to WHO.dump (seconds of dump and proof), WHO.cpu and WHO.bytes too.
 create() {
 	before=$(cpu)
 	export "$variable=$directory/dump.sql.$3"
 	run "$1" "$2" create -n "$namespace" "--db-$engine" -o json
 	unset "$variable"
-	after=$(cpu)
+	used "$before" >>"$work/$1.cpu"
 	[ "$(step dump)" != 0 ] || die "the log of create has no step dump"
 	awk -v dump="$(step dump)" -v prove="$(step prove)" 'BEGIN { printf "%.2f\n", dump + prove }' >>"$work/$1.dump"
-	awk -v a="$before" -v b="$after" 'BEGIN { printf "%.1f\n", b - a }' >>"$work/$1.cpu"
 	field "$work/out" bytes >>"$work/$1.bytes"
 	# Its stored data would outlive the namespace.
 	name=$(sed -n 's/^ *"volumeSnapshot": "\(.*\)".*/\1/p' "$work/out")
 	"$ours" delete "$name" -n "$namespace" --yes --force >/dev/null 2>&1 || say "warning: the stored data of $name is left"
 }
 
-# bare WHO SHELL-TEXT: appends the seconds of the dump tool with that behind it. What it wrote is flushed afterwards, so that
-# the next run need not flush it.
+# bare WHO SHELL-TEXT: the dump tool with that behind it. Appends to WHO.dump and WHO.cpu. What it wrote is flushed afterwards, so
+# that the next run need not flush it.
 bare() {
+	before=$(cpu)
 	inside "began=\$(date +%s%N); $bare $2; echo \"\$began \$(date +%s%N)\"; rm -f $directory/bare.dump; sync" |
 		awk '{ printf "%.2f\n", ($2 - $1) / 1e9 }' >>"$work/$1.dump"
+	used "$before" >>"$work/$1.cpu"
 }
 
 # memory FORMAT: "NAME KiB" for each program of a dump of ours in the container: its peak. Watching costs CPU, so it has a run of
@@ -130,9 +134,11 @@ memory() {
 dump_seconds() { median <"$work/$1.dump"; }
 dump_cpu() { median <"$work/$1.cpu"; }
 
-# backup_line WHO LABEL
-backup_line() {
-	echo "  $2: $(dump_seconds "$1") s, $(dump_cpu "$1") CPU seconds in the container, $(median <"$work/$1.bytes" | awk '{ printf "%.1f", $1 / 1e6 }') MB"
+# line WHO LABEL: the figures of backups, or of a bare tool, if it has any.
+line() {
+	[ -e "$work/$1.dump" ] || return 0
+	[ ! -e "$work/$1.bytes" ] && megabytes= || megabytes=$(median <"$work/$1.bytes" | awk '{ printf ", %.1f MB", $1 / 1e6 }')
+	echo "  $2: $(dump_seconds "$1") s, $(dump_cpu "$1") CPU seconds in the container$megabytes"
 }
 
 # compare FORMAT...: in one container, in turn, BASE's .gz, ours in each format, and the bare tools.
@@ -152,11 +158,11 @@ compare() {
 		done
 	done
 	echo "dump and proof with $image: $((size / 1000000)) MB of text (medians of $RUNS rounds)"
-	[ -z "$BASE" ] || backup_line base 'base .sql.gz'
-	for format; do backup_line "$format" "ours .sql.$format"; done
-	echo "  bare $tool >/dev/null: $(dump_seconds null) s"
-	[ ! -e "$work/bare-gz.dump" ] || echo "  bare $tool | gzip -1 >file: $(dump_seconds bare-gz) s"
-	[ ! -e "$work/bare-zst.dump" ] || echo "  bare $tool | zstd -3 >file: $(dump_seconds bare-zst) s"
+	line base 'base .sql.gz'
+	for format; do line "$format" "ours .sql.$format"; done
+	line null "bare $tool >/dev/null"
+	line bare-gz "bare $tool | gzip -1 >file"
+	line bare-zst "bare $tool | zstd -3 >file"
 	for format; do
 		echo "  ours .sql.$format takes $(ratio "$(dump_seconds "$format")" "$(dump_seconds null)") times as long as bare $tool >/dev/null"
 	done
