@@ -2,6 +2,7 @@
 
 pub mod cronjob_settings;
 pub mod dump;
+pub mod dump_path;
 pub mod hooks;
 pub mod inspect_dump;
 pub mod load;

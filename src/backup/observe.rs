@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use anyhow::{Result, bail};
 use chrono::{DateTime, Utc};
 
+use crate::backup::dump_path::with_dump_file;
 use crate::cluster::failure::Failure;
 use crate::cluster::kubectl::Kubectl;
 use crate::cluster::refusal::Refusal;
@@ -47,6 +48,8 @@ pub struct DatabasePlace {
     pub claim: Pvc,
     /// The pod and container of the database.
     pub chosen: Chosen,
+    /// The database, with the path of its dump in that container.
+    pub database: Database,
     /// The namespace's snapshots, if they were requested.
     pub snapshots: Vec<Snapshot>,
 }
@@ -55,15 +58,22 @@ pub struct DatabasePlace {
 ///
 /// # Errors
 /// As [`observe`].
-pub fn place(kubectl: &Kubectl, database: &Database, pvc: &str, snapshots: bool) -> Result<(DatabasePlace, String)> {
+pub fn place(
+    kubectl: &Kubectl,
+    database: &Database,
+    pvc: &str,
+    snapshots: bool,
+    nonce: &str,
+) -> Result<(DatabasePlace, String)> {
     let namespace_objects = read(kubectl, std::slice::from_ref(database), snapshots)?;
     let namespace = &kubectl.target.namespace;
     let claim = find_claim(namespace, pvc, &namespace_objects.claims)
         .map_err(|fail| nowhere(kubectl, &namespace_objects, pvc, fail))?
         .clone();
     let chosen = choose(&namespace_objects, namespace, database, pvc)?;
+    let database = with_dump_file(kubectl, database, &chosen, nonce)?;
     let what = format!("PVC {pvc} in {namespace}, pod {}", chosen.pod);
-    Ok((DatabasePlace { claim, chosen, snapshots: namespace_objects.snapshots }, what))
+    Ok((DatabasePlace { claim, chosen, database, snapshots: namespace_objects.snapshots }, what))
 }
 
 /// Reads what is needed to choose a pod for each of these databases, and the snapshots if requested.

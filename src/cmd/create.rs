@@ -11,6 +11,7 @@ use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
 use crate::backup::dump::{Dump, DumpRules, MadeDump};
+use crate::backup::dump_path::with_dump_file;
 use crate::backup::hooks::RunningHooks;
 use crate::backup::observe::{Observed, observe};
 use crate::backup::snapshots::{self, SnapshotSet};
@@ -19,7 +20,7 @@ use crate::cluster::kubectl::Kubectl;
 use crate::cluster::refusal::Refusal;
 use crate::cluster::watch::Watch;
 use crate::cmd::{Context, now};
-use crate::config::{Create, DbValue, Global};
+use crate::config::{Create, Database, DbValue, Global};
 use crate::container;
 use crate::container::session::Session;
 use crate::core::backup::event::{self, EventSubject, News, Reason};
@@ -113,7 +114,10 @@ fn make(global: &Global, config: &Create, reporter: &Reporter, notice: &mut Noti
     let cut = SnapshotSet { kubectl, config, now, zone: global.zone, run, names, claims: &observed.claims };
     let run = BackupRun { context: &context, cut, nonce, good: &notice.good };
     let prepare = |(database, chosen): (_, &Chosen)| Dump::prepare(kubectl, reporter, database, chosen.clone(), rules);
-    let dumps: Vec<Dump<'_>> = config.databases.iter().zip(&observed.chosen).map(prepare).collect::<Result<_, _>>()?;
+    let placed = config.databases.iter().zip(&observed.chosen);
+    let databases: Vec<Database> =
+        placed.map(|(database, chosen)| with_dump_file(kubectl, database, chosen, nonce)).collect::<Result<_>>()?;
+    let dumps: Vec<Dump<'_>> = databases.iter().zip(&observed.chosen).map(prepare).collect::<Result<_, _>>()?;
     if global.dry_run {
         run.foresee(&observed.snapshots)?;
         return run.show_plan(&dumps, &observed.mounters);

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::backup::cronjob_settings::config_maps;
 use crate::backup::dump::{self, DumpRules};
+use crate::backup::dump_path::with_dump_file;
 use crate::backup::observe::{choose, find_lasting};
 use crate::backup::snapshots::{self, SnapshotSet};
 use crate::cluster::failure::Failure;
@@ -634,10 +635,17 @@ impl Exam<'_> {
             holder: &self.global.holder,
             nonce: &random::nonce(),
         };
+        let database = match with_dump_file(kubectl, database, chosen, rules.nonce) {
+            Ok(database) => database,
+            Err(error) => {
+                lines.fail("container", error, "see kubectl describe pod")?;
+                return Ok(lines);
+            }
+        };
         // The very session that a backup begins with; it ends before anything is made.
-        match dump::run_preflight(kubectl, database, chosen, rules, container::dump(database.engine)) {
+        match dump::run_preflight(kubectl, &database, chosen, rules, container::dump(database.engine)) {
             Ok((mut session, report)) => {
-                let judged = rules.assess(&report, database, chosen);
+                let judged = rules.assess(&report, &database, chosen);
                 let free = judged.as_ref().map(|site| report::bytes(site.available_bytes)).unwrap_or_default();
                 let judged = judged.as_ref().map_err(Vec::as_slice);
                 let mut checks = doctor::container(&report, database.engine, judged, rules.threshold_percent, &free);

@@ -174,6 +174,8 @@ pub struct Database {
     pub container: String,
     /// The dump's path in the container. Its suffix says how it is compressed.
     pub dump_file: String,
+    /// Whether no setting names that path.
+    pub has_default_dump_file: bool,
     /// How hard the dump is compressed, if that was set.
     pub compression_level: Option<u8>,
     /// An address, a name or the path of a socket's directory, as seen in the container.
@@ -531,6 +533,7 @@ fn pick(engine: Engine, postgres: &'static Setting, mysql: &'static Setting) -> 
 
 fn database(v: &mut Values<'_>, engine: Engine) -> Database {
     let name = |text: &str| name::check_name(text).map(|()| text.to_string());
+    let dump_file = pick(engine, var!("BAK_DB_POSTGRES_DUMP_FILE"), var!("BAK_DB_MYSQL_DUMP_FILE"));
     Database {
         engine,
         resource: v.parse(
@@ -543,11 +546,8 @@ fn database(v: &mut Values<'_>, engine: Engine) -> Database {
             name,
             String::new(),
         ),
-        dump_file: v.parse(
-            pick(engine, var!("BAK_DB_POSTGRES_DUMP_FILE"), var!("BAK_DB_MYSQL_DUMP_FILE")),
-            parse_dump_file,
-            String::new(),
-        ),
+        has_default_dump_file: v.raw(dump_file).1 == Origin::Default,
+        dump_file: v.parse(dump_file, parse_dump_file, String::new()),
         compression_level: v.optional(var!("BAK_DUMP_COMPRESSION_LEVEL"), |text| {
             parse_number(text, 1, 19).map(|level| u8::try_from(level).unwrap_or(1))
         }),
@@ -1022,6 +1022,9 @@ mod tests {
         assert_eq!(create.databases[0].resource.to_string(), "deployment/app-base");
         assert_eq!(create.databases[0].container, "postgres");
         assert_eq!(create.databases[0].dump_file, "/var/lib/postgresql/data/dump.sql.gz");
+        assert!(create.databases[0].has_default_dump_file);
+        let (_, set) = with(&[("BAK_DB_POSTGRES_DUMP_FILE", &create.databases[0].dump_file)]).unwrap();
+        assert!(!set.databases[0].has_default_dump_file, "a setting counts even if it names the default");
         assert_eq!((create.databases[0].host.as_str(), create.databases[0].port), ("127.0.0.1", 5432));
         assert_eq!(create.databases[0].user, DbValue::Variable("POSTGRES_USER".into()));
         assert_eq!(create.databases[0].password.spec(), "$POSTGRES_PASSWORD");

@@ -88,5 +88,8 @@ pub const fn verify(engine: Engine) -> &'static str {
     }
 }
 
+/// Reports whether a directory exists.
+pub const DIRECTORY: &str = script!("common.sh", "directory.sh");
+
 /// Rechecks a dump file in an exec of its own.
 pub const RECHECK: &str = script!("common.sh", "recheck.sh");

@@ -586,3 +586,20 @@ fn a_dump_of_a_distrusted_snapshot_is_loaded_by_force_with_a_warning() {
     let tools = |scenario: Scenario| scenario.tool("awk", "exit 0").tool("grep", "exit 0");
     tools(restore(&["--force"])).run().exits(0).says(&[why]).prints(&["Load it into the database shop"]);
 }
+
+#[test]
+fn the_dump_goes_to_the_top_of_the_mount_where_the_default_path_has_no_directory() {
+    let default = "/var/lib/postgresql/data/dump.sql.gz";
+    let moved = "the container has no /var/lib/postgresql/data, so the dump's path is /var/lib/dump.sql.gz";
+    // A setting counts, even if it names the default; a directory that is mounted itself is not asked for.
+    for (mount, setting, expected) in
+        [("/var/lib", "", true), ("/var/lib", default, false), ("/var/lib/postgresql/data", "", false)]
+    {
+        let scenario = Scenario::new().arg("--dry-run").env("BAK_DB_POSTGRES_DUMP_FILE", setting);
+        let scenario = scenario.object("Pod", |pod| {
+            pod["spec"]["containers"][0]["volumeMounts"][0]["mountPath"] = json!(mount);
+        });
+        let outcome = scenario.run();
+        assert_eq!(outcome.stderr.contains(moved), expected, "{mount} {setting}: {outcome}");
+    }
+}

@@ -27,9 +27,9 @@ const ANEW: u32 = 3;
 /// There is no dump, FILE is another file, or the transfer broke off; the same call goes on then.
 pub fn run(hand: &Hand<'_>) -> Result<()> {
     let began = Instant::now();
-    let path = &hand.config.database.dump_file;
-    let target = target(hand.config.file.as_deref(), path)?;
+    let target = target(hand.config.file.as_deref(), &hand.config.database.dump_file)?;
     let place = hand.place(true)?;
+    let path = &place.database.dump_file;
     let mut left = ANEW;
     loop {
         let (file, proven) = hand.inspect(&place, InspectDepth::Hash)?.ok_or_else(|| {
@@ -101,12 +101,8 @@ fn fetch(hand: &Hand<'_>, place: &DatabasePlace, target: &Path, file: &DumpFile)
     hand.reporter.step("download", |step| {
         let mut part = PartialFile::open(target, &file.sha256)?;
         let resumed_from = part.resumed_from;
-        let remote = Remote {
-            chosen: &place.chosen,
-            path: &hand.config.database.dump_file,
-            bytes: file.bytes,
-            sha256: &file.sha256,
-        };
+        let remote =
+            Remote { chosen: &place.chosen, path: &place.database.dump_file, bytes: file.bytes, sha256: &file.sha256 };
         match part.bring(&hand.kubectl, remote, step)? {
             Brought::Otherwise(fail) => Ok((Err(fail), "not done".into())),
             Brought::Whole => {
@@ -148,7 +144,7 @@ fn tell(
 
 fn show_plan(hand: &Hand<'_>, place: &DatabasePlace, target: &Path, file: &DumpFile, there: bool) -> Result<()> {
     let chosen = &place.chosen;
-    let from = &hand.config.database.dump_file;
+    let from = &place.database.dump_file;
     let target = target.display();
     let steps = if there {
         vec![PlanStep::new(format!("Nothing: {target} is the dump already"))]

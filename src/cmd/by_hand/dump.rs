@@ -27,7 +27,7 @@ use crate::io::report;
 pub fn run(hand: &Hand<'_>) -> Result<()> {
     let began = Instant::now();
     let place = hand.place(false)?;
-    let database = &hand.config.database;
+    let database = &place.database;
     let mut dump = Dump::prepare(&hand.kubectl, hand.reporter, database, place.chosen.clone(), hand.rules())?;
     if hand.global.dry_run {
         return show_plan(hand, &dump, &place.claim);

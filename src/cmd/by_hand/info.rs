@@ -9,12 +9,12 @@ use serde::Serialize;
 use super::{Hand, ago};
 use crate::backup::dump;
 use crate::backup::inspect_dump::{DumpFile, InspectDepth};
+use crate::backup::observe::DatabasePlace;
 use crate::cmd::now;
 use crate::cmd::show::{show, table};
 use crate::container;
 use crate::container::session::{self, Session};
 use crate::core::backup::find_proof::Proven;
-use crate::core::backup::pod::Chosen;
 use crate::core::backup::preflight;
 use crate::core::words::counted;
 use crate::exit::{Exit, Fail};
@@ -29,7 +29,7 @@ const ANSWER: Duration = Duration::from_secs(120);
 /// There is no pod, or the database does not answer; what is known is printed all the same.
 pub fn run(hand: &Hand<'_>) -> Result<()> {
     let place = hand.place(true)?;
-    let (heard, said) = hear(hand, &place.chosen)?;
+    let (heard, said) = hear(hand, &place)?;
     let found = hand.inspect(&place, InspectDepth::Hash)?;
     let now = now();
     let volume = preflight::parse_df(&heard.df);
@@ -38,9 +38,7 @@ pub fn run(hand: &Hand<'_>) -> Result<()> {
         pod: &place.chosen.pod,
         container: &place.chosen.container,
         database: heard.answers.then_some(heard.database),
-        dump: found
-            .as_ref()
-            .map(|(file, proven)| DumpInfo::of(&hand.config.database.dump_file, file, proven.as_ref(), now)),
+        dump: found.as_ref().map(|(file, proven)| DumpInfo::of(&place.database.dump_file, file, proven.as_ref(), now)),
         volume: volume.map(|(used_percent, available_bytes)| VolumeInfo {
             pvc: &hand.config.pvc,
             used_percent,
@@ -70,9 +68,9 @@ struct Heard {
 }
 
 /// Asks the database; what the container wrote to stderr, too.
-fn hear(hand: &Hand<'_>, chosen: &Chosen) -> Result<(Heard, String)> {
+fn hear(hand: &Hand<'_>, place: &DatabasePlace) -> Result<(Heard, String)> {
     hand.reporter.step("ask", |_| {
-        let database = &hand.config.database;
+        let DatabasePlace { database, chosen, .. } = place;
         let mut values = vec![database.dump_file.clone()];
         values.extend(dump::connection(database));
         let ask = || {

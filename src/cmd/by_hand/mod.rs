@@ -58,7 +58,7 @@ impl Hand<'_> {
     /// Finds the claim and the pod; the snapshots, too, where a proof is looked up.
     fn place(&self, snapshots: bool) -> Result<DatabasePlace> {
         let ByHand { database, pvc, .. } = self.config;
-        self.reporter.step("observe", |_| observe::place(&self.kubectl, database, pvc, snapshots))
+        self.reporter.step("observe", |_| observe::place(&self.kubectl, database, pvc, snapshots, &self.nonce))
     }
 
     fn rules(&self) -> DumpRules<'_> {
@@ -74,7 +74,7 @@ impl Hand<'_> {
 
     /// Looks at the dump file, if there is one, and for its proof.
     fn inspect(&self, place: &DatabasePlace, test: InspectDepth) -> Result<Option<(DumpFile, Option<Proven>)>> {
-        let ByHand { database, .. } = self.config;
+        let database = &place.database;
         self.reporter.step("look", |_| {
             let found = inspect_dump::inspect(&self.kubectl, &place.chosen, database, &self.nonce, test)?;
             let Some(file) = found else { return Ok((None, format!("there is no {}", database.dump_file))) };

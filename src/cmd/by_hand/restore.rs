@@ -31,8 +31,9 @@ const ROOM: u64 = 2;
 /// There is no proven dump, the answer is no, or the load failed: what became of the database is said.
 pub fn run(hand: &Hand<'_>) -> Result<()> {
     let began = Instant::now();
-    let ByHand { database, force, yes, .. } = hand.config;
+    let ByHand { force, yes, .. } = hand.config;
     let place = hand.place(true)?;
+    let database = &place.database;
     let tries = database.engine == Engine::MySql;
     let found = hand.inspect(&place, if tries { InspectDepth::Count } else { InspectDepth::Whole })?;
     let (file, proven) = believe(hand, &place, found)?;
@@ -89,8 +90,8 @@ fn believe(
     place: &DatabasePlace,
     found: Option<(DumpFile, Option<Proven>)>,
 ) -> Result<(DumpFile, Proven)> {
-    let ByHand { database, pvc, force, .. } = hand.config;
-    let (path, pod) = (&database.dump_file, &place.chosen.pod);
+    let ByHand { pvc, force, .. } = hand.config;
+    let (path, pod) = (&place.database.dump_file, &place.chosen.pod);
     let refuse = |what: String| {
         Fail::new(Exit::Dump, what).remedy(format!(
             "restore a snapshot with backup-ns restore, see backup-ns list --pvc {pvc}; nothing was loaded"
@@ -150,8 +151,7 @@ fn question(hand: &Hand<'_>, place: &DatabasePlace, name: &str, Proven { by, pro
 }
 
 fn show_plan(hand: &Hand<'_>, place: &DatabasePlace, name: &str, trial: LoadMode) -> Result<()> {
-    let ByHand { database, .. } = hand.config;
-    let chosen = &place.chosen;
+    let DatabasePlace { database, chosen, .. } = place;
     let exec = hand.kubectl.target.exec(&chosen.pod, &chosen.container, SCRIPT);
     let load = match (database.engine, trial) {
         (Engine::Postgres, _) => {
