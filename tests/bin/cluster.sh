@@ -22,6 +22,20 @@ tools=$(tests/bin/tools.sh)
 PATH=$PATH:$tools
 kind/image.sh load >/dev/null ||
 	echo "cluster: the tests of what runs in pods will fail, unless the image is there already" >&2
+# A test writes here when this machine cannot have its database server. The last lines of the output name it.
+left_out=target/left-out.txt
+rm -f "$left_out"
+name_left_out() {
+	[ -s "$left_out" ] || return 0
+	{
+		echo
+		echo "##################################################################################"
+		echo "These tests were LEFT OUT, because their database server cannot be had here:"
+		sed 's/^/  /' "$left_out"
+		echo "##################################################################################"
+	} >&2
+}
+trap name_left_out EXIT
 # Some of them stop parts of the cluster, so they take turns.
 cargo test --locked --test cluster -- --ignored --test-threads=1
 # Last, because it takes the cluster down: that nothing of the local one is left then.

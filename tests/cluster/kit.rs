@@ -105,6 +105,23 @@ pub fn is_local() -> bool {
     local
 }
 
+/// Has the image of a newer database server in the cluster. Where that cannot be had, the test is left out: the file
+/// `target/left-out.txt`, which tests/bin/cluster.sh prints at its end, names it.
+pub fn has_server(image: &str) -> bool {
+    let output = Command::new(root().join("kind/cluster.sh")).args(["server", image]).output().unwrap();
+    if output.status.code() == Some(4) {
+        let test = std::thread::current().name().unwrap_or_default().to_string();
+        let why = text(&output.stderr).replace('\n', " ");
+        let file = root().join("target/left-out.txt");
+        std::fs::create_dir_all(root().join("target")).unwrap();
+        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(file).unwrap();
+        writeln!(file, "{test}: no image {image}: {why}").unwrap();
+        return false;
+    }
+    assert!(output.status.success(), "{image}: {}", text(&output.stderr));
+    true
+}
+
 /// A namespace of its own with a PostgreSQL; it goes with the test.
 pub struct Tenant {
     pub namespace: String,

@@ -15,6 +15,7 @@ mod rebind;
 mod recovery;
 mod restore;
 mod runs;
+mod servers;
 mod status;
 mod verify;
 

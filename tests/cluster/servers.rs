@@ -1,0 +1,304 @@
+//! Servers that are newer than those of the other tests, with what only they can hold: each way of a backup and back, compared
+//! by a dump that backup-ns has no part in.
+
+use std::io::Write;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::kit::*;
+
+/// A database server, and how to put something hard into it.
+struct Server {
+    image: &'static str,
+    engine: &'static str,
+    /// How its version begins, as it says itself.
+    version: &'static str,
+    /// The server's arguments.
+    args: &'static [&'static str],
+    mount: &'static str,
+    /// The official image's variables, besides the password.
+    env: &'static [(&'static str, &'static str)],
+    password: &'static str,
+    /// Whether the pod runs as the image's user 999 instead of as root.
+    non_root: bool,
+    seeds: &'static [&'static str],
+    client: &'static str,
+    dump: &'static str,
+    /// Lines of the dump that differ from one to the next.
+    volatile: &'static [&'static str],
+    /// The user who may read all of the database, and no more.
+    limited: &'static str,
+    /// What happens to the database after the backup.
+    damage: &'static str,
+    /// Where the dump is expected in the volume.
+    path: &'static str,
+}
+
+const LIMITED_PASSWORD: &str = "l1m it'ed";
+const PASSWORD: &str = "p w'$HOME";
+
+const PSQL: &str =
+    "PGPASSWORD=$POSTGRES_PASSWORD exec psql -h 127.0.0.1 -U app -d app -XAtq -v ON_ERROR_STOP=1 >/dev/null";
+const PG_DUMP: &str = "PGPASSWORD=$POSTGRES_PASSWORD exec pg_dump -h 127.0.0.1 -U app app";
+const PG_VOLATILE: &[&str] = &["\\restrict ", "\\unrestrict "];
+const PG_LIMITED: &str = "CREATE ROLE limited LOGIN BYPASSRLS PASSWORD 'l1m it''ed' IN ROLE pg_read_all_data;
+    ALTER ROLE limited SET lo_compat_privileges = on";
+// No table can be dropped, because an event trigger refuses it.
+const PG_DAMAGE: &str = "DELETE FROM people WHERE id > 100; UPDATE people SET name = 'gone'; DROP VIEW tags CASCADE;
+    SELECT lo_unlink(424242); TRUNCATE visits; ALTER TABLE people DISABLE ROW LEVEL SECURITY;
+    ALTER EVENT TRIGGER greet DISABLE";
+
+impl Server {
+    fn sh(&self, tenant: &Tenant, script: &str, input: &str) -> String {
+        let args = ["-n", &tenant.namespace, "exec", "-i", "deploy/app-base", "--", "sh", "-c", script];
+        let output = kubectl_with(&args, input);
+        assert!(output.status.success(), "{}: {}", self.image, String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// A namespace with this server and its contents.
+    fn tenant(&self, name: &str) -> Tenant {
+        let tenant = Tenant::empty(name);
+        let mut env: Vec<Value> = self.env.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
+        // The password comes as a file, as the official images take it from a Secret.
+        env.push(json!({"name": format!("{}_FILE", self.password), "value": "/secret/password"}));
+        // Without this policy the kubelet opens a restored data directory to the group, which PostgreSQL refuses to start on.
+        let policy = "OnRootMismatch";
+        let user = json!({"runAsUser": 999, "runAsGroup": 999, "fsGroup": 999, "fsGroupChangePolicy": policy});
+        let answers = match self.engine {
+            "postgres" => "exec pg_isready -h 127.0.0.1 -q",
+            _ => "exec $(command -v mariadb-admin || command -v mysqladmin) -h127.0.0.1 -uprobe ping",
+        };
+        let items = json!([
+            {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "db"}, "stringData": {"password": PASSWORD}},
+            tenant.claim("data", "512Mi", None),
+            {
+                "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "app-base"},
+                "spec": {
+                    "strategy": {"type": "Recreate"},
+                    "selector": {"matchLabels": {"app": "app-base"}},
+                    "template": {"metadata": {"labels": {"app": "app-base"}}, "spec": {
+                        "terminationGracePeriodSeconds": 10,
+                        "securityContext": if self.non_root { user } else { json!({}) },
+                        "containers": [{
+                            "name": self.engine, "image": self.image, "imagePullPolicy": "IfNotPresent",
+                            "args": self.args, "env": env,
+                            "readinessProbe": {
+                                "exec": {"command": ["sh", "-c", answers]}, "periodSeconds": 1, "timeoutSeconds": 20, "failureThreshold": 5,
+                            },
+                            "volumeMounts": [
+                                {"name": "data", "mountPath": self.mount}, {"name": "secret", "mountPath": "/secret"},
+                            ],
+                        }],
+                        "volumes": [
+                            {"name": "data", "persistentVolumeClaim": {"claimName": "data"}},
+                            {"name": "secret", "secret": {"secretName": "db"}},
+                        ],
+                    }},
+                },
+            },
+        ]);
+        apply(&tenant.namespace, &json!({"apiVersion": "v1", "kind": "List", "items": items}));
+        tenant.await_ready();
+        for seed in self.seeds {
+            let file = root().join("tests/cluster/servers").join(seed);
+            self.sql(&tenant, &std::fs::read_to_string(file).unwrap());
+        }
+        self.sql(&tenant, self.limited);
+        tenant
+    }
+
+    fn sql(&self, tenant: &Tenant, statements: &str) {
+        self.sh(tenant, &self.with_password(self.client), statements);
+    }
+
+    /// A script that begins with the password from its file.
+    fn with_password(&self, script: &str) -> String {
+        format!("{}=$(cat /secret/password); {script}", self.password)
+    }
+
+    /// All that the server's own tool dumps, without the lines that are never the same.
+    fn dump(&self, tenant: &Tenant) -> String {
+        let text = self.sh(tenant, &self.with_password(self.dump), "");
+        let lasting = |line: &&str| !self.volatile.iter().any(|volatile| line.starts_with(volatile));
+        text.lines().filter(lasting).collect::<Vec<_>>().join("\n")
+    }
+
+    /// A command that must succeed; its result.
+    fn run(&self, tenant: &Tenant, args: &[&str], change: impl Fn(&mut Command)) -> Value {
+        let done = tenant.run(args, change).done();
+        assert!(done.status.success(), "{}: {args:?}: {}\n{}", self.image, done.stderr, done.stdout);
+        serde_json::from_str(&done.stdout).unwrap_or_else(|error| panic!("{args:?}: {error}: {}", done.stdout))
+    }
+
+    /// Damages the database, lets the command bring it back, and compares line by line.
+    fn brought_back_by(&self, tenant: &Tenant, before: &str, args: &[&str], same: impl Fn(&str, &str) -> bool) {
+        self.sql(tenant, self.damage);
+        assert_ne!(self.dump(tenant), before, "{}: the damage shows", self.image);
+        self.run(tenant, args, |_| ());
+        tenant.await_ready();
+        let after = self.dump(tenant);
+        if let Some((was, is)) = before.lines().zip(after.lines()).find(|(was, is)| !same(was, is)) {
+            panic!("{}: after {args:?} the database differs:\nbefore: {was}\nafter:  {is}", self.image);
+        }
+        assert_eq!(before.lines().count(), after.lines().count(), "{}: {args:?}", self.image);
+    }
+
+    /// Backup, restore test, and both ways back.
+    fn there_and_back(&self, name: &str) {
+        if !has_server(self.image) {
+            return;
+        }
+        let tenant = self.tenant(name);
+        let before = self.dump(&tenant);
+        let flag = format!("--db-{}", self.engine);
+        let of = |snapshot: &Value| snapshot["volumeSnapshot"].as_str().unwrap().to_string();
+
+        let doctor = self.run(&tenant, &["doctor", &flag], |_| ());
+        let failed = |check: &&Value| check["outcome"] == "failed";
+        assert_eq!(doctor["checks"].as_array().unwrap().iter().filter(failed).count(), 0, "{doctor:#}");
+        let made = self.run(&tenant, &["create", &flag], |_| ());
+        let proof = &made["dumps"][self.engine];
+        assert!(proof["tool"].as_str().unwrap().contains(self.version), "{proof}");
+        assert_eq!(proof["pathInVolume"], self.path, "{proof}");
+        let info = self.run(&tenant, &[self.engine, "info"], |_| ());
+        assert!(info["database"]["version"].as_str().unwrap().starts_with(self.version), "{info}");
+        assert_eq!(info["dump"]["provenBy"], format!("VolumeSnapshot {}", of(&made)));
+        writeln!(std::io::stderr(), "{}: server {}, {}", self.image, info["database"]["version"], proof["tool"]).ok();
+
+        // A user who may only read makes the same backup.
+        let upper = format!("BAK_DB_{}", self.engine.to_ascii_uppercase());
+        let limited = self.run(&tenant, &["create", &flag], |command| {
+            command.env(format!("{upper}_USER"), "limited").env(format!("{upper}_PASSWORD"), LIMITED_PASSWORD);
+        });
+        assert_eq!(limited["dumps"][self.engine]["objects"], proof["objects"]);
+        for (snapshot, more) in [(of(&made), &[][..]), (of(&limited), &["--verify-physical"])] {
+            let found = self.run(&tenant, &[&["verify", &snapshot], more].concat(), |_| ());
+            let facts = &found["databases"][self.engine];
+            assert_eq!(found["verdict"], "good", "{found}");
+            assert_eq!(facts["physical"], !more.is_empty(), "{found}");
+        }
+
+        self.brought_back_by(&tenant, &before, &[self.engine, "restore", "--yes"], |was, is| was == is);
+        let in_place = ["restore", &of(&made), "--in-place", "--yes"];
+        self.brought_back_by(&tenant, &before, &in_place, |was, is| was == is || sequence_went_on(was, is));
+    }
+}
+
+/// PostgreSQL writes a sequence's value to its log up to 32 calls ahead, and continues there after a crash, which the snapshot of
+/// a running server's volume looks like.
+fn sequence_went_on(was: &str, is: &str) -> bool {
+    let parts = |line: &str| -> Option<(String, i64)> {
+        let (name, rest) = line.strip_prefix("SELECT pg_catalog.setval(")?.split_once(", ")?;
+        Some((name.into(), rest.split_once(',')?.0.parse().ok()?))
+    };
+    match (parts(was), parts(is)) {
+        (Some((one, was)), Some((other, is))) => one == other && is >= was,
+        _ => false,
+    }
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn postgresql_17_comes_back_as_it_was() {
+    let server = Server {
+        image: "postgres:17",
+        engine: "postgres",
+        version: "17.",
+        args: &[],
+        mount: "/var/lib/postgresql/data",
+        env: &[
+            ("POSTGRES_USER", "app"),
+            ("POSTGRES_DB", "app"),
+            ("PGDATA", "/var/lib/postgresql/data/pgdata"),
+            ("POSTGRES_INITDB_ARGS", "--no-sync --locale-provider=builtin --builtin-locale=C.UTF-8"),
+        ],
+        password: "POSTGRES_PASSWORD",
+        non_root: true,
+        seeds: &["postgres-17.sql"],
+        client: PSQL,
+        dump: PG_DUMP,
+        volatile: PG_VOLATILE,
+        limited: PG_LIMITED,
+        damage: PG_DAMAGE,
+        path: "dump.sql.gz",
+    };
+    server.there_and_back("pg17");
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn postgresql_18_comes_back_as_it_was_from_the_layout_of_its_image() {
+    let server = Server {
+        image: "postgres:18",
+        engine: "postgres",
+        version: "18.",
+        args: &[],
+        // The data directory is 18/docker below it.
+        mount: "/var/lib/postgresql",
+        env: &[("POSTGRES_USER", "app"), ("POSTGRES_DB", "app"), ("POSTGRES_INITDB_ARGS", "--no-sync")],
+        password: "POSTGRES_PASSWORD",
+        non_root: false,
+        seeds: &["postgres-17.sql", "postgres-18.sql"],
+        client: PSQL,
+        dump: PG_DUMP,
+        volatile: PG_VOLATILE,
+        limited: PG_LIMITED,
+        damage:
+            "DELETE FROM guests; UPDATE rooms SET rent = 0; ALTER TABLE prices DROP COLUMN gross; DELETE FROM people;
+            SELECT lo_unlink(424242); ALTER TABLE drafts DROP CONSTRAINT body_needed",
+        path: "dump.sql.gz",
+    };
+    server.there_and_back("pg18");
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn mariadb_11_8_comes_back_as_it_was() {
+    let server = Server {
+        image: "mariadb:11.8",
+        engine: "mysql",
+        version: "11.8.",
+        args: &["--ignore-db-dir=lost+found", "--innodb-log-file-size=16M"],
+        mount: "/var/lib/mysql",
+        env: &[("MARIADB_DATABASE", "app")],
+        password: "MARIADB_ROOT_PASSWORD",
+        non_root: true,
+        seeds: &["mariadb-11.8.sql"],
+        client: "MYSQL_PWD=$MARIADB_ROOT_PASSWORD exec mariadb -h127.0.0.1 -uroot app",
+        dump: "MYSQL_PWD=$MARIADB_ROOT_PASSWORD exec mariadb-dump -h127.0.0.1 -uroot --dump-history --single-transaction --routines --events --triggers --hex-blob app",
+        volatile: &["-- Dump completed on "],
+        limited: "CREATE USER limited@'%' IDENTIFIED BY 'l1m it''ed'; GRANT SELECT ON mysql.proc TO limited@'%';
+            GRANT SELECT, SHOW VIEW, TRIGGER, EVENT, EXECUTE ON app.* TO limited@'%';",
+        damage: "DELETE FROM pictures WHERE id > 1; UPDATE papers SET body = NULL; DROP TRIGGER papers_before; DROP EVENT nightly;
+            DROP VIEW paid; DROP PACKAGE wages; DROP SEQUENCE small; UPDATE salaries SET cents = 0; DELETE HISTORY FROM salaries; DROP TABLE stays;",
+        path: "dump.sql.gz",
+    };
+    server.there_and_back("maria118");
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn mysql_9_7_comes_back_as_it_was() {
+    let server = Server {
+        image: "mysql:9.7",
+        engine: "mysql",
+        version: "9.7.",
+        args: &["--innodb-redo-log-capacity=8M"],
+        mount: "/var/lib/mysql",
+        env: &[("MYSQL_DATABASE", "app")],
+        password: "MYSQL_ROOT_PASSWORD",
+        non_root: false,
+        seeds: &["mysql-9.7.sql"],
+        client: "MYSQL_PWD=$MYSQL_ROOT_PASSWORD exec mysql -h127.0.0.1 -uroot app >/dev/null",
+        dump: "MYSQL_PWD=$MYSQL_ROOT_PASSWORD exec mysqldump -h127.0.0.1 -uroot --set-gtid-purged=OFF --single-transaction --routines --events --triggers --hex-blob app",
+        volatile: &["-- Dump completed on "],
+        limited: "CREATE USER limited@'%' IDENTIFIED BY 'l1m it''ed'; GRANT SHOW_ROUTINE ON *.* TO limited@'%';
+            GRANT SELECT, SHOW VIEW, TRIGGER, EVENT ON app.* TO limited@'%';",
+        damage: "DELETE FROM pictures WHERE id > 1; DROP TRIGGER papers_first; DROP EVENT nightly; DROP VIEW customer_documents;
+            DELETE FROM orders; DROP TABLE keyless; DROP LIBRARY plus; ALTER TABLE days DROP PARTITION p2025;",
+        path: "dump.sql.gz",
+    };
+    server.there_and_back("mysql97");
+}
