@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use serde::de::{DeserializeOwned, DeserializeSeed};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tempfile::NamedTempFile;
 
@@ -14,7 +14,8 @@ use crate::cluster::refusal::Refusal;
 use crate::core::escape::Secrets;
 use crate::core::kube::calls::{ClusterChoice, Kind, Next, Target};
 use crate::core::kube::kubectl_env::{EnvChange, KUBERC, Shield};
-use crate::core::kube::objects::{Each, ListMeta, ObjectList};
+use crate::core::kube::list_reader::{ListEnd, ListReader};
+use crate::core::kube::objects::ObjectList;
 use crate::exit::{Exit, Fail};
 use crate::io::process::{self, Ending, Job, ProcessError, RunningProcess};
 
@@ -174,17 +175,26 @@ impl Kubectl {
         &self,
         args: &[String],
         keep: impl Fn(T) -> Result<Option<S>, String> + Sync,
-    ) -> Result<(Vec<S>, ListMeta), ProcessError> {
+    ) -> Result<(Vec<S>, ListEnd), ProcessError> {
         self.once(args.to_vec(), "", |stdout| {
-            let mut kept = Vec::new();
-            let mut list = serde_json::Deserializer::from_reader(stdout);
-            let hand_on = |object| {
-                kept.extend(keep(object)?);
-                Ok(())
-            };
-            let meta = Each::to(hand_on).deserialize(&mut list)?;
-            list.end()?;
-            Ok((kept, meta))
+            let (mut kept, mut list) = (Vec::new(), ListReader::default());
+            loop {
+                let text = match stdout.fill_buf() {
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    text => text?,
+                };
+                let length = text.len();
+                if length == 0 {
+                    return Ok((kept, list.end().map_err(io::Error::other)?));
+                }
+                let read = list.read(text, |object| {
+                    let object = serde_json::from_slice(object).map_err(|error| error.to_string())?;
+                    kept.extend(keep(object)?);
+                    Ok(())
+                });
+                read.map_err(io::Error::other)?;
+                stdout.consume(length);
+            }
         })
     }
 
@@ -249,31 +259,31 @@ impl Kubectl {
         mut progress: impl FnMut(usize),
     ) -> Result<Vec<S>, ProcessError> {
         let mut all: Vec<S> = Vec::new();
-        self.each_page(page, keep, |kept| {
+        self.each_page(Next::default(), page, keep, |kept| {
             match kept {
-                Some(kept) => {
-                    all.extend(kept);
-                    progress(all.len());
-                }
+                Some(kept) if all.is_empty() => all = kept,
+                Some(kept) => all.extend(kept),
                 None => all.clear(),
             }
+            progress(all.len());
             Ok::<(), ProcessError>(())
         })?;
         Ok(all)
     }
 
-    /// As [`Kubectl::pages`], but hands on what was kept of each page at once. Before a list is begun again, None is handed on. A
-    /// page that is too big, or takes too long, is asked for in smaller parts.
+    /// As [`Kubectl::pages`], but begins with the page `next`, and hands on what was kept of each page at once. Before a list is
+    /// begun again, None is handed on. A page that is too big, or takes too long, is asked for in smaller parts.
     ///
     /// # Errors
     /// As [`Job::run`], and those of `hand_on`.
     pub fn each_page<T: DeserializeOwned, S: Send, E: From<ProcessError>>(
         &self,
+        mut next: Next,
         page: impl Fn(&Next) -> Vec<String>,
         keep: impl Fn(T) -> Option<S> + Sync,
         mut hand_on: impl FnMut(Option<Vec<S>>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let (mut next, mut tries) = (Next::default(), 5);
+        let mut tries = 5;
         loop {
             let read = self.patiently(|| {
                 let read = self.each(&page(&next), |object| Ok(keep(object)));
@@ -283,11 +293,12 @@ impl Kubectl {
                 read
             });
             match read {
-                Ok((kept, meta)) => {
-                    next.follow(meta.next);
-                    hand_on(Some(kept))?;
-                    if next.token.is_empty() {
-                        return Ok(());
+                Ok((kept, end)) => {
+                    if next.follow(&end) {
+                        hand_on(Some(kept))?;
+                        if next.token.is_empty() {
+                            return Ok(());
+                        }
                     }
                 }
                 Err(error) if error.is(Refusal::ListTokenExpired) && tries > 0 => {

@@ -71,7 +71,8 @@ fn mirror(
             (name, Entry { change, outcome: Outcome::Planned }, content)
         }))
     };
-    kubectl.each_page(page, keep, |kept| {
+    // Contents are kept whole until they are written.
+    kubectl.each_page(Next::small(), page, keep, |kept| {
         let Some(kept) = kept else {
             account.summary.read = 0;
             return Ok(());

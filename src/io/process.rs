@@ -242,7 +242,9 @@ impl Job<'_> {
         let stdout = running.stdout.take();
         let outcome = thread::scope(|scope| {
             let reader = scope.spawn(|| {
-                let mut stdout = BufReader::new(stdout.ok_or_else(|| io::Error::other("no stdout"))?);
+                let stdout = stdout.ok_or_else(|| io::Error::other("no stdout"))?;
+                // As much as a pipe holds.
+                let mut stdout = BufReader::with_capacity(64 << 10, stdout);
                 let value = read(&mut stdout);
                 // The rest must be read, too, or the child could block on its output.
                 io::copy(&mut stdout, &mut io::sink())?;

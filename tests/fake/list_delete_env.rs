@@ -42,9 +42,9 @@ fn names(outcome: &Outcome) -> Vec<String> {
 }
 
 #[test]
-fn a_list_takes_a_process_for_a_page() {
+fn a_list_takes_one_process() {
     let scenario = with(&["list", "-o", "json"], (0..1201).map(|n| shot("shop", &format!("s{n:04}"), n, ours())));
-    let outcome = scenario.run().exits(0).calls("config page page page");
+    let outcome = scenario.run().exits(0).calls("config page");
     assert_eq!(names(&outcome), Vec::from_iter((0..1201).map(|n| format!("shop/s{n:04}"))));
 }
 

@@ -220,11 +220,11 @@ fn large() -> Vec<Shot> {
 }
 
 #[test]
-fn retain_grows_with_pages_and_not_with_objects() {
+fn retain_takes_one_process_for_each_change() {
     let scenario = with(Scenario::cluster(&["retain", "-o", "json"]), large());
     let before = version(&scenario);
     let scenario = scenario.env("RETAIN_DRY_RUN", "true");
-    let dry = scenario.run().exits(0).calls("config page page page");
+    let dry = scenario.run().exits(0).calls("config page");
     assert_eq!(before, version(&scenario));
     assert_eq!(account(&dry)["summary"]["read"], 1200);
     drop(dry);
@@ -233,9 +233,9 @@ fn retain_grows_with_pages_and_not_with_objects() {
     let first = scenario.run().exits(0);
     let mut sizes: Vec<usize> = batches(&first).iter().map(Vec::len).collect();
     sizes.sort_unstable();
-    assert_eq!((first.calls.len(), &sizes[..]), (13, &[60, 120, 120, 120, 120, 135, 135, 135, 135][..]), "{first}");
+    assert_eq!((first.calls.len(), &sizes[..]), (11, &[60, 120, 120, 120, 120, 135, 135, 135, 135][..]), "{first}");
     let pids: BTreeSet<_> = first.calls.iter().map(|call| call["pid"].as_u64()).collect();
-    assert_eq!(pids.len(), 13, "{first}");
+    assert_eq!(pids.len(), 11, "{first}");
     // Each snapshot once, however many labels it loses.
     let changed: BTreeSet<String> = batches(&first).concat().into_iter().collect();
     assert_eq!((changed.len(), told(&first).len()), (1080, 1080), "{first}");
@@ -248,7 +248,7 @@ fn retain_grows_with_pages_and_not_with_objects() {
         assert_eq!((held("daily"), held("weekly")), (7, 4));
     }
     // Steady state; then with a context that is named.
-    let steady = scenario.run().exits(0).calls("config page page page");
+    let steady = scenario.run().exits(0).calls("config page");
     assert!(told(&steady).is_empty(), "{steady}");
     drop(steady);
     let scenario = scenario.args(&["retain", "--context=prod", "-n", "ns-07"]);
@@ -262,9 +262,9 @@ fn a_deletion_takes_a_fixed_number_of_processes() {
     let marks = (0..600).map(|number| shot("shop", &format!("s-{number:03}"), 10 + number).light());
     let newest = shot("shop", "new", 1).slots("daily");
     let scenario = with(Scenario::cluster(&args), marks.chain([newest]));
-    let calls = "config page page page label label label label";
+    let calls = "config page page label label label label";
     scenario.run().exits(0).calls(calls).prints(&["601 snapshots read, 600 changed"]);
-    scenario.run().exits(0).calls("config page page page");
+    scenario.run().exits(0).calls("config page page");
     for (deletion, along) in [(RETAINED, false), (ALONG, true)] {
         let due = pairs(&["a", "b", "c"]).into_iter().map(|shot| if along { shot.along() } else { shot });
         let scenario = with(Scenario::cluster(&args), due.chain([shot("d", "new", 1), shot("d", "mark", 2)]));
@@ -959,19 +959,86 @@ fn a_signal_or_the_end_of_the_time_ends_all_of_them() {
 
 // Lists.
 
+/// What the API answers where a page is too much for it, or for the time that it has.
+const TOO_MUCH: [&str; 3] = [
+    "Error from server (Timeout): the server was unable to return a response in the time allotted, but may still be processing the request",
+    "Error from server (TooManyRequests): the server has received too many requests and has asked us to try again later",
+    "error: net/http: request canceled (Client.Timeout or context cancellation while reading body)",
+];
+
+/// 2,600 snapshots, more than the first page has.
+fn larger_than_a_page() -> Vec<Shot> {
+    let all = |number: usize| (0..20).map(move |age| shot(&format!("ns-{number:03}"), &format!("s-{age:02}"), age + 1));
+    (0..130).flat_map(all).map(|shot| shot.slots("daily weekly monthly").light()).collect()
+}
+
+/// The limit of each page, with `+` behind it if it continues another.
+fn limits(outcome: &Outcome) -> Vec<String> {
+    let pages = outcome.calls.iter().filter(|call| call["kind"] == "page");
+    let limit = |call: &Value| {
+        let path = call["argv"].as_array().unwrap().last().unwrap().as_str().unwrap().to_string();
+        let limit = path.split_once("limit=").unwrap().1.split('&').next().unwrap().to_string();
+        if path.contains("continue=") { limit + "+" } else { limit }
+    };
+    pages.map(limit).collect()
+}
+
+#[test]
+fn a_long_list_is_read_at_once_and_in_small_pages_where_that_is_too_much() {
+    let args = ["retain", "-o", "json", "--dry-run"];
+    let scenario = with(Scenario::cluster(&args), larger_than_a_page()).env("BAK_RETRY_TIMEOUT", "30s");
+    let whole = scenario.run().exits(0).calls("config page page");
+    let pages = limits(&whole);
+    assert_eq!(
+        (pages[0].as_str(), pages[1].ends_with('+')),
+        ("2500", false),
+        "the second is from the beginning: {pages:?}"
+    );
+    assert!(pages[1].parse::<usize>().unwrap() >= 5000, "{pages:?}");
+    let sound = account(&whole);
+    assert_eq!((&sound["summary"]["read"], sound["snapshots"].as_array().unwrap().len()), (&json!(2600), 2600));
+    drop(whole);
+    let small = ["500", "500+", "500+", "500+", "500+", "500+"];
+    let (mut scenario, mut before) = (scenario, 2);
+    for refusal in TOO_MUCH {
+        // The page for all, then already the first one.
+        for refused in [2, 1] {
+            let nth = before + refused;
+            scenario = scenario.mended().fault("page", nth..=nth, Fault::Refuse(refusal));
+            let outcome = scenario.run().exits(0).says(&["asking again"]);
+            assert_eq!(limits(&outcome)[refused as usize..], small, "{refusal}");
+            assert_eq!(account(&outcome), sound, "{refusal}");
+            before += u32::try_from(outcome.count("page")).unwrap();
+        }
+    }
+    // Then also a small page is too much, and one comes too late.
+    scenario =
+        [(2, TOO_MUCH[0]), (4, TOO_MUCH[1]), (6, EXPIRED)].into_iter().fold(scenario.mended(), |scenario, fault| {
+            let nth = before + fault.0;
+            scenario.fault("page", nth..=nth, Fault::Refuse(fault.1))
+        });
+    let outcome = scenario.run().exits(0).says(&["asking again", "beginning again"]);
+    assert_eq!(limits(&outcome)[2..8], ["500", "500+", "125+", "250+", "250", "500+"]);
+    assert_eq!(account(&outcome), sound);
+}
+
 #[test]
 fn a_list_that_expires_is_begun_again() {
     let mut shots = large();
     shots.truncate(520);
     let args = ["retain", "-o", "json", "--dry-run"];
-    let sound = account(&with(Scenario::cluster(&args), shots.clone()).run().exits(0).calls("config page page"));
-    let scenario = with(Scenario::cluster(&args), shots.clone()).fault("page", 2..=2, Fault::Refuse(EXPIRED));
-    let outcome = scenario.run().exits(0).calls("config page page page page").says(&["beginning again"]);
+    let sound = account(&with(Scenario::cluster(&args), shots.clone()).run().exits(0).calls("config page"));
+    let in_small_pages = || {
+        let scenario = with(Scenario::cluster(&args), shots.clone()).env("BAK_RETRY_TIMEOUT", "30s");
+        scenario.fault_about("page", "limit=2500", ALWAYS, Fault::Refuse(TOO_MUCH[0]))
+    };
+    let scenario = in_small_pages().fault("page", 3..=3, Fault::Refuse(EXPIRED));
+    let outcome = scenario.run().exits(0).says(&["beginning again"]);
+    assert_eq!(limits(&outcome), ["2500", "500", "500+", "500", "500+"]);
     assert_eq!(account(&outcome), sound);
-    let scenario =
-        with(Scenario::cluster(&args), shots).fault_about("page", "continue=", ALWAYS, Fault::Refuse(EXPIRED));
+    let scenario = in_small_pages().fault_about("page", "continue=", ALWAYS, Fault::Refuse(EXPIRED));
     let outcome = scenario.run().exits(1).says(&["(Expired)"]);
-    assert_eq!((outcome.count("page"), outcome.stdout.as_str()), (12, ""), "{outcome}");
+    assert_eq!((outcome.count("page"), outcome.stdout.as_str()), (13, ""), "{outcome}");
 }
 
 /// An unanswered question is an error, never a yes.
@@ -984,10 +1051,18 @@ fn what_is_no_list_changes_nothing() {
     many.truncate(520);
     let mut scenario = retainer(many);
     let before = version(&scenario);
-    for (fault, about) in faults.flat_map(|fault| [(fault, "limit="), (fault, "continue=")]) {
+    for (fault, about) in
+        ["limit=", "continue="].into_iter().flat_map(|about| faults.clone().map(move |fault| (fault, about)))
+    {
         scenario = scenario.mended().fault_about("page", about, ALWAYS, fault);
+        if about == "continue=" {
+            // So that there is a second page.
+            scenario = scenario.env("BAK_RETRY_TIMEOUT", "3s");
+            scenario = scenario.fault_about("page", "limit=2500", ALWAYS, Fault::Refuse(TOO_MUCH[0]));
+        }
         let outcome = scenario.run().exits(1);
         assert!(outcome.count("label") == 0 && outcome.stdout.is_empty(), "{outcome}");
+        assert!(about == "limit=" || limits(&outcome).contains(&"500+".to_string()), "{outcome}");
         assert_eq!(before, version(&scenario));
     }
     // Of a change that is answered with nonsense nobody knows more than that it was made.

@@ -60,18 +60,18 @@ fn mirroring_grows_with_pages_and_not_with_objects_and_writes_once() {
     let scenario = with(sync(), "shop", 1200);
     let before = version(&scenario);
     let scenario = scenario.env("BAK_DRY_RUN", "true");
-    let dry = scenario.run().exits(0).calls("config page page page contents contents contents");
+    let dry = scenario.run().exits(0).calls("config page contents contents contents");
     assert_eq!((numbers(&dry), &version(&scenario)), ([1200, 0, 0, 0], &before));
     drop(dry);
     let scenario = scenario.env("BAK_DRY_RUN", "false");
     // Of a page several write, each 100 contents at least.
-    let calls = "config page page page contents W W W W contents W W W W contents W W";
+    let calls = "config page contents W W W W contents W W W W contents W W";
     let first = scenario.run().exits(0).calls(&calls.replace('W', "replace"));
     assert_eq!((numbers(&first), summary(&first)["read"].as_u64()), ([1200, 1200, 0, 0], Some(1200)));
     drop(first);
     assert!((0..1200).all(|number| is_told(&scenario, &format!("shop/s-{number:04}"))));
     let before = version(&scenario);
-    let second = scenario.run().exits(0).calls("config page page page contents contents contents");
+    let second = scenario.run().exits(0).calls("config page contents contents contents");
     assert_eq!((numbers(&second), version(&scenario)), ([0; 4], before));
 }
 
@@ -141,7 +141,7 @@ fn what_was_done_is_told_when_the_rest_cannot_be_read() {
 #[test]
 fn a_list_that_changes_too_fast_is_begun_again() {
     let scenario = with(sync(), "shop", 700).fault("contents", 2..=2, Fault::Refuse(EXPIRED));
-    let calls = "config page page contents W W W W contents contents contents W W".replace('W', "replace");
+    let calls = "config page contents W W W W contents contents contents W W".replace('W', "replace");
     let outcome = scenario.run().exits(0).calls(&calls);
     assert_eq!((numbers(&outcome), summary(&outcome)["read"].as_u64()), ([700, 700, 0, 0], Some(700)));
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::core::escape;
 use crate::core::kube::kubectl_env::Shield;
+use crate::core::kube::list_reader::ListEnd;
 
 /// A namespace of a cluster, and how to reach it.
 #[derive(Debug, Clone, Default)]
@@ -114,8 +115,16 @@ pub fn try_delete_options(preconditions: &Value) -> String {
     json!({"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions, "dryRun": ["All"]}).to_string()
 }
 
-/// The largest page of a list, which is kubectl's own.
-const PAGE: usize = 500;
+/// How many objects the first page of a list may have: few enough for a server, however large they are.
+const FIRST_PAGE: usize = 2500;
+
+/// How many objects a page may have after one that got no answer, which is kubectl's own number, and where objects are kept
+/// whole until the next page.
+const SMALL_PAGE: usize = 500;
+
+/// The longest text of a larger page, in bytes, by the size of the objects in the first one. Controllers ask for all objects at
+/// once when they start, whatever their size.
+const PAGE_BYTES: usize = 256 << 20;
 
 /// The next page of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,24 +133,42 @@ pub struct Next {
     pub token: String,
     /// The largest number of objects.
     pub limit: usize,
+    /// Whether this is the first page of a list that may be read with a larger one.
+    is_sample: bool,
 }
 
 impl Default for Next {
     fn default() -> Next {
-        Next { token: String::new(), limit: PAGE }
+        Next { token: String::new(), limit: FIRST_PAGE, is_sample: true }
     }
 }
 
 impl Next {
-    /// Makes the page smaller, because a page that is too big gets no answer. The limit may change within a list: the token only
-    /// says where to continue.
-    pub fn shrink(&mut self) {
-        self.limit = (self.limit / 4).max(1);
+    /// The first of pages that are all small.
+    pub fn small() -> Next {
+        Next { token: String::new(), limit: SMALL_PAGE, is_sample: false }
     }
 
-    /// Moves on to the page after one that was read, and makes it bigger again.
-    pub fn follow(&mut self, token: String) {
-        *self = Next { token, limit: (self.limit * 2).min(PAGE) };
+    /// Makes the page smaller, because a page that is too big gets no answer, and keeps later pages small. The limit may change
+    /// within a list: the token only says where to continue.
+    pub fn shrink(&mut self) {
+        self.limit = if self.limit > SMALL_PAGE { SMALL_PAGE } else { (self.limit / 4).max(1) };
+        self.is_sample = false;
+    }
+
+    /// Moves on after a page that was read. Whether that page counts: if the first one shows that all objects may be in one page,
+    /// the list is begun again. An API server answers a request without a token from its watch cache, and reads etcd, at
+    /// several times the cost, for one with a token.
+    #[must_use]
+    pub fn follow(&mut self, page: &ListEnd) -> bool {
+        let fits = (PAGE_BYTES / (page.bytes / page.objects.max(1)).max(1)).max(1);
+        if self.is_sample && !page.next.is_empty() && fits >= 2 * page.objects {
+            *self = Next { token: String::new(), limit: fits, is_sample: false };
+            return false;
+        }
+        let limit = fits.min(if self.limit > SMALL_PAGE { self.limit } else { SMALL_PAGE.min(self.limit * 2) });
+        *self = Next { token: page.next.clone(), limit, is_sample: false };
+        true
     }
 }
 
@@ -455,19 +482,76 @@ mod tests {
         assert!(resolve(asked(None, Some("x"), None), &none).is_err());
     }
 
+    /// The end of a page with objects of a size, after which there are more.
+    fn page(objects: usize, size: usize) -> ListEnd {
+        ListEnd { next: "t".into(), objects, bytes: objects * size }
+    }
+
     #[test]
     fn a_page_shrinks_and_grows_again() {
-        let mut next = Next::default();
-        let limits = [500, 125, 31, 7, 1, 1].map(|limit| {
-            let is = next.limit;
-            next.shrink();
-            (is, limit)
-        });
-        assert!(limits.iter().all(|(is, limit)| is == limit), "{limits:?}");
-        for limit in [2, 4, 8, 16, 32, 64, 128, 256, 500, 500] {
-            next.follow("t".into());
-            assert_eq!((next.limit, next.token.as_str()), (limit, "t"));
+        for (mut next, limits) in [
+            (Next::default(), vec![2500, 500, 125, 31, 7, 1, 1]),
+            (Next { limit: 40_000, is_sample: false, ..Next::default() }, vec![40_000, 500, 125, 31, 7, 1, 1]),
+        ] {
+            for limit in limits {
+                assert_eq!(next.limit, limit);
+                next.shrink();
+            }
+            for limit in [2, 4, 8, 16, 32, 64, 128, 256, 500, 500] {
+                assert!(next.follow(&page(next.limit, 2000)));
+                assert_eq!((next.limit, next.token.as_str()), (limit, "t"));
+            }
         }
+        let mut small = Next::small();
+        assert!(small.follow(&page(500, 2000)));
+        assert_eq!((small.limit, small.token.as_str()), (500, "t"));
+    }
+
+    #[test]
+    fn the_first_page_shows_how_large_the_others_may_be() {
+        for (size, counts, limit) in [
+            (0, false, 256 << 20),
+            (2000, false, 134_217),
+            (50 << 10, false, 5242),
+            // A page for all would hardly be larger.
+            (60 << 10, true, 2500),
+            (200 << 10, true, 1310),
+            (1 << 20, true, 256),
+            (300 << 20, true, 1),
+        ] {
+            let mut next = Next::default();
+            assert_eq!(next.follow(&page(2500, size)), counts, "{size}");
+            let token = if counts { "t" } else { "" };
+            assert_eq!((next.limit, next.token.as_str()), (limit, token), "{size}");
+            // Of a list that is begun again every page counts.
+            assert!(next.follow(&page(next.limit, size)));
+            assert_eq!((next.limit, next.token.as_str()), (limit, "t"), "{size}");
+        }
+        let mut next = Next::default();
+        assert!(next.follow(&ListEnd { next: String::new(), ..page(2499, 100) }), "it is the only one");
+    }
+
+    /// How many kubectl read a list.
+    fn requests(objects: usize, size: usize) -> usize {
+        let (mut next, mut left, mut requests) = (Next::default(), objects, 0);
+        while left > 0 {
+            let read = next.limit.min(left);
+            let token = if read < left { "t" } else { "" };
+            let end = ListEnd { next: token.into(), ..page(read, size) };
+            left = if next.follow(&end) { left - read } else { objects };
+            requests += 1;
+        }
+        requests
+    }
+
+    #[test]
+    fn a_thousand_namespaces_take_eight_processes() {
+        assert_eq!(1 + requests(23_000, 2100), 3, "retain: the kubeconfig and the snapshots");
+        // Contents, snapshots, claims and CronJobs, and some ConfigMaps.
+        let all = [(23_000, 1500), (23_000, 2100), (2000, 4000), (1000, 6000)];
+        let requests = |(objects, size)| requests(objects, size);
+        assert_eq!(1 + all.map(requests).iter().sum::<usize>() + 1, 8, "status -A");
+        assert_eq!(requests((69_000, 2100)), 2);
     }
 
     #[test]
@@ -476,11 +560,11 @@ mod tests {
         let path = |call: Vec<String>| call.last().unwrap().clone();
         assert_eq!(
             path(target.page(SNAPSHOTS, None, "b.sh/x=y,!b.sh/z", &Next::default())),
-            "/apis/snapshot.storage.k8s.io/v1/volumesnapshots?limit=500&labelSelector=b.sh%2Fx%3Dy%2C%21b.sh%2Fz"
+            "/apis/snapshot.storage.k8s.io/v1/volumesnapshots?limit=2500&labelSelector=b.sh%2Fx%3Dy%2C%21b.sh%2Fz"
         );
         assert_eq!(
             path(target.page(CLAIMS, Some("shop"), "", &Next { token: "a+b".into(), ..Next::default() })),
-            "/api/v1/namespaces/shop/persistentvolumeclaims?limit=500&continue=a%2Bb"
+            "/api/v1/namespaces/shop/persistentvolumeclaims?limit=2500&continue=a%2Bb"
         );
     }
 

@@ -6,6 +6,7 @@ pub mod claim_manifest;
 pub mod json;
 pub mod kubectl_env;
 pub mod labels;
+pub mod list_reader;
 pub mod namespace_objects;
 pub mod objects;
 pub mod pace;

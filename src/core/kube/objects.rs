@@ -1,12 +1,9 @@
 //! Kubernetes objects, with only the fields that decisions need.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::marker::PhantomData;
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
-use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
 /// A list that `kubectl get -o json` prints, of several kinds at once.
@@ -14,85 +11,6 @@ use serde_json::Value;
 pub struct ObjectList<T = Item> {
     /// Required: an answer without `items` is an error, and not an empty list.
     pub items: Vec<T>,
-}
-
-/// `metadata` of a list.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct ListMeta {
-    /// The token for the next page; empty on the last one.
-    #[serde(rename = "continue")]
-    pub next: String,
-}
-
-/// Reads an [`ObjectList`] and passes on each object as soon as it is read, so that only one object at a time is in memory.
-pub struct Each<T, F> {
-    hand_on: F,
-    of: PhantomData<T>,
-}
-
-impl<T, F: FnMut(T) -> Result<(), String>> Each<T, F> {
-    /// An error of `hand_on` ends the reading.
-    pub fn to(hand_on: F) -> Each<T, F> {
-        Each { hand_on, of: PhantomData }
-    }
-}
-
-impl<'de, T: Deserialize<'de>, F: FnMut(T) -> Result<(), String>> DeserializeSeed<'de> for Each<T, F> {
-    type Value = ListMeta;
-
-    fn deserialize<D: Deserializer<'de>>(self, list: D) -> Result<ListMeta, D::Error> {
-        list.deserialize_map(self)
-    }
-}
-
-impl<'de, T: Deserialize<'de>, F: FnMut(T) -> Result<(), String>> Visitor<'de> for Each<T, F> {
-    type Value = ListMeta;
-
-    fn expecting(&self, text: &mut fmt::Formatter<'_>) -> fmt::Result {
-        text.write_str("a list of objects")
-    }
-
-    fn visit_map<M: MapAccess<'de>>(mut self, mut map: M) -> Result<ListMeta, M::Error> {
-        let (mut meta, mut has_items) = (ListMeta::default(), false);
-        while let Some(key) = map.next_key::<String>()? {
-            match key.as_str() {
-                "metadata" => meta = map.next_value()?,
-                "items" => {
-                    map.next_value_seed(Items(&mut self))?;
-                    has_items = true;
-                }
-                _ => drop(map.next_value::<IgnoredAny>()?),
-            }
-        }
-        // An answer without `items` is an error, and not an empty list.
-        if has_items { Ok(meta) } else { Err(de::Error::missing_field("items")) }
-    }
-}
-
-struct Items<'a, T, F>(&'a mut Each<T, F>);
-
-impl<'de, T: Deserialize<'de>, F: FnMut(T) -> Result<(), String>> DeserializeSeed<'de> for Items<'_, T, F> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, items: D) -> Result<(), D::Error> {
-        items.deserialize_seq(self)
-    }
-}
-
-impl<'de, T: Deserialize<'de>, F: FnMut(T) -> Result<(), String>> Visitor<'de> for Items<'_, T, F> {
-    type Value = ();
-
-    fn expecting(&self, text: &mut fmt::Formatter<'_>) -> fmt::Result {
-        text.write_str("objects")
-    }
-
-    fn visit_seq<S: SeqAccess<'de>>(self, mut items: S) -> Result<(), S::Error> {
-        while let Some(object) = items.next_element()? {
-            (self.0.hand_on)(object).map_err(de::Error::custom)?;
-        }
-        Ok(())
-    }
 }
 
 #[derive(Debug, Clone, Deserialize)]
