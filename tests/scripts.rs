@@ -194,6 +194,8 @@ struct Session {
     lines: Receiver<String>,
     nonce: String,
     seen: BTreeMap<String, String>,
+    /// When a heartbeat was sent.
+    beaten: Instant,
 }
 
 impl Session {
@@ -241,7 +243,7 @@ impl Session {
         let (send, lines) = channel();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         std::thread::spawn(move || stdout.lines().map_while(Result::ok).for_each(|line| drop(send.send(line))));
-        Session { child, stdin: Some(stdin), lines, nonce, seen: BTreeMap::new() }
+        Session { child, stdin: Some(stdin), lines, nonce, seen: BTreeMap::new(), beaten: Instant::now() }
     }
 
     fn tell(&mut self, command: &str) {
@@ -251,7 +253,15 @@ impl Session {
     /// Reads up to the line with one of these keys; which, and what it says.
     fn until(&mut self, keys: &[&str]) -> (String, String) {
         loop {
-            let line = self.lines.recv_timeout(Duration::from_secs(60)).unwrap_or_else(|_| {
+            // As the program does it, so that a busy machine does not end the session.
+            if self.beaten.elapsed() > Duration::from_secs(5) {
+                self.beaten = Instant::now();
+                if let Some(stdin) = &mut self.stdin {
+                    let _ = stdin.write_all(b"beat\n");
+                }
+            }
+            let line = self.lines.recv_timeout(Duration::from_secs(60));
+            let line = line.unwrap_or_else(|_| {
                 self.child.kill().ok();
                 let output = std::io::read_to_string(self.child.stderr.take().unwrap()).unwrap();
                 panic!("no {keys:?} after {:?}: {output}", self.seen)
