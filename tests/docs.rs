@@ -344,7 +344,7 @@ fn every_link_between_the_documents_leads_somewhere() {
 #[test]
 fn the_quick_loop_names_what_it_misses_and_installs_nothing() {
     let desk = Desk::new();
-    for name in ["cargo", "dash", "bash", "busybox", "setpriv", "zsh", "fish"] {
+    for name in ["cargo", "dash", "bash", "busybox", "setpriv", "zsh", "fish", "zstd"] {
         desk.script(&format!("bin/{name}"), "");
     }
     desk.script("bin/apt-get", r#"echo "$*" >>"$DOCS/calls""#);

@@ -134,7 +134,7 @@ impl Passing {
 }
 
 /// What was not made of a share, and how its kubectl ended, if anything was not.
-type Attempt = (BTreeSet<Name>, Option<ProcessError>);
+type ShareOutcome = (BTreeSet<Name>, Option<ProcessError>);
 
 /// One kubectl for each share, all at the same time; `progress` gets how many still wait.
 fn side_by_side(
@@ -143,7 +143,7 @@ fn side_by_side(
     text: &(impl Fn(&Name) -> String + Sync),
     shares: Vec<BTreeSet<Name>>,
     mut progress: impl FnMut(usize),
-) -> Result<Vec<Attempt>> {
+) -> Result<Vec<ShareOutcome>> {
     let mut left: usize = shares.iter().map(BTreeSet::len).sum();
     let (made, each_made) = mpsc::channel();
     thread::scope(|scope| {
@@ -162,7 +162,7 @@ fn side_by_side(
             left -= 1;
             progress(left);
         }
-        let ended = |share: ScopedJoinHandle<'_, Result<Attempt>>| {
+        let ended = |share: ScopedJoinHandle<'_, Result<ShareOutcome>>| {
             share.join().unwrap_or_else(|_| bail!("the thread that watches a kubectl failed"))
         };
         running.into_iter().map(ended).collect()
