@@ -40,7 +40,6 @@ check)
 esac
 need pkill procps
 need curl curl
-need hyperfine hyperfine
 [ -n "$(ls -d /usr/lib/postgresql/*/bin/initdb 2>/dev/null)" ] || missing="$missing postgresql"
 PATH=$PATH:/usr/sbin
 need mariadbd mariadb-server
