@@ -23,7 +23,7 @@ fn told(tenant: &Tenant, args: &[&str]) -> Value {
 /// Runs it with something on stdin.
 fn fed(tenant: &Tenant, args: &[&str], input: &str, env: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_backup-ns"));
-    command.args(["-n", &tenant.namespace]).args(args).envs(env.iter().copied());
+    command.args(["-n", &tenant.namespace]).args(args).envs(env.iter().copied()).envs(format_settings());
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
     child.wait_with_output().unwrap()
@@ -33,7 +33,7 @@ fn fed(tenant: &Tenant, args: &[&str], input: &str, env: &[(&str, &str)]) -> Out
 fn typed(tenant: &Tenant, args: &str, input: &str) -> (Option<i32>, String) {
     let line = format!("{} -n {} {args}", env!("CARGO_BIN_EXE_backup-ns"), tenant.namespace);
     let mut command = Command::new("script");
-    command.args(["-qec", &line, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    command.args(["-qec", &line, "/dev/null"]).envs(format_settings()).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn().expect("script, of util-linux");
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(input.as_bytes()).unwrap();
@@ -317,8 +317,8 @@ fn a_download_that_is_cut_anywhere_is_gone_on_with() {
     fs::create_dir(&bin).unwrap();
     let here = dir.path().join("here");
     fs::create_dir(&here).unwrap();
-    let file = here.join("dump.sql.gz");
-    let there = |name: &str| here.join(name).to_str().unwrap().to_string();
+    let file = here.join(in_format("dump.sql.gz"));
+    let there = |name: &str| here.join(in_format(name)).to_str().unwrap().to_string();
     let download = |path: &str, args: &[&str]| {
         let args = [&["postgres", "download-dump"], args].concat();
         tenant.run(&args, |command| _ = command.env("PATH", path).current_dir(&here))
@@ -339,7 +339,7 @@ fn a_download_that_is_cut_anywhere_is_gone_on_with() {
     );
     let done = download(&kubectl_that(&bin, &cut), &[]).done();
     done.assert(0, &["going on there"]);
-    assert_eq!((sum(&file), left()), (tenant.sum(), vec!["dump.sql.gz".to_string()]), "cut at {one}, then at {two}");
+    assert_eq!((sum(&file), left()), (tenant.sum(), vec![in_format("dump.sql.gz")]), "cut at {one}, then at {two}");
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     let streams = fs::read_to_string(&log).unwrap();
     assert!(streams.lines().nth(1).unwrap().contains(&format!("tail -c +{} ", one + 1)), "{streams}");
@@ -377,5 +377,5 @@ fn a_download_that_is_cut_anywhere_is_gone_on_with() {
     tenant.sh(&format!("gzip -dc {DUMP} | gzip -9 -c >{DUMP}.new && mv {DUMP}.new {DUMP}"));
     download(&usual, &[&there("fourth.gz")]).done().assert(0, &["this dump is not proven"]);
     assert_eq!(sum(Path::new(&there("fourth.gz"))), tenant.sum());
-    assert_eq!(left(), ["dump.sql.gz", "fourth.gz", "other.gz", "third.gz"]);
+    assert_eq!(left(), ["dump.sql.gz", "fourth.gz", "other.gz", "third.gz"].map(in_format));
 }

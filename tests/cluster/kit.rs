@@ -42,7 +42,7 @@ fn text(bytes: &[u8]) -> String {
 
 /// Runs kubectl with something on stdin.
 pub fn kubectl_with(args: &[&str], input: &str) -> Output {
-    piped(Command::new("kubectl").args(args), input)
+    piped(Command::new("kubectl").args(args.iter().map(|arg| in_format(arg))), input)
 }
 
 /// Runs a program of the PATH with this on its stdin.
@@ -252,8 +252,7 @@ impl Tenant {
 
     /// Runs a script in the database's container; its stdout, whatever its status.
     pub fn sh(&self, script: &str) -> String {
-        let args =
-            ["-n", &self.namespace, "exec", "deploy/app-base", "-c", "postgres", "--", "sh", "-c", &in_format(script)];
+        let args = ["-n", &self.namespace, "exec", "deploy/app-base", "-c", "postgres", "--", "sh", "-c", script];
         text(&kubectl_with(&args, "").stdout)
     }
 
@@ -423,8 +422,7 @@ impl Tenant {
 
     /// Runs a script in the scratch pod.
     pub fn scratch_sh(&self, script: &str) -> (bool, String) {
-        let output =
-            kubectl_with(&["-n", &self.namespace, "exec", "scratch", "--", "sh", "-c", &in_format(script)], "");
+        let output = kubectl_with(&["-n", &self.namespace, "exec", "scratch", "--", "sh", "-c", script], "");
         (output.status.success(), format!("{}{}", text(&output.stdout), text(&output.stderr)))
     }
 }

@@ -44,7 +44,7 @@ struct Forged<'a> {
 
 impl Forged<'_> {
     fn sh(&self, script: &str) -> String {
-        self.tenant.kubectl(&["exec", "deploy/app-base", "-c", self.container, "--", "sh", "-c", &in_format(script)])
+        self.tenant.kubectl(&["exec", "deploy/app-base", "-c", self.container, "--", "sh", "-c", script])
     }
 
     /// Makes the file `name` in the volume by a script that reads the dump as text and writes a file; its proof.
