@@ -86,6 +86,12 @@ run() {
 	counted "$work/verbs" >"$work/$who.verbs"
 }
 
+# delete_snapshot NAMESPACE REPORT: deletes the snapshot of that report of create; its stored data would outlive the namespace.
+delete_snapshot() {
+	name=$(sed -n 's/^ *"volumeSnapshot": "\(.*\)".*/\1/p' "$2")
+	"$ours" delete "$name" -n "$1" --yes --force >/dev/null 2>&1 || say "warning: the stored data of $name is left"
+}
+
 seconds() { median <"$work/$1.seconds"; }
 
 # figures WHO: those of its runs.

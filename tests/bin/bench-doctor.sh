@@ -10,6 +10,8 @@ trap 'exit 1' HUP INT TERM
 "$real" create namespace "$namespace" >/dev/null
 "$real" -n "$namespace" apply -f kind/demo/postgres.yaml >/dev/null
 "$real" -n "$namespace" rollout status deployment/app-base --timeout=180s >/dev/null
-run once "$ours" create -n "$namespace" --db-postgres
+run once "$ours" create -n "$namespace" --db-postgres -o json
+cp "$work/out" "$work/created"
 pairs "$RUNS" "doctor on a sound namespace" doctor -n "$namespace" --db-postgres
 faster 2
+delete_snapshot "$namespace" "$work/created"

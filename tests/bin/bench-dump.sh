@@ -92,9 +92,7 @@ create() {
 	[ "$(step dump)" != 0 ] || die "the log of create has no step dump"
 	awk -v dump="$(step dump)" -v prove="$(step prove)" 'BEGIN { printf "%.2f\n", dump + prove }' >>"$work/$1.dump"
 	field "$work/out" bytes >>"$work/$1.bytes"
-	# Its stored data would outlive the namespace.
-	name=$(sed -n 's/^ *"volumeSnapshot": "\(.*\)".*/\1/p' "$work/out")
-	"$ours" delete "$name" -n "$namespace" --yes --force >/dev/null 2>&1 || say "warning: the stored data of $name is left"
+	delete_snapshot "$namespace" "$work/out"
 }
 
 # bare WHO SHELL-TEXT: the dump tool with that behind it. Appends to WHO.dump and WHO.cpu. What it wrote is flushed afterwards, so
