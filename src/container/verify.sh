@@ -144,7 +144,7 @@ check_unpacking() {
   status=$?
   if [ "$status" -eq 0 ] || grep -q -i -E 'broken pipe|write error' "$SCRATCH/unpacking"; then return; fi
   cat "$SCRATCH/unpacking" >&2
-  if [ "$status" -le 128 ] && grep -q -i -E 'unexpected end|crc error|length error|format violated|not in gzip format|invalid (compressed|magic)|corrupted data|short read|premature end|corruption detected|unsupported format|match checksum|decoding error|unknown header' "$SCRATCH/unpacking"; then
+  if [ "$status" -le 128 ] && grep -q -i -E 'unexpected end|crc error|length error|format violated|not in gzip format|invalid (compressed|magic)|corrupted data|short read|premature|corruption detected|unsupported format|match checksum|decoding error|unknown header' "$SCRATCH/unpacking"; then
     bad 'the compressed dump does not test whole'
   fi
   lost other "the dump could not be unpacked: $unpacker ended with status $status"

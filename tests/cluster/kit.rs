@@ -12,7 +12,11 @@ pub const DUMP: &str = "/var/lib/postgresql/data/dump.sql.gz";
 /// A text about dump files in gzip as one about the format of this run: that of BACKUP_NS_TEST_FORMAT, `zst`, or gzip.
 pub fn in_format(text: &str) -> String {
     match std::env::var("BACKUP_NS_TEST_FORMAT").as_deref() {
-        Ok("zst") => text.replace(".gz", ".zst").replace("gzip -", "zstd -q -").replace("| gzip", "| zstd -q"),
+        Ok("zst") => text
+            .replace(".gz", ".zst")
+            .replace("gzip -", "zstd -q -")
+            .replace("gzip >", "zstd -q >")
+            .replace("| gzip", "| zstd -q"),
         _ => text.into(),
     }
 }
