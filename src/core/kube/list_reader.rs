@@ -247,7 +247,12 @@ mod tests {
         reader.read(b"{\"items\": [", |_| Ok(())).unwrap();
         for _ in 0..1000 {
             for piece in object.as_bytes().chunks(4096) {
-                reader.read(piece, |_| Ok(read += 1)).unwrap();
+                reader
+                    .read(piece, |_| {
+                        read += 1;
+                        Ok(())
+                    })
+                    .unwrap();
             }
         }
         assert_eq!(read, 1000);
