@@ -412,7 +412,7 @@ fn the_way_of_the_readme_from_nothing_to_a_nightly_backup() {
     let (_, section) = readme.split_once("\n## Every night\n").unwrap();
     let (section, _) = section.split_once("\n## ").unwrap();
     let blocks: Vec<&str> = section.split("```sh\n").skip(1).map(|block| block.split("```").next().unwrap()).collect();
-    assert_eq!(blocks.len(), 2);
+    assert_eq!(blocks.len(), 1);
     let tenant = Tenant { namespace: format!("t-nightly-{:x}", std::process::id()) };
     let _cluster = Tenant { namespace: "backup-ns".into() };
     let script = format!("set -eu\n{}", blocks.concat()).replace("shop", &tenant.namespace);
