@@ -730,7 +730,7 @@ fn a_dump_in_zstd_is_loaded_and_verified_under_every_shell() {
         let engine = format!("{POSTGRES}{POSTGRES_REPLACE}{POSTGRES_VERIFY}");
         let found = verify(shell, awk, &engine, &file, DATABASE, "");
         assert_eq!(found, ["tables 1", "rows 20001", "end good"], "{shell:?}");
-        // Cut off, and with one byte changed, it is bad, whoever finds it.
+        // Cut off, and with one byte changed, it is bad to a load and to a restore test.
         let whole = fs::read(&file).unwrap();
         let mut flipped = whole.clone();
         flipped[whole.len() / 2] ^= 0x10;

@@ -637,7 +637,7 @@ impl Call {
     }
 
     /// Lists a rule for each right that a backup or `doctor` uses, but for what the scenario forbids by `RESOURCE VERB`. RBAC lists
-    /// no more where it is the only authorizer; beside a webhook, it is told that there may be more. What a RoleBinding grants of
+    /// no more where it is the only authorizer; beside a webhook, the answer says that there may be more. What a RoleBinding grants of
     /// the whole cluster's (`bound`) is listed, although it is not granted.
     fn rules(&self) {
         let forbidden = fs::read_to_string(self.dir.join("forbidden")).unwrap_or_default();
