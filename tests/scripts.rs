@@ -706,8 +706,7 @@ fn tools_for_the_dump_are_chosen_by_what_the_container_has() {
 #[ignore = "needs PostgreSQL and MariaDB on this machine: make test"]
 fn a_dump_in_zstd_is_loaded_and_verified_under_every_shell() {
     let (server, maria) = (Server::start(), Maria::start());
-    let (password, port, maria_port) = (format!("={PASSWORD}"), server.port.to_string(), maria.port.to_string());
-    let (database, user, maria_database) = (format!("={DATABASE}"), format!("={USER}"), format!("={MARIA_DATABASE}"));
+    let (password, port, database) = (format!("={PASSWORD}"), server.port.to_string(), format!("={DATABASE}"));
     maria.sql(MARIA_DATABASE, "CREATE TABLE h (n int) WITH SYSTEM VERSIONING; INSERT INTO h VALUES (1)");
     for (shell, awk) in SHELLS.into_iter().zip(AWKS) {
         let folder = server.folder(shell[0]);
@@ -744,28 +743,9 @@ fn a_dump_in_zstd_is_loaded_and_verified_under_every_shell() {
         }
 
         let file = folder.join("m.sql.zst");
-        let path = file.to_str().unwrap();
-        let values = [
-            path,
-            "someone",
-            "0",
-            "3",
-            "1",
-            "/",
-            "127.0.0.1",
-            &maria_port,
-            &user,
-            &password,
-            &maria_database,
-            "utf8mb4",
-        ];
-        let mut session = Session::of(shell, MYSQL, &values, &[]);
-        assert_eq!(session.dump().0, "proven", "{shell:?}");
-        session.close();
-        session.until(&["end"]);
+        maria_dump(&maria, shell, &file, MARIA_DATABASE);
         maria.sql(MARIA_DATABASE, "DELETE FROM t");
-        let (outcome, said) =
-            Session::running(shell, &format!("{MYSQL}{MYSQL_LOAD}{LOAD}"), &values, &[]).load(&sha256(&file), "try");
+        let (outcome, said, _) = maria_load(&maria, shell, &file, MARIA_DATABASE, "try");
         assert_eq!(
             (outcome.as_str(), maria.sql(MARIA_DATABASE, "SELECT count(*) FROM t").as_str()),
             ("loaded", "20002"),

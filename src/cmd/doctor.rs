@@ -876,7 +876,7 @@ struct Versions {
 }
 
 impl Versions {
-    /// Asks for both in one call. That fails, although both can be told, where the server is none of a release; then each is asked
+    /// Asks for both in one call. That fails where the version of the server is not a release, although both are known; then each is asked
     /// by itself, but an API that is away only once.
     fn ask(kubectl: &Kubectl) -> Versions {
         let client = || once(kubectl, kubectl.target.version()).map(|mut both| both["clientVersion"].take());

@@ -28,7 +28,7 @@ impl Compression {
         }
     }
 
-    /// The level if none is set: docs/performance.md has what others would cost.
+    /// The level if no setting names one: docs/databases.md has what another one costs.
     pub fn default_level(self) -> u8 {
         match self {
             Compression::Gzip => 1,

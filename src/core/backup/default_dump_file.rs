@@ -1,6 +1,7 @@
 //! Where a dump goes if no setting says so and the directory of the default path is missing, as in the image of PostgreSQL 18:
 //! its volume is mounted above the data directory. Must not know how the container is asked.
 
+use crate::core::backup::preflight::holds;
 use crate::core::kube::objects::VolumeMount;
 
 /// The directory of a dump file.
@@ -12,13 +13,8 @@ pub fn directory(file: &str) -> &str {
 /// mount is above it.
 pub fn at_top_of_mount(file: &str, mounts: &[VolumeMount]) -> Option<String> {
     let (directory, name) = file.rsplit_once('/')?;
-    let above = |mount: &&VolumeMount| {
-        directory
-            .strip_prefix(mount.mount_path.trim_end_matches('/'))
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    let mount = mounts.iter().filter(above).max_by_key(|mount| mount.mount_path.trim_end_matches('/').len())?;
-    let top = mount.mount_path.trim_end_matches('/');
+    let paths = mounts.iter().map(|mount| mount.mount_path.trim_end_matches('/'));
+    let top = paths.filter(|path| holds(path, directory)).max_by_key(|path| path.len())?;
     (top != directory).then(|| format!("{top}/{name}"))
 }
 

@@ -169,11 +169,11 @@ impl PreflightReport {
         match self.cpus {
             _ if uses("zstd") || self.compressor.is_empty() => None,
             _ if has("zstd") && uses("pigz") => Some(format!("{suffix} would be made in about two thirds of the time")),
-            _ if has("zstd") => Some(format!("{suffix} would be made in about a third of the time")),
+            _ if has("zstd") => Some(format!("{suffix} would be made in about half of the time")),
             2.. if uses("gzip") => Some(format!(
-                "with pigz in the image the dump would take about half the time, with zstd and {suffix} a third"
+                "with pigz in the image the dump would take about two thirds of the time, with zstd and {suffix} half"
             )),
-            _ => Some(format!("with zstd in the image, {suffix} would be made in about a third of the time")),
+            _ => Some(format!("with zstd in the image, {suffix} would be made in about half of the time")),
         }
     }
 
@@ -583,7 +583,7 @@ fn mount_point(mountinfo: &[String], path: &str) -> Option<String> {
 }
 
 /// Whether the directory `point` is `path` or above it.
-fn holds(point: &str, path: &str) -> bool {
+pub fn holds(point: &str, path: &str) -> bool {
     match path.strip_prefix(point) {
         Some(rest) => rest.is_empty() || rest.starts_with('/') || point.ends_with('/'),
         None => false,
@@ -717,7 +717,7 @@ mod tests {
         for (compressor, cpus, packers, hint) in [
             ("zstd -q -3 -T2 -B4M --rsyncable", "2", &["zstd"][..], ""),
             ("pigz -1 -p2 --rsyncable", "2", &["pigz", "zstd"], "two thirds of the time"),
-            ("gzip -1 --rsyncable", "2", &["zstd"], "in about a third"),
+            ("gzip -1 --rsyncable", "2", &["zstd"], "in about half of the time"),
             ("gzip -1", "2", &[], "with pigz in the image"),
             ("gzip -1", "1", &[], "with zstd in the image"),
             ("", "", &[], ""),

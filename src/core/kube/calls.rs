@@ -343,8 +343,8 @@ impl Target {
         self.call(Duration::ZERO, &[&rest, words].concat())
     }
 
-    /// Changes labels of every object in the list on stdin and prints `NAMESPACE/NAME` of each that is done. `kubectl label` sets
-    /// a value only where there is none, because it reads the object first; a patch removes labels without that.
+    /// Changes labels of every object in the list on stdin and prints `NAMESPACE/NAME` of each that is done. `kubectl label` reads
+    /// the object first, and does not overwrite a value; a patch removes labels without that.
     pub fn relabel(&self, change: &Relabel) -> Vec<String> {
         let (give, take);
         let change = match change {
