@@ -582,10 +582,11 @@ fn what_the_api_would_refuse_stops_nothing() {
     let generation = tenant.get(&["deployment", "web"])["metadata"]["generation"].clone();
     let old = tenant.get(&["pvc", "data"])["metadata"]["uid"].clone();
     let refused = |args: &[&str], words: &[&str]| {
-        // A policy and a quota take a moment until they hold.
-        until("a refusal", 30, || {
+        // A policy and a quota take a moment until they hold, and until they no longer do: the one before this one may
+        // refuse for some time yet.
+        until("this refusal", 60, || {
             let dry = tenant.run(&[&["restore", "one", "--in-place", "--dry-run"], args].concat(), |_| ()).done();
-            (dry.status.code() == Some(4)).then_some(())
+            (dry.status.code() == Some(4) && words.iter().all(|word| dry.stderr.contains(*word))).then_some(())
         });
         let done = tenant.run(&[&["restore", "one", "--in-place", "--yes"], args].concat(), |_| ()).done();
         done.assert(4, &[words, &["nothing was changed; then run it again: backup-ns restore one"]].concat());
