@@ -2,6 +2,9 @@
 //! dash, busybox ash and bash. `make test` installs what they need.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
+#[path = "scripts/restore_from.rs"]
+mod restore_from;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -29,6 +32,7 @@ const POSTGRES_LOAD: &str = include_str!("../src/container/postgres-load.sh");
 const POSTGRES_INFO: &str = include_str!("../src/container/postgres-info.sh");
 const MYSQL_LOAD: &str = include_str!("../src/container/mysql-load.sh");
 const MYSQL_INFO: &str = include_str!("../src/container/mysql-info.sh");
+const RECEIVE: &str = include_str!("../src/container/receive.sh");
 const INFO: &str = include_str!("../src/container/info.sh");
 const INSPECT: &str = include_str!("../src/container/inspect.sh");
 const HOLD_PASSWORD: &str = include_str!("../src/container/hold-password.sh");
@@ -231,19 +235,23 @@ impl Session {
 
     /// A session of these parts, likewise.
     fn running(shell: &[&str], parts: &str, values: &[&str], env: &[(&str, &str)]) -> Session {
-        let nonce = format!("nonce{}", fastrand_like());
+        Session::beside(shell, parts, &format!("nonce{}", fastrand_like()), values, env)
+    }
+
+    /// Another script of the run with this nonce.
+    fn beside(shell: &[&str], parts: &str, nonce: &str, values: &[&str], env: &[(&str, &str)]) -> Session {
         let mut command = Command::new(shell[0]);
         command.args(&shell[1..]).args(["-c", BOOTSTRAP]).env_clear().env("PATH", std::env::var("PATH").unwrap());
         command.envs(env.iter().copied());
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
-        let values = std::iter::once(nonce.as_str()).chain(values.iter().copied());
+        let values = std::iter::once(nonce).chain(values.iter().copied());
         let values: String = values.map(|value| escaped(value) + "\n").collect();
         stdin.write_all(format!("{COMMON}{parts}{END}{values}").as_bytes()).unwrap();
         let (send, lines) = channel();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         std::thread::spawn(move || stdout.lines().map_while(Result::ok).for_each(|line| drop(send.send(line))));
-        Session { child, stdin: Some(stdin), lines, nonce, seen: BTreeMap::new(), beaten: Instant::now() }
+        Session { child, stdin: Some(stdin), lines, nonce: nonce.into(), seen: BTreeMap::new(), beaten: Instant::now() }
     }
 
     fn tell(&mut self, command: &str) {
@@ -2798,6 +2806,7 @@ fn every_script_passes_shellcheck() {
         ("recheck", format!("{COMMON}{RECHECK}")),
         ("load", format!("{COMMON}{POSTGRES}{POSTGRES_REPLACE}{POSTGRES_LOAD}{LOAD}")),
         ("mysql-load", format!("{COMMON}{MYSQL}{MYSQL_LOAD}{LOAD}")),
+        ("receive", format!("{COMMON}{RECEIVE}")),
         ("inspect", format!("{COMMON}{POSTGRES}{INSPECT}")),
         ("info", format!("{COMMON}{POSTGRES}{POSTGRES_INFO}{INFO}")),
         ("mysql-info", format!("{COMMON}{MYSQL}{MYSQL_INFO}{INFO}")),

@@ -10,6 +10,7 @@ use crate::config::Database;
 use crate::container;
 use crate::container::session::{self, Session};
 use crate::core::backup::pod::Chosen;
+use crate::core::engine::Engine;
 use crate::exit::{Exit, Fail};
 
 /// How much of the file is checked.
@@ -33,6 +34,10 @@ pub struct DumpFile {
     pub modified: Option<DateTime<Utc>>,
     /// Why it is not whole, if it was tested.
     pub broken: Option<String>,
+    /// What its text begins as, if it was tested.
+    pub kind: String,
+    /// The tool that reads it, if the container lacks that.
+    pub lacks: Option<String>,
     /// How many bytes it unpacks to, if they were counted.
     pub plain: Option<u64>,
 }
@@ -45,31 +50,8 @@ pub fn inspect(
     nonce: &str,
     test: InspectDepth,
 ) -> Result<Option<DumpFile>> {
-    let how = match test {
-        InspectDepth::Hash => "",
-        InspectDepth::Whole => "whole",
-        InspectDepth::Count => "count",
-    };
-    let values = [database.dump_file.clone(), how.to_string()];
-    let inspect = || {
-        let mut session = Session::start(kubectl, chosen, container::inspect(database.engine), nonce, &values)?;
-        let (mut file, mut absent, mut lacks) = (DumpFile::default(), false, None);
-        session.until("end", Duration::MAX, |key, value| match key {
-            "bytes" => file.bytes = value.trim().parse().unwrap_or_default(),
-            "sha256" => file.sha256 = value.into(),
-            "modified" => file.modified = DateTime::parse_from_rfc3339(value).ok().map(|time| time.to_utc()),
-            "broken" => file.broken = Some(value.into()),
-            "plain" => file.plain = value.trim().parse().ok(),
-            "absent" => absent = true,
-            "lacks" => lacks = Some(value.to_string()),
-            _ => {}
-        })?;
-        Ok(((!absent).then_some(file), lacks))
-    };
-    let (file, lacks) = kubectl
-        .patiently(inspect)
-        .map_err(|error| session::fail(&error, Exit::Failed, "the dump file was only looked at"))?;
-    if let Some(tool) = lacks {
+    let file = inspect_file(kubectl, chosen, database.engine, &database.dump_file, nonce, test)?;
+    if let Some(tool) = file.as_ref().and_then(|file| file.lacks.as_deref()) {
         bail!(
             Fail::new(
                 Exit::Precondition,
@@ -78,10 +60,47 @@ pub fn inspect(
             .remedy(format!("add {tool} to the container's image, or restore the snapshot that holds the file"))
         );
     }
+    Ok(file)
+}
+
+/// Inspects a file that should hold a dump; `None` if it does not exist.
+pub fn inspect_file(
+    kubectl: &Kubectl,
+    chosen: &Chosen,
+    engine: Engine,
+    path: &str,
+    nonce: &str,
+    test: InspectDepth,
+) -> Result<Option<DumpFile>> {
+    let how = match test {
+        InspectDepth::Hash => "",
+        InspectDepth::Whole => "whole",
+        InspectDepth::Count => "count",
+    };
+    let values = [path.to_string(), how.to_string()];
+    let inspect = || {
+        let mut session = Session::start(kubectl, chosen, container::inspect(engine), nonce, &values)?;
+        let (mut file, mut absent) = (DumpFile::default(), false);
+        session.until("end", Duration::MAX, |key, value| match key {
+            "bytes" => file.bytes = value.trim().parse().unwrap_or_default(),
+            "sha256" => file.sha256 = value.into(),
+            "modified" => file.modified = DateTime::parse_from_rfc3339(value).ok().map(|time| time.to_utc()),
+            "broken" => file.broken = Some(value.into()),
+            "kind" => file.kind = value.into(),
+            "plain" => file.plain = value.trim().parse().ok(),
+            "absent" => absent = true,
+            "lacks" => file.lacks = Some(value.into()),
+            _ => {}
+        })?;
+        Ok((!absent).then_some(file))
+    };
+    let file = kubectl
+        .patiently(inspect)
+        .map_err(|error| session::fail(&error, Exit::Failed, "the dump file was only looked at"))?;
     match file {
         Some(file) if !is_sha256(&file.sha256) => {
             bail!(
-                Fail::new(Exit::Failed, format!("{} cannot be read in pod {}", database.dump_file, chosen.pod))
+                Fail::new(Exit::Failed, format!("{path} cannot be read in pod {}", chosen.pod))
                     .remedy("look at the pod's events, and at the file and its volume there")
             )
         }

@@ -14,7 +14,7 @@ use crate::core::backup::preflight::PreflightReport;
 use crate::core::backup::tool_error::ToolError;
 use crate::exit::{Exit, Fail};
 use crate::io::process::ProcessError;
-use crate::io::report::{self, Reporter};
+use crate::io::report::{self, Reporter, Step};
 
 /// How many objects that a load would drop are remembered, and how many of them an error names.
 const GONE: usize = 100;
@@ -52,6 +52,8 @@ pub struct Load<'a> {
     /// The container's report.
     pub preflight: PreflightReport,
     session: Session,
+    /// What to load instead of the dump file.
+    received: bool,
 }
 
 impl<'a> Load<'a> {
@@ -71,8 +73,29 @@ impl<'a> Load<'a> {
             let (session, preflight, site) = dump::start_session(kubectl, database, chosen, rules, script)?;
             let free = report::bytes(site.available_bytes);
             let what = format!("{}, database {}, {free} free", preflight.tool, preflight.database);
-            Ok(((Load { reporter, rules, preflight, session }, site.available_bytes), what))
+            Ok(((Load { reporter, rules, preflight, session, received: false }, site.available_bytes), what))
         })
+    }
+
+    /// Takes the dump lock, so that a file can be received beside the dump file. The load is then of the file with this suffix.
+    ///
+    /// # Errors
+    /// Another session holds the lock, or it cannot be written.
+    pub fn hold(&mut self, suffix: &str, step: &Step) -> Result<()> {
+        let state = "nothing was loaded, the database is as it was";
+        self.received = true;
+        self.session.tell(&format!("hold {suffix}"));
+        let mut lock_wait = DumpLockWait::new(self.rules.busy_timeout);
+        loop {
+            let Some(line) = self.session.next(SOON).map_err(|error| broken(&error, state))? else { continue };
+            match line.key.as_str() {
+                "busy" => lock_wait.holder_lives(&line.value, step)?,
+                "doubted" => lock_wait.holder_may_be_dead(&line.value, step),
+                "lost" => bail!(failed(Lost::parse(&line.value), "", state, &self.session.last_words(), true)),
+                "locked" => return Ok(()),
+                _ => {}
+            }
+        }
     }
 
     /// Loads the file with this size and SHA-256. Returns whether it was tried first.
@@ -80,7 +103,7 @@ impl<'a> Load<'a> {
     /// # Errors
     /// The file was replaced, or could not be loaded. The remedy says what is in the database.
     pub fn make(mut self, bytes: u64, sha256: &str, trial: LoadMode) -> Result<bool> {
-        let Load { reporter, session, rules, .. } = &mut self;
+        let Load { reporter, session, rules, received, .. } = &mut self;
         reporter.step("load", |step| {
             // `-` for the inode: the hash is enough.
             session.tell(&format!("load - {bytes} {sha256} {}", trial.word()));
@@ -116,7 +139,7 @@ impl<'a> Load<'a> {
                         let lost = Lost::parse(&line.value);
                         bail!(match lost.key {
                             "gone" => would_lose(lost.why, &gone, &state),
-                            _ => failed(lost, &untried, &state, &session.last_words()),
+                            _ => failed(lost, &untried, &state, &session.last_words(), *received),
                         });
                     }
                     "loaded" => break,
@@ -158,7 +181,7 @@ fn would_lose(why: &str, gone: &[String], state: &str) -> Fail {
 }
 
 /// The failure for a load that gave up, with what is in the database.
-fn failed(lost: Lost<'_>, untried: &str, state: &str, said: &str) -> Fail {
+fn failed(lost: Lost<'_>, untried: &str, state: &str, said: &str, received: bool) -> Fail {
     let Lost { key, why } = lost;
     let with_words = if said.is_empty() { why.to_string() } else { format!("{why}: {said}") };
     let (exit, what, remedy) = match key {
@@ -183,6 +206,12 @@ fn failed(lost: Lost<'_>, untried: &str, state: &str, said: &str) -> Fail {
             "create the account that is named, with its grants, and run it again: a dump of one database holds no accounts, and \
              views that other views read need theirs",
         ),
+        _ if received && ToolError::AlreadyThere.is_in(said) => (
+            Exit::Failed,
+            with_words,
+            "make the dump with pg_dump --clean --if-exists, so that it replaces what is there, or drop what the message names",
+        ),
+        _ if received => (Exit::Failed, with_words, "correct what the message names and run it again"),
         _ => (
             Exit::Failed,
             with_words,
@@ -214,7 +243,7 @@ mod tests {
     #[test]
     fn a_load_that_fails_says_what_goes_on() {
         let said = |lost: &str, words: &str| {
-            let fail = failed(Lost::parse(lost), "it may not", "the database is as it was", words);
+            let fail = failed(Lost::parse(lost), "it may not", "the database is as it was", words, false);
             assert!(fail.remedy.ends_with("; the database is as it was"), "{}", fail.remedy);
             (fail.exit, fail.what, fail.remedy)
         };
@@ -233,6 +262,9 @@ mod tests {
         let (exit, what, remedy) = said("untried it cannot be tried", "words");
         assert_eq!((exit, what.as_str()), (Exit::Precondition, "it cannot be tried, because it may not: words"));
         assert!(remedy.starts_with("give the user the right"), "{remedy}");
+        let of_received = |words| failed(Lost::parse("other why"), "", "as it was", words, true).remedy;
+        assert!(of_received("ERROR:  relation \"t\" already exists").starts_with("make the dump with pg_dump --clean"));
+        assert_eq!(of_received("ERROR"), "correct what the message names and run it again; as it was");
         // The key decides, not the words.
         assert_eq!(said("replaced it is another one", "").0, Exit::Dump);
         assert_eq!(said("other the dump file was replaced meanwhile", "").0, Exit::Failed);

@@ -413,15 +413,22 @@ fn by_hand(engine: Engine) -> Command {
             ),
             piece(
                 "restore",
-                "Load the dump file into the database",
-                "Only a proven dump is loaded. The load stops at the first error; what becomes of the database then is said \
-                 beforehand.",
+                "Load the dump file, or a file of this machine, into the database",
+                "Only a proven dump is loaded, or with --from one that is whole. The load stops at the first error; what \
+                 becomes of the database then is said beforehand.",
                 "  # The dump that lies on the volume, into the database that runs
   ENGINE restore -n shop
 
   # In a script, without a question
-  ENGINE restore -n shop --yes",
+  ENGINE restore -n shop --yes
+
+  # A dump on this machine, compressed with gzip or zstd or not at all
+  ENGINE restore -n shop --from shop.sql.gz
+
+  # What a pipe brings
+  gzip -dc shop.sql.gz | ENGINE restore -n shop --from - --yes",
             )
+            .arg(word("from", "FILE", "load this file instead of the dump file, or what comes on stdin if it is -"))
             .arg(switch("yes", "do not ask").short('y'))
             .arg(switch(
                 "force",

@@ -311,6 +311,8 @@ pub struct ByHand {
     pub busy_timeout: Duration,
     /// The target of a download.
     pub file: Option<PathBuf>,
+    /// The file that a restore loads instead of the dump file; `-` for stdin.
+    pub from: Option<String>,
     /// Do not ask.
     pub yes: bool,
     /// Load a dump that was not tried first, or replace a file; also do not ask.
@@ -332,6 +334,7 @@ pub fn by_hand(plain: &Plain, values: &mut Values<'_>, engine: Engine) -> Result
             dump_timeout: Some(v.time(var!("BAK_DUMP_TIMEOUT"))).filter(|time| !time.is_zero()),
             busy_timeout: v.time(var!("BAK_BUSY_TIMEOUT")),
             file: plain.word("FILE").map(PathBuf::from),
+            from: plain.word("from"),
             yes: plain.is("yes") || plain.is("force"),
             force: plain.is("force"),
         }

@@ -1,9 +1,11 @@
-# The last part of a session's script: starts the preflight, then reads commands from stdin: `dump`,
+# The last part of a session's script: starts the preflight, then reads commands from stdin: `dump`, `hold SUFFIX`,
 # `load INODE BYTES SHA256 HOW`, `release INODE BYTES`, and `beat`, the client's heartbeat.
 
 there=
 if cd -P -- "${FILE%/*}/" 2>/dev/null; then there=yes; fi
 asked=
+# What a load reads: the dump file, or the file that receive.sh wrote.
+source=$FILE
 # Sets $!, which stop_worker reads.
 : &
 wait
@@ -17,6 +19,12 @@ trap finish TERM HUP INT
 while IFS=' ' read -r command inode bytes sum how <&3; do
   case $command in
   beat) signal_process USR1 "$ticker" "$ticker_started" ;;
+  hold)
+    source=$own.$inode
+    begin_work &
+    worker=$!
+    worker_started=$(start_time "$worker")
+    ;;
   dump | load)
     if [ -z "$asked" ]; then
       asked=yes

@@ -82,13 +82,20 @@ file_size() { ls -lnd -- "$1" | { read -r _ _ _ _ n _ && echo "$n"; }; }
 # shellcheck disable=SC2012
 file_inode() { ls -id -- "$1" | { read -r n _ && echo "$n"; }; }
 
-# choose_unpacker FILE: sets $unpacker by the suffix of a dump file.
-choose_unpacker() { case $1 in *.zst) unpacker=zstd ;; *) unpacker=gzip ;; esac; }
+# choose_unpacker FILE: sets $unpacker by the suffix of a dump file. Only a file that was received may be plain text.
+choose_unpacker() {
+  case $1 in
+  *.zst) unpacker=zstd ;;
+  *.backup-ns-*.from.sql) unpacker='cat' ;;
+  *) unpacker=gzip ;;
+  esac
+}
 
 # unpack: unpacks stdin. It execs the tool.
 unpack() {
   case $unpacker in
   zstd) exec zstd -q -dc ;;
+  cat) exec cat ;;
   *) exec "$unpacker" -dc ;;
   esac
 }

@@ -70,13 +70,14 @@ fn local(what: &str, path: &Path, error: &io::Error) -> Fail {
 /// The SHA-256 of a local file; `None` if it does not exist.
 pub fn sha256(path: &Path) -> Result<Option<String>> {
     match File::open(path) {
-        Ok(file) => Ok(Some(hash(file).map_err(|error| local("read", path, &error))?)),
+        Ok(file) => Ok(Some(sha256_of(file).map_err(|error| local("read", path, &error))?)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => bail!(local("read", path, &error)),
     }
 }
 
-fn hash(mut file: File) -> io::Result<String> {
+/// The SHA-256 of what is left of an open file.
+pub fn sha256_of(mut file: File) -> io::Result<String> {
     let mut hasher = Sha256::new();
     let mut chunk = vec![0; CHUNK];
     loop {

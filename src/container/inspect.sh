@@ -5,6 +5,22 @@ read_value && FILE=$VALUE
 read_value && TEST=$VALUE
 choose_unpacker "$FILE"
 exec </dev/null
+
+# dump_kind: prints what the text of the dump begins as. pg_dumpall writes more than one database; so does mysqldump with
+# --databases, which names the database in the text.
+dump_kind() {
+  head=$({ (unpack </proc/self/fd/4) | head -c 4000 | tr -d '\000'; } 2>/dev/null)
+  case $head in
+  PGDMP* | toc.dat*) echo archive ;;
+  '--'"$nl"'-- PostgreSQL database cluster dump'*) echo cluster ;;
+  '--'"$nl"'-- PostgreSQL database dump'*) echo postgres ;;
+  '-- MySQL dump '* | '-- MariaDB dump '* | '/*'*"$nl"'-- MariaDB dump '*)
+    case $head in *"$nl-- Current Database: "*) echo databases ;; *) echo mysql ;; esac
+    ;;
+  *) echo unknown ;;
+  esac
+}
+
 start_heartbeat
 if [ -f "$FILE" ] && [ -r "$FILE" ]; then
   # An open file stays the same, even if another is renamed to its name.
@@ -12,6 +28,7 @@ if [ -f "$FILE" ] && [ -r "$FILE" ]; then
   say bytes "$(file_size "$FILE")"
   say modified "$(date -u -r "$FILE" +%Y-%m-%dT%H:%M:%SZ)"
   say sha256 "$(sha256sum <&4 | cut -d ' ' -f 1)"
+  if [ -n "$TEST" ]; then say kind "$(dump_kind)"; fi
   if [ -n "$TEST" ] && ! command -v "$unpacker" >/dev/null; then
     say lacks "$unpacker"
   elif [ -n "$TEST" ]; then

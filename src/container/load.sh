@@ -1,5 +1,5 @@
-# The work of a load session: loads the dump file into its database. The dump lock keeps backups from replacing the file
-# meanwhile, and from dumping a half-loaded database.
+# The work of a load session: loads the dump file, or a file that was received, into its database. The dump lock keeps backups
+# from replacing the file meanwhile, and from dumping a half-loaded database.
 
 MORE_TOOLS='awk grep'
 
@@ -81,8 +81,9 @@ load_through() {
 # work: $sum is the SHA-256 of the file that inspect.sh reported.
 work() {
   begin_work
-  { [ -f "$FILE" ] && [ -r "$FILE" ]; } || lost other "the dump file cannot be read"
-  exec 4<"$FILE"
+  choose_unpacker "$source"
+  { [ -f "$source" ] && [ -r "$source" ]; } || lost other "the dump file cannot be read"
+  exec 4<"$source"
   sha256sum <&4 >"$own.sum" &
   summing=$! children=$!
   wait_for "$summing" || lost other "the dump file cannot be read"

@@ -3,6 +3,7 @@
 
 pub mod download;
 pub mod session;
+pub mod upload;
 
 use crate::core::engine::Engine;
 
@@ -44,6 +45,9 @@ pub const fn load(engine: Engine) -> &'static str {
         Engine::MySql => script!("common.sh", "mysql.sh", "mysql-load.sh", "session.sh", "load.sh", "commands.sh"),
     }
 }
+
+/// Receives a file for a load session.
+pub const RECEIVE: &str = script!("common.sh", "receive.sh");
 
 /// Reports size, hash and state of a dump file of this kind.
 pub const fn inspect(engine: Engine) -> &'static str {

@@ -192,6 +192,8 @@ db_is_complete() {
 # Names that are qualified with the dump's database are qualified with $INTO instead: sequences of defaults, and columns and
 # functions of views.
 #
+# It fails at USE and CREATE DATABASE, which would lead the load into another schema.
+#
 # A line is a statement only outside of quotes: names and bodies may hold line ends. Rows hold none.
 db_filter_statements() {
   export INTO
@@ -287,6 +289,7 @@ db_filter_statements() {
           sub(/^-- Host: .* Database: /, "", of)
           gsub(/`/, "``", of)
         }
+        if (/^(USE|CREATE DATABASE) /) exit elsewhere = 3
         if (/^UNLOCK TABLES;$/ || /^SET @MYSQLDUMP_TEMP_LOG_BIN *=/ || /^SET @@SESSION\.SQL_LOG_BIN *=/) next
         if (/^LOCK TABLES `/ || /^SET @@GLOBAL\.GTID_PURGED *=/) skipping = 1
         inserting = /^(INSERT|REPLACE) /
@@ -327,6 +330,7 @@ db_filter_statements() {
       }
     }
     END {
+      if (elsewhere) exit elsewhere
       if (!trial) exit
       for (name in called) if (name in function_of) needed[function_of[name]]++
       for (view in owner) if (owner[view] != "") needed[owner[view]] += view in mentioned || view in calls

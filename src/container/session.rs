@@ -5,6 +5,7 @@
 //!
 //! If this program ends for any reason, kubectl's stdin ends, then the script's, and the script ends what it started.
 
+use std::io::Write;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ use crate::cluster::kubectl::Kubectl;
 use crate::core::backup::pod::Chosen;
 use crate::core::escape;
 use crate::exit::{Exit, Fail};
-use crate::io::process::{self, Ending, Hear, Lines, ProcessError};
+use crate::io::process::{self, Ending, Hear, Lines, ProcessError, RunningProcess};
 
 /// How long a session may be silent. It sends a heartbeat every second or two.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -82,14 +83,9 @@ impl Session {
         nonce: &str,
         values: &[String],
     ) -> Result<Session, ProcessError> {
-        let running = kubectl.start(kubectl.target.exec(&chosen.pod, &chosen.container, super::BOOTSTRAP))?;
-        let mut text = script.to_string();
-        for value in std::iter::once(nonce).chain(values.iter().map(String::as_str)) {
-            text.push_str(&escape::line(value));
-            text.push('\n');
-        }
+        let running = exec(kubectl, chosen)?;
         // If kubectl has ended, next() returns its error.
-        let _ = running.write(&text);
+        let _ = running.write(&text(script, nonce, values));
         let input = running.input();
         thread::spawn(move || {
             while {
@@ -97,6 +93,36 @@ impl Session {
                 process::write(&input, "beat\n").is_ok()
             } {}
         });
+        Ok(Session::of(running, nonce))
+    }
+
+    /// Starts `script` likewise. `feed` writes to its stdin behind the values, on a thread of its own, instead of heartbeats and
+    /// commands; stdin ends when `feed` returns. `feed` is not called if the script cannot be sent.
+    ///
+    /// # Errors
+    /// As [`Session::start`].
+    pub fn start_fed(
+        kubectl: &Kubectl,
+        chosen: &Chosen,
+        script: &str,
+        nonce: &str,
+        values: &[String],
+        feed: impl FnOnce(&mut dyn Write) + Send + 'static,
+    ) -> Result<Session, ProcessError> {
+        let running = exec(kubectl, chosen)?;
+        let input = running.take_input();
+        let text = text(script, nonce, values);
+        thread::spawn(move || {
+            if let Some(mut input) = input
+                && input.write_all(text.as_bytes()).is_ok()
+            {
+                feed(&mut input);
+            }
+        });
+        Ok(Session::of(running, nonce))
+    }
+
+    fn of(running: RunningProcess, nonce: &str) -> Session {
         let nonce = nonce.to_string();
         let hear = move |line: &str| match ours(&nonce, line) {
             None => Hear::No,
@@ -104,7 +130,7 @@ impl Session {
             Some(("beat", _)) => Hear::IfRoom,
             Some(_) => Hear::Yes,
         };
-        Ok(Session { lines: Lines::filtered(running, LONGEST_LINE, hear), heard: Instant::now(), reported: 0 })
+        Session { lines: Lines::filtered(running, LONGEST_LINE, hear), heard: Instant::now(), reported: 0 }
     }
 
     /// The next line, or `None` if none came within `wait`. Lines without the nonce are dropped.
@@ -169,11 +195,30 @@ impl Session {
         self.lines.running.said()
     }
 
+    /// Kills kubectl, which ends the script's stdin.
+    pub fn kill(&mut self) {
+        self.lines.running.kill();
+    }
+
     fn end(&mut self) {
         self.lines.close();
         self.lines.running.close();
         self.lines.running.end(FAREWELL);
     }
+}
+
+fn exec(kubectl: &Kubectl, chosen: &Chosen) -> Result<RunningProcess, ProcessError> {
+    kubectl.start(kubectl.target.exec(&chosen.pod, &chosen.container, super::BOOTSTRAP))
+}
+
+/// What goes to stdin first: the script, and its values.
+fn text(script: &str, nonce: &str, values: &[String]) -> String {
+    let mut text = script.to_string();
+    for value in std::iter::once(nonce).chain(values.iter().map(String::as_str)) {
+        text.push_str(&escape::line(value));
+        text.push('\n');
+    }
+    text
 }
 
 /// Nonce, key and value of a line.

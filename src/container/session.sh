@@ -259,7 +259,7 @@ begin_work() {
   read -r self _ </proc/self/stat
   echo "$self $(start_time "$self")" >"$own.pid" || lost other "nothing can be written beside the dump file"
   main_is_alive || stop_worker
-  take_lock || lost other "the lock beside the dump file cannot be written"
+  holds_lock || take_lock || lost other "the lock beside the dump file cannot be written"
   remove_leftovers
   say locked yes
 }

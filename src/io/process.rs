@@ -344,6 +344,11 @@ impl RunningProcess {
         Arc::clone(&self.stdin)
     }
 
+    /// Takes the writing end of its stdin. [`RunningProcess::write`] fails then.
+    pub fn take_input(&self) -> Option<ChildStdin> {
+        self.stdin.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     /// Writes to its stdin.
     pub fn write(&self, text: &str) -> io::Result<()> {
         write(&self.stdin, text)
@@ -361,7 +366,7 @@ impl RunningProcess {
 
     /// Closes its stdin.
     pub fn close(&self) {
-        self.stdin.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(self.take_input());
     }
 
     /// Waits until it ends. Kills it after `limit`, on a signal, or when the run's time is up.

@@ -379,3 +379,84 @@ fn a_download_that_is_cut_anywhere_is_gone_on_with() {
     assert_eq!(sum(Path::new(&there("fourth.gz"))), tenant.sum());
     assert_eq!(left(), ["dump.sql.gz", "fourth.gz", "other.gz", "third.gz"].map(in_format));
 }
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn a_dump_of_this_machine_is_loaded_and_what_is_none_changes_nothing() {
+    let tenant = Tenant::demo("table-from");
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    let restore = |args: &[&str]| tenant.run(&[&["postgres", "restore"], args].concat(), |_| ()).done();
+    // A dump on stdin; its exit status, stdout and stderr.
+    let piped = |name: &str, yes: &str| {
+        let input = fs::read_to_string(at(name)).unwrap();
+        let output = fed(&tenant, &["postgres", "restore", "--from", "-", yes, "-o", "json"], &input, &[]);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    told(&tenant, &["postgres", "dump"]);
+    let answers = || TABLES.map(|question| tenant.sql(question));
+    let good = answers();
+    let damage = || drop(tenant.sql("DROP TABLE orders CASCADE; DELETE FROM customers; SELECT lo_unlink(424242)"));
+    told(&tenant, &["postgres", "download-dump", &at("copy")]);
+
+    damage();
+    let done = restore(&["--from", &at("copy"), "--yes"]);
+    assert!(done.status.success(), "{}", done.stderr);
+    let said: Value = serde_json::from_str(&done.stdout).unwrap();
+    assert_eq!(said["provenBy"], "PersistentVolumeClaim data");
+    assert_eq!(answers(), good);
+    assert_nothing_left(&tenant);
+
+    // What the remedy for an archive makes is loaded from a pipe.
+    let script =
+        "PGPASSWORD=$POSTGRES_PASSWORD pg_dump -h 127.0.0.1 -U \"$POSTGRES_USER\" -Fc \"$POSTGRES_DB\" | base64";
+    let archive = tenant.sh(script);
+    fs::write(dir.path().join("archive.b64"), archive).unwrap();
+    let shell = |line: &str| {
+        let status = Command::new("sh").args(["-c", line]).current_dir(dir.path()).status().unwrap();
+        assert!(status.success(), "{line}");
+    };
+    shell("base64 -d archive.b64 >archive");
+    restore(&["--from", &at("archive"), "--yes"]).assert(6, &["is an archive for pg_restore"]);
+    let remedy = format!("pg_restore --clean --if-exists --file={0}.sql {0}", at("archive"));
+    restore(&["--from", &at("archive"), "--yes"]).assert(6, &[&remedy, "nothing was changed"]);
+    shell(&remedy);
+    damage();
+    let (status, said, stderr) = piped("archive.sql", "--yes");
+    assert_eq!(status, Some(0), "{stderr}");
+    assert_eq!(serde_json::from_str::<Value>(&said).unwrap()["provenBy"], Value::Null);
+    assert_eq!(answers(), good);
+
+    // What is cut off, and what another engine made.
+    damage();
+    let damaged = tenant.sql("SELECT count(*) FROM customers");
+    let unpack = if fs::read(at("copy")).unwrap().starts_with(&[0x1f, 0x8b]) { "gzip" } else { "zstd" };
+    shell(&format!("head -c 9999 copy >cut; {unpack} -dc <copy | head -n -20 >short"));
+    shell("printf '%s\\n' '-- MariaDB dump 10.19' >maria");
+    restore(&["--from", &at("cut"), "--force"]).assert(6, &["is broken or was cut off: it does not test whole"]);
+    let (status, _, stderr) = piped("short", "--force");
+    assert_eq!(status, Some(6), "{stderr}");
+    assert!(stderr.contains("what comes on stdin is broken or was cut off"), "{stderr}");
+    restore(&["--from", &at("maria"), "--force"]).assert(6, &["is a dump of MySQL"]);
+    assert_nothing_left(&tenant);
+
+    // A pipe that is interrupted while it brings something.
+    shell("mkfifo pipe");
+    let (pipe, writer) = (at("pipe"), at("pipe"));
+    let writing = std::thread::spawn(move || {
+        let mut pipe = fs::OpenOptions::new().write(true).open(writer).unwrap();
+        let text = "-- x\n".repeat(20_000);
+        while pipe.write_all(text.as_bytes()).is_ok() {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    });
+    let running = tenant.run(&["postgres", "restore", "--from", &pipe, "--yes"], |_| ());
+    let comes = || tenant.sh("cat /var/lib/postgresql/data/*.from.sql 2>/dev/null | head -c 1");
+    until("it comes", 30, || (!comes().is_empty()).then_some(()));
+    running.signal("INT");
+    running.done().assert(130, &["nothing was loaded"]);
+    writing.join().unwrap();
+    assert_nothing_left(&tenant);
+    assert_eq!(tenant.sql("SELECT count(*) FROM customers"), damaged);
+}

@@ -22,6 +22,7 @@ mod leases;
 mod list_delete_env;
 mod locks;
 mod prune;
+mod restore_from;
 mod restore_in_place_matrix;
 mod status;
 mod support;

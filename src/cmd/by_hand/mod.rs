@@ -4,6 +4,7 @@ mod download;
 mod dump;
 mod info;
 mod restore;
+mod restore_from;
 mod shell;
 
 use anyhow::Result;

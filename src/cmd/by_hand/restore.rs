@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::{Hand, ago};
+use super::{Hand, ago, restore_from};
 use crate::backup::dump::DumpRules;
 use crate::backup::inspect_dump::{DumpFile, InspectDepth};
 use crate::backup::load::{Load, LoadMode};
@@ -30,8 +30,11 @@ const ROOM: u64 = 2;
 /// # Errors
 /// There is no proven dump, the answer is no, or the load failed: what became of the database is said.
 pub fn run(hand: &Hand<'_>) -> Result<()> {
+    if let Some(name) = &hand.config.from {
+        return restore_from::run(hand, name);
+    }
     let began = Instant::now();
-    let ByHand { force, yes, .. } = hand.config;
+    let ByHand { yes, .. } = hand.config;
     let place = hand.place(true)?;
     let database = &place.database;
     let tries = database.engine == Engine::MySql;
@@ -39,24 +42,7 @@ pub fn run(hand: &Hand<'_>) -> Result<()> {
     let (file, proven) = believe(hand, &place, found)?;
     let rules = DumpRules { threshold_percent: u8::MAX, dump_timeout: None, ..hand.rules() };
     let (load, free) = Load::prepare(&hand.kubectl, hand.reporter, database, &place.chosen, rules)?;
-    let trial = match file.plain {
-        Some(plain) if tries && plain.saturating_mul(ROOM) > free => {
-            let what = format!(
-                "there is no room to try the dump first: it unpacks to {}, {} are free",
-                report::bytes(plain),
-                report::bytes(free)
-            );
-            if !force {
-                bail!(Fail::new(Exit::Precondition, what).remedy(
-                    "enlarge the PVC, or say --force to load without a trial, which cannot be undone; nothing was loaded",
-                ));
-            }
-            tracing::warn!("{what}");
-            LoadMode::Skipped
-        }
-        _ if *force => LoadMode::IfPermitted,
-        _ => LoadMode::Required,
-    };
+    let trial = trial(hand, &file, free)?;
     if hand.global.dry_run {
         return show_plan(hand, &place, &load.preflight.database, trial);
     }
@@ -84,13 +70,39 @@ pub fn run(hand: &Hand<'_>) -> Result<()> {
     })
 }
 
+/// Whether the dump is tried first, by the free bytes of the volume.
+///
+/// # Errors
+/// There is no room for that.
+pub(super) fn trial(hand: &Hand<'_>, file: &DumpFile, free: u64) -> Result<LoadMode> {
+    let ByHand { force, database, .. } = hand.config;
+    match file.plain {
+        Some(plain) if database.engine == Engine::MySql && plain.saturating_mul(ROOM) > free => {
+            let what = format!(
+                "there is no room to try the dump first: it unpacks to {}, {} are free",
+                report::bytes(plain),
+                report::bytes(free)
+            );
+            if !force {
+                bail!(Fail::new(Exit::Precondition, what).remedy(
+                    "enlarge the PVC, or say --force to load without a trial, which cannot be undone; nothing was loaded",
+                ));
+            }
+            tracing::warn!("{what}");
+            Ok(LoadMode::Skipped)
+        }
+        _ if *force => Ok(LoadMode::IfPermitted),
+        _ => Ok(LoadMode::Required),
+    }
+}
+
 /// The file, if it is whole and its very bytes are proven.
 fn believe(
     hand: &Hand<'_>,
     place: &DatabasePlace,
     found: Option<(DumpFile, Option<Proven>)>,
 ) -> Result<(DumpFile, Proven)> {
-    let ByHand { pvc, force, .. } = hand.config;
+    let ByHand { pvc, .. } = hand.config;
     let (path, pod) = (&place.database.dump_file, &place.chosen.pod);
     let refuse = |what: String| {
         Fail::new(Exit::Dump, what).remedy(format!(
@@ -108,10 +120,15 @@ fn believe(
             file.bytes, file.sha256
         ))
     })?;
+    check_trust(hand, &proven, &format!("the dump {path} in pod {pod}"))?;
+    Ok((file, proven))
+}
+
+/// Refuses a dump whose proof is on a distrusted snapshot, unless that is allowed. `of` is what it is for people.
+pub(super) fn check_trust(hand: &Hand<'_>, proven: &Proven, of: &str) -> Result<()> {
     if let Some(why) = &proven.distrusted {
-        let what =
-            format!("the dump {path} in pod {pod} is as it was proven by {}, but that is distrusted: {why}", proven.by);
-        if !force {
+        let what = format!("{of} is as it was proven by {}, but that is distrusted: {why}", proven.by);
+        if !hand.config.force {
             let name = proven.by.rsplit(' ').next().unwrap_or_default();
             bail!(Fail::new(Exit::Dump, what).remedy(format!(
                 "backup-ns trust {name} -n {} takes that back; or say --force to load it all the same; nothing was loaded",
@@ -120,11 +137,11 @@ fn believe(
         }
         tracing::warn!("{what}");
     }
-    Ok((file, proven))
+    Ok(())
 }
 
 /// What becomes of the database on an error.
-fn on_error(engine: Engine) -> &'static str {
+pub(super) fn on_error(engine: Engine) -> &'static str {
     match engine {
         Engine::Postgres => "If the load fails, the database stays as it is now: all of it is one transaction.",
         Engine::MySql => {
@@ -150,7 +167,8 @@ fn question(hand: &Hand<'_>, place: &DatabasePlace, name: &str, Proven { by, pro
     )
 }
 
-fn show_plan(hand: &Hand<'_>, place: &DatabasePlace, name: &str, trial: LoadMode) -> Result<()> {
+/// The step of the plan that loads the dump.
+pub(super) fn planned_load(hand: &Hand<'_>, place: &DatabasePlace, name: &str, trial: LoadMode) -> PlanStep {
     let DatabasePlace { database, chosen, .. } = place;
     let exec = hand.kubectl.target.exec(&chosen.pod, &chosen.container, SCRIPT);
     let load = match (database.engine, trial) {
@@ -164,13 +182,19 @@ fn show_plan(hand: &Hand<'_>, place: &DatabasePlace, name: &str, trial: LoadMode
             )
         }
     };
+    PlanStep::new(format!("{load}. {}", on_error(database.engine))).kubectl(&exec)
+}
+
+fn show_plan(hand: &Hand<'_>, place: &DatabasePlace, name: &str, trial: LoadMode) -> Result<()> {
+    let DatabasePlace { database, chosen, .. } = place;
+    let exec = hand.kubectl.target.exec(&chosen.pod, &chosen.container, SCRIPT);
     let steps = [
         PlanStep::new(format!(
             "In pod {}: look whether {} is whole and proven (done just now)",
             chosen.pod, database.dump_file
         ))
         .kubectl(&exec),
-        PlanStep::new(format!("{load}. {}", on_error(database.engine))).kubectl(&exec),
+        planned_load(hand, place, name, trial),
     ];
     hand.show_plan("Restore", &steps)
 }

@@ -5,6 +5,7 @@ pub mod compression;
 pub mod default_dump_file;
 pub mod event;
 pub mod find_proof;
+pub mod foreign_file;
 pub mod grants;
 pub mod inventory;
 pub mod job;

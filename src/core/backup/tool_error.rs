@@ -12,6 +12,8 @@ pub enum ToolError {
     UnknownDefiner,
     /// MySQL: this account may log in through the server's socket only.
     SocketOnly,
+    /// What a dump creates exists, and the dump does not drop it first.
+    AlreadyThere,
     /// The server wants a password, and the client sent none.
     NoPassword,
 }
@@ -24,6 +26,7 @@ impl ToolError {
             ToolError::ReadOnly => &["Read-only file system"],
             ToolError::UnknownDefiner => &["ERROR 1449"],
             ToolError::SocketOnly => &["ERROR 1698"],
+            ToolError::AlreadyThere => &[" already exists"],
             ToolError::NoPassword => &["no password supplied", "using password: NO"],
         };
         words.iter().any(|words| said.contains(words))

@@ -82,7 +82,7 @@ fn main() {
         return call.ask(&api, stdin, &faults);
     }
     match call.kind {
-        "session" | "second" | "hook" | "flush" => call.exec(script, stdin, &faults),
+        "session" | "second" | "hook" | "flush" | "receive" => call.exec(script, stdin, &faults),
         "config" => call.answer(&call.scenario["config"]),
         "observe" => call.observe(),
         "version" => call.answer(&json!({"clientVersion": {"gitVersion": "v1.36.3"}})),
@@ -154,6 +154,7 @@ fn kind(args: &[String], script: &str) -> &'static str {
         _ if lease && has("create") => "createLease",
         _ if lease && has("replace") => "replaceLease",
         _ if lease && has("delete") => "deleteLease",
+        _ if has("exec") && script.contains("receiving=") => "receive",
         _ if has("exec") && script.contains("db_dump") => "session",
         _ if has("exec") && script.contains("wait_for_command") => "hook",
         _ if has("exec") && script.contains("MOUNTS") => "flush",
@@ -782,10 +783,11 @@ impl Call {
         let mut to = child.stdin.take().unwrap();
         let mut log = File::create(self.file("stdin")).unwrap();
         thread::spawn(move || {
-            let mut line = script;
-            while log.write_all(line.as_bytes()).and_then(|()| to.write_all(line.as_bytes())).is_ok() {
+            // Behind the values of a script any bytes may follow.
+            let mut line = script.into_bytes();
+            while log.write_all(&line).and_then(|()| to.write_all(&line)).is_ok() {
                 line.clear();
-                if stdin.read_line(&mut line).unwrap_or(0) == 0 {
+                if stdin.read_until(b'\n', &mut line).unwrap_or(0) == 0 {
                     return;
                 }
             }
