@@ -239,7 +239,7 @@ fn a_page_that_is_too_big_is_asked_for_in_smaller_parts() {
     let scenario = Scenario::cluster(&["mark-and-delete", "--dry-run", "-o", "json"])
         .env("BAK_RETRY_TIMEOUT", "30s")
         .namespaces(&["tenant"])
-        .fault_about("page", "limit=2500", ALWAYS, Fault::Refuse(TOO_LONG))
+        .fault_about("page", "limit=25000", ALWAYS, Fault::Refuse(TOO_LONG))
         .fault_about("page", "limit=500", ALWAYS, Fault::Refuse(TOO_LONG))
         .fault_about("page", "limit=125", ALWAYS, Fault::Refuse(TOO_LONG));
     laden(&scenario, 100, 100);
@@ -247,7 +247,7 @@ fn a_page_that_is_too_big_is_asked_for_in_smaller_parts() {
     let told: Value = serde_json::from_str(&outcome.stdout).unwrap();
     assert_eq!(told["summary"]["read"], 100, "{outcome}");
     assert_eq!(scenario.api().keys(SNAPSHOTS).len(), 100);
-    // 2500, 500 and 125 are refused, 31 and 62 answered, then the rest of 100; the second selector finds none.
+    // 25000, 500 and 125 are refused, 31 and 62 answered, then the rest of 100; the second selector finds none.
     let limits: Vec<String> = outcome
         .calls
         .iter()
@@ -257,5 +257,5 @@ fn a_page_that_is_too_big_is_asked_for_in_smaller_parts() {
             path.split_once("limit=").unwrap().1.split('&').next().unwrap().to_string()
         })
         .collect();
-    assert_eq!(limits[..5], ["2500", "500", "125", "31", "62"], "{limits:?}");
+    assert_eq!(limits[..5], ["25000", "500", "125", "31", "62"], "{limits:?}");
 }

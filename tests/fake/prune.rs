@@ -966,10 +966,10 @@ const TOO_MUCH: [&str; 3] = [
     "error: net/http: request canceled (Client.Timeout or context cancellation while reading body)",
 ];
 
-/// 2,600 snapshots, more than the first page has.
-fn larger_than_a_page() -> Vec<Shot> {
-    let all = |number: usize| (0..20).map(move |age| shot(&format!("ns-{number:03}"), &format!("s-{age:02}"), age + 1));
-    (0..130).flat_map(all).map(|shot| shot.slots("daily weekly monthly").light()).collect()
+/// So many namespaces of 20 snapshots. 1,251 are more than the first page of a list has.
+fn tenants(number: usize) -> Vec<Shot> {
+    let all = |number: usize| (0..20).map(move |age| shot(&format!("ns-{number:04}"), &format!("s-{age:02}"), age + 1));
+    (0..number).flat_map(all).map(|shot| shot.slots("daily weekly monthly").light()).collect()
 }
 
 /// The limit of each page, with `+` behind it if it continues another.
@@ -984,41 +984,47 @@ fn limits(outcome: &Outcome) -> Vec<String> {
 }
 
 #[test]
-fn a_long_list_is_read_at_once_and_in_small_pages_where_that_is_too_much() {
-    let args = ["retain", "-o", "json", "--dry-run"];
-    let scenario = with(Scenario::cluster(&args), larger_than_a_page()).env("BAK_RETRY_TIMEOUT", "30s");
+fn a_list_longer_than_the_first_page_is_read_at_once() {
+    let scenario = with(Scenario::cluster(&["retain", "-o", "json", "--dry-run"]), tenants(1251));
     let whole = scenario.run().exits(0).calls("config page page");
     let pages = limits(&whole);
     assert_eq!(
         (pages[0].as_str(), pages[1].ends_with('+')),
-        ("2500", false),
+        ("25000", false),
         "the second is from the beginning: {pages:?}"
     );
-    assert!(pages[1].parse::<usize>().unwrap() >= 5000, "{pages:?}");
+    assert!(pages[1].parse::<usize>().unwrap() >= 50_000, "{pages:?}");
     let sound = account(&whole);
-    assert_eq!((&sound["summary"]["read"], sound["snapshots"].as_array().unwrap().len()), (&json!(2600), 2600));
-    drop(whole);
-    let small = ["500", "500+", "500+", "500+", "500+", "500+"];
-    let (mut scenario, mut before) = (scenario, 2);
+    let count = sound["snapshots"].as_array().unwrap().len();
+    assert_eq!((&sound["summary"]["read"], count), (&json!(25_020), 25_020));
+    // The page for all is too much.
+    let scenario = scenario.env("BAK_RETRY_TIMEOUT", "30s").fault("page", 4..=4, Fault::Refuse(TOO_MUCH[0]));
+    let outcome = scenario.run().exits(0).says(&["asking again"]);
+    assert_eq!(limits(&outcome)[2..], [&["500"][..], &["500+"; 50]].concat());
+    assert_eq!(account(&outcome), sound);
+}
+
+#[test]
+fn a_list_is_read_in_small_pages_where_a_large_one_is_too_much() {
+    let args = ["retain", "-o", "json", "--dry-run"];
+    let scenario = with(Scenario::cluster(&args), tenants(130)).env("BAK_RETRY_TIMEOUT", "30s");
+    let sound = account(&scenario.run().exits(0).calls("config page"));
+    let (mut scenario, mut before) = (scenario, 1);
     for refusal in TOO_MUCH {
-        // The page for all, then already the first one.
-        for refused in [2, 1] {
-            let nth = before + refused;
-            scenario = scenario.mended().fault("page", nth..=nth, Fault::Refuse(refusal));
-            let outcome = scenario.run().exits(0).says(&["asking again"]);
-            assert_eq!(limits(&outcome)[refused as usize..], small, "{refusal}");
-            assert_eq!(account(&outcome), sound, "{refusal}");
-            before += u32::try_from(outcome.count("page")).unwrap();
-        }
+        scenario = scenario.mended().fault("page", before + 1..=before + 1, Fault::Refuse(refusal));
+        let outcome = scenario.run().exits(0).says(&["asking again"]);
+        assert_eq!(limits(&outcome), ["25000", "500", "500+", "500+", "500+", "500+", "500+"], "{refusal}");
+        assert_eq!(account(&outcome), sound, "{refusal}");
+        before += u32::try_from(outcome.count("page")).unwrap();
     }
     // Then also a small page is too much, and one comes too late.
     scenario =
-        [(2, TOO_MUCH[0]), (4, TOO_MUCH[1]), (6, EXPIRED)].into_iter().fold(scenario.mended(), |scenario, fault| {
+        [(1, TOO_MUCH[0]), (3, TOO_MUCH[1]), (5, EXPIRED)].into_iter().fold(scenario.mended(), |scenario, fault| {
             let nth = before + fault.0;
             scenario.fault("page", nth..=nth, Fault::Refuse(fault.1))
         });
     let outcome = scenario.run().exits(0).says(&["asking again", "beginning again"]);
-    assert_eq!(limits(&outcome)[2..8], ["500", "500+", "125+", "250+", "250", "500+"]);
+    assert_eq!(limits(&outcome)[1..7], ["500", "500+", "125+", "250+", "250", "500+"]);
     assert_eq!(account(&outcome), sound);
 }
 
@@ -1030,11 +1036,11 @@ fn a_list_that_expires_is_begun_again() {
     let sound = account(&with(Scenario::cluster(&args), shots.clone()).run().exits(0).calls("config page"));
     let in_small_pages = || {
         let scenario = with(Scenario::cluster(&args), shots.clone()).env("BAK_RETRY_TIMEOUT", "30s");
-        scenario.fault_about("page", "limit=2500", ALWAYS, Fault::Refuse(TOO_MUCH[0]))
+        scenario.fault_about("page", "limit=25000", ALWAYS, Fault::Refuse(TOO_MUCH[0]))
     };
     let scenario = in_small_pages().fault("page", 3..=3, Fault::Refuse(EXPIRED));
     let outcome = scenario.run().exits(0).says(&["beginning again"]);
-    assert_eq!(limits(&outcome), ["2500", "500", "500+", "500", "500+"]);
+    assert_eq!(limits(&outcome), ["25000", "500", "500+", "500", "500+"]);
     assert_eq!(account(&outcome), sound);
     let scenario = in_small_pages().fault_about("page", "continue=", ALWAYS, Fault::Refuse(EXPIRED));
     let outcome = scenario.run().exits(1).says(&["(Expired)"]);
@@ -1058,7 +1064,7 @@ fn what_is_no_list_changes_nothing() {
         if about == "continue=" {
             // So that there is a second page.
             scenario = scenario.env("BAK_RETRY_TIMEOUT", "3s");
-            scenario = scenario.fault_about("page", "limit=2500", ALWAYS, Fault::Refuse(TOO_MUCH[0]));
+            scenario = scenario.fault_about("page", "limit=25000", ALWAYS, Fault::Refuse(TOO_MUCH[0]));
         }
         let outcome = scenario.run().exits(1);
         assert!(outcome.count("label") == 0 && outcome.stdout.is_empty(), "{outcome}");

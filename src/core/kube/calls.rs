@@ -115,15 +115,15 @@ pub fn try_delete_options(preconditions: &Value) -> String {
     json!({"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions, "dryRun": ["All"]}).to_string()
 }
 
-/// How many objects the first page of a list may have: few enough for a server, however large they are.
-const FIRST_PAGE: usize = 2500;
+/// How many objects the first page of a list may have. Controllers ask for all objects at once when they start, so this is less
+/// than a server answers every day.
+const FIRST_PAGE: usize = 25_000;
 
 /// How many objects a page may have after one that got no answer, which is kubectl's own number, and where objects are kept
 /// whole until the next page.
 const SMALL_PAGE: usize = 500;
 
-/// The longest text of a larger page, in bytes, by the size of the objects in the first one. Controllers ask for all objects at
-/// once when they start, whatever their size.
+/// The longest text of a larger page, in bytes, by the size of the objects in the first one.
 const PAGE_BYTES: usize = 256 << 20;
 
 /// The next page of a list.
@@ -191,12 +191,18 @@ impl Target {
     /// The target, if context and namespace are given; None if the kubeconfig must be read.
     pub fn as_asked(asked: &ClusterChoice) -> Option<Target> {
         let (context, namespace) = (asked.context.clone()?, asked.namespace.clone()?);
-        Some(Target { context: Some(context), namespace, ..Target::of(asked) })
+        Some(Target { context: Some(context), namespace, in_cluster: false, ..Target::of(asked) })
     }
 
-    /// A target without context and namespace, for [`Target::config_view`].
+    /// A target for what needs no namespace, in the current context if none is asked for. In a pod that may be the cluster of the pod.
     pub fn of(asked: &ClusterChoice) -> Target {
-        Target { kubeconfig: asked.kubeconfig.clone(), request_timeout: asked.request_timeout, ..Target::default() }
+        Target {
+            kubeconfig: asked.kubeconfig.clone(),
+            context: asked.context.clone(),
+            in_cluster: asked.own_namespace.is_some(),
+            request_timeout: asked.request_timeout,
+            ..Target::default()
+        }
     }
 
     /// Resolves context and namespace with `view`, the output of `kubectl config view -o json`: the current context and its
@@ -320,7 +326,8 @@ impl Target {
 
     /// Reads the kubeconfig's contexts, without a request.
     pub fn config_view(&self) -> Vec<String> {
-        self.call(Duration::ZERO, &["config", "view", "-o", "json"])
+        let any = Target { context: None, ..self.clone() };
+        any.call(Duration::ZERO, &["config", "view", "-o", "json"])
     }
 
     /// Runs `script` in a container, with stdin.
@@ -490,7 +497,7 @@ mod tests {
     #[test]
     fn a_page_shrinks_and_grows_again() {
         for (mut next, limits) in [
-            (Next::default(), vec![2500, 500, 125, 31, 7, 1, 1]),
+            (Next::default(), vec![25_000, 500, 125, 31, 7, 1, 1]),
             (Next { limit: 40_000, is_sample: false, ..Next::default() }, vec![40_000, 500, 125, 31, 7, 1, 1]),
         ] {
             for limit in limits {
@@ -512,15 +519,15 @@ mod tests {
         for (size, counts, limit) in [
             (0, false, 256 << 20),
             (2000, false, 134_217),
-            (50 << 10, false, 5242),
+            (5 << 10, false, 52_428),
             // A page for all would hardly be larger.
-            (60 << 10, true, 2500),
-            (200 << 10, true, 1310),
+            (6 << 10, true, 25_000),
+            (20 << 10, true, 13_107),
             (1 << 20, true, 256),
             (300 << 20, true, 1),
         ] {
             let mut next = Next::default();
-            assert_eq!(next.follow(&page(2500, size)), counts, "{size}");
+            assert_eq!(next.follow(&page(FIRST_PAGE, size)), counts, "{size}");
             let token = if counts { "t" } else { "" };
             assert_eq!((next.limit, next.token.as_str()), (limit, token), "{size}");
             // Of a list that is begun again every page counts.
@@ -528,7 +535,7 @@ mod tests {
             assert_eq!((next.limit, next.token.as_str()), (limit, "t"), "{size}");
         }
         let mut next = Next::default();
-        assert!(next.follow(&ListEnd { next: String::new(), ..page(2499, 100) }), "it is the only one");
+        assert!(next.follow(&ListEnd { next: String::new(), ..page(FIRST_PAGE - 1, 100) }), "it is the only one");
     }
 
     /// How many kubectl read a list.
@@ -546,11 +553,11 @@ mod tests {
 
     #[test]
     fn a_thousand_namespaces_take_eight_processes() {
-        assert_eq!(1 + requests(23_000, 2100), 3, "retain: the kubeconfig and the snapshots");
+        assert_eq!(1 + requests(23_000, 2100), 2, "retain: the kubeconfig and the snapshots");
         // Contents, snapshots, claims and CronJobs, and some ConfigMaps.
         let all = [(23_000, 1500), (23_000, 2100), (2000, 4000), (1000, 6000)];
         let requests = |(objects, size)| requests(objects, size);
-        assert_eq!(1 + all.map(requests).iter().sum::<usize>() + 1, 8, "status -A");
+        assert_eq!(1 + all.map(requests).iter().sum::<usize>() + 1, 6, "status -A");
         assert_eq!(requests((69_000, 2100)), 2);
     }
 
@@ -560,11 +567,11 @@ mod tests {
         let path = |call: Vec<String>| call.last().unwrap().clone();
         assert_eq!(
             path(target.page(SNAPSHOTS, None, "b.sh/x=y,!b.sh/z", &Next::default())),
-            "/apis/snapshot.storage.k8s.io/v1/volumesnapshots?limit=2500&labelSelector=b.sh%2Fx%3Dy%2C%21b.sh%2Fz"
+            "/apis/snapshot.storage.k8s.io/v1/volumesnapshots?limit=25000&labelSelector=b.sh%2Fx%3Dy%2C%21b.sh%2Fz"
         );
         assert_eq!(
             path(target.page(CLAIMS, Some("shop"), "", &Next { token: "a+b".into(), ..Next::default() })),
-            "/api/v1/namespaces/shop/persistentvolumeclaims?limit=2500&continue=a%2Bb"
+            "/api/v1/namespaces/shop/persistentvolumeclaims?limit=25000&continue=a%2Bb"
         );
     }
 

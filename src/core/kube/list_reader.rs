@@ -53,11 +53,11 @@ impl Position {
                 self.escaped = false;
                 at += 1;
             }
-            let is_sought: fn(&u8) -> bool = match self.in_string {
-                true => |byte| matches!(byte, b'"' | b'\\'),
-                false => |byte| matches!(byte, b'"' | b'{' | b'}' | b'[' | b']'),
+            let sought = match self.in_string {
+                true => memchr::memchr2(b'"', b'\\', &text[at..]),
+                false => text[at..].iter().position(|byte| matches!(byte, b'"' | b'{' | b'}' | b'[' | b']')),
             };
-            at += text[at..].iter().position(is_sought)?;
+            at += sought?;
             match text[at] {
                 b'"' => self.in_string = !self.in_string,
                 b'\\' => self.escaped = true,
