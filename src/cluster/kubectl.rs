@@ -74,6 +74,14 @@ impl Kubectl {
     /// # Errors
     /// kubectl cannot be run, or has no cluster to talk to.
     pub fn connect(asked: &ClusterChoice, secrets: Secrets, retry_timeout: Duration) -> Result<Kubectl> {
+        Kubectl::unpinned(asked, secrets, retry_timeout)?.pin(asked)
+    }
+
+    /// kubectl for what was asked, with whatever context is the current one at each call.
+    ///
+    /// # Errors
+    /// What kubectl gets from its environment cannot be made.
+    pub fn unpinned(asked: &ClusterChoice, secrets: Secrets, retry_timeout: Duration) -> Result<Kubectl> {
         let environment = Environment::of(&asked.shield).map_err(|error| {
             Fail::new(
                 Exit::Precondition,
@@ -84,18 +92,25 @@ impl Kubectl {
             )
         })?;
         let environment = Arc::new(environment);
-        let kubectl = Kubectl { target: Target::of(asked), secrets, retry_timeout, environment };
+        Ok(Kubectl { target: Target::of(asked), secrets, retry_timeout, environment })
+    }
+
+    /// The same with its context and namespace pinned, as in [`Kubectl::connect`].
+    ///
+    /// # Errors
+    /// kubectl cannot be run, or has no cluster to talk to.
+    pub fn pin(&self, asked: &ClusterChoice) -> Result<Kubectl> {
         let target = match Target::as_asked(asked) {
             Some(target) => target,
             None => {
-                let view = kubectl.json(&kubectl.target.config_view())?;
+                let view = self.json(&self.target.config_view())?;
                 Target::resolve(asked, &view).map_err(|what| {
                     Fail::new(Exit::Precondition, what)
                         .remedy("set KUBECONFIG (--kubeconfig), and choose a context with --context or kubectl config use-context")
                 })?
             }
         };
-        Ok(Kubectl { target, ..kubectl })
+        Ok(Kubectl { target, ..self.clone() })
     }
 
     fn job(&self, args: Vec<String>) -> Job<'_> {

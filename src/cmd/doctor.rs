@@ -284,14 +284,15 @@ impl Exam<'_> {
     fn connect(&mut self, hindered: bool) -> Result<Option<Connection>> {
         const CONTEXT: &str = "check --context and --kubeconfig: kubectl config get-contexts";
         let asked = &self.global.asked;
-        let kubectl = match Kubectl::connect(asked, self.config.secrets(), self.global.retry_timeout) {
-            Ok(kubectl) => kubectl,
+        let unpinned = Kubectl::unpinned(asked, self.config.secrets(), self.global.retry_timeout);
+        let first = unpinned.and_then(|unpinned| self.ask_first(&unpinned, hindered));
+        let (kubectl, versions, look) = match first {
+            Ok(first) => first,
             Err(error) => {
                 self.lines.fail("kubectl", error, CONTEXT)?;
                 return Ok(None);
             }
         };
-        let (versions, look) = self.ask_first(&kubectl, hindered);
         let version = |result: &Value| result["gitVersion"].as_str().unwrap_or("of no known version").to_string();
         match versions.kubectl {
             Ok(result) => self.lines.push(Check::passed("kubectl", version(&result))),
@@ -318,24 +319,28 @@ impl Exam<'_> {
         }
     }
 
-    /// Asks for everything that depends on no other answer, side by side. Each is asked for once, because a person waits for the
-    /// answer that the API is away.
-    fn ask_first(&self, kubectl: &Kubectl, hindered: bool) -> (Versions, Option<FirstLook>) {
-        let mut kubectl = kubectl.clone();
-        kubectl.retry_timeout = Duration::ZERO;
-        let kubectl = &kubectl;
+    /// Asks for everything that depends on no other answer but the context, side by side, and for the versions while that is read.
+    /// Each is asked for once, because a person waits for the answer that the API is away.
+    fn ask_first(&self, unpinned: &Kubectl, hindered: bool) -> Result<(Kubectl, Versions, Option<FirstLook>)> {
+        let once = |kubectl: &Kubectl| {
+            let mut kubectl = kubectl.clone();
+            kubectl.retry_timeout = Duration::ZERO;
+            kubectl
+        };
         thread::scope(|scope| {
+            let versions = scope.spawn(|| Versions::ask(&once(unpinned)));
+            let kubectl = unpinned.pin(&self.global.asked)?;
             let look = (!hindered).then(|| {
-                let places = self.places(kubectl).into_iter();
-                let rules = places.map(|namespace| scope.spawn(move || rules_of(kubectl, &namespace)));
-                (rules.collect::<Vec<_>>(), scope.spawn(|| kubectl.all(&self.kinds())))
+                let kubectl = &once(&kubectl);
+                thread::scope(|scope| {
+                    let places = self.places(kubectl).into_iter();
+                    let rules = places.map(|namespace| scope.spawn(move || rules_of(kubectl, &namespace)));
+                    let rules = rules.collect::<Vec<_>>();
+                    let objects = kubectl.all(&self.kinds());
+                    FirstLook { rules: rules.into_iter().map(joined).collect(), objects }
+                })
             });
-            let versions = Versions::ask(kubectl);
-            let look = look.map(|(rules, objects)| FirstLook {
-                rules: rules.into_iter().map(joined).collect(),
-                objects: joined(objects),
-            });
-            (versions, look)
+            Ok((kubectl, joined(versions), look))
         })
     }
 
