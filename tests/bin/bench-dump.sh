@@ -48,21 +48,38 @@ database() {
 	k rollout status deployment/app-base --timeout=300s >/dev/null
 }
 
-# enlarge: adds a table of some 300 MB as text.
+words='alpha beta gamma delta order shipped pending customer invoice paid returned express standard north south east west blue green large small gift wrapped fragile heavy light morning evening urgent late early partial'
+
+# note WORD: an expression of eight words, each by WORD with 5 bits of h in the place of SHIFT.
+note() {
+	for shift in 0 5 10 15 20 25 30 35; do
+		[ "$shift" = 0 ] || printf ", ' ', "
+		echo "$1" | sed "s/SHIFT/$shift/" | tr -d '\n'
+	done
+}
+
+# enlarge: adds a table of some 300 MB as text, as of orders: numbers, a code, a time, a place and some words.
 enlarge() {
 	case $engine in
 	postgres)
-		cat <<-'SQL'
-			CREATE TABLE bulk AS SELECT i, md5(i::text) a, repeat(md5((i % 5000)::text), 3) b, now() + i * interval '1 second' c
-				FROM generate_series(1, 1750000) i;
+		cat <<-SQL
+			CREATE TABLE bulk AS SELECT i, substr(md5(i::text), 1, 8) code, abs(h % 1000000) customer,
+				round(abs(h % 999983) / 100.0, 2) amount, timestamptz '2026-01-01' + i * interval '13.7 seconds' placed,
+				round(abs(h % 180000017) / 1e6 - 90, 6) latitude, round(abs(h % 360000023) / 1e6 - 180, 6) longitude,
+				concat($(note 'w[(1 + (h >> SHIFT & 31))::int]')) note
+				FROM generate_series(1, 2350000) i, LATERAL (SELECT hashint8extended(i, 0) h) a,
+				(SELECT string_to_array('$words', ' ') w) b;
 			VACUUM ANALYZE bulk;
 			CHECKPOINT;
 		SQL
 		;;
 	mysql)
-		cat <<-'SQL'
-			CREATE TABLE bulk AS SELECT seq i, md5(seq) a, repeat(md5(seq % 5000), 3) b, now() + INTERVAL seq SECOND c
-				FROM seq_1_to_1750000;
+		cat <<-SQL
+			SET @w = '$words';
+			CREATE TABLE bulk AS SELECT i, hex(h & 0xffffffff) code, h % 1000000 customer, round(h % 999983 / 100, 2) amount,
+				timestamp '2026-01-01' + INTERVAL i * 13 SECOND placed, round(h % 180000017 / 1000000 - 90, 6) latitude, round(h % 360000023 / 1000000 - 180, 6) longitude,
+				concat($(note "substring_index(substring_index(@w, ' ', 1 + (h >> SHIFT & 31)), ' ', -1)")) note
+				FROM (SELECT seq i, conv(left(md5(seq), 12), 16, 10) + 0 h FROM seq_1_to_2350000) a;
 			FLUSH TABLES bulk FOR EXPORT;
 			UNLOCK TABLES;
 		SQL

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Measures pruning on the local cluster's API server. At 100, at NAMESPACES and at three times as many namespaces of 23 snapshots:
-# a dry run; at 100 also the first run, which takes labels off; at NAMESPACES also the status of all, and what kubectl alone needs
-# for that list. Started by bench.sh.
+# a dry run; at NAMESPACES also the first run, which takes labels off, the status of all, and what kubectl alone needs for that
+# list. Started by bench.sh.
 #
 # The snapshots are objects only, with a status written here: no volume, no stored data. What would react to them is stopped
 # meanwhile, so do not use the cluster for anything else until this ends.
@@ -189,14 +189,6 @@ surplus=$(sort "$work/slots" | uniq -c | awk '{ kept["daily"] = 7; kept["weekly"
 seed "$small"
 dry_run "$RUNS"
 at_small=$(seconds ours)
-echo "first retain over $small namespaces, which takes $((small * surplus)) labels off (one run each, on a fresh seeding)"
-if [ -n "$BASE" ]; then
-	first_run base "$BASE"
-	remove
-	seed "$small"
-fi
-first_run ours "$ours"
-faster 3
 remove
 
 seed "$large"
@@ -213,8 +205,14 @@ faster 2.8
 limits
 pairs 1 "mark-and-delete --dry-run over $large namespaces" mark-and-delete --dry-run
 
-echo "first retain over $large namespaces, which takes $((large * surplus)) labels off (one run)"
+echo "first retain over $large namespaces, which takes $((large * surplus)) labels off (one run each, on a fresh seeding)"
+if [ -n "$BASE" ]; then
+	first_run base "$BASE"
+	remove
+	seed "$large"
+fi
 first_run ours "$ours"
+faster 3
 
 seed "$huge"
 (BASE='' dry_run "$RUNS")
