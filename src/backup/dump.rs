@@ -1,6 +1,7 @@
 //! Makes one dump in one container, from the preflight to the release of the dump lock: runs a session and reads its reports. Must
 //! not know what the dump is for.
 
+use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -15,6 +16,7 @@ use crate::core::backup::pod::Chosen;
 use crate::core::backup::preflight::{self, PreflightReport, Problem, Requirements, Site};
 use crate::core::backup::proof::{DumpReport, Proof};
 use crate::core::backup::tool_error::ToolError;
+use crate::core::escape;
 use crate::exit::{Exit, Fail};
 use crate::io::process::{Ending, ProcessError};
 use crate::io::report::{self, Reporter, Step};
@@ -72,6 +74,8 @@ pub struct Dump<'a> {
     /// Where the dump file goes, as judged from the preflight.
     pub site: Site,
     session: Session,
+    /// The session of the recheck, which waits for the path of the file.
+    recheck_session: RefCell<Option<Session>>,
 }
 
 /// A dump that was made and proven.
@@ -116,7 +120,20 @@ impl<'a> Dump<'a> {
             }
             let what =
                 format!("{tool}, {compressor}, database {name}, volume {} % full, {free} free", site.used_percent);
-            Ok((Dump { kubectl, reporter, database, rules, chosen, preflight: report, site, session }, what))
+            Ok((
+                Dump {
+                    kubectl,
+                    reporter,
+                    database,
+                    rules,
+                    chosen,
+                    preflight: report,
+                    site,
+                    session,
+                    recheck_session: RefCell::default(),
+                },
+                what,
+            ))
         })
     }
 
@@ -125,7 +142,7 @@ impl<'a> Dump<'a> {
     /// # Errors
     /// Another backup holds the dump lock, or the dump failed or was not proven. The last good dump is untouched then.
     pub fn make(&mut self) -> Result<MadeDump> {
-        let Dump { reporter, session, rules, .. } = self;
+        let Dump { kubectl, reporter, session, rules, recheck_session, chosen, .. } = self;
         reporter.step("dump", |step| {
             session.tell("dump");
             let mut lock_wait = DumpLockWait::new(rules.busy_timeout);
@@ -141,7 +158,11 @@ impl<'a> Dump<'a> {
                     "lost" => bail!(failed(Lost::parse(&line.value), &session.last_words())),
                     "proven" => break,
                     "began" => began = Instant::now(),
-                    "ended" => made.took = began.elapsed(),
+                    "ended" => {
+                        made.took = began.elapsed();
+                        // While the dump is flushed. If it cannot be started, the recheck tries again.
+                        recheck_session.replace(start_recheck(kubectl, chosen, *rules).ok());
+                    }
                     _ => {}
                 }
                 made.report.note(&line.key, &line.value);
@@ -157,10 +178,13 @@ impl<'a> Dump<'a> {
 
     /// Reads size, hash, inode and container of the file in an exec of its own, which also flushes its file system.
     fn recheck_file(&self) -> Result<DumpReport> {
+        let mut started = self.recheck_session.take();
         let recheck = || {
-            let values = [self.database.dump_file.clone()];
-            let script = container::RECHECK;
-            let mut session = Session::start(self.kubectl, &self.chosen, script, self.rules.nonce, &values)?;
+            let mut session = match started.take() {
+                Some(session) => session,
+                None => start_recheck(self.kubectl, &self.chosen, self.rules)?,
+            };
+            session.tell(escape::line(&self.database.dump_file).as_str());
             let mut report = DumpReport::default();
             session.until("end", Duration::MAX, |key, value| report.note(key, value))?;
             Ok(report)
@@ -230,6 +254,11 @@ impl<'a> Dump<'a> {
             }
         }
     }
+}
+
+/// Starts the session of a recheck, which waits for the path of the file.
+fn start_recheck(kubectl: &Kubectl, chosen: &Chosen, rules: DumpRules<'_>) -> Result<Session, ProcessError> {
+    Session::start(kubectl, chosen, container::RECHECK, rules.nonce, &[])
 }
 
 /// Starts a session that runs `script`, and judges its preflight report; nothing is changed yet.

@@ -62,7 +62,7 @@ impl<'a> RunningHooks<'a> {
     /// # Errors
     /// It failed, and BAK_HOOK_ON_ERROR is not `continue`.
     pub fn run_post(&mut self) -> Result<()> {
-        let Some(session) = &self.session else { return Ok(()) };
+        let Some(session) = &mut self.session else { return Ok(()) };
         if self.config.post.is_empty() {
             self.session = None;
             return Ok(());

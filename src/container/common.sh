@@ -100,6 +100,15 @@ unpack() {
   esac
 }
 
+# hash_stdin: prints the SHA-256 of stdin as the first word of a line. It execs the tool: openssl, if its hash of nothing is right,
+# takes a quarter of the time of sha256sum, because it uses the instructions that the CPU has for it.
+hash_stdin() {
+  case $(openssl dgst -sha256 -r </dev/null 2>/dev/null) in
+  e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855*) exec openssl dgst -sha256 -r ;;
+  *) exec sha256sum ;;
+  esac
+}
+
 # flush: writes the file system of the current directory to its disk, or fails. If `sync` has no -f, it flushes all file
 # systems.
 flush() {

@@ -1,8 +1,6 @@
 # The work of a dump session: dumps into a file beside the old dump, proves it meanwhile, flushes it, and renames it over the old
 # one. The session holds the dump lock until the command `release`, which is sent after the snapshot is cut.
 
-MORE_TOOLS='tee'
-
 # count_cpus: puts in $cpus how many CPUs this container may use, at most 4, which are enough for a dump tool: those of the node that
 # it may run on, or fewer by its quota, which is a line `MICROSECONDS PERIOD` in version 2 of control groups, and two files in
 # version 1 (https://docs.kernel.org/admin-guide/cgroup-v2.html, .../scheduler/sched-bwc.html).
@@ -21,7 +19,8 @@ count_cpus() {
 }
 
 # choose_compressor: puts in $compressor the tool and its options. rsyncable: so that a deduplicating copy of the next dump stores
-# only what is different. -B4M: zstd 1.5.4 takes 29 MB of memory for two threads, and 50 MB without. pigz also unpacks faster.
+# only what is different. -B4M: zstd 1.5.4 takes 29 MB of memory for two threads, and 50 MB without. pigz unpacks faster
+# than gzip, and so does a zstd that was built with zlib.
 choose_compressor() {
   count_cpus
   case $FILE in
@@ -31,6 +30,7 @@ choose_compressor() {
     ;;
   *)
     if command -v pigz >/dev/null; then compressor="pigz -$LEVEL -p$cpus" unpacker=pigz; else compressor="gzip -$LEVEL"; fi
+    case $(zstd -vV 2>/dev/null) in *gzip*) unpacker=zstd ;; esac
     help=$("${compressor%% *}" --help 2>&1)
     ;;
   esac
@@ -38,6 +38,7 @@ choose_compressor() {
 }
 
 choose_compressor
+MORE_TOOLS="tee ${compressor%% *}"
 
 # report_tools: reports the compressor with its options, and what could make the dump faster.
 report_tools() {
@@ -62,9 +63,8 @@ inspect_database() {
 # before and after the dump is noted there. A database that does not answer this does not make the dump fail.
 report_inventory() {
   db_inventory >"$own.inventory" 2>/dev/null &
-  children=$!
-  wait_for "$children"
-  children=
+  asking=$! children="$children $!"
+  wait_for "$asking"
   while IFS= read -r fact; do say "$1" "$fact"; done <"$own.inventory"
   rm -f "$own.inventory"
 }
@@ -118,7 +118,7 @@ work() {
   # What is hashed and unpacked are the bytes that are written. cat writes them, because tee goes on when a disk is full.
   cat <"$own.pipe-written" >"$own.dump" &
   writing=$! children=$!
-  sha256sum <"$own.pipe-hashed" >"$own.sum" &
+  hash_stdin <"$own.pipe-hashed" >"$own.sum" &
   hashing=$! children="$children $!"
   unpack <"$own.pipe-tested" >"$own.pipe-plain" &
   testing=$! children="$children $!"
@@ -128,7 +128,7 @@ work() {
   sharing=$! children="$children $!"
   compress <"$own.pipe-text" >"$own.pipe-packed" &
   packing=$! children="$children $!"
-  echo "$sharing $writing:cat $hashing:sha256sum $testing:$unpacker $keeping:tail" >"$own.parts"
+  echo "$sharing $writing:cat $hashing:hashing $testing:$unpacker $keeping:tail" >"$own.parts"
   db_dump "$choice" >"$own.pipe-text" &
   dumping=$! children="$children $!"
   # A tee that fails may not have opened the pipes behind it. The dump tool, which was started last, is waited for last: see
@@ -138,7 +138,7 @@ work() {
   wait_for_part tee "$sharing"
   [ -z "$why" ] || lost other "$why"
   wait_for_part cat "$writing"
-  wait_for_part sha256sum "$hashing"
+  wait_for_part hashing "$hashing"
   wait_for_part tail "$keeping"
   wait_for_part "${compressor%% *}" "$packing"
   wait_for "$testing"
@@ -148,7 +148,11 @@ work() {
   [ -z "$why" ] || lost other "$why"
   [ "$tested" -eq 0 ] || lost other "the compressed file does not test whole: $unpacker ended with status $tested"
   say ended "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
+  # While the disk is busy, the database is asked.
+  flush &
+  flushing=$! children=$!
   report_inventory after
+  wait_for "$flushing" || lost other "the dump cannot be flushed to its disk"
 
   tail=$(tr -d '\000' <"$own.tail")
   db_is_complete "$(strip_final_newlines "$tail")" || lost other "the dump does not end as a complete one does"
@@ -165,7 +169,6 @@ work() {
   chmod 640 "$own.dump" || lost other "the dump's mode cannot be set"
   rm -f "$own.sum" "$own.tail"
 
-  flush || lost other "the dump cannot be flushed to its disk"
   holds_lock || lost other "the lock was lost to: ${line:-nobody}"
   main_is_alive || lost other "the session ended"
   mv -f "$own.dump" "$FILE" || lost other "the dump cannot be renamed to $FILE"

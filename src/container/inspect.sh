@@ -27,7 +27,8 @@ if [ -f "$FILE" ] && [ -r "$FILE" ]; then
   exec 4<"$FILE"
   say bytes "$(file_size "$FILE")"
   say modified "$(date -u -r "$FILE" +%Y-%m-%dT%H:%M:%SZ)"
-  say sha256 "$(sha256sum <&4 | cut -d ' ' -f 1)"
+  sum=$(hash_stdin <&4)
+  say sha256 "${sum%% *}"
   if [ -n "$TEST" ]; then say kind "$(dump_kind)"; fi
   if [ -n "$TEST" ] && ! command -v "$unpacker" >/dev/null; then
     say lacks "$unpacker"

@@ -1,7 +1,7 @@
 # The work of a load session: loads the dump file, or a file that was received, into its database. The dump lock keeps backups
 # from replacing the file meanwhile, and from dumping a half-loaded database.
 
-MORE_TOOLS='awk grep'
+MORE_TOOLS="awk grep $unpacker"
 
 # progress: prints how many bytes of the dump file were read.
 # shellcheck disable=SC2034 # the first word is the field's name
@@ -84,7 +84,7 @@ work() {
   choose_unpacker "$source"
   { [ -f "$source" ] && [ -r "$source" ]; } || lost other "the dump file cannot be read"
   exec 4<"$source"
-  sha256sum <&4 >"$own.sum" &
+  hash_stdin <&4 >"$own.sum" &
   summing=$! children=$!
   wait_for "$summing" || lost other "the dump file cannot be read"
   children=

@@ -1,6 +1,18 @@
 # PostgreSQL's part of a session: which tools, how to connect, how to dump, how a whole dump ends. libpq reads the connection
 # from its environment, so no value is in an argument list and no name is taken for an option.
 
+# In Debian, and so in the official images, psql and pg_dump in the PATH are a Perl script that looks for a server of this machine
+# and then starts the program. That takes longer than most of our queries, so the programs of the image's version are started
+# themselves.
+case ${PG_MAJOR-} in
+*[!0-9]* | '') ;;
+*)
+  case $(readlink -f "$(command -v psql)" 2>/dev/null) in
+  */pg_wrapper) if [ -x "/usr/lib/postgresql/$PG_MAJOR/bin/psql" ]; then PATH=/usr/lib/postgresql/$PG_MAJOR/bin:$PATH; fi ;;
+  esac
+  ;;
+esac
+
 DB_TOOLS='pg_dump psql'
 CLIENT=psql
 

@@ -1,7 +1,10 @@
-# The recheck of a dump file, in an exec of its own: flushes the file system again and reports what the file is.
+# The recheck of a dump file, in an exec of its own that is started while the dump is flushed: flushes the file system again, and
+# reports what the file is.
 
 read_value && NONCE=$VALUE
-read_value && FILE=$VALUE
+# The path comes when the dump is in place. Heartbeats may come before it.
+until read_value && [ "$VALUE" != beat ]; do :; done
+FILE=$VALUE
 exec </dev/null
 
 start_heartbeat
@@ -10,6 +13,7 @@ flush || exit 73
 say identity "$(container_identity)"
 say inode "$(file_inode "$FILE")"
 say bytes "$(file_size "$FILE")"
-say sha256 "$(sha256sum <"$FILE" | cut -d ' ' -f 1)"
+sum=$(hash_stdin <"$FILE")
+say sha256 "${sum%% *}"
 stop_heartbeat
 say end yes

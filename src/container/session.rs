@@ -179,8 +179,9 @@ impl Session {
         }
     }
 
-    /// Sends a command. If it cannot be sent, [`Session::next`] returns the error.
-    pub fn tell(&self, command: &str) {
+    /// Sends a command; silence counts from now. If it cannot be sent, [`Session::next`] returns the error.
+    pub fn tell(&mut self, command: &str) {
+        self.heard = Instant::now();
         let _ = self.lines.running.write(&format!("{command}\n"));
     }
 

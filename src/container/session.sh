@@ -113,7 +113,7 @@ preflight() {
   trap stop_worker TERM
   missing=
   # shellcheck disable=SC2086 # a list of words
-  for tool in $DB_TOOLS $MORE_TOOLS $unpacker sha256sum printenv readlink mkfifo cat chmod chown cut date df ln ls mv rm sleep sync tail tr wc; do
+  for tool in $DB_TOOLS $MORE_TOOLS sha256sum printenv readlink mkfifo cat chmod chown cut date df ln ls mv rm sleep sync tail tr wc; do
     command -v "$tool" >/dev/null || missing="$missing $tool"
   done
   say missing "${missing# }"

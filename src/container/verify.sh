@@ -188,9 +188,9 @@ check_file() {
   fi
   size=$(file_size "$FILE")
   [ "$size" = "$BYTES" ] || bad "the dump file has $size bytes, the proof says $BYTES"
-  sha256sum <"$FILE" >"$SCRATCH/sum" 2>"$SCRATCH/errors" &
+  hash_stdin <"$FILE" >"$SCRATCH/sum" 2>"$SCRATCH/errors" &
   echo "$!" >"$SCRATCH/reading"
-  wait "$!" || lost other "the dump file could not be read: sha256sum ended with status $?"
+  wait "$!" || lost other "the dump file could not be read: hashing ended with status $?"
   read -r sum _ <"$SCRATCH/sum" || lost space 'nothing can be written in the scratch volume'
   [ "$sum" = "$SUM" ] || bad 'the SHA-256 of the dump file is not that of the proof'
 }
