@@ -4,6 +4,8 @@
 
 #[path = "scripts/restore_from.rs"]
 mod restore_from;
+#[path = "scripts/restore_table.rs"]
+mod restore_table;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -29,6 +31,13 @@ const LOAD: &str = concat!(
 );
 const POSTGRES_REPLACE: &str = include_str!("../src/container/postgres-replace.sh");
 const POSTGRES_LOAD: &str = include_str!("../src/container/postgres-load.sh");
+const POSTGRES_TABLE: &str = include_str!("../src/container/postgres-table.sh");
+const LOAD_TABLE: &str = concat!(
+    include_str!("../src/container/session.sh"),
+    include_str!("../src/container/load.sh"),
+    include_str!("../src/container/table.sh"),
+    include_str!("../src/container/commands.sh")
+);
 const POSTGRES_INFO: &str = include_str!("../src/container/postgres-info.sh");
 const MYSQL_LOAD: &str = include_str!("../src/container/mysql-load.sh");
 const MYSQL_INFO: &str = include_str!("../src/container/mysql-info.sh");
@@ -2805,6 +2814,7 @@ fn every_script_passes_shellcheck() {
         ("hook", format!("{COMMON}{HOOK}")),
         ("recheck", format!("{COMMON}{RECHECK}")),
         ("load", format!("{COMMON}{POSTGRES}{POSTGRES_REPLACE}{POSTGRES_LOAD}{LOAD}")),
+        ("load-table", format!("{COMMON}{POSTGRES}{POSTGRES_TABLE}{LOAD_TABLE}")),
         ("mysql-load", format!("{COMMON}{MYSQL}{MYSQL_LOAD}{LOAD}")),
         ("receive", format!("{COMMON}{RECEIVE}")),
         ("inspect", format!("{COMMON}{POSTGRES}{INSPECT}")),

@@ -44,6 +44,21 @@ pub struct DumpRules<'a> {
     pub nonce: &'a str,
 }
 
+/// A script that runs under session.sh.
+#[derive(Debug, Clone, Copy)]
+pub struct SessionScript<'a> {
+    pub text: &'a str,
+    /// Its values behind those of the session.
+    pub more: &'a [String],
+}
+
+impl<'a> SessionScript<'a> {
+    /// A script without more values.
+    pub fn of(text: &'a str) -> SessionScript<'a> {
+        SessionScript { text, more: &[] }
+    }
+}
+
 impl DumpRules<'_> {
     /// Judges a preflight report of the container that was chosen for this database.
     ///
@@ -99,7 +114,7 @@ impl<'a> Dump<'a> {
         rules: DumpRules<'a>,
     ) -> Result<Dump<'a>> {
         reporter.step("check", |_| {
-            let script = container::dump(database.engine);
+            let script = SessionScript::of(container::dump(database.engine));
             let (session, report, site) = start_session(kubectl, database, &chosen, rules, script)?;
             let free = report::bytes(site.available_bytes);
             let PreflightReport { tool, compressor, database: name, .. } = &report;
@@ -270,7 +285,7 @@ pub fn start_session(
     database: &Database,
     chosen: &Chosen,
     rules: DumpRules<'_>,
-    script: &str,
+    script: SessionScript<'_>,
 ) -> Result<(Session, PreflightReport, Site)> {
     let (mut session, report) = run_preflight(kubectl, database, chosen, rules, script)?;
     let site = rules.assess(&report, database, chosen).map_err(|problems| {
@@ -293,7 +308,7 @@ pub fn run_preflight(
     database: &Database,
     chosen: &Chosen,
     rules: DumpRules<'_>,
-    script: &str,
+    script: SessionScript<'_>,
 ) -> Result<(Session, PreflightReport)> {
     let started = kubectl.patiently(|| start(kubectl, database, chosen, rules, script));
     Ok(started.map_err(|error| session::fail(&error, Exit::Precondition, session::UNTOUCHED))?)
@@ -304,7 +319,7 @@ fn start(
     database: &Database,
     chosen: &Chosen,
     rules: DumpRules<'_>,
-    script: &str,
+    script: SessionScript<'_>,
 ) -> Result<(Session, PreflightReport), ProcessError> {
     let run = rules.nonce.get(..8).unwrap_or(rules.nonce);
     let format = Compression::of(&database.dump_file);
@@ -314,7 +329,8 @@ fn start(
     values.extend([limit.to_string(), level.to_string(), chosen.mounts.len().to_string()]);
     values.extend(chosen.mounts.iter().map(|mount| mount.mount_path.clone()));
     values.extend(connection(database));
-    let mut session = Session::start(kubectl, chosen, script, rules.nonce, &values)?;
+    values.extend_from_slice(script.more);
+    let mut session = Session::start(kubectl, chosen, script.text, rules.nonce, &values)?;
     let mut report = PreflightReport { named: database.named(), ..PreflightReport::default() };
     session.until("looked", ANSWER, |key, value| report.note(key, value))?;
     if !report.answers {

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
-use crate::backup::dump::{self, DumpLockWait, DumpRules};
+use crate::backup::dump::{self, DumpLockWait, DumpRules, SessionScript};
 use crate::cluster::kubectl::Kubectl;
 use crate::config::Database;
 use crate::container;
 use crate::container::session::{self, Lost, Session};
+use crate::core::backup::one_table::OneTable;
 use crate::core::backup::pod::Chosen;
 use crate::core::backup::preflight::PreflightReport;
 use crate::core::backup::tool_error::ToolError;
@@ -45,6 +46,15 @@ impl LoadMode {
     }
 }
 
+/// What was loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadedDump {
+    /// Whether it was tried in a scratch schema first.
+    pub tried: bool,
+    /// What of one table was left out, because it refers to something else.
+    pub left_out: Vec<String>,
+}
+
 /// A load whose container passed the preflight.
 pub struct Load<'a> {
     reporter: &'a Reporter,
@@ -57,7 +67,8 @@ pub struct Load<'a> {
 }
 
 impl<'a> Load<'a> {
-    /// Starts the session and runs the preflight; nothing is changed yet. The number is the free bytes of the volume.
+    /// Starts the session and runs the preflight; nothing is changed yet. Only `table` is loaded, if there is one. The number is
+    /// the free bytes of the volume.
     ///
     /// # Errors
     /// One error with everything that a load needs and that is missing.
@@ -67,9 +78,12 @@ impl<'a> Load<'a> {
         database: &'a Database,
         chosen: &Chosen,
         rules: DumpRules<'a>,
+        table: Option<&OneTable>,
     ) -> Result<(Load<'a>, u64)> {
         reporter.step("check", |_| {
-            let script = container::load(database.engine);
+            let more = table.map(OneTable::values).unwrap_or_default();
+            let text = if table.is_some() { container::load_table } else { container::load };
+            let script = SessionScript { text: text(database.engine), more: &more };
             let (session, preflight, site) = dump::start_session(kubectl, database, chosen, rules, script)?;
             let free = report::bytes(site.available_bytes);
             let what = format!("{}, database {}, {free} free", preflight.tool, preflight.database);
@@ -98,11 +112,11 @@ impl<'a> Load<'a> {
         }
     }
 
-    /// Loads the file with this size and SHA-256. Returns whether it was tried first.
+    /// Loads the file with this size and SHA-256.
     ///
     /// # Errors
     /// The file was replaced, or could not be loaded. The remedy says what is in the database.
-    pub fn make(mut self, bytes: u64, sha256: &str, trial: LoadMode) -> Result<bool> {
+    pub fn make(mut self, bytes: u64, sha256: &str, trial: LoadMode) -> Result<LoadedDump> {
         let Load { reporter, session, rules, received, .. } = &mut self;
         reporter.step("load", |step| {
             // `-` for the inode: the hash is enough.
@@ -111,6 +125,7 @@ impl<'a> Load<'a> {
             let mut state = "nothing was loaded, the database is as it was".to_string();
             let (mut tried, mut untried) = (false, String::new());
             let mut gone = Vec::new();
+            let mut left_out = Vec::new();
             let mut phase = "";
             loop {
                 let line = session.next(SOON).map_err(|error| broken(&error, &state))?;
@@ -129,6 +144,7 @@ impl<'a> Load<'a> {
                         tracing::warn!("the dump is not tried first: {}", line.value);
                         untried = line.value;
                     }
+                    "left" if left_out.len() < GONE => left_out.push(line.value),
                     "gone" if gone.len() < GONE => gone.push(line.value),
                     "beat" => {
                         if let Ok(far @ 1..) = line.value.trim().parse::<u64>() {
@@ -149,8 +165,11 @@ impl<'a> Load<'a> {
             if !gone.is_empty() {
                 tracing::warn!("dropped with what the dump replaces, and not in the dump: {}", gone.join(", "));
             }
+            for what in &left_out {
+                tracing::warn!("left out of the table: {what}");
+            }
             let first = if tried { ", tried in a schema of its own first" } else { "" };
-            Ok((tried, format!("{} loaded{first}", report::bytes(bytes))))
+            Ok((LoadedDump { tried, left_out }, format!("{} loaded{first}", report::bytes(bytes))))
         })
     }
 }
@@ -198,6 +217,22 @@ fn failed(lost: Lost<'_>, untried: &str, state: &str, said: &str, received: bool
             Exit::Precondition,
             why.to_string(),
             "restore a snapshot instead, which holds the history, or say --force to load the dump and lose it",
+        ),
+        "absent" => (
+            Exit::Precondition,
+            why.to_string(),
+            "name a table that it holds, as in SQL: in quotes if its name has capital letters or a dot",
+        ),
+        "there" => (
+            Exit::Precondition,
+            why.to_string(),
+            "give the table another name with --as, or use --replace to replace it",
+        ),
+        "target" => (Exit::Precondition, why.to_string(), "give the table another name with --as"),
+        "depends" => (
+            Exit::Precondition,
+            with_words,
+            "drop what depends on it, or load the table beside it under another name with --as",
         ),
         "replaced" => (Exit::Dump, why.to_string(), "look what it is now, and run it again"),
         _ if ToolError::UnknownDefiner.is_in(said) => (
@@ -265,6 +300,15 @@ mod tests {
         let of_received = |words| failed(Lost::parse("other why"), "", "as it was", words, true).remedy;
         assert!(of_received("ERROR:  relation \"t\" already exists").starts_with("make the dump with pg_dump --clean"));
         assert_eq!(of_received("ERROR"), "correct what the message names and run it again; as it was");
+        for (key, remedy) in [
+            ("absent", "name a table that it holds"),
+            ("there", "give the table another name with --as, or use --replace"),
+            ("target", "give the table another name with --as;"),
+            ("depends", "drop what depends on it"),
+        ] {
+            let (exit, _, said) = said(&format!("{key} why"), "");
+            assert!(exit == Exit::Precondition && said.starts_with(remedy), "{key} {said}");
+        }
         // The key decides, not the words.
         assert_eq!(said("replaced it is another one", "").0, Exit::Dump);
         assert_eq!(said("other the dump file was replaced meanwhile", "").0, Exit::Failed);

@@ -648,7 +648,13 @@ impl Exam<'_> {
             }
         };
         // The very session that a backup begins with; it ends before anything is made.
-        match dump::run_preflight(kubectl, &database, chosen, rules, container::dump(database.engine)) {
+        match dump::run_preflight(
+            kubectl,
+            &database,
+            chosen,
+            rules,
+            dump::SessionScript::of(container::dump(database.engine)),
+        ) {
             Ok((mut session, report)) => {
                 let judged = rules.assess(&report, &database, chosen);
                 let free = judged.as_ref().map(|site| report::bytes(site.available_bytes)).unwrap_or_default();

@@ -11,6 +11,7 @@ use super::{
     parse_duration,
 };
 use crate::core::backup::name;
+use crate::core::backup::one_table::OneTable;
 use crate::core::engine::Engine;
 use crate::core::restore::stored_data::Wish;
 use crate::exit::Fail;
@@ -313,10 +314,23 @@ pub struct ByHand {
     pub file: Option<PathBuf>,
     /// The file that a restore loads instead of the dump file; `-` for stdin.
     pub from: Option<String>,
+    /// The only table that a restore loads.
+    pub table: Option<OneTable>,
     /// Do not ask.
     pub yes: bool,
     /// Load a dump that was not tried first, or replace a file; also do not ask.
     pub force: bool,
+}
+
+fn one_table(plain: &Plain, v: &mut Values<'_>, engine: Engine) -> Option<OneTable> {
+    let table = plain.word("table")?;
+    match OneTable::parse(engine, &table, plain.word("as").as_deref(), plain.is("replace")) {
+        Ok(table) => Some(table),
+        Err(why) => {
+            v.error(About::Argument, why);
+            None
+        }
+    }
 }
 
 pub fn by_hand(plain: &Plain, values: &mut Values<'_>, engine: Engine) -> Result<(Global, ByHand), Fail> {
@@ -335,6 +349,7 @@ pub fn by_hand(plain: &Plain, values: &mut Values<'_>, engine: Engine) -> Result
             busy_timeout: v.time(var!("BAK_BUSY_TIMEOUT")),
             file: plain.word("FILE").map(PathBuf::from),
             from: plain.word("from"),
+            table: one_table(plain, v, engine),
             yes: plain.is("yes") || plain.is("force"),
             force: plain.is("force"),
         }

@@ -46,6 +46,18 @@ pub const fn load(engine: Engine) -> &'static str {
     }
 }
 
+/// A session that loads one table of a dump into a database of this kind.
+pub const fn load_table(engine: Engine) -> &'static str {
+    match engine {
+        Engine::Postgres => {
+            script!("common.sh", "postgres.sh", "postgres-table.sh", "session.sh", "load.sh", "table.sh", "commands.sh")
+        }
+        Engine::MySql => {
+            script!("common.sh", "mysql.sh", "mysql-load.sh", "session.sh", "load.sh", "table.sh", "commands.sh")
+        }
+    }
+}
+
 /// Receives a file for a load session.
 pub const RECEIVE: &str = script!("common.sh", "receive.sh");
 

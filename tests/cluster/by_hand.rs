@@ -460,3 +460,41 @@ fn a_dump_of_this_machine_is_loaded_and_what_is_none_changes_nothing() {
     assert_nothing_left(&tenant);
     assert_eq!(tenant.sql("SELECT count(*) FROM customers"), damaged);
 }
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn one_table_of_postgresql_comes_back_beside_itself_and_takes_its_own_place() {
+    let tenant = Tenant::demo("table-one");
+    let dir = tempfile::tempdir().unwrap();
+    let copy = dir.path().join("copy").display().to_string();
+    let restore = |args: &[&str]| tenant.run(&[&["postgres", "restore"], args].concat(), |_| ()).done();
+    tenant.sql("CREATE VIEW seen AS SELECT id FROM customers");
+    told(&tenant, &["postgres", "dump"]);
+    told(&tenant, &["postgres", "download-dump", &copy]);
+    let answer =
+        |table: &str| tenant.sql(&format!("SELECT count(*), md5(string_agg(t::text, ',' ORDER BY id)) FROM {table} t"));
+    let good = answer("orders");
+    tenant.sql("DROP VIEW spent; DELETE FROM orders WHERE id > 9; UPDATE customers SET name = 'newer'");
+    let (changed, others) = (answer("orders"), answer("customers"));
+
+    restore(&["--table", "orders"])
+        .assert(2, &["the table public.orders_restored is made of public.orders of the dump"]);
+    let said = told(&tenant, &["postgres", "restore", "--table", "orders", "--yes"]);
+    assert_eq!(said["table"], "public.orders_restored");
+    assert_eq!((answer("orders_restored"), answer("orders")), (good.clone(), changed.clone()));
+    assert_nothing_left(&tenant);
+    restore(&["--table", "orders", "--yes"]).assert(4, &["the table public.orders_restored is there", "--replace"]);
+    restore(&["--table", "nothing", "--yes"]).assert(4, &["the dump holds no table public.nothing", "as it was"]);
+    restore(&["--table", "customers", "--replace", "--yes"]).assert(4, &["cannot be replaced", "view seen", "--as"]);
+    assert_eq!((answer("orders"), answer("customers")), (changed, others.clone()));
+
+    // Out of a file of this machine, over what is there.
+    let said =
+        told(&tenant, &["postgres", "restore", "--from", &copy, "--table", "public.orders", "--replace", "--yes"]);
+    assert_eq!(
+        (said["table"].as_str(), said["provenBy"].as_str()),
+        (Some("public.orders"), Some("PersistentVolumeClaim data"))
+    );
+    assert_eq!((answer("orders"), answer("customers")), (good, others));
+    assert_nothing_left(&tenant);
+}

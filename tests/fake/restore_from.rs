@@ -183,3 +183,31 @@ fn a_file_that_does_not_fit_is_not_sent() {
     let outcome = scenario.start_under(&WITH_STDIN).finish().exits(4).clean();
     outcome.says(&["what comes on stdin does not fit on the volume"]).calls("config observe session receive");
 }
+
+#[test]
+fn one_table_is_named_as_in_sql_and_planned() {
+    let wrong = |args: &[&str], said: &str| {
+        cluster(args).run().exits(2).calls("").says(&[said]);
+    };
+    wrong(&["--as", "x"], "--table");
+    wrong(&["--replace"], "--table");
+    wrong(&["--table", "a.b.c"], "'a.b.c' has more parts than a schema and a table");
+    wrong(&["--table", "\"a"], "lacks the closing \"");
+    let planned = |args: &[&str], said: &str| {
+        let scenario = cluster(&[&["--from", "x", "--dry-run"], args].concat()).file("x", WHOLE);
+        let outcome = scenario.run().exits(0).calls("config observe session").prints(&[said]);
+        assert!(outcome.stdin("session").contains("filter_table()"), "{outcome}");
+    };
+    planned(&["--table", "Shop.Orders"], "Only shop.orders, as shop.orders_restored");
+    planned(&["--table", "\"Shop\".o", "--as", "\"Old o\""], "Only Shop.o, as Shop.Old o");
+    planned(&["--table", "o", "--replace"], "Only public.o, as public.o");
+    let asked = cluster(&["--from", "x", "--table", "o", "--replace"]).file("x", WHOLE);
+    asked
+        .run()
+        .exits(2)
+        .says(&["the table public.o replaces the table of that name, if there is one, with public.o of the file x"]);
+    // The values arrive in the container behind those of the session, and what the dump lacks changes nothing.
+    let scenario = cluster(&["--from", "x", "--table", "\"o'\"\"$HOME\"", "--yes"]).file("x", WHOLE);
+    let outcome = scenario.run().exits(4).clean().keeps_old();
+    outcome.says(&["the dump holds no table public.o'\"$HOME", "the database is as it was"]);
+}

@@ -9,12 +9,13 @@ use serde::Serialize;
 use super::{Hand, ago, restore_from};
 use crate::backup::dump::DumpRules;
 use crate::backup::inspect_dump::{DumpFile, InspectDepth};
-use crate::backup::load::{Load, LoadMode};
+use crate::backup::load::{Load, LoadMode, LoadedDump};
 use crate::backup::observe::DatabasePlace;
 use crate::cmd::now;
 use crate::cmd::show::show;
 use crate::config::ByHand;
 use crate::core::backup::find_proof::Proven;
+use crate::core::backup::one_table::OneTable;
 use crate::core::engine::Engine;
 use crate::core::kube::calls::SCRIPT;
 use crate::core::plan::PlanStep;
@@ -37,18 +38,20 @@ pub fn run(hand: &Hand<'_>) -> Result<()> {
     let ByHand { yes, .. } = hand.config;
     let place = hand.place(true)?;
     let database = &place.database;
-    let tries = database.engine == Engine::MySql;
+    let table = hand.config.table.as_ref();
+    let tries = database.engine == Engine::MySql && table.is_none();
     let found = hand.inspect(&place, if tries { InspectDepth::Count } else { InspectDepth::Whole })?;
     let (file, proven) = believe(hand, &place, found)?;
     let rules = DumpRules { threshold_percent: u8::MAX, dump_timeout: None, ..hand.rules() };
-    let (load, free) = Load::prepare(&hand.kubectl, hand.reporter, database, &place.chosen, rules)?;
+    let (load, free) =
+        Load::prepare(&hand.kubectl, hand.reporter, database, &place.chosen, rules, hand.config.table.as_ref())?;
     let trial = trial(hand, &file, free)?;
     if hand.global.dry_run {
         return show_plan(hand, &place, &load.preflight.database, trial);
     }
     confirm::confirm(hand.reporter, &question(hand, &place, &load.preflight.database, &proven), *yes, "--yes")?;
     let target = load.preflight.database.clone();
-    let tried = load.make(file.bytes, &file.sha256, trial)?;
+    let LoadedDump { tried, left_out } = load.make(file.bytes, &file.sha256, trial)?;
     let done = LoadResult {
         namespace: &hand.kubectl.target.namespace,
         pod: &place.chosen.pod,
@@ -59,9 +62,21 @@ pub fn run(hand: &Hand<'_>) -> Result<()> {
         proven_by: &proven.by,
         dumped: &proven.proof.ended,
         tried,
+        table: table.map(|table| table.to.to_string()),
+        left_out,
         seconds: report::rounded(began.elapsed()),
     };
     show(hand.reporter, hand.global.output, &done, || {
+        if let Some(table) = table {
+            return loaded_table(
+                table,
+                &format!("the dump of {}", done.dumped),
+                &target,
+                done.pod,
+                done.seconds,
+                &done.left_out,
+            );
+        }
         format!(
             "All that is in the dump of {1} is in database {target} in pod {0} as it was, loaded in {2:.1}s; what was made since \
              and is not in the dump stays\n",
@@ -70,14 +85,44 @@ pub fn run(hand: &Hand<'_>) -> Result<()> {
     })
 }
 
+/// What is said of one table that was loaded out of `of`.
+pub(super) fn loaded_table(
+    table: &OneTable,
+    of: &str,
+    database: &str,
+    pod: &str,
+    seconds: f64,
+    left_out: &[String],
+) -> String {
+    let without = if left_out.is_empty() { String::new() } else { format!(", without: {}", left_out.join(", ")) };
+    format!(
+        "{} of {of} is {} in database {database} in pod {pod}, loaded in {seconds:.1}s{without}\n",
+        table.from, table.to
+    )
+}
+
+/// What a load does, up to the word for the dump.
+pub(super) fn intent(hand: &Hand<'_>, place: &DatabasePlace, name: &str) -> String {
+    let (engine, pod, namespace) = (place.database.engine, &place.chosen.pod, &hand.kubectl.target.namespace);
+    match &hand.config.table {
+        None => format!("The {engine} database {name} in pod {pod}, namespace {namespace}, is overwritten by"),
+        Some(OneTable { from, to, replace }) => {
+            let how = if *replace { "replaces the table of that name, if there is one, with" } else { "is made of" };
+            format!(
+                "In the {engine} database {name} in pod {pod}, namespace {namespace}, the table {to} {how} {from} of"
+            )
+        }
+    }
+}
+
 /// Whether the dump is tried first, by the free bytes of the volume.
 ///
 /// # Errors
 /// There is no room for that.
 pub(super) fn trial(hand: &Hand<'_>, file: &DumpFile, free: u64) -> Result<LoadMode> {
-    let ByHand { force, database, .. } = hand.config;
+    let ByHand { force, database, table, .. } = hand.config;
     match file.plain {
-        Some(plain) if database.engine == Engine::MySql && plain.saturating_mul(ROOM) > free => {
+        Some(plain) if database.engine == Engine::MySql && table.is_none() && plain.saturating_mul(ROOM) > free => {
             let what = format!(
                 "there is no room to try the dump first: it unpacks to {}, {} are free",
                 report::bytes(plain),
@@ -141,8 +186,11 @@ pub(super) fn check_trust(hand: &Hand<'_>, proven: &Proven, of: &str) -> Result<
 }
 
 /// What becomes of the database on an error.
-pub(super) fn on_error(engine: Engine) -> &'static str {
-    match engine {
+pub(super) fn on_error(hand: &Hand<'_>) -> &'static str {
+    match hand.config.database.engine {
+        Engine::MySql if hand.config.table.is_some() => {
+            "It is loaded under a name of its own first, and dropped if that fails; nothing else is changed before."
+        }
         Engine::Postgres => "If the load fails, the database stays as it is now: all of it is one transaction.",
         Engine::MySql => {
             "It is loaded into a schema of its own first, which changes nothing if it fails; if the load after that fails, \
@@ -152,18 +200,16 @@ pub(super) fn on_error(engine: Engine) -> &'static str {
 }
 
 fn question(hand: &Hand<'_>, place: &DatabasePlace, name: &str, Proven { by, proof, .. }: &Proven) -> String {
-    let engine = hand.config.database.engine;
     let ended = DateTime::parse_from_rfc3339(&proof.ended).map(|time| time.to_utc());
     let age = ended.map_or("at an unknown time".into(), |time: DateTime<Utc>| ago(time, now()));
     let of = if proof.database == name { String::new() } else { format!(" of ANOTHER database, {},", proof.database) };
     format!(
-        "The {engine} database {name} in pod {}, namespace {}, is overwritten by the dump{of} made {age} ({}, {}, {}, proven by {by}). {}",
-        place.chosen.pod,
-        hand.kubectl.target.namespace,
+        "{} the dump{of} made {age} ({}, {}, {}, proven by {by}). {}",
+        intent(hand, place, name),
         proof.ended,
         report::bytes(proof.bytes),
         proof.tool,
-        on_error(engine)
+        on_error(hand)
     )
 }
 
@@ -175,6 +221,9 @@ pub(super) fn planned_load(hand: &Hand<'_>, place: &DatabasePlace, name: &str, t
         (Engine::Postgres, _) => {
             format!("Load it into the database {name} in one transaction, under the dump file's lock")
         }
+        (Engine::MySql, _) if hand.config.table.is_some() => {
+            "Load the table under a name of its own, and rename it, under the dump file's lock".into()
+        }
         (Engine::MySql, LoadMode::Skipped) => format!("Load it into the schema {name}, under the dump file's lock"),
         (Engine::MySql, _) => {
             format!(
@@ -182,7 +231,9 @@ pub(super) fn planned_load(hand: &Hand<'_>, place: &DatabasePlace, name: &str, t
             )
         }
     };
-    PlanStep::new(format!("{load}. {}", on_error(database.engine))).kubectl(&exec)
+    let table = hand.config.table.as_ref();
+    let only = table.map_or(String::new(), |table| format!(". Only {}, as {}", table.from, table.to));
+    PlanStep::new(format!("{load}{only}. {}", on_error(hand))).kubectl(&exec)
 }
 
 fn show_plan(hand: &Hand<'_>, place: &DatabasePlace, name: &str, trial: LoadMode) -> Result<()> {
@@ -216,5 +267,9 @@ struct LoadResult<'a> {
     dumped: &'a str,
     /// Whether it was loaded into a schema of its own first.
     tried: bool,
+    /// The name of the table, if only one was loaded.
+    table: Option<String>,
+    /// What of that was left out.
+    left_out: Vec<String>,
     seconds: f64,
 }

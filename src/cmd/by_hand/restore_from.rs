@@ -9,11 +9,11 @@ use anyhow::{Result, bail};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::restore::{check_trust, on_error, planned_load, trial};
+use super::restore::{check_trust, intent, loaded_table, on_error, planned_load, trial};
 use super::{Hand, ago};
 use crate::backup::dump::DumpRules;
 use crate::backup::inspect_dump::{self, DumpFile, InspectDepth};
-use crate::backup::load::{Load, LoadMode};
+use crate::backup::load::{Load, LoadMode, LoadedDump};
 use crate::backup::observe::DatabasePlace;
 use crate::cmd::now;
 use crate::cmd::show::show;
@@ -57,7 +57,8 @@ pub fn run(hand: &Hand<'_>, name: &str) -> Result<()> {
     let place = hand.place(true)?;
     let database = &place.database;
     let rules = DumpRules { threshold_percent: u8::MAX, dump_timeout: None, ..hand.rules() };
-    let (mut load, free) = Load::prepare(&hand.kubectl, hand.reporter, database, &place.chosen, rules)?;
+    let (mut load, free) =
+        Load::prepare(&hand.kubectl, hand.reporter, database, &place.chosen, rules, hand.config.table.as_ref())?;
     let target = load.preflight.database.clone();
     let shown = foreign_file::shown(name);
     let most = free / SHARE.1 * SHARE.0;
@@ -77,7 +78,7 @@ pub fn run(hand: &Hand<'_>, name: &str) -> Result<()> {
     let (sent, path) = send(hand, &place, &mut load, (file, source), most)?;
     let (received, proof) = hand.reporter.step("look", |_| look(hand, &place, &path, file, &sent))?;
     let mode = trial(hand, &received, free.saturating_sub(sent.bytes))?;
-    let tried = load.make(sent.bytes, &sent.sha256, mode)?;
+    let LoadedDump { tried, left_out } = load.make(sent.bytes, &sent.sha256, mode)?;
     let done = ForeignResult {
         namespace: &hand.kubectl.target.namespace,
         pod: &place.chosen.pod,
@@ -88,9 +89,14 @@ pub fn run(hand: &Hand<'_>, name: &str) -> Result<()> {
         proven_by: proof.as_ref().map(|proven| proven.by.as_str()),
         dumped: proof.as_ref().map(|proven| proven.proof.ended.as_str()),
         tried,
+        table: hand.config.table.as_ref().map(|table| table.to.to_string()),
+        left_out,
         seconds: report::rounded(began.elapsed()),
     };
     show(hand.reporter, hand.global.output, &done, || {
+        if let Some(table) = &hand.config.table {
+            return loaded_table(table, &shown, &target, done.pod, done.seconds, &done.left_out);
+        }
         format!(
             "All that is in {shown} is in database {target} in pod {}, loaded in {:.1}s; what was made since and is not in \
              the dump stays\n",
@@ -211,7 +217,8 @@ fn look(
     sent: &SentFile,
 ) -> Result<((DumpFile, Option<Proven>), String)> {
     let engine = place.database.engine;
-    let depth = if engine == Engine::MySql { InspectDepth::Count } else { InspectDepth::Whole };
+    let depth =
+        if engine == Engine::MySql && hand.config.table.is_none() { InspectDepth::Count } else { InspectDepth::Whole };
     let shown = foreign_file::shown(&file.name);
     let as_it_was = "nothing was loaded, the database is as it was";
     let found = inspect_dump::inspect_file(&hand.kubectl, &place.chosen, engine, path, &hand.nonce, depth)?;
@@ -252,7 +259,6 @@ fn question(
     known: Option<&Known>,
     proof: Option<&Proven>,
 ) -> String {
-    let engine = hand.config.database.engine;
     let mut facts = Vec::new();
     if let Some(known) = known {
         facts.push(report::bytes(known.sent.bytes));
@@ -273,12 +279,10 @@ fn question(
         (None, None) => "of unknown size and age, not proven before it is read".into(),
     });
     format!(
-        "The {engine} database {target} in pod {}, namespace {}, is overwritten by {shown} ({}). Whether that is a whole dump \
-         is checked before anything is changed. {}",
-        place.chosen.pod,
-        hand.kubectl.target.namespace,
+        "{} {shown} ({}). Whether that is a whole dump is checked before anything is changed. {}",
+        intent(hand, place, target),
         facts.join(", "),
-        on_error(engine)
+        on_error(hand)
     )
 }
 
@@ -318,5 +322,9 @@ struct ForeignResult<'a> {
     dumped: Option<&'a str>,
     /// Whether it was loaded into a schema of its own first.
     tried: bool,
+    /// The name of the table, if only one was loaded.
+    table: Option<String>,
+    /// What of that was left out.
+    left_out: Vec<String>,
     seconds: f64,
 }

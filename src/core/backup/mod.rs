@@ -11,6 +11,7 @@ pub mod inventory;
 pub mod job;
 pub mod manifest;
 pub mod name;
+pub mod one_table;
 pub mod pod;
 pub mod preflight;
 pub mod proof;
