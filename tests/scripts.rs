@@ -18,6 +18,9 @@ use std::time::{Duration, Instant};
 const BOOTSTRAP: &str = include_str!("../src/container/bootstrap.sh");
 const COMMON: &str = include_str!("../src/container/common.sh");
 const POSTGRES: &str = include_str!("../src/container/postgres.sh");
+const POSTGRES_GLOBALS: &str =
+    concat!(include_str!("../src/container/postgres-globals.sh"), include_str!("../src/container/globals.sh"));
+const NO_GLOBALS: &str = include_str!("../src/container/no-globals.sh");
 const MYSQL: &str = include_str!("../src/container/mysql.sh");
 const SESSION: &str = concat!(
     include_str!("../src/container/session.sh"),
@@ -239,7 +242,8 @@ impl Session {
 
     /// A session with the database of this script and these values behind the nonce.
     fn of(shell: &[&str], engine: &str, values: &[&str], env: &[(&str, &str)]) -> Session {
-        Session::running(shell, &format!("{engine}{SESSION}"), values, env)
+        let globals = if engine == POSTGRES { POSTGRES_GLOBALS } else { NO_GLOBALS };
+        Session::running(shell, &format!("{engine}{globals}{SESSION}"), values, env)
     }
 
     /// A session of these parts, likewise.
@@ -300,8 +304,13 @@ impl Session {
     }
 
     fn dump(&mut self) -> (String, String) {
+        self.dump_with("false")
+    }
+
+    /// A dump with this word for the file of roles.
+    fn dump_with(&mut self, globals: &str) -> (String, String) {
         self.until(&["looked"]);
-        self.tell("dump");
+        self.tell(&format!("dump {globals}"));
         self.until(&["proven", "lost", "busy"])
     }
 
@@ -475,6 +484,167 @@ fn a_dump_is_made_proven_and_can_be_loaded_under_every_shell() {
         for question in ["SELECT count(*), md5(string_agg(v, ',' ORDER BY id)) FROM t", "SELECT md5(lo_get(4711))"] {
             assert_eq!(server.sql(&copy, question), server.sql(DATABASE, question), "{shell:?}");
         }
+    }
+}
+
+/// The files of roles beside a dump.
+fn globals_of(file: &Path) -> Vec<PathBuf> {
+    let name = format!("{}.globals-", file.file_name().unwrap().to_str().unwrap());
+    let all = fs::read_dir(file.parent().unwrap()).unwrap().flatten().map(|entry| entry.path());
+    all.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with(&name)).collect()
+}
+
+/// What the recheck of a file reports.
+fn recheck(shell: &[&str], file: &Path) -> String {
+    let mut second = Command::new(shell[0]);
+    second.args(&shell[1..]).args(["-c", BOOTSTRAP]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut second = second.spawn().unwrap();
+    let values = format!("{}\n{}\n", escaped("n2"), escaped(file.to_str().unwrap()));
+    second.stdin.take().unwrap().write_all(format!("{COMMON}{RECHECK}{END}{values}").as_bytes()).unwrap();
+    String::from_utf8(second.wait_with_output().unwrap().stdout).unwrap()
+}
+
+const ROLES: &str = r#"CREATE ROLE "web ""app""" LOGIN PASSWORD 'hunter2'; CREATE ROLE "Staff"; GRANT "Staff" TO "web ""app""";
+    COMMENT ON ROLE "Staff" IS E'it''s\nCREATE ROLE nobody;\n\\c'; ALTER ROLE "Staff" SET search_path TO 'a b', 'c';
+    CREATE ROLE limited LOGIN PASSWORD 'hunter3'; GRANT pg_read_all_data TO limited"#;
+
+#[test]
+#[ignore = "needs PostgreSQL on this machine: make test"]
+fn the_servers_roles_are_written_beside_the_dump_under_every_shell() {
+    let server = Server::start();
+    server.sql("postgres", ROLES);
+    server.sql(DATABASE, "GRANT SELECT ON LARGE OBJECT 4711 TO limited");
+    for shell in SHELLS {
+        let folder = server.folder(&format!("it's a {} $folder", shell[0]));
+        let file = folder.join("dump file.sql.gz");
+        let of = |user: &str, password: &str| {
+            let (user, password, name) = (format!("={user}"), format!("={password}"), format!("={DATABASE}"));
+            Session::start(shell, &server, &file, &user, &password, &name, &[])
+        };
+        let end = |mut session: Session| {
+            session.close();
+            session.until(&["end"]);
+            assert!(session.child.wait().unwrap().success());
+            assert!(left_in(&folder).is_empty(), "{:?}", left_in(&folder));
+        };
+        for globals in ["auto", "true"] {
+            let mut session = of("app", PASSWORD);
+            assert_eq!(session.dump_with(globals).0, "proven", "{shell:?} {:?}", session.seen);
+            assert_eq!(session.seen["globals-tool"], "pg_dumpall");
+            let beside = globals_of(&file);
+            assert_eq!(beside.len(), 1, "{shell:?} that of an earlier dump is removed: {beside:?}");
+            let (sum, bytes) = (sha256(&beside[0]), fs::metadata(&beside[0]).unwrap().len());
+            assert!(beside[0].ends_with(format!("dump file.sql.gz.globals-{}.sql", &sum[..16])), "{beside:?}");
+            // A comment that looks like a role is counted.
+            assert_eq!(session.seen["globals"], format!("5 yes {bytes} {sum}"), "{shell:?}");
+            let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&beside[0]).unwrap().permissions());
+            assert_eq!(mode & 0o777, 0o600, "{shell:?}");
+            let text = fs::read_to_string(&beside[0]).unwrap();
+            assert_eq!(text.matches("SCRAM-SHA-256").count(), 3, "{text}");
+            assert!(text.contains("GRANT \"Staff\" TO \"web \"\"app\"\"\""), "{text}");
+            assert!(session.seen.values().all(|value| !value.contains("SCRAM")), "{:?}", session.seen);
+            assert!(recheck(shell, &file).contains(&format!("n2 globals-file {bytes} {sum}\n")), "{shell:?}");
+            end(session);
+        }
+        // Two files of the same roles have different hashes, so that these confirm no guess at a password.
+        let first = globals_of(&file);
+        let mut session = of("limited", "hunter3");
+        assert_eq!(session.dump_with("true").0, "proven", "{shell:?} {:?}", session.seen);
+        let beside = globals_of(&file);
+        assert_ne!(beside, first);
+        assert!(session.seen["globals"].starts_with("5 no "), "{shell:?} {:?}", session.seen);
+        let text = fs::read_to_string(&beside[0]).unwrap();
+        assert!(text.contains("CREATE ROLE limited;") && !text.contains("SCRAM"), "{text}");
+        end(session);
+        let mut session = of("app", PASSWORD);
+        assert_eq!(session.dump_with("false").0, "proven", "{shell:?} {:?}", session.seen);
+        assert_eq!((session.seen.get("globals"), globals_of(&file).len()), (None, 0), "{shell:?}");
+        end(session);
+    }
+}
+
+#[test]
+#[ignore = "needs PostgreSQL on this machine: make test"]
+fn roles_that_cannot_be_written_fail_the_dump_only_where_they_must_be_there() {
+    let server = Server::start();
+    let fakes = server.folder("fakes");
+    let fake = |name: &str, script: &str| {
+        let _ = fs::remove_dir_all(&fakes);
+        fs::create_dir_all(&fakes).unwrap();
+        let real = "PATH=${PATH#*:}";
+        fs::write(fakes.join(name), format!("#!/bin/sh\n{real}\n{script}\n")).unwrap();
+        ok(Command::new("chmod").args(["-R", "a+rx"]).arg(&fakes));
+    };
+    let path = format!("{}:{}", fakes.display(), std::env::var("PATH").unwrap());
+    let faults = [
+        (
+            "pg_dumpall",
+            "echo 'pg_dumpall: error: permission denied' >&2; exit 1",
+            "with status 1: pg_dumpall: error: permission",
+        ),
+        ("pg_dumpall", "pg_dumpall \"$@\" | head -n 20", "does not end as a complete one"),
+        ("pg_dumpall", "kill -KILL $$", "with status 137"),
+        (
+            "psql",
+            "case $* in *pg_authid*) echo no; exit 1 ;; esac; exec psql \"$@\"",
+            "the server cannot be asked for its roles",
+        ),
+    ];
+    for ((tool, script, why), shell) in faults.into_iter().zip(SHELLS.into_iter().cycle()) {
+        let folder = server.folder(&format!("{} {}", shell[0], why.len()));
+        let file = folder.join("d.sql.gz");
+        let of = || {
+            let (password, name) = (format!("={PASSWORD}"), format!("={DATABASE}"));
+            Session::start(shell, &server, &file, "=app", &password, &name, &[("PATH", &path)])
+        };
+        fake("unused", "");
+        let mut session = of();
+        assert_eq!(session.dump_with("true").0, "proven", "{shell:?} {:?}", session.seen);
+        session.close();
+        session.until(&["end"]);
+        let before = (sha256(&file), globals_of(&file));
+        assert_eq!(before.1.len(), 1);
+        fake(tool, script);
+        let mut session = of();
+        let (key, said) = session.dump_with("true");
+        assert!(key == "lost" && said.starts_with("globals ") && said.contains(why), "{shell:?} {said}");
+        session.close();
+        session.until(&["end"]);
+        assert_eq!((sha256(&file), globals_of(&file)), before, "nothing is replaced");
+        assert!(left_in(&folder).is_empty(), "{:?}", left_in(&folder));
+        let mut session = of();
+        assert_eq!(session.dump_with("auto").0, "proven", "{shell:?} {:?}", session.seen);
+        assert!(session.seen["no-globals"].contains(why), "{shell:?} {:?}", session.seen);
+        assert_eq!((session.seen.get("globals"), globals_of(&file).len()), (None, 0), "{shell:?}");
+        session.close();
+        session.until(&["end"]);
+        assert!(left_in(&folder).is_empty(), "{:?}", left_in(&folder));
+    }
+    // A dump that cannot take the old one's place leaves the file of the old one's proof, whatever became of the new one.
+    for shell in SHELLS {
+        let folder = server.folder(shell[0]);
+        let file = folder.join("d.sql.gz");
+        let (password, name) = (format!("={PASSWORD}"), format!("={DATABASE}"));
+        let of = || Session::start(shell, &server, &file, "=app", &password, &name, &[("PATH", &path)]);
+        fake("unused", "");
+        let mut session = of();
+        assert_eq!(session.dump_with("true").0, "proven");
+        session.close();
+        session.until(&["end"]);
+        let before = (sha256(&file), globals_of(&file));
+        fake("mv", "case $* in *.dump*) echo 'mv: Read-only file system' >&2; exit 1 ;; esac; exec mv \"$@\"");
+        let mut session = of();
+        assert_eq!(session.dump_with("true").0, "lost", "{shell:?} {:?}", session.seen);
+        session.close();
+        session.until(&["end"]);
+        assert_eq!(sha256(&file), before.0);
+        assert!(globals_of(&file).contains(&before.1[0]), "{shell:?}");
+        fake("unused", "");
+        let mut session = of();
+        assert_eq!(session.dump_with("true").0, "proven");
+        assert_eq!(globals_of(&file).len(), 1, "what was left behind goes with the next dump");
+        session.close();
+        session.until(&["end"]);
     }
 }
 
@@ -2808,8 +2978,8 @@ fn every_script_passes_shellcheck() {
     let whole = tempfile::tempdir().unwrap();
     let parts = [
         ("bootstrap", BOOTSTRAP.to_string()),
-        ("session", format!("{COMMON}{POSTGRES}{SESSION}")),
-        ("mysql-session", format!("{COMMON}{MYSQL}{SESSION}")),
+        ("session", format!("{COMMON}{POSTGRES}{POSTGRES_GLOBALS}{SESSION}")),
+        ("mysql-session", format!("{COMMON}{MYSQL}{NO_GLOBALS}{SESSION}")),
         ("flush", format!("{COMMON}{FLUSH}")),
         ("hook", format!("{COMMON}{HOOK}")),
         ("recheck", format!("{COMMON}{RECHECK}")),

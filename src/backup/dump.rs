@@ -12,11 +12,13 @@ use crate::config::{Database, DbValue};
 use crate::container;
 use crate::container::session::{self, Lost, Session};
 use crate::core::backup::compression::Compression;
+use crate::core::backup::globals::GlobalsMode;
 use crate::core::backup::pod::Chosen;
 use crate::core::backup::preflight::{self, PreflightReport, Problem, Requirements, Site};
 use crate::core::backup::proof::{DumpReport, Proof};
 use crate::core::backup::tool_error::ToolError;
 use crate::core::escape;
+use crate::core::words::counted;
 use crate::exit::{Exit, Fail};
 use crate::io::process::{Ending, ProcessError};
 use crate::io::report::{self, Reporter, Step};
@@ -71,6 +73,7 @@ impl DumpRules<'_> {
             pvc: self.pvc,
             file: &database.dump_file,
             threshold_percent: self.threshold_percent,
+            globals: database.globals,
         };
         preflight::assess(report, &required)
     }
@@ -157,9 +160,9 @@ impl<'a> Dump<'a> {
     /// # Errors
     /// Another backup holds the dump lock, or the dump failed or was not proven. The last good dump is untouched then.
     pub fn make(&mut self) -> Result<MadeDump> {
-        let Dump { kubectl, reporter, session, rules, recheck_session, chosen, .. } = self;
+        let Dump { kubectl, reporter, session, rules, recheck_session, chosen, database, .. } = self;
         reporter.step("dump", |step| {
-            session.tell("dump");
+            session.tell(&format!("dump {}", database.globals.word()));
             let mut lock_wait = DumpLockWait::new(rules.busy_timeout);
             let mut began = Instant::now();
             let mut made = MadeDump { report: DumpReport::default(), took: Duration::ZERO };
@@ -178,6 +181,7 @@ impl<'a> Dump<'a> {
                         // While the dump is flushed. If it cannot be started, the recheck tries again.
                         recheck_session.replace(start_recheck(kubectl, chosen, *rules).ok());
                     }
+                    "no-globals" => tracing::warn!("the server's roles are not in this backup: {}", line.value),
                     _ => {}
                 }
                 made.report.note(&line.key, &line.value);
@@ -186,7 +190,19 @@ impl<'a> Dump<'a> {
                 Fail::new(Exit::Dump, format!("the container's proof does not count: {why}"))
                     .remedy("run the backup again; the proof must name size, SHA-256 and file")
             })?;
-            let what = format!("{} dumped in {}, proven and flushed", report::bytes(bytes), report::seconds(made.took));
+            let with = match &made.report.globals {
+                None if database.globals == GlobalsMode::Required => bail!(
+                    Fail::new(Exit::Dump, "the container did not report the file of the server's roles")
+                        .remedy("run the backup again")
+                ),
+                None => String::new(),
+                Some(it) if it.passwords => format!(", with {}", counted(it.roles, "role")),
+                Some(it) => {
+                    format!(", with {} without their passwords, which the user may not read", counted(it.roles, "role"))
+                }
+            };
+            let what =
+                format!("{} dumped in {}, proven and flushed{with}", report::bytes(bytes), report::seconds(made.took));
             Ok((made, what))
         })
     }
@@ -211,7 +227,8 @@ impl<'a> Dump<'a> {
     /// Whether the file is still the one of this proof.
     pub fn is_still(&self, proof: &Proof) -> Result<bool> {
         let now = self.recheck_file()?;
-        Ok(now.bytes == Some(proof.bytes) && now.sha256 == proof.sha256)
+        let same = now.bytes == Some(proof.bytes) && now.sha256 == proof.sha256;
+        Ok(same && now.has_globals(proof.globals.as_ref()))
     }
 
     /// Rechecks the file in an exec of its own, which flushes its file system again, and composes the proof.
@@ -241,6 +258,7 @@ impl<'a> Dump<'a> {
                 namespace: self.kubectl.target.namespace.clone(),
                 objects: made.report.before.objects(&made.report.after),
                 server: made.report.before.server(&made.report.after),
+                globals: made.report.globals.clone(),
             };
             Ok((proof, format!("second look agrees, flushed, SHA-256 {}", &second.sha256[..16])))
         })
@@ -404,6 +422,8 @@ fn failed(lost: Lost<'_>, said: &str) -> Fail {
         "enlarge the PVC or free space"
     } else if key == "timeout" {
         "find out what holds it up, a lock of the database perhaps, or raise BAK_DUMP_TIMEOUT (--dump-timeout)"
+    } else if key == "globals" {
+        "let the user read the server's roles, or set BAK_DB_POSTGRES_GLOBALS=auto (--db-postgres-globals) to back up without them"
     } else if ToolError::ReadOnly.is_in(said) {
         "find out why the volume became read-only"
     } else {

@@ -9,6 +9,7 @@ use crate::cluster::kubectl::Kubectl;
 use crate::config::Database;
 use crate::container;
 use crate::container::session::{self, Lost, Session};
+use crate::core::backup::globals::GlobalsMode;
 use crate::core::backup::one_table::OneTable;
 use crate::core::backup::pod::Chosen;
 use crate::core::backup::preflight::PreflightReport;
@@ -84,7 +85,9 @@ impl<'a> Load<'a> {
             let more = table.map(OneTable::values).unwrap_or_default();
             let text = if table.is_some() { container::load_table } else { container::load };
             let script = SessionScript { text: text(database.engine), more: &more };
-            let (session, preflight, site) = dump::start_session(kubectl, database, chosen, rules, script)?;
+            // A load writes no file of roles.
+            let database = Database { globals: GlobalsMode::Off, ..database.clone() };
+            let (session, preflight, site) = dump::start_session(kubectl, &database, chosen, rules, script)?;
             let free = report::bytes(site.available_bytes);
             let what = format!("{}, database {}, {free} free", preflight.tool, preflight.database);
             Ok(((Load { reporter, rules, preflight, session, received: false }, site.available_bytes), what))

@@ -24,6 +24,7 @@ use crate::config::{Create, Database, DbValue, Global};
 use crate::container;
 use crate::container::session::Session;
 use crate::core::backup::event::{self, EventSubject, News, Reason};
+use crate::core::backup::globals::GlobalsMode;
 use crate::core::backup::manifest::Retain;
 use crate::core::backup::pod::Chosen;
 use crate::core::backup::proof::Proof;
@@ -423,6 +424,7 @@ impl<'a> BackupRun<'a> {
                 ))
                 .command(command(dump)),
             );
+            steps.extend(globals_step(dump));
         }
         for dump in dumps {
             steps.push(
@@ -623,6 +625,17 @@ impl BackupResult<'_> {
         text.push_str(&format!("  labels    {}\n", labels.join(" ")));
         text
     }
+}
+
+/// The step that writes the server's roles, if they are wanted.
+pub(super) fn globals_step(dump: &Dump<'_>) -> Option<PlanStep> {
+    let Database { dump_file, globals, .. } = dump.database;
+    let unless = match globals {
+        GlobalsMode::Off => return None,
+        GlobalsMode::Auto => ", if that can be done",
+        GlobalsMode::Required => "",
+    };
+    Some(PlanStep::new(format!("Write the server's roles to {dump_file}.globals-HASH.sql{unless}")))
 }
 
 /// What the container's script runs, for people to read.

@@ -10,6 +10,7 @@ use serde::Serialize;
 use self::fault::{About, Fault};
 use self::settings::{Setting, var};
 use crate::core::backup::compression::Compression;
+use crate::core::backup::globals::GlobalsMode;
 use crate::core::backup::manifest::Retain;
 use crate::core::backup::name::{self, Template};
 use crate::core::backup::pod::ExecResource;
@@ -186,6 +187,8 @@ pub struct Database {
     pub database: DbValue,
     /// The character set of a MySQL dump.
     pub charset: Option<String>,
+    /// Whether the server's roles are written beside the dump.
+    pub globals: GlobalsMode,
 }
 
 impl Database {
@@ -560,6 +563,10 @@ fn database(v: &mut Values<'_>, engine: Engine) -> Database {
         charset: match engine {
             Engine::Postgres => None,
             Engine::MySql => Some(v.parse(var!("BAK_DB_MYSQL_DEFAULT_CHARACTER_SET"), parse_charset, String::new())),
+        },
+        globals: match engine {
+            Engine::Postgres => v.parse(var!("BAK_DB_POSTGRES_GLOBALS"), GlobalsMode::parse, GlobalsMode::Off),
+            Engine::MySql => GlobalsMode::Off,
         },
     }
 }
@@ -1069,6 +1076,7 @@ mod tests {
             ("BAK_DB_POSTGRES_DUMP_FILE", "relative"),
             ("BAK_DB_POSTGRES_HOST", "a b"),
             ("BAK_DB_POSTGRES_PORT", "65536"),
+            ("BAK_DB_POSTGRES_GLOBALS", "yes"),
             ("BAK_DB_MYSQL", "x"),
             ("BAK_DB_MYSQL_EXEC_RESOURCE", "job/y"),
             ("BAK_DB_MYSQL_EXEC_CONTAINER", "c d"),

@@ -273,7 +273,9 @@ pub fn by_hand(engine: &'static str, piece: &'static str) -> impl Iterator<Item 
     };
     let is_own = move |var: &str| var.strip_prefix(engine).is_some_and(|rest| rest.starts_with('_'));
     let is_meant = move |var: &str| var == "BAK_PVC_NAME" || more.contains(&var) || is_own(var);
-    let is_idle = move |var: &str| piece == "shell" && var.ends_with("_DUMP_FILE");
+    let is_idle = move |var: &str| {
+        piece == "shell" && var.ends_with("_DUMP_FILE") || piece != "dump" && var.ends_with("_GLOBALS")
+    };
     CREATE.iter().filter(move |setting| is_meant(setting.var) && !is_idle(setting.var))
 }
 
@@ -343,6 +345,14 @@ pub const CREATE: &[Setting] = &[
         "password, as ${NAME} only; a literal one goes into the variable",
     ),
     setting("BAK_DB_POSTGRES_DB", "db-postgres-db", "VALUE", "${POSTGRES_DB}", "database"),
+    setting(
+        "BAK_DB_POSTGRES_GLOBALS",
+        "db-postgres-globals",
+        "WHEN",
+        "auto",
+        "write the server's roles beside the dump: auto (if it can be done), true (or fail) or false",
+    )
+    .of(&["auto", "true", "false"]),
     setting("BAK_DB_MYSQL", "db-mysql", BOOL, "false", "dump MySQL or MariaDB"),
     setting(
         "BAK_DB_MYSQL_EXEC_RESOURCE",

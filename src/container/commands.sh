@@ -1,4 +1,4 @@
-# The last part of a session's script: starts the preflight, then reads commands from stdin: `dump`, `hold SUFFIX`,
+# The last part of a session's script: starts the preflight, then reads commands from stdin: `dump GLOBALS`, `hold SUFFIX`,
 # `load INODE BYTES SHA256 HOW`, `release INODE BYTES`, and `beat`, the client's heartbeat.
 
 there=
@@ -28,6 +28,8 @@ while IFS=' ' read -r command inode bytes sum how <&3; do
   dump | load)
     if [ -z "$asked" ]; then
       asked=yes
+      # shellcheck disable=SC2034 # for a dump
+      globals=$inode
       work &
       worker=$!
       worker_started=$(start_time "$worker")

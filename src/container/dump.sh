@@ -47,6 +47,7 @@ report_tools() {
   for tool in pigz zstd; do
     if command -v "$tool" >/dev/null; then say packer "$tool"; fi
   done
+  if command -v "$db_globals_tool" >/dev/null; then say globals-tool "$db_globals_tool"; fi
 }
 
 # progress: prints the size of the dump so far.
@@ -96,6 +97,16 @@ watch_work() {
 
 # wait_for_part NAME PID: waits for a part of the pipe, and puts the first failure in $why.
 wait_for_part() { wait_for "$2" || [ -n "$why" ] || why="$1 ended with status $status"; }
+
+# give_to_directory_owner FILE: the owner of the directory, usually the server's user, may read the file too: backups of the data
+# directory copy it.
+# shellcheck disable=SC2012 # numbers, not names
+give_to_directory_owner() {
+  ls -lnd . | {
+    read -r _ _ user group _
+    chown "$user:$group" "$1" 2>/dev/null
+  }
+}
 
 # undo: a dump leaves only files, and those are removed anyway.
 undo() { :; }
@@ -148,6 +159,7 @@ work() {
   [ -z "$why" ] || lost other "$why"
   [ "$tested" -eq 0 ] || lost other "the compressed file does not test whole: $unpacker ended with status $tested"
   say ended "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
+  make_globals "$globals"
   # While the disk is busy, the database is asked.
   flush &
   flushing=$! children=$!
@@ -160,20 +172,18 @@ work() {
   size=$(file_size "$own.dump")
   number=$(file_inode "$own.dump")
 
-  # The owner of the directory, usually the server's user, may read the dump too: backups of the data directory copy it.
-  # shellcheck disable=SC2012 # numbers, not names
-  ls -lnd . | {
-    read -r _ _ user group _
-    chown "$user:$group" "$own.dump" 2>/dev/null
-  }
+  give_to_directory_owner "$own.dump"
   chmod 640 "$own.dump" || lost other "the dump's mode cannot be set"
   rm -f "$own.sum" "$own.tail"
 
   holds_lock || lost other "the lock was lost to: ${line:-nobody}"
   main_is_alive || lost other "the session ended"
+  place_globals || lost other "the file of the $db_globals_of cannot be renamed"
   mv -f "$own.dump" "$FILE" || lost other "the dump cannot be renamed to $FILE"
   : >"$own.renamed" || lost renamed "the dump was renamed to $FILE, but nothing more can be written beside it"
   flush || lost renamed "the dump was renamed to $FILE, but its directory cannot be flushed to its disk"
+  remove_other_globals
+  [ -z "$globals" ] || say globals "$globals"
   say bytes "$size"
   say sha256 "$sum"
   say inode "$number"

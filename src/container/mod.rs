@@ -23,8 +23,20 @@ macro_rules! script {
 /// A session that dumps a database of this kind.
 pub const fn dump(engine: Engine) -> &'static str {
     match engine {
-        Engine::Postgres => script!("common.sh", "postgres.sh", "session.sh", "dump.sh", "commands.sh"),
-        Engine::MySql => script!("common.sh", "mysql.sh", "session.sh", "dump.sh", "commands.sh"),
+        Engine::Postgres => {
+            script!(
+                "common.sh",
+                "postgres.sh",
+                "postgres-globals.sh",
+                "globals.sh",
+                "session.sh",
+                "dump.sh",
+                "commands.sh"
+            )
+        }
+        Engine::MySql => {
+            script!("common.sh", "mysql.sh", "no-globals.sh", "session.sh", "dump.sh", "commands.sh")
+        }
     }
 }
 

@@ -15,5 +15,8 @@ say inode "$(file_inode "$FILE")"
 say bytes "$(file_size "$FILE")"
 sum=$(hash_stdin <"$FILE")
 say sha256 "${sum%% *}"
+for globals in "$FILE".globals-*.sql; do
+  if [ -f "$globals" ]; then say globals-file "$(file_size "$globals") $(sha256sum <"$globals" | cut -d ' ' -f 1)"; fi
+done
 stop_heartbeat
 say end yes

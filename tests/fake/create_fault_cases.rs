@@ -45,6 +45,44 @@ fn a_sound_run_makes_nine_calls() {
     }
 }
 
+/// The file of the server's roles is proven with the dump, without one more process; what it may do where there is none is the
+/// setting's business.
+#[test]
+fn the_servers_roles_are_proven_with_the_dump() {
+    let proof = |scenario: &Scenario| -> Value {
+        let text = scenario.snapshots()[0]["metadata"]["annotations"]["backup-ns.sh/dump-postgres"].clone();
+        serde_json::from_str(text.as_str().unwrap()).unwrap()
+    };
+    let may_read = r#"case "$*" in *pg_authid*) echo yes ;; esac"#;
+    let scenario = with_slots().tool("psql", may_read);
+    let outcome = scenario.run().exits(0).calls(&format!("{} event", CALLS.join(" "))).says(&["flushed, with 1 role "]);
+    assert!(!format!("{outcome}").contains("SCRAM"), "{outcome}");
+    let (noted, files) = (proof(&scenario), scenario.globals());
+    assert_eq!((&noted["globals"]["roles"], &noted["globals"]["passwords"]), (&json!(1), &json!(true)), "{noted}");
+    let sum = noted["globals"]["sha256"].as_str().unwrap();
+    assert!(files.len() == 1 && files[0].display().to_string().ends_with(&format!("-{}.sql", &sum[..16])), "{files:?}");
+    assert_eq!(noted["globals"]["bytes"], std::fs::metadata(&files[0]).unwrap().len());
+    assert!(!scenario.snapshots()[0].to_string().contains("SCRAM"));
+
+    let fails = "echo 'pg_dumpall: error: no right' >&2; exit 1";
+    let why = "the server's roles are not in this backup: pg_dumpall ended with status 1: pg_dumpall: error: no right";
+    let without = Scenario::new().tool("pg_dumpall", fails);
+    without.run().exits(0).says(&[why]).clean().holds_new();
+    assert!(proof(&without).get("globals").is_none() && without.globals().is_empty());
+    let wanted = Scenario::new().tool("pg_dumpall", fails).env("BAK_DB_POSTGRES_GLOBALS", "true");
+    wanted.run().exits(6).says(&["no right", "set BAK_DB_POSTGRES_GLOBALS=auto"]).lost_nothing();
+    let absent = || Scenario::new().without("pg_dumpall");
+    absent().run().exits(0).says(&["the server's roles are not in this backup"]).clean().holds_new();
+    let wanted = absent().env("BAK_DB_POSTGRES_GLOBALS", "true");
+    wanted.run().exits(4).says(&["lacks pg_dumpall"]).lost_nothing();
+    let unwanted = Scenario::new().env("BAK_DB_POSTGRES_GLOBALS", "false");
+    unwanted.run().exits(0).clean().holds_new();
+    assert!(proof(&unwanted).get("globals").is_none() && unwanted.globals().is_empty());
+    // A file that is another one when it is looked at again.
+    let swapped = Scenario::new().tool("cut", r#"for it in "$FAKE_KUBECTL_DIR"/data/*.globals-*; do [ ! -e "$it" ] || echo x >>"$it"; done; exec "$REAL/cut" "$@""#);
+    swapped.run().exits(6).says(&["the file of the server's roles was replaced"]).snapshots(0);
+}
+
 /// What the database holds is noted as far as it was the same before and after the dump, and no dump fails for want of it.
 #[test]
 fn a_proof_notes_what_the_database_held() {

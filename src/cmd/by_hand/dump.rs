@@ -90,17 +90,20 @@ fn show_plan(hand: &Hand<'_>, dump: &Dump<'_>, claim: &Pvc) -> Result<()> {
     let exec = target.exec(&dump.chosen.pod, &dump.chosen.container, SCRIPT);
     let at = format!("pod {}, container {}", dump.chosen.pod, dump.chosen.container);
     let file = &dump.database.dump_file;
-    let steps = [
+    let mut steps = vec![
         PlanStep::new(format!("In {at}: check tools, database, path and space (done just now)")).kubectl(&exec),
         PlanStep::new(format!("Dump into a temporary file, prove it, flush it, rename it to {file}"))
             .command(create::command(dump)),
+    ];
+    steps.extend(create::globals_step(dump));
+    steps.extend([
         PlanStep::new("Look at the file again through another stream, and flush its file system").kubectl(&exec),
         PlanStep::new("Note the proof on the PVC").kubectl(&target.patch(
             CLAIMS,
             &claim.metadata.name,
             &patch(hand, claim, "<the proof>"),
         )),
-    ];
+    ]);
     hand.show_plan("Dump", &steps)
 }
 

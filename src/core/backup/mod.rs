@@ -6,6 +6,7 @@ pub mod default_dump_file;
 pub mod event;
 pub mod find_proof;
 pub mod foreign_file;
+pub mod globals;
 pub mod grants;
 pub mod inventory;
 pub mod job;

@@ -2,6 +2,7 @@
 //! how the report is fetched.
 
 use crate::core::backup::compression::Compression;
+use crate::core::backup::globals::GlobalsMode;
 use crate::core::backup::grants::{self, Grants};
 use crate::core::backup::tool_error::ToolError;
 use crate::core::engine::Engine;
@@ -65,6 +66,8 @@ pub struct PreflightReport {
     pub cpus: u32,
     /// Those of `pigz` and `zstd` that the container has.
     pub packers: Vec<String>,
+    /// Whether the container has the tool that writes the server's roles.
+    pub has_globals_tool: bool,
     /// The dump file of the same name with the suffix of the other format: its bytes and its path.
     pub other_format: Option<(u64, String)>,
     /// Identifies this run of the container: boot, process namespace, start of its first process.
@@ -109,6 +112,7 @@ impl PreflightReport {
             "database" => self.database = value.into(),
             "compressor" => self.compressor = value.into(),
             "cpus" => self.cpus = value.trim().parse().unwrap_or_default(),
+            "globals-tool" => self.has_globals_tool = true,
             "packer" => self.packers.push(value.into()),
             "other-format" => {
                 let parts = value.split_once(' ');
@@ -347,6 +351,8 @@ pub struct Requirements<'a> {
     pub file: &'a str,
     /// From which percentage of used space on a dump is refused; more than 100 for work that needs no space.
     pub threshold_percent: u8,
+    /// Whether the server's roles must be written beside the dump.
+    pub globals: GlobalsMode,
 }
 
 impl Requirements<'_> {
@@ -382,6 +388,16 @@ pub fn assess(report: &PreflightReport, required: &Requirements<'_>) -> Result<S
 }
 
 fn check_tools(report: &PreflightReport, required: &Requirements<'_>) -> Option<Problem> {
+    if report.missing.is_empty() && required.globals == GlobalsMode::Required && !report.has_globals_tool {
+        return Some(Problem::new(
+            Aspect::Tools,
+            "the container lacks pg_dumpall, which writes the server's roles beside the dump",
+            format!(
+                "name another container that has it, or set {}_GLOBALS=auto to back up without the roles",
+                required.engine.setting()
+            ),
+        ));
+    }
     let mut remedy = "name another container that has these tools, or add them to its image".to_string();
     if report.missing.split_whitespace().any(|tool| tool == Compression::Zstandard.tool()) {
         remedy += &format!(", or choose a dump file that ends in .gz with {}", required.setting());
@@ -648,7 +664,8 @@ mod tests {
         mounts: &[VolumeMount],
         file: &str,
     ) -> Result<Site, String> {
-        let required = Requirements { engine, mounts, pvc: "data", file, threshold_percent: 90 };
+        let globals = GlobalsMode::Auto;
+        let required = Requirements { engine, mounts, pvc: "data", file, threshold_percent: 90, globals };
         assess(report, &required).map_err(|found| text(&found))
     }
 
@@ -692,11 +709,19 @@ mod tests {
 
     #[test]
     fn missing_tools() {
-        let check = |missing: &str| {
-            let required =
-                Requirements { engine: Engine::Postgres, mounts: &[], pvc: "data", file: FILE, threshold_percent: 90 };
-            check_tools(&changed(|report| report.missing = missing.into()), &required)
+        let required = |globals| {
+            let engine = Engine::Postgres;
+            Requirements { engine, mounts: &[], pvc: "data", file: FILE, threshold_percent: 90, globals }
         };
+        let check = |missing: &str| {
+            check_tools(&changed(|report| report.missing = missing.into()), &required(GlobalsMode::Auto))
+        };
+        let wanted =
+            |has: bool| check_tools(&changed(|report| report.has_globals_tool = has), &required(GlobalsMode::Required));
+        assert_eq!(wanted(true), None);
+        assert!(
+            wanted(false).unwrap().remedy.ends_with("set BAK_DB_POSTGRES_GLOBALS=auto to back up without the roles")
+        );
         assert_eq!(check(""), None);
         let problem = check("gzip").unwrap();
         assert_eq!((problem.aspect, problem.what.as_str()), (Aspect::Tools, "the container lacks: gzip"));

@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::core::backup::globals::GlobalsProof;
 use crate::core::backup::inventory::Inventory;
+
+/// How many files of roles beside one dump are looked at.
+const GLOBALS: usize = 64;
 
 /// What the container reported about a finished dump file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,6 +29,10 @@ pub struct DumpReport {
     pub before: Inventory,
     /// The same after the dump.
     pub after: Inventory,
+    /// The file of the server's roles, if one was made.
+    pub globals: Option<GlobalsProof>,
+    /// Of a recheck: size and SHA-256 of each such file beside the dump.
+    pub globals_files: Vec<(u64, String)>,
 }
 
 impl DumpReport {
@@ -39,6 +47,11 @@ impl DumpReport {
             "identity" => self.identity = value.into(),
             "before" => self.before.note(value),
             "after" => self.after.note(value),
+            "globals" => self.globals = GlobalsProof::parse(value),
+            "globals-file" if self.globals_files.len() < GLOBALS => {
+                let words = value.split_once(' ');
+                self.globals_files.extend(words.and_then(|(bytes, sum)| Some((bytes.parse().ok()?, sum.into()))));
+            }
             _ => {}
         }
     }
@@ -91,7 +104,15 @@ impl DumpReport {
         if self.sha256 != second.sha256 {
             return Err(format!("the file's SHA-256 changed after the dump: {}, then {}", self.sha256, second.sha256));
         }
+        if !second.has_globals(self.globals.as_ref()) {
+            return Err("the file of the server's roles was replaced after the dump".into());
+        }
         Ok(())
+    }
+
+    /// Whether the recheck found this file of roles beside the dump, if there is to be one.
+    pub fn has_globals(&self, globals: Option<&GlobalsProof>) -> bool {
+        globals.is_none_or(|it| self.globals_files.iter().any(|(bytes, sum)| *bytes == it.bytes && *sum == it.sha256))
     }
 }
 
@@ -129,6 +150,9 @@ pub struct Proof {
     /// Properties and settings of the server, by name. Older proofs have none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub server: BTreeMap<String, String>,
+    /// The file of the server's roles beside the dump. Older proofs have none, nor has a dump without that file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub globals: Option<GlobalsProof>,
 }
 
 #[cfg(test)]
@@ -176,7 +200,7 @@ mod tests {
         let older = r#"{"tool":"t","database":"app","bytes":20,"sha256":"0","began":"","ended":"","file":"/d","pathInVolume":"d",
             "pod":"p","container":"c"}"#;
         let mut proof: Proof = serde_json::from_str(older).unwrap();
-        assert!(proof.objects.is_empty() && proof.server.is_empty());
+        assert!(proof.objects.is_empty() && proof.server.is_empty() && proof.globals.is_none());
         let mut report = report();
         for key in ["before", "after"] {
             report.note(key, "object tables 2 aa");
@@ -185,8 +209,29 @@ mod tests {
         proof.objects = report.before.objects(&report.after);
         proof.server = report.before.server(&report.after);
         let text = serde_json::to_string(&proof).unwrap();
-        assert!(text.contains(r#""objects":{"tables":2},"server":{"encoding":"UTF8"}"#), "{text}");
+        assert!(text.ends_with(r#""objects":{"tables":2},"server":{"encoding":"UTF8"}}"#), "{text}");
         assert_eq!(serde_json::from_str::<Proof>(&text).unwrap(), proof);
+        report.note("globals", &format!("3 no 120 {}", report.sha256));
+        proof.globals = report.globals;
+        let text = serde_json::to_string(&proof).unwrap();
+        assert!(text.contains(r#""globals":{"bytes":120,"sha256":"#), "{text}");
+        assert_eq!(serde_json::from_str::<Proof>(&text).unwrap(), proof);
+    }
+
+    #[test]
+    fn a_recheck_must_find_the_file_of_roles() {
+        let (mut first, mut second) = (report(), report());
+        let sum = first.sha256.clone();
+        second.note("globals-file", &format!("120 {}", "0".repeat(64)));
+        assert_eq!(first.agrees(&second), Ok(()), "one of an earlier dump does no harm");
+        first.note("globals", &format!("3 yes 120 {sum}"));
+        for (files, same) in [(vec![], false), (vec![(121, &sum)], false), (vec![(9, &sum), (120, &sum)], true)] {
+            let mut second = report();
+            files.iter().for_each(|(bytes, sum)| second.note("globals-file", &format!("{bytes} {sum}")));
+            assert_eq!(first.agrees(&second).is_ok(), same, "{files:?}");
+        }
+        (0..1000).for_each(|_| second.note("globals-file", &format!("1 {sum}")));
+        assert_eq!(second.globals_files.len(), GLOBALS);
     }
 
     #[test]

@@ -35,6 +35,9 @@ pub const PATIENCE: Duration = Duration::from_secs(90);
 /// What the old dump holds; it need not be a dump, it must only stay.
 pub const OLD: &str = "the last good dump";
 
+/// What pg_dumpall writes.
+pub const GLOBALS: &str = "CREATE ROLE app;\nALTER ROLE app WITH LOGIN PASSWORD 'SCRAM-SHA-256$hunter2';\n\n--\n-- PostgreSQL database cluster dump complete\n--\n\n";
+
 /// The body of a dump, and how pg_dump ends one since 17.6 and before.
 pub const BODY: &str = "--\n-- PostgreSQL database dump\n--\n\nCREATE TABLE t (a int);\nCOPY t FROM stdin;\n1\n\\.\n\n";
 pub const TRAILER: &str = "--\n-- PostgreSQL database dump complete\n--\n\n";
@@ -249,13 +252,14 @@ impl Scenario {
                 [ ! -e held ] || until [ -e go ]; do "$REAL/sleep" 0.1; done
                 if [ -e dump.stderr ]; then cat dump.stderr >&2; exit 1; fi"#,
             )
+            .tool("pg_dumpall", r#"cat "$FAKE_KUBECTL_DIR/globals.text""#)
             .tool(
                 "sync",
                 r#"cd "$FAKE_KUBECTL_DIR"
                 set -- "$PPID $*" $(ls -i data/dump.sql.gz data/dump.sql.zst 2>/dev/null)
                 echo "$1 $2" >>synced"#,
             );
-        scenario.file("dump.text", &format!("{BODY}{UNRESTRICT}"))
+        scenario.file("dump.text", &format!("{BODY}{UNRESTRICT}")).file("globals.text", GLOBALS)
     }
 
     /// Where everything of this scenario lies.
@@ -333,6 +337,12 @@ impl Scenario {
         let path = self.dir().join("data/dump.sql.zst");
         fs::rename(self.dump_path(), &path).unwrap();
         self.env("BAK_DB_POSTGRES_DUMP_FILE", &path.display().to_string())
+    }
+
+    /// The files of roles beside the dump.
+    pub fn globals(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.dir().join("data")).unwrap().map(|entry| entry.unwrap().path());
+        entries.filter(|path| path.display().to_string().contains(".globals-")).collect()
     }
 
     pub fn dump_path(&self) -> PathBuf {
@@ -523,7 +533,8 @@ impl Scenario {
     fn leftovers(&self) -> Vec<String> {
         let entries = fs::read_dir(self.dir().join("data")).unwrap();
         let names = entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
-        names.filter(|name| !["dump.sql.gz", "dump.sql.zst"].contains(&name.as_str())).collect()
+        let is_dump = |name: &String| ["dump.sql.gz", "dump.sql.zst"].contains(&name.as_str());
+        names.filter(|name| !is_dump(name) && !name.contains(".globals-")).collect()
     }
 }
 
