@@ -9,6 +9,7 @@ use crate::cluster::kubectl::Kubectl;
 use crate::config::Database;
 use crate::container;
 use crate::container::session::{self, Session};
+use crate::core::backup::globals::GlobalsFile;
 use crate::core::backup::pod::Chosen;
 use crate::core::engine::Engine;
 use crate::exit::{Exit, Fail};
@@ -20,8 +21,10 @@ pub enum InspectDepth {
     Hash,
     /// Also whether it is whole.
     Whole,
-    /// Also how many bytes it unpacks to.
+    /// As `Whole`, and how many bytes it unpacks to.
     Count,
+    /// As `Whole`, and which roles it names.
+    Roles,
 }
 
 /// What the container reported about a dump file.
@@ -40,6 +43,10 @@ pub struct DumpFile {
     pub lacks: Option<String>,
     /// How many bytes it unpacks to, if they were counted.
     pub plain: Option<u64>,
+    /// The roles that the dump names, in double quotes, if it was read.
+    pub needs: Vec<String>,
+    /// The files of roles beside the dump.
+    pub globals: Vec<GlobalsFile>,
 }
 
 /// Inspects the dump file of a database; `None` if it does not exist.
@@ -76,6 +83,7 @@ pub fn inspect_file(
         InspectDepth::Hash => "",
         InspectDepth::Whole => "whole",
         InspectDepth::Count => "count",
+        InspectDepth::Roles => "roles",
     };
     let values = [path.to_string(), how.to_string()];
     let inspect = || {
@@ -88,6 +96,13 @@ pub fn inspect_file(
             "broken" => file.broken = Some(value.into()),
             "kind" => file.kind = value.into(),
             "plain" => file.plain = value.trim().parse().ok(),
+            "needs" => file.needs.push(value.into()),
+            "globals-file" => file.globals.extend(GlobalsFile::parse(value)),
+            "globals-role" => {
+                if let Some(last) = file.globals.last_mut() {
+                    last.roles.push(value.into());
+                }
+            }
             "absent" => absent = true,
             "lacks" => file.lacks = Some(value.into()),
             _ => {}

@@ -115,15 +115,15 @@ impl<'a> Load<'a> {
         }
     }
 
-    /// Loads the file with this size and SHA-256.
+    /// Loads the file with this size and SHA-256, and makes the roles that are missing from the file of roles with the SHA-256
+    /// `globals`, if one is given.
     ///
     /// # Errors
     /// The file was replaced, or could not be loaded. The remedy says what is in the database.
-    pub fn make(mut self, bytes: u64, sha256: &str, trial: LoadMode) -> Result<LoadedDump> {
+    pub fn make(mut self, bytes: u64, sha256: &str, globals: Option<&str>, trial: LoadMode) -> Result<LoadedDump> {
         let Load { reporter, session, rules, received, .. } = &mut self;
         reporter.step("load", |step| {
-            // `-` for the inode: the hash is enough.
-            session.tell(&format!("load - {bytes} {sha256} {}", trial.word()));
+            session.tell(&format!("load {} {bytes} {sha256} {}", globals.unwrap_or("-"), trial.word()));
             let mut lock_wait = DumpLockWait::new(rules.busy_timeout);
             let mut state = "nothing was loaded, the database is as it was".to_string();
             let (mut tried, mut untried) = (false, String::new());
@@ -149,6 +149,10 @@ impl<'a> Load<'a> {
                     }
                     "left" if left_out.len() < GONE => left_out.push(line.value),
                     "gone" if gone.len() < GONE => gone.push(line.value),
+                    "not-granted" => tracing::warn!(
+                        "a role that was there before is not changed, so this membership is not restored: GRANT {}",
+                        line.value
+                    ),
                     "beat" => {
                         if let Ok(far @ 1..) = line.value.trim().parse::<u64>() {
                             step.progress(&format!("{phase}{} of {}", report::bytes(far), report::bytes(bytes)));

@@ -271,6 +271,12 @@ impl RestoreTest<'_> {
             if self.context.config.physical { "yes".into() } else { String::new() },
             word(|proof| proof.objects.iter().map(|(kind, number)| format!("{kind} {number}\n")).collect()),
             word(|proof| proof.server.iter().map(|(name, value)| format!("{name} {value}\n")).collect()),
+            word(|proof| {
+                let file = proof.globals.as_ref().and_then(|globals| globals.file(&proof.path_in_volume));
+                file.unwrap_or_default()
+            }),
+            word(|proof| proof.globals.as_ref().map_or_else(String::new, |globals| globals.bytes.to_string())),
+            word(|proof| proof.globals.as_ref().map_or_else(String::new, |globals| globals.sha256.clone())),
         ];
         let script = container::verify(test.engine);
         let mut facts = Facts {
@@ -422,6 +428,9 @@ impl RestoreTest<'_> {
                             counted(facts.tables, "table"),
                             counted(facts.rows, "row")
                         ));
+                        if let Some(roles) = facts.roles {
+                            text.push_str(&format!("roles      {}, as recorded\n", counted(roles, "role")));
+                        }
                         if facts.objects > 0 {
                             let kinds = counted(facts.objects, "kind");
                             text.push_str(&format!("objects    {kinds}, of each as many as the database held\n"));

@@ -320,6 +320,8 @@ pub struct ByHand {
     pub yes: bool,
     /// Load a dump that was not tried first, or replace a file; also do not ask.
     pub force: bool,
+    /// Make missing roles from the file beside the dump.
+    pub globals: bool,
 }
 
 fn one_table(plain: &Plain, v: &mut Values<'_>, engine: Engine) -> Option<OneTable> {
@@ -352,6 +354,7 @@ pub fn by_hand(plain: &Plain, values: &mut Values<'_>, engine: Engine) -> Result
             table: one_table(plain, v, engine),
             yes: plain.is("yes") || plain.is("force"),
             force: plain.is("force"),
+            globals: plain.is("globals"),
         }
     })
 }

@@ -1,5 +1,5 @@
 # The last part of a session's script: starts the preflight, then reads commands from stdin: `dump GLOBALS`, `hold SUFFIX`,
-# `load INODE BYTES SHA256 HOW`, `release INODE BYTES`, and `beat`, the client's heartbeat.
+# `load GLOBALS BYTES SHA256 HOW`, `release INODE BYTES`, and `beat`, the client's heartbeat.
 
 there=
 if cd -P -- "${FILE%/*}/" 2>/dev/null; then there=yes; fi
@@ -28,7 +28,6 @@ while IFS=' ' read -r command inode bytes sum how <&3; do
   dump | load)
     if [ -z "$asked" ]; then
       asked=yes
-      # shellcheck disable=SC2034 # for a dump
       globals=$inode
       work &
       worker=$!

@@ -1,4 +1,4 @@
-# Reports size, age and SHA-256 of a dump file, and on request whether it is whole. Changes nothing.
+# Reports size, age and SHA-256 of a dump file, and on request whether it is whole and which roles it names. Changes nothing.
 
 read_value && NONCE=$VALUE
 read_value && FILE=$VALUE
@@ -43,6 +43,14 @@ if [ -f "$FILE" ] && [ -r "$FILE" ]; then
     elif ! db_is_complete "$(strip_final_newlines "${tail%"${nl}0"}")"; then
       say broken 'it does not end as a complete dump does'
     fi
+  fi
+  if [ "$TEST" = roles ] && command -v awk >/dev/null; then
+    db_report_needs
+    for globals in "$FILE".globals-*.sql; do
+      [ -r "$globals" ] || continue
+      say globals-file "$(file_size "$globals") $(sha256sum <"$globals" | cut -d ' ' -f 1)"
+      db_report_globals <"$globals"
+    done
   fi
   if [ "$TEST" = count ]; then
     say plain "$({ (unpack </proc/self/fd/4) || :; } | wc -c)"

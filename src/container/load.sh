@@ -15,8 +15,12 @@ report_tools() { :; }
 # watch_work: a load waits for its parts itself.
 watch_work() { :; }
 
-# inspect_database: a load replaces what is there, so there is nothing to inspect.
-inspect_database() { :; }
+# inspect_database: reports the roles of the server.
+inspect_database() {
+  db_report_roles &
+  children=$!
+  wait_for "$children"
+}
 
 # is_unchanged: a load session does not vouch for the file.
 is_unchanged() { false; }
@@ -36,6 +40,7 @@ load_through() {
   client=$! children=$!
   exec 7<&-
   db_prologue >&5 2>/dev/null
+  [ ! -e "$own.roles" ] || cat "$own.roles" >&5 2>/dev/null
   # Reads the open file from its beginning, even if another was renamed to its name.
   unpack </proc/self/fd/4 >"$own.pipe-text" 2>"$own.words" 5>&- &
   unpacking=$! children="$children $!"

@@ -48,6 +48,7 @@ pub const fn load(engine: Engine) -> &'static str {
                 "common.sh",
                 "postgres.sh",
                 "postgres-replace.sh",
+                "postgres-roles.sh",
                 "postgres-load.sh",
                 "session.sh",
                 "load.sh",
@@ -76,8 +77,10 @@ pub const RECEIVE: &str = script!("common.sh", "receive.sh");
 /// Reports size, hash and state of a dump file of this kind.
 pub const fn inspect(engine: Engine) -> &'static str {
     match engine {
-        Engine::Postgres => script!("common.sh", "postgres.sh", "inspect.sh"),
-        Engine::MySql => script!("common.sh", "mysql.sh", "inspect.sh"),
+        Engine::Postgres => {
+            script!("common.sh", "postgres.sh", "postgres-facts.sh", "postgres-inspect.sh", "inspect.sh")
+        }
+        Engine::MySql => script!("common.sh", "mysql.sh", "mysql-inspect.sh", "inspect.sh"),
     }
 }
 
@@ -110,7 +113,15 @@ pub const FLUSH: &str = script!("common.sh", "flush.sh");
 pub const fn verify(engine: Engine) -> &'static str {
     match engine {
         Engine::Postgres => {
-            script!("common.sh", "postgres.sh", "postgres-replace.sh", "postgres-verify.sh", "verify.sh")
+            script!(
+                "common.sh",
+                "postgres.sh",
+                "postgres-replace.sh",
+                "postgres-facts.sh",
+                "postgres-roles.sh",
+                "postgres-verify.sh",
+                "verify.sh"
+            )
         }
         Engine::MySql => script!("common.sh", "mysql.sh", "mysql-verify.sh", "verify.sh"),
     }

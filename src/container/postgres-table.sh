@@ -18,6 +18,9 @@ db_load() {
   grep "^$NONCE left " "$own.out" || :
 }
 
+# db_report_roles: for one table, roles are not compared.
+db_report_roles() { :; }
+
 undo() { :; }
 
 db_client() { exec psql --no-psqlrc --no-password --quiet --no-align --tuples-only --output=/dev/null --set=ON_ERROR_STOP=1; }

@@ -20,70 +20,6 @@ db_find_tools() {
 
 db_server_version() { postgres --version; }
 
-# db_dump_facts: prints what the dump on stdin holds: encoding, the tablespaces and roles that it needs, and the rows of each
-# table. An extra role does no harm. COPY counts only after the comment that begins a table's data, not in a function's text.
-db_dump_facts() {
-  awk '
-    function ident(text) {
-      if (match(text, /^"([^"]|"")*"/) || match(text, /^[^ ",;.()]+/)) return substr(text, 1, RLENGTH)
-      return ""
-    }
-    function role(name) {
-      if (name == "" || name == "PUBLIC" || name == "CURRENT_USER" || name == "SESSION_USER") return
-      if (name !~ /^"/) name = "\"" name "\""
-      if (name ~ /^"pg_/ || name in known) return
-      known[name]
-      print "role\t" name
-    }
-    function roles(text, name) {
-      while (match(text, / (TO|FROM|FOR ROLE|MAPPING FOR) /)) {
-        text = substr(text, RSTART + RLENGTH - 1)
-        do {
-          text = substr(text, 2)
-          name = ident(text)
-          role(name)
-          text = substr(text, length(name) + 1)
-        } while (name != "" && sub(/^,/, "", text))
-        text = " " text
-      }
-    }
-    copying {
-      if ($0 == "\\.") copying = 0
-      else rows[table]++
-      next
-    }
-    /^-- Data for Name: .*; Type: TABLE DATA; / { data = 1 }
-    # A name may hold the end of a line.
-    data && (copy != "" || /^COPY /) {
-      copy = copy == "" ? $0 : copy "\036" $0
-      if (copy !~ / FROM stdin;$/) next
-      rest = substr(copy, 6)
-      table = ident(rest)
-      rest = substr(rest, length(table) + 1)
-      if (rest ~ /^\./) table = table "." ident(substr(rest, 2))
-      rows[table] += data = 0
-      copy = ""
-      copying = 1
-      next
-    }
-    /^SET client_encoding = / && !encoding {
-      encoding = $0
-      gsub(/^[^\047]*\047|\047.*$/, "", encoding)
-      print "encoding\t" encoding
-    }
-    /^SET default_tablespace = [^\047]/ && !($0 in known) {
-      known[$0]
-      print "place\t" substr($0, 26, length($0) - 26)
-    }
-    /^(GRANT|REVOKE|ALTER|CREATE POLICY|CREATE USER MAPPING) / { roles($0) }
-    /^-- Name: .*; Type: / { entries++ }
-    END {
-      printf "entries\t%.0f\n", entries
-      for (table in rows) printf "table\t%.0f\t%s\n", rows[table], table
-      print "end"
-    }'
-}
-
 # db_check_header: the dump does not name its database. Its SHA-256 has been checked.
 db_check_header() { :; }
 
@@ -133,6 +69,21 @@ start_scratch() {
     -c max_locks_per_transaction="$((64 + $(sed -n 's/^entries.//p' "$SCRATCH/facts") / 16))" "$@"
 }
 
+# make_recorded_roles: makes the roles of the file beside the dump.
+make_recorded_roles() {
+  [ -n "$GLOBALS" ] || return 0
+  psql -X -A -t -q -d template1 -c "SELECT 'role ' || quote_ident(rolname) FROM pg_roles" |
+    sed 's/^role \([^"].*\)$/role "\1"/' >"$SCRATCH/known"
+  filter_roles "$SCRATCH/known" /dev/null <"$GLOBALS" >"$SCRATCH/roles" 2>"$SCRATCH/errors" &&
+    psql -X -q -d template1 -v ON_ERROR_STOP=1 -f "$SCRATCH/roles" >/dev/null 2>"$SCRATCH/errors" || {
+    lost_for_known_cause 'the recorded roles cannot be made' 0
+    lost load 'the recorded roles cannot be made'
+  }
+  all=$(psql -X -A -t -q -d template1 -c 'SELECT count(*) FROM pg_roles')
+  say roles "$((${all:-0} - $(grep -c . "$SCRATCH/known")))"
+  rm -f "$SCRATCH/roles"
+}
+
 db_make_server() {
   set_server_user postgres
   make_folder data
@@ -158,7 +109,8 @@ db_make_server() {
     lost_for_known_cause 'the scratch server does not start' 0
     lost other 'the scratch server does not start'
   }
-  # Roles are superusers, because a dump holds no memberships. Tablespaces are within the data directory.
+  make_recorded_roles
+  # Roles that are not recorded are superusers, because a dump holds no memberships. Tablespaces are within the data directory.
   {
     echo 'SET allow_in_place_tablespaces = on;'
     sed -n -e 's/^role.\(.*\)/CREATE ROLE \1 SUPERUSER;/p' \

@@ -15,6 +15,10 @@ read_value && PHYSICAL=$VALUE
 # From the proof: lines of `KIND NUMBER`, and lines of `NAME VALUE`.
 read_value && OBJECTS=$VALUE
 read_value && LIKE=$VALUE
+# The file of the server's roles, if there is one: its path in the volume, and what the proof says of it.
+read_value && GLOBALS=$VALUE
+read_value && GLOBALS_BYTES=$VALUE
+read_value && GLOBALS_SUM=$VALUE
 
 choose_unpacker "$FILE"
 exec 3<&0 </dev/null
@@ -195,6 +199,19 @@ check_file() {
   [ "$sum" = "$SUM" ] || bad 'the SHA-256 of the dump file is not that of the proof'
 }
 
+# check_globals: as check_file, for the file of the server's roles.
+check_globals() {
+  [ -n "$GLOBALS" ] || return 0
+  GLOBALS=$VOLUME/$GLOBALS
+  if ! [ -r "$GLOBALS" ]; then
+    if ! [ -e "$GLOBALS" ]; then bad 'the file of the roles is not there'; fi
+    lost user 'the user of the pod may not read the file of the roles'
+  fi
+  if [ "$(file_size "$GLOBALS")" != "$GLOBALS_BYTES" ] || [ "$(sha256sum <"$GLOBALS" | cut -d ' ' -f 1)" != "$GLOBALS_SUM" ]; then
+    bad 'the file of the roles is not that of the proof'
+  fi
+}
+
 # read_dump: reads the text once: checks that it is whole and ends as a complete dump, and notes what it holds.
 read_dump() {
   say step read
@@ -352,6 +369,7 @@ work() {
   say server "$(db_server_version)"
   if [ -n "$FILE" ]; then
     check_file
+    check_globals
     read_dump
     say step server
     db_make_server

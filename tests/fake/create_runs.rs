@@ -1,7 +1,7 @@
 //! What surrounds the dumps of a backup: both kinds of database or none, hooks, several claims, runs that are tried again,
 //! limits of time. With the fake kubectl; what real servers do with it is in tests/cluster.
 
-use crate::support::{ALWAYS, Event, FORBIDDEN, Fault, ONCE, Outcome, REFUSED, Scenario, each, shells};
+use crate::support::{ALWAYS, BODY, Event, FORBIDDEN, Fault, ONCE, Outcome, REFUSED, Scenario, TRAILER, each, shells};
 use serde_json::{Value, json};
 
 const MYSQL_TEXT: &str =
@@ -564,6 +564,56 @@ fn a_native_sidecar_is_backed_up_and_flushed_like_any_container() {
     let scenario = sidecar(skipping());
     let outcome = scenario.run().exits(0).calls("config observe try flush create watch event").snapshots(1);
     assert!(outcome.argv("flush").contains("-c postgres"), "{outcome}");
+}
+
+/// Before it asks, a load says which roles the dump names and the server lacks; with `--globals` it makes those of the proven file.
+#[test]
+fn a_load_says_which_roles_are_missing_and_makes_the_recorded_ones() {
+    let text = format!(
+        "ALTER TABLE t OWNER TO app;\nGRANT SELECT ON TABLE t TO gone;\nGRANT SELECT ON TABLE t TO there;\n{BODY}{TRAILER}"
+    );
+    let backup = |globals: &str| {
+        let psql = r#"case "$*" in *pg_authid*) echo yes ;; esac"#;
+        let backup = Scenario::new().dump(&text).tool("psql", psql).env("BAK_DB_POSTGRES_GLOBALS", globals);
+        backup.run().exits(0);
+        backup
+    };
+    let restore = |backup: &Scenario, args: &[&str]| {
+        let psql =
+            r#"case "$*" in *" role '"*pg_roles*) n=${*#*SELECT \'} && printf '%s role "there"\n' "${n%% *}" ;; esac"#;
+        let scenario =
+            Scenario::new().also(backup.snapshots().remove(0)).args(&[&["postgres", "restore"], args].concat());
+        for from in backup.globals().iter().chain(&[backup.dump_path()]) {
+            std::fs::copy(from, scenario.dir().join("data").join(from.file_name().unwrap())).unwrap();
+        }
+        // A setting for backups does not matter here.
+        let scenario = scenario.without("pg_dumpall").env("BAK_DB_POSTGRES_GLOBALS", "true").tool("psql", psql);
+        ["awk", "grep"]
+            .into_iter()
+            .fold(scenario, |scenario, tool| scenario.tool(tool, &format!("exec \"$REAL/{tool}\" \"$@\"")))
+    };
+    let good = backup("auto");
+    let lacks = "the dump names roles that the server lacks: ";
+    let said = format!("{lacks}app, gone; use --globals to make them as they were recorded");
+    let scenario = restore(&good, &["--dry-run"]);
+    let outcome = scenario.run().exits(0).says(&[&said]);
+    assert!(!outcome.stdout.contains("roles are made"), "{outcome}");
+    let said = format!("{lacks}gone; make them with CREATE ROLE");
+    let scenario = restore(&good, &["--dry-run", "--globals"]);
+    let outcome = scenario.run().exits(0).says(&[&said]);
+    assert!(outcome.stdout.contains("These roles are made first, with their passwords: app."), "{outcome}");
+    for (args, sent) in [(&["--yes", "--globals"][..], true), (&["--yes"], false)] {
+        let scenario = restore(&good, args);
+        let outcome = scenario.run();
+        let name = good.globals()[0].display().to_string();
+        let hash = name.rsplit('-').next().unwrap().trim_end_matches(".sql");
+        assert_eq!(outcome.stdin("session").contains(&format!("\nload {hash}")), sent, "{outcome}");
+    }
+    let other = restore(&good, &["--yes", "--globals"]);
+    std::fs::write(&other.globals()[0], "CREATE ROLE evil;\n").unwrap();
+    other.run().exits(6).says(&["is not there or not as proven", "nothing was loaded"]);
+    let without = restore(&backup("false"), &["--yes", "--globals"]);
+    without.run().exits(4).says(&["no roles were recorded with this dump", "nothing was loaded"]);
 }
 
 /// The proof of what was dumped outlives a verdict about a restore test, and a person may go by it.

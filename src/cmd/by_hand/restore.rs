@@ -15,16 +15,21 @@ use crate::cmd::now;
 use crate::cmd::show::show;
 use crate::config::ByHand;
 use crate::core::backup::find_proof::Proven;
+use crate::core::backup::globals::{GlobalsProof, RolesOfLoad};
 use crate::core::backup::one_table::OneTable;
 use crate::core::engine::Engine;
 use crate::core::kube::calls::SCRIPT;
 use crate::core::plan::PlanStep;
+use crate::core::words::counted;
 use crate::exit::{Exit, Fail};
 use crate::io::confirm;
 use crate::io::report;
 
 /// How much room a dump may take that is loaded beside the database, for each byte of its text: indexes and logs come on top.
 const ROOM: u64 = 2;
+
+/// How many roles are named.
+const NAMED: usize = 20;
 
 /// Loads the dump.
 ///
@@ -39,19 +44,25 @@ pub fn run(hand: &Hand<'_>) -> Result<()> {
     let place = hand.place(true)?;
     let database = &place.database;
     let table = hand.config.table.as_ref();
-    let tries = database.engine == Engine::MySql && table.is_none();
-    let found = hand.inspect(&place, if tries { InspectDepth::Count } else { InspectDepth::Whole })?;
+    let depth = match (database.engine, table) {
+        (Engine::Postgres, None) => InspectDepth::Roles,
+        (Engine::MySql, None) => InspectDepth::Count,
+        _ => InspectDepth::Whole,
+    };
+    let found = hand.inspect(&place, depth)?;
     let (file, proven) = believe(hand, &place, found)?;
     let rules = DumpRules { threshold_percent: u8::MAX, dump_timeout: None, ..hand.rules() };
     let (load, free) =
         Load::prepare(&hand.kubectl, hand.reporter, database, &place.chosen, rules, hand.config.table.as_ref())?;
+    let roles = roles(hand, &place, &file, &proven, &load)?;
     let trial = trial(hand, &file, free)?;
     if hand.global.dry_run {
-        return show_plan(hand, &place, &load.preflight.database, trial);
+        return show_plan(hand, &place, &load.preflight.database, trial, &roles);
     }
-    confirm::confirm(hand.reporter, &question(hand, &place, &load.preflight.database, &proven), *yes, "--yes")?;
+    let question = question(hand, &place, &load.preflight.database, &proven);
+    confirm::confirm(hand.reporter, &format!("{question}{}", roles.in_words()), *yes, "--yes")?;
     let target = load.preflight.database.clone();
-    let LoadedDump { tried, left_out } = load.make(file.bytes, &file.sha256, trial)?;
+    let LoadedDump { tried, left_out } = load.make(file.bytes, &file.sha256, roles.sha256(), trial)?;
     let done = LoadResult {
         namespace: &hand.kubectl.target.namespace,
         pod: &place.chosen.pod,
@@ -64,6 +75,7 @@ pub fn run(hand: &Hand<'_>) -> Result<()> {
         tried,
         table: table.map(|table| table.to.to_string()),
         left_out,
+        roles: &roles.names,
         seconds: report::rounded(began.elapsed()),
     };
     show(hand.reporter, hand.global.output, &done, || {
@@ -79,8 +91,11 @@ pub fn run(hand: &Hand<'_>) -> Result<()> {
         }
         format!(
             "All that is in the dump of {1} is in database {target} in pod {0} as it was, loaded in {2:.1}s; what was made since \
-             and is not in the dump stays\n",
-            done.pod, done.dumped, done.seconds
+             and is not in the dump stays\n{3}",
+            done.pod,
+            done.dumped,
+            done.seconds,
+            roles.done()
         )
     })
 }
@@ -138,6 +153,85 @@ pub(super) fn trial(hand: &Hand<'_>, file: &DumpFile, free: u64) -> Result<LoadM
         }
         _ if *force => Ok(LoadMode::IfPermitted),
         _ => Ok(LoadMode::Required),
+    }
+}
+
+/// The roles that this restore makes.
+#[derive(Default)]
+struct NewRoles<'a> {
+    names: Vec<String>,
+    /// The file that they are made from.
+    from: Option<&'a GlobalsProof>,
+}
+
+impl NewRoles<'_> {
+    /// The hash of the file, if there is anything to make.
+    fn sha256(&self) -> Option<&str> {
+        self.from.filter(|_| !self.names.is_empty()).map(|it| it.sha256.as_str())
+    }
+
+    fn passwords(&self) -> &'static str {
+        if self.from.is_some_and(|it| it.passwords) { "with their passwords" } else { "without passwords" }
+    }
+
+    /// For the question.
+    fn in_words(&self) -> String {
+        match self.names.is_empty() {
+            true => String::new(),
+            false => format!(" These roles are made first, {}: {}.", self.passwords(), first(&self.names)),
+        }
+    }
+
+    /// For the end.
+    fn done(&self) -> String {
+        match self.names.is_empty() {
+            true => String::new(),
+            false => format!("{} made, {}\n", counted(self.names.len() as u64, "role"), self.passwords()),
+        }
+    }
+}
+
+/// The first names of many.
+fn first(names: &[String]) -> String {
+    let (shown, more) = names.split_at(names.len().min(NAMED));
+    let more = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
+    format!("{}{more}", shown.join(", "))
+}
+
+/// Which roles are to be made. Names those that the dump needs and the server lacks.
+fn roles<'a>(
+    hand: &Hand<'_>,
+    place: &DatabasePlace,
+    file: &DumpFile,
+    proven: &'a Proven,
+    load: &Load<'_>,
+) -> Result<NewRoles<'a>> {
+    let from = proven.proof.globals.as_ref();
+    let found = RolesOfLoad::of(&file.needs, &file.globals, from, &load.preflight.roles);
+    let asked = hand.config.globals;
+    let lacking = if asked { found.unknown() } else { found.lacking.clone() };
+    if !lacking.is_empty() {
+        let remedy = match found.recorded {
+            Some(_) if !asked => "use --globals to make them as they were recorded beside the dump",
+            _ => "make them with CREATE ROLE, or the load fails where it gives them something",
+        };
+        tracing::warn!("the dump names roles that the server lacks: {}; {remedy}", first(&lacking));
+    }
+    if !asked {
+        return Ok(NewRoles::default());
+    }
+    let without = "restore without --globals after making the roles that are missing; nothing was loaded";
+    match (from, found.recorded) {
+        (Some(_), Some(names)) => Ok(NewRoles { names, from }),
+        (Some(proof), None) => {
+            let path = proof.file(&place.database.dump_file).unwrap_or_default();
+            let what = format!("the file of roles {path} in pod {} is not there or not as proven", place.chosen.pod);
+            bail!(Fail::new(Exit::Dump, what).remedy(without))
+        }
+        (None, _) => {
+            let what = format!("no roles were recorded with this dump, as its proof by {} says", proven.by);
+            bail!(Fail::new(Exit::Precondition, what).remedy(without))
+        }
     }
 }
 
@@ -236,16 +330,17 @@ pub(super) fn planned_load(hand: &Hand<'_>, place: &DatabasePlace, name: &str, t
     PlanStep::new(format!("{load}{only}. {}", on_error(hand))).kubectl(&exec)
 }
 
-fn show_plan(hand: &Hand<'_>, place: &DatabasePlace, name: &str, trial: LoadMode) -> Result<()> {
+fn show_plan(hand: &Hand<'_>, place: &DatabasePlace, name: &str, trial: LoadMode, roles: &NewRoles<'_>) -> Result<()> {
     let DatabasePlace { database, chosen, .. } = place;
     let exec = hand.kubectl.target.exec(&chosen.pod, &chosen.container, SCRIPT);
+    let load = planned_load(hand, place, name, trial);
     let steps = [
         PlanStep::new(format!(
             "In pod {}: look whether {} is whole and proven (done just now)",
             chosen.pod, database.dump_file
         ))
         .kubectl(&exec),
-        planned_load(hand, place, name, trial),
+        PlanStep { what: format!("{}{}", load.what, roles.in_words()), ..load },
     ];
     hand.show_plan("Restore", &steps)
 }
@@ -271,5 +366,7 @@ struct LoadResult<'a> {
     table: Option<String>,
     /// What of that was left out.
     left_out: Vec<String>,
+    /// The roles that were made.
+    roles: &'a [String],
     seconds: f64,
 }

@@ -78,7 +78,7 @@ pub fn run(hand: &Hand<'_>, name: &str) -> Result<()> {
     let (sent, path) = send(hand, &place, &mut load, (file, source), most)?;
     let (received, proof) = hand.reporter.step("look", |_| look(hand, &place, &path, file, &sent))?;
     let mode = trial(hand, &received, free.saturating_sub(sent.bytes))?;
-    let LoadedDump { tried, left_out } = load.make(sent.bytes, &sent.sha256, mode)?;
+    let LoadedDump { tried, left_out } = load.make(sent.bytes, &sent.sha256, None, mode)?;
     let done = ForeignResult {
         namespace: &hand.kubectl.target.namespace,
         pod: &place.chosen.pod,

@@ -1,6 +1,8 @@
 //! The file of the server's roles or accounts, which lies beside a dump: whether one is wanted, and what the proof says of it. Must
 //! not know how it is made.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 /// Whether the file is made.
@@ -66,9 +68,88 @@ impl GlobalsProof {
     }
 }
 
+/// A file of roles that was found beside a dump.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GlobalsFile {
+    pub bytes: u64,
+    pub sha256: String,
+    /// The roles that it makes, in double quotes.
+    pub roles: Vec<String>,
+}
+
+impl GlobalsFile {
+    /// From `BYTES SHA256`.
+    pub fn parse(text: &str) -> Option<GlobalsFile> {
+        let (bytes, sha256) = text.split_once(' ')?;
+        Some(GlobalsFile { bytes: bytes.parse().ok()?, sha256: sha256.into(), roles: Vec::new() })
+    }
+}
+
+/// What a load has to do with roles.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RolesOfLoad {
+    /// Those that the dump names and the server lacks.
+    pub lacking: Vec<String>,
+    /// Those that the proven file beside the dump makes and the server lacks; `None` without such a file.
+    pub recorded: Option<Vec<String>>,
+}
+
+impl RolesOfLoad {
+    /// Compares the roles that a dump names, and the files beside it, with the server and with the proof. Names are in double quotes,
+    /// in the result they are not.
+    pub fn of(
+        needs: &[String],
+        files: &[GlobalsFile],
+        proof: Option<&GlobalsProof>,
+        server: &BTreeSet<String>,
+    ) -> RolesOfLoad {
+        let absent = |names: &[String]| {
+            let absent: BTreeSet<&String> = names.iter().filter(|name| !server.contains(*name)).collect();
+            absent.into_iter().map(|name| bare(name)).collect::<Vec<_>>()
+        };
+        let is_proven =
+            |file: &&GlobalsFile| proof.is_some_and(|it| it.bytes == file.bytes && it.sha256 == file.sha256);
+        RolesOfLoad { lacking: absent(needs), recorded: files.iter().find(is_proven).map(|file| absent(&file.roles)) }
+    }
+
+    /// Those that the dump names and that are missing even after the recorded ones are made.
+    pub fn unknown(&self) -> Vec<String> {
+        let recorded = self.recorded.as_deref().unwrap_or_default();
+        self.lacking.iter().filter(|name| !recorded.contains(name)).cloned().collect()
+    }
+}
+
+/// A name without its double quotes.
+fn bare(name: &str) -> String {
+    let inner = name.strip_prefix('"').and_then(|name| name.strip_suffix('"'));
+    inner.unwrap_or(name).replace("\"\"", "\"")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_load_lacks_and_what_the_file_has_is_told_apart() {
+        let quoted = |names: &[&str]| names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>();
+        let sum = "0123456789abcdef".repeat(4);
+        let file = |sum: &str| GlobalsFile {
+            roles: quoted(&["app", "O\"\"Hara", "web"]),
+            ..GlobalsFile::parse(&format!("120 {sum}")).unwrap()
+        };
+        let proof = GlobalsProof::parse(&format!("3 yes 120 {sum}")).unwrap();
+        let server = quoted(&["app"]).into_iter().collect();
+        let of = |files: &[GlobalsFile], proof| {
+            RolesOfLoad::of(&quoted(&["web", "app", "gone", "web"]), files, proof, &server)
+        };
+        let found = of(&[file("other"), file(&sum)], Some(&proof));
+        assert_eq!((&found.lacking, &found.unknown()), (&vec!["gone".to_string(), "web".into()], &vec!["gone".into()]));
+        assert_eq!(found.recorded, Some(vec!["O\"Hara".into(), "web".into()]));
+        for (files, proof) in [(vec![file("other")], Some(&proof)), (vec![file(&sum)], None), (vec![], Some(&proof))] {
+            assert_eq!(of(&files, proof).recorded, None, "only the file of the proof counts");
+        }
+        assert_eq!((GlobalsFile::parse("x"), GlobalsFile::parse("x y")), (None, None));
+    }
 
     #[test]
     fn the_file_is_named_by_its_hash_and_other_words_are_no_proof() {

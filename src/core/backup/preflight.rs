@@ -1,6 +1,8 @@
 //! What the container reported before a dump, and the checks that decide whether a dump may start there. Must not know
 //! how the report is fetched.
 
+use std::collections::BTreeSet;
+
 use crate::core::backup::compression::Compression;
 use crate::core::backup::globals::GlobalsMode;
 use crate::core::backup::grants::{self, Grants};
@@ -66,6 +68,8 @@ pub struct PreflightReport {
     pub cpus: u32,
     /// Those of `pigz` and `zstd` that the container has.
     pub packers: Vec<String>,
+    /// The server's roles, in double quotes, as a load asks for them.
+    pub roles: BTreeSet<String>,
     /// Whether the container has the tool that writes the server's roles.
     pub has_globals_tool: bool,
     /// The dump file of the same name with the suffix of the other format: its bytes and its path.
@@ -112,6 +116,9 @@ impl PreflightReport {
             "database" => self.database = value.into(),
             "compressor" => self.compressor = value.into(),
             "cpus" => self.cpus = value.trim().parse().unwrap_or_default(),
+            "role" => {
+                self.roles.insert(value.into());
+            }
             "globals-tool" => self.has_globals_tool = true,
             "packer" => self.packers.push(value.into()),
             "other-format" => {

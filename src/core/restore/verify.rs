@@ -413,6 +413,9 @@ pub struct Facts {
     pub tables: u64,
     /// How many rows they have in all.
     pub rows: u64,
+    /// How many roles were made from the file beside the dump, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub roles: Option<u64>,
     /// How many kinds of objects were compared with what the database held.
     pub objects: u64,
     /// How many materialized views could not be filled in the scratch server, which is shut off from the network.
@@ -430,6 +433,7 @@ impl Facts {
             "server" => self.server = value.into(),
             "tables" => self.tables = value.trim().parse().unwrap_or(0),
             "rows" => self.rows = value.trim().parse().unwrap_or(0),
+            "roles" => self.roles = value.trim().parse().ok(),
             "objects" => self.objects = value.trim().parse().unwrap_or(0),
             "unfilled" => self.unfilled = value.trim().parse().unwrap_or(0),
             "query" => self.query = true,
@@ -462,6 +466,7 @@ pub fn stamp(meta: &Meta, verdict: &Verdict, now: DateTime<Utc>, zone: Zone, sec
                 checked.extend(["size", "sha256", "gzip", "end", "load", "rows"]);
             }
             checked.extend(facts.values().any(|facts| facts.objects > 0).then_some("objects"));
+            checked.extend(facts.values().any(|facts| facts.roles.is_some()).then_some("roles"));
             checked.extend(facts.values().any(|facts| facts.query).then_some("query"));
             checked.extend(facts.values().any(|facts| facts.physical).then_some("physical"));
             let note = json!({

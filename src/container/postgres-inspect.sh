@@ -1,0 +1,28 @@
+# PostgreSQL's part of inspect.sh: the roles that a dump names, and those that the file beside it makes.
+
+# db_report_needs: reports the roles that the text of the open dump names, in double quotes.
+db_report_needs() {
+  (unpack </proc/self/fd/4) 2>/dev/null | db_dump_facts | while IFS=$tab read -r kind name; do
+    if [ "$kind" = role ]; then say needs "$name"; fi
+  done
+}
+tab=$(printf '\t')
+
+# db_report_globals: reports the roles that the file on stdin makes, likewise. Each is altered by the next line, unlike what a
+# comment may say.
+db_report_globals() {
+  made=
+  while IFS= read -r line; do
+    case $line in
+    'CREATE ROLE '*';') made=${line#CREATE ROLE } && made=${made%;} ;;
+    "ALTER ROLE $made WITH "*)
+      case $made in
+      '"'*) say globals-role "$made" ;;
+      ?*) say globals-role "\"$made\"" ;;
+      esac
+      made=
+      ;;
+    *) made= ;;
+    esac
+  done
+}
