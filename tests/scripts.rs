@@ -45,6 +45,7 @@ const LOAD_TABLE: &str = concat!(
     include_str!("../src/container/commands.sh")
 );
 const POSTGRES_INFO: &str = include_str!("../src/container/postgres-info.sh");
+const MYSQL_INSPECT: &str = include_str!("../src/container/mysql-inspect.sh");
 const MYSQL_LOAD: &str = include_str!("../src/container/mysql-load.sh");
 const MYSQL_INFO: &str = include_str!("../src/container/mysql-info.sh");
 const RECEIVE: &str = include_str!("../src/container/receive.sh");
@@ -3142,6 +3143,7 @@ fn every_script_passes_shellcheck() {
         ("mysql-load", format!("{COMMON}{MYSQL}{MYSQL_LOAD}{LOAD}")),
         ("receive", format!("{COMMON}{RECEIVE}")),
         ("inspect", format!("{COMMON}{POSTGRES}{POSTGRES_INSPECT}{INSPECT}")),
+        ("mysql-inspect", format!("{COMMON}{MYSQL}{MYSQL_INSPECT}{INSPECT}")),
         ("info", format!("{COMMON}{POSTGRES}{POSTGRES_INFO}{INFO}")),
         ("mysql-info", format!("{COMMON}{MYSQL}{MYSQL_INFO}{INFO}")),
         ("hold-password", format!("{COMMON}{HOLD_PASSWORD}")),

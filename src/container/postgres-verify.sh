@@ -74,8 +74,8 @@ make_recorded_roles() {
   [ -n "$GLOBALS" ] || return 0
   psql -X -A -t -q -d template1 -c "SELECT 'role ' || quote_ident(rolname) FROM pg_roles" |
     sed 's/^role \([^"].*\)$/role "\1"/' >"$SCRATCH/known"
-  filter_roles "$SCRATCH/known" /dev/null <"$GLOBALS" >"$SCRATCH/roles" 2>"$SCRATCH/errors" &&
-    psql -X -q -d template1 -v ON_ERROR_STOP=1 -f "$SCRATCH/roles" >/dev/null 2>"$SCRATCH/errors" || {
+  filter_roles "$SCRATCH/known" /dev/null <"$GLOBALS" >"$SCRATCH/roles" || lost space 'nothing can be written in the scratch volume'
+  psql -X -q -d template1 -v ON_ERROR_STOP=1 -f "$SCRATCH/roles" >/dev/null 2>"$SCRATCH/errors" || {
     lost_for_known_cause 'the recorded roles cannot be made' 0
     lost load 'the recorded roles cannot be made'
   }
