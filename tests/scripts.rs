@@ -664,6 +664,57 @@ fn roles_that_cannot_be_written_fail_the_dump_only_where_they_must_be_there() {
     }
 }
 
+/// The end of a session, or of its time, ends the tool that writes the roles, too.
+#[test]
+#[ignore = "needs PostgreSQL on this machine: make test"]
+fn a_session_that_ends_while_the_roles_are_written_leaves_the_old_dump_and_its_file() {
+    let server = Server::start();
+    let fakes = server.folder("fakes");
+    let path = format!("{}:{}", fakes.display(), std::env::var("PATH").unwrap());
+    let real = "PATH=${PATH#*:}";
+    for (shell, ending) in SHELLS.into_iter().zip(["stdin", "TERM", "limit"]) {
+        let folder = server.folder(shell[0]);
+        let file = folder.join("d.sql.gz");
+        let (password, name, port) = (format!("={PASSWORD}"), format!("={DATABASE}"), server.port.to_string());
+        let limit = if ending == "limit" { "8" } else { "0" };
+        let values =
+            [file.to_str().unwrap(), "someone", limit, "1", "1", "/", "127.0.0.1", &port, "=app", &password, &name];
+        let _ = fs::remove_file(fakes.join("pg_dumpall"));
+        let mut session = Session::of(shell, POSTGRES, &values, &[("PATH", &path)]);
+        assert_eq!(session.dump_with("true").0, "proven", "{:?}", session.seen);
+        session.close();
+        session.until(&["end"]);
+        let before = (sha256(&file), globals_of(&file));
+        fs::write(
+            fakes.join("pg_dumpall"),
+            format!("#!/bin/sh\n{real}\npg_dumpall \"$@\" | head -n 20\nexec sleep 1000\n"),
+        )
+        .unwrap();
+        ok(Command::new("chmod").args(["-R", "a+rx"]).arg(&fakes));
+        let mut session = Session::of(shell, POSTGRES, &values, &[("PATH", &path)]);
+        session.until(&["looked"]);
+        session.tell("dump true");
+        session.until(&["ended"]);
+        let pid = session.child.id();
+        until("the roles are written", 20, || descendants(pid).values().any(|line| line.starts_with("sleep 1000")));
+        let started: Vec<u32> = descendants(pid).into_keys().collect();
+        match ending {
+            "stdin" => session.close(),
+            "TERM" => drop(ok(Command::new("kill").args(["-TERM", &pid.to_string()]))),
+            _ => {
+                let (key, why) = session.until(&["lost", "proven"]);
+                assert!(key == "lost" && why.starts_with("timeout "), "{key} {why}");
+                session.close();
+            }
+        }
+        session.until(&["end"]);
+        assert!(session.child.wait().unwrap().success());
+        until("nothing runs", 10, || !started.iter().any(|pid| lives(*pid)));
+        assert!(left_in(&folder).is_empty(), "{:?}", left_in(&folder));
+        assert_eq!((sha256(&file), globals_of(&file)), before, "{shell:?} {ending}");
+    }
+}
+
 /// A folder whose `awk` is this one, for a PATH.
 fn with_awk(folder: &Path, awk: &[&str]) -> String {
     let tools = folder.join(format!("{}-tools", awk[0]));
