@@ -79,7 +79,7 @@ fn the_servers_roles_are_proven_with_the_dump() {
     unwanted.run().exits(0).clean().holds_new();
     assert!(proof(&unwanted).get("globals").is_none() && unwanted.globals().is_empty());
     // A file that is another one when it is looked at again.
-    let swapped = Scenario::new().tool("cut", r#"for it in "$FAKE_KUBECTL_DIR"/data/*.globals-*; do [ ! -e "$it" ] || echo x >>"$it"; done; exec "$REAL/cut" "$@""#);
+    let swapped = Scenario::new().tool("readlink", r#"for it in "$FAKE_KUBECTL_DIR"/data/*.globals-*; do [ ! -e "$it" ] || echo x >>"$it"; done; exec "$REAL/readlink" "$@""#);
     swapped.run().exits(6).says(&["the file of the server's roles was replaced"]).snapshots(0);
 }
 
