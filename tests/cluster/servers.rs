@@ -169,6 +169,11 @@ impl Server {
         assert_eq!(info["dump"]["provenBy"], format!("VolumeSnapshot {}", of(&made)));
         writeln!(std::io::stderr(), "{}: server {}, {}", self.image, info["database"]["version"], proof["tool"]).ok();
 
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join(in_format("dump.sql.gz"));
+        let copied = self.run(&tenant, &[self.engine, "download-dump", file.to_str().unwrap()], |_| ());
+        assert_eq!((&copied["sha256"], file.is_file()), (&proof["sha256"], true), "{copied}");
+
         // A user who may only read makes the same backup.
         let upper = format!("BAK_DB_{}", self.engine.to_ascii_uppercase());
         let limited = self.run(&tenant, &["create", &flag], |command| {
@@ -321,10 +326,8 @@ fn a_lost_postgresql_18_comes_back_with_its_roles_in_a_new_server() {
     server.run(&tenant, &["create", "--db-postgres"], |_| ());
 }
 
-#[test]
-#[ignore = "needs a cluster: make test"]
-fn mariadb_11_8_comes_back_as_it_was() {
-    let server = Server {
+fn mariadb_11_8() -> Server {
+    Server {
         image: "mariadb:11.8",
         engine: "mysql",
         version: "11.8.",
@@ -342,8 +345,13 @@ fn mariadb_11_8_comes_back_as_it_was() {
         damage: "DELETE FROM pictures WHERE id > 1; UPDATE papers SET body = NULL; DROP TRIGGER papers_before; DROP EVENT nightly;
             DROP VIEW paid; DROP PACKAGE wages; DROP SEQUENCE small; UPDATE salaries SET cents = 0; DELETE HISTORY FROM salaries; DROP TABLE stays;",
         path: "dump.sql.gz",
-    };
-    server.there_and_back("maria118");
+    }
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn mariadb_11_8_comes_back_as_it_was() {
+    mariadb_11_8().there_and_back("maria118");
 }
 
 #[test]
@@ -369,4 +377,118 @@ fn mysql_9_7_comes_back_as_it_was() {
         path: "dump.sql.gz",
     };
     server.there_and_back("mysql97");
+}
+
+/// A dump of the older server is loaded into the newer one from a file, and backed up there.
+fn crosses(name: &str, older: &Server, newer: &Server, same: impl Fn(&str) -> Vec<String>) {
+    if !has_server(newer.image) {
+        return;
+    }
+    let from = older.tenant(&format!("{name}-old"));
+    let to = newer.tenant(&format!("{name}-new"));
+    let flag = format!("--db-{}", older.engine);
+    older.run(&from, &["create", &flag], |_| ());
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join(in_format("dump.sql.gz"));
+    let file = file.to_str().unwrap();
+    older.run(&from, &[older.engine, "download-dump", file], |_| ());
+    newer.run(&to, &[newer.engine, "restore", "--from", file, "--yes"], |_| ());
+    let (before, after) = (same(&older.dump(&from)), same(&newer.dump(&to)));
+    let differs = before.iter().zip(&after).find(|(was, is)| was != is);
+    assert_eq!((differs, before.len()), (None, after.len()), "{} in {}", older.image, newer.image);
+    let made = newer.run(&to, &["create", &flag], |_| ());
+    let proof = &made["dumps"][newer.engine];
+    assert!(proof["tool"].as_str().unwrap().contains(newer.version), "{proof}");
+    let found = newer.run(&to, &["verify", made["volumeSnapshot"].as_str().unwrap()], |_| ());
+    assert_eq!(found["verdict"], "good", "{found}");
+}
+
+/// The lines of a dump in the order of the alphabet, because versions order them differently, without what a newer tool writes in
+/// front of them.
+fn statements(dump: &str) -> Vec<String> {
+    let noise = ["--", "SET ", "SELECT pg_catalog.set_config('search_path'", "/*!", "/*M!", "COMMIT;"];
+    let counts = |line: &&str| !line.is_empty() && !noise.iter().any(|noise| line.starts_with(noise));
+    let mut lines: Vec<String> = dump.lines().filter(counts).map(str::to_string).collect();
+    lines.sort();
+    lines
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn a_dump_of_postgresql_15_is_loaded_into_18() {
+    // The roles are the server's and not the database's.
+    let newer = Server { seeds: &[], limited: "CREATE ROLE reader NOLOGIN", ..postgresql_18() };
+    let older = Server {
+        image: "postgres:15",
+        version: "15.",
+        mount: "/var/lib/postgresql/data",
+        env: &[
+            ("POSTGRES_USER", "app"),
+            ("POSTGRES_DB", "app"),
+            ("PGDATA", "/var/lib/postgresql/data/pgdata"),
+            ("POSTGRES_INITDB_ARGS", "--no-sync --locale=C.UTF-8"),
+        ],
+        seeds: &["postgres-15.sql"],
+        ..postgresql_18()
+    };
+    // A newer pg_dump names the kind where an older one writes ALTER TABLE, and a newer server leaves out the table's name before a
+    // column where it is clear.
+    let same = |dump: &str| {
+        let kinds = ["ALTER SEQUENCE ", "ALTER MATERIALIZED VIEW ", "ALTER VIEW "];
+        let alike = kinds.iter().fold(dump.replace("events.", ""), |dump, kind| dump.replace(kind, "ALTER TABLE "));
+        statements(&alike)
+    };
+    crosses("pg", &older, &newer, same);
+}
+
+fn mariadb_10_11() -> Server {
+    Server {
+        image: "mariadb:10.11",
+        version: "10.11.",
+        non_root: false,
+        seeds: &["mariadb-10.11.sql"],
+        client: "MYSQL_PWD=$MARIADB_ROOT_PASSWORD exec mariadb --default-character-set=utf8mb4 -h127.0.0.1 -uroot app",
+        dump: "MYSQL_PWD=$MARIADB_ROOT_PASSWORD exec mariadb-dump -h127.0.0.1 -uroot --single-transaction --routines --events --triggers --hex-blob app",
+        damage: "DELETE FROM orders WHERE id > 2; DROP VIEW totals; DROP PROCEDURE add_order; ALTER TABLE notes DROP COLUMN body;",
+        ..mariadb_11_8()
+    }
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn a_dump_of_mariadb_10_11_is_loaded_into_11_8() {
+    let newer = Server { seeds: &[], dump: mariadb_10_11().dump, ..mariadb_11_8() };
+    crosses("maria", &mariadb_10_11(), &newer, statements);
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn a_mariadb_that_was_upgraded_in_place_takes_the_dump_from_before() {
+    let (older, newer) = (mariadb_10_11(), mariadb_11_8());
+    if !has_server(newer.image) {
+        return;
+    }
+    let tenant = older.tenant("upgrade");
+    let made = older.run(&tenant, &["create", "--db-mysql"], |_| ());
+    // The official image makes the files its user's own.
+    let own = json!({
+        "name": "own", "image": newer.image, "imagePullPolicy": "IfNotPresent",
+        "command": ["chown", "-R", "mysql:", newer.mount],
+        "volumeMounts": [{"name": "data", "mountPath": newer.mount}],
+    });
+    let container = json!({"name": newer.engine, "image": newer.image});
+    let patch = json!({"spec": {"template": {"spec": {"initContainers": [own], "containers": [container]}}}});
+    tenant.kubectl(&["patch", "deploy/app-base", "-p", &patch.to_string()]);
+    tenant.await_ready();
+    newer.sh(
+        &tenant,
+        &newer.with_password("MYSQL_PWD=$MARIADB_ROOT_PASSWORD mariadb-upgrade -h127.0.0.1 -uroot --silent 2>&1"),
+        "",
+    );
+    let newer = Server { dump: older.dump, damage: older.damage, ..newer };
+    let before = newer.dump(&tenant);
+    newer.brought_back_by(&tenant, &before, &["mysql", "restore", "--yes"], |was, is| was == is);
+    let snapshot = made["volumeSnapshot"].as_str().unwrap();
+    let found = newer.run(&tenant, &["verify", snapshot], |_| ());
+    assert_eq!(found["verdict"], "good", "{found}");
 }
