@@ -6,6 +6,8 @@
 mod restore_from;
 #[path = "scripts/restore_table.rs"]
 mod restore_table;
+#[path = "scripts/standby.rs"]
+mod standby;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -136,6 +136,12 @@ impl<'a> Dump<'a> {
             {
                 tracing::warn!("{what}; {remedy}");
             }
+            if let Some(kind) = report.follower(database.engine) {
+                tracing::info!(
+                    "the server is {kind}: the dump holds what it has replayed, and the snapshot is of PVC {}, where the dump is",
+                    rules.pvc
+                );
+            }
             let what =
                 format!("{tool}, {compressor}, database {name}, volume {} % full, {free} free", site.used_percent);
             Ok((
@@ -160,7 +166,7 @@ impl<'a> Dump<'a> {
     /// # Errors
     /// Another backup holds the dump lock, or the dump failed or was not proven. The last good dump is untouched then.
     pub fn make(&mut self) -> Result<MadeDump> {
-        let Dump { kubectl, reporter, session, rules, recheck_session, chosen, database, .. } = self;
+        let Dump { kubectl, reporter, session, rules, recheck_session, chosen, database, preflight, .. } = self;
         reporter.step("dump", |step| {
             session.tell(&format!("dump {}", database.globals.word()));
             let mut lock_wait = DumpLockWait::new(rules.busy_timeout);
@@ -173,7 +179,7 @@ impl<'a> Dump<'a> {
                     "busy" => lock_wait.holder_lives(&line.value, step)?,
                     "doubted" => lock_wait.holder_may_be_dead(&line.value, step),
                     "beat" => step.progress(&line.value.trim().parse().map(report::bytes).unwrap_or_default()),
-                    "lost" => bail!(failed(Lost::parse(&line.value), &session.last_words())),
+                    "lost" => bail!(failed(Lost::parse(&line.value), &session.last_words(), preflight.standby)),
                     "proven" => break,
                     "began" => began = Instant::now(),
                     "ended" => {
@@ -416,7 +422,7 @@ fn busy(holder: &str, waited: Duration) -> Fail {
 }
 
 /// The failure for a dump session that gave up.
-fn failed(lost: Lost<'_>, said: &str) -> Fail {
+fn failed(lost: Lost<'_>, said: &str, standby: bool) -> Fail {
     let Lost { key, why } = lost;
     let remedy = if ToolError::NoSpace.is_in(said) {
         "enlarge the PVC or free space"
@@ -426,6 +432,9 @@ fn failed(lost: Lost<'_>, said: &str) -> Fail {
         "let the user read the server's roles, or set BAK_DB_POSTGRES_GLOBALS=auto (--db-postgres-globals) to back up without them"
     } else if ToolError::ReadOnly.is_in(said) {
         "find out why the volume became read-only"
+    } else if ToolError::RecoveryConflict.is_in(said) || standby && ToolError::ConnectionEnded.is_in(said) {
+        "a standby ends what is in the way of what it replays: set hot_standby_feedback = on there, or raise \
+         max_standby_streaming_delay above the time that a dump takes, or dump from the primary"
     } else {
         "correct what the message names and run the backup again"
     };
@@ -443,10 +452,16 @@ mod tests {
 
     #[test]
     fn the_key_of_a_lost_dump_decides_its_remedy() {
-        let remedy = |lost: &str, said: &str| failed(Lost::parse(lost), said).remedy;
+        let remedy = |lost: &str, said: &str| failed(Lost::parse(lost), said, false).remedy;
         let correct = "correct what the message names and run the backup again; the last good dump is untouched";
         assert_eq!(remedy("other the dump took longer, and was renamed", ""), correct);
         assert!(remedy("timeout why", "").contains("raise BAK_DUMP_TIMEOUT"));
+        let conflict = "pg_dump: error: query failed: ERROR:  canceling statement due to conflict with recovery";
+        let ended = "other the dump tool ended with status 1";
+        assert!(remedy(ended, conflict).contains("hot_standby_feedback"));
+        let closed = "pg_dump: error: query failed: server closed the connection unexpectedly";
+        assert!(!remedy(ended, closed).contains("standby"));
+        assert!(failed(Lost::parse(ended), closed, true).remedy.contains("hot_standby_feedback"));
         assert!(remedy("renamed why", "").ends_with("the new dump is whole, but may not be on its disk"));
         assert!(remedy("other why", "gzip: stdout: No space left on device").starts_with("enlarge the PVC"));
         assert!(

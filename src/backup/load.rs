@@ -242,6 +242,11 @@ fn failed(lost: Lost<'_>, untried: &str, state: &str, said: &str, received: bool
             "drop what depends on it, or load the table beside it under another name with --as",
         ),
         "replaced" => (Exit::Dump, why.to_string(), "look what it is now, and run it again"),
+        _ if ToolError::TakesNoWrites.is_in(said) => (
+            Exit::Precondition,
+            with_words,
+            "load it into the primary: a standby or a read-only server takes no writes",
+        ),
         _ if ToolError::UnknownDefiner.is_in(said) => (
             Exit::Failed,
             with_words,
@@ -316,6 +321,10 @@ mod tests {
             let (exit, _, said) = said(&format!("{key} why"), "");
             assert!(exit == Exit::Precondition && said.starts_with(remedy), "{key} {said}");
         }
+        let standby = "ERROR:  cannot execute CREATE FUNCTION in a read-only transaction";
+        let (exit, _, remedy) = said("other psql ended with status 3", standby);
+        assert_eq!(exit, Exit::Precondition);
+        assert!(remedy.starts_with("load it into the primary"), "{remedy}");
         // The key decides, not the words.
         assert_eq!(said("replaced it is another one", "").0, Exit::Dump);
         assert_eq!(said("other the dump file was replaced meanwhile", "").0, Exit::Failed);

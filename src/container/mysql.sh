@@ -76,8 +76,8 @@ db_answers() {
   ask 'SELECT 1' >/dev/null
 }
 
-# db_report_facts: reports what there is to dump and what the user may read, one line each: the number of tables; tables that are
-# not dumped as of one moment, because only InnoDB has consistent snapshots; columns whose values and tables whose history the
+# db_report_facts: reports what there is to dump and what the user may read, one line each: whether the server takes no writes, as a
+# replica does; the number of tables; tables that are not dumped as of one moment, because only InnoDB has consistent snapshots; columns whose values and tables whose history the
 # dump does not hold; views and routines of which the user sees only the name; and the grants of the user and its roles. A grant
 # is cut at TO, because a password hash may follow.
 db_report_facts() {
@@ -98,6 +98,7 @@ db_report_facts() {
     SELECT DISTINCT 'unreadable', routine_name FROM information_schema.routines
       WHERE routine_schema = DATABASE() AND routine_definition IS NULL LIMIT 4;
     SELECT 'server', version();
+    SELECT 'standby', 'yes' FROM (SELECT @@global.read_only AS it) AS mode WHERE it;
     SELECT 'account', current_user();
     SHOW GRANTS" | while IFS= read -r fact; do
     case $fact in

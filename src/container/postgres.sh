@@ -38,8 +38,8 @@ db_dump_mode() { :; }
 
 db_dump() { exec pg_dump --no-password --format=plain --clean --if-exists; }
 
-# db_report_facts: reports what there is to dump and what the user may read, one line each: the number of tables, and the first
-# tables, sequences and large objects that pg_dump reads and the user may not. pg_dump does not read what an extension made,
+# db_report_facts: reports what there is to dump and what the user may read, one line each: whether the server is a standby, the
+# number of tables, and the first tables, sequences and large objects that pg_dump reads and the user may not. pg_dump does not read what an extension made,
 # except its configuration tables. A second query, which an older server may refuse, reports what pg_dump leaves out or may fail
 # at although no right is missing, and whether a load has room for its locks: it drops and creates every object in one
 # transaction, with two locks for each.
@@ -56,6 +56,7 @@ db_report_facts() {
           WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.deptype = 'e')))
     SELECT '$NONCE account ' || current_user
     UNION ALL SELECT '$NONCE server ' || pg_catalog.current_setting('server_version')
+    UNION ALL SELECT '$NONCE standby yes' WHERE pg_catalog.pg_is_in_recovery()
     UNION ALL SELECT '$NONCE tables ' || count(*) FROM all_of_it WHERE relkind <> 'S' AND NOT by_extension
     UNION ALL (SELECT '$NONCE unreadable ' || name FROM all_of_it
       WHERE NOT (pg_catalog.has_schema_privilege(schema, 'USAGE') AND pg_catalog.has_table_privilege(oid, 'SELECT'))

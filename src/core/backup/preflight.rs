@@ -58,6 +58,8 @@ pub struct PreflightReport {
     /// What MySQL or MariaDB granted that user.
     pub grants: Grants,
     pub server: String,
+    /// Whether the server is a standby of PostgreSQL, or a MySQL or MariaDB that is read-only, as a replica is.
+    pub standby: bool,
     /// The dump tool and its version.
     pub tool: String,
     /// The database's name as resolved in the container.
@@ -112,6 +114,7 @@ impl PreflightReport {
             "grant" => self.grants.granted.push(value.into()),
             "revoke" => self.grants.revoked.push(value.into()),
             "server" => self.server = value.into(),
+            "standby" => self.standby = value == "yes",
             "tool" => self.tool = value.into(),
             "database" => self.database = value.into(),
             "compressor" => self.compressor = value.into(),
@@ -128,6 +131,15 @@ impl PreflightReport {
             "identity" => self.identity = value.into(),
             _ => {}
         }
+    }
+
+    /// What kind of server it is, if it only follows another one.
+    pub fn follower(&self, engine: Engine) -> Option<&'static str> {
+        let word = match engine {
+            Engine::Postgres => "a standby",
+            Engine::MySql => "read-only, as a replica is",
+        };
+        self.standby.then_some(word)
     }
 
     /// The warning that the database has no tables, which is rarely intended.

@@ -14,6 +14,13 @@ pub enum ToolError {
     SocketOnly,
     /// What a dump creates exists, and the dump does not drop it first.
     AlreadyThere,
+    /// PostgreSQL: a standby ended a query that was in the way of what it replays
+    /// (<https://www.postgresql.org/docs/current/hot-standby.html#HOT-STANDBY-CONFLICT>).
+    RecoveryConflict,
+    /// PostgreSQL: the server ended the connection. A standby does that, too, if nothing is being read at that moment.
+    ConnectionEnded,
+    /// The server takes no writes: a standby, or a MySQL or MariaDB that is read-only.
+    TakesNoWrites,
     /// The server wants a password, and the client sent none.
     NoPassword,
 }
@@ -27,6 +34,9 @@ impl ToolError {
             ToolError::UnknownDefiner => &["ERROR 1449"],
             ToolError::SocketOnly => &["ERROR 1698"],
             ToolError::AlreadyThere => &[" already exists"],
+            ToolError::RecoveryConflict => &["conflict with recovery"],
+            ToolError::ConnectionEnded => &["server closed the connection unexpectedly"],
+            ToolError::TakesNoWrites => &["in a read-only transaction", "during recovery", "ERROR 1290"],
             ToolError::NoPassword => &["no password supplied", "using password: NO"],
         };
         words.iter().any(|words| said.contains(words))

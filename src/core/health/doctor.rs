@@ -284,7 +284,10 @@ pub fn container(
         (false, _) => Check::skipped("database", unknown),
         // It can be backed up, but is rarely the intended database.
         (true, Some(empty)) => Check::failed("database", empty.what, empty.remedy),
-        (true, None) => Check::passed("database", format!("{} answers", report.database)),
+        (true, None) => {
+            let follows = report.follower(engine).map(|kind| format!(", its server is {kind}"));
+            Check::passed("database", format!("{} answers{}", report.database, follows.unwrap_or_default()))
+        }
     };
     let unseen = report.unseen().map(|it| Check::skipped("routines", format!("{}; {}", it.what, it.remedy)));
     let caveats = report
@@ -701,6 +704,9 @@ mod tests {
         for (check, words) in fine.iter().zip(words) {
             is(check, Passed, words);
         }
+        let follower = PreflightReport { standby: true, ..report.clone() };
+        let check = &container(&follower, Engine::Postgres, Ok(&site), 90, "1 KiB")[1];
+        is(check, Passed, "app answers, its server is a standby");
         let empty = PreflightReport { tables: Some(0), ..report.clone() };
         let check = &container(&empty, Engine::Postgres, Ok(&site), 90, "1 KiB")[1];
         is(check, Failed, "the database app holds no table");
