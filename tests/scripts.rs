@@ -46,6 +46,7 @@ const LOAD_TABLE: &str = concat!(
     include_str!("../src/container/table.sh"),
     include_str!("../src/container/commands.sh")
 );
+const MYSQL_TABLE: &str = include_str!("../src/container/mysql-table.sh");
 const POSTGRES_INFO: &str = include_str!("../src/container/postgres-info.sh");
 const MYSQL_INSPECT: &str = include_str!("../src/container/mysql-inspect.sh");
 const MYSQL_LOAD: &str = include_str!("../src/container/mysql-load.sh");
@@ -3193,6 +3194,7 @@ fn every_script_passes_shellcheck() {
         ("recheck", format!("{COMMON}{RECHECK}")),
         ("load", format!("{COMMON}{POSTGRES}{POSTGRES_REPLACE}{POSTGRES_LOAD}{LOAD}")),
         ("load-table", format!("{COMMON}{POSTGRES}{POSTGRES_TABLE}{LOAD_TABLE}")),
+        ("mysql-load-table", format!("{COMMON}{MYSQL}{MYSQL_TABLE}{LOAD_TABLE}")),
         ("mysql-load", format!("{COMMON}{MYSQL}{MYSQL_LOAD}{LOAD}")),
         ("receive", format!("{COMMON}{RECEIVE}")),
         ("inspect", format!("{COMMON}{POSTGRES}{POSTGRES_INSPECT}{INSPECT}")),

@@ -425,10 +425,17 @@ fn by_hand(engine: Engine) -> Command {
   # A dump on this machine, compressed with gzip or zstd or not at all
   ENGINE restore -n shop --from shop.sql.gz
 
+  # One table, as orders_restored beside orders
+  ENGINE restore -n shop --table orders
+
   # What a pipe brings
   gzip -dc shop.sql.gz | ENGINE restore -n shop --from - --yes",
             )
-            .args(one_table(engine))
+            .args([
+                word("table", "TABLE", "load only this table, written as in SQL, beside what is there"),
+                word("as", "TABLE", "what it is called then [default: its name with _restored]").requires("table"),
+                switch("replace", "replace the table that has this name; without --as, the table itself").requires("table"),
+            ])
             .arg(word("from", "FILE", "load this file instead of the dump file, or what comes on stdin if it is -"))
             .arg(switch("yes", "do not ask").short('y'))
             .arg(switch(
@@ -475,18 +482,6 @@ fn by_hand(engine: Engine) -> Command {
   ENGINE info -n shop -o json",
             ),
         ])
-}
-
-/// What says that a restore is of one table.
-fn one_table(engine: Engine) -> Vec<Arg> {
-    if engine != Engine::Postgres {
-        return Vec::new();
-    }
-    vec![
-        word("table", "TABLE", "load only this table, written as in SQL, beside what is there"),
-        word("as", "TABLE", "what it is called then [default: its name with _restored]").requires("table"),
-        switch("replace", "replace the table that has this name; without --as, the table itself").requires("table"),
-    ]
 }
 
 fn upkeep() -> [Command; 3] {

@@ -66,7 +66,7 @@ pub const fn load_table(engine: Engine) -> &'static str {
             script!("common.sh", "postgres.sh", "postgres-table.sh", "session.sh", "load.sh", "table.sh", "commands.sh")
         }
         Engine::MySql => {
-            script!("common.sh", "mysql.sh", "mysql-load.sh", "session.sh", "load.sh", "table.sh", "commands.sh")
+            script!("common.sh", "mysql.sh", "mysql-table.sh", "session.sh", "load.sh", "table.sh", "commands.sh")
         }
     }
 }

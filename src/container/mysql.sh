@@ -183,6 +183,7 @@ db_is_complete() {
   return 1
 }
 
+ONLY='' AS='' LEFT=''
 # db_filter_statements TRIAL: filters a dump on stdin for a load into the database $INTO. It leaves out
 # - LOCK TABLES, which only serves speed, and keeps statements from reading other tables, such as a sequence;
 # - what mysqldump writes for a new replica: SET GTID_PURGED, and SQL_LOG_BIN = 0, which would keep the load from this server's
@@ -195,14 +196,70 @@ db_is_complete() {
 #
 # It fails at USE and CREATE DATABASE, which would lead the load into another schema.
 #
+# If $ONLY is set, it lets only the table of this name through, as the table $AS, with status 4 if there is none. Its foreign keys
+# and triggers are left out, and named in the file $LEFT. MySQL, but not MariaDB, wants names of CHECK constraints to be unique in a
+# schema, so the server gives them new ones. Rows of other tables are skipped without a look.
+#
 # A line is a statement only outside of quotes: names and bodies may hold line ends. Rows hold none.
 db_filter_statements() {
-  export INTO
+  export INTO ONLY AS LEFT
   exec awk -v trial="$1" '
     BEGIN {
       end = ";"
       into = ENVIRON["INTO"]
       gsub(/`/, "``", into)
+      only = ENVIRON["ONLY"] == "" ? "" : quoted(ENVIRON["ONLY"])
+      as = quoted(ENVIRON["AS"])
+      leading = 1
+    }
+    function quoted(name) {
+      gsub(/`/, "``", name)
+      return "`" name "`"
+    }
+    function leave(what) { print what >ENVIRON["LEFT"] }
+
+    # Of a statement that begins with this line: whether it is about the table alone, or a setting for it. `leading` is true before
+    # the first statement that is none; `pending` are settings before a table.
+    function is_wanted(    head) {
+      if (match($0, /^(\/\*M?![0-9]+ )?SET /)) {
+        if (leading || inside) return 1
+        pending = pending $0 "\n"
+        return 0
+      }
+      leading = 0
+      head = "CREATE TABLE " only " ("
+      if (index($0, head) == 1) {
+        found = inside = creating = 1
+        printf "%s", pending
+        $0 = "CREATE TABLE " as " (" substr($0, length(head) + 1)
+        return 1
+      }
+      pending = ""
+      if (match($0, /^(INSERT|REPLACE)( +(IGNORE|DELAYED|LOW_PRIORITY))* +INTO /)) {
+        head = substr($0, 1, RLENGTH)
+        if (!found || index(substr($0, RLENGTH + 1), only " ") != 1) return 0
+        $0 = head as substr($0, length(head only) + 1)
+        return 1
+      }
+      if (inside && match($0, /\/\*!50003 TRIGGER +/)) {
+        head = substr($0, RSTART + RLENGTH)
+        match(head, /^(`([^`]|``)*`|[^ ]+)/)
+        head = substr(head, 1, RLENGTH)
+        gsub(/^`|`$/, "", head)
+        leave("trigger " head)
+      } else if (/^(CREATE|DROP) / || /^\/\*!50001 /) inside = 0
+      return 0
+    }
+    # A line of the definition of the table: foreign keys go, with the comma before them if they are last.
+    function define(line) {
+      if (match(line, /^  CONSTRAINT `([^`]|``)*` FOREIGN KEY /)) {
+        leave("foreign key " substr(line, 15, RLENGTH - 28))
+        if (line !~ /,$/) sub(/,$/, "", defined)
+        return
+      }
+      if (is_mysql && match(line, /^  CONSTRAINT `([^`]|``)*` CHECK /)) line = "  " substr(line, RLENGTH - 5)
+      if (defined != "") print defined
+      defined = line
     }
 
     # Reads a line from where the last one left off: `quote` is the quote that is open, * for a comment. `out` becomes the text,
@@ -265,8 +322,8 @@ db_filter_statements() {
     function ends(text) { return substr(text, length(text) - length(end) + 1) == end }
 
     rows {
-      if (ends($0)) rows = 0
-      print
+      if (!skipping) print
+      if (ends($0)) rows = skipping = 0
       next
     }
     quote == "" && !skipping {
@@ -285,6 +342,11 @@ db_filter_statements() {
         if (match($0, /`([^`]|``)*`/)) function_of[substr($0, RSTART + 1, RLENGTH - 2)] = definer
       }
       if (end == ";") {
+        if (/^-- MySQL dump / && NR <= 20) is_mysql = 1
+        if (only != "" && /^\/\*M!999999/) {
+          print
+          next
+        }
         if (/^-- Host: .* Database: / && NR <= 20) {
           of = $0
           sub(/^-- Host: .* Database: /, "", of)
@@ -304,6 +366,10 @@ db_filter_statements() {
           owner[view] = definer
         }
       }
+      if (only != "" && !begun && !skipping && $0 != "" && !/^--/) {
+        skipping = !is_wanted()
+        begun = 1
+      }
     }
     # The rows begin behind the names of the table and the columns.
     inserting {
@@ -319,19 +385,26 @@ db_filter_statements() {
         }
       }
       if (inserting) scan(rest)
-      print
+      if (!skipping) print
+      if (!inserting && !rows) begun = skipping = 0
+      if (rows) begun = 0
       next
     }
     {
+      defining = creating && quote == ""
       scan($0)
-      if (!skipping) print out
+      if (defining) define(out)
+      else if (creating) defined = defined "\n" out
+      else if (!skipping && (only == "" || begun)) print out
       if (quote == "" && !remark && ends($0)) {
-        skipping = 0
-        view = ""
+        if (creating) print defined
+        creating = skipping = begun = 0
+        view = defined = ""
       }
     }
     END {
       if (elsewhere) exit elsewhere
+      if (only != "" && !found) exit 4
       if (!trial) exit
       for (name in called) if (name in function_of) needed[function_of[name]]++
       for (view in owner) if (owner[view] != "") needed[owner[view]] += view in mentioned || view in calls

@@ -9,6 +9,7 @@ db_load() {
   check_target
   unsure='the database is as it was, or the table is loaded: the end of the transaction was not heard of'
   say phase load
+  choose_quick_unpacker
   load_through filter_table || {
     # Status 3: psql stopped at an error, so the server has rolled back.
     [ "$client_status" != 3 ] || say state "$state"

@@ -498,3 +498,39 @@ fn one_table_of_postgresql_comes_back_beside_itself_and_takes_its_own_place() {
     assert_eq!((answer("orders"), answer("customers")), (good, others));
     assert_nothing_left(&tenant);
 }
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn one_table_of_mariadb_comes_back_beside_itself_and_takes_its_own_place() {
+    let tenant = Tenant::of("table-my", "mariadb.yaml");
+    let ask = |statement: &str| {
+        let output = fed(&tenant, &["mysql", "shell"], statement, &[]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let copy = dir.path().join("copy").display().to_string();
+    let restore = |args: &[&str]| tenant.run(&[&["mysql", "restore"], args].concat(), |_| ()).done();
+    told(&tenant, &["mysql", "dump"]);
+    told(&tenant, &["mysql", "download-dump", &copy]);
+    let answer = |table: &str| {
+        ask(&format!("CHECKSUM TABLE {table} EXTENDED")).split_whitespace().next_back().unwrap().to_string()
+    };
+    let (good, others) = (answer("orders"), answer("customers"));
+    ask("DELETE FROM orders WHERE id > 9");
+    let changed = answer("orders");
+    let said = told(&tenant, &["mysql", "restore", "--table", "orders", "--yes"]);
+    assert_eq!(said["table"], "orders_restored");
+    assert_eq!((answer("orders_restored"), answer("orders")), (good.clone(), changed.clone()));
+    restore(&["--table", "orders", "--yes"]).assert(4, &["the table orders_restored is there", "--replace"]);
+    restore(&["--table", "nothing", "--yes"])
+        .assert(4, &["the dump holds no table nothing", "the database is as it was"]);
+    assert_eq!(answer("orders"), changed);
+    let said = told(&tenant, &["mysql", "restore", "--from", &copy, "--table", "orders", "--replace", "--yes"]);
+    assert_eq!(
+        (said["table"].as_str(), said["provenBy"].as_str()),
+        (Some("orders"), Some("PersistentVolumeClaim data"))
+    );
+    assert_eq!((answer("orders"), answer("customers")), (good, others));
+    assert!(!ask("SHOW TABLES").contains("backup_ns"));
+}

@@ -26,9 +26,12 @@ fn load_table(
     let (port, password, database) = (server.port.to_string(), format!("={PASSWORD}"), format!("={database}"));
     let values =
         [file.to_str().unwrap(), "someone", "0", "1", "1", "/", "127.0.0.1", &port, "=app", &password, &database];
-    let values = [&values[..], &wish].concat();
     let parts = format!("{POSTGRES}{POSTGRES_TABLE}{LOAD_TABLE}");
-    let mut session = Session::running(shell, &parts, &values, &[("PATH", path)]);
+    load_with(shell, &parts, &[&values[..], &wish].concat(), path, file)
+}
+
+fn load_with(shell: &[&str], parts: &str, values: &[&str], path: &str, file: &Path) -> (String, Vec<String>) {
+    let mut session = Session::running(shell, parts, values, &[("PATH", path)]);
     session.until(&["looked"]);
     session.tell(&format!("load - 0 {} try", sha256(file)));
     let mut left = Vec::new();
@@ -39,10 +42,11 @@ fn load_table(
         }
         left.push(line.1);
     };
+    let state = session.seen.get("state").cloned().unwrap_or_default();
     let said = session.last_words();
     assert!(session.child.wait().unwrap().success());
     assert_eq!(left_in(file.parent().unwrap()), Vec::<String>::new(), "{shell:?}");
-    (if key == "lost" { format!("lost {value}: {said}") } else { key }, left)
+    (if key == "lost" { format!("lost {value}: {said}; {state}") } else { key }, left)
 }
 
 /// What is hard about a table, and about what is beside it in the dump.
@@ -254,5 +258,184 @@ fn odd_tables_come_back_or_are_refused_without_a_change() {
         assert!(outcome.contains("could not be read to its end"), "{outcome}");
         assert_eq!(objects(), before);
         fs::write(&file, whole).unwrap();
+    }
+}
+
+/// The same for MariaDB, and what is beside that in a dump.
+const MARIA_SHOP: &str = "CREATE TABLE customers (id int PRIMARY KEY, name text);
+    INSERT INTO customers VALUES (1, 'one'), (2, ');\\nINSERT INTO `orders` VALUES\\n(7,1);');
+    CREATE TABLE aaa (v text); INSERT INTO aaa VALUES ('x\nCREATE TABLE `orders` (');
+    CREATE TABLE orders (id int AUTO_INCREMENT PRIMARY KEY, customer int, note text, b blob, cents int CHECK (cents >= 0),
+      twice int AS (cents * 2) STORED, UNIQUE KEY u (cents), FULLTEXT KEY f (note),
+      CONSTRAINT fk FOREIGN KEY (customer) REFERENCES customers (id), CONSTRAINT sane CHECK (cents < 1000000)) COMMENT 'it''s;';
+    INSERT INTO orders (customer, note, b, cents) SELECT 1, concat('line\n; \\\\', seq), unhex(md5(seq)), seq FROM seq_1_to_5000;
+    ALTER TABLE orders AUTO_INCREMENT = 5001; CREATE TRIGGER tr BEFORE INSERT ON orders FOR EACH ROW SET NEW.note = upper(NEW.note);
+    CREATE TABLE orders_more LIKE orders; INSERT INTO orders_more (id, note) VALUES (1, 'more');
+    CREATE TABLE children (id int, FOREIGN KEY (id) REFERENCES orders (id)); INSERT INTO children VALUES (1);
+    CREATE TABLE `It's a``b.c` (n int); INSERT INTO `It's a``b.c` VALUES (1), (2);
+    CREATE VIEW w AS SELECT count(*) n FROM orders";
+
+#[test]
+#[ignore = "needs MariaDB on this machine: make test"]
+fn one_table_of_mariadb_comes_back_beside_itself_or_takes_its_place() {
+    let server = Maria::start();
+    server.sql("", "CREATE DATABASE app");
+    server.sql("app", MARIA_SHOP);
+    let folder = server.dir.path().join("shop");
+    fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("dump.sql.gz");
+    older_dump(&server, &file, "app");
+    let rows = |table: &str| {
+        let columns = "concat_ws(',', id, customer, note, hex(b), cents, twice)";
+        server.sql("app", &format!("SET group_concat_max_len = 10000000; SELECT count(*), md5(group_concat({columns} ORDER BY id)) FROM {table}"))
+    };
+    let definition = |table: &str| {
+        let text = server.sql("app", &format!("SHOW CREATE TABLE {table}"));
+        text.split_once('\t').unwrap().1.replace("orders_restored", "orders")
+    };
+    let (good, whole) = (rows("orders"), definition("orders"));
+    let without = whole.replace(",\\n  CONSTRAINT `fk` FOREIGN KEY (`customer`) REFERENCES `customers` (`id`)", "");
+    assert_ne!(without, whole, "{whole}");
+    server.sql("app", "DELETE FROM children; DELETE FROM orders WHERE id > 9");
+    let changed = rows("orders");
+    let objects = || {
+        server.sql("app", "SELECT group_concat(table_name ORDER BY table_name) FROM information_schema.tables WHERE table_schema = 'app'")
+    };
+    let before = objects();
+    let port = server.port.to_string();
+    let (user, password) = (format!("={USER}"), format!("={PASSWORD}"));
+    for (shell, awk) in SHELLS.into_iter().zip(AWKS) {
+        let path = path_with(server.dir.path(), awk);
+        let load = |table: &str, to: &str, replace: &str| {
+            let values = [
+                file.to_str().unwrap(),
+                "someone",
+                "0",
+                "1",
+                "1",
+                "/",
+                "127.0.0.1",
+                &port,
+                &user,
+                &password,
+                "=app",
+                "utf8mb4",
+                "",
+                table,
+                "",
+                to,
+                replace,
+            ];
+            load_with(shell, &format!("{MYSQL}{MYSQL_TABLE}{LOAD_TABLE}"), &values, &path, &file)
+        };
+        // What a session that was killed had left goes.
+        fs::write(folder.join("dump.sql.gz.backup-ns.table"), "backup_ns_old\n").unwrap();
+        server.sql("app", "CREATE TABLE backup_ns_old (n int)");
+        let (outcome, left) = load("orders", "orders_restored", "");
+        assert_eq!(
+            (outcome.as_str(), left),
+            ("loaded", vec!["foreign key fk".into(), "trigger tr".into()]),
+            "{shell:?} {awk:?}"
+        );
+        assert_eq!((rows("orders_restored"), rows("orders")), (good.clone(), changed.clone()), "{shell:?} {awk:?}");
+        assert_eq!(definition("orders_restored"), without);
+        assert_eq!(server.sql("app", "INSERT INTO orders_restored (cents) VALUES (999999) RETURNING id"), "5001");
+        let (outcome, _) = load("orders", "orders_restored", "");
+        assert!(outcome.starts_with("lost there the table orders_restored is there"), "{outcome}");
+        assert_eq!(load("orders", "orders_restored", "yes").0, "loaded");
+        assert_eq!(rows("orders_restored"), good);
+        server.sql("app", "DROP TABLE orders_restored");
+        // A name of everything.
+        assert_eq!(load("It's a`b.c", "Back \\ 'of` it", "").0, "loaded", "{shell:?} {awk:?}");
+        assert_eq!(server.sql("app", "SELECT sum(n) FROM `Back \\ 'of`` it`"), "3");
+        server.sql("app", "DROP TABLE `Back \\ 'of`` it`");
+        assert_eq!(load("aaa", "bbb", ""), ("loaded".into(), vec![]));
+        assert_eq!(server.sql("app", "SELECT count(*) FROM aaa JOIN bbb USING (v); DROP TABLE bbb"), "1");
+        for (table, to, replace, why) in [
+            ("nothing", "x", "", "lost absent the dump holds no table nothing"),
+            ("w", "x", "", "lost absent"),
+            ("orders", "w", "yes", "lost target w is there, and is no table"),
+            ("orders", "aaa", "", "lost there"),
+        ] {
+            let (outcome, _) = load(table, to, replace);
+            assert!(
+                outcome.starts_with(why) && outcome.ends_with("; the database is as it was"),
+                "{shell:?} {outcome}"
+            );
+        }
+        // A dump that breaks off behind the rows of the table, and one whose rows the server refuses.
+        let dump = fs::read(&file).unwrap();
+        for filter in [
+            "gzip -dc | head -n -3 | gzip -c | head -c -9",
+            "gzip -dc | sed 's/^INSERT INTO `orders` VALUES/INSERT INTO `orders` VALUES (1);\\n&/' | gzip -c",
+        ] {
+            filtered(&file, filter);
+            let (outcome, _) = load("orders", "orders", "yes");
+            assert!(outcome.starts_with("lost other") && outcome.ends_with("; the database is as it was"), "{outcome}");
+            assert_eq!((rows("orders"), objects()), (changed.clone(), before.clone()), "{shell:?} {filter}");
+            fs::write(&file, &dump).unwrap();
+        }
+    }
+    // Over the table that another one refers to, which goes on to do so.
+    let path = std::env::var("PATH").unwrap();
+    let values = [
+        file.to_str().unwrap(),
+        "someone",
+        "0",
+        "1",
+        "1",
+        "/",
+        "127.0.0.1",
+        &port,
+        &user,
+        &password,
+        "=app",
+        "utf8mb4",
+        "",
+        "orders",
+        "",
+        "orders",
+        "yes",
+    ];
+    let (outcome, _) = load_with(&["dash"], &format!("{MYSQL}{MYSQL_TABLE}{LOAD_TABLE}"), &values, &path, &file);
+    assert_eq!((outcome.as_str(), rows("orders"), objects()), ("loaded", good, before));
+    server.sql("app", "INSERT INTO children VALUES (5000)");
+    assert!(!server.ask("app", "INSERT INTO children VALUES (5001)").status.success());
+    assert_eq!(server.sql("app", "SELECT n FROM w"), "5000");
+}
+
+#[test]
+fn a_table_of_mysql_is_found_in_lines_as_mysqldump_writes_them() {
+    let dump = "-- MySQL dump 10.13  Distrib 9.7.4, for Linux (x86_64)\n--\n-- Host: h    Database: app\n\
+        /*!50503 SET NAMES utf8mb4 */;\nSET @MYSQLDUMP_TEMP_LOG_BIN = @@SESSION.SQL_LOG_BIN;\n\
+        DROP TABLE IF EXISTS `a`;\n/*!50503 SET character_set_client = utf8mb4 */;\n\
+        CREATE TABLE `a` (\n  `id` int\n);\nLOCK TABLES `a` WRITE;\nINSERT INTO `a` VALUES (1),('INSERT INTO `t` VALUES (9);');\n\
+        UNLOCK TABLES;\nDROP TABLE IF EXISTS `t`;\n/*!50503 SET character_set_client = utf8mb4 */;\n\
+        CREATE TABLE `t` (\n  `id` int,\n  CONSTRAINT `c` CHECK ((`id` > 0)),\n  CONSTRAINT `f` FOREIGN KEY (`id`) REFERENCES `a` (`id`)\n\
+        ) ENGINE=InnoDB\n/*!50100 PARTITION BY HASH (`id`)\nPARTITIONS 2 */;\n\
+        /*!40000 ALTER TABLE `t` DISABLE KEYS */;\nINSERT  IGNORE INTO `t` VALUES (1),(2);\nINSERT  IGNORE INTO `t` VALUES (3);\n\
+        DELIMITER ;;\n/*!50003 CREATE*/ /*!50017 DEFINER=`r`@`l`*/ /*!50003 TRIGGER `tr` BEFORE INSERT ON `t` FOR EACH ROW\n\
+        SET NEW.id = 1; */;;\nDELIMITER ;\nINSERT INTO `b` VALUES (1);\n";
+    let wanted = "/*!50503 SET NAMES utf8mb4 */;\n/*!50503 SET character_set_client = utf8mb4 */;\n\
+        CREATE TABLE `new` (\n  `id` int,\n  CHECK ((`id` > 0))\n) ENGINE=InnoDB\n/*!50100 PARTITION BY HASH (`id`)\nPARTITIONS 2 */;\n\
+        INSERT  IGNORE INTO `new` VALUES (1),(2);\nINSERT  IGNORE INTO `new` VALUES (3);\nDELIMITER ;;\nDELIMITER ;\n";
+    let dir = tempfile::tempdir().unwrap();
+    let left = dir.path().join("left");
+    for (shell, awk) in SHELLS.into_iter().zip(AWKS) {
+        let script = format!("{COMMON}{MYSQL}\nINTO=app ONLY=t AS=new LEFT=$1\ndb_filter_statements 0");
+        let mut command = Command::new(shell[0]);
+        command.env("PATH", path_with(dir.path(), awk)).args(&shell[1..]).args(["-c", &script, "sh"]).arg(&left);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(dump.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success());
+        let text: String = String::from_utf8(output.stdout)
+            .unwrap()
+            .lines()
+            .filter(|line| !line.starts_with("--"))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        assert_eq!(text, wanted, "{shell:?} {awk:?}");
+        assert_eq!(fs::read_to_string(&left).unwrap(), "foreign key f\ntrigger tr\n");
     }
 }
