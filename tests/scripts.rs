@@ -1028,7 +1028,8 @@ fn a_part_of_the_pipe_that_is_killed_fails_the_dump_and_leaves_the_old_file() {
             let level = if suffix == "zst" { "3" } else { "1" };
             let database = format!("={DATABASE}");
             let password = format!("={PASSWORD}");
-            let values = [path, "someone", "0", level, "1", "/", "127.0.0.1", &port, "=app", &password, &database];
+            // The time limit ends a dump whose part is not missed.
+            let values = [path, "someone", "60", level, "1", "/", "127.0.0.1", &port, "=app", &password, &database];
             let mut session = Session::of(shell, POSTGRES, &values, &[]);
             session.until(&["looked"]);
             session.tell("dump");
