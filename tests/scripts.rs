@@ -521,7 +521,7 @@ fn recheck(shell: &[&str], file: &Path) -> String {
 }
 
 const ROLES: &str = r#"CREATE ROLE "web ""app""" LOGIN PASSWORD 'hunter2'; CREATE ROLE "Staff"; GRANT "Staff" TO "web ""app""";
-    COMMENT ON ROLE "Staff" IS E'it''s\nCREATE ROLE nobody;\n\\c'; ALTER ROLE "Staff" SET search_path TO 'a b', 'c';
+    COMMENT ON ROLE "Staff" IS E'it''s\nCREATE ROLE other;\n\\c'; ALTER ROLE "Staff" SET search_path TO 'a b', 'c';
     CREATE ROLE limited LOGIN PASSWORD 'hunter3'; GRANT pg_read_all_data TO limited"#;
 
 #[test]

@@ -277,7 +277,7 @@ fn a_lost_postgresql_18_comes_back_with_its_roles_in_a_new_server() {
         &tenant,
         "CREATE ROLE staff; CREATE ROLE \"web \"\"app\" LOGIN PASSWORD 'web''s own' CONNECTION LIMIT 7; GRANT staff TO \"web \"\"app\";
         CREATE ROLE chief CREATEROLE VALID UNTIL '2031-02-03'; GRANT staff TO chief WITH ADMIN TRUE, INHERIT FALSE;
-        ALTER ROLE staff SET search_path TO 'a b', public; COMMENT ON ROLE chief IS 'it''s\nCREATE ROLE nobody;';
+        ALTER ROLE staff SET search_path TO 'a b', public; COMMENT ON ROLE chief IS 'it''s\nCREATE ROLE other;';
         CREATE ROLE temp; SET ROLE chief; GRANT staff TO temp; RESET ROLE;
         GRANT SELECT ON people TO staff; ALTER TABLE visits OWNER TO chief;",
     );

@@ -11,7 +11,7 @@ fn path_with(parent: &Path, awk: &[&str]) -> String {
     format!("{}:{}", tools.display(), std::env::var("PATH").unwrap())
 }
 
-/// What a load of one table is told: its schema and name, those that it gets, and whether it may replace.
+/// What a load of one table gets: its schema and name, those that it gets, and whether it may replace.
 type Wish<'a> = [&'a str; 5];
 
 /// Loads one table of a dump: how it went, with what was said, and what was left out.
