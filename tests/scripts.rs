@@ -22,7 +22,8 @@ const COMMON: &str = include_str!("../src/container/common.sh");
 const POSTGRES: &str = include_str!("../src/container/postgres.sh");
 const POSTGRES_GLOBALS: &str =
     concat!(include_str!("../src/container/postgres-globals.sh"), include_str!("../src/container/globals.sh"));
-const NO_GLOBALS: &str = include_str!("../src/container/no-globals.sh");
+const MYSQL_GLOBALS: &str =
+    concat!(include_str!("../src/container/mysql-globals.sh"), include_str!("../src/container/globals.sh"));
 const MYSQL: &str = include_str!("../src/container/mysql.sh");
 const SESSION: &str = concat!(
     include_str!("../src/container/session.sh"),
@@ -253,7 +254,7 @@ impl Session {
 
     /// A session with the database of this script and these values behind the nonce.
     fn of(shell: &[&str], engine: &str, values: &[&str], env: &[(&str, &str)]) -> Session {
-        let globals = if engine == POSTGRES { POSTGRES_GLOBALS } else { NO_GLOBALS };
+        let globals = if engine == POSTGRES { POSTGRES_GLOBALS } else { MYSQL_GLOBALS };
         Session::running(shell, &format!("{engine}{globals}{SESSION}"), values, env)
     }
 
@@ -715,6 +716,95 @@ fn a_session_that_ends_while_the_roles_are_written_leaves_the_old_dump_and_its_f
         until("nothing runs", 10, || !started.iter().any(|pid| lives(*pid)));
         assert!(left_in(&folder).is_empty(), "{:?}", left_in(&folder));
         assert_eq!((sha256(&file), globals_of(&file)), before, "{shell:?} {ending}");
+    }
+}
+
+/// Those that own or are granted something in the database, directly or by a role, and what they are.
+#[test]
+#[ignore = "needs MariaDB on this machine: make test"]
+fn the_accounts_of_a_mariadb_database_are_written_beside_the_dump_under_every_shell() {
+    let server = Maria::start();
+    server.sql("", "CREATE DATABASE other");
+    let escaped_name = MARIA_DATABASE.replace('_', "\\_").replace('%', "\\%");
+    server.sql(
+        MARIA_DATABASE,
+        &format!(
+            "CREATE ROLE 're`a''d\\\\er'; CREATE ROLE inner_role; GRANT SELECT ON `{MARIA_DATABASE}`.t TO inner_role;
+             GRANT inner_role TO 're`a''d\\\\er'; CREATE USER 'we''b\\\\x'@'10.%' IDENTIFIED BY 'hunter2' WITH MAX_USER_CONNECTIONS 3;
+             GRANT 're`a''d\\\\er' TO 'we''b\\\\x'@'10.%'; SET DEFAULT ROLE 're`a''d\\\\er' FOR 'we''b\\\\x'@'10.%';
+             CREATE USER whole@'%' IDENTIFIED BY 'hunter3'; GRANT ALL ON `{escaped_name}`.* TO whole@'%' WITH GRANT OPTION;
+             CREATE USER definer@localhost; CREATE DEFINER=definer@localhost VIEW by_definer AS SELECT 1 AS n;
+             CREATE USER stranger@'%'; GRANT ALL ON other.* TO stranger@'%'; CREATE ROLE unused;
+             CREATE USER limited@'%' IDENTIFIED BY 'l';
+             GRANT ALL ON `{escaped_name}`.* TO limited@'%'; GRANT SELECT ON mysql.proc TO limited@'%'"
+        ),
+    );
+    let target = Maria::start();
+    target.sql("", "CREATE USER whole@'%' IDENTIFIED BY 'its own'; CREATE DATABASE other");
+    for shell in SHELLS {
+        let folder = server.dir.path().join(format!("a {} folder", shell[0]));
+        fs::create_dir_all(&folder).unwrap();
+        let file = folder.join("d.sql.gz");
+        let (user, password, name) = (format!("={USER}"), format!("={PASSWORD}"), format!("={MARIA_DATABASE}"));
+        let mut session = server.session(shell, &file, [&user, &password, &name], &[]);
+        assert_eq!(session.dump_with("true").0, "proven", "{shell:?} {:?}", session.seen);
+        session.close();
+        session.until(&["end"]);
+        let beside = globals_of(&file);
+        let text = fs::read_to_string(&beside[0]).unwrap();
+        let sum = sha256(&beside[0]);
+        assert_eq!(session.seen["globals"], format!("6 yes {} {sum}", text.len()), "{shell:?} {text}");
+        assert!(session.seen.values().all(|value| !value.contains("PASSWORD '*")), "{:?}", session.seen);
+        let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&beside[0]).unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o600, "{shell:?}");
+        for other in ["stranger", "unused", "root", "mariadb.sys"] {
+            assert!(!text.contains(other), "{other}: {text}");
+        }
+        assert!(left_in(&folder).is_empty(), "{:?}", left_in(&folder));
+
+        // In another server they become what they are here, and one that is there keeps its password.
+        let own = target.sql("", "SHOW CREATE USER whole@'%'");
+        let socket = format!("--socket={}", target.dir.path().join("socket").display());
+        target.sql("", &format!("DROP DATABASE IF EXISTS `{MARIA_DATABASE}`; CREATE DATABASE `{MARIA_DATABASE}`; CREATE TABLE `{MARIA_DATABASE}`.t (n int)"));
+        let mut client = Command::new("mariadb");
+        client.args(["--no-defaults", &socket, "--user=root", "--default-character-set=utf8mb4"]);
+        ok(client.stdin(fs::File::open(&beside[0]).unwrap()));
+        assert_eq!(target.sql("", "SHOW CREATE USER whole@'%'"), own, "{shell:?}");
+        for statement in [
+            "SHOW CREATE USER 'we''b\\\\x'@'10.%'",
+            "SHOW GRANTS FOR 'we''b\\\\x'@'10.%'",
+            "SHOW GRANTS FOR 're`a''d\\\\er'",
+            "SHOW GRANTS FOR inner_role",
+            "SHOW CREATE USER definer@localhost",
+            "SHOW GRANTS FOR limited@'%'",
+        ] {
+            assert_eq!(target.sql("", statement), server.sql("", statement), "{shell:?} {statement}");
+        }
+        target.sql(
+            "",
+            "DROP USER 'we''b\\\\x'@'10.%', definer@localhost, limited@'%'; DROP ROLE 're`a''d\\\\er', inner_role",
+        );
+
+        // A user who may not read the accounts makes a dump without them, or none.
+        let of = |globals: &str| {
+            let mut session = server.session(shell, &file, ["=limited", "=l", &name], &[]);
+            let outcome = session.dump_with(globals);
+            session.close();
+            session.until(&["end"]);
+            (outcome, session.seen)
+        };
+        let ((key, why), _) = of("true");
+        assert!(
+            key == "lost" && why.starts_with("globals the server cannot be asked for its accounts: ERROR 1142"),
+            "{why}"
+        );
+        assert_eq!(globals_of(&file), beside);
+        let ((key, _), seen) = of("auto");
+        assert!(
+            key == "proven" && seen["no-globals"].contains("ERROR 1142") && !seen.contains_key("globals"),
+            "{seen:?}"
+        );
+        assert!(globals_of(&file).is_empty());
     }
 }
 
@@ -3189,7 +3279,7 @@ fn every_script_passes_shellcheck() {
     let parts = [
         ("bootstrap", BOOTSTRAP.to_string()),
         ("session", format!("{COMMON}{POSTGRES}{POSTGRES_GLOBALS}{SESSION}")),
-        ("mysql-session", format!("{COMMON}{MYSQL}{NO_GLOBALS}{SESSION}")),
+        ("mysql-session", format!("{COMMON}{MYSQL}{MYSQL_GLOBALS}{SESSION}")),
         ("flush", format!("{COMMON}{FLUSH}")),
         ("hook", format!("{COMMON}{HOOK}")),
         ("recheck", format!("{COMMON}{RECHECK}")),

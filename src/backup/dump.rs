@@ -12,11 +12,12 @@ use crate::config::{Database, DbValue};
 use crate::container;
 use crate::container::session::{self, Lost, Session};
 use crate::core::backup::compression::Compression;
-use crate::core::backup::globals::GlobalsMode;
+use crate::core::backup::globals::{self, GlobalsMode};
 use crate::core::backup::pod::Chosen;
 use crate::core::backup::preflight::{self, PreflightReport, Problem, Requirements, Site};
 use crate::core::backup::proof::{DumpReport, Proof};
 use crate::core::backup::tool_error::ToolError;
+use crate::core::engine::Engine;
 use crate::core::escape;
 use crate::core::words::counted;
 use crate::exit::{Exit, Fail};
@@ -179,7 +180,12 @@ impl<'a> Dump<'a> {
                     "busy" => lock_wait.holder_lives(&line.value, step)?,
                     "doubted" => lock_wait.holder_may_be_dead(&line.value, step),
                     "beat" => step.progress(&line.value.trim().parse().map(report::bytes).unwrap_or_default()),
-                    "lost" => bail!(failed(Lost::parse(&line.value), &session.last_words(), preflight.standby)),
+                    "lost" => bail!(failed(
+                        Lost::parse(&line.value),
+                        &session.last_words(),
+                        preflight.standby,
+                        database.engine
+                    )),
                     "proven" => break,
                     "began" => began = Instant::now(),
                     "ended" => {
@@ -187,7 +193,11 @@ impl<'a> Dump<'a> {
                         // While the dump is flushed. If it cannot be started, the recheck tries again.
                         recheck_session.replace(start_recheck(kubectl, chosen, *rules).ok());
                     }
-                    "no-globals" => tracing::warn!("the server's roles are not in this backup: {}", line.value),
+                    "no-globals" => tracing::warn!(
+                        "the server's {}s are not in this backup: {}",
+                        globals::noun(database.engine),
+                        line.value
+                    ),
                     _ => {}
                 }
                 made.report.note(&line.key, &line.value);
@@ -198,13 +208,22 @@ impl<'a> Dump<'a> {
             })?;
             let with = match &made.report.globals {
                 None if database.globals == GlobalsMode::Required => bail!(
-                    Fail::new(Exit::Dump, "the container did not report the file of the server's roles")
-                        .remedy("run the backup again")
+                    Fail::new(
+                        Exit::Dump,
+                        format!(
+                            "the container did not report the file of the server's {}s",
+                            globals::noun(database.engine)
+                        )
+                    )
+                    .remedy("run the backup again")
                 ),
                 None => String::new(),
-                Some(it) if it.passwords => format!(", with {}", counted(it.roles, "role")),
+                Some(it) if it.passwords => format!(", with {}", counted(it.roles, globals::noun(database.engine))),
                 Some(it) => {
-                    format!(", with {} without their passwords, which the user may not read", counted(it.roles, "role"))
+                    format!(
+                        ", with {} without their passwords, which the user may not read",
+                        counted(it.roles, globals::noun(database.engine))
+                    )
                 }
             };
             let what =
@@ -422,14 +441,21 @@ fn busy(holder: &str, waited: Duration) -> Fail {
 }
 
 /// The failure for a dump session that gave up.
-fn failed(lost: Lost<'_>, said: &str, standby: bool) -> Fail {
+fn failed(lost: Lost<'_>, said: &str, standby: bool, engine: Engine) -> Fail {
     let Lost { key, why } = lost;
     let remedy = if ToolError::NoSpace.is_in(said) {
         "enlarge the PVC or free space"
     } else if key == "timeout" {
         "find out what holds it up, a lock of the database perhaps, or raise BAK_DUMP_TIMEOUT (--dump-timeout)"
     } else if key == "globals" {
-        "let the user read the server's roles, or set BAK_DB_POSTGRES_GLOBALS=auto (--db-postgres-globals) to back up without them"
+        match engine {
+            Engine::Postgres => {
+                "let the user read the server's roles, or set BAK_DB_POSTGRES_GLOBALS=auto to back up without them"
+            }
+            Engine::MySql => {
+                "GRANT SELECT ON mysql.* to the user, or set BAK_DB_MYSQL_GLOBALS=auto to back up without the accounts"
+            }
+        }
     } else if ToolError::ReadOnly.is_in(said) {
         "find out why the volume became read-only"
     } else if ToolError::RecoveryConflict.is_in(said) || standby && ToolError::ConnectionEnded.is_in(said) {
@@ -452,16 +478,17 @@ mod tests {
 
     #[test]
     fn the_key_of_a_lost_dump_decides_its_remedy() {
-        let remedy = |lost: &str, said: &str| failed(Lost::parse(lost), said, false).remedy;
+        let remedy = |lost: &str, said: &str| failed(Lost::parse(lost), said, false, Engine::MySql).remedy;
         let correct = "correct what the message names and run the backup again; the last good dump is untouched";
         assert_eq!(remedy("other the dump took longer, and was renamed", ""), correct);
+        assert!(remedy("globals why", "").contains("set BAK_DB_MYSQL_GLOBALS=auto"));
         assert!(remedy("timeout why", "").contains("raise BAK_DUMP_TIMEOUT"));
         let conflict = "pg_dump: error: query failed: ERROR:  canceling statement due to conflict with recovery";
         let ended = "other the dump tool ended with status 1";
         assert!(remedy(ended, conflict).contains("hot_standby_feedback"));
         let closed = "pg_dump: error: query failed: server closed the connection unexpectedly";
         assert!(!remedy(ended, closed).contains("standby"));
-        assert!(failed(Lost::parse(ended), closed, true).remedy.contains("hot_standby_feedback"));
+        assert!(failed(Lost::parse(ended), closed, true, Engine::Postgres).remedy.contains("hot_standby_feedback"));
         assert!(remedy("renamed why", "").ends_with("the new dump is whole, but may not be on its disk"));
         assert!(remedy("other why", "gzip: stdout: No space left on device").starts_with("enlarge the PVC"));
         assert!(

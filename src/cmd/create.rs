@@ -24,7 +24,7 @@ use crate::config::{Create, Database, DbValue, Global};
 use crate::container;
 use crate::container::session::Session;
 use crate::core::backup::event::{self, EventSubject, News, Reason};
-use crate::core::backup::globals::GlobalsMode;
+use crate::core::backup::globals::{self, GlobalsMode};
 use crate::core::backup::manifest::Retain;
 use crate::core::backup::pod::Chosen;
 use crate::core::backup::proof::Proof;
@@ -629,13 +629,16 @@ impl BackupResult<'_> {
 
 /// The step that writes the server's roles, if they are wanted.
 pub(super) fn globals_step(dump: &Dump<'_>) -> Option<PlanStep> {
-    let Database { dump_file, globals, .. } = dump.database;
+    let Database { engine, dump_file, globals, .. } = dump.database;
     let unless = match globals {
         GlobalsMode::Off => return None,
         GlobalsMode::Auto => ", if that can be done",
         GlobalsMode::Required => "",
     };
-    Some(PlanStep::new(format!("Write the server's roles to {dump_file}.globals-HASH.sql{unless}")))
+    Some(PlanStep::new(format!(
+        "Write the server's {}s to {dump_file}.globals-HASH.sql{unless}",
+        globals::noun(*engine)
+    )))
 }
 
 /// What the container's script runs, for people to read.

@@ -564,10 +564,11 @@ fn database(v: &mut Values<'_>, engine: Engine) -> Database {
             Engine::Postgres => None,
             Engine::MySql => Some(v.parse(var!("BAK_DB_MYSQL_DEFAULT_CHARACTER_SET"), parse_charset, String::new())),
         },
-        globals: match engine {
-            Engine::Postgres => v.parse(var!("BAK_DB_POSTGRES_GLOBALS"), GlobalsMode::parse, GlobalsMode::Off),
-            Engine::MySql => GlobalsMode::Off,
-        },
+        globals: v.parse(
+            pick(engine, var!("BAK_DB_POSTGRES_GLOBALS"), var!("BAK_DB_MYSQL_GLOBALS")),
+            GlobalsMode::parse,
+            GlobalsMode::Off,
+        ),
     }
 }
 
@@ -1084,6 +1085,7 @@ mod tests {
             ("BAK_DB_MYSQL_HOST", "c d"),
             ("BAK_DB_MYSQL_PORT", "0"),
             ("BAK_DB_MYSQL_DEFAULT_CHARACTER_SET", "utf8; x"),
+            ("BAK_DB_MYSQL_GLOBALS", "maybe"),
             ("BAK_BUSY_TIMEOUT", "584542046090y"),
             ("BAK_TIMEOUT", "5"),
             ("BAK_DUMP_COMPRESSION_LEVEL", "20"),

@@ -394,6 +394,14 @@ pub const CREATE: &[Setting] = &[
         "character set of the dump",
     ),
     setting(
+        "BAK_DB_MYSQL_GLOBALS",
+        "db-mysql-globals",
+        "WHEN",
+        "auto",
+        "write the database's accounts beside the dump: auto (if it can be done), true (or fail) or false",
+    )
+    .of(&["auto", "true", "false"]),
+    setting(
         "BAK_DUMP_COMPRESSION_LEVEL",
         "dump-compression-level",
         "LEVEL",

@@ -10,7 +10,13 @@ make_globals() {
   why=
   write_globals || why=${why:-"it failed"}
   if [ -z "$why" ]; then return; fi
-  said=$(tr '\n\r\t' '   ' <"$own.globals-words" | cut -c 1-500)
+  # The tool's first error, or else its first line.
+  said=
+  while IFS= read -r line; do
+    case $line in *error:* | ERROR*) said=$line && break ;; esac
+    said=${said:-$line}
+  done <"$own.globals-words"
+  said=$(printf %.500s "$said" | tr '\r\t' '  ')
   rm -f "$own.globals" "$own.globals-words"
   case $1 in true) lost globals "$why${said:+: $said}" ;; esac
   say no-globals "$why${said:+: $said}"

@@ -35,7 +35,7 @@ pub const fn dump(engine: Engine) -> &'static str {
             )
         }
         Engine::MySql => {
-            script!("common.sh", "mysql.sh", "no-globals.sh", "session.sh", "dump.sh", "commands.sh")
+            script!("common.sh", "mysql.sh", "mysql-globals.sh", "globals.sh", "session.sh", "dump.sh", "commands.sh")
         }
     }
 }

@@ -147,6 +147,33 @@ impl Server {
         assert_eq!(before.lines().count(), after.lines().count(), "{}: {args:?}", self.image);
     }
 
+    /// Drops the accounts that the backup recorded, and makes them again as docs/databases.md says.
+    fn accounts_come_back(&self, tenant: &Tenant, proof: &Value) {
+        let client = self.client.replace("exec ", "").replace(" >/dev/null", "");
+        let hex = if self.image.starts_with("mysql") { "SET SESSION print_identified_with_as_hex = 1;" } else { "" };
+        let shown = || {
+            let statements = format!(
+                "{hex} SHOW CREATE USER teller@'10.%'; SHOW GRANTS FOR teller@'10.%'; SHOW GRANTS FOR viewer;
+                SHOW CREATE USER limited@'%'; SHOW GRANTS FOR limited@'%';"
+            );
+            self.sh(
+                tenant,
+                &self.with_password(&format!("printf %s \"$1\" | {{ {client} --binary-as-hex; }}")),
+                &statements,
+            )
+        };
+        assert_eq!(proof["globals"]["roles"], 3, "{proof}");
+        let before = shown();
+        assert!(before.contains("viewer"), "{before}");
+        self.sql(tenant, "DROP USER teller@'10.%', limited@'%'; DROP ROLE viewer;");
+        let file = proof["file"].as_str().unwrap();
+        self.sh(tenant, &self.with_password(&format!("{client} <\"$(ls {file}.globals-*.sql)\"")), "");
+        assert_eq!(shown(), before, "{}", self.image);
+        // Once more, over what is there.
+        self.sh(tenant, &self.with_password(&format!("{client} <\"$(ls {file}.globals-*.sql)\"")), "");
+        assert_eq!(shown(), before, "{}", self.image);
+    }
+
     /// Backup, restore test, and both ways back.
     fn there_and_back(&self, name: &str) {
         if !has_server(self.image) {
@@ -173,6 +200,10 @@ impl Server {
         let file = dir.path().join(in_format("dump.sql.gz"));
         let copied = self.run(&tenant, &[self.engine, "download-dump", file.to_str().unwrap()], |_| ());
         assert_eq!((&copied["sha256"], file.is_file()), (&proof["sha256"], true), "{copied}");
+        assert_eq!(proof["globals"]["passwords"], true, "{proof}");
+        if self.engine == "mysql" {
+            self.accounts_come_back(&tenant, proof);
+        }
 
         // A user who may only read makes the same backup.
         let upper = format!("BAK_DB_{}", self.engine.to_ascii_uppercase());
@@ -341,7 +372,9 @@ fn mariadb_11_8() -> Server {
         dump: "MYSQL_PWD=$MARIADB_ROOT_PASSWORD exec mariadb-dump -h127.0.0.1 -uroot --dump-history --single-transaction --routines --events --triggers --hex-blob app",
         volatile: &["-- Dump completed on "],
         limited: "CREATE USER limited@'%' IDENTIFIED BY 'l1m it''ed'; GRANT SELECT ON mysql.proc TO limited@'%';
-            GRANT SELECT, SHOW VIEW, TRIGGER, EVENT, EXECUTE ON app.* TO limited@'%';",
+            GRANT SELECT, SHOW VIEW, TRIGGER, EVENT, EXECUTE ON app.* TO limited@'%';
+            CREATE ROLE viewer; GRANT SELECT ON app.* TO viewer; CREATE USER teller@'10.%' IDENTIFIED BY 'te''ll';
+            GRANT viewer TO teller@'10.%'; SET DEFAULT ROLE viewer FOR teller@'10.%';",
         damage: "DELETE FROM pictures WHERE id > 1; UPDATE papers SET body = NULL; DROP TRIGGER papers_before; DROP EVENT nightly;
             DROP VIEW paid; DROP PACKAGE wages; DROP SEQUENCE small; UPDATE salaries SET cents = 0; DELETE HISTORY FROM salaries; DROP TABLE stays;",
         path: "dump.sql.gz",
@@ -371,7 +404,9 @@ fn mysql_9_7_comes_back_as_it_was() {
         dump: "MYSQL_PWD=$MYSQL_ROOT_PASSWORD exec mysqldump -h127.0.0.1 -uroot --set-gtid-purged=OFF --single-transaction --routines --events --triggers --hex-blob app",
         volatile: &["-- Dump completed on "],
         limited: "CREATE USER limited@'%' IDENTIFIED BY 'l1m it''ed'; GRANT SHOW_ROUTINE ON *.* TO limited@'%';
-            GRANT SELECT, SHOW VIEW, TRIGGER, EVENT ON app.* TO limited@'%';",
+            GRANT SELECT, SHOW VIEW, TRIGGER, EVENT ON app.* TO limited@'%';
+            CREATE ROLE viewer; GRANT SELECT ON app.* TO viewer; CREATE USER teller@'10.%' IDENTIFIED BY 'te''ll';
+            GRANT viewer TO teller@'10.%'; SET DEFAULT ROLE viewer TO teller@'10.%';",
         damage: "DELETE FROM pictures WHERE id > 1; DROP TRIGGER papers_first; DROP EVENT nightly; DROP VIEW customer_documents;
             DELETE FROM orders; DROP TABLE keyless; DROP LIBRARY plus; ALTER TABLE days DROP PARTITION p2025;",
         path: "dump.sql.gz",

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::core::engine::Engine;
+
 /// Whether the file is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GlobalsMode {
@@ -32,6 +34,14 @@ impl GlobalsMode {
             GlobalsMode::Required => "true",
             GlobalsMode::Off => "false",
         }
+    }
+}
+
+/// The word for what is in the file.
+pub fn noun(engine: Engine) -> &'static str {
+    match engine {
+        Engine::Postgres => "role",
+        Engine::MySql => "account",
     }
 }
 

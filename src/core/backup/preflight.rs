@@ -407,7 +407,8 @@ pub fn assess(report: &PreflightReport, required: &Requirements<'_>) -> Result<S
 }
 
 fn check_tools(report: &PreflightReport, required: &Requirements<'_>) -> Option<Problem> {
-    if report.missing.is_empty() && required.globals == GlobalsMode::Required && !report.has_globals_tool {
+    let needs_globals_tool = required.engine == Engine::Postgres && required.globals == GlobalsMode::Required;
+    if report.missing.is_empty() && needs_globals_tool && !report.has_globals_tool {
         return Some(Problem::new(
             Aspect::Tools,
             "the container lacks pg_dumpall, which writes the server's roles beside the dump",
