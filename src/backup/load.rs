@@ -239,7 +239,7 @@ fn failed(lost: Lost<'_>, untried: &str, state: &str, said: &str, received: bool
         "depends" => (
             Exit::Precondition,
             with_words,
-            "drop what depends on it, or load the table beside it under another name with --as",
+            "remove what the message names, or load the table beside it under another name with --as",
         ),
         "replaced" => (Exit::Dump, why.to_string(), "look what it is now, and run it again"),
         _ if ToolError::TakesNoWrites.is_in(said) => (
@@ -316,7 +316,7 @@ mod tests {
             ("absent", "name a table that it holds"),
             ("there", "give the table another name with --as, or use --replace"),
             ("target", "give the table another name with --as;"),
-            ("depends", "drop what depends on it"),
+            ("depends", "remove what the message names, or load the table beside it"),
         ] {
             let (exit, _, said) = said(&format!("{key} why"), "");
             assert!(exit == Exit::Precondition && said.starts_with(remedy), "{key} {said}");

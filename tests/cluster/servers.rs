@@ -23,6 +23,8 @@ struct Server {
     /// Whether the pod runs as the image's user 999 instead of as root.
     non_root: bool,
     seeds: &'static [&'static str],
+    /// Tables that nothing depends on, and that have nothing that refers to others.
+    alone: &'static [&'static str],
     client: &'static str,
     dump: &'static str,
     /// Lines of the dump that differ from one to the next.
@@ -218,6 +220,15 @@ impl Server {
             assert_eq!(facts["physical"], !more.is_empty(), "{found}");
         }
 
+        for table in self.alone {
+            self.sql(&tenant, &format!("DELETE FROM {table}"));
+            let args = [self.engine, "restore", "--table", table, "--replace", "--yes"];
+            let one = self.run(&tenant, &args, |_| ());
+            assert_eq!(one["leftOut"], serde_json::json!([]), "{one}");
+            let after = self.dump(&tenant);
+            let differs = before.lines().zip(after.lines()).find(|(was, is)| was != is);
+            assert_eq!((differs, before.len()), (None, after.len()), "{}: {table}", self.image);
+        }
         self.brought_back_by(&tenant, &before, &[self.engine, "restore", "--yes"], |was, is| was == is);
         let in_place = ["restore", &of(&made), "--in-place", "--yes"];
         self.brought_back_by(&tenant, &before, &in_place, |was, is| was == is || sequence_went_on(was, is));
@@ -255,6 +266,7 @@ fn postgresql_17_comes_back_as_it_was() {
         password: "POSTGRES_PASSWORD",
         non_root: true,
         seeds: &["postgres-17.sql"],
+        alone: &[],
         client: PSQL,
         dump: PG_DUMP,
         volatile: PG_VOLATILE,
@@ -277,6 +289,8 @@ fn postgresql_18() -> Server {
         password: "POSTGRES_PASSWORD",
         non_root: false,
         seeds: &["postgres-17.sql", "postgres-18.sql"],
+        // An event trigger of theirs refuses to drop a table.
+        alone: &[],
         client: PSQL,
         dump: PG_DUMP,
         volatile: PG_VOLATILE,
@@ -368,6 +382,7 @@ fn mariadb_11_8() -> Server {
         password: "MARIADB_ROOT_PASSWORD",
         non_root: true,
         seeds: &["mariadb-11.8.sql"],
+        alone: &["tickets", "stays"],
         client: "MYSQL_PWD=$MARIADB_ROOT_PASSWORD exec mariadb -h127.0.0.1 -uroot app",
         dump: "MYSQL_PWD=$MARIADB_ROOT_PASSWORD exec mariadb-dump -h127.0.0.1 -uroot --dump-history --single-transaction --routines --events --triggers --hex-blob app",
         volatile: &["-- Dump completed on "],
@@ -400,6 +415,7 @@ fn mysql_9_7_comes_back_as_it_was() {
         password: "MYSQL_ROOT_PASSWORD",
         non_root: false,
         seeds: &["mysql-9.7.sql"],
+        alone: &["days", "keyless"],
         client: "MYSQL_PWD=$MYSQL_ROOT_PASSWORD exec mysql -h127.0.0.1 -uroot app >/dev/null",
         dump: "MYSQL_PWD=$MYSQL_ROOT_PASSWORD exec mysqldump -h127.0.0.1 -uroot --set-gtid-purged=OFF --single-transaction --routines --events --triggers --hex-blob app",
         volatile: &["-- Dump completed on "],
@@ -482,6 +498,7 @@ fn mariadb_10_11() -> Server {
         version: "10.11.",
         non_root: false,
         seeds: &["mariadb-10.11.sql"],
+        alone: &[],
         client: "MYSQL_PWD=$MARIADB_ROOT_PASSWORD exec mariadb --default-character-set=utf8mb4 -h127.0.0.1 -uroot app",
         dump: "MYSQL_PWD=$MARIADB_ROOT_PASSWORD exec mariadb-dump -h127.0.0.1 -uroot --single-transaction --routines --events --triggers --hex-blob app",
         damage: "DELETE FROM orders WHERE id > 2; DROP VIEW totals; DROP PROCEDURE add_order; ALTER TABLE notes DROP COLUMN body;",

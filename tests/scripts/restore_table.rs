@@ -59,6 +59,11 @@ COPY public.orders (id) FROM stdin;
 \.
 CREATE TABLE public.orders (n int);
 ' $f$;
+    CREATE FUNCTION lies() RETURNS void LANGUAGE plpgsql AS $f$ BEGIN -- it's
+PERFORM 1;
+CREATE TABLE public.orders (n int);
+COPY public.orders (id) FROM stdin;
+END $f$;
     CREATE TABLE aaa (v text); INSERT INTO aaa VALUES (E'\\.'), ('COPY public.orders (id) FROM stdin;'), (E'x\nCREATE TABLE public.orders (');
     CREATE TABLE orders (id serial PRIMARY KEY, number int GENERATED ALWAYS AS IDENTITY (START 100) UNIQUE,
       customer int REFERENCES customers, state state DEFAULT 'new', note text DEFAULT E'it''s;\n--', cents int CHECK (cents >= 0),
