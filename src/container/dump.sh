@@ -159,12 +159,13 @@ work() {
   [ -z "$why" ] || lost other "$why"
   [ "$tested" -eq 0 ] || lost other "the compressed file does not test whole: $unpacker ended with status $tested"
   say ended "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
-  make_globals "$globals"
   # While the disk is busy, the database is asked.
   flush &
   flushing=$! children=$!
+  make_globals "$globals"
   report_inventory after
   wait_for "$flushing" || lost other "the dump cannot be flushed to its disk"
+  [ -z "$globals" ] || flush || lost other "the file of the $db_globals_of cannot be flushed to its disk"
 
   tail=$(tr -d '\000' <"$own.tail")
   db_is_complete "$(strip_final_newlines "$tail")" || lost other "the dump does not end as a complete one does"

@@ -25,9 +25,8 @@ make_globals() {
 write_globals() {
   : >"$own.globals-words"
   db_globals_mode >"$own.globals-mode" 2>"$own.globals-words" &
-  children=$!
-  wait_for "$children" || { why="the server cannot be asked for its $db_globals_of" && return 1; }
-  children=
+  asking=$! children="$children $!"
+  wait_for "$asking" || { why="the server cannot be asked for its $db_globals_of" && return 1; }
   passwords=
   read -r passwords <"$own.globals-mode"
   [ "$passwords" = yes ] || passwords=no
@@ -37,9 +36,8 @@ write_globals() {
   echo "-- The $db_globals_of of the server, by backup-ns. Random: $random" >"$own.globals" ||
     { why="nothing can be written beside the dump file" && return 1; }
   db_globals "$passwords" >>"$own.globals" 2>"$own.globals-words" &
-  children=$!
-  wait_for "$children" || { why="$db_globals_tool ended with status $status" && return 1; }
-  children=
+  asking=$! children="$children $!"
+  wait_for "$asking" || { why="$db_globals_tool ended with status $status" && return 1; }
   tail=$(tail -c 500 "$own.globals" | tr -d '\000')
   db_globals_are_complete "$(strip_final_newlines "$tail")" || { why="what $db_globals_tool wrote does not end as a complete one" && return 1; }
   give_to_directory_owner "$own.globals"
