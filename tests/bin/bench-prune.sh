@@ -1,7 +1,7 @@
 #!/bin/sh
 # Measures pruning on the local cluster's API server. At 100, at NAMESPACES and at three times as many namespaces of 23 snapshots:
 # a dry run; at NAMESPACES also the first run, which takes labels off, the status of all, and what kubectl alone needs for that
-# list, once right after they were written and once PAUSE seconds later. Started by bench.sh.
+# list. Started by bench.sh.
 #
 # The snapshots are objects only, with a status written here: no volume, no stored data. What would react to them is stopped
 # meanwhile, so do not use the cluster for anything else until this ends.
@@ -11,7 +11,6 @@ set -eu
 small=100
 large=${NAMESPACES:-1000}
 huge=$((large * 3))
-pause=${PAUSE:-420}
 local=kind/local/local.sh
 prefix=bench-prune-$$
 export TZ=UTC # of the labels made here, and of every command that reads them
@@ -19,7 +18,6 @@ silenced='kube-controller-manager snapshot-controller csi-snapshotter'
 seeded=0
 mkdir "$work/history"
 
-case $pause in *[!0-9]* | '') die "PAUSE=$pause: must be a number of seconds" ;; esac
 case $large in *[!0-9]* | '') die "NAMESPACES=$large: must be a number" ;; esac
 if [ "$large" -le "$small" ] || [ "$huge" -gt 9999 ]; then die "NAMESPACES=$large: must be more than $small, and 3333 at most"; fi
 command -v curl >/dev/null || die "curl is not in the PATH"
@@ -193,30 +191,18 @@ dry_run "$RUNS"
 at_small=$(seconds ours)
 remove
 
-# read_all: the commands that read all snapshots.
-read_all() {
-	rm -f "$work/raw.seconds"
-	beside=raw_list
-	dry_run "$RUNS"
-	beside=
-	at_large=$(seconds ours)
-	echo "  kubectl get --raw of that list: $(seconds raw) s, $(($(wc -c <"$work/raw") / 1000000)) MB"
-	faster 3
-	target "times as long as kubectl get --raw" "$(ratio "$at_large" "$(seconds raw)")" most 1.6
-	limits
-	pairs "$RUNS" "status -A -o prometheus over $large namespaces" status --all-namespaces -o prometheus
-	faster 2.8
-	limits
-}
-
 seed "$large"
-echo "right after the snapshots were written:"
-read_all
-# For some minutes after a write, the API server answers every page from its memory; later it reads etcd for all but the first.
-say "waiting $pause s"
-sleep "$pause"
-echo "$pause s later, as at night, when nothing has been written for long:"
-read_all
+beside=raw_list
+dry_run "$RUNS"
+beside=
+at_large=$(seconds ours)
+echo "  kubectl get --raw of that list: $(seconds raw) s, $(($(wc -c <"$work/raw") / 1000000)) MB"
+faster 3
+target "times as long as kubectl get --raw" "$(ratio "$at_large" "$(seconds raw)")" most 1.6
+limits
+pairs "$RUNS" "status -A -o prometheus over $large namespaces" status --all-namespaces -o prometheus
+faster 2.8
+limits
 pairs 1 "mark-and-delete --dry-run over $large namespaces" mark-and-delete --dry-run
 
 echo "first retain over $large namespaces, which takes $((large * surplus)) labels off (one run each, on a fresh seeding)"

@@ -5,7 +5,6 @@
 #   ONLY=dump|prune|doctor   that part alone
 #   RUNS=5                   how many runs each median is of
 #   NAMESPACES=1000          how many are pruned
-#   PAUSE=420                how many seconds to wait before the lists are read once more
 set -eu
 cd "$(dirname "$0")/../.."
 export BASE="${BASE-}" RUNS="${RUNS:-5}"
