@@ -216,7 +216,7 @@ half_the_cpu
 than_base zst 6
 target ".sql.zst, times as long as bare pg_dump | zstd -3 >file" "$(ratio "$(dump_seconds zst)" "$(dump_seconds bare-zst)")" most 1.4
 bounded gz 8
-bounded zst 32
+bounded zst 36
 
 database postgres postgres:15-pigz
 compare gz
@@ -227,4 +227,4 @@ bounded gz 8
 database mysql mariadb:10.11
 compare zst
 than_base zst 2.5
-bounded zst 32
+bounded zst 36
