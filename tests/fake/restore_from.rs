@@ -35,7 +35,8 @@ fn packed(scenario: &Scenario, tool: &str, text: &[u8]) -> Vec<u8> {
 }
 
 /// Starts it with this file as stdin.
-const WITH_STDIN: [&str; 3] = ["/bin/sh", "-c", "exec \"$0\" \"$@\" <\"$INPUT\""];
+const WITH_STDIN: [&str; 5] =
+    ["/usr/bin/env", "--default-signal=HUP,INT,TERM", "/bin/sh", "-c", "exec \"$0\" \"$@\" <\"$INPUT\""];
 
 fn was_loaded(scenario: &Scenario) -> bool {
     scenario.lines("loaded").iter().any(|line| line == "SELECT 'of the file';")

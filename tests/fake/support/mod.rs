@@ -431,7 +431,7 @@ impl Scenario {
 
     /// Starts the program.
     pub fn start(&self) -> Running<'_> {
-        // Whoever runs the tests may ignore signals, as nohup(1) and a shell's background do; this does not.
+        // Those who run the tests may ignore signals, as nohup(1) and a shell's background do; this does not.
         self.start_under(&["/usr/bin/env", "--default-signal=HUP,INT,TERM"])
     }
 

@@ -151,7 +151,7 @@ impl Node {
     }
 
     pub fn create_as(&self, words: &[&str], locks: usize) -> Command {
-        // Whoever runs the tests may ignore signals, as nohup(1) and a shell's background do; this does not.
+        // Those who run the tests may ignore signals, as nohup(1) and a shell's background do; this does not.
         let mut command = self.command(&[&["env", "--default-signal=HUP,INT,TERM"], words, &["create"]].concat());
         // What is left on the claim of one that got no lock is no matter of the locks.
         command.env("BAK_DB_SKIP", "true").env("BAK_EVENTS", "false");
