@@ -569,7 +569,11 @@ fn a_call_that_hangs_is_ended() {
 #[test]
 #[ignore = "takes longer than a minute"]
 fn silence_is_limited_and_work_is_not() {
-    let slow = r#"[ ! -e "$FAKE_KUBECTL_DIR/second.1" ] || "$REAL/sleep" 70; exec "$REAL/sha256sum" "$@""#;
+    // The file of the roles is hashed by the session, after the second look was started, and by the second look.
+    let slow = r#"case $(readlink /proc/self/fd/0) in
+        *.globals*) ;;
+        *) [ ! -e "$FAKE_KUBECTL_DIR/second.1" ] || "$REAL/sleep" 70 ;;
+        esac; exec "$REAL/sha256sum" "$@""#;
     let cases: Vec<(Scenario, i32)> = vec![
         (Scenario::new().arg("--retry-timeout=0s").fault("session", ALWAYS, Fault::MuteAfter("mountinfo")), 4),
         (Scenario::new().held().fault("session", ALWAYS, Fault::MuteAfter("began")), 6),
