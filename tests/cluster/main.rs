@@ -334,6 +334,8 @@ fn a_volume_restored_from_a_snapshot_can_be_backed_up_itself() {
     let tenant = Tenant::small("again", 256, |_| ());
     let summary = tenant.backup(&[]);
     let snapshot = summary["volumeSnapshot"].as_str().unwrap();
+    // When the claim was made is known by the second, and the lock must be older.
+    std::thread::sleep(std::time::Duration::from_secs(1));
     let mut deployment = tenant.get(&["deployment", "app-base"]);
     let labels = json!({"app": "restored"});
     deployment["metadata"] = json!({"name": "restored"});
