@@ -47,10 +47,12 @@ const LOAD_TABLE: &str = concat!(
     include_str!("../src/container/table.sh"),
     include_str!("../src/container/commands.sh")
 );
-const MYSQL_TABLE: &str = include_str!("../src/container/mysql-table.sh");
+const MYSQL_TABLE: &str =
+    concat!(include_str!("../src/container/mysql-scratch.sh"), include_str!("../src/container/mysql-table.sh"));
 const POSTGRES_INFO: &str = include_str!("../src/container/postgres-info.sh");
 const MYSQL_INSPECT: &str = include_str!("../src/container/mysql-inspect.sh");
-const MYSQL_LOAD: &str = include_str!("../src/container/mysql-load.sh");
+const MYSQL_LOAD: &str =
+    concat!(include_str!("../src/container/mysql-scratch.sh"), include_str!("../src/container/mysql-load.sh"));
 const MYSQL_INFO: &str = include_str!("../src/container/mysql-info.sh");
 const RECEIVE: &str = include_str!("../src/container/receive.sh");
 const INFO: &str = include_str!("../src/container/info.sh");
@@ -215,6 +217,12 @@ fn escaped(value: &str) -> String {
     value.bytes().map(|byte| format!("\\0{byte:03o}")).collect()
 }
 
+/// The values of a session behind the nonce: the dump file, no time limit, compression level 1, one mount, and the connection to a
+/// server of this machine: its port, the user, the password, the database, and what the engine wants besides.
+fn session_values<'a>(file: &'a str, port: &'a str, connection: &[&'a str]) -> Vec<&'a str> {
+    [&[file, "someone", "0", "1", "1", "/", "127.0.0.1", port], connection].concat()
+}
+
 /// A running session.
 struct Session {
     child: Child,
@@ -247,8 +255,7 @@ impl Session {
         env: &[(&str, &str)],
     ) -> Session {
         let port = server.port.to_string();
-        let values =
-            [file.to_str().unwrap(), "someone", "0", "1", "1", "/", "127.0.0.1", &port, user, password, database];
+        let values = session_values(file.to_str().unwrap(), &port, &[user, password, database]);
         Session::of(shell, POSTGRES, &values, env)
     }
 
@@ -1330,20 +1337,7 @@ impl Maria {
         env: &[(&str, &str)],
     ) -> Session {
         let port = self.port.to_string();
-        let values = [
-            file.to_str().unwrap(),
-            "someone",
-            "0",
-            "1",
-            "1",
-            "/",
-            "127.0.0.1",
-            &port,
-            user,
-            password,
-            database,
-            "utf8mb4",
-        ];
+        let values = session_values(file.to_str().unwrap(), &port, &[user, password, database, "utf8mb4"]);
         Session::of(shell, MYSQL, &values, env)
     }
 }
@@ -1616,8 +1610,7 @@ fn a_database_that_needs_more_locks_than_there_is_room_for_is_told_before_a_load
     session.close();
     session.until(&["end"]);
     let load = || {
-        let values =
-            [file.to_str().unwrap(), "someone", "0", "1", "1", "/", "127.0.0.1", &port, "=app", &password, "=large"];
+        let values = session_values(file.to_str().unwrap(), &port, &["=app", &password, "=large"]);
         let parts = format!("{POSTGRES}{POSTGRES_REPLACE}{POSTGRES_LOAD}{LOAD}");
         Session::running(SHELLS[0], &parts, &values, &[]).load(&sha256(&file), "try")
     };
@@ -1669,8 +1662,7 @@ fn a_load_is_all_or_nothing_under_every_shell() {
         let answers = || questions.map(|question| server.sql(DATABASE, question));
         let good = answers();
         let port = server.port.to_string();
-        let values =
-            [file.to_str().unwrap(), "someone", "0", "1", "1", "/", "127.0.0.1", &port, "=app", &password, &database];
+        let values = session_values(file.to_str().unwrap(), &port, &["=app", &password, &database]);
         let load = |sum: &str| {
             let mut session =
                 Session::running(shell, &format!("{POSTGRES}{POSTGRES_REPLACE}{POSTGRES_LOAD}{LOAD}"), &values, &[]);
@@ -1713,7 +1705,7 @@ fn a_load_is_all_or_nothing_under_every_shell() {
                 PASSWORD.replace('\'', "''")
             ),
         );
-        let mut values = values;
+        let mut values = values.clone();
         values[8] = "=reader";
         let stubborn = [&["env", "--ignore-signal=PIPE"], shell].concat();
         let parts = format!("{POSTGRES}{POSTGRES_REPLACE}{POSTGRES_LOAD}{LOAD}");
@@ -1850,19 +1842,7 @@ fn a_load_takes_the_place_of_all_that_is_in_the_dump_and_of_nothing_else() {
     let good = lines("hard");
     for shell in SHELLS {
         let load = |database: &str, how: &str| {
-            let values = [
-                file.to_str().unwrap(),
-                "someone",
-                "0",
-                "1",
-                "1",
-                "/",
-                "127.0.0.1",
-                &port,
-                "=app",
-                &password,
-                database,
-            ];
+            let values = session_values(file.to_str().unwrap(), &port, &["=app", &password, database]);
             let parts = format!("{POSTGRES}{POSTGRES_REPLACE}{POSTGRES_LOAD}{LOAD}");
             let mut session = Session::running(shell, &parts, &values, &[]);
             session.until(&["looked"]);
@@ -1926,8 +1906,7 @@ fn settings_of_the_role_do_not_change_a_load() {
         "DELETE FROM a; ALTER ROLE app SET array_nulls = off; ALTER ROLE app SET default_transaction_read_only = on;
          ALTER ROLE app SET default_transaction_isolation = serializable; ALTER ROLE app SET transform_null_equals = on",
     );
-    let values =
-        [file.to_str().unwrap(), "someone", "0", "1", "1", "/", "127.0.0.1", &port, "=app", &password, &database];
+    let values = session_values(file.to_str().unwrap(), &port, &["=app", &password, &database]);
     let parts = format!("{POSTGRES}{POSTGRES_REPLACE}{POSTGRES_LOAD}{LOAD}");
     let (outcome, said) = Session::running(SHELLS[0], &parts, &values, &[]).load(&sha256(&file), "try");
     assert_eq!(outcome, "loaded", "{said}");
@@ -1964,8 +1943,7 @@ fn a_load_into_mariadb_is_tried_first_under_every_shell() {
         let port = server.port.to_string();
         let load = |user: &str, password: &str, how: &str| {
             let path = file.to_str().unwrap();
-            let values =
-                [path, "someone", "0", "1", "1", "/", "127.0.0.1", &port, user, password, &database, "utf8mb4"];
+            let values = session_values(path, &port, &[user, password, &database, "utf8mb4"]);
             let mut session = Session::running(shell, &format!("{MYSQL}{MYSQL_LOAD}{LOAD}"), &values, &[]);
             let (outcome, said) = session.load(&sha256(&file), how);
             assert!(left_in(&folder).is_empty(), "{:?}", left_in(&folder));
@@ -2018,8 +1996,7 @@ fn a_trial_that_is_ended_leaves_no_schema() {
             filtered(&file, "gzip -dc | { cat; echo 'SELECT sleep(30);'; } | gzip -c");
             let port = server.port.to_string();
             let path = file.to_str().unwrap();
-            let values =
-                [path, "someone", "0", "1", "1", "/", "127.0.0.1", &port, &user, &password, &database, "utf8mb4"];
+            let values = session_values(path, &port, &[&user, &password, &database, "utf8mb4"]);
             let mut session = Session::running(shell, &format!("{MYSQL}{MYSQL_LOAD}{LOAD}"), &values, &[]);
             session.until(&["looked"]);
             session.tell(&format!("load - 0 {} try", sha256(&file)));
@@ -2135,7 +2112,7 @@ fn maria_load(
     let port = server.port.to_string();
     let (user, password, database) = (format!("={USER}"), format!("={PASSWORD}"), format!("={database}"));
     let path = file.to_str().unwrap();
-    let values = [path, "someone", "0", "1", "1", "/", "127.0.0.1", &port, &user, &password, &database, "utf8mb4"];
+    let values = session_values(path, &port, &[&user, &password, &database, "utf8mb4"]);
     let mut session = Session::running(shell, &format!("{MYSQL}{MYSQL_LOAD}{LOAD}"), &values, &[]);
     let (outcome, said) = session.load(&sha256(file), how);
     assert_eq!(server.sql("", "SHOW DATABASES LIKE 'backup%'"), "", "{shell:?} {said}");

@@ -109,6 +109,12 @@ hash_stdin() {
   esac
 }
 
+# print_sha256: prints the SHA-256 of stdin and nothing else.
+print_sha256() {
+  hashed=$(hash_stdin)
+  echo "${hashed%% *}"
+}
+
 # flush: writes the file system of the current directory to its disk, or fails. If `sync` has no -f, it flushes all file
 # systems.
 flush() {

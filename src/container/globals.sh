@@ -3,7 +3,7 @@
 # the file of its proof. The file may hold hashes of passwords, so only its owner may read it.
 
 # make_globals MODE: writes them to a temporary file, and checks that it is complete. MODE is `auto` or `true`; otherwise nothing is
-# made. Puts what is to be reported in $globals, which stays empty if there is none, and the end of the file's name in $globals_name.
+# made. Puts what is to be reported in $globals, which stays empty without a file, and the end of the file's name in $globals_name.
 make_globals() {
   globals='' globals_name=
   case $1 in auto | true) ;; *) return 0 ;; esac
@@ -42,7 +42,7 @@ write_globals() {
   db_globals_are_complete "$(strip_final_newlines "$tail")" || { why="what $db_globals_tool wrote does not end as a complete one" && return 1; }
   give_to_directory_owner "$own.globals"
   chmod 600 "$own.globals" || return 1
-  sum_of_globals=$(sha256sum <"$own.globals" | cut -d ' ' -f 1)
+  sum_of_globals=$(print_sha256 <"$own.globals")
   globals="$(db_count_globals <"$own.globals") $passwords $(file_size "$own.globals") $sum_of_globals"
   globals_name=$(printf %.16s "$sum_of_globals")
   [ "${#globals_name}" -eq 16 ] || { why="its SHA-256 cannot be computed" && return 1; }

@@ -27,8 +27,7 @@ if [ -f "$FILE" ] && [ -r "$FILE" ]; then
   exec 4<"$FILE"
   say bytes "$(file_size "$FILE")"
   say modified "$(date -u -r "$FILE" +%Y-%m-%dT%H:%M:%SZ)"
-  sum=$(hash_stdin <&4)
-  say sha256 "${sum%% *}"
+  say sha256 "$(print_sha256 <&4)"
   if [ -n "$TEST" ]; then say kind "$(dump_kind)"; fi
   if [ -n "$TEST" ] && ! command -v "$unpacker" >/dev/null; then
     say lacks "$unpacker"
@@ -48,7 +47,7 @@ if [ -f "$FILE" ] && [ -r "$FILE" ]; then
     db_report_needs
     for globals in "$FILE".globals-*.sql; do
       [ -r "$globals" ] || continue
-      say globals-file "$(file_size "$globals") $(sha256sum <"$globals" | cut -d ' ' -f 1)"
+      say globals-file "$(file_size "$globals") $(print_sha256 <"$globals")"
       db_report_globals <"$globals"
     done
   fi

@@ -55,7 +55,17 @@ pub const fn load(engine: Engine) -> &'static str {
                 "commands.sh"
             )
         }
-        Engine::MySql => script!("common.sh", "mysql.sh", "mysql-load.sh", "session.sh", "load.sh", "commands.sh"),
+        Engine::MySql => {
+            script!(
+                "common.sh",
+                "mysql.sh",
+                "mysql-scratch.sh",
+                "mysql-load.sh",
+                "session.sh",
+                "load.sh",
+                "commands.sh"
+            )
+        }
     }
 }
 
@@ -66,7 +76,16 @@ pub const fn load_table(engine: Engine) -> &'static str {
             script!("common.sh", "postgres.sh", "postgres-table.sh", "session.sh", "load.sh", "table.sh", "commands.sh")
         }
         Engine::MySql => {
-            script!("common.sh", "mysql.sh", "mysql-table.sh", "session.sh", "load.sh", "table.sh", "commands.sh")
+            script!(
+                "common.sh",
+                "mysql.sh",
+                "mysql-scratch.sh",
+                "mysql-table.sh",
+                "session.sh",
+                "load.sh",
+                "table.sh",
+                "commands.sh"
+            )
         }
     }
 }

@@ -6,14 +6,8 @@ db_load() {
   state='the database is as it was'
   say state "$state"
   tried="$FILE.backup-ns.scratch"
-  scratch=
-  # Drop the scratch schemas of sessions that were killed.
-  if [ -e "$tried" ]; then
-    while IFS= read -r left; do
-      case $left in *[!a-z0-9_]*) ;; backup_ns_?*) (ask "DROP DATABASE IF EXISTS \`$left\`") || lost other "the schema $left of an earlier restore cannot be dropped" ;; esac
-    done <"$tried"
-    rm -f "$tried"
-  fi
+  scratch_is=schema scratch=
+  drop_leftovers
   check_history
   if [ "$how" = not ]; then say untried "it was not to be tried first"; else try_in_scratch_schema; fi
   say state 'MySQL cannot undo: tables up to the one that failed are as in the dump, that one may be empty or hold some of its rows, the others are as they were'
@@ -70,25 +64,6 @@ try_in_scratch_schema() {
   [ -z "$scratch" ] || lost other "the schema $scratch of the trial cannot be dropped"
   say tried yes
 }
-
-# undo: drops the scratch schema.
-undo() {
-  if [ -n "${scratch-}" ] && (ask "DROP DATABASE IF EXISTS \`$scratch\`"); then
-    scratch=
-    rm -f "$tried"
-  fi
-}
-
-# db_report_roles: accounts are not compared.
-db_report_roles() { :; }
-
-db_client() {
-  with_options "$CLIENT" ${without_binlog:+"--init-command=SET SESSION sql_log_bin = 0"} --default-character-set="$CHARSET" \
-    --binary-mode --batch --skip-column-names --max-allowed-packet=1G -- "$INTO"
-}
-
-db_prologue() { :; }
-db_epilogue() { printf '%s\n' "SELECT '$NONCE';"; }
 
 without_events() { db_filter_statements 1; }
 without_locks() { db_filter_statements 0; }

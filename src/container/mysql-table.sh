@@ -6,14 +6,8 @@ db_load() {
   state='the database is as it was'
   say state "$state"
   tried="$FILE.backup-ns.table"
-  scratch=
-  # Drop the tables of sessions that were killed.
-  if [ -e "$tried" ]; then
-    while IFS= read -r left; do
-      case $left in *[!a-z0-9_]*) ;; backup_ns_?*) (ask "DROP TABLE IF EXISTS \`$left\`") || lost other "the table $left of an earlier restore cannot be dropped" ;; esac
-    done <"$tried"
-    rm -f "$tried"
-  fi
+  scratch_is=table scratch=
+  drop_leftovers
   check_target
   ONLY=$FROM_TABLE AS=backup_ns_$(printf %.12s "$NONCE") LEFT=$own.left INTO=$DATABASE
   : >"$LEFT"
@@ -65,33 +59,7 @@ take_place() {
     lost other "the table $kept cannot be renamed"
 }
 
-# undo: drops the table that was not loaded whole.
-undo() {
-  if [ -n "${scratch-}" ] && (ask "DROP TABLE IF EXISTS \`$scratch\`"); then
-    scratch=
-    rm -f "$tried"
-  fi
-}
-
-# double MARK TEXT: prints TEXT with each MARK doubled.
-double() {
-  rest=$2 doubled=
-  while :; do
-    case $rest in *"$1"*) ;; *) break ;; esac
-    doubled=$doubled${rest%%"$1"*}$1$1
-    rest=${rest#*"$1"}
-  done
-  printf %s "$doubled$rest"
-}
-
 # identifier TEXT, literal TEXT: prints TEXT as SQL; the literal for a session whose sql_mode is empty.
 # shellcheck disable=SC2016 # backquotes
 identifier() { printf '`%s`' "$(double '`' "$1")"; }
 literal() { printf "'%s'" "$(double "'" "$(double "\\" "$1")")"; }
-
-db_client() {
-  with_options "$CLIENT" --default-character-set="$CHARSET" --binary-mode --batch --skip-column-names --max-allowed-packet=1G -- "$INTO"
-}
-
-db_prologue() { :; }
-db_epilogue() { printf '%s\n' "SELECT '$NONCE';"; }

@@ -77,9 +77,9 @@ db_answers() {
 }
 
 # db_report_facts: reports what there is to dump and what the user may read, one line each: whether the server takes no writes, as a
-# replica does; the number of tables; tables that are not dumped as of one moment, because only InnoDB has consistent snapshots; columns whose values and tables whose history the
-# dump does not hold; views and routines of which the user sees only the name; and the grants of the user and its roles. A grant
-# is cut at TO, because a password hash may follow.
+# replica does; the number of tables; tables that are not dumped as of one moment, because only InnoDB has consistent snapshots;
+# columns whose values and tables whose history the dump does not hold; views and routines of which the user sees only the name;
+# and the grants of the user and its roles. A grant is cut at TO, because a password hash may follow.
 db_report_facts() {
   tables="FROM information_schema.tables WHERE table_schema = DATABASE() AND table_type NOT IN ('VIEW', 'SYSTEM VIEW')"
   views="FROM information_schema.views WHERE table_schema = DATABASE()"
@@ -196,7 +196,7 @@ ONLY='' AS='' LEFT=''
 #
 # It fails at USE and CREATE DATABASE, which would lead the load into another schema.
 #
-# If $ONLY is set, it lets only the table of this name through, as the table $AS, with status 4 if there is none. Its foreign keys
+# If $ONLY is set, it lets only the table of this name through, as the table $AS, with status 4 if it is not there. Its foreign keys
 # and triggers are left out, and named in the file $LEFT. MySQL, but not MariaDB, wants names of CHECK constraints to be unique in a
 # schema, so the server gives them new ones. Rows of other tables are skipped without a look.
 #
@@ -219,7 +219,7 @@ db_filter_statements() {
     function leave(what) { print what >ENVIRON["LEFT"] }
 
     # Of a statement that begins with this line: whether it is about the table alone, or a setting for it. `leading` is true before
-    # the first statement that is none; `pending` are settings before a table.
+    # the first statement that is no setting; `pending` are settings before a table.
     function is_wanted(    head) {
       if (match($0, /^(\/\*M?![0-9]+ )?SET /)) {
         if (leading || inside) return 1

@@ -36,15 +36,5 @@ db_globals_are_complete() {
   return 1
 }
 
-# db_count_globals: prints how many roles the file on stdin makes: each is altered by the next line, unlike what a comment may say.
-db_count_globals() {
-  count=0 made=
-  while IFS= read -r line; do
-    case $line in
-    'CREATE ROLE '*';') made=${line#CREATE } && made=${made%;} ;;
-    "ALTER $made WITH "*) count=$((count + 1)) made= ;;
-    *) made= ;;
-    esac
-  done
-  echo "$count"
-}
+# db_count_globals: prints how many roles the file on stdin makes.
+db_count_globals() { db_list_roles | wc -l; }

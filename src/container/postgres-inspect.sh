@@ -8,21 +8,12 @@ db_report_needs() {
 }
 tab=$(printf '\t')
 
-# db_report_globals: reports the roles that the file on stdin makes, likewise. Each is altered by the next line, unlike what a
-# comment may say.
+# db_report_globals: reports the roles that the file on stdin makes, likewise.
 db_report_globals() {
-  made=
-  while IFS= read -r line; do
-    case $line in
-    'CREATE ROLE '*';') made=${line#CREATE ROLE } && made=${made%;} ;;
-    "ALTER ROLE $made WITH "*)
-      case $made in
-      '"'*) say globals-role "$made" ;;
-      ?*) say globals-role "\"$made\"" ;;
-      esac
-      made=
-      ;;
-    *) made= ;;
+  db_list_roles | while IFS= read -r name; do
+    case $name in
+    '"'*) say globals-role "$name" ;;
+    ?*) say globals-role "\"$name\"" ;;
     esac
   done
 }

@@ -29,7 +29,7 @@ ROLES_OF_SERVER="SELECT '\"' || pg_catalog.replace(rolname, '\"', '\"\"') || '\"
 # in the transaction of the load.
 prepare_roles() {
   cat <"$FILE.globals-$(printf %.16s "$globals").sql" >"$own.globals" || lost replaced "the file of roles cannot be read"
-  sum_of_globals=$(sha256sum <"$own.globals" | cut -d ' ' -f 1)
+  sum_of_globals=$(print_sha256 <"$own.globals")
   [ "$sum_of_globals" = "$globals" ] || lost replaced "the file of roles was replaced meanwhile"
   list_known >"$own.known" &
   children=$!

@@ -63,17 +63,6 @@ db_try_drop() {
   printf 'BEGIN;\nDROP TABLE %s.%s;\nROLLBACK;\n' "$(identifier "$TO_SCHEMA")" "$(identifier "$TO_TABLE")"
 }
 
-# double MARK TEXT: prints TEXT with each MARK doubled.
-double() {
-  left=$2 doubled=
-  while :; do
-    case $left in *"$1"*) ;; *) break ;; esac
-    doubled=$doubled${left%%"$1"*}$1$1
-    left=${left#*"$1"}
-  done
-  printf %s "$doubled$left"
-}
-
 # literal TEXT, identifier TEXT: prints TEXT as SQL, where standard_conforming_strings is on.
 literal() { printf "'%s'" "$(double "'" "$1")"; }
 identifier() { printf '"%s"' "$(double '"' "$1")"; }

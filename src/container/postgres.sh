@@ -162,3 +162,19 @@ db_is_complete() {
 
 # db_shell: execs the interactive client.
 db_shell() { exec psql; }
+
+# db_list_roles: prints the roles that a file of roles on stdin makes, one a line as they are written there. Each is altered by the
+# next line, unlike what a comment may say.
+db_list_roles() {
+  made=
+  while IFS= read -r line; do
+    case $line in
+    'CREATE ROLE '*';') made=${line#CREATE ROLE } && made=${made%;} ;;
+    "ALTER ROLE $made WITH "*)
+      [ -z "$made" ] || printf '%s\n' "$made"
+      made=
+      ;;
+    *) made= ;;
+    esac
+  done
+}

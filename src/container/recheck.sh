@@ -13,10 +13,9 @@ flush || exit 73
 say identity "$(container_identity)"
 say inode "$(file_inode "$FILE")"
 say bytes "$(file_size "$FILE")"
-sum=$(hash_stdin <"$FILE")
-say sha256 "${sum%% *}"
+say sha256 "$(print_sha256 <"$FILE")"
 for globals in "$FILE".globals-*.sql; do
-  if [ -f "$globals" ]; then say globals-file "$(file_size "$globals") $(sha256sum <"$globals" | cut -d ' ' -f 1)"; fi
+  if [ -f "$globals" ]; then say globals-file "$(file_size "$globals") $(print_sha256 <"$globals")"; fi
 done
 stop_heartbeat
 say end yes

@@ -7,6 +7,17 @@ read_value <&3 && TO_SCHEMA=$VALUE
 read_value <&3 && TO_TABLE=$VALUE
 read_value <&3 && REPLACE=$VALUE
 
+# double MARK TEXT: prints TEXT with each MARK doubled.
+double() {
+  left=$2 doubled=
+  while :; do
+    case $left in *"$1"*) ;; *) break ;; esac
+    doubled=$doubled${left%%"$1"*}$1$1
+    left=${left#*"$1"}
+  done
+  printf %s "$doubled$left"
+}
+
 # choose_quick_unpacker: unpacks gzip with a zstd that can do so, which takes half the time. Most of a dump is only unpacked here.
 choose_quick_unpacker() {
   [ "$unpacker" != gzip ] || case $(zstd -vV 2>/dev/null) in *gzip*) unpacker=zstd ;; esac

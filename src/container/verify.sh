@@ -207,7 +207,7 @@ check_globals() {
     if ! [ -e "$GLOBALS" ]; then bad 'the file of the roles is not there'; fi
     lost user 'the user of the pod may not read the file of the roles'
   fi
-  if [ "$(file_size "$GLOBALS")" != "$GLOBALS_BYTES" ] || [ "$(sha256sum <"$GLOBALS" | cut -d ' ' -f 1)" != "$GLOBALS_SUM" ]; then
+  if [ "$(file_size "$GLOBALS")" != "$GLOBALS_BYTES" ] || [ "$(print_sha256 <"$GLOBALS")" != "$GLOBALS_SUM" ]; then
     bad 'the file of the roles is not that of the proof'
   fi
 }

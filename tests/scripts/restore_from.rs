@@ -56,7 +56,7 @@ fn a_file_that_was_received_is_loaded_and_goes_under_every_shell() {
         };
         let start = || {
             let path = file.to_str().unwrap();
-            let values = [path, "someone", "0", "1", "1", "/", "127.0.0.1", &port, "=app", &password, &database];
+            let values = session_values(path, &port, &["=app", &password, &database]);
             Session::running(shell, &format!("{POSTGRES}{POSTGRES_REPLACE}{POSTGRES_LOAD}{LOAD}"), &values, &[])
         };
         fs::write(folder.join("dump file.sql.gz.backup-ns-older.from.gz"), "x").unwrap();
@@ -92,7 +92,7 @@ fn what_is_being_received_ends_with_the_session_that_holds_the_lock() {
             let folder = server.folder(&format!("receiving {} {ending}", shell[0]));
             let file = folder.join("dump.sql.gz");
             let path = file.to_str().unwrap();
-            let values = [path, "someone", "0", "1", "1", "/", "127.0.0.1", &port, "=app", &password, &database];
+            let values = session_values(path, &port, &["=app", &password, &database]);
             let parts = format!("{POSTGRES}{POSTGRES_REPLACE}{POSTGRES_LOAD}{LOAD}");
             let mut session = Session::running(shell, &parts, &values, &[]);
             session.until(&["looked"]);
@@ -189,8 +189,7 @@ fn a_received_dump_of_mariadb_is_tried_first_and_leads_into_no_other_schema() {
         let file = folder.join("dump.sql.gz");
         let start = || {
             let path = file.to_str().unwrap();
-            let values =
-                [path, "someone", "0", "1", "1", "/", "127.0.0.1", &port, &user, &password, &database, "utf8mb4"];
+            let values = session_values(path, &port, &[&user, &password, &database, "utf8mb4"]);
             Session::running(shell, &format!("{MYSQL}{MYSQL_LOAD}{LOAD}"), &values, &[])
         };
         server.sql("app", "DELETE FROM t");

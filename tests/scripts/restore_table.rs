@@ -24,8 +24,7 @@ fn load_table(
     wish: Wish<'_>,
 ) -> (String, Vec<String>) {
     let (port, password, database) = (server.port.to_string(), format!("={PASSWORD}"), format!("={database}"));
-    let values =
-        [file.to_str().unwrap(), "someone", "0", "1", "1", "/", "127.0.0.1", &port, "=app", &password, &database];
+    let values = session_values(file.to_str().unwrap(), &port, &["=app", &password, &database]);
     let parts = format!("{POSTGRES}{POSTGRES_TABLE}{LOAD_TABLE}");
     load_with(shell, &parts, &[&values[..], &wish].concat(), path, file)
 }
@@ -312,25 +311,11 @@ fn one_table_of_mariadb_comes_back_beside_itself_or_takes_its_place() {
     for (shell, awk) in SHELLS.into_iter().zip(AWKS) {
         let path = path_with(server.dir.path(), awk);
         let load = |table: &str, to: &str, replace: &str| {
-            let values = [
+            let values = session_values(
                 file.to_str().unwrap(),
-                "someone",
-                "0",
-                "1",
-                "1",
-                "/",
-                "127.0.0.1",
                 &port,
-                &user,
-                &password,
-                "=app",
-                "utf8mb4",
-                "",
-                table,
-                "",
-                to,
-                replace,
-            ];
+                &[&user, &password, "=app", "utf8mb4", "", table, "", to, replace],
+            );
             load_with(shell, &format!("{MYSQL}{MYSQL_TABLE}{LOAD_TABLE}"), &values, &path, &file)
         };
         // What a session that was killed had left goes.
@@ -383,25 +368,11 @@ fn one_table_of_mariadb_comes_back_beside_itself_or_takes_its_place() {
     }
     // Over the table that another one refers to, which goes on to do so.
     let path = std::env::var("PATH").unwrap();
-    let values = [
+    let values = session_values(
         file.to_str().unwrap(),
-        "someone",
-        "0",
-        "1",
-        "1",
-        "/",
-        "127.0.0.1",
         &port,
-        &user,
-        &password,
-        "=app",
-        "utf8mb4",
-        "",
-        "orders",
-        "",
-        "orders",
-        "yes",
-    ];
+        &[&user, &password, "=app", "utf8mb4", "", "orders", "", "orders", "yes"],
+    );
     let (outcome, _) = load_with(&["dash"], &format!("{MYSQL}{MYSQL_TABLE}{LOAD_TABLE}"), &values, &path, &file);
     assert_eq!((outcome.as_str(), rows("orders"), objects()), ("loaded", good, before));
     server.sql("app", "INSERT INTO children VALUES (5000)");

@@ -73,8 +73,7 @@ fn a_standby_is_known_and_says_what_ended_its_dump() {
     // It takes no dump back, and says so in words that are known (src/core/backup/tool_error.rs).
     let file = standby.folder(SHELLS[0][0]).join("d.sql.gz");
     let port = standby.port.to_string();
-    let values =
-        [file.to_str().unwrap(), "someone", "0", "1", "1", "/", "127.0.0.1", &port, "=app", &password, &database];
+    let values = session_values(file.to_str().unwrap(), &port, &["=app", &password, &database]);
     let parts = format!("{POSTGRES}{POSTGRES_REPLACE}{POSTGRES_LOAD}{LOAD}");
     let (outcome, said) = Session::running(SHELLS[0], &parts, &values, &[]).load(&sha256(&file), "try");
     assert_eq!(outcome, "lost");
@@ -100,20 +99,7 @@ fn a_mariadb_that_is_read_only_is_known_and_takes_no_dump() {
     session.close();
     session.until(&["end"]);
     let port = server.port.to_string();
-    let values = [
-        file.to_str().unwrap(),
-        "someone",
-        "0",
-        "1",
-        "1",
-        "/",
-        "127.0.0.1",
-        &port,
-        "=plain",
-        "=p",
-        &database,
-        "utf8mb4",
-    ];
+    let values = session_values(file.to_str().unwrap(), &port, &["=plain", "=p", &database, "utf8mb4"]);
     let mut session = Session::running(SHELLS[0], &format!("{MYSQL}{MYSQL_LOAD}{LOAD}"), &values, &[]);
     let (outcome, said) = session.load(&sha256(&file), "not");
     assert_eq!(outcome, "lost");
