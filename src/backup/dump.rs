@@ -168,6 +168,7 @@ impl<'a> Dump<'a> {
     /// Another backup holds the dump lock, or the dump failed or was not proven. The last good dump is untouched then.
     pub fn make(&mut self) -> Result<MadeDump> {
         let Dump { kubectl, reporter, session, rules, recheck_session, chosen, database, preflight, .. } = self;
+        let noun = globals::noun(database.engine);
         reporter.step("dump", |step| {
             session.tell(&format!("dump {}", database.globals.word()));
             let mut lock_wait = DumpLockWait::new(rules.busy_timeout);
@@ -193,11 +194,9 @@ impl<'a> Dump<'a> {
                         // While the dump is flushed. If it cannot be started, the recheck tries again.
                         recheck_session.replace(start_recheck(kubectl, chosen, *rules).ok());
                     }
-                    "no-globals" => tracing::warn!(
-                        "the server's {}s are not in this backup: {}",
-                        globals::noun(database.engine),
-                        line.value
-                    ),
+                    "no-globals" => {
+                        tracing::warn!("the server's {noun}s are not in this backup: {}", line.value);
+                    }
                     _ => {}
                 }
                 made.report.note(&line.key, &line.value);
@@ -208,22 +207,14 @@ impl<'a> Dump<'a> {
             })?;
             let with = match &made.report.globals {
                 None if database.globals == GlobalsMode::Required => bail!(
-                    Fail::new(
-                        Exit::Dump,
-                        format!(
-                            "the container did not report the file of the server's {}s",
-                            globals::noun(database.engine)
-                        )
-                    )
-                    .remedy("run the backup again")
+                    Fail::new(Exit::Dump, format!("the container did not report the file of the server's {noun}s"))
+                        .remedy("run the backup again")
                 ),
                 None => String::new(),
-                Some(it) if it.passwords => format!(", with {}", counted(it.roles, globals::noun(database.engine))),
                 Some(it) => {
-                    format!(
-                        ", with {} without their passwords, which the user may not read",
-                        counted(it.roles, globals::noun(database.engine))
-                    )
+                    let without =
+                        if it.passwords { "" } else { " without their passwords, which the user may not read" };
+                    format!(", with {}{without}", counted(it.roles, noun))
                 }
             };
             let what =
@@ -240,7 +231,7 @@ impl<'a> Dump<'a> {
                 Some(session) => session,
                 None => start_recheck(self.kubectl, &self.chosen, self.rules)?,
             };
-            session.tell(escape::line(&self.database.dump_file).as_str());
+            session.tell(&escape::line(&self.database.dump_file));
             let mut report = DumpReport::default();
             session.until("end", Duration::MAX, |key, value| report.note(key, value))?;
             Ok(report)

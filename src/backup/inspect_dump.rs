@@ -11,6 +11,7 @@ use crate::container;
 use crate::container::session::{self, Session};
 use crate::core::backup::globals::GlobalsFile;
 use crate::core::backup::pod::Chosen;
+use crate::core::backup::proof::is_sha256;
 use crate::core::engine::Engine;
 use crate::exit::{Exit, Fail};
 
@@ -121,10 +122,4 @@ pub fn inspect_file(
         }
         file => Ok(file),
     }
-}
-
-/// Whether a text is a SHA-256 as `sha256sum` prints it. It comes from the container, and becomes a part of file names and
-/// commands.
-fn is_sha256(text: &str) -> bool {
-    text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }

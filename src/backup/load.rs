@@ -14,6 +14,7 @@ use crate::core::backup::one_table::OneTable;
 use crate::core::backup::pod::Chosen;
 use crate::core::backup::preflight::PreflightReport;
 use crate::core::backup::tool_error::ToolError;
+use crate::core::words::first;
 use crate::exit::{Exit, Fail};
 use crate::io::process::ProcessError;
 use crate::io::report::{self, Reporter, Step};
@@ -196,13 +197,12 @@ fn broken(error: &ProcessError, state: &str) -> Fail {
 
 /// The failure for a load that would have dropped objects that are not in the dump.
 fn would_lose(why: &str, gone: &[String], state: &str) -> Fail {
-    let more = match gone.len() {
-        GONE.. => " and many more".into(),
-        all if all > NAMED => format!(" and {} more", all - NAMED),
-        _ => String::new(),
+    let named = match gone.len() {
+        // No more of them were kept.
+        GONE.. => format!("{} and many more", gone[..NAMED].join(", ")),
+        _ => first(NAMED, gone),
     };
-    let named = gone[..gone.len().min(NAMED)].join(", ");
-    Fail::new(Exit::Precondition, format!("{why}: {named}{more}"))
+    Fail::new(Exit::Precondition, format!("{why}: {named}"))
         .remedy(format!("drop them, or use --force to load the dump and drop them with what it replaces; {state}"))
 }
 

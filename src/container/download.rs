@@ -86,7 +86,12 @@ pub fn sha256_of(mut file: File) -> io::Result<String> {
             read => hasher.update(&chunk[..read]),
         }
     }
-    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(digits(hasher))
+}
+
+/// The hash in hexadecimal digits, as `sha256sum` prints it.
+pub fn digits(hasher: Sha256) -> String {
+    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl PartialFile {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use sha2::{Digest, Sha256};
 
+use super::download;
 use super::session::{self, Lost, Session};
 use crate::cluster::kubectl::Kubectl;
 use crate::core::backup::pod::Chosen;
@@ -83,7 +84,7 @@ fn pump(source: &mut dyn Read, to: &mut dyn Write, most: u64, sent: &AtomicU64) 
         sent.store(bytes, Ordering::Relaxed);
     }
     to.flush().map_err(|_| PumpFault::Closed)?;
-    Ok(SentFile { bytes, sha256: hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect() })
+    Ok(SentFile { bytes, sha256: download::digits(hasher) })
 }
 
 /// Sends all of `source`. `name` is what it is for people, `size` its size if that is known.

@@ -8,6 +8,13 @@ pub fn counted<N: PartialEq + From<u8> + std::fmt::Display>(number: N, noun: &st
     format!("{number} {noun}{plural}")
 }
 
+/// The first names of a list, and how many more it has: `a, b and 3 more`.
+pub fn first(number: usize, names: &[String]) -> String {
+    let (shown, more) = names.split_at(names.len().min(number));
+    let more = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
+    format!("{}{more}", shown.join(", "))
+}
+
 /// A duration as kubectl prints an age: `5m`, `3h12m`, `12d` (k8s.io/apimachinery/pkg/util/duration, `HumanDuration`).
 pub fn age(time: TimeDelta) -> String {
     let two = |number: i64, unit: char, rest: i64, smaller: char| match rest {

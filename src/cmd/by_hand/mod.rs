@@ -16,9 +16,11 @@ use crate::backup::inspect_dump::{self, DumpFile, InspectDepth};
 use crate::backup::observe::{self, DatabasePlace};
 use crate::cli::Piece;
 use crate::cluster::kubectl::Kubectl;
+use crate::cmd::now;
 use crate::cmd::show::show;
 use crate::config::{ByHand, DbValue, Global};
 use crate::core::backup::find_proof::{self, Proven};
+use crate::core::backup::proof::Proof;
 use crate::core::escape::Secrets;
 use crate::core::plan::{self, PlanStep};
 use crate::io::random;
@@ -95,6 +97,14 @@ impl Hand<'_> {
             format!("Dry run: nothing was changed. {what} of PVC {pvc} in {namespace}:\n{}", plan::text(steps))
         })
     }
+}
+
+/// How old a proven dump is, and of which database if that is not `name`, for people.
+fn made(proof: &Proof, name: &str) -> String {
+    let ended = DateTime::parse_from_rfc3339(&proof.ended).map(|time| time.to_utc());
+    let age = ended.map_or("at an unknown time".into(), |time| ago(time, now()));
+    let of = if proof.database == name { String::new() } else { format!(" of ANOTHER database, {},", proof.database) };
+    format!("{of} made {age}")
 }
 
 /// How long ago something was, for people: to the minute.

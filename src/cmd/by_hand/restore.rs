@@ -3,15 +3,13 @@
 use std::time::Instant;
 
 use anyhow::{Result, bail};
-use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::{Hand, ago, restore_from};
+use super::{Hand, made, restore_from};
 use crate::backup::dump::DumpRules;
 use crate::backup::inspect_dump::{DumpFile, InspectDepth};
 use crate::backup::load::{Load, LoadMode, LoadedDump};
 use crate::backup::observe::DatabasePlace;
-use crate::cmd::now;
 use crate::cmd::show::show;
 use crate::config::ByHand;
 use crate::core::backup::find_proof::Proven;
@@ -20,7 +18,7 @@ use crate::core::backup::one_table::OneTable;
 use crate::core::engine::Engine;
 use crate::core::kube::calls::SCRIPT;
 use crate::core::plan::PlanStep;
-use crate::core::words::counted;
+use crate::core::words::{counted, first};
 use crate::exit::{Exit, Fail};
 use crate::io::confirm;
 use crate::io::report;
@@ -178,7 +176,7 @@ impl NewRoles<'_> {
     fn in_words(&self) -> String {
         match self.names.is_empty() {
             true => String::new(),
-            false => format!(" These roles are made first, {}: {}.", self.passwords(), first(&self.names)),
+            false => format!(" These roles are made first, {}: {}.", self.passwords(), first(NAMED, &self.names)),
         }
     }
 
@@ -189,13 +187,6 @@ impl NewRoles<'_> {
             false => format!("{} made, {}\n", counted(self.names.len() as u64, "role"), self.passwords()),
         }
     }
-}
-
-/// The first names of many.
-fn first(names: &[String]) -> String {
-    let (shown, more) = names.split_at(names.len().min(NAMED));
-    let more = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
-    format!("{}{more}", shown.join(", "))
 }
 
 /// Which roles are to be made. Names those that the dump needs and the server lacks.
@@ -215,7 +206,7 @@ fn roles<'a>(
             Some(_) if !asked => "use --globals to make them as they were recorded beside the dump",
             _ => "make them with CREATE ROLE, or the load fails where it gives them something",
         };
-        tracing::warn!("the dump names roles that the server lacks: {}; {remedy}", first(&lacking));
+        tracing::warn!("the dump names roles that the server lacks: {}; {remedy}", first(NAMED, &lacking));
     }
     if !asked {
         return Ok(NewRoles::default());
@@ -294,12 +285,10 @@ pub(super) fn on_error(hand: &Hand<'_>) -> &'static str {
 }
 
 fn question(hand: &Hand<'_>, place: &DatabasePlace, name: &str, Proven { by, proof, .. }: &Proven) -> String {
-    let ended = DateTime::parse_from_rfc3339(&proof.ended).map(|time| time.to_utc());
-    let age = ended.map_or("at an unknown time".into(), |time: DateTime<Utc>| ago(time, now()));
-    let of = if proof.database == name { String::new() } else { format!(" of ANOTHER database, {},", proof.database) };
     format!(
-        "{} the dump{of} made {age} ({}, {}, {}, proven by {by}). {}",
+        "{} the dump{} ({}, {}, {}, proven by {by}). {}",
         intent(hand, place, name),
+        made(proof, name),
         proof.ended,
         report::bytes(proof.bytes),
         proof.tool,

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::restore::{check_trust, intent, loaded_table, on_error, planned_load, trial};
-use super::{Hand, ago};
+use super::{Hand, ago, made};
 use crate::backup::dump::DumpRules;
 use crate::backup::inspect_dump::{self, DumpFile, InspectDepth};
 use crate::backup::load::{Load, LoadMode, LoadedDump};
@@ -265,14 +265,7 @@ fn question(
     }
     facts.push(match (proof, known) {
         (Some(Proven { by, proof, .. }), _) => {
-            let ended = DateTime::parse_from_rfc3339(&proof.ended).map(|time| time.to_utc());
-            let age = ended.map_or("at an unknown time".into(), |time| ago(time, now()));
-            let of = if proof.database == target {
-                String::new()
-            } else {
-                format!(" of ANOTHER database, {},", proof.database)
-            };
-            format!("a dump{of} made {age} by {}, proven by {by}", proof.tool)
+            format!("a dump{} by {}, proven by {by}", made(proof, target), proof.tool)
         }
         (None, Some(Known { modified: Some(time), .. })) => format!("last written {}, not proven", ago(*time, now())),
         (None, Some(_)) => "not proven".into(),

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::core::backup::proof::is_sha256;
 use crate::core::engine::Engine;
 
 /// Whether the file is made.
@@ -73,8 +74,7 @@ impl GlobalsProof {
 
     /// The path of the file beside this dump; `None` if the proof has no SHA-256.
     pub fn file(&self, dump: &str) -> Option<String> {
-        let is_sum = self.sha256.len() == 64 && self.sha256.bytes().all(|b| b.is_ascii_hexdigit());
-        is_sum.then(|| format!("{dump}.globals-{}.sql", &self.sha256[..16]))
+        is_sha256(&self.sha256).then(|| format!("{dump}.globals-{}.sql", &self.sha256[..16]))
     }
 }
 

@@ -78,7 +78,7 @@ impl DumpReport {
         if bytes < 18 {
             return Err(format!("{bytes} bytes are too few for a dump"));
         }
-        if self.sha256.len() != 64 || !self.sha256.bytes().all(|b| b.is_ascii_hexdigit()) {
+        if !is_sha256(&self.sha256) {
             return Err(format!("it gave no SHA-256 but '{}'", self.sha256));
         }
         if self.inode.is_empty() || self.identity.is_empty() {
@@ -153,6 +153,12 @@ pub struct Proof {
     /// The file of the server's roles beside the dump. Older proofs have none, nor has a dump without that file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub globals: Option<GlobalsProof>,
+}
+
+/// Whether a text is a SHA-256 as `sha256sum` prints it. It comes from the container, and becomes a part of file names and
+/// commands.
+pub fn is_sha256(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
 #[cfg(test)]
