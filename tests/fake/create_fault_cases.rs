@@ -45,7 +45,7 @@ fn a_sound_run_makes_nine_calls() {
     }
 }
 
-/// The file of the server's roles is proven with the dump, without one more process; what it may do where there is none is the
+/// The file of the server's roles is proven with the dump, without one more process; what it may do without that file is the
 /// setting's business.
 #[test]
 fn the_servers_roles_are_proven_with_the_dump() {
