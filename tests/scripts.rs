@@ -934,13 +934,15 @@ fn a_restore_test_takes_the_recorded_roles() {
     // Of a role that is made up, the superuser is what it is not in the file.
     let query = "SELECT bool_and(rolsuper = :super) FROM pg_roles WHERE rolname IN ('Staff', 'web \"app\"', 'limited')";
     let like = format!("version {}\n", server.sql("postgres", "SHOW server_version"));
+    ok(Command::new("mkfifo").arg(volume.join("pipe.sql")));
     for (shell, awk) in SHELLS.into_iter().zip(AWKS) {
-        let test = |super_: &str, globals: [&str; 3]| {
+        let among = |programs: &[(&str, &str)], super_: &str, globals: [&str; 3]| {
             let query = query.replace(":super", super_);
             let values =
                 ["d.sql.gz", &bytes, &sum, DATABASE, &query, "", "", &like, globals[0], globals[1], globals[2]];
-            verify_volume(&[], shell, awk, &engine, volume, &values)
+            verify_volume(programs, shell, awk, &engine, volume, &values)
         };
+        let test = |super_: &str, globals| among(&[], super_, globals);
         let good = test("false", [name, &of_roles, &roles]);
         assert_eq!(good, ["roles 6", "tables 2", "rows 20001", "query yes", "end good"], "{shell:?}");
         let made_up = test("true", ["", "", ""]);
@@ -949,6 +951,11 @@ fn a_restore_test_takes_the_recorded_roles() {
         assert_eq!(test("false", [name, &of_roles, &sum]), another, "{shell:?}");
         assert_eq!(test("false", [name, "1", &roles]), another, "{shell:?}");
         assert_eq!(test("false", ["gone.sql", "1", &roles]), ["bad the file of the roles is not there"], "{shell:?}");
+        assert_eq!(test("false", ["pipe.sql", "0", &roles]), ["bad the file of the roles is no file"], "{shell:?}");
+        // That it cannot be hashed is no fault of the backup.
+        let hash = "case $(readlink /proc/self/fd/0) in *.sql) exit 1 ;; esac\nexec \"$REAL\" \"$@\"";
+        let unhashed = among(&[("openssl", "exit 1"), ("sha256sum", hash)], "false", [name, &of_roles, &roles]);
+        assert_eq!(unhashed, ["lost other the file of the roles could not be hashed"], "{shell:?}");
     }
 }
 
@@ -2377,8 +2384,9 @@ fn a_file_is_looked_at_without_being_touched() {
     for (shell, suffix) in shells_and_formats() {
         let file = dir.path().join(format!("a dump.{suffix}"));
         let look_with = |test: &str, path: &str| {
-            let mut command = Command::new(shell[0]);
-            command.args(&shell[1..]).args(["-c", BOOTSTRAP]).stdin(Stdio::piped()).stdout(Stdio::piped());
+            // A script that waits for ever fails its test.
+            let mut command = Command::new("/usr/bin/timeout");
+            command.arg("60").args(shell).args(["-c", BOOTSTRAP]).stdin(Stdio::piped()).stdout(Stdio::piped());
             command.env("PATH", path);
             let mut child =
                 command.stderr(Stdio::null()).spawn().expect("dash, busybox and bash on this machine (make init)");
@@ -2410,6 +2418,12 @@ fn a_file_is_looked_at_without_being_touched() {
         assert!(!look("").contains("broken"), "{shell:?}");
         pack("x\n");
         assert!(look("whole").contains("n1 broken it does not end as"), "{shell:?}");
+        // What is no file is no file of roles.
+        let pipe = dir.path().join(format!("a dump.{suffix}.globals-0123456789abcdef.sql"));
+        ok(Command::new("mkfifo").arg(&pipe));
+        let said = look("roles");
+        assert!(said.ends_with("n1 end yes\n") && !said.contains("globals-file"), "{shell:?} {said}");
+        fs::remove_file(&pipe).unwrap();
         // Without the tool it is not called broken.
         let few = only_these(dir.path(), &["cat", "cut", "date", "ls", "sha256sum", "sleep"]);
         let said = look_with("whole", &few);

@@ -109,9 +109,9 @@ hash_stdin() {
   esac
 }
 
-# print_sha256: prints the SHA-256 of stdin and nothing else.
+# print_sha256: prints the SHA-256 of stdin and nothing else, or fails.
 print_sha256() {
-  hashed=$(hash_stdin)
+  hashed=$(hash_stdin) || return
   echo "${hashed%% *}"
 }
 

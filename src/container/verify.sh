@@ -203,13 +203,12 @@ check_file() {
 check_globals() {
   [ -n "$GLOBALS" ] || return 0
   GLOBALS=$VOLUME/$GLOBALS
-  if ! [ -r "$GLOBALS" ]; then
-    if ! [ -e "$GLOBALS" ]; then bad 'the file of the roles is not there'; fi
-    lost user 'the user of the pod may not read the file of the roles'
-  fi
-  if [ "$(file_size "$GLOBALS")" != "$GLOBALS_BYTES" ] || [ "$(print_sha256 <"$GLOBALS")" != "$GLOBALS_SUM" ]; then
-    bad 'the file of the roles is not that of the proof'
-  fi
+  [ -e "$GLOBALS" ] || bad 'the file of the roles is not there'
+  [ -f "$GLOBALS" ] || bad 'the file of the roles is no file'
+  [ -r "$GLOBALS" ] || lost user 'the user of the pod may not read the file of the roles'
+  [ "$(file_size "$GLOBALS")" = "$GLOBALS_BYTES" ] || bad 'the file of the roles is not that of the proof'
+  sum=$(print_sha256 <"$GLOBALS") || lost other 'the file of the roles could not be hashed'
+  [ "$sum" = "$GLOBALS_SUM" ] || bad 'the file of the roles is not that of the proof'
 }
 
 # read_dump: reads the text once: checks that it is whole and ends as a complete dump, and notes what it holds.
