@@ -14,15 +14,6 @@ if ! [ -e "$own.held" ]; then
   say lost "other the session that holds the dump lock has ended"
   exit 0
 fi
-# shellcheck disable=SC2317 # called by a trap
-stop() {
-  kill -TERM "$receiving" "$ticker" 2>/dev/null
-  wait
-  rm -f "$received"
-  exit 0
-}
-receiving='' ticker=''
-trap stop TERM HUP INT
 cat <&3 >&4 &
 receiving=$!
 {
@@ -32,6 +23,16 @@ receiving=$!
   exit 0
 } 3<&- 4>&- &
 ticker=$!
+# shellcheck disable=SC2317 # called by a trap
+stop() {
+  kill -TERM "$receiving" "$ticker" 2>/dev/null
+  wait
+  rm -f "$received"
+  exit 0
+}
+# Set after the children are started: one that has just been forked still has this shell's traps, and dash and busybox ash drop a
+# signal that arrives then. A short file is received before the ticker runs, and the wait for it would then not end.
+trap stop TERM HUP INT
 exec 3<&- 4>&-
 wait "$receiving"
 status=$?
