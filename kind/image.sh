@@ -17,7 +17,7 @@ version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 name=ghcr.io/backup-ns/backup-ns:$version
 out=target/image
 archive=$out/image.tar
-made_of=$(find Dockerfile .dockerignore Cargo.toml Cargo.lock src kind/image.sh -type f -exec sha256sum {} + | LC_ALL=C sort | sha256sum)
+made_of=$(find Dockerfile .dockerignore build.rs Cargo.toml Cargo.lock src kind/image.sh -type f -exec sha256sum {} + | LC_ALL=C sort | sha256sum)
 
 docker_runs() { command -v docker >/dev/null && docker info >/dev/null 2>&1; }
 

@@ -113,6 +113,7 @@ fn run(command: Option<ChosenCommand>, plain: &Plain, values: &mut Values<'_>, r
         ChosenCommand::Locks => dispatch(config::locks(plain, values), cmd::locks::run, reporter),
         ChosenCommand::Env => cmd::env::run(plain, values, reporter),
         ChosenCommand::Completion => cmd::completion::run(plain, reporter),
+        ChosenCommand::Version => dispatch(config::version(plain, values), cmd::version::run, reporter),
         ChosenCommand::Man => cmd::man::run(plain, reporter),
         ChosenCommand::Manual(engine, piece) => {
             let run = |global: &_, by_hand: &_, reporter: &_| cmd::by_hand::run(piece, global, by_hand, reporter);

@@ -535,8 +535,21 @@ fn sync(name: &'static str) -> Command {
     .args(SYNC_METADATA.iter().map(flag))
 }
 
-fn comfort() -> [Command; 2] {
+fn comfort() -> [Command; 3] {
     [
+        described(
+            "version",
+            "Print the versions of backup-ns, kubectl, the API server and its snapshot API",
+            "What is known is printed even if the rest cannot be read: then the error says why, and the exit code is not 0.",
+            "  backup-ns version
+
+  # Without a request to the cluster
+  backup-ns version --client
+
+  # For a report of an error
+  backup-ns version -o yaml",
+        )
+        .arg(switch("client", "only of backup-ns and kubectl, without a request to the cluster")),
         described(
             "completion",
             "Print the script that makes a shell complete commands, flags, values and names",
@@ -675,6 +688,7 @@ pub enum ChosenCommand {
     Env,
     Completion,
     Man,
+    Version,
     Manual(Engine, Piece),
 }
 
@@ -688,7 +702,7 @@ pub enum Piece {
     Info,
 }
 
-const COMMANDS: [(&str, ChosenCommand); 19] = [
+const COMMANDS: [(&str, ChosenCommand); 20] = [
     ("create", ChosenCommand::Create),
     ("adhoc", ChosenCommand::Adhoc),
     ("retain", ChosenCommand::Retain),
@@ -707,6 +721,7 @@ const COMMANDS: [(&str, ChosenCommand); 19] = [
     ("env", ChosenCommand::Env),
     ("completion", ChosenCommand::Completion),
     ("man", ChosenCommand::Man),
+    ("version", ChosenCommand::Version),
     // The older tool calls it `controller syncMetadataToVsc`.
     ("controller", ChosenCommand::SyncMetadataToVsc),
 ];

@@ -9,4 +9,5 @@ pub mod refusal;
 pub mod restore_in_place;
 pub mod scratch_pod;
 pub mod survey;
+pub mod versions;
 pub mod watch;

@@ -17,6 +17,7 @@ use crate::backup::snapshots::{self, SnapshotSet};
 use crate::cluster::failure::Failure;
 use crate::cluster::kubectl::Kubectl;
 use crate::cluster::refusal::Refusal;
+use crate::cluster::versions::{Versions, git_version};
 use crate::cmd::create::names;
 use crate::cmd::now;
 use crate::cmd::show::show;
@@ -293,7 +294,7 @@ impl Exam<'_> {
                 return Ok(None);
             }
         };
-        let version = |result: &Value| result["gitVersion"].as_str().unwrap_or("of no known version").to_string();
+        let version = |result: &Value| git_version(result).unwrap_or("of no known version").to_string();
         match versions.kubectl {
             Ok(result) => self.lines.push(Check::passed("kubectl", version(&result))),
             Err(error) if matches!(error.ending, Ending::NotFound) => {
@@ -880,27 +881,6 @@ impl Exam<'_> {
     }
 }
 
-/// The versions of kubectl and of the API server.
-struct Versions {
-    kubectl: Result<Value, ProcessError>,
-    api: Result<Value, ProcessError>,
-}
-
-impl Versions {
-    /// Asks for both in one call. That fails where the version of the server is not a release, although both are known; then each is asked
-    /// by itself, but an API that is away only once.
-    fn ask(kubectl: &Kubectl) -> Versions {
-        let client = || once(kubectl, kubectl.target.version()).map(|mut both| both["clientVersion"].take());
-        match once(kubectl, kubectl.target.versions()) {
-            Ok(mut both) => {
-                Versions { kubectl: Ok(both["clientVersion"].take()), api: Ok(both["serverVersion"].take()) }
-            }
-            Err(error) if error.is(Refusal::Transient) => Versions { kubectl: client(), api: Err(error) },
-            Err(_) => Versions { kubectl: client(), api: once(kubectl, kubectl.target.server_version()) },
-        }
-    }
-}
-
 /// An API that answers.
 struct Connection {
     kubectl: Kubectl,
@@ -1008,11 +988,6 @@ fn namespace_check(kubectl: &Kubectl, granted: &Granted) -> Result<(bool, Check)
         Err(error) if error.is(Refusal::Forbidden) => (true, unknown()),
         Err(error) => (true, failed("namespace", error, "see kubectl get namespace")?),
     })
-}
-
-/// Makes a call that reads JSON, once.
-fn once(kubectl: &Kubectl, args: Vec<String>) -> Result<Value, ProcessError> {
-    kubectl.once(args, "", |stdout| serde_json::from_reader(stdout).map_err(std::io::Error::from))
 }
 
 /// Checks the snapshot API.

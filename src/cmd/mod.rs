@@ -23,6 +23,7 @@ pub mod status;
 pub mod sync_metadata_to_vsc;
 pub mod trust;
 pub mod verify;
+pub mod version;
 
 use std::time::Instant;
 

@@ -759,6 +759,16 @@ fn holder() -> String {
     format!("{user}{host} (process {})", std::process::id())
 }
 
+#[derive(Debug, Clone, Copy)]
+pub struct VersionConfig {
+    /// Only the versions of this program and of kubectl, without a request to the cluster.
+    pub client: bool,
+}
+
+pub fn version(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, VersionConfig), Fail> {
+    configured(plain, REPORTED, values, |_, _| VersionConfig { client: plain.is("client") })
+}
+
 #[derive(Debug, Clone)]
 pub struct LocksConfig {
     /// Whether to create the lock files and open them to every user.

@@ -1,6 +1,6 @@
 //! The command line of the real binary: help, configuration errors, dry run, output formats, secrets.
 
-use crate::support::{Fault, OLD, ONCE, Scenario};
+use crate::support::{ALWAYS, Fault, OLD, ONCE, REFUSED, Scenario};
 use serde_json::Value;
 
 #[test]
@@ -21,6 +21,47 @@ fn version_is_cargos() {
     let scenario = Scenario::new().args(&["--version"]);
     let outcome = scenario.run().exits(0).calls("");
     assert_eq!(outcome.stdout, format!("backup-ns {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn version_prints_what_is_known_and_fails_for_what_is_not() {
+    let own = concat!("backup-ns: ", env!("CARGO_PKG_VERSION"), " (built without a record of its commit)\n");
+    let version = |args: &[&str]| Scenario::new().args(&[&["version"], args].concat()).env("BAK_RETRY_TIMEOUT", "0s");
+    let group = Fault::Print(r#"{"kind": "APIGroup", "versions": [{"version": "v1"}, {"version": "v1beta2"}]}"#);
+    let all = version(&[]).fault("kinds", ONCE, group);
+    let outcome = all.run().exits(0).calls("config versions kinds");
+    assert_eq!(outcome.stdout, format!("{own}kubectl: v1.36.3\nserver: v1.36.1\nsnapshot API: v1, v1beta2\n"));
+    assert!(outcome.stderr.is_empty(), "{outcome}");
+
+    let client = version(&["--client", "-o", "json"]);
+    let outcome = client.run().exits(0).calls("version");
+    let report: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    let expected = serde_json::json!({
+        "backupNs": {"version": env!("CARGO_PKG_VERSION")}, "kubectl": {"version": "v1.36.3"},
+    });
+    assert_eq!(report, expected);
+
+    let gone = Fault::Refuse("Error from server (NotFound): the server could not find the requested resource");
+    let without = version(&[]).fault("kinds", ONCE, gone);
+    assert!(without.run().exits(0).stdout.ends_with("\nsnapshot API: not installed\n"));
+
+    // The cluster is away: both clients' versions are printed all the same, and nothing is asked twice.
+    let away = version(&["-o", "yaml"]).fault("versions", ALWAYS, Fault::Refuse(REFUSED));
+    let outcome = away.run().exits(1).calls("config versions version").says(&["was refused", "remedy="]);
+    let report: Value = serde_yaml_ng::from_str(&outcome.stdout).unwrap();
+    assert_eq!(report["kubectl"]["version"], "v1.36.3", "{outcome}");
+    assert!(report["server"]["error"].as_str().unwrap().contains("was refused"), "{outcome}");
+    assert!(report.get("snapshotApi").is_none(), "{outcome}");
+
+    let nowhere = version(&[]).config(serde_json::json!({"contexts": null, "current-context": ""}));
+    let outcome = nowhere.run().exits(4).calls("config version").says(&["no current context", "remedy="]);
+    assert_eq!(outcome.stdout, format!("{own}kubectl: v1.36.3\nserver: unknown\n"));
+
+    for args in [&[][..], &["--client"]] {
+        let missing = version(args).env("PATH", "/nonexistent");
+        let outcome = missing.run().exits(4).says(&["not in the PATH", "install kubectl"]);
+        assert!(outcome.stdout.starts_with(own), "{outcome}");
+    }
 }
 
 #[test]

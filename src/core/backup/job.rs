@@ -11,7 +11,7 @@ use crate::core::kube::json::{list, name, text, uid};
 const PROGRAM: [&str; 2] = ["backup-ns", "backup_ns"];
 
 /// The commands of this program that make no backup, and those of the older one.
-pub const OTHERS: [&str; 26] = [
+pub const OTHERS: [&str; 27] = [
     "adhoc",
     "controller",
     "delete",
@@ -33,6 +33,7 @@ pub const OTHERS: [&str; 26] = [
     "syncMetadataToVsc",
     "trust",
     "verify",
+    "version",
     "completion",
     "man",
     "help",
