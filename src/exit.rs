@@ -74,12 +74,14 @@ pub struct Fail {
     pub what: String,
     /// What to do about it; empty where nothing can be said.
     pub remedy: String,
+    /// Whether it was printed already.
+    pub is_reported: bool,
 }
 
 impl Fail {
     /// A failure without a remedy.
     pub fn new(exit: Exit, what: impl Into<String>) -> Self {
-        Fail { exit, what: what.into(), remedy: String::new() }
+        Fail { exit, what: what.into(), remedy: String::new(), is_reported: false }
     }
 
     /// A precondition that is missing, and what to do about it.
@@ -94,15 +96,11 @@ impl Fail {
         self
     }
 
-    /// What is left of a failure that was said already: how the program ends.
+    /// The same failure, which was printed.
     #[must_use]
-    pub fn reported(self) -> Self {
-        Fail::new(self.exit, "")
-    }
-
-    /// Whether it was said already.
-    pub fn is_reported(&self) -> bool {
-        self.what.is_empty()
+    pub fn reported(mut self) -> Self {
+        self.is_reported = true;
+        self
     }
 
     /// The same failure seen as part of a phase that has a code of its own. A signal and a missing

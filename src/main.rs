@@ -20,6 +20,8 @@ use anyhow::{Result, bail};
 use crate::backup::cronjob_settings::CronJobSettings;
 use crate::cli::{Called, ChosenCommand};
 use crate::cluster::failure::Failure;
+use crate::cmd::Conclusion;
+use crate::cmd::notify::Notifier;
 use crate::config::{Global, Plain, Values, settings};
 use crate::exit::{Exit, Fail};
 use crate::io::process;
@@ -68,7 +70,17 @@ fn main() -> ExitCode {
             Ok(None) => cronjob.get(setting),
             found => found,
         };
-        run(command, &plain, &mut config::Values::new(&get), reporter)
+        let notifier = command.and_then(cli::notifies).map(|name| Notifier::start(name, config::notifications(&get)));
+        let outcome = run(command, &plain, &mut config::Values::new(&get), reporter).map_err(|error| error.fail());
+        let Some(notifier) = notifier else { return Ok(outcome.map(drop)?) };
+        // First what is certain.
+        if let Err(fail) = &outcome
+            && !fail.is_reported
+        {
+            reporter.failure(fail);
+        }
+        notifier.finish(&outcome);
+        Ok(outcome.map(drop).map_err(Fail::reported)?)
     })
 }
 
@@ -78,7 +90,7 @@ fn exit_code(reporter: &Reporter, command: impl FnOnce(&Reporter) -> Result<()>)
         Ok(()) => ExitCode::from(Exit::Done.code()),
         Err(error) => {
             let fail = error.fail();
-            if !fail.is_reported() {
+            if !fail.is_reported {
                 reporter.failure(&fail);
             }
             ExitCode::from(fail.exit.code())
@@ -87,7 +99,12 @@ fn exit_code(reporter: &Reporter, command: impl FnOnce(&Reporter) -> Result<()>)
 }
 
 /// Runs the command that was given.
-fn run(command: Option<ChosenCommand>, plain: &Plain, values: &mut Values<'_>, reporter: &Reporter) -> Result<()> {
+fn run(
+    command: Option<ChosenCommand>,
+    plain: &Plain,
+    values: &mut Values<'_>,
+    reporter: &Reporter,
+) -> Result<Conclusion> {
     let Some(command) = command else {
         bail!(Fail::new(Exit::Usage, "no command was given").remedy("see backup-ns --help"));
     };
@@ -111,10 +128,10 @@ fn run(command: Option<ChosenCommand>, plain: &Plain, values: &mut Values<'_>, r
             dispatch(config::sync(plain, values), cmd::sync_metadata_to_vsc::run, reporter)
         }
         ChosenCommand::Locks => dispatch(config::locks(plain, values), cmd::locks::run, reporter),
-        ChosenCommand::Env => cmd::env::run(plain, values, reporter),
-        ChosenCommand::Completion => cmd::completion::run(plain, reporter),
+        ChosenCommand::Env => cmd::env::run(plain, values, reporter).map(Into::into),
+        ChosenCommand::Completion => cmd::completion::run(plain, reporter).map(Into::into),
         ChosenCommand::Version => dispatch(config::version(plain, values), cmd::version::run, reporter),
-        ChosenCommand::Man => cmd::man::run(plain, reporter),
+        ChosenCommand::Man => cmd::man::run(plain, reporter).map(Into::into),
         ChosenCommand::Manual(engine, piece) => {
             let run = |global: &_, by_hand: &_, reporter: &_| cmd::by_hand::run(piece, global, by_hand, reporter);
             dispatch(config::by_hand(plain, values, engine), run, reporter)
@@ -123,14 +140,14 @@ fn run(command: Option<ChosenCommand>, plain: &Plain, values: &mut Values<'_>, r
 }
 
 /// Runs a command with its configuration, if that is valid.
-fn dispatch<T>(
+fn dispatch<T, C: Into<Conclusion>>(
     config: Result<(Global, T), Fail>,
-    run: impl Fn(&Global, &T, &Reporter) -> Result<()>,
+    run: impl Fn(&Global, &T, &Reporter) -> Result<C>,
     reporter: &Reporter,
-) -> Result<()> {
+) -> Result<Conclusion> {
     let (global, config) = config?;
     apply_timeout(&global);
-    run(&global, &config, reporter)
+    run(&global, &config, reporter).map(Into::into)
 }
 
 /// From here on the limit of time holds for every command.

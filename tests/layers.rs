@@ -18,7 +18,7 @@ const LAYERS: [(&str, &[&str]); 11] = [
     ("backup", &["core", "exit", "io", "cluster", "container", "config"]),
     ("cli", &["core", "exit", "config"]),
     ("cmd", &["core", "exit", "io", "cluster", "container", "lock", "config", "backup", "cli"]),
-    ("main", &["exit", "io", "cluster", "config", "backup", "cli"]),
+    ("main", &["exit", "io", "cluster", "config", "backup", "cli", "cmd"]),
 ];
 
 /// The same within `src/core`.
@@ -33,7 +33,7 @@ const CORE: [(&str, &[&str]); 12] = [
     ("backup", &["escape", "time_zone", "kube", "engine", "retention"]),
     ("lease", &["kube", "backup"]),
     ("restore", &["words", "time_zone", "kube", "engine", "retention", "backup"]),
-    ("health", &["words", "kube", "engine", "retention", "backup", "restore"]),
+    ("health", &["escape", "words", "kube", "engine", "retention", "backup", "restore"]),
     ("hostile", &["words", "time_zone", "kube", "engine", "retention", "backup", "restore", "health"]),
 ];
 

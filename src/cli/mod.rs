@@ -12,7 +12,9 @@ use std::path::Path;
 use clap::builder::{PossibleValue, StringValueParser, StyledStr, TypedValueParser};
 use clap::{Arg, ArgAction, ArgMatches, Command, Id, ValueHint};
 
-use crate::config::settings::{self, CREATE, GLOBAL, MARK_AND_DELETE, RESTORE, RETAIN, SYNC_METADATA, Setting, VERIFY};
+use crate::config::settings::{
+    self, CREATE, GLOBAL, MARK_AND_DELETE, NOTIFICATIONS, RESTORE, RETAIN, SYNC_METADATA, Setting, VERIFY,
+};
 use crate::config::{self, Origin, Plain};
 use crate::core::engine::Engine;
 use crate::exit;
@@ -141,7 +143,7 @@ fn backups() -> [Command; 4] {
   backup-ns create -n shop --db-postgres --db-postgres-exec-resource=statefulset/db --pvc-name=data-db-0 \\
     --label-vs-retain=daily_weekly_monthly",
         )
-        .arg(from_cronjob()).args(CREATE.iter().map(flag)),
+        .arg(from_cronjob()).args(CREATE.iter().chain(NOTIFICATIONS).map(flag)),
         described(
             "adhoc",
             "Run the namespace's backup CronJob once, now, and follow it",
@@ -162,7 +164,7 @@ fn backups() -> [Command; 4] {
   # One namespace, two weeks of days
   backup-ns retain -n shop --retain-last-daily=14",
         )
-        .args(RETAIN.iter().map(flag)),
+        .args(RETAIN.iter().chain(NOTIFICATIONS).map(flag)),
         described(
             "mark-and-delete",
             "Mark snapshots that lost every label, delete those whose date has passed",
@@ -175,7 +177,7 @@ fn backups() -> [Command; 4] {
   # One namespace, and a slow storage
   backup-ns mark-and-delete -n shop --delete-interval=30s",
         )
-        .args(MARK_AND_DELETE.iter().map(flag)),
+        .args(MARK_AND_DELETE.iter().chain(NOTIFICATIONS).map(flag)),
     ]
 }
 
@@ -310,7 +312,7 @@ fn restores() -> [Command; 2] {
   backup-ns verify data-2026-11-22-030000-abcdef -n shop --verify-sql='SELECT count(*) > 1000 FROM orders'",
         )
         .arg(position("VS", "the VolumeSnapshot [default: the newest ready one of the claim]"))
-        .arg(from_cronjob()).args(VERIFY.iter().map(flag)),
+        .arg(from_cronjob()).args(VERIFY.iter().chain(NOTIFICATIONS).map(flag)),
     ]
 }
 
@@ -700,6 +702,13 @@ pub enum Piece {
     DownloadDump,
     Shell,
     Info,
+}
+
+/// The name of the command in notifications, if it sends any: it is one that CronJobs run.
+pub fn notifies(command: ChosenCommand) -> Option<&'static str> {
+    use ChosenCommand::{Create, MarkAndDelete, Retain, Verify};
+    let notifies = matches!(command, Create | Retain | MarkAndDelete | Verify);
+    COMMANDS.iter().find(|(_, known)| notifies && *known == command).map(|(name, _)| *name)
 }
 
 const COMMANDS: [(&str, ChosenCommand); 20] = [

@@ -5,11 +5,12 @@ use std::fmt::Write;
 
 use anyhow::{Result, bail};
 use serde::Serialize;
+use serde_json::json;
 
 use crate::cluster::bulk::Refused;
 use crate::cluster::survey::Skipped;
-use crate::cmd::Context;
 use crate::cmd::show::{json_line, print, yaml};
+use crate::cmd::{Conclusion, Context};
 use crate::config::Output;
 use crate::core::escape::one_line;
 use crate::core::words::counted;
@@ -113,11 +114,11 @@ pub struct Summary {
 }
 
 impl<C: Changes> Account<C> {
-    /// Counts and prints it. `read` says what was read.
+    /// Counts and prints it. `read` says what was read. The conclusion has the numbers in words.
     ///
     /// # Errors
     /// It cannot be written.
-    pub fn print<T>(&mut self, context: &Context<'_, T>, read: &str) -> Result<()> {
+    pub fn print<T>(&mut self, context: &Context<'_, T>, read: &str) -> Result<Conclusion> {
         for (_, outcome) in self.changes.planned() {
             self.summary.planned += 1;
             match outcome {
@@ -127,21 +128,28 @@ impl<C: Changes> Account<C> {
                 Outcome::Failed { .. } => self.summary.failed += 1,
             }
         }
+        let message = self.message(read);
         let text = match context.global.output {
             Output::Json => json_line(self),
             Output::Yaml => yaml(self),
-            _ => self.text(read),
+            _ => self.text(&message),
         };
-        print(context.reporter, &text)
+        print(context.reporter, &text)?;
+        Ok(Conclusion { message, report: json!({"summary": self.summary, "skipped": self.skipped}) })
     }
 
-    fn text(&self, read: &str) -> String {
+    fn text(&self, message: &str) -> String {
         let mut text: String = self.changes.lines(self.dry_run).map(|line| one_line(&line) + "\n").collect();
         for Skipped { namespace, reason } in &self.skipped {
             let _ = writeln!(text, "{namespace}  skipped  ({reason})");
         }
+        text + &format!("{}: {message}\n", self.command)
+    }
+
+    /// The numbers, in a line.
+    fn message(&self, read: &str) -> String {
         let Summary { planned, done, left, failed, .. } = self.summary;
-        let _ = write!(text, "{}: {read} read, ", self.command);
+        let mut text = format!("{read} read, ");
         let _ = match self.dry_run {
             true => write!(text, "{} would be changed; dry run, nothing was changed", C::number(planned)),
             false => write!(text, "{} changed, {left} left, {failed} failed", C::number(done)),
@@ -152,7 +160,6 @@ impl<C: Changes> Account<C> {
         if !self.skipped.is_empty() {
             let _ = write!(text, ", {} skipped", counted(self.skipped.len(), "namespace"));
         }
-        text.push('\n');
         text
     }
 

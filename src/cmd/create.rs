@@ -19,7 +19,7 @@ use crate::cluster::failure::Failure;
 use crate::cluster::kubectl::Kubectl;
 use crate::cluster::refusal::Refusal;
 use crate::cluster::watch::Watch;
-use crate::cmd::{Context, now};
+use crate::cmd::{Conclusion, Context, now};
 use crate::config::{Create, Database, DbValue, Global};
 use crate::container;
 use crate::container::session::Session;
@@ -50,7 +50,7 @@ const FLUSH_TIME: Duration = Duration::from_secs(300);
 ///
 /// # Errors
 /// As the exit codes say; whatever happens, the last good dump stays until a proven one replaces it.
-pub fn run(global: &Global, config: &Create, reporter: &Reporter) -> Result<()> {
+pub fn run(global: &Global, config: &Create, reporter: &Reporter) -> Result<Conclusion> {
     // Marks every line that comes back from a container, and tells this try from any other.
     let nonce = random::nonce();
     reporter.mark("try", &nonce);
@@ -64,10 +64,11 @@ pub fn run(global: &Global, config: &Create, reporter: &Reporter) -> Result<()> 
     if let Err(fail) = &outcome {
         reporter.failure(fail);
     }
+    let good = notice.good.get().cloned().unwrap_or_default();
     if config.events && !global.dry_run {
         notice.leave(&outcome, now());
     }
-    Ok(outcome.map_err(Fail::reported)?)
+    outcome.map(|()| Conclusion { message: good.what, report: good.report }).map_err(|fail| fail.reported().into())
 }
 
 /// Makes it. `notice` knows what was made, whatever fails afterwards.
@@ -309,9 +310,10 @@ impl<'a> BackupRun<'a> {
         };
         let (what, took) = (if ready { "ready" } else { "cut" }, report::seconds(self.context.began.elapsed()));
         let what = format!("VolumeSnapshot {} is {what} after {took}{dump}", names.join(", "));
+        let result = self.result(&snapshots, dumps, dumped);
         // A summary that cannot be printed does not fail the backup.
-        let _ = self.good.set(Good { ready, what });
-        self.summary(&snapshots, dumps, dumped)
+        let _ = self.good.set(Good { ready, what, report: json!(result) });
+        self.context.show(&result, || result.as_ref().map(BackupResult::text).unwrap_or_default())
     }
 
     /// Goes on with the snapshots of an earlier try of this run, if they hold what is proven: if the dump that their
@@ -462,8 +464,14 @@ impl<'a> BackupRun<'a> {
         Ok(steps)
     }
 
-    fn summary(&self, snapshots: &[&Snapshot], dumps: &[(Engine, Proof)], dumped: Duration) -> Result<()> {
-        let of = |(pvc, snapshot): (&'a String, &&Snapshot)| One {
+    /// What `create` says at its end; there is at least one claim.
+    fn result<'b>(
+        &'b self,
+        snapshots: &[&Snapshot],
+        dumps: &'b [(Engine, Proof)],
+        dumped: Duration,
+    ) -> Option<BackupResult<'b>> {
+        let of = |(pvc, snapshot): (&'b String, &&Snapshot)| One {
             pvc,
             volume_snapshot: snapshot.metadata.name.clone(),
             volume_snapshot_content: snapshot.status.bound_volume_snapshot_content_name.clone(),
@@ -473,26 +481,26 @@ impl<'a> BackupRun<'a> {
             labels: snapshot.metadata.labels.clone(),
         };
         let mut all = self.context.config.pvcs.iter().zip(snapshots).map(of);
-        let Some(first) = all.next() else { return Ok(()) };
-        let summary = BackupResult {
+        Some(BackupResult {
             namespace: &self.context.kubectl.target.namespace,
-            first,
+            first: all.next()?,
             others: all.collect(),
             dumps: dumps.iter().map(|(engine, proof)| (*engine, proof)).collect(),
             dump_seconds: report::rounded(dumped),
             seconds: report::rounded(self.context.began.elapsed()),
-        };
-        self.context.show(&summary, || summary.text())
+        })
     }
 }
 
 /// A backup that was made.
-#[derive(Debug)]
+#[derive(Debug, Clone, Default)]
 struct Good {
     /// Whether it is ready.
     ready: bool,
     /// What it is, in a line.
     what: String,
+    /// The result, as `-o json` prints it.
+    report: Value,
 }
 
 /// What is known for the Event at the end.
@@ -522,7 +530,7 @@ impl<'a> Notice<'a> {
             Ok(()) => None,
         };
         let (reason, good) = match self.good.get() {
-            Some(Good { ready: true, what }) => (Reason::Ready, Some(what.clone())),
+            Some(Good { ready: true, what, .. }) => (Reason::Ready, Some(what.clone())),
             Some(Good { what, .. }) => (Reason::Cut, Some(what.clone())),
             None => (Reason::Failed, None),
         };

@@ -11,7 +11,7 @@ use crate::cluster::refusal::Refusal;
 use crate::cluster::survey::{self, Survey};
 use crate::cmd::account::{Account, Entry, Outcome};
 use crate::cmd::prune::Decisions;
-use crate::cmd::{Context, now, retain};
+use crate::cmd::{Conclusion, Context, now, retain};
 use crate::config::{Global, MarkAndDelete};
 use crate::core::kube::calls::{CONTENTS, Next, SNAPSHOTS};
 use crate::core::kube::labels;
@@ -30,8 +30,8 @@ use crate::io::wait;
 /// # Errors
 /// As the exit codes say; a deletion that failed does not keep the others from being made, unless the API is gone. What
 /// `retain` could not do prevents nothing here, and is reported at the end.
-pub fn run(global: &Global, config: &MarkAndDelete, reporter: &Reporter) -> Result<()> {
-    let retained = config.first.map_or(Ok(()), |first| retain::run(global, &first, reporter));
+pub fn run(global: &Global, config: &MarkAndDelete, reporter: &Reporter) -> Result<Conclusion> {
+    let retained = config.first.map_or(Ok(Conclusion::default()), |first| retain::run(global, &first, reporter));
     if let Err(error) = &retained {
         if wait::interrupted().is_some() {
             return retained;
@@ -39,12 +39,12 @@ pub fn run(global: &Global, config: &MarkAndDelete, reporter: &Reporter) -> Resu
         tracing::warn!("retain did not do all of it, going on with what is marked: {error:#}");
     }
     match (retained, mark_and_delete(global, config, reporter)) {
-        (Err(first), Ok(())) => bail!(Fail { exit: Exit::Partial, ..first.fail() }),
+        (Err(first), Ok(_)) => bail!(Fail { exit: Exit::Partial, ..first.fail() }),
         (_, swept) => swept,
     }
 }
 
-fn mark_and_delete(global: &Global, config: &MarkAndDelete, reporter: &Reporter) -> Result<()> {
+fn mark_and_delete(global: &Global, config: &MarkAndDelete, reporter: &Reporter) -> Result<Conclusion> {
     let context = Context::connect(global, config, reporter)?;
     let kubectl = &context.kubectl;
     let named = global.asked.namespace.as_deref();

@@ -14,6 +14,7 @@ pub mod list;
 pub mod locks;
 pub mod man;
 pub mod mark_and_delete;
+pub mod notify;
 mod prune;
 pub mod rebind_vsc;
 pub mod restore;
@@ -30,6 +31,7 @@ use std::time::Instant;
 use anyhow::Result;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::cluster::kubectl::Kubectl;
 use crate::config::Global;
@@ -55,6 +57,22 @@ impl<'a, C> Context<'a, C> {
     /// As [`show::show`].
     fn show<T: Serialize + ?Sized>(&self, value: &T, text: impl FnOnce() -> String) -> Result<()> {
         show::show(self.reporter, self.global.output, value, text)
+    }
+}
+
+/// What a command says at its end, for a notification.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Conclusion {
+    /// What was done, in a line.
+    pub message: String,
+    /// The result, as `-o json` prints it.
+    pub report: Value,
+}
+
+impl From<()> for Conclusion {
+    /// Of a command that sends no notification.
+    fn from((): ()) -> Conclusion {
+        Conclusion::default()
     }
 }
 

@@ -9,8 +9,8 @@ use serde::Serialize;
 use crate::cluster::bulk::{self, Name};
 use crate::cluster::kubectl::Kubectl;
 use crate::cluster::survey::Survey;
-use crate::cmd::Context;
 use crate::cmd::account::{Account, Changes, Entry, Outcome, Summary};
+use crate::cmd::{Conclusion, Context};
 use crate::core::kube::calls::Relabel;
 use crate::core::kube::labels;
 use crate::core::kube::pace::Pace;
@@ -109,7 +109,7 @@ impl Account<Decisions> {
     ///
     /// # Errors
     /// Something failed.
-    pub fn close<C>(mut self, context: &Context<'_, C>) -> Result<()> {
+    pub fn close<C>(mut self, context: &Context<'_, C>) -> Result<Conclusion> {
         let snapshots = &mut self.changes.snapshots;
         if !self.dry_run {
             snapshots.retain(|entry| entry.change.action != Action::Keep || entry.change.warning);
@@ -121,8 +121,8 @@ impl Account<Decisions> {
         let kept = snapshots.iter().filter(has_warning).filter(|entry| entry.change.action == Action::Keep);
         self.summary.warnings = Some(kept.count());
         let read = counted(self.summary.read, "snapshot");
-        self.print(context, &read)?;
-        self.check()
+        let conclusion = self.print(context, &read)?;
+        self.check().map(|()| conclusion)
     }
 }
 

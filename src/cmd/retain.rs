@@ -6,7 +6,7 @@ use crate::cluster::delete_snapshot;
 use crate::cluster::survey::Survey;
 use crate::cmd::account::{Account, Entry, Outcome};
 use crate::cmd::prune::Decisions;
-use crate::cmd::{Context, now};
+use crate::cmd::{Conclusion, Context, now};
 use crate::config::{Global, Retention};
 use crate::core::kube::labels;
 use crate::core::retention::history::{Action, Decision, Moment, Record};
@@ -19,7 +19,7 @@ use crate::io::wait;
 ///
 /// # Errors
 /// As the exit codes say; a change that failed does not keep the others from being made.
-pub fn run(global: &Global, config: &Retention, reporter: &Reporter) -> Result<()> {
+pub fn run(global: &Global, config: &Retention, reporter: &Reporter) -> Result<Conclusion> {
     let context = Context::connect(global, config, reporter)?;
     let named = global.asked.namespace.as_deref();
     let survey = reporter.step("read", |step| {

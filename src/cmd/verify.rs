@@ -12,7 +12,7 @@ use crate::cluster::failure::Failure;
 use crate::cluster::kubectl::Kubectl;
 use crate::cluster::refusal::Refusal;
 use crate::cluster::scratch_pod::{self, ScratchPod};
-use crate::cmd::{Context, now};
+use crate::cmd::{Conclusion, Context, now};
 use crate::config::{Global, Verify};
 use crate::container;
 use crate::container::session::{Line, Lost, Session};
@@ -38,7 +38,7 @@ const SOON: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// As the exit codes say: [`Exit::Bad`] where the backup is bad, and nothing else says so.
-pub fn run(global: &Global, config: &Verify, reporter: &Reporter) -> Result<()> {
+pub fn run(global: &Global, config: &Verify, reporter: &Reporter) -> Result<Conclusion> {
     let context = Context::connect(global, config, reporter)?;
     let subject = reporter.step("observe", |_| {
         let subject = observe(&context.kubectl, config)?;
@@ -49,7 +49,7 @@ pub fn run(global: &Global, config: &Verify, reporter: &Reporter) -> Result<()> 
     })?;
     let test = RestoreTest { context, subject };
     if global.dry_run {
-        return test.show_plan();
+        return test.show_plan().map(Into::into);
     }
     test.verify()
 }
@@ -179,7 +179,7 @@ struct RestoreTest<'a> {
 }
 
 impl RestoreTest<'_> {
-    fn verify(&self) -> Result<()> {
+    fn verify(&self) -> Result<Conclusion> {
         let mut facts = BTreeMap::new();
         let mut bad = None;
         for test in &self.subject.tests {
@@ -223,13 +223,16 @@ impl RestoreTest<'_> {
             }
         }
         let stamped = self.stamp(&verdict);
-        self.show(&verdict)?;
-        let Some(bad) = bad else { return stamped };
+        let report = self.show(&verdict)?;
+        let name = &self.subject.snapshot.metadata.name;
+        let Some(bad) = bad else {
+            let message = format!("the backup in VolumeSnapshot {name} is good");
+            return stamped.map(|()| Conclusion { message, report });
+        };
         // That it is bad is what counts, stamped or not.
         if let Err(error) = stamped {
             tracing::warn!("the snapshot could not be stamped: {error}");
         }
-        let name = &self.subject.snapshot.metadata.name;
         Err(bad.context(format!("the backup in VolumeSnapshot {name} is bad")))
     }
 
@@ -400,7 +403,7 @@ impl RestoreTest<'_> {
         })
     }
 
-    fn show(&self, verdict: &Verdict) -> Result<()> {
+    fn show(&self, verdict: &Verdict) -> Result<Value> {
         let name = &self.subject.snapshot.metadata.name;
         let seconds = report::rounded(self.context.began.elapsed());
         let (word, why, dumps) = match verdict {
@@ -446,7 +449,8 @@ impl RestoreTest<'_> {
             }
             text.push_str(&format!("verdict    {}, after {seconds:.1}s\n", in_words(verdict)));
             text
-        })
+        })?;
+        Ok(value)
     }
 
     /// The plan: the very calls and the very Job that a run would make.
@@ -587,7 +591,7 @@ fn broken(fail: Fail, trial: &ScratchPod<'_>) -> Fail {
     }
     let why = trial.ended().map(|why| format!(" ({why})")).unwrap_or_default();
     let remedy = if fail.remedy.is_empty() { scratch_pod::AGAIN.to_string() } else { fail.remedy };
-    Fail { exit: fail.exit, what: format!("{}{why}", fail.what), remedy }
+    Fail { what: format!("{}{why}", fail.what), remedy, ..fail }
 }
 
 #[cfg(test)]

@@ -29,10 +29,12 @@ use crate::lock::{NodeLocks, flock, lease};
 
 mod effective;
 pub mod fault;
+mod notifications;
 pub mod settings;
 mod stored_backups;
 
 pub use effective::*;
+pub use notifications::*;
 pub use stored_backups::*;
 
 /// The configuration that all commands share.
@@ -410,7 +412,10 @@ fn configured<T>(
 }
 
 pub fn create(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Create), Fail> {
-    configured(plain, REPORTED, values, |_, v| backup(v))
+    configured(plain, REPORTED, values, |_, v| {
+        notifications::read(v);
+        backup(v)
+    })
 }
 
 #[derive(Debug, Clone)]
@@ -575,6 +580,7 @@ fn database(v: &mut Values<'_>, engine: Engine) -> Database {
 pub fn retain(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Retention), Fail> {
     configured(plain, REPORTED, values, |global, v| {
         global.dry_run |= v.switch(var!("RETAIN_DRY_RUN"));
+        notifications::read(v);
         retention(v, true)
     })
 }
@@ -606,6 +612,7 @@ fn change_concurrency(v: &mut Values<'_>) -> usize {
 pub fn mark_and_delete(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, MarkAndDelete), Fail> {
     configured(plain, REPORTED, values, |global, v| {
         global.dry_run |= v.switch(var!("RETAIN_DRY_RUN"));
+        notifications::read(v);
         let wanted = v.switch(var!("BAK_RETAIN_FIRST"));
         let retention = retention(v, wanted);
         MarkAndDelete {
@@ -1111,6 +1118,8 @@ mod tests {
             ("BAK_LOCK_NAMESPACE", "A"),
             ("BAK_LOCK_NODE", "a b"),
             ("BAK_LOCK_LEASE_DURATION", "2s"),
+            ("BAK_NOTIFY_ON", "always"),
+            ("BAK_NOTIFY_FORMAT", "xml"),
         ];
         let fail = with(&wrong).unwrap_err();
         for (var, value) in wrong {
@@ -1118,7 +1127,9 @@ mod tests {
         }
         // What any text is good for cannot be wrong; and no setting of the table is forgotten here.
         let free = ["_USER", "_PASSWORD", "_DB", "_FLOCK_DIR", "_HOOK_PRE", "_HOOK_POST"];
-        for setting in settings::GLOBAL.iter().chain(settings::CREATE) {
+        // Those of tests/fake/notifications.rs are not shown.
+        let visible = settings::NOTIFICATIONS.iter().filter(|setting| !setting.is_secret());
+        for setting in settings::GLOBAL.iter().chain(settings::CREATE).chain(visible) {
             let is_free = free.iter().any(|end| setting.var.ends_with(end));
             assert!(is_free || wrong.iter().any(|(var, _)| *var == setting.var), "{}", setting.var);
         }

@@ -24,7 +24,9 @@ impl Setting {
 
     /// Whether its value is hidden wherever settings are shown.
     pub fn is_secret(&self) -> bool {
-        self.var.ends_with("_PASSWORD") || self.var == "BAK_HOOK_PRE" || self.var == "BAK_HOOK_POST"
+        const HIDDEN: [&str; 5] =
+            ["BAK_HOOK_PRE", "BAK_HOOK_POST", "BAK_NOTIFY_URL", "BAK_NOTIFY_HEADERS", "BAK_PING_URL"];
+        self.var.ends_with("_PASSWORD") || HIDDEN.contains(&self.var)
     }
 
     /// Whether `--from-cronjob` takes this setting from the CronJob: those that say what is backed up and how, but not who does it,
@@ -32,8 +34,9 @@ impl Setting {
     pub fn is_shared(&self) -> bool {
         const OWN: [&str; 5] = ["BAK_LABEL_VS_TYPE", "BAK_LABEL_VS_POD", "BAK_RUN_ID", "BAK_VS_RAND", "BAK_EVENTS"];
         let locks = self.var.starts_with("BAK_LOCK") || self.var.starts_with("BAK_FLOCK");
-        let is_global = GLOBAL.iter().any(|setting| setting.var == self.var);
-        self.var == "TZ" || self.var.starts_with("BAK_") && !is_global && !locks && !OWN.contains(&self.var)
+        let is_in = |table: &[Setting]| table.iter().any(|setting| setting.var == self.var);
+        let is_own = is_in(GLOBAL) || is_in(NOTIFICATIONS) || locks || OWN.contains(&self.var);
+        self.var == "TZ" || self.var.starts_with("BAK_") && !is_own
     }
 
     pub fn is_switch(&self) -> bool {
@@ -151,6 +154,41 @@ pub const MARK_AND_DELETE: &[Setting] = &[
     READY_TIMEOUT,
 ];
 
+/// Of every command that a CronJob runs.
+pub const NOTIFICATIONS: &[Setting] = &[
+    setting(
+        "BAK_NOTIFY_URL",
+        "notify-url",
+        "URL",
+        "",
+        "webhook that gets a POST about the outcome; a secret, so not accepted as a flag",
+    ),
+    setting("BAK_NOTIFY_ON", "notify-on", "OUTCOME", "failure", "when: failure, success or both")
+        .of(&["failure", "success", "both"]),
+    setting(
+        "BAK_NOTIFY_FORMAT",
+        "notify-format",
+        "FORMAT",
+        "json",
+        "json, or slack for webhooks that take Slack's text",
+    )
+    .of(&["json", "slack"]),
+    setting(
+        "BAK_NOTIFY_HEADERS",
+        "notify-headers",
+        "HEADERS",
+        "",
+        "lines of NAME: VALUE that the POST has as well; a secret, so not accepted as a flag",
+    ),
+    setting(
+        "BAK_PING_URL",
+        "ping-url",
+        "URL",
+        "",
+        "check that gets URL/start, then URL or URL/fail, as healthchecks.io; a secret, so not accepted as a flag",
+    ),
+];
+
 pub const SYNC_METADATA: &[Setting] = &[CHANGE_CONCURRENCY];
 
 pub const RESTORE: &[Setting] = &[
@@ -185,7 +223,8 @@ pub const VERIFY: &[Setting] = &[
     setting("BAK_VERIFY_TIMEOUT", "verify-timeout", "TIME", "1h", "limit of the whole restore test"),
 ];
 
-pub const ALL: [&[Setting]; 7] = [GLOBAL, CREATE, RETAIN, MARK_AND_DELETE, SYNC_METADATA, RESTORE, VERIFY];
+pub const ALL: [&[Setting]; 8] =
+    [GLOBAL, CREATE, RETAIN, MARK_AND_DELETE, SYNC_METADATA, RESTORE, VERIFY, NOTIFICATIONS];
 
 /// The setting of this name, for [`var!`].
 #[expect(clippy::panic, reason = "at compile time")]

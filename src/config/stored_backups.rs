@@ -290,7 +290,10 @@ pub struct Verify {
 
 pub fn verify(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Verify), Fail> {
     configured(plain, REPORTED, values, |_, v| Verify {
-        snapshot: plain.name("VS", v),
+        snapshot: {
+            super::notifications::read(v);
+            plain.name("VS", v)
+        },
         pvc: v.parse(var!("BAK_PVC_NAME"), name::claims, Vec::new()).into_iter().next().unwrap_or_default(),
         sql: v.text(var!("BAK_VERIFY_SQL")),
         physical: v.switch(var!("BAK_VERIFY_PHYSICAL")),

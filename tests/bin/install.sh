@@ -1,5 +1,6 @@
 #!/bin/sh
-# What the tests need beside Rust: shells, man, shellcheck, PostgreSQL and MariaDB for scratch servers.
+# What the tests need beside Rust: shells, man, shellcheck, PostgreSQL, MariaDB and nginx for scratch
+# servers.
 # Usage: install.sh          list what is missing, then install it (Debian, as root)
 #        install.sh check    list what the quick loop misses, and install nothing; exit code 1 if that is anything
 set -eu
@@ -40,8 +41,10 @@ check)
 esac
 need pkill procps
 need curl curl
+need openssl openssl
 [ -n "$(ls -d /usr/lib/postgresql/*/bin/initdb 2>/dev/null)" ] || missing="$missing postgresql"
 PATH=$PATH:/usr/sbin
+need nginx nginx-light
 need mariadbd mariadb-server
 
 if [ -z "$missing" ]; then

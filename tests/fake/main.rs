@@ -21,6 +21,7 @@ mod kubectl_env;
 mod leases;
 mod list_delete_env;
 mod locks;
+mod notifications;
 mod prune;
 mod restore_from;
 mod restore_in_place_matrix;

@@ -65,6 +65,9 @@ app.kubernetes.io/component: {{ index . 1 }}
 {{/* Refuses passwords among these variables, without showing one as the schema would. */}}
 {{- define "backup-ns.noPassword" -}}
 {{- range $key, $value := . -}}
+{{- if has $key (list "BAK_NOTIFY_URL" "BAK_NOTIFY_HEADERS" "BAK_PING_URL") -}}
+{{- fail (printf "%s is a secret, and many may read a ConfigMap: put it into a Secret of the namespace, under the key %s, and name the Secret in notifications.existingSecret" $key $key) -}}
+{{- end -}}
 {{- if and (hasSuffix "_PASSWORD" $key) (not (regexMatch "^(\\$\\{[A-Za-z_][A-Za-z0-9_]*\\})?$" (toString $value))) -}}
 {{- fail (printf "%s is a password, and many may read a ConfigMap: put it into a Secret of the namespace, under the key %s, and name the Secret in existingSecret; or name a variable of the database's container, as ${NAME}" $key $key) -}}
 {{- end -}}
@@ -175,10 +178,23 @@ resources:
 {{- end }}
 {{- end }}
 
+{{/* Where variables come from: (list $ notifications). */}}
 {{- define "backup-ns.envFrom" -}}
-- configMapRef: {name: {{ include "backup-ns.fullname" . }}-env}
-{{- with .Values.existingSecret }}
+{{- $root := index . 0 -}}
+- configMapRef: {name: {{ include "backup-ns.fullname" $root }}-env}
+{{- with $root.Values.existingSecret }}
 - secretRef: {name: {{ . }}}
+{{- end }}
+{{- with (index . 1).existingSecret }}
+- secretRef: {name: {{ . }}}
+{{- end }}
+{{- end }}
+
+{{/* Variables of notifications, if there are any. */}}
+{{- define "backup-ns.notificationEnv" -}}
+{{- if .existingSecret }}
+- {name: BAK_NOTIFY_ON, value: {{ .when }}}
+- {name: BAK_NOTIFY_FORMAT, value: {{ .format }}}
 {{- end }}
 {{- end }}
 
@@ -226,9 +242,10 @@ containers:
     {{- include "backup-ns.container" $root | nindent 4 }}
     args: [{{ $command }}]
     envFrom:
-      {{- include "backup-ns.envFrom" $root | nindent 6 }}
+      {{- include "backup-ns.envFrom" (list $root $root.Values.notifications) | nindent 6 }}
     env:
       {{- include "backup-ns.backupEnv" $root | nindent 6 }}
+      {{- with include "backup-ns.notificationEnv" $root.Values.notifications }}{{ . | trim | nindent 6 }}{{ end }}
     volumeMounts:
       - {name: tmp, mountPath: /tmp}
       {{- if $flock }}
@@ -251,11 +268,13 @@ volumes:
   {{- end }}
 {{- end }}
 
-{{/* A CronJob of the cluster part: (dict "root" $ "component" "prune" "schedule" "…" "args" (list …) "env" (dict …)). */}}
+{{/* A CronJob of the cluster part: (dict "root" $ "component" "prune" "schedule" "…" "args" (list …) "env" (dict …)
+"notifications" (dict …)). */}}
 {{- define "backup-ns.clusterCronJob" -}}
 {{- include "backup-ns.noPassword" .env -}}
 {{- $name := printf "%s-%s" (include "backup-ns.fullname" .root) .component -}}
 {{- $cluster := .root.Values.cluster -}}
+{{- $notifications := .notifications | default dict -}}
 apiVersion: batch/v1
 kind: CronJob
 metadata:
@@ -292,6 +311,10 @@ spec:
                 {{- range $key, $value := .env }}
                 - {name: {{ $key }}, value: {{ include "backup-ns.text" $value | quote }}}
                 {{- end }}
+                {{- with include "backup-ns.notificationEnv" $notifications }}{{ . | trim | nindent 16 }}{{ end }}
+              {{- with $notifications.existingSecret }}
+              envFrom: [{secretRef: {name: {{ . }}}}]
+              {{- end }}
               volumeMounts: [{name: tmp, mountPath: /tmp}]
           volumes: [{name: tmp, emptyDir: {}}]
 {{- end }}

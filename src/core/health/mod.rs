@@ -4,5 +4,6 @@ pub mod cronjob;
 pub mod doctor;
 pub mod listing;
 pub mod metrics;
+pub mod notification;
 pub mod rights;
 pub mod status;
