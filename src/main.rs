@@ -25,19 +25,19 @@ use crate::cmd::notify::Notifier;
 use crate::config::{Global, Plain, Values, settings};
 use crate::exit::{Exit, Fail};
 use crate::io::process;
-use crate::io::report::{self, LogFormat, Reporter};
+use crate::io::report::{self, LogFormat, LogLevel, Reporter};
 
 fn main() -> ExitCode {
     process::leave_no_core();
     if let Ok(Some(shell)) = config::environment(cmd::completion::ASKS) {
         let answer = |reporter: &_| cmd::completion::answer_shell(&shell, reporter);
-        return exit_code(&Reporter::new(LogFormat::Plain, false), answer);
+        return exit_code(&Reporter::new(LogFormat::Plain, LogLevel::Usual), answer);
     }
     let command = match cli::called(std::env::args_os().next()) {
         Called::Itself => cli::command(),
         Called::Plugin => cli::plugin(),
         Called::ToComplete => {
-            return exit_code(&Reporter::new(LogFormat::Plain, false), cmd::completion::answer_kubectl);
+            return exit_code(&Reporter::new(LogFormat::Plain, LogLevel::Usual), cmd::completion::answer_kubectl);
         }
     };
     let matches = match command.try_get_matches() {
@@ -51,7 +51,12 @@ fn main() -> ExitCode {
     let (command, matches) = cli::chosen(&matches);
     let get = |setting: &'static settings::Setting| cli::value(matches, setting);
     let plain = cli::plain(matches);
-    let reporter = Reporter::new(config::log_format(&get), plain.is("verbose"));
+    let how_much = match (plain.is("quiet"), plain.is("verbose")) {
+        (true, _) => LogLevel::Quiet,
+        (false, true) => LogLevel::Verbose,
+        (false, false) => LogLevel::Usual,
+    };
+    let reporter = Reporter::new(config::log_format(&get), how_much);
     exit_code(&reporter, |reporter| {
         process::listen().map_err(|error| Fail::new(Exit::Failed, format!("signals cannot be handled: {error}")))?;
         // No warnings about settings in a starting shell.

@@ -17,6 +17,7 @@ use crate::config::settings::{
 };
 use crate::config::{self, Origin, Plain};
 use crate::core::engine::Engine;
+use crate::core::health::listing::SortKey;
 use crate::exit;
 
 /// The name of the program as a plugin of kubectl, and that of the program which kubectl asks to complete it
@@ -80,11 +81,12 @@ pub fn shown() -> Command {
     let global = [
         word("context", "NAME", "kubeconfig context [default: the current one]"),
         word("kubeconfig", "FILE", "kubeconfig file [default: as kubectl's]"),
-        word("output", "FORMAT", "text, json or yaml; for tables also wide, for list name, for status prometheus")
+        word("output", "FORMAT", "text, json or yaml; for tables also wide; for list and status jsonpath= and go-template= as kubectl has them, for list name, for status prometheus")
             .short('o')
             .value_parser(Words(config::outputs().into_iter().collect()))
             .hide_possible_values(true),
         switch("verbose", "log every kubectl call").short('v'),
+        switch("quiet", "log only warnings and errors").short('q').conflicts_with("verbose"),
     ];
     Command::new("backup-ns")
         .version(env!("CARGO_PKG_VERSION"))
@@ -121,9 +123,12 @@ fn described(name: &'static str, about: &'static str, more: &str, examples: &str
     Command::new(name).about(about).long_about(format!("{about}.\n\n{more}")).after_help(after(examples))
 }
 
+/// Where the documentation is.
+const DOCUMENTATION: &str = concat!("Documentation:\n  ", env!("CARGO_PKG_REPOSITORY"), "#readme");
+
 /// The text after every help.
 fn after(examples: &str) -> String {
-    format!("Examples:\n{examples}\n\n{}", exit::HELP)
+    format!("Examples:\n{examples}\n\n{}\n\n{DOCUMENTATION}", exit::HELP)
 }
 
 fn backups() -> [Command; 4] {
@@ -213,6 +218,9 @@ fn watchers() -> [Command; 2] {
   # All that you may see, with sizes and CronJobs
   backup-ns status -A -o wide
 
+  # Again whenever it changes
+  backup-ns status -n shop --watch
+
   # For Prometheus, by the textfile collector of the node exporter
   backup-ns status -A -o prometheus >backup_ns.prom.new && mv backup_ns.prom.new backup_ns.prom
 
@@ -221,7 +229,8 @@ fn watchers() -> [Command; 2] {
     )
     .arg(switch("all-namespaces", "in every namespace that you may see").short('A'))
     .arg(word("listen", "ADDRESS", "serve the metrics at http://ADDRESS/metrics until a signal comes; all addresses with :PORT"))
-    .arg(word("every", "TIME", format!("how often the status is read again [default: {}]", config::EVERY)).requires("listen"))
+    .arg(watch())
+    .arg(word("every", "TIME", format!("how often the status is read again [default: {}; with --watch {}]", config::EVERY, config::WATCH_EVERY)))
     .args(ready_timeout());
     [doctor, status]
 }
@@ -248,19 +257,43 @@ fn ready_timeout() -> impl Iterator<Item = Arg> {
     RESTORE.iter().filter(|setting| setting.var == "BAK_VS_WAIT_UNTIL_READY_TIMEOUT").map(flag)
 }
 
+/// The flag of commands that can print what changed.
+fn watch() -> Arg {
+    switch("watch", "read again and again, and print what changed, until a signal comes").short('w')
+}
+
 fn list() -> Command {
     described(
         "list",
         "List the namespace's snapshots, or all with -A",
-        "Oldest first. Several kinds select those that are any of them.",
+        "Oldest first. Several kinds select those that are any of them. With --watch the snapshots are read again and again, and \
+         those that changed are printed; one that is gone has `deleted` in the column READY.",
         "  # What there is to restore in the namespace shop
   backup-ns list -n shop
 
   # The newest good backup of the claim `data`
-  backup-ns list -n shop --pvc data --ready -o name | tail -n 1",
+  backup-ns list -n shop --pvc data --ready -o name | tail -n 1
+
+  # The largest of all namespaces
+  backup-ns list -A --sort-by=size --no-headers | tail -n 3
+
+  # The names of those that one run has made
+  backup-ns list -n shop -l backup-ns.sh/run=nightly-29405000 -o jsonpath='{.items[*].name}'
+
+  # What becomes of them
+  backup-ns list -n shop --watch",
     )
     .arg(switch("all-namespaces", "in every namespace that you may see").short('A'))
     .arg(word("pvc", "PVC", "only of this claim"))
+    .arg(word("selector", "LABELS", "only with these labels, as kubectl get has it").short('l'))
+    .arg(
+        word("sort-by", "COLUMN", "by this column, and what is equal oldest first [default: by namespace]")
+            .value_parser(Words(SortKey::NAMES.map(|(name, _)| name).to_vec()))
+            .hide_possible_values(true),
+    )
+    .arg(switch("no-headers", "a table without the line of its columns"))
+    .arg(watch())
+    .arg(word("every", "TIME", format!("how often they are read again [default: {}]", config::WATCH_EVERY)).requires("watch"))
     .arg(switch("ready", "only snapshots that are ready and not distrusted; the last line is the one to restore"))
     .args(config::KINDS.map(|kind| {
         let help = match kind {
@@ -824,7 +857,7 @@ mod tests {
                 let whole = command.get_after_help().map(ToString::to_string).unwrap_or_default();
                 assert!(narrow.trim_end().ends_with(&whole), "a narrow terminal breaks what is copied: {narrow}");
                 let (examples, codes) = after.split_once("\n\nExit codes:\n").unwrap_or_else(|| panic!("{help}"));
-                assert_eq!(format!("Exit codes:\n{}", codes.trim_end()), exit::HELP);
+                assert_eq!(format!("Exit codes:\n{}", codes.trim_end()), format!("{}\n\n{DOCUMENTATION}", exit::HELP));
                 let calls = examples.lines().filter(|line| !line.starts_with("  #") && line.contains("backup-ns "));
                 assert!(calls.clone().count() > 0, "{help}");
                 for call in calls {

@@ -5,10 +5,11 @@ use chrono::{DateTime, Utc};
 
 use crate::backup::observe::check_namespace;
 use crate::cluster::survey::Survey;
-use crate::cmd::show::table;
+use crate::cmd::show::{print, table};
+use crate::cmd::watch::watch;
 use crate::cmd::{Context, now};
 use crate::config::{Global, List, Output};
-use crate::core::health::listing::{self, Row};
+use crate::core::health::listing::{self, Printed, Row};
 use crate::core::words;
 use crate::core::words::counted;
 use crate::io::report::{self, Reporter};
@@ -18,35 +19,77 @@ use crate::io::report::{self, Reporter};
 /// # Errors
 /// They cannot be read, or the namespace is not there.
 pub fn run(global: &Global, list: &List, reporter: &Reporter) -> Result<()> {
-    let context = Context::connect(global, list, reporter)?;
-    let kubectl = &context.kubectl;
-    let named = Some(kubectl.target.namespace.as_str()).filter(|_| !list.all_namespaces);
-    let mut rows = reporter.step("read", |step| {
-        let survey = Survey::of(kubectl, named, &[""], |snapshot| Some(Row::from(snapshot)), step)?;
-        let what = counted(survey.snapshots.len(), "snapshot");
-        Ok((survey.snapshots, what))
-    })?;
-    if let Some(name) = named.filter(|_| rows.is_empty()) {
-        check_namespace(kubectl, name)?;
+    let quiet = reporter.quietly();
+    let context = Context::connect(global, list, if list.watch.is_some() { &quiet } else { reporter })?;
+    let is_wanted = |row: &Row| row.matches(list.pvc.as_deref(), &list.kinds) && (!list.ready || row.is_good());
+    let Some(every) = list.watch else {
+        let (mut rows, named) = context.read_rows()?;
+        let read = rows.len();
+        rows.retain(is_wanted);
+        print(
+            reporter,
+            &context.shown(&rows, || text(&rows, now(), global.output, list.all_namespaces, list.headers))?,
+        )?;
+        if rows.is_empty() {
+            context.say_empty(read, named.as_deref());
+        }
+        return Ok(());
+    };
+    let (mut printed, mut is_first) = (Printed::default(), true);
+    watch(every, reporter, || {
+        let (rows, _) = context.read_rows()?;
+        let rows = printed.changes(&rows, is_wanted);
+        let is_first = std::mem::take(&mut is_first);
+        if rows.is_empty() && !is_first {
+            return Ok(None);
+        }
+        let head = list.headers && is_first;
+        let text = context.shown(&rows, || text(&rows, now(), global.output, list.all_namespaces, head))?;
+        let is_next = global.output == Output::Yaml && !is_first;
+        Ok(Some(if is_next { format!("---\n{text}") } else { text }))
+    })
+}
+
+impl Context<'_, List> {
+    /// Reads the rows that have the wanted labels, sorted, and the namespace that they are of, if it is one.
+    fn read_rows(&self) -> Result<(Vec<Row>, Option<String>)> {
+        let (kubectl, list) = (&self.kubectl, self.config);
+        let named = Some(kubectl.target.namespace.as_str()).filter(|_| !list.all_namespaces);
+        let mut rows = self.reporter.step("read", |step| {
+            let survey = Survey::of(kubectl, named, &[&list.selector], |snapshot| Some(Row::from(snapshot)), step)?;
+            let what = counted(survey.snapshots.len(), "snapshot");
+            Ok((survey.snapshots, what))
+        })?;
+        if let Some(name) = named.filter(|_| rows.is_empty()) {
+            check_namespace(kubectl, name)?;
+        }
+        match list.sort_by {
+            Some(key) => key.sort(&mut rows, now()),
+            None => listing::sort(&mut rows, now()),
+        }
+        Ok((rows, named.map(String::from)))
     }
-    let read = rows.len();
-    rows.retain(|row| row.matches(list.pvc.as_deref(), &list.kinds) && (!list.ready || row.is_good()));
-    let now = now();
-    listing::sort(&mut rows, now);
-    context.show(&rows, || text(&rows, now, global.output, list.all_namespaces))?;
-    if rows.is_empty() {
+
+    /// Says that no row is wanted, of so many that were read.
+    fn say_empty(&self, read: usize, named: Option<&str>) {
         let place = named.map_or("any namespace that may be read".into(), |name| format!("namespace {name}"));
         match read {
-            0 => tracing::warn!("no snapshots in {place}; backup-ns create makes one"),
+            0 if self.config.selector.is_empty() => {
+                tracing::warn!("no snapshots in {place}; backup-ns create makes one");
+            }
+            0 => tracing::warn!("no snapshots with these labels in {place}"),
             _ => tracing::warn!("{} in {place}, none of that kind", counted(read, "snapshot")),
         }
     }
-    Ok(())
 }
 
-fn text(rows: &[Row], now: DateTime<Utc>, output: Output, all_namespaces: bool) -> String {
+fn text(rows: &[Row], now: DateTime<Utc>, output: Output, all_namespaces: bool, headers: bool) -> String {
     if output == Output::Name {
-        return rows.iter().map(|row| format!("volumesnapshot.snapshot.storage.k8s.io/{}\n", row.name)).collect();
+        return rows
+            .iter()
+            .filter(|row| !row.deleted)
+            .map(|row| format!("volumesnapshot.snapshot.storage.k8s.io/{}\n", row.name))
+            .collect();
     }
     let wide = output == Output::Wide;
     let mut head = vec!["NAME", "PVC", "TYPE", "SLOTS", "DELETE-AFTER", "READY", "AGE", "SIZE", "VERIFIED"];
@@ -81,5 +124,9 @@ fn text(rows: &[Row], now: DateTime<Utc>, output: Output, all_namespaces: bool) 
         }
         cells
     };
-    table(&head, rows.iter().map(cells))
+    let text = table(&head, rows.iter().map(cells));
+    match text.split_once('\n') {
+        Some((_, rows)) if !headers => rows.into(),
+        _ => text,
+    }
 }

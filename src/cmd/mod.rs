@@ -25,6 +25,7 @@ pub mod sync_metadata_to_vsc;
 pub mod trust;
 pub mod verify;
 pub mod version;
+mod watch;
 
 use std::time::Instant;
 
@@ -34,7 +35,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::cluster::kubectl::Kubectl;
-use crate::config::Global;
+use crate::config::{Global, Output};
 use crate::core::escape::Secrets;
 use crate::io::report::Reporter;
 
@@ -52,6 +53,14 @@ impl<'a, C> Context<'a, C> {
         let began = Instant::now();
         let kubectl = Kubectl::connect(&global.asked, Secrets::default(), global.retry_timeout)?;
         Ok(Context { global, config, reporter, kubectl, began })
+    }
+
+    /// What is printed of a result: as [`show::shown`], or by the template that was given.
+    fn shown<T: Serialize + ?Sized>(&self, value: &T, text: impl FnOnce() -> String) -> Result<String> {
+        match self.global.output {
+            Output::Template => show::by_template(&self.kubectl, &self.global.template, value),
+            output => Ok(show::shown(output, value, text)),
+        }
     }
 
     /// As [`show::show`].

@@ -7,9 +7,11 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 use serde_yaml_ng::Value;
 
+use crate::cluster::kubectl::Kubectl;
 use crate::config::Output;
 use crate::core::escape;
 use crate::exit::{Exit, Fail};
+use crate::io::process::Ending;
 use crate::io::report::Reporter;
 
 /// Prints a result as it is wanted: `value` for machines, `text` for people.
@@ -22,12 +24,42 @@ pub fn show<T: Serialize + ?Sized>(
     value: &T,
     text: impl FnOnce() -> String,
 ) -> Result<()> {
-    let text = match output {
+    print(reporter, &shown(output, value, text))
+}
+
+/// What [`show`] prints.
+pub fn shown<T: Serialize + ?Sized>(output: Output, value: &T, text: impl FnOnce() -> String) -> String {
+    match output {
         Output::Json => json(value),
         Output::Yaml => yaml(value),
-        Output::Text | Output::Wide | Output::Name | Output::Prometheus => text(),
+        Output::Text | Output::Wide | Output::Name | Output::Prometheus | Output::Template => text(),
+    }
+}
+
+/// A result as a template of kubectl prints it. A list is in `.items`, as kubectl has it.
+///
+/// # Errors
+/// kubectl does not take the template.
+pub fn by_template<T: Serialize + ?Sized>(kubectl: &Kubectl, template: &str, value: &T) -> Result<String> {
+    let mut data = match serde_json::to_value(value)? {
+        serde_json::Value::Object(data) => data,
+        rows => serde_json::Map::from_iter([("rows".to_string(), rows)]),
     };
-    print(reporter, &text)
+    let is_list = data.contains_key("rows");
+    // kubectl prints only what says its kind.
+    data.insert("apiVersion".into(), "backup-ns.sh/v1".into());
+    data.insert("kind".into(), "Report".into());
+    let (call, input) = (kubectl.target.print(template, is_list), serde_json::Value::Object(data).to_string());
+    let printed = kubectl.once(call, &input, |stdout| {
+        let mut text = String::new();
+        stdout.read_to_string(&mut text).map(|_| text)
+    });
+    printed.map_err(|error| match error.ending {
+        Ending::Status(_) => Fail::new(Exit::Usage, format!("kubectl cannot print -o {template}: {}", error.said()))
+            .remedy("correct the template; it is applied to what -o json prints, with a list in .items")
+            .into(),
+        _ => error.into(),
+    })
 }
 
 /// Prints text. A reader that has seen enough, as `head` has, is no failure.
@@ -36,6 +68,16 @@ pub fn show<T: Serialize + ?Sized>(
 /// It cannot be written.
 pub fn print(reporter: &Reporter, text: &str) -> Result<()> {
     written(reporter.result(text))
+}
+
+/// Prints text; false if its reader has seen enough.
+///
+/// # Errors
+/// It cannot be written.
+pub fn printed(reporter: &Reporter, text: &str) -> Result<bool> {
+    let outcome = reporter.result(text);
+    let has_reader = outcome.is_ok();
+    written(outcome).map(|()| has_reader)
 }
 
 /// What became of writing a result: a reader that has seen enough, as `head` has, is no failure.

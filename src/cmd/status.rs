@@ -1,5 +1,7 @@
 //! `status`: how well each claim is protected, of a namespace or of all; once, or for Prometheus again and again.
 
+use std::time::Duration;
+
 use anyhow::{Result, bail};
 use serde_json::Value;
 
@@ -9,7 +11,8 @@ use crate::cluster::failure::Failure;
 use crate::cluster::kubectl::Kubectl;
 use crate::cluster::refusal::Refusal;
 use crate::cluster::survey::{Skipped, Survey};
-use crate::cmd::show::table;
+use crate::cmd::show::{print, table};
+use crate::cmd::watch::watch;
 use crate::cmd::{Context, now};
 use crate::config::{Global, Output, Service, Status};
 use crate::core::health::cronjob::Schedule;
@@ -36,17 +39,56 @@ const SHOWN: usize = 20;
 /// # Errors
 /// Nothing can be read, or not all of it: what was read is shown then.
 pub fn run(global: &Global, config: &Status, reporter: &Reporter) -> Result<()> {
-    let context = Context::connect(global, config, reporter)?;
+    let quiet = reporter.quietly();
+    let context = Context::connect(global, config, if config.watch.is_some() { &quiet } else { reporter })?;
     let ask = || ask(&context);
     if let Some(service) = &config.service {
         return serve(service, ask);
     }
+    let shown = |report: &Report| {
+        context.shown(report, || match global.output {
+            Output::Prometheus => metrics::text(report),
+            output => text(report, output == Output::Wide, config.all_namespaces),
+        })
+    };
+    if let Some(every) = config.watch {
+        return again(every, reporter, global.output, ask, shown);
+    }
     let report = ask()?;
-    context.show(&report, || match global.output {
-        Output::Prometheus => metrics::text(&report),
-        output => text(&report, output == Output::Wide, config.all_namespaces),
-    })?;
+    print(reporter, &shown(&report)?)?;
     incomplete(&report).map_or(Ok(()), |fail| bail!(fail))
+}
+
+/// Prints the status whenever something other than an age changed.
+fn again(
+    every: Duration,
+    reporter: &Reporter,
+    output: Output,
+    ask: impl Fn() -> Result<Report>,
+    shown: impl Fn(&Report) -> Result<String>,
+) -> Result<()> {
+    let (mut before, mut missing) = (None, None);
+    watch(every, reporter, || {
+        let report = ask()?;
+        let now_missing = incomplete(&report);
+        if let Some(fail) = now_missing.as_ref().filter(|_| missing != now_missing) {
+            tracing::warn!(remedy = fail.remedy, "{}", fail.what);
+        }
+        missing = now_missing;
+        let state = Some(status::without_ages(&report));
+        let is_first = before.is_none();
+        if before == state {
+            return Ok(None);
+        }
+        before = state;
+        let between = match output {
+            _ if is_first => "",
+            Output::Yaml => "---\n",
+            Output::Text | Output::Wide => "\n",
+            _ => "",
+        };
+        Ok(Some(format!("{between}{}", shown(&report)?)))
+    })
 }
 
 /// Reads all and judges it.

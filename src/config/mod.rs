@@ -48,6 +48,8 @@ pub struct Global {
     /// How long a request is repeated while the API does not answer.
     pub retry_timeout: Duration,
     pub output: Output,
+    /// The value of `-o` for [`Output::Template`].
+    pub template: String,
     /// The zone of every date.
     pub zone: Zone,
     /// User, host and process, as others see them who wait for a lock that this run holds.
@@ -69,6 +71,8 @@ pub enum Output {
     Name,
     /// Metrics in the text format of Prometheus.
     Prometheus,
+    /// What a template of kubectl makes of the data.
+    Template,
 }
 
 /// The values of `-o` that a command accepts.
@@ -643,10 +647,11 @@ pub fn before_cronjob_settings(plain: &Plain, get: &Get<'_>) -> Result<Global, F
 fn global(plain: &Plain, outputs: Outputs, v: &mut Values<'_>) -> Global {
     v.parse(var!("BAK_LOG_FORMAT"), parse_log_format, LogFormat::Auto);
     let word = plain.word("output");
-    let output = outputs.iter().find(|(name, _)| word.as_deref().is_none_or(|word| word == *name));
+    let is = |name: &str, word: &str| word == name || name.ends_with('=') && word.starts_with(name);
+    let output = outputs.iter().find(|(name, _)| word.as_deref().is_none_or(|word| is(name, word)));
     if output.is_none() {
         let words: Vec<&str> = outputs.iter().map(|(name, _)| *name).collect();
-        v.error(About::Output, format!("-o is '{}'; accepted: {}", word.unwrap_or_default(), either(&words)));
+        v.error(About::Output, format!("-o is '{}'; accepted: {}", word.clone().unwrap_or_default(), either(&words)));
     }
     let output = output.map_or(Output::Text, |(_, output)| *output);
     // `-n "$NS"` with an empty NS would select another namespace, or all of them.
@@ -673,6 +678,7 @@ fn global(plain: &Plain, outputs: Outputs, v: &mut Values<'_>) -> Global {
         timeout: Some(v.time(var!("BAK_TIMEOUT"))).filter(|time| !time.is_zero()),
         retry_timeout: v.time(var!("BAK_RETRY_TIMEOUT")),
         output,
+        template: word.unwrap_or_default(),
         zone: zone(v),
         holder: holder(),
         own_pod: Some(hostname()).filter(|_| Path::new(SERVICE_ACCOUNT).exists()),

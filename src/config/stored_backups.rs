@@ -8,11 +8,12 @@ use super::fault::About;
 use super::settings::var;
 use super::{
     Database, Global, Output, Outputs, Plain, REPORTED, Values, change_concurrency, check_level, configured, database,
-    parse_duration,
+    either, parse_duration,
 };
 use crate::core::backup::name;
 use crate::core::backup::one_table::OneTable;
 use crate::core::engine::Engine;
+use crate::core::health::listing::SortKey;
 use crate::core::restore::stored_data::Wish;
 use crate::exit::Fail;
 
@@ -24,6 +25,11 @@ pub(super) const LISTED: Outputs = &[
     ("json", Output::Json),
     ("yaml", Output::Yaml),
     ("name", Output::Name),
+    TEMPLATES[0],
+    TEMPLATES[1],
+    TEMPLATES[2],
+    TEMPLATES[3],
+    TEMPLATES[4],
 ];
 
 /// The values of `-o` for `status`.
@@ -34,6 +40,20 @@ pub(super) const SCRAPED: Outputs = &[
     ("json", Output::Json),
     ("yaml", Output::Yaml),
     ("prometheus", Output::Prometheus),
+    TEMPLATES[0],
+    TEMPLATES[1],
+    TEMPLATES[2],
+    TEMPLATES[3],
+    TEMPLATES[4],
+];
+
+/// What begins the values of `-o` that kubectl prints.
+const TEMPLATES: [(&str, Output); 5] = [
+    ("jsonpath=", Output::Template),
+    ("jsonpath-as-json=", Output::Template),
+    ("jsonpath-file=", Output::Template),
+    ("go-template=", Output::Template),
+    ("go-template-file=", Output::Template),
 ];
 
 #[derive(Debug, Clone)]
@@ -45,6 +65,13 @@ pub struct List {
     pub ready: bool,
     /// List only snapshots of one of these [`KINDS`]; empty for all.
     pub kinds: Vec<&'static str>,
+    /// List only snapshots with these labels; empty for all.
+    pub selector: String,
+    pub sort_by: Option<SortKey>,
+    /// Whether a table has the line of its columns.
+    pub headers: bool,
+    /// List again so often, and print what changed.
+    pub watch: Option<Duration>,
 }
 
 /// The filters of `list`.
@@ -56,7 +83,34 @@ pub fn list(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, List), Fa
         pvc: plain.name("pvc", v),
         ready: plain.is("ready"),
         kinds: KINDS.into_iter().filter(|kind| plain.is(kind)).collect(),
+        selector: plain.word("selector").unwrap_or_default(),
+        sort_by: plain.word("sort-by").and_then(|word| {
+            let found = SortKey::NAMES.into_iter().find(|(name, _)| *name == word);
+            if found.is_none() {
+                let names = either(&SortKey::NAMES.map(|(name, _)| name));
+                v.error(About::Argument, format!("--sort-by is '{word}'; accepted: {names}"));
+            }
+            found.map(|(_, key)| key)
+        }),
+        headers: !plain.is("no-headers"),
+        watch: watch(plain, v),
     })
+}
+
+/// How often a command with `--watch` reads again.
+fn watch(plain: &Plain, v: &mut Values<'_>) -> Option<Duration> {
+    if plain.is("watch") { every(plain, WATCH_EVERY, v) } else { None }
+}
+
+/// The time of `--every`.
+fn every(plain: &Plain, default: &str, v: &mut Values<'_>) -> Option<Duration> {
+    let text = plain.word("every").unwrap_or_else(|| default.into());
+    let time = parse_duration(&text).ok().filter(|time| *time >= Duration::from_secs(1));
+    if time.is_none() {
+        let accepted = "a number with its unit, from 1s to 365d, such as 30s or 5m";
+        v.error(About::Argument, format!("--every is '{text}'; accepted: {accepted}"));
+    }
+    time
 }
 
 #[derive(Debug, Clone)]
@@ -66,6 +120,8 @@ pub struct Status {
     pub ready_timeout: Duration,
     /// Serve metrics instead of printing the status once.
     pub service: Option<Service>,
+    /// Read the status again so often, and print it if it changed.
+    pub watch: Option<Duration>,
 }
 
 #[derive(Debug, Clone)]
@@ -76,14 +132,29 @@ pub struct Service {
     pub every: Duration,
 }
 
-/// The default of `--every`.
+/// The default of `--every` for metrics.
 pub const EVERY: &str = "5m";
+
+/// The default of `--every` with `--watch`, where a person waits.
+pub const WATCH_EVERY: &str = "5s";
 
 pub fn status(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Status), Fail> {
     configured(plain, SCRAPED, values, |global, v| Status {
         all_namespaces: plain.is("all-namespaces"),
         ready_timeout: v.time(var!("BAK_VS_WAIT_UNTIL_READY_TIMEOUT")),
         service: service(plain, global, v),
+        watch: {
+            if plain.is("every") && !plain.is("listen") && !plain.is("watch") {
+                v.error(
+                    About::Argument,
+                    "--every says how often --watch or --listen reads again: one of them is missing".into(),
+                );
+            }
+            if plain.is("watch") && global.output == Output::Prometheus {
+                v.error(About::Argument, "--watch is for people: metrics are served with --listen".into());
+            }
+            watch(plain, v)
+        },
     })
 }
 
@@ -100,14 +171,8 @@ fn service(plain: &Plain, global: &Global, v: &mut Values<'_>) -> Option<Service
             "--listen is '{address}'; accepted: an IP address and a port, or the port of all, such as 127.0.0.1:9469 or :9469"
         ));
     });
-    let every = plain.word("every").unwrap_or_else(|| EVERY.into());
-    let time = parse_duration(&every).ok().filter(|time| *time >= Duration::from_secs(1)).ok_or_else(|| {
-        v.error(
-            About::Argument,
-            format!("--every is '{every}'; accepted: a number with its unit, from 1s to 365d, such as 30s or 5m"),
-        );
-    });
-    Some(Service { at: at.ok()?, every: time.ok()? })
+    let every = every(plain, EVERY, v);
+    Some(Service { at: at.ok()?, every: every? })
 }
 
 /// Parses `ADDRESS:PORT`, or `:PORT` for all addresses, IPv6 and IPv4.

@@ -109,10 +109,22 @@ fn stdout() -> io::Stdout {
     io::stdout()
 }
 
+/// How much is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Warnings and errors.
+    Quiet,
+    /// The result of each step, too.
+    Usual,
+    /// Every process, too.
+    Verbose,
+}
+
 #[derive(Debug, Clone, Copy)]
 pub struct Reporter {
     live: bool,
     json: bool,
+    quiet: bool,
 }
 
 /// The current step.
@@ -123,18 +135,18 @@ pub struct Step {
 }
 
 impl Reporter {
-    /// Sets up the log. With `verbose` it has every process and its duration, and there is no live line unless asked for.
-    pub fn new(format: LogFormat, verbose: bool) -> Reporter {
+    /// Sets up the log. If it is verbose, there is no live line unless asked for.
+    pub fn new(format: LogFormat, how_much: LogLevel) -> Reporter {
         let live = match format {
-            LogFormat::Auto => stderr().is_terminal() && !verbose,
+            LogFormat::Auto => stderr().is_terminal() && how_much != LogLevel::Verbose,
             LogFormat::Live => true,
             LogFormat::Plain | LogFormat::Json => false,
         };
-        let level = match (verbose, live) {
-            (true, _) => Level::DEBUG,
+        let level = match (how_much, live) {
+            (LogLevel::Verbose, _) => Level::DEBUG,
             // The live display shows the steps itself.
-            (false, true) => Level::WARN,
-            (false, false) => Level::INFO,
+            (LogLevel::Quiet, _) | (LogLevel::Usual, true) => Level::WARN,
+            (LogLevel::Usual, false) => Level::INFO,
         };
         let json = format == LogFormat::Json;
         let log = tracing_subscriber::fmt().with_max_level(level).with_target(false).with_ansi(false);
@@ -147,7 +159,12 @@ impl Reporter {
         } else {
             log.init();
         }
-        Reporter { live, json }
+        Reporter { live, json, quiet: how_much == LogLevel::Quiet }
+    }
+
+    /// The same without the results of steps, for what is done again and again.
+    pub fn quietly(&self) -> Reporter {
+        Reporter { quiet: true, ..*self }
     }
 
     /// Adds a member to every further JSON line of any thread. A key that was added before keeps its value.
@@ -162,7 +179,7 @@ impl Reporter {
     /// Runs one step and reports its result, in a line, and its duration.
     pub fn step<T>(&self, name: &'static str, work: impl FnOnce(&Step) -> Result<(T, String)>) -> Result<T> {
         let began = Instant::now();
-        let step = Step { bar: self.live.then(|| spinner(name)), name };
+        let step = Step { bar: (self.live && !self.quiet).then(|| spinner(name)), name };
         *LIVE.lock().unwrap_or_else(PoisonError::into_inner) = step.bar.clone();
         tracing::debug!(step = name, "begins");
         let outcome = work(&step);
@@ -172,6 +189,7 @@ impl Reporter {
         }
         let took = began.elapsed();
         match &outcome {
+            _ if self.quiet => {}
             Ok((_, what)) if self.live => {
                 self.line("\x1b[32m✓\x1b[0m", &format!("{name:<9} {what} ({})", seconds(took)));
             }
@@ -200,9 +218,14 @@ impl Reporter {
         let _ = write!(stderr(), "{}", escape::visible(question));
     }
 
-    /// Passes on a line of another program's log: unchanged, or as a member of a JSON line.
+    /// Passes on a line of the log of this program in a pod: unchanged, or as a member of a JSON line.
     pub fn pass_on(&self, from: &str, line: &str) {
-        if self.json {
+        if self.quiet {
+            // The levels look alike in both formats.
+            if ["WARN", "ERROR"].iter().any(|level| line.contains(level)) {
+                tracing::warn!(from, "{line}");
+            }
+        } else if self.json {
             tracing::info!(from, "{line}");
         } else {
             // There is no other place to report that stderr cannot be written.

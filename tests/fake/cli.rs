@@ -65,6 +65,20 @@ fn version_prints_what_is_known_and_fails_for_what_is_not() {
 }
 
 #[test]
+fn quiet_says_only_what_is_wrong() {
+    for format in ["plain", "json", "live"] {
+        let scenario = Scenario::new().args_also(&["-q", "--log-format", format]);
+        let outcome = scenario.run().exits(0);
+        assert!(outcome.stderr.is_empty() && !outcome.stdout.is_empty(), "{format}: {outcome}");
+        let scenario = Scenario::new().args_also(&["--quiet", "--log-format", format]).env("BAK_DB_POSTGRE", "x");
+        scenario.run().exits(0).says(&["BAK_DB_POSTGRE is not a setting"]);
+        let scenario = Scenario::new().args_also(&["-q", "--log-format", format]).env("BAK_PVC_NAME", "nope");
+        scenario.run().exits(4).says(&["has no PVC 'nope'", "remedy"]);
+    }
+    Scenario::new().args_also(&["-q", "-v"]).run().exits(2).calls("");
+}
+
+#[test]
 fn what_is_not_understood_is_a_usage_error() {
     for args in [&["create", "--no-such-flag"][..], &["no-such-command"], &[], &["create", "stray"]] {
         let scenario = Scenario::new().args(args);

@@ -93,6 +93,86 @@ fn nothing_is_told_from_nowhere_and_from_not_knowing() {
 }
 
 #[test]
+fn a_list_is_selected_sorted_and_printed_as_kubectl_does() {
+    let sized = |name: &str, minute: usize, size: &str, labels: Value| {
+        let mut shot = shot("shop", name, minute, labels);
+        shot["status"]["restoreSize"] = json!(size);
+        shot
+    };
+    let all = |args: &[&str]| {
+        let other = json!({"backup-ns.sh/type": "adhoc", "app": "x"});
+        with(
+            &[&["list"], args].concat(),
+            [sized("c", 3, "900Mi", ours()), sized("b", 2, "1Gi", other), sized("a", 1, "2T", ours())],
+        )
+    };
+    let listed = |args: &[&str]| {
+        let scenario = all(&[args, &["-o", "json"]].concat());
+        names(&scenario.run().exits(0).calls("config page")).join(" ").replace("shop/", "")
+    };
+    assert_eq!(listed(&[]), "a b c");
+    assert_eq!(listed(&["-l", "app=x"]), "b");
+    assert_eq!(listed(&["--selector=!app,backup-ns.sh/type=cronjob"]), "a c");
+    assert_eq!(listed(&["--sort-by=size"]), "c b a");
+    assert_eq!(listed(&["--sort-by", "type"]), "b a c");
+    let scenario = all(&["-l", "app=y"]);
+    scenario.run().exits(0).says(&["no snapshots with these labels in namespace shop"]);
+    let scenario = all(&["--sort-by=colour", "-o", "csv"]);
+    scenario.run().exits(2).calls("").says(&[
+        "--sort-by is 'colour'; accepted: name, pvc, type, delete-after, ready, age, size or verified",
+        "-o is 'csv'; accepted: table, text, wide, json, yaml, name, jsonpath=,",
+    ]);
+
+    let (with_head, without) = (all(&[]), all(&["--no-headers"]));
+    let (with_head, without) = (with_head.run().exits(0).stdout, without.run().exits(0).stdout);
+    assert_eq!(with_head.lines().skip(1).collect::<Vec<_>>(), without.lines().collect::<Vec<_>>());
+
+    for template in ["jsonpath={.items[*].name}", "go-template={{range .items}}{{.name}}{{end}}", "jsonpath-file=f"] {
+        let scenario = all(&["-o", template]);
+        let outcome = scenario.run().exits(0).calls("config page print");
+        assert_eq!(outcome.stdout, "as the template says\n");
+        assert!(outcome.argv("print").ends_with(&format!(" -o {template}")), "{outcome}");
+        let data: Value = serde_json::from_str(&outcome.stdin("print")).unwrap();
+        let names: Vec<&Value> = data["rows"].as_array().unwrap().iter().map(|row| &row["name"]).collect();
+        assert_eq!(names, ["a", "b", "c"]);
+    }
+    let wrong = Fault::Refuse("error: error parsing jsonpath {.items[, unterminated array");
+    let scenario = all(&["-o", "jsonpath={.items["]).fault("print", ALWAYS, wrong);
+    scenario.run().exits(2).says(&["unterminated array", "correct the template"]);
+}
+
+#[test]
+fn a_watched_list_prints_what_changes() {
+    let scenario =
+        with(&["list", "--watch", "--every=1s"], [shot("shop", "a", 1, ours()), shot("shop", "b", 2, ours())]);
+    let running = scenario.start().until_printed("\nb ").until("page.3");
+    scenario.api().cut([(shot("shop", "c", 3, ours()), "Retain")]);
+    let running = running.until_printed("\nc ");
+    scenario
+        .api()
+        .merge(SNAPSHOTS, "shop/a", &json!({"metadata": {"labels": {"backup-ns.sh/verified": "good"}}}))
+        .unwrap();
+    let running = running.until_printed("good");
+    // An API that is away ends nothing.
+    scenario.now_fails("page", Fault::Refuse(REFUSED));
+    let running = running.until_said("it cannot be read at the moment");
+    scenario.now_fails("none", Fault::Hang);
+    std::fs::remove_file(scenario.dir().join("api/volumesnapshots/shop/b")).unwrap();
+    let outcome = running.until_printed("deleted").signal("INT").finish().exits(130);
+    let rows: Vec<Vec<&str>> = outcome.stdout.lines().map(|line| line.split_whitespace().collect()).collect();
+    let shown: Vec<(&str, &str)> = rows.iter().map(|row| (row[0], row[5])).collect();
+    let expected = [("NAME", "READY"), ("a", "true"), ("b", "true"), ("c", "true"), ("a", "true"), ("b", "deleted")];
+    assert_eq!(shown, expected, "{outcome}");
+    assert!(!outcome.stderr.contains("step="), "what is done again and again is not logged: {outcome}");
+
+    let scenario = with(&["list", "-w", "-o", "name"], []).fault("page", ALWAYS, Fault::Refuse(FORBIDDEN));
+    scenario.run().exits(4).says(&["forbidden"]);
+    for args in [&["--every=1m"][..], &["-w", "--every=0s"]] {
+        with(&[&["list"], args].concat(), []).run().exits(2).calls("").says(&["--every"]);
+    }
+}
+
+#[test]
 fn the_configuration_is_shown_without_a_call_and_without_secrets() {
     for format in ["table", "wide", "json", "yaml"] {
         let scenario = Scenario::new()

@@ -394,6 +394,25 @@ fn prometheus_can_scrape_it_for_as_long_as_it_runs() {
     }
 }
 
+#[test]
+fn a_watched_status_is_printed_again_when_it_changed() {
+    let scenario = shop(&["-w", "--every=1s", "-o", "json"]);
+    let running = scenario.start().until_printed("\"new\"").until("page.3");
+    scenario.api().cut([(shot("shop", "newer", 1), "Retain")]);
+    let outcome = running.until_printed("\"newer\"").until("page.6").signal("TERM").finish().exits(143);
+    let mut reports = serde_json::Deserializer::from_str(&outcome.stdout).into_iter::<Value>();
+    let newest = |report: Value| {
+        let claims = report["claims"].as_array().unwrap().clone();
+        claims.iter().find(|claim| claim["pvc"] == "data").unwrap()["newestReady"]["name"].clone()
+    };
+    assert_eq!(reports.by_ref().map(|report| newest(report.unwrap())).collect::<Vec<_>>(), ["new", "newer"]);
+
+    let scenario = shop(&["-w", "-o", "prometheus"]);
+    scenario.run().exits(2).calls("").says(&["metrics are served with --listen"]);
+    let scenario = shop(&["-w", "-o", "prometheus", "--listen=:1"]);
+    scenario.run().exits(2).calls("");
+}
+
 /// A line of Prometheus' text format: name, labels, value.
 type Sample = (String, BTreeMap<String, String>, f64);
 

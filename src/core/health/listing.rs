@@ -1,6 +1,6 @@
 //! The rows of `list`: what is kept of a snapshot, their order, and the filter. Must not know how a list is printed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use serde::{Serialize, Serializer};
@@ -9,6 +9,7 @@ use crate::core::backup::proof::Proof;
 use crate::core::engine::Engine;
 use crate::core::kube::labels;
 use crate::core::kube::objects::Snapshot;
+use crate::core::kube::quantity;
 use crate::core::retention::history;
 use crate::core::retention::slot::SlotKind;
 
@@ -40,6 +41,9 @@ pub struct Row {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub distrusted: Option<String>,
     pub deleting: bool,
+    /// Whether it is gone, as only a watch knows.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub deleted: bool,
     pub created: DateTime<Utc>,
     /// The time of the cut.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -86,6 +90,7 @@ impl From<Snapshot> for Row {
             ready: status.ready_to_use == Some(true),
             distrusted: meta.annotations.remove(labels::DISTRUSTED),
             deleting: meta.deletion_timestamp.is_some(),
+            deleted: false,
             created: meta.creation_timestamp,
             cut: status.creation_time,
             restore_size: status.restore_size,
@@ -121,9 +126,10 @@ impl Row {
         pvc.is_none_or(is_of) && (kinds.is_empty() || kinds.iter().any(of_kind))
     }
 
-    /// `true`, `false`, `failed`, `distrusted` or `deleting`.
+    /// `true`, `false`, `failed`, `distrusted`, `deleting` or `deleted`.
     pub fn readiness(&self) -> &'static str {
         match self {
+            Row { deleted: true, .. } => "deleted",
             Row { deleting: true, .. } => "deleting",
             Row { ready: true, distrusted: Some(_), .. } => "distrusted",
             Row { ready: true, .. } => "true",
@@ -141,6 +147,74 @@ impl Row {
 /// Sorts by namespace, oldest first.
 pub fn sort(rows: &mut [Row], now: DateTime<Utc>) {
     rows.sort_by(|a, b| (&a.namespace, a.made(now), &a.name).cmp(&(&b.namespace, b.made(now), &b.name)));
+}
+
+/// A column to sort by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SortKey {
+    Name,
+    Pvc,
+    Kind,
+    DeleteAfter,
+    Ready,
+    Age,
+    Size,
+    Verified,
+}
+
+impl SortKey {
+    /// The keys by the names of their columns.
+    pub const NAMES: [(&str, SortKey); 8] = [
+        ("name", SortKey::Name),
+        ("pvc", SortKey::Pvc),
+        ("type", SortKey::Kind),
+        ("delete-after", SortKey::DeleteAfter),
+        ("ready", SortKey::Ready),
+        ("age", SortKey::Age),
+        ("size", SortKey::Size),
+        ("verified", SortKey::Verified),
+    ];
+
+    /// Sorts by this column, and what is equal oldest first. An empty cell comes first.
+    pub fn sort(self, rows: &mut [Row], now: DateTime<Utc>) {
+        rows.sort_by(|a, b| (a.made(now), &a.namespace, &a.name).cmp(&(b.made(now), &b.namespace, &b.name)));
+        let size = |row: &Row| row.restore_size.as_deref().and_then(quantity::bytes);
+        match self {
+            SortKey::Name => rows.sort_by(|a, b| a.name.cmp(&b.name)),
+            SortKey::Pvc => rows.sort_by(|a, b| a.pvc.cmp(&b.pvc)),
+            SortKey::Kind => rows.sort_by(|a, b| a.kind.cmp(&b.kind)),
+            SortKey::DeleteAfter => rows.sort_by(|a, b| a.delete_after.cmp(&b.delete_after)),
+            SortKey::Ready => rows.sort_by(|a, b| a.readiness().cmp(b.readiness())),
+            SortKey::Age => {}
+            SortKey::Size => rows.sort_by_key(size),
+            SortKey::Verified => rows.sort_by(|a, b| a.verified.cmp(&b.verified)),
+        }
+    }
+}
+
+/// The rows that a watch has printed, as data, by namespace and name.
+#[derive(Debug, Default)]
+pub struct Printed(BTreeMap<(String, String), (String, Row)>);
+
+impl Printed {
+    /// The rows that are new or changed, in their order, then those that are gone. `all` has the rows that the filter left out, too:
+    /// what is only filtered out is not gone.
+    pub fn changes(&mut self, all: &[Row], is_wanted: impl Fn(&Row) -> bool) -> Vec<Row> {
+        let key = |row: &Row| (row.namespace.clone(), row.name.clone());
+        let mut changes = Vec::new();
+        for row in all.iter().filter(|row| is_wanted(row)) {
+            let data = serde_json::to_string(row).unwrap_or_default();
+            if self.0.get(&key(row)).is_none_or(|(before, _)| *before != data) {
+                changes.push(row.clone());
+                self.0.insert(key(row), (data, row.clone()));
+            }
+        }
+        let there: BTreeSet<_> = all.iter().map(|row| (row.namespace.as_str(), row.name.as_str())).collect();
+        let gone: Vec<_> = self.0.keys().filter(|(space, name)| !there.contains(&(space, name))).cloned().collect();
+        let gone = gone.into_iter().filter_map(|key| self.0.remove(&key));
+        changes.extend(gone.map(|(_, row)| Row { deleted: true, ready: false, ..row }));
+        changes
+    }
 }
 
 #[cfg(test)]
@@ -242,6 +316,70 @@ mod tests {
             "spec": {"source": {"persistentVolumeClaimName": null}},
         }));
         assert!(bound.matches(Some(&long), &[]) && !bound.matches(Some("data"), &[]));
+    }
+
+    #[test]
+    fn rows_are_sorted_by_a_column_and_then_by_age() {
+        let of = |name: &str, created: &str, more: Value| {
+            let mut object = json!({
+                "metadata": {"name": name, "creationTimestamp": created, "labels": more["labels"]},
+                "spec": {"source": {"persistentVolumeClaimName": more["pvc"]}}, "status": more["status"],
+            });
+            object["metadata"]["namespace"] = more["namespace"].clone();
+            row(object)
+        };
+        let labels = |kind: &str, after: &str| json!({"backup-ns.sh/type": kind, "backup-ns.sh/delete-after": after});
+        let rows = [
+            of(
+                "b",
+                "2026-11-22T02:00:00Z",
+                json!({"namespace": "shop", "pvc": "data", "labels": labels("cronjob", "2026-12-02"),
+                "status": {"readyToUse": true, "restoreSize": "1Gi"}}),
+            ),
+            of(
+                "a",
+                "2026-11-23T02:00:00Z",
+                json!({"namespace": "bank", "pvc": "data", "labels": labels("adhoc", ""),
+                "status": {"readyToUse": false, "restoreSize": "900Mi"}}),
+            ),
+            of(
+                "c",
+                "2026-11-21T02:00:00Z",
+                json!({"namespace": "shop", "pvc": "cache", "labels": labels("cronjob", "2026-12-01"),
+                "status": {"readyToUse": true, "restoreSize": "no size"}}),
+            ),
+        ];
+        for (key, expected) in [
+            ("name", "a b c"),
+            ("pvc", "c b a"),
+            ("type", "a c b"),
+            ("delete-after", "a c b"),
+            ("ready", "a c b"),
+            ("age", "c b a"),
+            ("size", "c a b"),
+            ("verified", "c b a"),
+        ] {
+            let mut rows = rows.clone();
+            let found = SortKey::NAMES.into_iter().find(|(name, _)| *name == key).unwrap();
+            found.1.sort(&mut rows, history::testing::at("2026-11-24T12:00"));
+            assert_eq!(Vec::from_iter(rows.iter().map(|row| row.name.as_str())).join(" "), expected, "{key}");
+        }
+    }
+
+    #[test]
+    fn a_watch_prints_each_change_once() {
+        let named = |name: &str, ready: bool| row(json!({"metadata": {"name": name}, "status": {"readyToUse": ready}}));
+        let mut printed = Printed::default();
+        let mut changes = |rows: &[Row]| {
+            let changes = printed.changes(rows, |row| row.name != "filtered");
+            Vec::from_iter(changes.iter().map(|row| format!("{} {}", row.name, row.readiness()))).join(", ")
+        };
+        assert_eq!(changes(&[named("b", false), named("a", true), named("filtered", true)]), "b false, a true");
+        assert_eq!(changes(&[named("b", false), named("a", true)]), "");
+        assert_eq!(changes(&[named("b", true), named("a", true)]), "b true");
+        assert_eq!(changes(&[named("a", true)]), "b deleted");
+        assert_eq!(changes(&[named("a", true)]), "");
+        assert_eq!(changes(&[named("b", true), named("a", true)]), "b true");
     }
 
     #[test]

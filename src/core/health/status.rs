@@ -327,6 +327,23 @@ pub struct Report {
     pub unread: Vec<Unread>,
 }
 
+/// The report as data, without what changes by time alone.
+pub fn without_ages(report: &Report) -> Value {
+    fn strip(value: &mut Value) {
+        match value {
+            Value::Object(fields) => {
+                fields.retain(|name, _| !["asked", "ageSeconds"].contains(&name.as_str()));
+                fields.values_mut().for_each(strip);
+            }
+            Value::Array(all) => all.iter_mut().for_each(strip),
+            _ => {}
+        }
+    }
+    let mut value = serde_json::to_value(report).unwrap_or_default();
+    strip(&mut value);
+    value
+}
+
 /// A snapshot whose deletion was interrupted.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -369,6 +369,15 @@ impl Target {
         self.call(self.request_timeout, &[&change, kind].concat())
     }
 
+    /// Prints the object on stdin by a template, as `-o` of kubectl has it, without a request. Of kubectl's commands that print what
+    /// they get on stdin without asking the API, `patch --local` is one that takes any kind. Of a list, its `rows` become the
+    /// `items`: if they were called so on stdin, each of them would be printed by itself, and would need a kind.
+    pub fn print(&self, template: &str, is_list: bool) -> Vec<String> {
+        let patch = if is_list { r#"[{"op":"move","from":"/rows","path":"/items"}]"# } else { "[]" };
+        let call = ["patch", "--local", "-f", "-", "--type=json", "-p", patch, "-o", template];
+        self.call(Duration::ZERO, &call)
+    }
+
     /// Prints the version of kubectl, without a request.
     pub fn version(&self) -> Vec<String> {
         self.call(Duration::ZERO, &["version", "--client", "-o", "json"])

@@ -78,7 +78,7 @@ fn main() {
         say(fault["stdout"].as_str().unwrap_or_default());
         call.refuse(fault);
     }
-    if let Some(api) = api.filter(|_| call.kind != "config") {
+    if let Some(api) = api.filter(|_| !["config", "print"].contains(&call.kind)) {
         return call.ask(&api, stdin, &faults);
     }
     match call.kind {
@@ -109,6 +109,7 @@ fn main() {
         "class" => call.answer(&json!({"kind": "VolumeSnapshotClass"})),
         "contents" => call.answer(&json!({"items": []})),
         "list" => call.answer(&json!({"kind": "VolumeSnapshotList", "items": call.snapshots()})),
+        "print" => call.print(stdin),
         "get" => match call.snapshot() {
             Some(snapshot) => call.answer(&snapshot),
             None => call.end(1, "Error from server (NotFound): volumesnapshots.snapshot.storage.k8s.io not found"),
@@ -147,6 +148,7 @@ fn kind(args: &[String], script: &str) -> &'static str {
         _ if has("create") && path.ends_with("/persistentvolumeclaims?dryRun=All") => "tryClaim",
         _ if has("create") && path.ends_with("/persistentvolumeclaims") => "createClaim",
         _ if has("delete") && path.contains("/persistentvolumeclaims/") => "deleteClaim",
+        _ if has("--local") => "print",
         _ if has("patch") && has("--dry-run=server") => "tryPatch",
         _ if has("patch") && has("deployments.apps") => "patchWorkload",
         _ if lease && has("get") => "listLease",
@@ -727,6 +729,15 @@ impl Call {
     }
 
     /// Plays the events that the scenario has for this watch, then stays until its time is over.
+    /// What is to be printed by a template is only recorded.
+    fn print(&self, mut stdin: impl Read) {
+        let mut text = String::new();
+        stdin.read_to_string(&mut text).unwrap();
+        fs::write(self.file("stdin"), text).unwrap();
+        say("as the template says\n");
+        self.end(0, "");
+    }
+
     fn watch(&self) {
         let limit =
             self.args.iter().find_map(|arg| arg.split_once("timeoutSeconds=")?.1.split('&').next()?.parse().ok());

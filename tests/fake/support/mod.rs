@@ -567,6 +567,13 @@ impl<'a> Running<'a> {
         self
     }
 
+    /// Waits until it has printed something on stdout.
+    #[must_use]
+    pub fn until_printed(self, text: &str) -> Running<'a> {
+        poll(text, || fs::read_to_string(&self.stdout).unwrap().contains(text));
+        self
+    }
+
     /// What it has said on stderr so far.
     pub fn said(&self) -> String {
         fs::read_to_string(&self.stderr).unwrap()
