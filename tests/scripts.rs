@@ -2,6 +2,8 @@
 //! dash, busybox ash and bash. `make test` installs what they need.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
+#[path = "scripts/accounts.rs"]
+mod accounts;
 #[path = "scripts/restore_from.rs"]
 mod restore_from;
 #[path = "scripts/restore_table.rs"]
@@ -50,9 +52,13 @@ const LOAD_TABLE: &str = concat!(
 const MYSQL_TABLE: &str =
     concat!(include_str!("../src/container/mysql-scratch.sh"), include_str!("../src/container/mysql-table.sh"));
 const POSTGRES_INFO: &str = include_str!("../src/container/postgres-info.sh");
-const MYSQL_INSPECT: &str = include_str!("../src/container/mysql-inspect.sh");
-const MYSQL_LOAD: &str =
-    concat!(include_str!("../src/container/mysql-scratch.sh"), include_str!("../src/container/mysql-load.sh"));
+const MYSQL_INSPECT: &str =
+    concat!(include_str!("../src/container/mysql-accounts.sh"), include_str!("../src/container/mysql-inspect.sh"));
+const MYSQL_LOAD: &str = concat!(
+    include_str!("../src/container/mysql-scratch.sh"),
+    include_str!("../src/container/mysql-accounts.sh"),
+    include_str!("../src/container/mysql-load.sh")
+);
 const MYSQL_INFO: &str = include_str!("../src/container/mysql-info.sh");
 const RECEIVE: &str = include_str!("../src/container/receive.sh");
 const INFO: &str = include_str!("../src/container/info.sh");
@@ -66,7 +72,8 @@ const POSTGRES_VERIFY: &str = concat!(
     include_str!("../src/container/postgres-roles.sh"),
     include_str!("../src/container/postgres-verify.sh")
 );
-const MYSQL_VERIFY: &str = include_str!("../src/container/mysql-verify.sh");
+const MYSQL_VERIFY: &str =
+    concat!(include_str!("../src/container/mysql-accounts.sh"), include_str!("../src/container/mysql-verify.sh"));
 const VERIFY: &str = include_str!("../src/container/verify.sh");
 const KEEPALIVE: &str = include_str!("../src/container/keepalive.sh");
 const RECHECK: &str = include_str!("../src/container/recheck.sh");

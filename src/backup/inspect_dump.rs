@@ -24,7 +24,7 @@ pub enum InspectDepth {
     Whole,
     /// As `Whole`, and how many bytes it unpacks to.
     Count,
-    /// As `Whole`, and which roles it names.
+    /// As `Whole`, and which roles or accounts it names. Of MySQL also how many bytes it unpacks to.
     Roles,
 }
 
@@ -44,9 +44,9 @@ pub struct DumpFile {
     pub lacks: Option<String>,
     /// How many bytes it unpacks to, if they were counted.
     pub plain: Option<u64>,
-    /// The roles that the dump names, in double quotes, if it was read.
+    /// The roles that the dump names, in double quotes, or the accounts, in backquotes, if it was read.
     pub needs: Vec<String>,
-    /// The files of roles beside the dump.
+    /// The files of roles or accounts beside the dump.
     pub globals: Vec<GlobalsFile>,
 }
 

@@ -116,8 +116,8 @@ impl<'a> Load<'a> {
         }
     }
 
-    /// Loads the file with this size and SHA-256, and makes the roles that are missing from the file of roles with the SHA-256
-    /// `globals`, if one is given.
+    /// Loads the file with this size and SHA-256, and makes the roles or accounts that are missing from the file with the
+    /// SHA-256 `globals`, if one is given.
     ///
     /// # Errors
     /// The file was replaced, or could not be loaded. The remedy says what is in the database.
@@ -151,9 +151,10 @@ impl<'a> Load<'a> {
                     "left" if left_out.len() < GONE => left_out.push(line.value),
                     "gone" if gone.len() < GONE => gone.push(line.value),
                     "not-granted" => tracing::warn!(
-                        "a role that was there before is not changed, so this membership is not restored: GRANT {}",
+                        "what was there before is not changed, so this membership is not restored: GRANT {}",
                         line.value
                     ),
+                    "ungranted" => tracing::warn!("a recorded grant is not restored: {}", line.value),
                     "beat" => {
                         if let Ok(far @ 1..) = line.value.trim().parse::<u64>() {
                             step.progress(&format!("{phase}{} of {}", report::bytes(far), report::bytes(bytes)));
@@ -241,6 +242,11 @@ fn failed(lost: Lost<'_>, untried: &str, state: &str, said: &str, received: bool
             with_words,
             "remove what the message names, or load the table beside it under another name with --as",
         ),
+        "accounts" => (
+            Exit::Failed,
+            with_words,
+            "correct what the message names and run it again, or make the accounts that are missing and restore without --globals",
+        ),
         "replaced" => (Exit::Dump, why.to_string(), "look what it is now, and run it again"),
         _ if ToolError::TakesNoWrites.is_in(said) => (
             Exit::Precondition,
@@ -250,8 +256,8 @@ fn failed(lost: Lost<'_>, untried: &str, state: &str, said: &str, received: bool
         _ if ToolError::UnknownDefiner.is_in(said) => (
             Exit::Failed,
             with_words,
-            "create the account that is named, with its grants, and run it again: a dump of one database holds no accounts, and \
-             views that other views read need theirs",
+            "create the account that is named, with its grants, or use --globals if it was recorded beside the dump, and run it \
+             again: a dump of one database holds no accounts, and views that other views read need theirs",
         ),
         _ if received && ToolError::AlreadyThere.is_in(said) => (
             Exit::Failed,

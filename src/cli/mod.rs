@@ -478,10 +478,21 @@ fn by_hand(engine: Engine) -> Command {
                 "do not ask, load even what could not be tried first, and drop what is not in the dump but depends on what it \
                  replaces",
             ))
-            .args((engine == Engine::Postgres).then(|| {
-                switch("globals", "make the roles that the server lacks from the file that was written beside the dump")
-                    .conflicts_with_all(["from", "table"])
-            })),
+            .arg(
+                switch(
+                    "globals",
+                    match engine {
+                        Engine::Postgres => {
+                            "make the roles that the server lacks from the file that was written beside the dump"
+                        }
+                        Engine::MySql => {
+                            "make the accounts that the server lacks from the file that was written beside the dump; if the load \
+                             fails, they stay"
+                        }
+                    },
+                )
+                .conflicts_with_all(["from", "table"]),
+            ),
             piece(
                 "download-dump",
                 "Copy the dump file to this machine",

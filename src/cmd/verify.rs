@@ -16,6 +16,7 @@ use crate::cmd::{Conclusion, Context, now};
 use crate::config::{Global, Verify};
 use crate::container;
 use crate::container::session::{Line, Lost, Session};
+use crate::core::backup::globals;
 use crate::core::backup::job;
 use crate::core::backup::proof::Proof;
 use crate::core::engine::Engine;
@@ -217,6 +218,7 @@ impl RestoreTest<'_> {
                     counted(facts.unfilled, "materialized view")
                 );
             }
+            self.warn_of_missing_accounts(facts);
             for facts in facts.values().filter(|facts| facts.database.is_some() && facts.tables == 0) {
                 let database = facts.database.as_deref().unwrap_or_default();
                 tracing::warn!("the dump is good, but holds no table: is {database} the right database?");
@@ -234,6 +236,20 @@ impl RestoreTest<'_> {
             tracing::warn!("the snapshot could not be stamped: {error}");
         }
         Err(bad.context(format!("the backup in VolumeSnapshot {name} is bad")))
+    }
+
+    /// Only MySQL's and MariaDB's server is tested without some of them.
+    fn warn_of_missing_accounts(&self, facts: &BTreeMap<Engine, Facts>) {
+        for PodTest { engine, proof, .. } in &self.subject.tests {
+            let recorded = proof.as_ref().and_then(|proof| proof.globals.as_ref()).map_or(0, |globals| globals.roles);
+            let made = facts.get(engine).and_then(|facts| facts.roles).unwrap_or(recorded);
+            if *engine == Engine::MySql && made < recorded {
+                tracing::warn!(
+                    "not made in the scratch server, for example because it lacks their plugin: {} of those recorded",
+                    counted(recorded - made, "account")
+                );
+            }
+        }
     }
 
     fn end(&self) -> Instant {
@@ -421,7 +437,7 @@ impl RestoreTest<'_> {
         self.context.show(&value, || {
             let mut text = format!("snapshot   {name} in {}\n", self.context.kubectl.target.namespace);
             if let Verdict::Good(facts) = verdict {
-                for facts in facts.values() {
+                for (engine, facts) in facts {
                     text.push_str(&format!("server     {}\n", facts.server));
                     if let (Some(database), Some(bytes)) = (&facts.database, facts.bytes) {
                         let bytes = report::bytes(bytes);
@@ -432,7 +448,9 @@ impl RestoreTest<'_> {
                             counted(facts.rows, "row")
                         ));
                         if let Some(roles) = facts.roles {
-                            text.push_str(&format!("roles      {}, as recorded\n", counted(roles, "role")));
+                            let noun = globals::noun(*engine);
+                            let head = format!("{noun}s");
+                            text.push_str(&format!("{head:10} {}, as recorded\n", counted(roles, noun)));
                         }
                         if facts.objects > 0 {
                             let kinds = counted(facts.objects, "kind");

@@ -15,7 +15,7 @@ report_tools() { :; }
 # watch_work: a load waits for its parts itself.
 watch_work() { :; }
 
-# inspect_database: reports the roles of the server.
+# inspect_database: reports the roles or accounts of the server.
 inspect_database() {
   db_report_roles &
   children=$!
@@ -24,6 +24,14 @@ inspect_database() {
 
 # is_unchanged: a load session does not vouch for the file.
 is_unchanged() { false; }
+
+# copy_globals NOUN: copies the file with the SHA-256 $globals, of roles or accounts, to $own.globals.
+copy_globals() {
+  recorded=$FILE.globals-$(printf %.16s "$globals").sql
+  { [ -f "$recorded" ] && cat <"$recorded" >"$own.globals"; } || lost replaced "the file of $1 cannot be read"
+  sum_of_globals=$(print_sha256 <"$own.globals")
+  [ "$sum_of_globals" = "$globals" ] || lost replaced "the file of $1 was replaced meanwhile"
+}
 
 # load_through FILTER: pipes the output of db_prologue, the dump through FILTER, and the output of db_epilogue into db_client.
 # The epilogue, which confirms that nothing is missing, is sent only if the dump was read to its end. Fails with the reason

@@ -60,6 +60,7 @@ pub const fn load(engine: Engine) -> &'static str {
                 "common.sh",
                 "mysql.sh",
                 "mysql-scratch.sh",
+                "mysql-accounts.sh",
                 "mysql-load.sh",
                 "session.sh",
                 "load.sh",
@@ -99,7 +100,7 @@ pub const fn inspect(engine: Engine) -> &'static str {
         Engine::Postgres => {
             script!("common.sh", "postgres.sh", "postgres-facts.sh", "postgres-inspect.sh", "inspect.sh")
         }
-        Engine::MySql => script!("common.sh", "mysql.sh", "mysql-inspect.sh", "inspect.sh"),
+        Engine::MySql => script!("common.sh", "mysql.sh", "mysql-accounts.sh", "mysql-inspect.sh", "inspect.sh"),
     }
 }
 
@@ -142,7 +143,7 @@ pub const fn verify(engine: Engine) -> &'static str {
                 "verify.sh"
             )
         }
-        Engine::MySql => script!("common.sh", "mysql.sh", "mysql-verify.sh", "verify.sh"),
+        Engine::MySql => script!("common.sh", "mysql.sh", "mysql-accounts.sh", "mysql-verify.sh", "verify.sh"),
     }
 }
 

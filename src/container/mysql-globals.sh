@@ -48,9 +48,9 @@ db_globals() {
   exec 8>&1
   list_statements create >"$own.statements"
   exec 8>&-
-  (ask_all <"$own.statements") >"$own.created" || exit 1
+  (ask_all --binary-mode <"$own.statements") >"$own.created" || exit 1
   list_statements grant >"$own.statements"
-  (ask_all <"$own.statements") >"$own.granted" || exit 1
+  (ask_all --binary-mode <"$own.statements") >"$own.granted" || exit 1
   cat "$own.created" "$own.granted" | while IFS= read -r line; do
     line=$(printf '%b_' "$line")
     line=${line%_}
@@ -85,9 +85,6 @@ list_statements() {
     esac
   done <"$own.accounts"
 }
-
-# ask_all: runs the statements on stdin; a row a line. It execs the tool.
-ask_all() { with_options "$CLIENT" --default-character-set=utf8mb4 --batch --skip-column-names -- "$DATABASE"; }
 
 # db_globals_are_complete TAIL: whether TAIL is the end of a whole file.
 db_globals_are_complete() {

@@ -3,17 +3,68 @@
 # db_load: $how says whether to try first: `try` gives up if the user may not create a schema, `any` then loads without a
 # trial, and `not` does not try.
 db_load() {
-  state='the database is as it was'
+  state='the database is as it was' made=
   say state "$state"
+  unfinished=$FILE.backup-ns.accounts
   tried="$FILE.backup-ns.scratch"
   scratch_is=schema scratch=
   drop_leftovers
   check_history
+  if [ "$globals" != - ]; then make_accounts; fi
   if [ "$how" = not ]; then say untried "it was not to be tried first"; else try_in_scratch_schema; fi
-  say state 'MySQL cannot undo: tables up to the one that failed are as in the dump, that one may be empty or hold some of its rows, the others are as they were'
+  say state 'MySQL cannot undo: tables up to the one that failed are as in the dump, that one may be empty or hold some of its rows, the others are as they were'"$made"
   say phase load
   INTO=$DATABASE without_binlog=
   load_through without_locks || lost other "$why"
+  if [ "$globals" != - ]; then grant_late; fi
+}
+
+# make_accounts: makes the missing accounts of the file with the SHA-256 $globals, because views need their definers. An account is in
+# $unfinished until it has all of its grants, and counts as missing until then.
+make_accounts() {
+  copy_globals accounts
+  list_finished >"$own.known"
+  [ -s "$own.known" ] || lost other "the server cannot be asked for its accounts"
+  : >"$own.late"
+  : >"$own.left"
+  quiet='SET SESSION sql_log_off = 1, long_query_time = 3600;'
+  (ask "$quiet") 2>/dev/null || quiet=
+  echo "$quiet SET SESSION sql_mode = '';" >"$own.accounts"
+  filter_accounts "$own.known" "$own.made" "$own.late" "$own.left" <"$own.globals" >>"$own.accounts" ||
+    lost other "the file of accounts cannot be read"
+  [ -e "$own.made" ] || return 0
+  cat "$own.made" >>"$unfinished" || lost other "nothing can be written beside the dump file"
+  made='; accounts that were made stay, and a restore with --globals gives them the grants that they lack'
+  say state "$state$made"
+  (ask_all --binary-mode <"$own.accounts") >/dev/null 2>"$own.words" || {
+    clean_errors >&2
+    lost accounts 'the recorded accounts cannot be made'
+  }
+  tail -n 100 "$own.left" | while IFS= read -r left; do say not-granted "$left"; done
+}
+
+# clean_errors: prints the errors of the client without the statements and parts of them, which may hold hashes of passwords.
+clean_errors() {
+  sed -n -e "s/^\(ERROR [0-9]* ([0-9A-Z]*)\) at line [0-9]*/\1/" -e "s/ near '.*//" -e 's/[0-9A-Fa-f]\{32,\}/.../g' -e '/^ERROR/p' \
+    "$own.words"
+}
+
+# grant_late: makes the grants for which something had to be loaded first.
+grant_late() {
+  [ -n "$made" ] || return 0
+  {
+    echo "SET SESSION sql_mode = '';"
+    cat "$own.late"
+    echo "SELECT '$NONCE';"
+  } >"$own.accounts"
+  (ask_all --binary-mode --force <"$own.accounts") >"$own.out" 2>"$own.words"
+  say state "all of the dump is loaded$made"
+  [ "$(tail -n 1 "$own.out")" = "$NONCE" ] || {
+    clean_errors >&2
+    lost accounts 'the grants on columns and routines could not be made'
+  }
+  clean_errors | tail -n 100 | while IFS= read -r error; do say ungranted "$error"; done
+  rm -f "$unfinished"
 }
 
 # check_history: gives up if the dump replaces system-versioned tables and does not hold their history, unless $how allows it.
@@ -67,3 +118,15 @@ try_in_scratch_schema() {
 
 without_events() { db_filter_statements 1; }
 without_locks() { db_filter_statements 0; }
+
+# db_report_roles: reports the accounts of the server that a load would not make. Without the right to read them, none.
+db_report_roles() {
+  list_finished 2>/dev/null | while IFS= read -r account; do
+    case $account in *[[:cntrl:]]*) ;; *) say role "$account" ;; esac
+  done
+}
+
+# list_finished: prints the accounts of the server, without those that an earlier load left unfinished.
+list_finished() {
+  list_accounts | if [ -s "$FILE.backup-ns.accounts" ]; then grep -v -x -F -f "$FILE.backup-ns.accounts"; else cat; fi
+}

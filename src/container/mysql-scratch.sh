@@ -17,9 +17,6 @@ undo() {
   fi
 }
 
-# db_report_roles: accounts are not compared.
-db_report_roles() { :; }
-
 db_client() {
   with_options "$CLIENT" ${without_binlog:+"--init-command=SET SESSION sql_log_bin = 0"} --default-character-set="$CHARSET" \
     --binary-mode --batch --skip-column-names --max-allowed-packet=1G -- "$INTO"

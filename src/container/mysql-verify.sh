@@ -1,6 +1,7 @@
 # MySQL's and MariaDB's part of a restore test: a scratch server that listens on a socket only, and what a dump holds.
 
 STOP=TERM
+GLOBALS_OF=accounts
 NO_ROOM='no space left|errno: 28|error 28|is full|disk quota'
 NO_MEMORY='out of memory|lost connection|has gone away'
 LACKING='plugin .* is not loaded|unknown storage engine|unknown collation|unknown character set|unknown or incorrect time zone|not loaded'
@@ -24,22 +25,14 @@ db_server_version() { "$SERVER" --no-defaults --version | sed 's|^[^ ]*/||'; }
 # each table. A row has no line end, because the dump tool writes \n, but a name may; bodies of triggers and routines are
 # between other delimiters. Tables whose rows are stored elsewhere are not counted. History rows are counted.
 db_dump_facts() {
-  awk '
-    function name(text) { return match(text, /^`([^`]|``)*`/) ? substr(text, 1, RLENGTH) : "" }
+  awk "$AWK_ACCOUNTS"'
+    function table_name(text) { return match(text, /^`([^`]|``)*`/) ? substr(text, 1, RLENGTH) : "" }
     function tuples(text, number) {
       gsub(/\\./, "", text)
       gsub(/\047[^\047]*\047/, "", text)
       number = gsub(/\(/, "(", text)
       inserting = text !~ /;$/
       return number
-    }
-    function definers(text) {
-      while (match(text, /DEFINER=`([^`]|``)+`@`([^`]|``)*`/)) {
-        account = substr(text, RSTART + 8, RLENGTH - 8)
-        if (!(account in known)) print "account\t" account
-        known[account]
-        text = substr(text, RSTART + RLENGTH)
-      }
     }
     inserting && !body {
       rows[table] += tuples($0)
@@ -51,20 +44,24 @@ db_dump_facts() {
       begun = ""
       rest = $0
       sub(/^[A-Z ]+ /, "", rest)
-      if (name(rest) == "") {
+      if (table_name(rest) == "") {
         begun = $0
         next
       }
     }
     !body && /^INSERT (IGNORE )?INTO `/ {
-      table = name(rest)
+      table = table_name(rest)
       rest = substr(rest, length(table) + 1)
       # Columns, where some are computed or the rows have a history.
       if (match(rest, /^ \((`([^`]|``)*`,? ?)+(row_start, row_end)?\)/)) rest = substr(rest, RLENGTH + 1)
       rows[table] += tuples(rest)
       next
     }
-    /DEFINER=`/ { definers($0) }
+    /DEFINER=`/ {
+      line = rest
+      print_definer($0)
+      rest = line
+    }
     /time_zone *= *\047[A-Za-z]+[\/A-Za-z_+0-9-]*\047/ {
       zone = $0
       sub(/^.*time_zone *= *\047/, "", zone)
@@ -81,7 +78,7 @@ db_dump_facts() {
       print "database\t" of
     }
     /^CREATE TABLE `/ {
-      made = name(rest)
+      made = table_name(rest)
       rows[made] += 0
     }
     /^\) ENGINE=/ {
@@ -151,15 +148,10 @@ db_make_server() {
     lost_for_known_cause 'the scratch server does not start' 0
     lost other 'the scratch server does not start'
   }
-  # The settings from the proof, as far as this server accepts them, and the accounts that define views and routines.
-  {
-    for name in sql_mode character_set_server collation_server default_storage_engine explicit_defaults_for_timestamp; do
-      if printf '%s' "$LIKE" | grep -q "^$name "; then printf "SET GLOBAL %s = '%s';\n" "$name" "$(plain_property "$name")"; fi
-    done
-    # shellcheck disable=SC2016 # backticks quote a name
-    sed -n 's/^account.\(.*\)@``$/CREATE ROLE IF NOT EXISTS \1; GRANT ALL ON *.* TO \1;/p
-      s/^account.\(.*@`..*`\)$/CREATE USER IF NOT EXISTS \1; GRANT ALL ON *.* TO \1;/p' "$SCRATCH/facts"
-  } | client --force >/dev/null 2>&1
+  # The settings from the proof, as far as this server accepts them.
+  for name in sql_mode character_set_server collation_server default_storage_engine explicit_defaults_for_timestamp; do
+    if printf '%s' "$LIKE" | grep -q "^$name "; then printf "SET GLOBAL %s = '%s';\n" "$name" "$(plain_property "$name")"; fi
+  done | client --force >/dev/null 2>&1
   time_zones
   # shellcheck disable=SC2016 # backticks quote a name
   named=$(printf '%s' "$DATABASE" | sed 's/`/``/g')
@@ -170,6 +162,24 @@ db_make_server() {
     lost_for_known_cause 'the scratch database cannot be made' 0
     lost other 'the scratch database cannot be made'
   }
+  if [ -n "$GLOBALS" ]; then make_recorded_accounts; fi
+  # Other accounts that define views and routines have every right.
+  list_accounts >"$SCRATCH/known"
+  # shellcheck disable=SC2016 # backquotes
+  sed -n 's/^account.//p' "$SCRATCH/facts" | grep -v -x -F -f "$SCRATCH/known" |
+    sed -e '/@`/s/.*/CREATE USER &; GRANT ALL ON *.* TO &;/' -e '/^CREATE/!s/.*/CREATE ROLE &; GRANT ALL ON *.* TO &;/' |
+    client --force >/dev/null 2>&1
+}
+
+# make_recorded_accounts: makes the accounts of the file beside the dump, as far as this server can: one may need a plugin.
+make_recorded_accounts() {
+  list_accounts >"$SCRATCH/known"
+  echo "SET SESSION sql_mode = '';" >"$SCRATCH/accounts"
+  filter_accounts "$SCRATCH/known" /dev/null '' /dev/null <"$GLOBALS" >>"$SCRATCH/accounts" ||
+    lost space 'nothing can be written in the scratch volume'
+  client --force --binary-mode <"$SCRATCH/accounts" >/dev/null 2>&1
+  say roles "$(($(list_accounts | wc -l) - $(wc -l <"$SCRATCH/known")))"
+  rm -f "$SCRATCH/accounts"
 }
 
 # time_zones: loads the time zones that events name, if the image has them.

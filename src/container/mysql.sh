@@ -68,6 +68,9 @@ ask() {
   with_options "$CLIENT" --default-character-set=utf8mb4 --batch --skip-column-names --execute="$1" -- "$DATABASE"
 }
 
+# ask_all OPTION...: runs the statements on stdin; a row a line. It execs the tool.
+ask_all() { with_options "$CLIENT" --default-character-set=utf8mb4 --batch --skip-column-names "$@" -- "$DATABASE"; }
+
 db_answers() {
   if [ -z "$DATABASE" ]; then
     echo 'no database is named, and the container has no MYSQL_DATABASE' >&2

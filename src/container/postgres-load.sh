@@ -28,10 +28,7 @@ ROLES_OF_SERVER="SELECT '\"' || pg_catalog.replace(rolname, '\"', '\"\"') || '\"
 # prepare_roles: writes the statements that make the missing roles, from the file with the SHA-256 $globals, to $own.roles. They run
 # in the transaction of the load.
 prepare_roles() {
-  recorded=$FILE.globals-$(printf %.16s "$globals").sql
-  { [ -f "$recorded" ] && cat <"$recorded" >"$own.globals"; } || lost replaced "the file of roles cannot be read"
-  sum_of_globals=$(print_sha256 <"$own.globals")
-  [ "$sum_of_globals" = "$globals" ] || lost replaced "the file of roles was replaced meanwhile"
+  copy_globals roles
   list_known >"$own.known" &
   children=$!
   wait_for "$children" || lost other "the server cannot be asked for its roles"

@@ -1,6 +1,7 @@
 # PostgreSQL's part of a restore test: a scratch server that listens on a socket only, and what a dump holds.
 
 STOP=INT
+GLOBALS_OF=roles
 NO_ROOM='no space left|could not extend file|disk full|disk quota'
 NO_MEMORY='out of memory|could not resize shared memory|terminated by signal 9'
 LACKING='could not access file|could not load library|extension control file|is not available|invalid locale name|could not create locale|ICU is not supported|locale ".*" does not exist'

@@ -15,7 +15,7 @@ read_value && PHYSICAL=$VALUE
 # From the proof: lines of `KIND NUMBER`, and lines of `NAME VALUE`.
 read_value && OBJECTS=$VALUE
 read_value && LIKE=$VALUE
-# The file of the server's roles, if there is one: its path in the volume, and what the proof says of it.
+# The file of the server's roles or accounts, if there is one: its path in the volume, and what the proof says of it.
 read_value && GLOBALS=$VALUE
 read_value && GLOBALS_BYTES=$VALUE
 read_value && GLOBALS_SUM=$VALUE
@@ -199,16 +199,16 @@ check_file() {
   [ "$sum" = "$SUM" ] || bad 'the SHA-256 of the dump file is not that of the proof'
 }
 
-# check_globals: as check_file, for the file of the server's roles.
+# check_globals: as check_file, for the file of the server's roles or accounts.
 check_globals() {
   [ -n "$GLOBALS" ] || return 0
   GLOBALS=$VOLUME/$GLOBALS
-  [ -e "$GLOBALS" ] || bad 'the file of the roles is not there'
-  [ -f "$GLOBALS" ] || bad 'the file of the roles is no file'
-  [ -r "$GLOBALS" ] || lost user 'the user of the pod may not read the file of the roles'
-  [ "$(file_size "$GLOBALS")" = "$GLOBALS_BYTES" ] || bad 'the file of the roles is not that of the proof'
-  sum=$(print_sha256 <"$GLOBALS") || lost other 'the file of the roles could not be hashed'
-  [ "$sum" = "$GLOBALS_SUM" ] || bad 'the file of the roles is not that of the proof'
+  [ -e "$GLOBALS" ] || bad "the file of the $GLOBALS_OF is not there"
+  [ -f "$GLOBALS" ] || bad "the file of the $GLOBALS_OF is no file"
+  [ -r "$GLOBALS" ] || lost user "the user of the pod may not read the file of the $GLOBALS_OF"
+  [ "$(file_size "$GLOBALS")" = "$GLOBALS_BYTES" ] || bad "the file of the $GLOBALS_OF is not that of the proof"
+  sum=$(print_sha256 <"$GLOBALS") || lost other "the file of the $GLOBALS_OF could not be hashed"
+  [ "$sum" = "$GLOBALS_SUM" ] || bad "the file of the $GLOBALS_OF is not that of the proof"
 }
 
 # read_dump: reads the text once: checks that it is whole and ends as a complete dump, and notes what it holds.

@@ -616,6 +616,55 @@ fn a_load_says_which_roles_are_missing_and_makes_the_recorded_ones() {
     without.run().exits(4).says(&["no roles were recorded with this dump", "nothing was loaded"]);
 }
 
+/// The same for the accounts of a MySQL, which the user may not be allowed to see.
+#[test]
+fn a_load_says_which_accounts_are_missing_and_makes_the_recorded_ones() {
+    let dump = format!(
+        "/*!50013 DEFINER=`app`@`%` SQL SECURITY DEFINER */\n\
+         CREATE DEFINER=`gone`@`%` PROCEDURE `p`() SELECT 'x\n DEFINER=`no`@`no`' ;;\n{MYSQL_TEXT}"
+    );
+    let dumping = r#"case "$*" in
+        *"'yes' FROM mysql.user"*) echo yes ;;
+        *'SELECT version()'*) echo 9.7.4 ;;
+        *'WITH RECURSIVE'*) printf "user\t'app'@'%%'\nuser\t'there'@'%%'\n" ;;
+        *--execute=*) ;;
+        *) while IFS= read -r line; do
+            case $line in 'SHOW CREATE USER '*) echo "CREATE USER ${line#SHOW CREATE USER } IDENTIFIED WITH 'x' AS 'hunter2'" ;; esac
+        done ;;
+        esac"#;
+    let backup = |globals: &str| {
+        let backup = with_mysql(Scenario::new()).file("mysql.text", &dump).tool("mysql", dumping);
+        backup.env("BAK_DB_MYSQL_GLOBALS", globals).env("BAK_DB_POSTGRES", "false")
+    };
+    let restore = |globals: &str, accounts: &str, args: &[&str]| {
+        let scenario = backup(globals);
+        scenario.run().exits(0);
+        let loading = format!(r#"case "$*" in *'FROM mysql.user'*) printf '%s' '{accounts}' ;; esac"#);
+        let scenario = scenario.tool("mysql", &loading).args(&[&["mysql", "restore"], args].concat());
+        ["awk", "grep"]
+            .into_iter()
+            .fold(scenario, |scenario, tool| scenario.tool(tool, &format!("exec \"$REAL/{tool}\" \"$@\"")))
+    };
+    let there = "`root`@`localhost`\n`there`@`%`\n";
+    let lacks = "the dump names accounts that the server lacks: ";
+    let scenario = restore("auto", there, &["--dry-run"]);
+    let outcome = scenario.run().exits(0).says(&[&format!("{lacks}`app`@`%`, `gone`@`%`; use --globals to make them")]);
+    assert!(!outcome.stdout.contains("accounts are"), "{outcome}");
+    let scenario = restore("auto", there, &["--dry-run", "--globals"]);
+    let outcome = scenario.run().exits(0).says(&[&format!("{lacks}`gone`@`%`; make them with CREATE USER")]);
+    let words = "These accounts are made first, with their passwords: `app`@`%`. These accounts are there, and are not changed: \
+                 `there`@`%`.";
+    assert!(outcome.stdout.contains(words) && !format!("{outcome}").contains("hunter2"), "{outcome}");
+    // Without the right to see them nothing is known to be missing.
+    let unseen = restore("auto", "", &["--dry-run"]);
+    let outcome = unseen.run().exits(0);
+    assert!(!format!("{outcome}").contains("lacks"), "{outcome}");
+    let unseen = restore("auto", "", &["--yes", "--globals"]);
+    unseen.run().exits(4).says(&["the user may not see the accounts of the server", "SELECT ON mysql.*"]);
+    let without = restore("false", there, &["--yes", "--globals"]);
+    without.run().exits(4).says(&["no accounts were recorded with this dump", "nothing was loaded"]);
+}
+
 /// The proof of what was dumped outlives a verdict about a restore test, and a person may go by it.
 #[test]
 fn a_dump_of_a_distrusted_snapshot_is_loaded_by_force_with_a_warning() {

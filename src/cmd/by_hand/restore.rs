@@ -13,7 +13,7 @@ use crate::backup::observe::DatabasePlace;
 use crate::cmd::show::show;
 use crate::config::ByHand;
 use crate::core::backup::find_proof::Proven;
-use crate::core::backup::globals::{GlobalsProof, RolesOfLoad};
+use crate::core::backup::globals::{self, GlobalsProof, RolesOfLoad};
 use crate::core::backup::one_table::OneTable;
 use crate::core::engine::Engine;
 use crate::core::kube::calls::SCRIPT;
@@ -26,7 +26,7 @@ use crate::io::report;
 /// How much room a dump may take that is loaded beside the database, for each byte of its text: indexes and logs come on top.
 const ROOM: u64 = 2;
 
-/// How many roles are named.
+/// How many roles or accounts are named.
 const NAMED: usize = 20;
 
 /// Loads the dump.
@@ -42,11 +42,7 @@ pub fn run(hand: &Hand<'_>) -> Result<()> {
     let place = hand.place(true)?;
     let database = &place.database;
     let table = hand.config.table.as_ref();
-    let depth = match (database.engine, table) {
-        (Engine::Postgres, None) => InspectDepth::Roles,
-        (Engine::MySql, None) => InspectDepth::Count,
-        _ => InspectDepth::Whole,
-    };
+    let depth = if table.is_none() { InspectDepth::Roles } else { InspectDepth::Whole };
     let found = hand.inspect(&place, depth)?;
     let (file, proven) = believe(hand, &place, found)?;
     let rules = DumpRules { threshold_percent: u8::MAX, dump_timeout: None, ..hand.rules() };
@@ -154,10 +150,12 @@ pub(super) fn trial(hand: &Hand<'_>, file: &DumpFile, free: u64) -> Result<LoadM
     }
 }
 
-/// The roles that this restore makes.
-#[derive(Default)]
+/// The roles or accounts that this restore makes.
 struct NewRoles<'a> {
+    engine: Engine,
     names: Vec<String>,
+    /// Accounts of the file that are there.
+    kept: Vec<String>,
     /// The file that they are made from.
     from: Option<&'a GlobalsProof>,
 }
@@ -174,22 +172,31 @@ impl NewRoles<'_> {
 
     /// For the question.
     fn in_words(&self) -> String {
-        match self.names.is_empty() {
-            true => String::new(),
-            false => format!(" These roles are made first, {}: {}.", self.passwords(), first(NAMED, &self.names)),
+        let noun = globals::noun(self.engine);
+        let mut text = String::new();
+        if !self.names.is_empty() {
+            let names = first(NAMED, &self.names);
+            text = format!(" These {noun}s are made first, {}: {names}.", self.passwords());
         }
+        if !self.kept.is_empty() {
+            let names = first(NAMED, &self.kept);
+            text.push_str(&format!(" These {noun}s are there, and are not changed: {names}."));
+        }
+        text
     }
 
     /// For the end.
     fn done(&self) -> String {
+        let (noun, kept) = (globals::noun(self.engine), self.kept.len() as u64);
+        let kept = if kept == 0 { String::new() } else { format!("; {} not changed", counted(kept, noun)) };
         match self.names.is_empty() {
             true => String::new(),
-            false => format!("{} made, {}\n", counted(self.names.len() as u64, "role"), self.passwords()),
+            false => format!("{} made, {}{kept}\n", counted(self.names.len() as u64, noun), self.passwords()),
         }
     }
 }
 
-/// Which roles are to be made. Names those that the dump needs and the server lacks.
+/// Which roles or accounts are to be made. Names those that the dump needs and the server lacks.
 fn roles<'a>(
     hand: &Hand<'_>,
     place: &DatabasePlace,
@@ -197,6 +204,8 @@ fn roles<'a>(
     proven: &'a Proven,
     load: &Load<'_>,
 ) -> Result<NewRoles<'a>> {
+    let engine = place.database.engine;
+    let noun = globals::noun(engine);
     let from = proven.proof.globals.as_ref();
     let found = RolesOfLoad::of(&file.needs, &file.globals, from, &load.preflight.roles);
     let asked = hand.config.globals;
@@ -204,23 +213,35 @@ fn roles<'a>(
     if !lacking.is_empty() {
         let remedy = match found.recorded {
             Some(_) if !asked => "use --globals to make them as they were recorded beside the dump",
+            _ if engine == Engine::MySql => {
+                "make them with CREATE USER and their grants, or the load fails where a view needs one, and views, routines, triggers \
+                 and events of theirs do not work"
+            }
             _ => "make them with CREATE ROLE, or the load fails where it gives them something",
         };
-        tracing::warn!("the dump names roles that the server lacks: {}; {remedy}", first(NAMED, &lacking));
+        tracing::warn!("the dump names {noun}s that the server lacks: {}; {remedy}", first(NAMED, &lacking));
     }
     if !asked {
-        return Ok(NewRoles::default());
+        return Ok(NewRoles { engine, names: Vec::new(), kept: Vec::new(), from: None });
     }
-    let without = "restore without --globals after making the roles that are missing; nothing was loaded";
+    let without = format!("restore without --globals after making the {noun}s that are missing; nothing was loaded");
+    if load.preflight.roles.is_empty() {
+        let what = format!("the user may not see the {noun}s of the server, so it is not known which are missing");
+        bail!(Fail::new(Exit::Precondition, what).remedy(format!("give the user SELECT ON mysql.*, or {without}")))
+    }
     match (from, found.recorded) {
-        (Some(_), Some(names)) => Ok(NewRoles { names, from }),
+        (Some(_), Some(names)) => {
+            // PostgreSQL's file has all roles of the server, so that this would say little.
+            let kept = if engine == Engine::MySql { found.kept } else { Vec::new() };
+            Ok(NewRoles { engine, names, kept, from })
+        }
         (Some(proof), None) => {
             let path = proof.file(&place.database.dump_file).unwrap_or_default();
-            let what = format!("the file of roles {path} in pod {} is not there or not as proven", place.chosen.pod);
+            let what = format!("the file of {noun}s {path} in pod {} is not there or not as proven", place.chosen.pod);
             bail!(Fail::new(Exit::Dump, what).remedy(without))
         }
         (None, _) => {
-            let what = format!("no roles were recorded with this dump, as its proof by {} says", proven.by);
+            let what = format!("no {noun}s were recorded with this dump, as its proof by {} says", proven.by);
             bail!(Fail::new(Exit::Precondition, what).remedy(without))
         }
     }
@@ -355,7 +376,7 @@ struct LoadResult<'a> {
     table: Option<String>,
     /// What of that was left out.
     left_out: Vec<String>,
-    /// The roles that were made.
+    /// The roles or accounts that were made.
     roles: &'a [String],
     seconds: f64,
 }

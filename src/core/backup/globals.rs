@@ -83,7 +83,7 @@ impl GlobalsProof {
 pub struct GlobalsFile {
     pub bytes: u64,
     pub sha256: String,
-    /// The roles that it makes, in double quotes.
+    /// The roles that it makes, in double quotes, or the accounts, in backquotes.
     pub roles: Vec<String>,
 }
 
@@ -95,31 +95,40 @@ impl GlobalsFile {
     }
 }
 
-/// What a load has to do with roles.
+/// What a load has to do with roles or accounts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RolesOfLoad {
     /// Those that the dump names and the server lacks.
     pub lacking: Vec<String>,
     /// Those that the proven file beside the dump makes and the server lacks; `None` without such a file.
     pub recorded: Option<Vec<String>>,
+    /// Those of that file that the server has.
+    pub kept: Vec<String>,
 }
 
 impl RolesOfLoad {
-    /// Compares the roles that a dump names, and the files beside it, with the server and with the proof. Names are in double quotes,
-    /// in the result they are not.
+    /// Compares the roles that a dump names, and the files beside it, with the server and with the proof. Names of roles are in
+    /// double quotes, in the result they are not. Accounts stay as they are. Every server has some; if none is given, the user may
+    /// not see them, and none is known to be missing.
     pub fn of(
         needs: &[String],
         files: &[GlobalsFile],
         proof: Option<&GlobalsProof>,
         server: &BTreeSet<String>,
     ) -> RolesOfLoad {
-        let absent = |names: &[String]| {
-            let absent: BTreeSet<&String> = names.iter().filter(|name| !server.contains(*name)).collect();
-            absent.into_iter().map(|name| bare(name)).collect::<Vec<_>>()
+        let of_these = |names: &[String], there: bool| {
+            let chosen = |name: &&String| !server.is_empty() && server.contains(*name) == there;
+            let chosen: BTreeSet<&String> = names.iter().filter(chosen).collect();
+            chosen.into_iter().map(|name| bare(name)).collect::<Vec<_>>()
         };
         let is_proven =
             |file: &&GlobalsFile| proof.is_some_and(|it| it.bytes == file.bytes && it.sha256 == file.sha256);
-        RolesOfLoad { lacking: absent(needs), recorded: files.iter().find(is_proven).map(|file| absent(&file.roles)) }
+        let file = files.iter().find(is_proven);
+        RolesOfLoad {
+            lacking: of_these(needs, false),
+            recorded: file.map(|file| of_these(&file.roles, false)),
+            kept: file.map(|file| of_these(&file.roles, true)).unwrap_or_default(),
+        }
     }
 
     /// Those that the dump names and that are missing even after the recorded ones are made.
@@ -155,6 +164,12 @@ mod tests {
         let found = of(&[file("other"), file(&sum)], Some(&proof));
         assert_eq!((&found.lacking, &found.unknown()), (&vec!["gone".to_string(), "web".into()], &vec!["gone".into()]));
         assert_eq!(found.recorded, Some(vec!["O\"Hara".into(), "web".into()]));
+        assert_eq!(found.kept, ["app"]);
+        let unseen = RolesOfLoad::of(&quoted(&["web"]), &[file(&sum)], Some(&proof), &BTreeSet::new());
+        assert_eq!(unseen, RolesOfLoad { recorded: Some(Vec::new()), ..RolesOfLoad::default() });
+        let accounts = ["`web`@`%`".to_string(), "`o``hara`".into()];
+        let server = ["`root`@`localhost`".to_string()].into_iter().collect();
+        assert_eq!(RolesOfLoad::of(&accounts, &[], None, &server).lacking, ["`o``hara`", "`web`@`%`"]);
         for (files, proof) in [(vec![file("other")], Some(&proof)), (vec![file(&sum)], None), (vec![], Some(&proof))] {
             assert_eq!(of(&files, proof).recorded, None, "only the file of the proof counts");
         }

@@ -70,7 +70,7 @@ pub struct PreflightReport {
     pub cpus: u32,
     /// Those of `pigz` and `zstd` that the container has.
     pub packers: Vec<String>,
-    /// The server's roles, in double quotes, as a load asks for them.
+    /// The server's roles, in double quotes, or its accounts, in backquotes, as a load asks for them.
     pub roles: BTreeSet<String>,
     /// Whether the container has the tool that writes the server's roles.
     pub has_globals_tool: bool,

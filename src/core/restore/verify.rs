@@ -413,7 +413,7 @@ pub struct Facts {
     pub tables: u64,
     /// How many rows they have in all.
     pub rows: u64,
-    /// How many roles were made from the file beside the dump, where there is one.
+    /// How many roles or accounts were made from the file beside the dump, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub roles: Option<u64>,
     /// How many kinds of objects were compared with what the database held.
