@@ -184,6 +184,9 @@ fn names_are_asked_of_the_cluster_that_is_meant() {
     let (names, asked_for) = asked(&["--context=b", "restore", "-n", "shop", ""]);
     assert_eq!(names.iter().filter(|name| !name.starts_with('-')).collect::<Vec<_>>(), ["data-1", "data-2"]);
     assert_eq!(asked_for, "get volumesnapshots -o name --context=b --namespace=shop\n");
+    let access = ["--as=x", "--as-group", "g", "--insecure-skip-tls-verify", "restore", ""];
+    let flags = "--as=x --as-group=g --insecure-skip-tls-verify=true";
+    assert_eq!(asked(&access).1, format!("get volumesnapshots -o name {flags}\n"));
     for (words, kind) in [
         (&["list", "-n", ""][..], "get namespaces "),
         (&["list", "--pvc", ""], "get persistentvolumeclaims "),

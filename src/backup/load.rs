@@ -234,13 +234,13 @@ fn failed(lost: Lost<'_>, untried: &str, state: &str, said: &str, received: bool
         "there" => (
             Exit::Precondition,
             why.to_string(),
-            "give the table another name with --as, or use --replace to replace it",
+            "give the table another name with --table-as, or use --replace to replace it",
         ),
-        "target" => (Exit::Precondition, why.to_string(), "give the table another name with --as"),
+        "target" => (Exit::Precondition, why.to_string(), "give the table another name with --table-as"),
         "depends" => (
             Exit::Precondition,
             with_words,
-            "remove what the message names, or load the table beside it under another name with --as",
+            "remove what the message names, or load the table beside it under another name with --table-as",
         ),
         "accounts" => (
             Exit::Failed,
@@ -320,8 +320,8 @@ mod tests {
         assert_eq!(of_received("ERROR"), "correct what the message names and run it again; as it was");
         for (key, remedy) in [
             ("absent", "name a table that it holds"),
-            ("there", "give the table another name with --as, or use --replace"),
-            ("target", "give the table another name with --as;"),
+            ("there", "give the table another name with --table-as, or use --replace"),
+            ("target", "give the table another name with --table-as;"),
             ("depends", "remove what the message names, or load the table beside it"),
         ] {
             let (exit, _, said) = said(&format!("{key} why"), "");

@@ -18,6 +18,7 @@ use crate::config::settings::{
 use crate::config::{self, Origin, Plain};
 use crate::core::engine::Engine;
 use crate::core::health::listing::SortKey;
+use crate::core::kube::access::{self, AccessFlag};
 use crate::exit;
 
 /// The name of the program as a plugin of kubectl, and that of the program which kubectl asks to complete it
@@ -79,8 +80,6 @@ pub fn plugin() -> Command {
 /// The command line without the hidden names of the older tool.
 pub fn shown() -> Command {
     let global = [
-        word("context", "NAME", "kubeconfig context [default: the current one]"),
-        word("kubeconfig", "FILE", "kubeconfig file [default: as kubectl's]"),
         word("output", "FORMAT", "text, json or yaml; for tables also wide; for list and status jsonpath= and go-template= as kubectl has them, for list name, for status prometheus")
             .short('o')
             .value_parser(Words(config::outputs().into_iter().collect()))
@@ -108,6 +107,7 @@ pub fn shown() -> Command {
         .args_override_self(true)
         .max_term_width(120)
         .args(GLOBAL.iter().map(flag).chain(global).map(|arg| arg.global(true).help_heading("Global options")))
+        .args(reaching().map(|arg| arg.global(true).help_heading("Access to the cluster, by kubectl's own flags")))
         .subcommands(backups())
         .subcommands(watchers())
         .subcommand(list())
@@ -116,6 +116,21 @@ pub fn shown() -> Command {
         .subcommands(Engine::ALL.map(by_hand))
         .subcommands(upkeep())
         .subcommands(comfort())
+}
+
+/// The flags that are passed on to each call of kubectl.
+fn reaching() -> impl Iterator<Item = Arg> {
+    let config = [
+        word("kubeconfig", "FILE", "kubeconfig file [default: as kubectl's]"),
+        word("context", "NAME", "kubeconfig context [default: the current one]"),
+    ];
+    let passed_on = access::FLAGS.iter().map(|AccessFlag { name, value, help }| match (*name, *value) {
+        (_, "") => word(name, settings::BOOL, *help).num_args(0..=1).require_equals(true).default_missing_value("true"),
+        (access::GROUP, value) => word(name, value, *help).action(ArgAction::Append),
+        (_, value) => word(name, value, *help),
+    });
+    // Only for an error that says what to do instead.
+    config.into_iter().chain(passed_on).chain([word("token", "TOKEN", "not accepted").hide(true)])
 }
 
 /// A command with its summary, description and examples.
@@ -468,8 +483,8 @@ fn by_hand(engine: Engine) -> Command {
             )
             .args([
                 word("table", "TABLE", "load only this table, written as in SQL, beside what is there"),
-                word("as", "TABLE", "what it is called then [default: its name with _restored]").requires("table"),
-                switch("replace", "replace the table that has this name; without --as, the table itself").requires("table"),
+                word("table-as", "TABLE", "what it is called then [default: its name with _restored]").requires("table"),
+                switch("replace", "replace the table that has this name; without --table-as, the table itself").requires("table"),
             ])
             .arg(word("from", "FILE", "load this file instead of the dump file, or what comes on stdin if it is -"))
             .arg(switch("yes", "do not ask").short('y'))
@@ -706,8 +721,8 @@ fn flag(setting: &'static Setting) -> Arg {
 pub fn plain(matches: &ArgMatches) -> Plain {
     let settings: BTreeSet<&str> = settings::each().map(|setting| setting.var).collect();
     let names = matches.ids().map(Id::as_str).filter(|name| !settings.contains(name));
-    let said = |name: &str| match matches.try_get_one::<String>(name) {
-        Ok(word) => word.cloned(),
+    let said = |name: &str| match matches.try_get_many::<String>(name) {
+        Ok(words) => words.map(|words| words.map(String::as_str).collect::<Vec<_>>().join("\n")),
         Err(_) => matches.get_flag(name).then(String::new),
     };
     Plain(names.filter_map(|name| Some((name.to_string(), said(name)?))).collect())

@@ -85,7 +85,7 @@ fn is_own(arg: &Arg) -> bool {
 
 fn options<'a>(text: &mut String, args: impl Iterator<Item = &'a Arg>) {
     text.push_str("| option | variable | default | |\n|---|---|---|---|\n");
-    for arg in args.filter(|arg| arg.get_id() != "version") {
+    for arg in args.filter(|arg| arg.get_id() != "version" && !arg.is_hide_set()) {
         let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
         let setting = settings::each().find(|setting| arg.get_id() == setting.var);
         let row = match setting {
@@ -165,7 +165,7 @@ fn help_manual_and_reference_have_every_flag_and_variable() {
         let chapter = reference.split_once(&chapter).map(|(_, rest)| rest.split("\n## ").next().unwrap_or_default());
         assert_eq!(chapter.is_some(), !command.has_subcommands(), "{file}");
         for arg in command.get_arguments() {
-            let Some(long) = arg.get_long() else { continue };
+            let Some(long) = arg.get_long().filter(|_| !arg.is_hide_set()) else { continue };
             seen += 1;
             assert!(help.contains(&format!("--{long}")), "{long} is not in the help of {file}");
             // In troff an unescaped `-` is a hyphen, not a minus.

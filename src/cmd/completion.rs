@@ -16,6 +16,7 @@ use crate::cluster::kubectl::Environment;
 use crate::cmd::show::written;
 use crate::config::Plain;
 use crate::core::escape::{Secrets, visible};
+use crate::core::kube::access;
 use crate::exit::{Exit, Fail};
 use crate::io::process::Job;
 use crate::io::report::Reporter;
@@ -140,9 +141,17 @@ fn names(kind: &str, words: &[OsString]) -> Vec<CompletionCandidate> {
         // No limit by a flag: in a pod without a kubeconfig kubectl takes any for a configuration and looks for no other.
         kind => ["get", kind, "-o", "name"].map(String::from).to_vec(),
     };
-    for (flag, short) in [("--kubeconfig", ""), ("--context", ""), ("--namespace", "-n")] {
+    let access = access::FLAGS.map(|flag| (format!("--{}", flag.name), "", flag.value.is_empty()));
+    let config = [("--kubeconfig", "", false), ("--context", "", false), ("--namespace", "-n", false)];
+    for (flag, short, is_switch) in
+        config.map(|(flag, short, is)| (flag.to_string(), short, is)).into_iter().chain(access)
+    {
+        let value = match is_switch {
+            true => words.iter().any(|word| word.to_str() == Some(&flag)).then(|| "true".to_string()),
+            false => said(words, &flag, short),
+        };
         // A context that is to be completed is no flag yet.
-        if let Some(value) = said(words, flag, short).filter(|_| !kind.is_empty() || flag == "--kubeconfig") {
+        if let Some(value) = value.filter(|_| !kind.is_empty() || flag == "--kubeconfig") {
             args.push(format!("{flag}={value}"));
         }
     }

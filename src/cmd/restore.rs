@@ -525,6 +525,7 @@ impl Context<'_, Restore> {
                 command.push_str(&format!(" --{flag}={}", escape::word(value)));
             }
         }
+        asked.access.iter().for_each(|argument| command.push_str(&format!(" {}", escape::word(argument))));
         command
     }
 

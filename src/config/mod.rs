@@ -17,6 +17,7 @@ use crate::core::backup::pod::ExecResource;
 use crate::core::engine::Engine;
 use crate::core::escape::Secrets;
 use crate::core::health::cronjob;
+use crate::core::kube::access::{self, AccessFlag};
 use crate::core::kube::calls::ClusterChoice;
 use crate::core::kube::kubectl_env::{self, Preferences, Shield};
 use crate::core::kube::labels;
@@ -376,7 +377,8 @@ impl<'a> Values<'a> {
     }
 }
 
-/// The arguments of the command line that are not settings, by name; a switch has an empty value.
+/// The arguments of the command line that are not settings, by name; a switch has an empty value. One that was repeated has a line
+/// for each of its values.
 #[derive(Debug, Clone, Default)]
 pub struct Plain(pub BTreeMap<String, String>);
 
@@ -667,6 +669,7 @@ fn global(plain: &Plain, outputs: Outputs, v: &mut Values<'_>) -> Global {
             own_namespace: own_namespace(),
             context: plain.word("context"),
             kubeconfig: plain.word("kubeconfig"),
+            access: access(plain, v),
             lost: lost_kubeconfig(plain),
             request_timeout: v.parse(var!("BAK_REQUEST_TIMEOUT"), parse_request_timeout, Duration::ZERO),
             shield: shield().unwrap_or_else(|why| {
@@ -683,6 +686,26 @@ fn global(plain: &Plain, outputs: Outputs, v: &mut Values<'_>) -> Global {
         holder: holder(),
         own_pod: Some(hostname()).filter(|_| Path::new(SERVICE_ACCOUNT).exists()),
     }
+}
+
+/// The arguments by which kubectl reaches the API as it is asked to. An empty value would mean to kubectl that the flag is not set.
+fn access(plain: &Plain, v: &mut Values<'_>) -> Vec<String> {
+    if plain.is("token") {
+        let text = "--token is not passed on: every user of the machine can read argument lists; accepted: a kubeconfig (--kubeconfig) whose user has the token, or the file that holds it (tokenFile)";
+        v.error(About::Argument, text.into());
+    }
+    let mut arguments = Vec::new();
+    for AccessFlag { name, value, .. } in &access::FLAGS {
+        for word in plain.word(name).iter().flat_map(|words| words.split('\n')) {
+            let accepted =
+                if value.is_empty() { "true or false" } else { "a text that is not empty, or no flag at all" };
+            match (value.is_empty(), word) {
+                (true, "true" | "false") | (false, _) if !word.is_empty() => arguments.push(format!("--{name}={word}")),
+                _ => v.error(About::Argument, format!("--{name} is '{word}'; accepted: {accepted}")),
+            }
+        }
+    }
+    arguments
 }
 
 /// The parts of the environment and the preferences file that kubectl must not see. Fails if the preferences file may hold a

@@ -394,7 +394,7 @@ pub struct ByHand {
 
 fn one_table(plain: &Plain, v: &mut Values<'_>, engine: Engine) -> Option<OneTable> {
     let table = plain.word("table")?;
-    match OneTable::parse(engine, &table, plain.word("as").as_deref(), plain.is("replace")) {
+    match OneTable::parse(engine, &table, plain.word("table-as").as_deref(), plain.is("replace")) {
         Ok(table) => Some(table),
         Err(why) => {
             v.error(About::Argument, why);

@@ -485,7 +485,8 @@ fn one_table_of_postgresql_comes_back_beside_itself_and_takes_its_own_place() {
     assert_nothing_left(&tenant);
     restore(&["--table", "orders", "--yes"]).assert(4, &["the table public.orders_restored is there", "--replace"]);
     restore(&["--table", "nothing", "--yes"]).assert(4, &["the dump holds no table public.nothing", "as it was"]);
-    restore(&["--table", "customers", "--replace", "--yes"]).assert(4, &["cannot be replaced", "view seen", "--as"]);
+    restore(&["--table", "customers", "--replace", "--yes"])
+        .assert(4, &["cannot be replaced", "view seen", "--table-as"]);
     assert_eq!((answer("orders"), answer("customers")), (changed, others.clone()));
 
     // Out of a file of this machine, over what is there.

@@ -185,6 +185,57 @@ fn a_flag_wins_over_the_environment() {
 }
 
 #[test]
+fn kubectls_own_flags_are_passed_on_to_each_of_its_calls() {
+    let flags = [
+        "--as=system:serviceaccount:shop:backup",
+        "--as-group=night shift",
+        "--as-group=admins",
+        "--as-uid=7",
+        "--cluster=c",
+        "--user=u",
+        "--server=https://10.0.0.1:6443",
+        "--tls-server-name=api",
+        "--insecure-skip-tls-verify=true",
+        "--certificate-authority=/ca",
+        "--client-certificate=/crt",
+        "--client-key=/key",
+        "--cache-dir=/cache",
+    ];
+    // As they may be typed, before the command and behind it.
+    let typed = |flag: &str| match flag {
+        "--insecure-skip-tls-verify=true" => vec!["--insecure-skip-tls-verify".to_string()],
+        _ => flag.splitn(2, '=').map(String::from).collect(),
+    };
+    let words: Vec<String> = flags.iter().flat_map(|flag| typed(flag)).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let prefix = format!("--context=prod {} ", flags.join(" "));
+    for args in [[&["create"], &words[..]].concat(), [&words[..], &["create"]].concat()] {
+        let scenario = Scenario::new().args(&args);
+        let outcome = scenario.run().exits(0);
+        assert_eq!(outcome.kinds(), ["config", "observe", "session", "try", "second", "create", "watch", "event"]);
+        for kind in &outcome.kinds()[1..] {
+            assert!(outcome.argv(kind).starts_with(&prefix), "{outcome}");
+        }
+        assert!(!outcome.argv("config").contains("--as"), "{outcome}");
+    }
+    let scenario = Scenario::new().args(&[&["create", "--dry-run"], &words[..]].concat());
+    let shown = prefix.replace("--as-group=night shift", "'--as-group=night shift'");
+    scenario.run().exits(0).prints(&[&format!("$ kubectl {shown}exec -i -q -n shop ")]);
+    // A cluster that is named needs no context.
+    let nowhere = serde_json::json!({"contexts": null, "current-context": ""});
+    let scenario = Scenario::new().config(nowhere).args_also(&["--server=https://x", "-n", "shop"]);
+    assert!(scenario.run().exits(0).argv("observe").starts_with("--server=https://x "));
+    let scenario = Scenario::new().args_also(&["--as=", "--insecure-skip-tls-verify=perhaps", "--token=hunter2"]);
+    let outcome = scenario.run().exits(2).calls("").says(&[
+        "wrong in 3 places",
+        "--as is ''; accepted: a text that is not empty",
+        "--insecure-skip-tls-verify is 'perhaps'; accepted: true or false",
+        "--token is not passed on: every user of the machine can read argument lists; accepted: a kubeconfig",
+    ]);
+    assert!(!format!("{outcome}").contains("hunter2"), "{outcome}");
+}
+
+#[test]
 fn the_context_and_its_namespace_are_pinned() {
     let scenario = Scenario::new();
     let outcome = scenario.run().exits(0);

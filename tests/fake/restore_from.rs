@@ -190,7 +190,7 @@ fn one_table_is_named_as_in_sql_and_planned() {
     let wrong = |args: &[&str], said: &str| {
         cluster(args).run().exits(2).calls("").says(&[said]);
     };
-    wrong(&["--as", "x"], "--table");
+    wrong(&["--table-as", "x"], "--table");
     wrong(&["--replace"], "--table");
     wrong(&["--table", "a.b.c"], "'a.b.c' has more parts than a schema and a table");
     wrong(&["--table", "\"a"], "lacks the closing \"");
@@ -200,7 +200,7 @@ fn one_table_is_named_as_in_sql_and_planned() {
         assert!(outcome.stdin("session").contains("filter_table()"), "{outcome}");
     };
     planned(&["--table", "Shop.Orders"], "Only shop.orders, as shop.orders_restored");
-    planned(&["--table", "\"Shop\".o", "--as", "\"Old o\""], "Only Shop.o, as Shop.Old o");
+    planned(&["--table", "\"Shop\".o", "--table-as", "\"Old o\""], "Only Shop.o, as Shop.Old o");
     planned(&["--table", "o", "--replace"], "Only public.o, as public.o");
     let asked = cluster(&["--from", "x", "--table", "o", "--replace"]).file("x", WHOLE);
     asked

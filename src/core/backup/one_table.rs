@@ -37,7 +37,7 @@ pub struct OneTable {
 }
 
 impl OneTable {
-    /// Reads `--table`, `--as` and `--replace`. With `--replace` alone the table replaces itself.
+    /// Reads `--table`, `--table-as` and `--replace`. With `--replace` alone the table replaces itself.
     ///
     /// # Errors
     /// A name is not written as SQL does.
@@ -48,7 +48,7 @@ impl OneTable {
             None if replace => from.clone(),
             None => {
                 let to = TableName { table: format!("{}{RESTORED}", from.table), ..from.clone() };
-                to.check_length(engine).map_err(|why| format!("{why}; give another name with --as"))?;
+                to.check_length(engine).map_err(|why| format!("{why}; give another name with --table-as"))?;
                 to
             }
         };
@@ -178,7 +178,7 @@ mod tests {
         assert_eq!(to(Some("old"), false), "shop.old");
         assert_eq!(to(Some("public.old"), true), "public.old");
         let long = "x".repeat(60);
-        assert!(OneTable::parse(Postgres, &long, None, false).unwrap_err().contains("--as"));
+        assert!(OneTable::parse(Postgres, &long, None, false).unwrap_err().contains("--table-as"));
         let mysql = OneTable::parse(MySql, "orders", None, false).unwrap();
         assert_eq!(mysql.values(), ["", "orders", "", "orders_restored", ""]);
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::core::escape;
+use crate::core::kube::access;
 use crate::core::kube::kubectl_env::Shield;
 use crate::core::kube::list_reader::ListEnd;
 
@@ -16,6 +17,8 @@ pub struct Target {
     pub kubeconfig: Option<String>,
     /// Fixed at the start, so that a later switch of the current context has no effect on the run.
     pub context: Option<String>,
+    /// The arguments for [`access::FLAGS`].
+    pub access: Vec<String>,
     /// Whether kubectl uses the service account of its pod.
     pub in_cluster: bool,
     pub namespace: String,
@@ -177,6 +180,8 @@ impl Next {
 pub struct ClusterChoice {
     pub kubeconfig: Option<String>,
     pub context: Option<String>,
+    /// The arguments for [`access::FLAGS`].
+    pub access: Vec<String>,
     /// The error text, if the named kubeconfig does not exist.
     pub lost: Option<String>,
     pub namespace: Option<String>,
@@ -199,6 +204,7 @@ impl Target {
         Target {
             kubeconfig: asked.kubeconfig.clone(),
             context: asked.context.clone(),
+            access: asked.access.clone(),
             in_cluster: asked.own_namespace.is_some(),
             request_timeout: asked.request_timeout,
             ..Target::default()
@@ -213,14 +219,15 @@ impl Target {
         let contexts = view["contexts"].as_array().map(Vec::as_slice).unwrap_or_default();
         let found = contexts.iter().find(|found| context.is_some() && named(&found["name"]) == context);
         let contexts_own = found.and_then(|found| named(&found["context"]["namespace"]));
-        // Without a context kubectl uses the cluster that it runs in.
-        let own = asked.own_namespace.clone().filter(|_| context.is_none());
+        // Without a context kubectl uses the cluster that is named, or that it runs in.
+        let is_named = access::names_cluster(&asked.access);
+        let own = asked.own_namespace.clone().filter(|_| context.is_none() && !is_named);
         let in_cluster = own.is_some();
         // kubectl treats a kubeconfig that does not exist as an empty one.
-        if let Some(lost) = asked.lost.as_ref().filter(|_| contexts.is_empty() && !in_cluster) {
+        if let Some(lost) = asked.lost.as_ref().filter(|_| contexts.is_empty() && !in_cluster && !is_named) {
             return Err(format!("kubectl has no cluster to talk to: {lost}"));
         }
-        if context.is_none() && !in_cluster {
+        if context.is_none() && !in_cluster && !is_named {
             return Err("kubectl has no cluster to talk to: no current context is set".into());
         }
         let namespace = asked.namespace.clone().or(contexts_own).or(own).unwrap_or_else(|| "default".into());
@@ -234,6 +241,7 @@ impl Target {
                 args.push(format!("{flag}={value}"));
             }
         }
+        args.extend_from_slice(&self.access);
         // In a pod without a kubeconfig, this flag would make kubectl ignore its service account.
         if !limit.is_zero() && !self.in_cluster {
             args.push(format!("--request-timeout={}s", limit.as_secs().max(1)));
@@ -326,7 +334,7 @@ impl Target {
 
     /// Reads the kubeconfig's contexts, without a request.
     pub fn config_view(&self) -> Vec<String> {
-        let any = Target { context: None, ..self.clone() };
+        let any = Target { context: None, access: Vec::new(), ..self.clone() };
         any.call(Duration::ZERO, &["config", "view", "-o", "json"])
     }
 
@@ -445,7 +453,8 @@ mod tests {
 
     #[test]
     fn every_call_names_its_context_and_namespace() {
-        let target = Target { context: Some("prod".into()), namespace: "shop".into(), ..Target::default() };
+        let access = vec!["--as=x".to_string(), "--server=https://y".into()];
+        let target = Target { context: Some("prod".into()), namespace: "shop".into(), access, ..Target::default() };
         let calls = [
             target.get_all(&[CLAIMS, SNAPSHOTS, DEPLOYMENTS]),
             target.exec("p", "c", "read"),
@@ -467,7 +476,7 @@ mod tests {
             target.warnings(),
         ];
         for call in calls {
-            assert_eq!(call[0], "--context=prod");
+            assert_eq!(call[..3], ["--context=prod", "--as=x", "--server=https://y"]);
             let line = call.join(" ");
             assert!(line.contains("-n shop") || line.contains("/namespaces/shop/"), "{line}");
         }
@@ -496,6 +505,9 @@ mod tests {
         assert_eq!(resolve(asked(None, None, Some("pod")), &none), is("", "pod", true));
         assert_eq!(resolve(asked(None, Some("x"), Some("pod")), &none), is("", "x", true));
         assert!(resolve(asked(None, Some("x"), None), &none).is_err());
+        let named = |own| ClusterChoice { access: vec!["--server=https://y".into()], ..asked(None, None, own) };
+        assert_eq!(resolve(named(None), &none), is("", "default", false));
+        assert_eq!(resolve(named(Some("pod")), &none), is("", "default", false));
     }
 
     /// The end of a page with objects of a size, after which there are more.

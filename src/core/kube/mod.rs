@@ -1,6 +1,7 @@
 //! Kubernetes objects: the fields that are read, the manifests that are sent, and the argument lists of kubectl. Must not know
 //! what a backup consists of.
 
+pub mod access;
 pub mod calls;
 pub mod claim_manifest;
 pub mod json;
