@@ -4,6 +4,8 @@
 
 #[path = "scripts/accounts.rs"]
 mod accounts;
+#[path = "scripts/databases.rs"]
+mod databases;
 #[path = "scripts/restore_from.rs"]
 mod restore_from;
 #[path = "scripts/restore_table.rs"]
@@ -62,6 +64,10 @@ const MYSQL_LOAD: &str = concat!(
 const MYSQL_INFO: &str = include_str!("../src/container/mysql-info.sh");
 const RECEIVE: &str = include_str!("../src/container/receive.sh");
 const INFO: &str = include_str!("../src/container/info.sh");
+const POSTGRES_DATABASES: &str =
+    concat!(include_str!("../src/container/postgres-databases.sh"), include_str!("../src/container/databases.sh"));
+const MYSQL_DATABASES: &str =
+    concat!(include_str!("../src/container/mysql-databases.sh"), include_str!("../src/container/databases.sh"));
 const INSPECT: &str = include_str!("../src/container/inspect.sh");
 const HOLD_PASSWORD: &str = include_str!("../src/container/hold-password.sh");
 const SHELL: &str = include_str!("../src/container/shell.sh");
@@ -2705,7 +2711,9 @@ fn verify_volume(
     // Without a file of roles, if none is named.
     let none = ["", "", ""];
     let none = if values.len() < 10 { &none[..] } else { &[] };
-    let values: String = folders.iter().chain(values).chain(none).map(|value| escaped(value) + "\n").collect();
+    let pod = [folders[2], ""];
+    let values = folders.iter().chain(values).chain(none).chain(&pod);
+    let values: String = values.map(|value| escaped(value) + "\n").collect();
     // A test that hangs is a test that fails.
     let mut command = Command::new("timeout");
     command.args(["-k", "5", "300"]).args(shell).args(["-c", BOOTSTRAP]);
@@ -3291,6 +3299,8 @@ fn every_script_passes_shellcheck() {
         ("mysql-inspect", format!("{COMMON}{MYSQL}{MYSQL_INSPECT}{INSPECT}")),
         ("info", format!("{COMMON}{POSTGRES}{POSTGRES_INFO}{INFO}")),
         ("mysql-info", format!("{COMMON}{MYSQL}{MYSQL_INFO}{INFO}")),
+        ("databases", format!("{COMMON}{POSTGRES}{POSTGRES_DATABASES}")),
+        ("mysql-databases", format!("{COMMON}{MYSQL}{MYSQL_DATABASES}")),
         ("hold-password", format!("{COMMON}{HOLD_PASSWORD}")),
         ("shell", format!("{COMMON}{POSTGRES}{SHELL}")),
         ("verify", format!("{COMMON}{POSTGRES}{POSTGRES_REPLACE}{POSTGRES_VERIFY}{VERIFY}")),

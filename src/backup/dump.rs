@@ -275,6 +275,7 @@ impl<'a> Dump<'a> {
                 objects: made.report.before.objects(&made.report.after),
                 server: made.report.before.server(&made.report.after),
                 globals: made.report.globals.clone(),
+                more: Vec::new(),
             };
             Ok((proof, format!("second look agrees, flushed, SHA-256 {}", &second.sha256[..16])))
         })

@@ -50,6 +50,8 @@ pub struct DatabasePlace {
     pub chosen: Chosen,
     /// The database, with the path of its dump in that container.
     pub database: Database,
+    /// The path of the dump of the server's first database.
+    pub first_dump_file: String,
     /// The namespace's snapshots, if they were requested.
     pub snapshots: Vec<Snapshot>,
 }
@@ -73,7 +75,8 @@ pub fn place(
     let chosen = choose(&namespace_objects, namespace, database, pvc)?;
     let database = with_dump_file(kubectl, database, &chosen, nonce)?;
     let what = format!("PVC {pvc} in {namespace}, pod {}", chosen.pod);
-    Ok((DatabasePlace { claim, chosen, database, snapshots: namespace_objects.snapshots }, what))
+    let first_dump_file = database.dump_file.clone();
+    Ok((DatabasePlace { claim, chosen, database, first_dump_file, snapshots: namespace_objects.snapshots }, what))
 }
 
 /// Reads what is needed to choose a pod for each of these databases, and the snapshots if requested.

@@ -356,10 +356,14 @@ fn restores() -> [Command; 2] {
             "  # The newest ready snapshot of the claim `data`
   backup-ns verify -n shop
 
+  # One of several databases
+  backup-ns verify -n shop --database web
+
   # A certain one, with a question of your own
   backup-ns verify data-2026-11-22-030000-abcdef -n shop --verify-sql='SELECT count(*) > 1000 FROM orders'",
         )
         .arg(position("VS", "the VolumeSnapshot [default: the newest ready one of the claim]"))
+        .arg(word("database", "NAME", "test only this database; if that is good, but others are not tested, the snapshot is not stamped"))
         .arg(from_cronjob()).args(VERIFY.iter().chain(NOTIFICATIONS).map(flag)),
     ]
 }
@@ -432,6 +436,7 @@ fn by_hand(engine: Engine) -> Command {
     let name = engine.command();
     let piece = |piece: &'static str, about: &'static str, more: &str, examples: &str| {
         described(piece, about, more, &examples.replace("ENGINE", &format!("backup-ns {name}")))
+            .arg(word("database", "NAME", "the one of several databases that this is for"))
             .arg(from_cronjob())
             .args(settings::by_hand(engine.setting(), piece).map(flag))
     };
@@ -458,6 +463,9 @@ fn by_hand(engine: Engine) -> Command {
   # As the backup CronJob makes it
   ENGINE dump -n shop --from-cronjob
 
+  # One of several databases
+  ENGINE dump -n shop --database web
+
   # What would be run in the container
   ENGINE dump -n shop --dry-run",
             ),
@@ -471,6 +479,9 @@ fn by_hand(engine: Engine) -> Command {
 
   # In a script, without a question
   ENGINE restore -n shop --yes
+
+  # One of several databases
+  ENGINE restore -n shop --database web
 
   # A dump on this machine, compressed with gzip or zstd or not at all
   ENGINE restore -n shop --from shop.sql.gz

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
+use crate::backup::databases;
 use crate::backup::dump::{Dump, DumpRules, MadeDump};
 use crate::backup::dump_path::with_dump_file;
 use crate::backup::hooks::RunningHooks;
@@ -27,6 +28,7 @@ use crate::core::backup::event::{self, EventSubject, News, Reason};
 use crate::core::backup::globals::{self, GlobalsMode};
 use crate::core::backup::manifest::Retain;
 use crate::core::backup::pod::Chosen;
+use crate::core::backup::preflight;
 use crate::core::backup::proof::Proof;
 use crate::core::engine::Engine;
 use crate::core::escape::{self, Secrets};
@@ -116,10 +118,15 @@ fn make(global: &Global, config: &Create, reporter: &Reporter, notice: &mut Noti
     let cut = SnapshotSet { kubectl, config, now, zone: global.zone, run, names, claims: &observed.claims };
     let run = BackupRun { context: &context, cut, nonce, good: &notice.good };
     let prepare = |(database, chosen): (_, &Chosen)| Dump::prepare(kubectl, reporter, database, chosen.clone(), rules);
-    let placed = config.databases.iter().zip(&observed.chosen);
-    let databases: Vec<Database> =
-        placed.map(|(database, chosen)| with_dump_file(kubectl, database, chosen, nonce)).collect::<Result<_>>()?;
-    let dumps: Vec<Dump<'_>> = databases.iter().zip(&observed.chosen).map(prepare).collect::<Result<_, _>>()?;
+    let mut placed: Vec<(Database, &Chosen)> = Vec::new();
+    for (database, chosen) in config.databases.iter().zip(&observed.chosen) {
+        let first = with_dump_file(kubectl, database, chosen, nonce)?;
+        placed.extend(databases::each(kubectl, &first, chosen, nonce)?.into_iter().map(|database| (database, chosen)));
+    }
+    databases::check_files(placed.iter().map(|(database, chosen)| (database, *chosen)))?;
+    let dumps: Vec<Dump<'_>> =
+        placed.iter().map(|(database, chosen)| prepare((database, chosen))).collect::<Result<_, _>>()?;
+    check_together(&dumps)?;
     if global.dry_run {
         run.foresee(&observed.snapshots)?;
         return run.show_plan(&dumps, &observed.mounters);
@@ -129,6 +136,25 @@ fn make(global: &Global, config: &Create, reporter: &Reporter, notice: &mut Noti
     }
     run.foresee(&observed.snapshots)?;
     run.back_up(dumps, &observed)
+}
+
+/// What no preflight sees by itself: whether two dumps would be of one database, and whether all have room.
+fn check_together(dumps: &[Dump<'_>]) -> Result<()> {
+    for (at, dump) in dumps.iter().enumerate() {
+        let of = |dump: &Dump<'_>| (dump.database.engine, dump.preflight.database.clone());
+        if dumps[..at].iter().any(|other| of(other) == of(dump)) {
+            let (engine, name) = of(dump);
+            bail!(
+                Fail::new(Exit::Precondition, format!("{}_DB names the database {name} twice", engine.setting()))
+                    .remedy(format!("name it once: the variable of the container is {name}, too"))
+            );
+        }
+    }
+    let last: Vec<u64> = dumps.iter().map(|dump| dump.preflight.old_bytes.unwrap_or_default()).collect();
+    // They are all on the claim that is snapshotted.
+    let free = dumps.iter().map(|dump| dump.site.available_bytes).min().unwrap_or_default();
+    preflight::check_room(&last, free).map_err(|it| Fail::new(Exit::Precondition, it.what).remedy(it.remedy))?;
+    Ok(())
 }
 
 /// Whether the last snapshot that asked for this class was cut: then the class is there, and need not be looked for each night.
@@ -245,9 +271,20 @@ impl<'a> BackupRun<'a> {
     }
 
     fn between(&self, mut dumps: Vec<Dump<'_>>, observed: &Observed, hooks: &mut RunningHooks<'_>) -> Result<()> {
-        let made: Vec<MadeDump> = dumps.iter_mut().map(Dump::make).collect::<Result<_, _>>()?;
-        let prove = |(dump, made): (&Dump<'_>, &MadeDump)| Ok((dump.database.engine, dump.recheck(made)?));
-        let proofs: Vec<(Engine, Proof)> = dumps.iter().zip(&made).map(prove).collect::<Result<_>>()?;
+        let is_only = dumps.len() == 1;
+        let make = |dump: &mut Dump<'_>| {
+            let made = dump.make().and_then(|made| {
+                let proof = dump.recheck(&made)?;
+                Ok((made, (dump.database.engine, proof)))
+            });
+            made.map_err(|error| match is_only || error.is_signal() {
+                true => error,
+                false => error.context(format!("database {}", dump.preflight.database)),
+            })
+        };
+        let made: Vec<(MadeDump, (Engine, Proof))> = dumps.iter_mut().map(make).collect::<Result<_>>()?;
+        let (made, proofs): (Vec<MadeDump>, Vec<(Engine, Proof)>) = made.into_iter().unzip();
+        let proofs = Proof::grouped(proofs);
         if dumps.is_empty() || !observed.mounters.is_empty() {
             self.flush(&observed.mounters)?;
         }
@@ -304,7 +341,7 @@ impl<'a> BackupRun<'a> {
         let snapshots: Vec<&Snapshot> = watches.iter().map(|watch| &watch.snapshot).collect();
         let names: Vec<&str> = snapshots.iter().map(|snapshot| snapshot.metadata.name.as_str()).collect();
         let ready = snapshots.iter().all(|snapshot| snapshot.readiness() == Readiness::Ready);
-        let dump = match dumps.iter().fold(0, |sum: u64, (_, proof)| sum.saturating_add(proof.bytes)) {
+        let dump = match dumps.iter().fold(0, |sum: u64, (_, proof)| sum.saturating_add(proof.all_bytes())) {
             0 => String::new(),
             bytes => format!(", with a dump of {}", report::bytes(bytes)),
         };
@@ -326,8 +363,12 @@ impl<'a> BackupRun<'a> {
         for dump in dumps {
             let engine = dump.database.engine;
             let proof = earlier[0].metadata.annotations.get(engine.annotation());
-            let Some(proof) = proof.and_then(|text| serde_json::from_str::<Proof>(text).ok()) else { return Ok(None) };
-            proofs.push((engine, proof));
+            let proof = proof.and_then(|text| serde_json::from_str::<Proof>(text).ok());
+            let of_it =
+                |proof: &&Proof| proof.file == dump.database.dump_file && proof.database == dump.preflight.database;
+            let proof = proof.as_ref().and_then(|proof| proof.all().find(of_it));
+            let Some(proof) = proof else { return Ok(None) };
+            proofs.push((engine, Proof { more: Vec::new(), ..proof.clone() }));
         }
         let names: Vec<&str> = earlier.iter().map(|snapshot| snapshot.metadata.name.as_str()).collect();
         tracing::info!("an earlier try of this run made {}, looking at what it holds", names.join(", "));
@@ -339,7 +380,7 @@ impl<'a> BackupRun<'a> {
                 return Ok(None);
             }
         }
-        Ok(Some(Earlier { watches, dumps: proofs }))
+        Ok(Some(Earlier { watches, dumps: Proof::grouped(proofs) }))
     }
 
     /// Flushes volumes wherever a running pod mounts them. A container that cannot do that is named in a warning, and no reason to
@@ -624,7 +665,7 @@ impl BackupResult<'_> {
             let ready = if one.ready { "ready" } else { "cut, not ready yet" };
             text.push_str(&format!("  snapshot  {} ({ready})\n", one.volume_snapshot));
         }
-        for dump in self.dumps.values() {
+        for dump in self.dumps.values().flat_map(|proof| proof.all()) {
             let Proof { file, bytes, sha256, tool, .. } = dump;
             text.push_str(&format!("  dump      {file}, {bytes} bytes, SHA-256 {sha256}\n  tool      {tool}\n"));
         }

@@ -184,7 +184,7 @@ fn described(row: &Row, moment: &Moment) -> String {
     }
     text.push_str(&format!(", {} old", words::age(moment.now - row.made(moment.now))));
     for (engine, proof) in &row.dumps {
-        text.push_str(&format!(", with a dump of {engine} of {}", report::bytes(proof.bytes)));
+        text.push_str(&format!(", with a dump of {engine} of {}", report::bytes(proof.all_bytes())));
     }
     match row.held() {
         held if held.is_empty() => text.push_str(", without a slot"),

@@ -115,7 +115,7 @@ fn text(rows: &[Row], now: DateTime<Utc>, output: Output, all_namespaces: bool, 
         ]);
         if wide {
             let dumps = row.dumps.iter().filter(|_| row.cut.is_some());
-            let dumps: Vec<String> = dumps.map(|(_, proof)| report::bytes(proof.bytes)).collect();
+            let dumps: Vec<String> = dumps.map(|(_, proof)| report::bytes(proof.all_bytes())).collect();
             let days = row.retain_days.as_deref().map(|days| format!("={days}")).unwrap_or_default();
             let retain = row.retain.as_deref().map(|retain| format!("{retain}{days}")).unwrap_or_default();
             // What speaks against one that is ready outweighs the error of an attempt before.

@@ -18,6 +18,7 @@ use crate::container;
 use crate::container::session::{Line, Lost, Session};
 use crate::core::backup::globals;
 use crate::core::backup::job;
+use crate::core::backup::pod::Chosen;
 use crate::core::backup::proof::Proof;
 use crate::core::engine::Engine;
 use crate::core::escape;
@@ -43,8 +44,8 @@ pub fn run(global: &Global, config: &Verify, reporter: &Reporter) -> Result<Conc
     let context = Context::connect(global, config, reporter)?;
     let subject = reporter.step("observe", |_| {
         let subject = observe(&context.kubectl, config)?;
-        let dumps: Vec<&str> =
-            subject.tests.iter().filter_map(|test| Some(test.proof.as_ref()?.database.as_str())).collect();
+        let dumps = subject.tests.iter().flat_map(|test| &test.proofs);
+        let dumps: Vec<&str> = dumps.map(|proof| proof.database.as_str()).collect();
         let what = format!("VolumeSnapshot {}, dumps of: {}", subject.snapshot.metadata.name, dumps.join(", "));
         Ok((subject, what))
     })?;
@@ -60,21 +61,79 @@ struct Subject {
     snapshot: Snapshot,
     volume: ScratchVolume,
     tests: Vec<PodTest>,
+    /// Whether databases of the snapshot are left out.
+    is_partial: bool,
 }
 
 /// One pod's worth of it.
 struct PodTest {
     engine: Engine,
-    proof: Option<Proof>,
+    /// Of the databases to test; none if only the data directory is tested.
+    proofs: Vec<Proof>,
     image: String,
     template: ScratchPodTemplate,
     job: String,
 }
 
+/// One session in the pod.
+struct DatabaseTest<'a> {
+    engine: Engine,
+    image: &'a str,
+    /// None if only the data directory is tested.
+    proof: Option<&'a Proof>,
+    is_first: bool,
+    is_last: bool,
+    /// The folder of its scratch server.
+    scratch: String,
+}
+
 impl PodTest {
+    /// One for each database, or one for the data directory.
+    fn databases(&self) -> Vec<DatabaseTest<'_>> {
+        let number = self.proofs.len().max(1);
+        let of = |at: usize| DatabaseTest {
+            engine: self.engine,
+            image: &self.image,
+            proof: self.proofs.get(at),
+            is_first: at == 0,
+            is_last: at + 1 == number,
+            scratch: if number == 1 { verify::SCRATCH.into() } else { format!("{}/{at}", verify::SCRATCH) },
+        };
+        (0..number).map(of).collect()
+    }
+}
+
+impl DatabaseTest<'_> {
     /// Whether the scratch server can be made like the original.
     fn is_alike(&self) -> bool {
-        self.proof.as_ref().is_some_and(|proof| !proof.server.is_empty())
+        self.proof.is_some_and(|proof| !proof.server.is_empty())
+    }
+
+    /// What `verify.sh` reads behind the nonce.
+    fn values(&self, config: &Verify) -> Vec<String> {
+        let word = |of: fn(&Proof) -> String| self.proof.map(of).unwrap_or_default();
+        let yes = |so: bool| if so { "yes".to_string() } else { String::new() };
+        vec![
+            verify::VOLUME.to_string(),
+            self.scratch.clone(),
+            word(|proof| proof.path_in_volume.clone()),
+            word(|proof| proof.bytes.to_string()),
+            word(|proof| proof.sha256.clone()),
+            word(|proof| proof.database.clone()),
+            // What it asks for is in the first database.
+            if self.proof.is_some() && self.is_first { config.sql.clone() } else { String::new() },
+            yes(config.physical && self.is_last),
+            word(|proof| proof.objects.iter().map(|(kind, number)| format!("{kind} {number}\n")).collect()),
+            word(|proof| proof.server.iter().map(|(name, value)| format!("{name} {value}\n")).collect()),
+            word(|proof| {
+                let file = proof.globals.as_ref().and_then(|globals| globals.file(&proof.path_in_volume));
+                file.unwrap_or_default()
+            }),
+            word(|proof| proof.globals.as_ref().map_or_else(String::new, |globals| globals.bytes.to_string())),
+            word(|proof| proof.globals.as_ref().map_or_else(String::new, |globals| globals.sha256.clone())),
+            verify::SCRATCH.to_string(),
+            yes(!self.is_last),
+        ]
     }
 }
 
@@ -108,8 +167,16 @@ fn observe(kubectl: &Kubectl, config: &Verify) -> Result<Subject> {
     let pvc = pvc.or_else(|| Some(template.as_ref()?.name.clone())).unwrap_or_else(|| config.pvc.clone());
     let volume = verify::volume(&snapshot, template).map_err(|why| missing(why).remedy("verify another snapshot"))?;
 
-    let mut wanted: Vec<(Option<Engine>, Option<Proof>)> =
-        proofs.into_iter().map(|(engine, proof)| (Some(engine), Some(proof))).collect();
+    let found = verify::of_database(proofs, config.database.as_deref());
+    let (proofs, is_partial) = found.map_err(|names| {
+        let what = format!("it holds no proven dump of the database '{}'", config.database.clone().unwrap_or_default());
+        missing(what).remedy(match &names[..] {
+            [] => "verify a snapshot of a backup with a dump".into(),
+            names => format!("name another with --database: {}", names.join(", ")),
+        })
+    })?;
+    let mut wanted: Vec<(Option<Engine>, Vec<Proof>)> =
+        proofs.into_iter().map(|(engine, proofs)| (Some(engine), proofs)).collect();
     if wanted.is_empty() {
         if !config.physical {
             bail!(missing("it holds no proven dump".into()).remedy(
@@ -117,11 +184,13 @@ fn observe(kubectl: &Kubectl, config: &Verify) -> Result<Subject> {
                  a dump",
             ));
         }
-        wanted.push((None, None));
+        wanted.push((None, Vec::new()));
     }
-    let test = |(engine, proof): (Option<Engine>, Option<Proof>)| {
-        let template = verify::pod_template(&pods, proof.as_ref(), &pvc);
-        let noted = match &proof {
+    let test = |(engine, proofs): (Option<Engine>, Vec<Proof>)| {
+        // All databases of a server were dumped in one pod.
+        let proof = proofs.first();
+        let template = verify::pod_template(&pods, proof, &pvc);
+        let noted = match proof {
             Some(proof) if proof.image.is_empty() || config.image.is_some() => None,
             Some(proof) if !verify::may_run(proof, namespace, &pods) => {
                 let from = if proof.namespace.is_empty() { "nothing" } else { proof.namespace.as_str() };
@@ -144,10 +213,10 @@ fn observe(kubectl: &Kubectl, config: &Verify) -> Result<Subject> {
         })?;
         let rand = random::letters(6);
         let engine = engine.unwrap_or_else(|| verify::engine_of(&image));
-        Ok(PodTest { engine, proof, image, template, job: verify::job_name(name, &rand) })
+        Ok(PodTest { engine, proofs, image, template, job: verify::job_name(name, &rand) })
     };
     let tests = wanted.into_iter().map(test).collect::<Result<_, Fail>>()?;
-    Ok(Subject { snapshot, volume, tests })
+    Ok(Subject { snapshot, volume, tests, is_partial })
 }
 
 fn no_snapshot(config: &Verify, namespace: &str, why: NoSnapshot) -> Fail {
@@ -212,23 +281,32 @@ impl RestoreTest<'_> {
             None => Verdict::Good(facts),
         };
         if let Verdict::Good(facts) = &verdict {
-            for facts in facts.values().filter(|facts| facts.unfilled > 0) {
+            for facts in facts.values().flat_map(Facts::all).filter(|facts| facts.unfilled > 0) {
                 tracing::warn!(
                     "not filled in the scratch server, because what they read is not within its reach: {}",
                     counted(facts.unfilled, "materialized view")
                 );
             }
             self.warn_of_missing_accounts(facts);
-            for facts in facts.values().filter(|facts| facts.database.is_some() && facts.tables == 0) {
+            let all = facts.values().flat_map(Facts::all);
+            for facts in all.filter(|facts| facts.database.is_some() && facts.tables == 0) {
                 let database = facts.database.as_deref().unwrap_or_default();
                 tracing::warn!("the dump is good, but holds no table: is {database} the right database?");
             }
         }
-        let stamped = self.stamp(&verdict);
+        // That one database is good says nothing of the others; that it is bad makes the backup bad.
+        let stamped = match &verdict {
+            Verdict::Good(_) if self.subject.is_partial => {
+                tracing::warn!("the snapshot is not stamped, because not all of its databases were tested");
+                Ok(())
+            }
+            _ => self.stamp(&verdict),
+        };
         let report = self.show(&verdict)?;
         let name = &self.subject.snapshot.metadata.name;
         let Some(bad) = bad else {
-            let message = format!("the backup in VolumeSnapshot {name} is good");
+            let what = if self.subject.is_partial { "the tested database" } else { "the backup" };
+            let message = format!("{what} in VolumeSnapshot {name} is good");
             return stamped.map(|()| Conclusion { message, report });
         };
         // That it is bad is what counts, stamped or not.
@@ -240,10 +318,12 @@ impl RestoreTest<'_> {
 
     /// Only MySQL's and MariaDB's server is tested without some of them.
     fn warn_of_missing_accounts(&self, facts: &BTreeMap<Engine, Facts>) {
-        for PodTest { engine, proof, .. } in &self.subject.tests {
-            let recorded = proof.as_ref().and_then(|proof| proof.globals.as_ref()).map_or(0, |globals| globals.roles);
-            let made = facts.get(engine).and_then(|facts| facts.roles).unwrap_or(recorded);
-            if *engine == Engine::MySql && made < recorded {
+        let of_mysql = self.subject.tests.iter().filter(|test| test.engine == Engine::MySql);
+        let found = facts.get(&Engine::MySql).into_iter().flat_map(Facts::all);
+        for (proof, facts) in of_mysql.flat_map(|test| &test.proofs).zip(found) {
+            let recorded = proof.globals.as_ref().map_or(0, |globals| globals.roles);
+            let made = facts.roles.unwrap_or(recorded);
+            if made < recorded {
                 tracing::warn!(
                     "not made in the scratch server, for example because it lacks their plugin: {} of those recorded",
                     counted(recorded - made, "account")
@@ -270,42 +350,37 @@ impl RestoreTest<'_> {
         })
     }
 
-    /// One pod: made, and heard to its verdict.
+    /// One pod, in which one database after the other is tested.
     fn test(&self, test: &PodTest, trial: &mut ScratchPod<'_>) -> Result<Facts> {
         let chosen = self.context.reporter.step("volume", |step| {
             let chosen = trial.begin(&self.job(test), &test.image, step, self.end())?;
             let what = format!("made from the snapshot, mounted by pod {}, image {}", chosen.pod, chosen.image);
             Ok((chosen, what))
         })?;
+        let databases = test.databases();
+        let of = |database: &DatabaseTest<'_>| {
+            let facts = self.test_database(database, &chosen, trial);
+            facts.map_err(|error| match database.proof.filter(|_| databases.len() > 1 && !error.is_signal()) {
+                Some(proof) => error.context(format!("database {}", proof.database)),
+                None => error,
+            })
+        };
+        Ok(Facts::joined(databases.iter().map(of).collect::<Result<_>>()?))
+    }
+
+    /// One session, heard to its verdict.
+    fn test_database(&self, test: &DatabaseTest<'_>, chosen: &Chosen, trial: &ScratchPod<'_>) -> Result<Facts> {
         let nonce = random::nonce();
-        let word = |of: fn(&Proof) -> String| test.proof.as_ref().map(of).unwrap_or_default();
-        let values = [
-            verify::VOLUME.to_string(),
-            verify::SCRATCH.to_string(),
-            word(|proof| proof.path_in_volume.clone()),
-            word(|proof| proof.bytes.to_string()),
-            word(|proof| proof.sha256.clone()),
-            word(|proof| proof.database.clone()),
-            if test.proof.is_some() { self.context.config.sql.clone() } else { String::new() },
-            if self.context.config.physical { "yes".into() } else { String::new() },
-            word(|proof| proof.objects.iter().map(|(kind, number)| format!("{kind} {number}\n")).collect()),
-            word(|proof| proof.server.iter().map(|(name, value)| format!("{name} {value}\n")).collect()),
-            word(|proof| {
-                let file = proof.globals.as_ref().and_then(|globals| globals.file(&proof.path_in_volume));
-                file.unwrap_or_default()
-            }),
-            word(|proof| proof.globals.as_ref().map_or_else(String::new, |globals| globals.bytes.to_string())),
-            word(|proof| proof.globals.as_ref().map_or_else(String::new, |globals| globals.sha256.clone())),
-        ];
+        let values = test.values(self.context.config);
         let script = container::verify(test.engine);
         let mut facts = Facts {
-            image: test.image.clone(),
-            database: test.proof.as_ref().map(|proof| proof.database.clone()),
-            bytes: test.proof.as_ref().map(|proof| proof.bytes),
+            image: test.image.to_string(),
+            database: test.proof.map(|proof| proof.database.clone()),
+            bytes: test.proof.map(|proof| proof.bytes),
             ..Facts::default()
         };
         let start = || {
-            let mut session = Session::start(&self.context.kubectl, &chosen, script, &nonce, &values)?;
+            let mut session = Session::start(&self.context.kubectl, chosen, script, &nonce, &values)?;
             // A kubelet may not have heard of the pod yet.
             let first = loop {
                 if let Some(line) = session.next(SOON)? {
@@ -334,7 +409,7 @@ impl RestoreTest<'_> {
     fn stage(
         &self,
         name: &str,
-        test: &PodTest,
+        test: &DatabaseTest<'_>,
         session: &mut Session,
         facts: &mut Facts,
         trial: &ScratchPod<'_>,
@@ -437,7 +512,8 @@ impl RestoreTest<'_> {
         self.context.show(&value, || {
             let mut text = format!("snapshot   {name} in {}\n", self.context.kubectl.target.namespace);
             if let Verdict::Good(facts) = verdict {
-                for (engine, facts) in facts {
+                for (engine, facts) in facts.iter().flat_map(|(engine, facts)| facts.all().map(move |it| (engine, it)))
+                {
                     text.push_str(&format!("server     {}\n", facts.server));
                     if let (Some(database), Some(bytes)) = (&facts.database, facts.bytes) {
                         let bytes = report::bytes(bytes);
@@ -491,13 +567,14 @@ impl RestoreTest<'_> {
                     .manifest(verify::network_policy(job, &target.namespace, "the Job's")),
             );
             let mut what = Vec::new();
-            if let Some(proof) = &test.proof {
+            for proof in &test.proofs {
                 what.push(format!(
                     "check {} by its proof, load it into a scratch server, count its rows",
                     proof.path_in_volume
                 ));
-                what.extend((!config.sql.is_empty()).then_some("ask the query BAK_VERIFY_SQL".into()));
             }
+            let asked = !config.sql.is_empty() && !test.proofs.is_empty();
+            what.extend(asked.then_some("ask the query BAK_VERIFY_SQL".into()));
             what.extend(config.physical.then_some("start the server on the data directory and read all of it".into()));
             steps.push(PlanStep::new(format!("In the pod: {}", what.join(", "))).kubectl(&target.exec(
                 "POD",
@@ -512,8 +589,10 @@ impl RestoreTest<'_> {
         let meta = &self.subject.snapshot.metadata;
         let facts = self.subject.tests.iter().map(|test| (test.engine, Facts::default())).collect();
         let stamp = verify::stamp(meta, &Verdict::Good(facts), now(), self.context.global.zone, 0);
+        let when = if self.subject.is_partial { "bad: not all of its databases are tested" } else { "good" };
         steps.push(
-            PlanStep::new("Stamp the snapshot, if it is good").kubectl(&target.patch(SNAPSHOTS, &meta.name, &stamp)),
+            PlanStep::new(format!("Stamp the snapshot, if it is {when}"))
+                .kubectl(&target.patch(SNAPSHOTS, &meta.name, &stamp)),
         );
         self.context.show(&json!({"dryRun": true, "steps": steps}), || plan::text(&steps))
     }
@@ -617,6 +696,44 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+
+    #[test]
+    fn each_database_has_a_session_in_one_pod() {
+        let proof = |name: &str| {
+            serde_json::from_value(json!({
+                "tool": "t", "database": name, "bytes": 100, "sha256": "0", "began": "", "ended": "", "file": "/x/d.gz",
+                "pathInVolume": "d.gz", "pod": "db-1", "container": "db",
+            }))
+            .unwrap()
+        };
+        let config = Verify {
+            snapshot: None,
+            pvc: "data".into(),
+            database: None,
+            sql: "SELECT true".into(),
+            physical: true,
+            image: None,
+            timeout: Duration::ZERO,
+        };
+        // Folder, database, query, whether the data directory is read, and whether another session follows.
+        let values = |names: &[&str]| {
+            let proofs = names.iter().map(|name| proof(name)).collect();
+            let (image, job) = (String::new(), String::new());
+            let test =
+                PodTest { engine: Engine::Postgres, proofs, image, template: ScratchPodTemplate::default(), job };
+            let of = |test: DatabaseTest<'_>| {
+                let values = test.values(&config);
+                assert_eq!(values.len(), 15);
+                [1, 5, 6, 7, 14].map(|at| values[at].clone()).join(" ")
+            };
+            test.databases().into_iter().map(of).collect::<Vec<_>>()
+        };
+        assert_eq!(values(&["app"]), ["/backup-ns/scratch app SELECT true yes "]);
+        assert_eq!(values(&[]), ["/backup-ns/scratch   yes "], "the data directory alone");
+        let three =
+            ["/backup-ns/scratch/0 a SELECT true  yes", "/backup-ns/scratch/1 b   yes", "/backup-ns/scratch/2 c  yes "];
+        assert_eq!(values(&["a", "b", "c"]), three);
+    }
 
     #[test]
     fn whatever_the_script_calls_lost_is_no_verdict_and_has_a_remedy() {

@@ -2,6 +2,7 @@
 //! environment. Must not know the cluster.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use serde::Serialize;
 use self::fault::{About, Fault};
 use self::settings::{Setting, var};
 use crate::core::backup::compression::Compression;
+use crate::core::backup::databases::OtherDatabases;
 use crate::core::backup::globals::GlobalsMode;
 use crate::core::backup::manifest::Retain;
 use crate::core::backup::name::{self, Template};
@@ -191,7 +193,10 @@ pub struct Database {
     pub port: u16,
     pub user: DbValue,
     pub password: DbValue,
+    /// The first database, whose dump has the path `dump_file`.
     pub database: DbValue,
+    /// The databases besides that.
+    pub others: OtherDatabases,
     /// The character set of a MySQL dump.
     pub charset: Option<String>,
     /// Whether the server's roles are written beside the dump.
@@ -241,6 +246,16 @@ impl DbValue {
         match self {
             DbValue::Literal(text) => format!("={text}"),
             DbValue::Variable(name) => format!("${name}"),
+        }
+    }
+}
+
+impl fmt::Display for DbValue {
+    /// As in a setting.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DbValue::Literal(text) => f.write_str(text),
+            DbValue::Variable(name) => write!(f, "${{{name}}}"),
         }
     }
 }
@@ -546,6 +561,7 @@ fn pick(engine: Engine, postgres: &'static Setting, mysql: &'static Setting) -> 
 }
 
 fn database(v: &mut Values<'_>, engine: Engine) -> Database {
+    let (database, others) = named_databases(v, engine);
     let name = |text: &str| name::check_name(text).map(|()| text.to_string());
     let dump_file = pick(engine, var!("BAK_DB_POSTGRES_DUMP_FILE"), var!("BAK_DB_MYSQL_DUMP_FILE"));
     Database {
@@ -570,7 +586,8 @@ fn database(v: &mut Values<'_>, engine: Engine) -> Database {
             .unwrap_or(0),
         user: v.db_value(pick(engine, var!("BAK_DB_POSTGRES_USER"), var!("BAK_DB_MYSQL_USER"))),
         password: v.db_value(pick(engine, var!("BAK_DB_POSTGRES_PASSWORD"), var!("BAK_DB_MYSQL_PASSWORD"))),
-        database: v.db_value(pick(engine, var!("BAK_DB_POSTGRES_DB"), var!("BAK_DB_MYSQL_DB"))),
+        database,
+        others,
         charset: match engine {
             Engine::Postgres => None,
             Engine::MySql => Some(v.parse(var!("BAK_DB_MYSQL_DEFAULT_CHARACTER_SET"), parse_charset, String::new())),
@@ -581,6 +598,17 @@ fn database(v: &mut Values<'_>, engine: Engine) -> Database {
             GlobalsMode::Off,
         ),
     }
+}
+
+/// Reads which databases are dumped: the first, and the others.
+fn named_databases(v: &mut Values<'_>, engine: Engine) -> (DbValue, OtherDatabases) {
+    let setting = pick(engine, var!("BAK_DB_POSTGRES_DB"), var!("BAK_DB_MYSQL_DB"));
+    v.db_value(setting);
+    let split = |text: &str| {
+        let (first, others) = OtherDatabases::split(text)?;
+        Ok((DbValue::parse(first.unwrap_or(setting.default)), others))
+    };
+    v.parse(setting, split, (DbValue::parse(setting.default), OtherDatabases::Named(Vec::new())))
 }
 
 pub fn retain(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Retention), Fail> {
@@ -1123,6 +1151,7 @@ mod tests {
             ("BAK_DB_POSTGRES_DUMP_FILE", "relative"),
             ("BAK_DB_POSTGRES_HOST", "a b"),
             ("BAK_DB_POSTGRES_PORT", "65536"),
+            ("BAK_DB_POSTGRES_DB", "a,,b"),
             ("BAK_DB_POSTGRES_GLOBALS", "yes"),
             ("BAK_DB_MYSQL", "x"),
             ("BAK_DB_MYSQL_EXEC_RESOURCE", "job/y"),
@@ -1130,6 +1159,7 @@ mod tests {
             ("BAK_DB_MYSQL_DUMP_FILE", "../x"),
             ("BAK_DB_MYSQL_HOST", "c d"),
             ("BAK_DB_MYSQL_PORT", "0"),
+            ("BAK_DB_MYSQL_DB", "*,a"),
             ("BAK_DB_MYSQL_DEFAULT_CHARACTER_SET", "utf8; x"),
             ("BAK_DB_MYSQL_GLOBALS", "maybe"),
             ("BAK_BUSY_TIMEOUT", "584542046090y"),
@@ -1155,7 +1185,7 @@ mod tests {
             assert!(fail.what.contains(&format!("{var} is '{value}'; accepted: ")), "{var}: {}", fail.what);
         }
         // What any text is good for cannot be wrong; and no setting of the table is forgotten here.
-        let free = ["_USER", "_PASSWORD", "_DB", "_FLOCK_DIR", "_HOOK_PRE", "_HOOK_POST"];
+        let free = ["_USER", "_PASSWORD", "_FLOCK_DIR", "_HOOK_PRE", "_HOOK_POST"];
         // Those of tests/fake/notifications.rs are not shown.
         let visible = settings::NOTIFICATIONS.iter().filter(|setting| !setting.is_secret());
         for setting in settings::GLOBAL.iter().chain(settings::CREATE).chain(visible) {
@@ -1209,6 +1239,21 @@ mod tests {
         for literal in ["${1A}", "${A B}", "$A", "${A", "x${A}", "${}", "a'b\"c\\ d$(e)`f`"] {
             assert_eq!(DbValue::parse(literal), DbValue::Literal(literal.into()));
         }
+    }
+
+    #[test]
+    fn a_setting_may_name_several_databases() {
+        let of = |text: &str| {
+            let (_, create) = with(&[("BAK_DB_POSTGRES_DB", text)]).unwrap();
+            assert_eq!(create.databases.len(), 1, "one server");
+            (create.databases[0].database.clone(), create.databases[0].others.clone())
+        };
+        let named = |names: &[&str]| OtherDatabases::Named(names.iter().map(ToString::to_string).collect());
+        let own = DbValue::Variable("POSTGRES_DB".into());
+        assert_eq!(of(" app "), (DbValue::Literal(" app ".into()), named(&[])));
+        assert_eq!(of("app, shop"), (DbValue::Literal("app".into()), named(&["shop"])));
+        assert_eq!(of("${POSTGRES_DB},shop"), (own.clone(), named(&["shop"])));
+        assert_eq!(of("*"), (own, OtherDatabases::All));
     }
 
     #[test]

@@ -383,7 +383,13 @@ pub const CREATE: &[Setting] = &[
         "${POSTGRES_PASSWORD}",
         "password, as ${NAME} only; a literal one goes into the variable",
     ),
-    setting("BAK_DB_POSTGRES_DB", "db-postgres-db", "VALUE", "${POSTGRES_DB}", "database"),
+    setting(
+        "BAK_DB_POSTGRES_DB",
+        "db-postgres-db",
+        "VALUE",
+        "${POSTGRES_DB}",
+        "database, several with commas between them, or * for all",
+    ),
     setting(
         "BAK_DB_POSTGRES_GLOBALS",
         "db-postgres-globals",
@@ -424,7 +430,13 @@ pub const CREATE: &[Setting] = &[
         "${MYSQL_ROOT_PASSWORD}",
         "password, as ${NAME} only; MARIADB_* is used instead of MYSQL_* where it is set",
     ),
-    setting("BAK_DB_MYSQL_DB", "db-mysql-db", "VALUE", "${MYSQL_DATABASE}", "database"),
+    setting(
+        "BAK_DB_MYSQL_DB",
+        "db-mysql-db",
+        "VALUE",
+        "${MYSQL_DATABASE}",
+        "database, several with commas between them, or * for all",
+    ),
     setting(
         "BAK_DB_MYSQL_DEFAULT_CHARACTER_SET",
         "db-mysql-default-character-set",

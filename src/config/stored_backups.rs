@@ -343,6 +343,8 @@ pub struct Verify {
     /// The VolumeSnapshot; none for the newest ready one of `pvc`.
     pub snapshot: Option<String>,
     pub pvc: String,
+    /// Test only this database.
+    pub database: Option<String>,
     /// A query that must return true; empty for none.
     pub sql: String,
     /// Start the server on the snapshotted data directory, too.
@@ -360,6 +362,7 @@ pub fn verify(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Verify)
             plain.name("VS", v)
         },
         pvc: v.parse(var!("BAK_PVC_NAME"), name::claims, Vec::new()).into_iter().next().unwrap_or_default(),
+        database: database_name(plain, v),
         sql: v.text(var!("BAK_VERIFY_SQL")),
         physical: v.switch(var!("BAK_VERIFY_PHYSICAL")),
         image: v.optional(var!("BAK_VERIFY_IMAGE"), |text| Ok(text.to_string())),
@@ -370,7 +373,10 @@ pub fn verify(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Verify)
 /// The configuration of the commands below `postgres` and `mysql`.
 #[derive(Debug, Clone)]
 pub struct ByHand {
+    /// The databases of the server, as a backup dumps them.
     pub database: Database,
+    /// The one of them that the command is for, if it is named.
+    pub name: Option<String>,
     /// The claim that holds its dump.
     pub pvc: String,
     /// The dump fails if the volume is this full, in percent.
@@ -390,6 +396,15 @@ pub struct ByHand {
     pub force: bool,
     /// Make missing roles from the file beside the dump.
     pub globals: bool,
+}
+
+/// The database that `--database` names.
+fn database_name(plain: &Plain, v: &mut Values<'_>) -> Option<String> {
+    let name = plain.word("database")?;
+    if name.is_empty() || name.contains('\0') {
+        v.error(About::Argument, format!("--database is '{name}'; accepted: the name of a database"));
+    }
+    Some(name)
 }
 
 fn one_table(plain: &Plain, v: &mut Values<'_>, engine: Engine) -> Option<OneTable> {
@@ -412,6 +427,7 @@ pub fn by_hand(plain: &Plain, values: &mut Values<'_>, engine: Engine) -> Result
         check_level(v, &database);
         ByHand {
             database,
+            name: database_name(plain, v),
             pvc: v.parse(var!("BAK_PVC_NAME"), name::claims, Vec::new()).into_iter().next().unwrap_or_default(),
             threshold_percent: u8::try_from(v.number(var!("BAK_THRESHOLD_SPACE_USED_PERCENTAGE"), 1, 100))
                 .unwrap_or(100),

@@ -112,6 +112,14 @@ pub const fn info(engine: Engine) -> &'static str {
     }
 }
 
+/// Lists the databases of a server of this kind.
+pub const fn databases(engine: Engine) -> &'static str {
+    match engine {
+        Engine::Postgres => script!("common.sh", "postgres.sh", "postgres-databases.sh", "databases.sh"),
+        Engine::MySql => script!("common.sh", "mysql.sh", "mysql-databases.sh", "databases.sh"),
+    }
+}
+
 /// The interactive client of a database of this kind. Goes to `sh -c` itself, because stdin is the user's.
 pub const fn shell(engine: Engine) -> &'static str {
     match engine {

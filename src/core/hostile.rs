@@ -194,11 +194,11 @@ proptest! {
             let meta = &snapshot.metadata;
             let claim = Pvc::default();
             let _ = namespace_objects.objections(snapshot, &moment);
-            let _ = find_proof::find(Engine::Postgres, &claim, &snapshots, 20, "0");
+            let _ = find_proof::find(Engine::Postgres, &claim, &snapshots, (20, "0"), "/d");
             let proofs = verify::proofs(snapshot).unwrap_or_default();
             let noted = ClaimTemplate::noted(&meta.annotations);
             let _ = verify::volume(snapshot, noted.clone());
-            let _ = verify::pod_template(&[], proofs.first().map(|(_, proof)| proof), "data");
+            let _ = verify::pod_template(&[], proofs.first().and_then(|(_, all)| all.first()), "data");
             let facts = Facts { tables: u64::MAX, rows: u64::MAX, ..Facts::default() };
             let facts = BTreeMap::from([(Engine::Postgres, facts.clone()), (Engine::MySql, facts)]);
             for verdict in [Verdict::Good(facts), Verdict::Bad("x".into())] {

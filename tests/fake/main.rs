@@ -25,6 +25,7 @@ mod notifications;
 mod prune;
 mod restore_from;
 mod restore_in_place_matrix;
+mod several_databases;
 mod status;
 mod support;
 mod sync_metadata;

@@ -27,8 +27,10 @@ const ANEW: u32 = 3;
 /// There is no dump, FILE is another file, or the transfer broke off; the same call goes on then.
 pub fn run(hand: &Hand<'_>) -> Result<()> {
     let began = Instant::now();
-    let target = target(hand.config.file.as_deref(), &hand.config.database.dump_file)?;
+    // A name that cannot be used here is refused before the cluster is asked.
+    target(hand.config.file.as_deref(), &hand.config.database.dump_file)?;
     let place = hand.place(true)?;
+    let target = target(hand.config.file.as_deref(), &place.database.dump_file)?;
     let path = &place.database.dump_file;
     let mut left = ANEW;
     loop {

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::Hand;
 use crate::backup::dump::Dump;
+use crate::backup::observe::DatabasePlace;
 use crate::cluster::failure::Failure;
 use crate::cluster::refusal::Refusal;
 use crate::cmd::create;
@@ -34,7 +35,7 @@ pub fn run(hand: &Hand<'_>) -> Result<()> {
     }
     let made = dump.make()?;
     let proof = dump.recheck(&made)?;
-    let noted = note(hand, &place.claim, &proof)?;
+    let noted = note(hand, &place, &proof)?;
     match dump.release(&made, "do not trust it") {
         Err(error) if error.exit() == Exit::Snapshot => bail!(Fail { exit: Exit::Dump, ..error.fail() }),
         released => released?,
@@ -62,10 +63,15 @@ fn patch(hand: &Hand<'_>, claim: &Pvc, proof: &str) -> Value {
     json!({"metadata": {"uid": claim.metadata.uid, "annotations": {key: proof}}})
 }
 
-/// Notes the proof on the claim. Who may not change claims has a dump all the same; returns whether it is noted.
-fn note(hand: &Hand<'_>, claim: &Pvc, proof: &Proof) -> Result<bool> {
+/// Notes the proof on the claim, beside those of other databases. Who may not change claims has a dump all the same; returns whether
+/// it is noted.
+fn note(hand: &Hand<'_>, place: &DatabasePlace, proof: &Proof) -> Result<bool> {
+    let claim = &place.claim;
+    let earlier = claim.metadata.annotations.get(place.database.engine.annotation());
+    let earlier = earlier.and_then(|text| serde_json::from_str(text).ok());
     hand.reporter.step("note", |_| {
-        let patch = patch(hand, claim, &json!(proof).to_string());
+        let all = proof.clone().added_to(earlier, &place.first_dump_file);
+        let patch = patch(hand, claim, &json!(all).to_string());
         let call = hand.kubectl.target.patch(CLAIMS, &claim.metadata.name, &patch);
         match hand.kubectl.json::<Pvc>(&call) {
             Ok(_) => Ok((true, format!("the proof, on PVC {}", claim.metadata.name))),

@@ -11,6 +11,7 @@ use anyhow::Result;
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
+use crate::backup::databases;
 use crate::backup::dump::DumpRules;
 use crate::backup::inspect_dump::{self, DumpFile, InspectDepth};
 use crate::backup::observe::{self, DatabasePlace};
@@ -58,10 +59,14 @@ struct Hand<'a> {
 }
 
 impl Hand<'_> {
-    /// Finds the claim and the pod; the snapshots, too, where a proof is looked up.
+    /// Finds the claim, the pod and the one database that this is for; the snapshots, too, where a proof is looked up.
     fn place(&self, snapshots: bool) -> Result<DatabasePlace> {
-        let ByHand { database, pvc, .. } = self.config;
-        self.reporter.step("observe", |_| observe::place(&self.kubectl, database, pvc, snapshots, &self.nonce))
+        let ByHand { database, name, pvc, .. } = self.config;
+        self.reporter.step("observe", |_| {
+            let (place, what) = observe::place(&self.kubectl, database, pvc, snapshots, &self.nonce)?;
+            let database = databases::selected(&self.kubectl, &place, name.as_deref(), &self.nonce)?;
+            Ok((DatabasePlace { database, ..place }, what))
+        })
     }
 
     fn rules(&self) -> DumpRules<'_> {
@@ -81,7 +86,10 @@ impl Hand<'_> {
         self.reporter.step("look", |_| {
             let found = inspect_dump::inspect(&self.kubectl, &place.chosen, database, &self.nonce, test)?;
             let Some(file) = found else { return Ok((None, format!("there is no {}", database.dump_file))) };
-            let proven = find_proof::find(database.engine, &place.claim, &place.snapshots, file.bytes, &file.sha256);
+            let proven = {
+                let sum = (file.bytes, file.sha256.as_str());
+                find_proof::find(database.engine, &place.claim, &place.snapshots, sum, &database.dump_file)
+            };
             let by = proven.as_ref().map_or("not proven".into(), |proven| format!("proven by {}", proven.by));
             let what = format!("{}, {}, {by}", database.dump_file, report::bytes(file.bytes));
             Ok((Some((file, proven)), what))

@@ -271,6 +271,10 @@ fn believe(
             file.bytes, file.sha256
         ))
     })?;
+    let of = &proven.proof.database;
+    if let Some(name) = hand.config.name.as_ref().filter(|name| *name != of) {
+        bail!(refuse(format!("the dump {path} in pod {pod} is of the database {of}, not of {name}")));
+    }
     check_trust(hand, &proven, &format!("the dump {path} in pod {pod}"))?;
     Ok((file, proven))
 }

@@ -178,7 +178,8 @@ fn unloadable(why: Unloadable, name: &str, engine: Engine) -> Fail {
 }
 
 fn proof(place: &DatabasePlace, sent: &SentFile) -> Option<Proven> {
-    find_proof::find(place.database.engine, &place.claim, &place.snapshots, sent.bytes, &sent.sha256)
+    let sum = (sent.bytes, sent.sha256.as_str());
+    find_proof::find(place.database.engine, &place.claim, &place.snapshots, sum, "")
 }
 
 /// Sends the file into the container, under the dump lock. Returns its path there.

@@ -7,6 +7,7 @@ use anyhow::Result;
 
 use super::Hand;
 use crate::backup::dump;
+use crate::backup::observe::DatabasePlace;
 use crate::config::DbValue;
 use crate::container;
 use crate::container::session::{self, Session};
@@ -23,8 +24,7 @@ const HOLD_TIME: Duration = Duration::from_secs(45);
 /// # Errors
 /// There is no pod, or kubectl cannot be run. Everything after that is the client's.
 pub fn run(hand: &Hand<'_>) -> Result<()> {
-    let chosen = hand.place(false)?.chosen;
-    let database = &hand.config.database;
+    let DatabasePlace { chosen, database, .. } = &hand.place(false)?;
     // A literal password goes another way than into an argument list.
     let mut open = database.clone();
     let secret = match &database.password {
@@ -48,7 +48,7 @@ pub fn run(hand: &Hand<'_>) -> Result<()> {
             PlanStep::new(format!("Hand over to the client in pod {}, container {}", chosen.pod, chosen.container));
         return hand.show_plan("Shell", &[step.kubectl(&shown)]);
     }
-    let held = secret.map(|secret| hold(hand, &chosen, secret)).transpose()?.unwrap_or_default();
+    let held = secret.map(|secret| hold(hand, chosen, secret)).transpose()?.unwrap_or_default();
     Err(hand.kubectl.replace(call(&held)).into())
 }
 

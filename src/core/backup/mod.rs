@@ -2,6 +2,7 @@
 //! any of it is read or sent.
 
 pub mod compression;
+pub mod databases;
 pub mod default_dump_file;
 pub mod event;
 pub mod find_proof;

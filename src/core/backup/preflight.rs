@@ -587,6 +587,30 @@ fn check_space(report: &PreflightReport, threshold_percent: u8) -> Result<(u8, u
     if problems.is_empty() { Ok((used_percent, available_bytes)) } else { Err(problems) }
 }
 
+/// Checks whether the volume has room for several dumps that are made one after the other, from the size of each last dump: the new
+/// one lies beside the last one until it is proven.
+///
+/// # Errors
+/// There is no room for one of them.
+pub fn check_room(last_bytes: &[u64], available_bytes: u64) -> Result<(), Problem> {
+    let (mut grown, mut needed) = (0u64, 0u64);
+    for last in last_bytes {
+        needed = needed.max(grown.saturating_add(*last).saturating_add(last / 10));
+        grown = grown.saturating_add(last / 10);
+    }
+    if last_bytes.len() < 2 || needed <= available_bytes {
+        return Ok(());
+    }
+    Err(Problem::new(
+        Aspect::Space,
+        format!(
+            "there is no room for {} dumps: {available_bytes} bytes are free, by the size of the last ones they need {needed}",
+            last_bytes.len()
+        ),
+        "free space or enlarge the PVC: each last good dump stays until its new one is proven",
+    ))
+}
+
 /// A file system that creates inodes on demand reports a total of 0 and no percentage, which is no problem.
 fn check_inodes(report: &PreflightReport) -> Option<Problem> {
     let problem = Problem::new(
@@ -1092,6 +1116,24 @@ mod tests {
             let problem = check(df, old_bytes, 90).unwrap_err();
             assert!(problem.contains(words), "{problem}");
         }
+    }
+
+    #[test]
+    fn several_dumps_need_room_on_one_volume() {
+        for (last, free, fits) in [
+            (&[][..], 0, true),
+            (&[100], 0, true),
+            (&[100, 100], 120, true),
+            (&[100, 100], 119, false),
+            (&[1000, 10, 10], 1100, true),
+            (&[10, 10, 1000], 1101, false),
+            (&[10, 10, 1000], 1102, true),
+            (&[u64::MAX, u64::MAX], u64::MAX, true),
+            (&[0, 0, 0], 0, true),
+        ] {
+            assert_eq!(check_room(last, free).is_ok(), fits, "{last:?} {free}");
+        }
+        assert!(check_room(&[100, 100], 9).unwrap_err().what.contains("9 bytes are free"));
     }
 
     #[test]

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::core::backup::databases;
 use crate::core::backup::globals::GlobalsProof;
 use crate::core::backup::inventory::Inventory;
+use crate::core::engine::Engine;
 
 /// How many files of roles beside one dump are looked at.
 const GLOBALS: usize = 64;
@@ -153,6 +155,70 @@ pub struct Proof {
     /// The file of the server's roles beside the dump. Older proofs have none, nor has a dump without that file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub globals: Option<GlobalsProof>,
+    /// The proofs of the server's other databases, each in a file of its own. Older proofs have none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub more: Vec<Proof>,
+}
+
+/// From how many bytes on a proof is shortened. All annotations of an object may have 256 KiB together, and half of that is copied to
+/// the stored data: the proofs of two engines, the settings, and the claim.
+const LONGEST: usize = 32 << 10;
+
+impl Proof {
+    /// The proofs of all databases that this one is of, the first one first.
+    pub fn all(&self) -> impl Iterator<Item = &Proof> {
+        std::iter::once(self).chain(&self.more)
+    }
+
+    /// How many bytes all the dumps have.
+    pub fn all_bytes(&self) -> u64 {
+        self.all().fold(0, |sum, proof| sum.saturating_add(proof.bytes))
+    }
+
+    /// One proof for each engine, from those of its databases in the order of their dumps.
+    pub fn grouped(proofs: Vec<(Engine, Proof)>) -> Vec<(Engine, Proof)> {
+        let mut grouped: Vec<(Engine, Proof)> = Vec::new();
+        for (engine, proof) in proofs {
+            match grouped.iter_mut().find(|(of, _)| *of == engine) {
+                Some((_, first)) => first.more.push(proof),
+                None => grouped.push((engine, proof)),
+            }
+        }
+        grouped.iter_mut().for_each(|(_, proof)| proof.shorten());
+        grouped
+    }
+
+    /// Adds this proof to that of an earlier dump, whose other databases it leaves as they are. `first` is the dump file of the first
+    /// database.
+    #[must_use]
+    pub fn added_to(self, earlier: Option<Proof>, first: &str) -> Proof {
+        let Some(mut earlier) = earlier else { return self };
+        let mut others = std::mem::take(&mut earlier.more);
+        others.insert(0, earlier);
+        others.retain(|other| other.file != self.file);
+        others.truncate(databases::MOST - 1);
+        let mut all = match others.first() {
+            Some(other) if self.file != first && other.file == first => {
+                let mut all = others.remove(0);
+                all.more = others;
+                all.more.push(self);
+                all
+            }
+            _ => Proof { more: others, ..self },
+        };
+        all.shorten();
+        all
+    }
+
+    /// Leaves out what a restore test can do without, if the proof would be too long: what the other databases held and were like.
+    fn shorten(&mut self) {
+        if serde_json::to_string(self).map_or(0, |text| text.len()) > LONGEST {
+            for proof in &mut self.more {
+                proof.objects.clear();
+                proof.server.clear();
+            }
+        }
+    }
 }
 
 /// Whether a text is a SHA-256 as `sha256sum` prints it. It comes from the container, and becomes a part of file names and
@@ -222,6 +288,68 @@ mod tests {
         let text = serde_json::to_string(&proof).unwrap();
         assert!(text.contains(r#""globals":{"bytes":120,"sha256":"#), "{text}");
         assert_eq!(serde_json::from_str::<Proof>(&text).unwrap(), proof);
+    }
+
+    fn proof(database: &str, file: &str) -> Proof {
+        let text = format!(
+            r#"{{"tool":"t","database":"{database}","bytes":20,"sha256":"0","began":"","ended":"","file":"{file}","pathInVolume":"d",
+            "pod":"p","container":"c","objects":{{"tables":1}}}}"#
+        );
+        serde_json::from_str(&text).unwrap()
+    }
+
+    fn files(proof: &Proof) -> Vec<&str> {
+        proof.all().map(|proof| proof.file.as_str()).collect()
+    }
+
+    #[test]
+    fn the_other_databases_of_a_server_are_in_the_proof_of_its_first() {
+        let all = ["a", "b", "c"].map(|name| (Engine::Postgres, proof(name, name)));
+        let mysql = (Engine::MySql, proof("m", "m"));
+        let grouped = Proof::grouped(all.iter().cloned().chain([mysql.clone()]).collect());
+        assert_eq!(grouped.len(), 2);
+        let text = serde_json::to_string(&grouped[0].1).unwrap();
+        assert_eq!(files(&serde_json::from_str(&text).unwrap()), ["a", "b", "c"]);
+        assert_eq!(grouped[0].1.all_bytes(), 60);
+        assert_eq!(grouped[1], mysql, "one database has the proof that it always had");
+        assert!(!serde_json::to_string(&mysql.1).unwrap().contains("more"));
+        assert!(grouped[0].1.all().all(|proof| proof.objects.len() == 1));
+    }
+
+    #[test]
+    fn the_longest_proof_fits_into_an_annotation() {
+        let long = |name: String| {
+            let mut proof = proof(&name, &format!("/{name}"));
+            proof.server = (0..100).map(|at| (format!("setting{at}"), "x".repeat(60))).collect();
+            proof.image = "x".repeat(200);
+            (Engine::MySql, proof)
+        };
+        let of = |number: usize| {
+            let all = (0..number).map(|at| long(format!("{at:0>190}")));
+            Proof::grouped(all.collect()).remove(0).1
+        };
+        let (few, many) = (of(2), of(databases::MOST));
+        assert!(!few.more[0].server.is_empty());
+        assert!(many.more[0].server.is_empty() && many.more[0].objects.is_empty() && !many.server.is_empty());
+        assert_eq!(many.more.len(), databases::MOST - 1);
+        let length = serde_json::to_string(&many).unwrap().len();
+        assert!(length < 60 << 10, "{length}");
+    }
+
+    #[test]
+    fn a_dump_of_one_database_leaves_the_proofs_of_the_others() {
+        let earlier = Proof::grouped(["a", "b"].map(|name| (Engine::Postgres, proof(name, name))).to_vec()).remove(0).1;
+        let add = |name: &str, earlier: Option<&Proof>| proof(name, name).added_to(earlier.cloned(), "a");
+        assert_eq!(files(&add("a", None)), ["a"]);
+        assert_eq!(files(&add("b", None)), ["b"]);
+        assert_eq!(files(&add("a", Some(&earlier))), ["a", "b"]);
+        assert_eq!(files(&add("b", Some(&earlier))), ["a", "b"]);
+        assert_eq!(files(&add("c", Some(&earlier))), ["a", "b", "c"]);
+        assert_eq!(files(&add("a", Some(&add("b", None)))), ["a", "b"]);
+        assert_eq!(files(&add("c", Some(&add("b", None)))), ["c", "b"]);
+        let many = (0..100).fold(earlier, |proof, at| add(&format!("d{at}"), Some(&proof)));
+        assert_eq!(many.all().count(), databases::MOST);
+        assert!(files(&many).contains(&"d99"));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::core::backup::name;
+use crate::core::backup::proof::Proof;
 use crate::core::engine::Engine;
 use crate::core::health::cronjob::{ConfigMaps, Schedule};
 use crate::core::health::listing;
@@ -60,9 +61,9 @@ impl From<Snapshot> for Backup {
         let note = meta.annotations.get(labels::VERIFICATION).and_then(|text| serde_json::from_str::<Value>(text).ok());
         let good = note.filter(|note| note["verdict"] == "good");
         let dumps = listing::proofs(&meta.annotations).into_iter().map(|(engine, proof)| {
-            let seconds =
-                time(&proof.began).zip(time(&proof.ended)).map(|(began, ended)| (ended - began).num_seconds());
-            (engine, DumpStatus { bytes: proof.bytes, seconds })
+            let seconds = |proof: &Proof| Some((time(&proof.ended)? - time(&proof.began)?).num_seconds());
+            let seconds = proof.all().map(seconds).sum();
+            (engine, DumpStatus { bytes: proof.all_bytes(), seconds })
         });
         Backup {
             uid: meta.uid.clone(),
@@ -938,6 +939,26 @@ mod tests {
             "notes": [],
         });
         assert_eq!(judged, expected);
+    }
+
+    #[test]
+    fn the_dumps_of_several_databases_are_counted_together() {
+        let proof = |minutes: &str, bytes: u64, more: Value| {
+            json!({
+                "tool": "pg_dump", "database": "app", "bytes": bytes, "sha256": "e3", "began": "2026-11-22T01:50:00Z",
+                "ended": format!("2026-11-22T01:{minutes}:00Z"), "file": "/d", "pathInVolume": "d", "pod": "p",
+                "container": "c", "more": more,
+            })
+        };
+        let dump = |proof: Value| {
+            let annotations = json!({"backup-ns.sh/dump-postgres": proof.to_string()});
+            let shot = shot("shop", "new", "2026-11-22T02:00", json!({}), json!({"metadata.annotations": annotations}));
+            shot.dumps[0].1
+        };
+        let other = proof("53", 200, json!([]));
+        assert_eq!(dump(proof("51", 100, json!([other]))), DumpStatus { bytes: 300, seconds: Some(240) });
+        let broken = proof("x", 200, json!([]));
+        assert_eq!(dump(proof("51", 100, json!([broken]))), DumpStatus { bytes: 300, seconds: None });
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub struct Source {
 
 /// The most that is copied from one VolumeSnapshot, in bytes: several times what this program writes. Tens of thousands are in
 /// memory at once.
-const MOST: usize = 64 << 10;
+const MOST: usize = 128 << 10;
 
 impl Source {
     /// What to copy from a VolumeSnapshot. None if it is not bound, has more than this program writes, or is being deleted: then

@@ -73,19 +73,40 @@ pub fn choose<'a>(
     }
 }
 
-/// The proofs of the dumps in a snapshot.
+/// The proofs of the dumps in a snapshot: for each engine those of its databases.
 ///
 /// # Errors
 /// The annotation whose proof is not valid.
-pub fn proofs(snapshot: &Snapshot) -> Result<Vec<(Engine, Proof)>, &'static str> {
+pub fn proofs(snapshot: &Snapshot) -> Result<Vec<(Engine, Vec<Proof>)>, &'static str> {
     let annotations = &snapshot.metadata.annotations;
     let noted = Engine::ALL.into_iter().filter_map(|engine| Some((engine, annotations.get(engine.annotation())?)));
     noted
-        .map(|(engine, text)| match serde_json::from_str(text) {
-            Ok(proof) => Ok((engine, proof)),
+        .map(|(engine, text)| match serde_json::from_str::<Proof>(text) {
+            Ok(mut first) => {
+                let more = std::mem::take(&mut first.more);
+                Ok((engine, std::iter::once(first).chain(more).collect()))
+            }
             Err(_) => Err(engine.annotation()),
         })
         .collect()
+}
+
+/// The proofs of one database of that name, and whether others were left out. Without a name, all of them.
+///
+/// # Errors
+/// The databases that there are, if none has that name.
+pub fn of_database(
+    proofs: Vec<(Engine, Vec<Proof>)>,
+    name: Option<&str>,
+) -> Result<(Vec<(Engine, Vec<Proof>)>, bool), Vec<String>> {
+    let Some(name) = name else { return Ok((proofs, false)) };
+    let names: Vec<String> =
+        proofs.iter().flat_map(|(_, all)| all.iter().map(|proof| proof.database.clone())).collect();
+    let of = |(engine, all): (Engine, Vec<Proof>)| (engine, all.into_iter().filter(|it| it.database == name).collect());
+    let found: Vec<(Engine, Vec<Proof>)> =
+        proofs.into_iter().map(of).filter(|(_, all): &(_, Vec<_>)| !all.is_empty()).collect();
+    let number: usize = found.iter().map(|(_, all)| all.len()).sum();
+    if number == 0 { Err(names) } else { Ok((found, number < names.len())) }
 }
 
 /// The engine of an image, by its name.
@@ -424,9 +445,24 @@ pub struct Facts {
     pub query: bool,
     /// Whether the server ran on the data directory, which was read.
     pub physical: bool,
+    /// The results of the server's other databases.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub more: Vec<Facts>,
 }
 
 impl Facts {
+    /// The results of all databases of a server, from those of each.
+    pub fn joined(all: Vec<Facts>) -> Facts {
+        let mut all = all.into_iter();
+        let first = all.next().unwrap_or_default();
+        Facts { more: all.collect(), ..first }
+    }
+
+    /// The results of all databases, the first one first.
+    pub fn all(&self) -> impl Iterator<Item = &Facts> {
+        std::iter::once(self).chain(&self.more)
+    }
+
     /// Takes one line of the report.
     pub fn note(&mut self, key: &str, value: &str) {
         match key {
@@ -460,21 +496,21 @@ pub fn stamp(meta: &Meta, verdict: &Verdict, now: DateTime<Utc>, zone: Zone, sec
     let mut annotations = Map::new();
     match verdict {
         Verdict::Good(facts) => {
-            let dumps: Vec<&Facts> = facts.values().filter(|facts| facts.database.is_some()).collect();
+            let facts: Vec<&Facts> = facts.values().flat_map(Facts::all).collect();
             let mut checked = Vec::new();
-            if !dumps.is_empty() {
+            if facts.iter().any(|facts| facts.database.is_some()) {
                 checked.extend(["size", "sha256", "gzip", "end", "load", "rows"]);
             }
-            checked.extend(facts.values().any(|facts| facts.objects > 0).then_some("objects"));
-            checked.extend(facts.values().any(|facts| facts.roles.is_some()).then_some("roles"));
-            checked.extend(facts.values().any(|facts| facts.query).then_some("query"));
-            checked.extend(facts.values().any(|facts| facts.physical).then_some("physical"));
+            checked.extend(facts.iter().any(|facts| facts.objects > 0).then_some("objects"));
+            checked.extend(facts.iter().any(|facts| facts.roles.is_some()).then_some("roles"));
+            checked.extend(facts.iter().any(|facts| facts.query).then_some("query"));
+            checked.extend(facts.iter().any(|facts| facts.physical).then_some("physical"));
             let note = json!({
                 "verdict": "good", "at": at, "checked": checked, "seconds": seconds,
-                "tables": facts.values().fold(0, |sum: u64, facts| sum.saturating_add(facts.tables)),
-                "rows": facts.values().fold(0, |sum: u64, facts| sum.saturating_add(facts.rows)),
-                "sql": facts.values().any(|facts| facts.query),
-                "physical": facts.values().any(|facts| facts.physical),
+                "tables": facts.iter().fold(0, |sum: u64, facts| sum.saturating_add(facts.tables)),
+                "rows": facts.iter().fold(0, |sum: u64, facts| sum.saturating_add(facts.rows)),
+                "sql": facts.iter().any(|facts| facts.query),
+                "physical": facts.iter().any(|facts| facts.physical),
             });
             labels.insert(labels::VERIFIED.into(), json!(zone.local(now).format("%Y-%m-%d").to_string()));
             annotations.insert(labels::VERIFICATION.into(), json!(note.to_string()));
@@ -737,6 +773,44 @@ mod tests {
         let objects = [pending[0].clone(), bound];
         let passed = [event("FailedCreate", "quota"), event("ProvisioningFailed", "busy")];
         assert_eq!(pod_state(&objects, &passed), PodState::Waits(None), "the object exists by now");
+    }
+
+    #[test]
+    fn the_databases_of_a_snapshot_are_all_tested_or_the_one_that_is_named() {
+        let named = |name: &str, more: Vec<Proof>| Proof { database: name.into(), more, ..proof() };
+        let both = json!({
+            "backup-ns.sh/dump-postgres": json!(named("app", vec![named("web", Vec::new())])).to_string(),
+            "backup-ns.sh/dump-mysql": json!(named("app", Vec::new())).to_string(),
+        });
+        let all = proofs(&snapshot("a", 1, json!({"metadata": {"annotations": both}}))).unwrap();
+        let of = |name: Option<&str>| {
+            let found = of_database(all.clone(), name).map(|(found, is_partial)| {
+                let names = |all: Vec<Proof>| all.into_iter().map(|proof| proof.database).collect::<Vec<_>>().join(" ");
+                (found.into_iter().map(|(engine, all)| (engine.command(), names(all))).collect::<Vec<_>>(), is_partial)
+            });
+            found.map_err(|names| names.join(" "))
+        };
+        let (postgres, mysql) = ("postgres", ("mysql", "app".to_string()));
+        assert_eq!(of(None), Ok((vec![(postgres, "app web".into()), mysql.clone()], false)));
+        assert_eq!(of(Some("web")), Ok((vec![(postgres, "web".into())], true)));
+        assert_eq!(of(Some("app")), Ok((vec![(postgres, "app".into()), mysql], true)));
+        assert_eq!(of(Some("gone")), Err("app web app".into()));
+        let one = vec![(Engine::Postgres, vec![proof()])];
+        assert!(!of_database(one, Some("app")).unwrap().1, "there is no other");
+        assert_eq!(of_database(Vec::new(), Some("app")), Err(Vec::new()));
+    }
+
+    #[test]
+    fn a_stamp_counts_all_databases() {
+        let facts = |rows: u64| Facts { database: Some("app".into()), tables: 1, rows, ..Facts::default() };
+        let last = Facts { objects: 3, physical: true, ..facts(4) };
+        let good = Verdict::Good([(Engine::Postgres, Facts::joined(vec![facts(1), facts(2), last]))].into());
+        let meta = snapshot("a", 1, json!({})).metadata;
+        let patch = stamp(&meta, &good, DateTime::UNIX_EPOCH, Zone::UTC, 12);
+        let note = patch["metadata"]["annotations"][labels::VERIFICATION].as_str().unwrap();
+        let note: Value = serde_json::from_str(note).unwrap();
+        assert_eq!((&note["tables"], &note["rows"], &note["physical"]), (&json!(3), &json!(7), &json!(true)));
+        assert_eq!(note["checked"], json!(["size", "sha256", "gzip", "end", "load", "rows", "objects", "physical"]));
     }
 
     #[test]

@@ -82,7 +82,7 @@ fn main() {
         return call.ask(&api, stdin, &faults);
     }
     match call.kind {
-        "session" | "second" | "hook" | "flush" | "receive" => call.exec(script, stdin, &faults),
+        "session" | "second" | "hook" | "flush" | "receive" | "databases" => call.exec(script, stdin, &faults),
         "config" => call.answer(&call.scenario["config"]),
         "observe" => call.observe(),
         "version" => call.answer(&json!({"clientVersion": {"gitVersion": "v1.36.3"}})),
@@ -157,6 +157,7 @@ fn kind(args: &[String], script: &str) -> &'static str {
         _ if lease && has("replace") => "replaceLease",
         _ if lease && has("delete") => "deleteLease",
         _ if has("exec") && script.contains("receiving=") => "receive",
+        _ if has("exec") && script.contains("db_list_databases") => "databases",
         _ if has("exec") && script.contains("db_dump") => "session",
         _ if has("exec") && script.contains("wait_for_command") => "hook",
         _ if has("exec") && script.contains("MOUNTS") => "flush",

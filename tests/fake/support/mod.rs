@@ -533,7 +533,8 @@ impl Scenario {
     fn leftovers(&self) -> Vec<String> {
         let entries = fs::read_dir(self.dir().join("data")).unwrap();
         let names = entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
-        let is_dump = |name: &String| ["dump.sql.gz", "dump.sql.zst"].contains(&name.as_str());
+        let is_dump =
+            |name: &String| name.starts_with("dump.") && (name.ends_with(".sql.gz") || name.ends_with(".sql.zst"));
         names.filter(|name| !is_dump(name) && !name.contains(".globals-")).collect()
     }
 }
