@@ -33,7 +33,8 @@ fn main() -> ExitCode {
         let answer = |reporter: &_| cmd::completion::answer_shell(&shell, reporter);
         return exit_code(&Reporter::new(LogFormat::Plain, LogLevel::Usual), answer);
     }
-    let command = match cli::called(std::env::args_os().next()) {
+    let called = cli::called(std::env::args_os().next());
+    let command = match called {
         Called::Itself => cli::command(),
         Called::Plugin => cli::plugin(),
         Called::ToComplete => {
@@ -50,7 +51,10 @@ fn main() -> ExitCode {
     };
     let (command, matches) = cli::chosen(&matches);
     let get = |setting: &'static settings::Setting| cli::value(matches, setting);
-    let plain = cli::plain(matches);
+    let mut plain = cli::plain(matches);
+    if let Some(caller) = config::caller().filter(|_| called == Called::Plugin) {
+        plain.0.insert(config::CALLER.into(), caller);
+    }
     let how_much = match (plain.is("quiet"), plain.is("verbose")) {
         (true, _) => LogLevel::Quiet,
         (false, true) => LogLevel::Verbose,

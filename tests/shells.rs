@@ -282,6 +282,34 @@ fn under_the_plugins_name_it_speaks_as_the_plugin() {
     assert!(help.contains("Usage: backup-ns create [OPTIONS]") && !help.contains("kubectl backup-ns"), "{help}");
 }
 
+/// kubectl 1.37 and newer tell a plugin their path.
+#[test]
+fn as_a_plugin_it_calls_the_kubectl_that_called_it() {
+    let home = Home::new().link("kubectl-backup_ns");
+    let program = |name: &str, version: &str| {
+        let script = format!(
+            "#!/bin/sh\n[ -z \"${{KUBECTL_PATH+x}}\" ] && echo '{{\"clientVersion\":{{\"gitVersion\":\"{version}\"}}}}'\n"
+        );
+        fs::write(home.path(name), script).unwrap();
+        fs::set_permissions(home.path(name), fs::Permissions::from_mode(0o755)).unwrap();
+        home.path(name).display().to_string()
+    };
+    program("bin/kubectl", "v1.33.0");
+    let (caller, other) = (program("kubectl-1.37", "v1.37.1"), program("k3s", "v1.36.0"));
+    for (name, path, version) in [
+        ("kubectl-backup_ns", caller.as_str(), "v1.37.1"),
+        ("kubectl-backup_ns", "", "v1.33.0"),
+        ("kubectl-backup_ns", "/nonexistent/kubectl", "v1.33.0"),
+        ("kubectl-backup_ns", "kubectl-1.37", "v1.33.0"),
+        // A program that is kubectl only under that name.
+        ("kubectl-backup_ns", &other, "v1.33.0"),
+        ("backup-ns", &caller, "v1.33.0"),
+    ] {
+        let printed = home.prints(&["env", &format!("KUBECTL_PATH={path}"), name, "version", "--client"]);
+        assert!(printed.ends_with(&format!("\nkubectl: {version}\n")), "{name} {path}: {printed}");
+    }
+}
+
 #[test]
 fn kubectl_completes_the_plugin() {
     let home = Home::new().link("kubectl-backup_ns").link("kubectl_complete-backup_ns");

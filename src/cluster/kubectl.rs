@@ -31,11 +31,13 @@ pub struct Kubectl {
     environment: Arc<Environment>,
 }
 
-/// What is different in the environment of every kubectl from this program's.
+/// Which kubectl is called, and what is different in its environment from this program's.
 #[derive(Debug)]
 pub struct Environment {
     /// The changes.
     pub changes: Vec<EnvChange>,
+    /// kubectl's path, or its name in the PATH.
+    program: String,
     /// The preferences that one of them names; they go with this.
     _preferences: Option<NamedTempFile>,
 }
@@ -55,7 +57,8 @@ impl Environment {
         let path = preferences.as_ref().map(|file| file.path().display().to_string());
         let kuberc = (KUBERC.to_string(), Some(path.unwrap_or_else(|| "off".into())));
         let changes = shield.changes.iter().cloned().chain([kuberc]).collect();
-        Ok(Environment { changes, _preferences: preferences })
+        let program = shield.caller.clone().unwrap_or_else(|| "kubectl".into());
+        Ok(Environment { changes, program, _preferences: preferences })
     }
 }
 
@@ -114,7 +117,7 @@ impl Kubectl {
     }
 
     fn job(&self, args: Vec<String>) -> Job<'_> {
-        Job { program: "kubectl", args, environment: &self.environment.changes, secrets: &self.secrets }
+        Job { program: &self.environment.program, args, environment: &self.environment.changes, secrets: &self.secrets }
     }
 
     /// Starts a call whose streams the caller works with.

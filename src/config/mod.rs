@@ -700,10 +700,13 @@ fn global(plain: &Plain, outputs: Outputs, v: &mut Values<'_>) -> Global {
             access: access(plain, v),
             lost: lost_kubeconfig(plain),
             request_timeout: v.parse(var!("BAK_REQUEST_TIMEOUT"), parse_request_timeout, Duration::ZERO),
-            shield: shield().unwrap_or_else(|why| {
-                v.error(About::Argument, why);
-                Shield::default()
-            }),
+            shield: Shield {
+                caller: plain.word(CALLER),
+                ..shield().unwrap_or_else(|why| {
+                    v.error(About::Argument, why);
+                    Shield::default()
+                })
+            },
         },
         dry_run: v.parse(var!("BAK_DRY_RUN"), parse_dry_run, false),
         timeout: Some(v.time(var!("BAK_TIMEOUT"))).filter(|time| !time.is_zero()),
@@ -714,6 +717,14 @@ fn global(plain: &Plain, outputs: Outputs, v: &mut Values<'_>) -> Global {
         holder: holder(),
         own_pod: Some(hostname()).filter(|_| Path::new(SERVICE_ACCOUNT).exists()),
     }
+}
+
+/// The name under which [`Plain`] has the kubectl that called this program.
+pub const CALLER: &str = "caller";
+
+/// The path of the kubectl that called this program as its plugin, if it told, and is there.
+pub fn caller() -> Option<String> {
+    environment(kubectl_env::CALLER).ok()?.filter(|path| kubectl_env::is_kubectl(path) && Path::new(path).is_file())
 }
 
 /// The arguments by which kubectl reaches the API as it is asked to. An empty value would mean to kubectl that the flag is not set.
@@ -744,7 +755,7 @@ pub fn shield() -> Result<Shield, String> {
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())))
         .collect();
     let changes = kubectl_env::changes(variables.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-    Ok(Shield { changes, preferences: preferences()? })
+    Ok(Shield { changes, preferences: preferences()?, caller: None })
 }
 
 /// The preferences file that kubectl would read, if it exists and preferences are not turned off.

@@ -17,6 +17,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::core::escape::{self, Secrets};
+use crate::core::kube::klog;
 use crate::core::kube::kubectl_env::EnvChange;
 
 /// The signal that was received, 0 for none. Set by the handlers that [`listen`] installs.
@@ -412,13 +413,13 @@ impl RunningProcess {
         let _ = self.child.wait();
     }
 
-    /// The last lines of its stderr so far. Waits up to 200 ms for the end of the stream.
+    /// The last lines of its stderr so far, without those of a log. Waits up to 200 ms for the end of the stream.
     fn stderr(&self) -> String {
         if let Err(RecvTimeoutError::Timeout) = self.drained.recv_timeout(Duration::from_millis(200)) {
             tracing::debug!(command = self.command, "stderr is still open");
         }
         let tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
-        Vec::from_iter(tail.iter().cloned()).join("\n")
+        klog::without_log(tail.iter().cloned().collect()).join("\n")
     }
 
     /// The last lines of its stderr, secrets masked.

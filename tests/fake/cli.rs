@@ -236,6 +236,24 @@ fn kubectls_own_flags_are_passed_on_to_each_of_its_calls() {
 }
 
 #[test]
+fn log_lines_of_kubectl_are_no_message_and_no_reason() {
+    const LOG: &str = "E1129 12:00:00.000000     123 memcache.go:265] \"Unhandled Error\" err=\"the server is currently unable to handle the request\"";
+    const GONE: &str = "Error from server (NotFound): namespaces \"shop\" not found";
+    let logged: &'static str = format!("{LOG}\n{GONE}\n{LOG}").leak();
+    let mut calls = Vec::new();
+    for words in [GONE, logged] {
+        let scenario = Scenario::new().args_also(&["--events=false"]).fault("observe", ALWAYS, Fault::Refuse(words));
+        let outcome = scenario.run().exits(1).says(&[GONE]);
+        assert!(!outcome.stderr.contains("memcache.go"), "{outcome}");
+        calls.push(outcome.kinds().join(" "));
+    }
+    assert_eq!(calls[0], calls[1], "what a log says is no reason to ask again");
+    // Where there is nothing else, it is better than nothing.
+    let scenario = Scenario::new().fault("observe", ALWAYS, Fault::Refuse(LOG)).env("BAK_RETRY_TIMEOUT", "0s");
+    scenario.run().exits(1).says(&["memcache.go"]);
+}
+
+#[test]
 fn the_context_and_its_namespace_are_pinned() {
     let scenario = Scenario::new();
     let outcome = scenario.run().exits(0);

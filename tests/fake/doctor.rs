@@ -502,9 +502,10 @@ fn a_server_built_from_source_is_looked_at_like_any_other() {
     outcome_of(alone().fault("api", ALWAYS, Fault::Print(version)));
     // kubectl's own version keeps nothing from being looked at either.
     let outcome = alone().fault("version", ALWAYS, Fault::Print("no version"));
-    let outcome = outcome.run().exits(4).calls_in_any_order(&format!("{WHOLE} version api"));
-    let failed = lines(&outcome, "failed");
-    assert!(failed.len() == 1 && failed[0].starts_with("kubectl: "), "{failed:?}");
+    let outcome = outcome.run().exits(0).calls_in_any_order(&format!("{WHOLE} version api"));
+    let skipped = lines(&outcome, "skipped");
+    let named = skipped.iter().filter(|line| line.starts_with("kubectl: its version is not known: ")).count();
+    assert!(named == 1 && lines(&outcome, "passed").len() > 10, "{outcome}");
 }
 
 #[test]

@@ -22,6 +22,17 @@ pub struct Shield {
     pub changes: Vec<EnvChange>,
     /// The preferences file that kubectl would read.
     pub preferences: Option<Preferences>,
+    /// The path of the kubectl that called this program as its plugin.
+    pub caller: Option<String>,
+}
+
+/// The variable in which kubectl 1.37 and newer tell a plugin their path.
+pub const CALLER: &str = "KUBECTL_PATH";
+
+/// Whether this is the path of a kubectl. It is that of the file that a link leads to, which may be a program that is kubectl only
+/// under that name.
+pub fn is_kubectl(path: &str) -> bool {
+    path.starts_with('/') && path.rsplit('/').next().is_some_and(|name| name.starts_with("kubectl"))
 }
 
 /// A preferences file of kubectl.
@@ -128,6 +139,16 @@ mod tests {
             "LC_CTYPE",
         ] {
             assert_eq!(of(&[(kept, "x")]), [], "{kept}");
+        }
+    }
+
+    #[test]
+    fn a_caller_is_a_kubectl_by_its_name() {
+        for path in ["/usr/bin/kubectl", "/opt/kubectl-1.37", "/x/kubectl.1.33"] {
+            assert!(is_kubectl(path), "{path}");
+        }
+        for path in ["", "kubectl", "bin/kubectl", "/usr/local/bin/k3s", "/usr/bin/minikube", "/kubectl/oc"] {
+            assert!(!is_kubectl(path), "{path}");
         }
     }
 

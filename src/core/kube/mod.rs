@@ -5,6 +5,7 @@ pub mod access;
 pub mod calls;
 pub mod claim_manifest;
 pub mod json;
+pub mod klog;
 pub mod kubectl_env;
 pub mod labels;
 pub mod list_reader;
