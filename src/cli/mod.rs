@@ -529,11 +529,21 @@ fn by_hand(engine: Engine) -> Command {
 
   # As another file, and a look into it
   ENGINE download-dump -n shop shop.sql.gz
-  gzip -dc shop.sql.gz | head",
+  gzip -dc shop.sql.gz | head
+
+  # With the roles or accounts of the server, for a new one
+  ENGINE download-dump -n shop --globals",
             )
             .alias("downloadDump")
             .arg(position("FILE", "where to, a file or a directory [default: the dump file's own name, here]"))
-            .arg(switch("force", "replace FILE even if it is another")),
+            .arg(switch("force", "replace FILE even if it is another"))
+            .arg(switch(
+                "globals",
+                match engine {
+                    Engine::Postgres => "download the file of roles, too, to FILE.globals-HASH.sql",
+                    Engine::MySql => "download the file of accounts, too, to FILE.globals-HASH.sql",
+                },
+            )),
             piece(
                 "shell",
                 "Open the database's own client",

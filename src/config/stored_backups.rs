@@ -394,7 +394,7 @@ pub struct ByHand {
     pub yes: bool,
     /// Load a dump that was not tried first, or replace a file; also do not ask.
     pub force: bool,
-    /// Make missing roles from the file beside the dump.
+    /// Make missing roles or accounts from the file beside the dump, or download that file, too.
     pub globals: bool,
 }
 

@@ -616,6 +616,46 @@ fn a_load_says_which_roles_are_missing_and_makes_the_recorded_ones() {
     without.run().exits(4).says(&["no roles were recorded with this dump", "nothing was loaded"]);
 }
 
+#[test]
+fn the_file_of_roles_is_downloaded_with_its_dump() {
+    let psql = r#"case "$*" in *pg_authid*) echo yes ;; esac"#;
+    let backup = |globals: &str| {
+        let backup = Scenario::new().tool("psql", psql).env("BAK_DB_POSTGRES_GLOBALS", globals);
+        backup.run().exits(0);
+        backup
+    };
+    let good = backup("auto");
+    let (from, here) = (good.globals().remove(0), good.dir().join("here"));
+    let beside = good.dir().join(from.file_name().unwrap().to_str().unwrap().replace("dump.sql.gz", "here"));
+    let here = here.display().to_string();
+    let download = |scenario: Scenario, args: &[&str]| {
+        scenario.args(&[&["postgres", "download-dump", &here, "-o", "text"], args].concat())
+    };
+    let alone = download(good, &[]);
+    alone.run().exits(0).prints(&["its file of 1 role is not downloaded; --globals downloads it, too"]);
+    assert!(!beside.exists());
+    let plan = download(alone, &["--globals", "--dry-run"]);
+    plan.run().exits(0).prints(&[&format!("rename it to {}", beside.display()), "is that file already"]);
+    let both = download(plan, &["--globals"]);
+    // Whatever was there with this name is not replaced.
+    std::fs::write(&beside, "other").unwrap();
+    both.run().exits(1).says(&["is not the file with SHA-256"]);
+    std::fs::remove_file(&beside).unwrap();
+    let words = [format!("{} holds 1 role, with the hashes of their passwords, as proven", beside.display())];
+    both.run().exits(0).prints(&words.each_ref().map(String::as_str));
+    assert_eq!(std::fs::read(&beside).unwrap(), std::fs::read(&from).unwrap());
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&beside).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    // A file that is not the one of the proof is not taken.
+    std::fs::remove_file(&beside).unwrap();
+    let changed = std::fs::read_to_string(&from).unwrap().to_uppercase();
+    std::fs::write(&from, changed).unwrap();
+    both.run().exits(1).says(&["SHA-256"]);
+    assert!(!beside.exists());
+    let without = download(backup("false"), &["--globals"]);
+    without.run().exits(4).says(&["no roles were recorded with this dump", "backup-ns postgres dump"]);
+}
+
 /// The same for the accounts of a MySQL, which the user may not be allowed to see.
 #[test]
 fn a_load_says_which_accounts_are_missing_and_makes_the_recorded_ones() {

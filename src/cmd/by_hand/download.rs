@@ -1,4 +1,5 @@
-//! `postgres|mysql download-dump`: the dump file on this machine, whole or not at all.
+//! `postgres|mysql download-dump`: the dump file on this machine, whole or not at all, and with `--globals` the file of roles or
+//! accounts beside it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,8 +14,10 @@ use crate::backup::observe::DatabasePlace;
 use crate::cmd::show::show;
 use crate::container::download::{self, Brought, PartialFile, Remote};
 use crate::core::backup::find_proof::Proven;
+use crate::core::backup::globals::{self, GlobalsProof};
 use crate::core::escape;
 use crate::core::plan::PlanStep;
+use crate::core::words::counted;
 use crate::exit::{Exit, Fail};
 use crate::io::report;
 
@@ -44,25 +47,78 @@ pub fn run(hand: &Hand<'_>) -> Result<()> {
                 hand.config.pvc
             );
         }
-        let there = there(&target, &file, hand.config.force)?;
-        if hand.global.dry_run {
-            return show_plan(hand, &place, &target, &file, there);
+        let recorded = if hand.config.globals { Some(recorded(hand, &place, proven.as_ref())?) } else { None };
+        let (chosen, force) = (&place.chosen, hand.config.force);
+        // The small one first, because a new backup replaces both.
+        let mut all = Vec::new();
+        if let Some(RecordedFile { proof, path }) = &recorded {
+            let remote = Remote { chosen, path, bytes: proof.bytes, sha256: &proof.sha256 };
+            all.push(Wanted::new("file", remote, beside(&target, proof), force)?);
         }
-        let resumed_from = if there { None } else { Some(fetch(hand, &place, &target, &file)?) };
-        let resumed_from = match resumed_from {
-            Some(Err(error)) => {
+        let remote = Remote { chosen, path, bytes: file.bytes, sha256: &file.sha256 };
+        all.push(Wanted::new("dump", remote, target.clone(), force)?);
+        if hand.global.dry_run {
+            return show_plan(hand, &all);
+        }
+        match fetch_all(hand, &all)? {
+            Ok(resumed_from) => {
+                return tell(hand, &place, &target, &file, proven.as_ref(), resumed_from, began);
+            }
+            Err(error) => {
                 left -= 1;
                 if left == 0 {
                     return Err(error.into());
                 }
                 tracing::warn!("looking at the dump again: {error}");
-                continue;
             }
-            Some(Ok(resumed_from)) => Some(resumed_from),
-            None => None,
-        };
-        return tell(hand, &place, &target, &file, proven.as_ref(), resumed_from, began);
+        }
     }
+}
+
+/// A file to download.
+struct Wanted<'a> {
+    remote: Remote<'a>,
+    target: PathBuf,
+    /// Whether it is on this machine.
+    there: bool,
+}
+
+impl<'a> Wanted<'a> {
+    fn new(what: &str, remote: Remote<'a>, target: PathBuf, force: bool) -> Result<Wanted<'a>> {
+        let there = there(&target, what, remote.sha256, force)?;
+        Ok(Wanted { remote, target, there })
+    }
+}
+
+/// The file of roles or accounts beside the dump.
+struct RecordedFile<'a> {
+    proof: &'a GlobalsProof,
+    /// In the container.
+    path: String,
+}
+
+/// Where it goes: beside the downloaded dump, as it is beside the dump.
+fn beside(dump: &Path, proof: &GlobalsProof) -> PathBuf {
+    let mut target = dump.as_os_str().to_os_string();
+    target.push(proof.file("").unwrap_or_default());
+    target.into()
+}
+
+fn recorded<'a>(hand: &Hand<'_>, place: &DatabasePlace, proven: Option<&'a Proven>) -> Result<RecordedFile<'a>> {
+    let noun = globals::noun(place.database.engine);
+    let proof = proven.and_then(|proven| proven.proof.globals.as_ref());
+    let path = proof.and_then(|proof| proof.file(&place.database.dump_file));
+    let (Some(proof), Some(path)) = (proof, path) else {
+        let why = match proven {
+            Some(proven) => format!("no {noun}s were recorded with this dump, as its proof by {} says", proven.by),
+            None => format!("only the proof of a dump says which file of {noun}s belongs to it, and there is none"),
+        };
+        let command = hand.config.database.engine.command();
+        bail!(Fail::new(Exit::Precondition, why).remedy(format!(
+            "download the dump without --globals, or make one with its {noun}s: backup-ns {command} dump"
+        )))
+    };
+    Ok(RecordedFile { proof, path })
 }
 
 /// Where it goes: the file that was named, or under the dump's own name in the directory that was named, or here. That name may be
@@ -83,34 +139,46 @@ fn target(file: Option<&Path>, dump: &str) -> Result<PathBuf, Fail> {
 }
 
 /// Whether the very file is there already.
-fn there(target: &Path, file: &DumpFile, force: bool) -> Result<bool> {
+fn there(target: &Path, what: &str, sha256: &str, force: bool) -> Result<bool> {
     if fs::symlink_metadata(target).is_err() {
         return Ok(false);
     }
-    if fs::metadata(target).is_ok_and(|meta| meta.is_file()) && download::sha256(target)?.as_ref() == Some(&file.sha256)
-    {
+    if fs::metadata(target).is_ok_and(|meta| meta.is_file()) && download::sha256(target)?.as_deref() == Some(sha256) {
         return Ok(true);
     }
     if force {
         return Ok(false);
     }
-    let what = format!("{} is there, and is not the dump with SHA-256 {}", target.display(), file.sha256);
+    let what = format!("{} is there, and is not the {what} with SHA-256 {sha256}", target.display());
     bail!(Fail::new(Exit::Failed, what).remedy("name another FILE, or say --force to replace it; nothing was changed"))
 }
 
-/// Brings it; from which byte on, or why the file should be looked at again.
-fn fetch(hand: &Hand<'_>, place: &DatabasePlace, target: &Path, file: &DumpFile) -> Result<Result<u64, Fail>> {
+/// Brings those that are not there; from which byte on the last one, or why the dump should be looked at again.
+fn fetch_all(hand: &Hand<'_>, all: &[Wanted<'_>]) -> Result<Result<Option<u64>, Fail>> {
+    let mut resumed_from = None;
+    for wanted in all {
+        resumed_from = match wanted.there {
+            true => None,
+            false => match fetch(hand, wanted)? {
+                Ok(from) => Some(from),
+                Err(error) => return Ok(Err(error)),
+            },
+        };
+    }
+    Ok(Ok(resumed_from))
+}
+
+/// Brings one; likewise.
+fn fetch(hand: &Hand<'_>, Wanted { remote, target, .. }: &Wanted<'_>) -> Result<Result<u64, Fail>> {
     hand.reporter.step("download", |step| {
-        let mut part = PartialFile::open(target, &file.sha256)?;
+        let mut part = PartialFile::open(target, remote.sha256)?;
         let resumed_from = part.resumed_from;
-        let remote =
-            Remote { chosen: &place.chosen, path: &place.database.dump_file, bytes: file.bytes, sha256: &file.sha256 };
-        match part.bring(&hand.kubectl, remote, step)? {
+        match part.bring(&hand.kubectl, *remote, step)? {
             Brought::Otherwise(fail) => Ok((Err(fail), "not done".into())),
             Brought::Whole => {
                 part.finish()?;
                 let from = if resumed_from == 0 { String::new() } else { format!(" from byte {resumed_from} on") };
-                let what = format!("{} to {}{from}", report::bytes(file.bytes), target.display());
+                let what = format!("{} to {}{from}", report::bytes(remote.bytes), target.display());
                 Ok((Ok(resumed_from), what))
             }
         }
@@ -126,6 +194,9 @@ fn tell(
     resumed_from: Option<u64>,
     began: Instant,
 ) -> Result<()> {
+    let recorded = proven.and_then(|proven| proven.proof.globals.as_ref());
+    let globals = recorded.filter(|_| hand.config.globals);
+    let globals = globals.map(|proof| DownloadedGlobals { file: beside(target, proof).display().to_string(), proof });
     let done = DownloadResult {
         namespace: &hand.kubectl.target.namespace,
         pod: &place.chosen.pod,
@@ -135,28 +206,41 @@ fn tell(
         transferred: resumed_from.map_or(0, |from| file.bytes - from),
         resumed_from,
         proven_by: proven.map(|proven| proven.by.as_str()),
+        globals,
         seconds: report::rounded(began.elapsed()),
     };
+    let noun = globals::noun(place.database.engine);
     show(hand.reporter, hand.global.output, &done, || {
         let was = if done.resumed_from.is_none() { "was there already" } else { "is downloaded" };
         let proven = done.proven_by.map_or("NOT proven".into(), |by| format!("proven by {by}"));
-        format!("{} {was}: {} bytes, SHA-256 {}, {proven}\n", done.file, done.bytes, done.sha256)
+        let beside = match (&done.globals, recorded) {
+            (Some(it), _) => {
+                let with = if it.proof.passwords { "with the hashes of their passwords" } else { "without passwords" };
+                format!("{} holds {}, {with}, as proven\n", it.file, counted(it.proof.roles, noun))
+            }
+            (None, Some(proof)) => {
+                format!("its file of {} is not downloaded; --globals downloads it, too\n", counted(proof.roles, noun))
+            }
+            (None, None) => String::new(),
+        };
+        format!("{} {was}: {} bytes, SHA-256 {}, {proven}\n{beside}", done.file, done.bytes, done.sha256)
     })
 }
 
-fn show_plan(hand: &Hand<'_>, place: &DatabasePlace, target: &Path, file: &DumpFile, there: bool) -> Result<()> {
-    let chosen = &place.chosen;
-    let from = &place.database.dump_file;
-    let target = target.display();
-    let steps = if there {
-        vec![PlanStep::new(format!("Nothing: {target} is the dump already"))]
-    } else {
-        vec![
-            PlanStep::new(format!("Bring {} from pod {}", report::bytes(file.bytes), chosen.pod))
-                .kubectl(&hand.kubectl.target.stream(&chosen.pod, &chosen.container, from, 0)),
-            PlanStep::new(format!("Compare its SHA-256 with {}, flush it, rename it to {target}", file.sha256)),
-        ]
-    };
+fn show_plan(hand: &Hand<'_>, all: &[Wanted<'_>]) -> Result<()> {
+    let mut steps = Vec::new();
+    for Wanted { remote: Remote { chosen, path, bytes, sha256 }, target, there } in all {
+        let target = target.display();
+        if *there {
+            steps.push(PlanStep::new(format!("Nothing: {target} is that file already")));
+            continue;
+        }
+        steps.push(
+            PlanStep::new(format!("Bring {} from pod {}", report::bytes(*bytes), chosen.pod))
+                .kubectl(&hand.kubectl.target.stream(&chosen.pod, &chosen.container, path, 0)),
+        );
+        steps.push(PlanStep::new(format!("Compare its SHA-256 with {sha256}, flush it, rename it to {target}")));
+    }
     hand.show_plan("Download of the dump", &steps)
 }
 
@@ -176,7 +260,17 @@ struct DownloadResult<'a> {
     resumed_from: Option<u64>,
     /// The object that has its proof; none if it is not proven.
     proven_by: Option<&'a str>,
+    /// The file of roles or accounts that was downloaded, too.
+    globals: Option<DownloadedGlobals<'a>>,
     seconds: f64,
+}
+
+#[derive(Serialize)]
+struct DownloadedGlobals<'a> {
+    /// On this machine.
+    file: String,
+    #[serde(flatten)]
+    proof: &'a GlobalsProof,
 }
 
 #[cfg(test)]

@@ -83,6 +83,7 @@ fn main() {
     }
     match call.kind {
         "session" | "second" | "hook" | "flush" | "receive" | "databases" => call.exec(script, stdin, &faults),
+        "stream" => call.stream(),
         "config" => call.answer(&call.scenario["config"]),
         "observe" => call.observe(),
         "version" => call.answer(&json!({"clientVersion": {"gitVersion": "v1.36.3"}})),
@@ -156,6 +157,7 @@ fn kind(args: &[String], script: &str) -> &'static str {
         _ if lease && has("create") => "createLease",
         _ if lease && has("replace") => "replaceLease",
         _ if lease && has("delete") => "deleteLease",
+        _ if has("exec") && has("tail") => "stream",
         _ if has("exec") && script.contains("receiving=") => "receive",
         _ if has("exec") && script.contains("db_list_databases") => "databases",
         _ if has("exec") && script.contains("db_dump") => "session",
@@ -772,6 +774,14 @@ impl Call {
             };
             say(&format!("{}\n", json!({"type": kind, "object": snapshot})));
         }
+    }
+
+    /// Prints the file that a download reads.
+    fn stream(&self) {
+        let from = self.args.iter().find_map(|arg| arg.strip_prefix('+')?.parse::<usize>().ok()).unwrap();
+        let bytes = fs::read(self.args.last().unwrap()).unwrap();
+        io::stdout().write_all(&bytes[from - 1..]).unwrap();
+        self.end(0, "");
     }
 
     /// Runs what stands behind `--` with another shell for its `sh`, the three streams passed on as they come. The
