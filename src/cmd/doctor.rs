@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use crate::backup::cronjob_settings::config_maps;
+use crate::backup::databases;
 use crate::backup::dump::{self, DumpRules};
 use crate::backup::dump_path::with_dump_file;
 use crate::backup::observe::{choose, find_lasting};
@@ -27,6 +28,7 @@ use crate::config::{Create, Database, Doctor, Global};
 use crate::container;
 use crate::core::backup::job;
 use crate::core::backup::pod::{self, Chosen};
+use crate::core::backup::preflight::{self, PreflightReport, Site};
 use crate::core::escape::one_line;
 use crate::core::health::cronjob::{ConfigMaps, Schedule};
 use crate::core::health::doctor::{self, Check, CheckOutcome, Driver};
@@ -122,6 +124,11 @@ impl CheckLines {
 
     fn extend(&mut self, checks: impl IntoIterator<Item = Check>) {
         self.0.extend(checks);
+    }
+
+    /// Whether a check of another database of the same server says something new: of what passed, only that the database answers.
+    fn lacks(&self, check: &Check) -> bool {
+        (check.outcome != CheckOutcome::Passed || check.check == "database") && !self.0.contains(check)
     }
 
     fn skip(&mut self, checks: &[&'static str], why: &str) {
@@ -642,39 +649,62 @@ impl Exam<'_> {
             holder: &self.global.holder,
             nonce: &random::nonce(),
         };
-        let database = match with_dump_file(kubectl, database, chosen, rules.nonce) {
-            Ok(database) => database,
+        let first = with_dump_file(kubectl, database, chosen, rules.nonce);
+        let all = match first.and_then(|first| databases::each(kubectl, &first, chosen, rules.nonce)) {
+            Ok(all) => all,
             Err(error) => {
                 lines.fail("container", error, "see kubectl describe pod")?;
                 return Ok(lines);
             }
         };
-        // The very session that a backup begins with; it ends before anything is made.
-        match dump::run_preflight(
-            kubectl,
-            &database,
-            chosen,
-            rules,
-            dump::SessionScript::of(container::dump(database.engine)),
-        ) {
-            Ok((mut session, report)) => {
-                let judged = rules.assess(&report, &database, chosen);
-                let free = judged.as_ref().map(|site| report::bytes(site.available_bytes)).unwrap_or_default();
-                let judged = judged.as_ref().map_err(Vec::as_slice);
-                let mut checks = doctor::container(&report, database.engine, judged, rules.threshold_percent, &free);
-                let said = if judged.is_err() { session.last_words() } else { String::new() };
-                // What the client says names the reason.
-                let database =
-                    checks.iter_mut().find(|it| it.check == "database" && it.outcome == CheckOutcome::Failed);
-                if let Some(check) = database.filter(|_| !said.is_empty()) {
-                    let said = kubectl.secrets.mask(&said);
-                    check.what = format!("{} (the container says: {said})", check.what);
+        let (mut last_bytes, mut free) = (Vec::new(), u64::MAX);
+        for (at, database) in all.iter().enumerate() {
+            match self.preflight(kubectl, database, chosen, rules) {
+                Ok((report, site, checks)) => {
+                    last_bytes.push(report.old_bytes.unwrap_or_default());
+                    free = free.min(site.map_or(u64::MAX, |site| site.available_bytes));
+                    let name = &database.database;
+                    let others = checks.into_iter().filter(|check| at == 0 || lines.lacks(check));
+                    let named = |check: Check| match check.outcome {
+                        CheckOutcome::Failed if at > 0 => {
+                            Check { what: format!("database {name}: {}", check.what), ..check }
+                        }
+                        _ => check,
+                    };
+                    let checks: Vec<Check> = others.map(named).collect();
+                    lines.extend(checks);
                 }
-                lines.extend(checks);
+                Err(error) => lines.fail("container", error, "see kubectl describe pod")?,
             }
-            Err(error) => lines.fail("container", error, "see kubectl describe pod")?,
+        }
+        if let Err(problem) = preflight::check_room(&last_bytes, free) {
+            lines.push(Check::failed("space", problem.what, problem.remedy));
         }
         Ok(lines)
+    }
+
+    /// The very session that a backup of this database begins with; it ends before anything is made.
+    fn preflight(
+        &self,
+        kubectl: &Kubectl,
+        database: &Database,
+        chosen: &Chosen,
+        rules: DumpRules<'_>,
+    ) -> Result<(PreflightReport, Option<Site>, Vec<Check>)> {
+        let script = dump::SessionScript::of(container::dump(database.engine));
+        let (mut session, report) = dump::run_preflight(kubectl, database, chosen, rules, script)?;
+        let judged = rules.assess(&report, database, chosen);
+        let free = judged.as_ref().map(|site| report::bytes(site.available_bytes)).unwrap_or_default();
+        let found = judged.as_ref().map_err(Vec::as_slice);
+        let mut checks = doctor::container(&report, database.engine, found, rules.threshold_percent, &free);
+        let said = if judged.is_err() { session.last_words() } else { String::new() };
+        // What the client says names the reason.
+        let failed = checks.iter_mut().find(|it| it.check == "database" && it.outcome == CheckOutcome::Failed);
+        if let Some(check) = failed.filter(|_| !said.is_empty()) {
+            let said = kubectl.secrets.mask(&said);
+            check.what = format!("{} (the container says: {said})", check.what);
+        }
+        Ok((report, judged.ok(), checks))
     }
 
     /// What the API says of the VolumeSnapshots that a backup would make; it makes none.

@@ -127,3 +127,101 @@ fn a_snapshot_without_a_dump_is_flushed() {
     tenant.kubectl(&["delete", "pod", "holder"]);
     tenant.create(&["--db-skip"]).done().assert(0, &["no running pod mounts it"]);
 }
+
+/// Several databases of one server: what a backup of them holds, and that each comes back by itself. `setting` names `app`, `web`
+/// and `hostile` among them; `ask` asks one of them.
+fn several_come_back(tenant: &Tenant, engine: &str, setting: &str, hostile: &str, ask: &dyn Fn(&str, &str) -> String) {
+    let with = format!("--db-{engine}-db={setting}");
+    let run = |args: &[&str]| tenant.run(&[args, &[&with]].concat(), |_| ()).done();
+    for (name, rows) in [("web", 3), (hostile, 5)] {
+        let values = (0..rows).map(|n| format!("({n})")).collect::<Vec<_>>().join(", ");
+        ask(name, &format!("CREATE TABLE only_here (n int); INSERT INTO only_here VALUES {values}"));
+    }
+    let done = tenant.create(&[&format!("--db-{engine}"), &with]).done();
+    done.assert(0, &[]);
+    let summary: Value = serde_json::from_str(&done.stdout).unwrap();
+    let snapshot = summary["volumeSnapshot"].as_str().unwrap();
+    let proof = &summary["dumps"][engine];
+    let more = proof["more"].as_array().unwrap();
+    let of = |name: &str| more.iter().find(|proof| proof["database"] == name).unwrap();
+    assert_eq!(proof["database"], "app");
+    let path = |proof: &Value| proof["pathInVolume"].as_str().unwrap().rsplit('/').next().unwrap().to_string();
+    assert_eq!((path(proof), path(of("web"))), (in_format("dump.sql.gz"), in_format("dump.db-web.sql.gz")));
+    assert!(path(of(hostile)).contains("%2F%2E%2E%2F"), "{}", path(of(hostile)));
+    assert!(more.iter().all(|proof| proof["globals"].is_object()), "{proof}");
+
+    // One of them comes back, and the others stay as they are now.
+    for name in ["web", hostile] {
+        ask(name, "DELETE FROM only_here");
+    }
+    run(&[engine, "restore", "--yes"]).assert(2, &["names several databases", hostile]);
+    run(&[engine, "restore", "--yes", &format!("--database={hostile}")]).assert(0, &[]);
+    let count = |name: &str| ask(name, "SELECT count(*) FROM only_here");
+    assert_eq!((count(hostile), count("web")), ("5".into(), "0".into()));
+    run(&[engine, "restore", "--yes", "--database", "web"]).assert(0, &[]);
+    assert_eq!(count("web"), "3");
+    let info = run(&[engine, "info", &format!("--database={hostile}")]);
+    info.assert(0, &[]);
+    let info: Value = serde_json::from_str(&info.stdout).unwrap();
+    assert_eq!((&info["database"]["name"], &info["dump"]["sha256"]), (&json!(hostile), &of(hostile)["sha256"]));
+
+    // A restore test of one says nothing of the others.
+    let stamped =
+        || tenant.get(&["volumesnapshot", snapshot])["metadata"]["labels"]["backup-ns.sh/verified"].is_string();
+    let done = tenant.run(&["verify", snapshot, &format!("--database={hostile}")], |_| ()).done();
+    done.assert(0, &["is not stamped, because not all of its databases were tested"]);
+    let rows = |facts: &Value| (facts["database"].clone(), facts["rows"].clone());
+    let one: Value = serde_json::from_str(&done.stdout).unwrap();
+    assert_eq!(rows(&one["databases"][engine]), (json!(hostile), json!(5)));
+    assert!(!stamped());
+    let done = tenant.run(&["verify", snapshot], |_| ()).done();
+    done.assert(0, &[]);
+    let all: Value = serde_json::from_str(&done.stdout).unwrap();
+    let found: Vec<_> = all["databases"][engine]["more"].as_array().unwrap().iter().map(rows).collect();
+    assert_eq!(found.len(), more.len());
+    assert!(found.contains(&(json!(hostile), json!(5))) && found.contains(&(json!("web"), json!(3))), "{found:?}");
+    assert!(stamped());
+    tenant
+        .run(&["verify", snapshot, "--database", "gone"], |_| ())
+        .done()
+        .assert(4, &["no proven dump of the database 'gone'"]);
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn all_databases_of_a_postgresql_are_in_one_snapshot_and_each_comes_back() {
+    let tenant = Tenant::small("many-pg", 256, |_| ());
+    let hostile = "-d a/../b 'c', \"d\" ü $HOME %s=x";
+    for name in ["web", hostile] {
+        tenant.sql(&format!("CREATE DATABASE \"{}\"", name.replace('"', "\"\"")));
+    }
+    tenant.sql("CREATE DATABASE closed ALLOW_CONNECTIONS false");
+    let ask = |name: &str, statement: &str| {
+        let script =
+            "PGPASSWORD=$POSTGRES_PASSWORD PGDATABASE=$1 exec psql -h 127.0.0.1 -U app -XAtq -v ON_ERROR_STOP=1";
+        let exec = ["exec", "-i", "deploy/app-base", "-c", "postgres", "--", "sh", "-c", script, "sh", name];
+        let output = kubectl_with(&[&["-n", &tenant.namespace], &exec[..]].concat(), statement);
+        assert!(output.status.success(), "{statement}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).trim().to_string()
+    };
+    several_come_back(&tenant, "postgres", "*", hostile, &ask);
+    tenant.assert_unharmed();
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn several_databases_of_a_mariadb_are_in_one_snapshot_and_each_comes_back() {
+    let tenant = Tenant::of("many-maria", "mariadb.yaml");
+    let hostile = "-d a/../b 'c' \"d\" ü $HOME %s=x";
+    for name in ["web", hostile] {
+        mariadb(&tenant, &format!("CREATE DATABASE `{name}`"));
+    }
+    let ask = |name: &str, statement: &str| mariadb(&tenant, &format!("USE `{name}`; {statement}"));
+    several_come_back(&tenant, "mysql", &format!("${{MYSQL_DATABASE}}, web,{hostile}"), hostile, &ask);
+    let done = tenant.create(&["--db-mysql", "--db-mysql-db=*"]).done();
+    done.assert(0, &[]);
+    let summary: Value = serde_json::from_str(&done.stdout).unwrap();
+    let proof = &summary["dumps"]["mysql"];
+    let more = proof["more"].as_array().unwrap().iter().map(|proof| proof["database"].as_str().unwrap());
+    assert_eq!((proof["database"].as_str().unwrap(), more.collect::<Vec<_>>()), ("app", vec![hostile, "web"]));
+}

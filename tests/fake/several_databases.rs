@@ -249,3 +249,24 @@ fn a_dump_of_one_database_keeps_the_proofs_of_the_others() {
     let names: Vec<String> = proven(&all).into_iter().map(|(name, _)| name).collect();
     assert_eq!(names, ["shop", "odd/na me", "web"]);
 }
+
+#[test]
+fn doctor_looks_at_each_database_and_names_what_is_missing() {
+    let psql =
+        r#"case $PGDATABASE in gone) echo 'psql: error: FATAL:  database "gone" does not exist' >&2; exit 2 ;; esac"#;
+    let scenario = server("shop,web,gone").tool("psql", psql).args(&["doctor"]);
+    let outcome = scenario.run().exits(4).clean();
+    assert_eq!(outcome.count("session"), 3, "{outcome}");
+    let lines =
+        ["passed   database", "shop answers", "web answers", "FAILED   database", "database gone: ", "does not exist"];
+    let outcome = outcome.prints(&lines);
+    // What is the same for all of them is there once.
+    for check in ["passed   tools", "passed   path", "passed   space"] {
+        assert_eq!(outcome.stdout.matches(check).count(), 1, "{check}: {outcome}");
+    }
+    let all = server("*").args(&["doctor"]);
+    let outcome = all.run().clean().prints(&["shop answers", "web answers", "odd/na me answers"]);
+    assert_eq!((outcome.count("databases"), outcome.count("session")), (1, 3), "{outcome}");
+    let unlisted = server("*").file("unlisted", "").args(&["doctor"]);
+    unlisted.run().exits(4).prints(&["FAILED   container", "does not list its databases"]);
+}

@@ -73,11 +73,14 @@ pub fn choose<'a>(
     }
 }
 
+/// The proofs of one server's databases.
+type EngineProofs = (Engine, Vec<Proof>);
+
 /// The proofs of the dumps in a snapshot: for each engine those of its databases.
 ///
 /// # Errors
 /// The annotation whose proof is not valid.
-pub fn proofs(snapshot: &Snapshot) -> Result<Vec<(Engine, Vec<Proof>)>, &'static str> {
+pub fn proofs(snapshot: &Snapshot) -> Result<Vec<EngineProofs>, &'static str> {
     let annotations = &snapshot.metadata.annotations;
     let noted = Engine::ALL.into_iter().filter_map(|engine| Some((engine, annotations.get(engine.annotation())?)));
     noted
@@ -95,14 +98,11 @@ pub fn proofs(snapshot: &Snapshot) -> Result<Vec<(Engine, Vec<Proof>)>, &'static
 ///
 /// # Errors
 /// The databases that there are, if none has that name.
-pub fn of_database(
-    proofs: Vec<(Engine, Vec<Proof>)>,
-    name: Option<&str>,
-) -> Result<(Vec<(Engine, Vec<Proof>)>, bool), Vec<String>> {
+pub fn of_database(proofs: Vec<EngineProofs>, name: Option<&str>) -> Result<(Vec<EngineProofs>, bool), Vec<String>> {
     let Some(name) = name else { return Ok((proofs, false)) };
     let names: Vec<String> =
         proofs.iter().flat_map(|(_, all)| all.iter().map(|proof| proof.database.clone())).collect();
-    let of = |(engine, all): (Engine, Vec<Proof>)| (engine, all.into_iter().filter(|it| it.database == name).collect());
+    let of = |(engine, all): EngineProofs| (engine, all.into_iter().filter(|it| it.database == name).collect());
     let found: Vec<(Engine, Vec<Proof>)> =
         proofs.into_iter().map(of).filter(|(_, all): &(_, Vec<_>)| !all.is_empty()).collect();
     let number: usize = found.iter().map(|(_, all)| all.len()).sum();
