@@ -166,13 +166,16 @@ fn two_databases_never_share_a_file() {
     scenario.run().exits(2).says(&["two databases would have one dump file", &mysql]).lost_nothing();
 }
 
+/// With the tools that a load needs, too.
+fn with_load_tools(scenario: Scenario) -> Scenario {
+    let add = |scenario: Scenario, tool| scenario.tool(tool, &format!("exec \"$REAL/{tool}\" \"$@\""));
+    ["awk", "grep", "sed"].into_iter().fold(scenario, add)
+}
+
 /// A backup of three databases, and then this command in its namespace.
 fn after_backup(args: &[&str]) -> Scenario {
-    let scenario = server("${POSTGRES_DB},web,odd/na me");
+    let scenario = with_load_tools(server("${POSTGRES_DB},web,odd/na me"));
     scenario.run().exits(0);
-    let scenario = ["awk", "grep", "sort", "dd", "sed", "stat"]
-        .into_iter()
-        .fold(scenario, |scenario, tool| scenario.tool(tool, &format!("exec \"$REAL/{tool}\" \"$@\"")));
     let snapshot = scenario.snapshots().remove(0);
     scenario.also(snapshot).args(args)
 }
@@ -269,4 +272,15 @@ fn doctor_looks_at_each_database_and_names_what_is_missing() {
     assert_eq!((outcome.count("databases"), outcome.count("session")), (1, 3), "{outcome}");
     let unlisted = server("*").file("unlisted", "").args(&["doctor"]);
     unlisted.run().exits(4).prints(&["FAILED   container", "does not list its databases"]);
+}
+
+#[test]
+fn a_dump_of_this_machine_goes_into_the_database_that_is_named() {
+    let file = |scenario: &Scenario| scenario.dir().join("mine.sql").display().to_string();
+    let scenario = with_load_tools(server("shop,web")).file("mine.sql", &format!("{BODY}{TRAILER}"));
+    let from = file(&scenario);
+    let scenario = scenario.args(&["postgres", "restore", "--dry-run", "--database", "web", "--from", &from]);
+    scenario.run().exits(0).prints(&["into the database web in one transaction"]);
+    let scenario = scenario.args(&["postgres", "restore", "--dry-run", "--from", &from]);
+    scenario.run().exits(2).says(&["this takes one: shop, web", "--database"]);
 }
