@@ -5,6 +5,8 @@ pub mod delete_snapshot;
 pub mod dry_run;
 pub mod failure;
 pub mod kubectl;
+#[cfg(test)]
+mod kubectl_minors;
 pub mod refusal;
 pub mod restore_in_place;
 pub mod scratch_pod;

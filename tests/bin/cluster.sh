@@ -9,7 +9,8 @@ if ! kind/cluster.sh up; then
 		echo
 		echo "##################################################################################"
 		echo "NO CLUSTER: these tests were LEFT OUT, for the reason above:"
-		cargo test --locked --quiet --test cluster -- --ignored --list 2>/dev/null | sed -n 's/: test$//; /^[a-z]/s/^/  /p'
+		cargo test --locked --quiet --bin backup-ns --test cluster -- --ignored --list 2>/dev/null |
+			sed -n 's/: test$//; /^[a-z]/s/^/  /p'
 		echo "##################################################################################"
 	} >&2
 	[ "${CI-}" != true ]
@@ -22,7 +23,7 @@ tools=$(tests/bin/tools.sh)
 PATH=$PATH:$tools
 kind/image.sh load >/dev/null ||
 	echo "cluster: the tests of what runs in pods will fail, unless the image is there already" >&2
-# A test writes here when this machine cannot have its database server. The last lines of the output name it.
+# A test writes here when this machine cannot have its database server, or a kubectl. The last lines of the output name it.
 left_out=target/left-out.txt
 rm -f "$left_out"
 name_left_out() {
@@ -30,7 +31,7 @@ name_left_out() {
 	{
 		echo
 		echo "##################################################################################"
-		echo "These tests were LEFT OUT, because their database server cannot be had here:"
+		echo "These tests were LEFT OUT, because what they need cannot be had here:"
 		sed 's/^/  /' "$left_out"
 		echo "##################################################################################"
 	} >&2
@@ -38,5 +39,7 @@ name_left_out() {
 trap name_left_out EXIT
 # Some of them stop parts of the cluster, so they take turns.
 cargo test --locked --test cluster -- --ignored --test-threads=1
+# With a kubectl of each minor.
+cargo test --locked --bin backup-ns -- --ignored
 # Last, because it takes the cluster down: that nothing of the local one is left then.
 case $KUBECONFIG in /var/lib/backup-ns-cluster/*) kind/local/test.sh ;; esac

@@ -40,6 +40,8 @@ check)
 	;;
 esac
 need pkill procps
+# Fetches the older and newer kubectl.
+python3 -m pip --version >/dev/null 2>&1 || missing="$missing python3-pip"
 need curl curl
 need openssl openssl
 [ -n "$(ls -d /usr/lib/postgresql/*/bin/initdb 2>/dev/null)" ] || missing="$missing postgresql"
