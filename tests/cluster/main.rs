@@ -6,6 +6,7 @@ mod by_hand;
 mod chart;
 mod databases;
 mod doctor;
+mod external;
 mod kit;
 mod locks;
 mod migration;
