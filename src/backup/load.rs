@@ -154,7 +154,10 @@ impl<'a> Load<'a> {
                         "what was there before is not changed, so this membership is not restored: GRANT {}",
                         line.value
                     ),
-                    "ungranted" => tracing::warn!("a recorded grant is not restored: {}", line.value),
+                    "ungranted" => tracing::warn!(
+                        "a recorded grant is not restored, because what it is on is not there: {}",
+                        line.value
+                    ),
                     "beat" => {
                         if let Ok(far @ 1..) = line.value.trim().parse::<u64>() {
                             step.progress(&format!("{phase}{} of {}", report::bytes(far), report::bytes(bytes)));

@@ -77,13 +77,18 @@ list_accounts() {
 
 # filter_accounts KNOWN MADE LATE LEFT: filters the file on stdin. It keeps what makes an account that is not in KNOWN, and what that
 # is granted or denied; MADE gets the accounts that are made. Accounts in KNOWN are not changed: a role that one of them would get
-# and that is made goes to LEFT. A grant on columns or on a routine can only be made when that is there, so it goes to LATE; if LATE
-# is empty, it is made for all columns of the table, or all routines of the database. A table need not be there if CREATE on it is
-# granted, too; that is revoked at once.
+# and that is made goes to LEFT. A grant on columns or on a routine can only be made when that is there, so it goes to LATE, if it is
+# on $DATABASE also that of an account in KNOWN. If LATE is empty, it is made for all columns of the table, or all routines of the
+# database. A table need not be there if CREATE on it is granted, too; that is revoked at once.
 filter_accounts() {
-  awk -v known="$1" -v made_names="$2" -v late="$3" -v left="$4" "$AWK_ACCOUNTS$AWK_STATEMENTS"'
-    BEGIN { while ((getline line <known) > 0) if (take_account(line)) has[account] }
-    function take(text,    shape, word, at, on, privileges, object) {
+  DATABASE=$DATABASE awk -v known="$1" -v made_names="$2" -v late="$3" -v left="$4" "$AWK_ACCOUNTS$AWK_STATEMENTS"'
+    BEGIN {
+      while ((getline line <known) > 0) if (take_account(line)) has[account]
+      database = ENVIRON["DATABASE"]
+      gsub(/`/, "``", database)
+      database = "`" database "`"
+    }
+    function take(text,    shape, word, at, on, privileges, object, is_late) {
       if (makes_account(text)) {
         if (account in has) return
         made[account]
@@ -94,33 +99,33 @@ filter_accounts() {
       shape = outline(text)
       word = text ~ /^GRANT / ? " TO " : text ~ /^REVOKE / ? " FROM " : text ~ /^SET DEFAULT ROLE / ? " FOR " : ""
       at = word == "" ? 0 : index(shape, word)
-      on = index(shape, " ON ")
+      on = word == " TO " ? index(shape, " ON ") : 0
       if (!at || !take_account(substr(text, at + length(word)))) return
+      object = substr(text, on + 4, at - on - 4)
+      privileges = substr(shape, 7, on - 7)
+      is_late = on && (privileges ~ /\(/ || object ~ /^[A-Z]/)
       if (!(account in made)) {
         if (word == " TO " && !on) leave(substr(text, 7))
-        return
-      }
-      object = substr(shape, on + 4, at - on - 4)
-      privileges = substr(shape, 7, on - 7)
-      if (word != " TO " || !on || object ~ /^(\*\.\*|q+\.\*|q+@q+)$/) {
-        print text ";"
-        return
-      }
-      object = substr(text, on + 4, at - on - 4)
-      if (privileges ~ /\(/ || object !~ /^`/) {
-        if (late != "") {
-          print text ";" >late
-          return
-        }
+        else if (is_late && late != "" && account in has && is_of_database(object)) print text ";" >late
+      } else if (!on) print text ";"
+      else if (!is_late) grant(text, privileges, object)
+      else if (late != "") print text ";" >late
+      else {
         gsub(/ *\([^)]*\)/, "", privileges)
         if (sub(/^[A-Z ]+ /, "", object) && take_name(object)) object = name ".*"
-        text = "GRANT " privileges " ON " object " TO " account
+        grant("GRANT " privileges " ON " object " TO " account, privileges, object)
       }
-      if (object ~ /\.\*$/ || privileges ~ /(^|, )(ALL PRIVILEGES|CREATE)(,|$)/) print text ";"
+    }
+    function grant(text, privileges, object) {
+      if (object ~ /\.\*$/ || privileges ~ /(^|, )(ALL PRIVILEGES|CREATE|PROXY)(,|$)/) print text ";"
       else {
         print "GRANT CREATE, " substr(text, 7) ";"
         print "REVOKE CREATE ON " object " FROM " account ";"
       }
+    }
+    function is_of_database(object) {
+      sub(/^[A-Z ]+ /, "", object)
+      return take_name(object) && name == database
     }
     # The roles in the text, whose grantee is there already.
     function leave(text,    role) {

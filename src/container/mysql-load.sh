@@ -10,13 +10,15 @@ db_load() {
   scratch_is=schema scratch=
   drop_leftovers
   check_history
+  : >"$own.late"
   if [ "$globals" != - ]; then make_accounts; fi
   if [ "$how" = not ]; then say untried "it was not to be tried first"; else try_in_scratch_schema; fi
+  keep_routine_grants
   say state 'MySQL cannot undo: tables up to the one that failed are as in the dump, that one may be empty or hold some of its rows, the others are as they were'"$made"
   say phase load
   INTO=$DATABASE without_binlog=
   load_through without_locks || lost other "$why"
-  if [ "$globals" != - ]; then grant_late; fi
+  if [ -n "$made" ] || [ -s "$own.late" ]; then grant_late; fi
 }
 
 # make_accounts: makes the missing accounts of the file with the SHA-256 $globals, because views need their definers. An account is in
@@ -25,7 +27,6 @@ make_accounts() {
   copy_globals accounts
   list_finished >"$own.known"
   [ -s "$own.known" ] || lost other "the server cannot be asked for its accounts"
-  : >"$own.late"
   : >"$own.left"
   quiet='SET SESSION sql_log_off = 1, long_query_time = 3600;'
   (ask "$quiet") 2>/dev/null || quiet=
@@ -49,9 +50,28 @@ clean_errors() {
     "$own.words"
 }
 
+# keep_routine_grants: writes the grants on routines to $own.late, because the server drops them with the routines that the load
+# replaces. Without the right to read them, none.
+keep_routine_grants() {
+  (ask "SET SESSION sql_mode = '';
+    SELECT DISTINCT concat('SHOW GRANTS FOR ', quote(user), if(host = '', '', concat('@', quote(host))), ';')
+    FROM mysql.procs_priv WHERE db = DATABASE()") 2>/dev/null |
+    while IFS= read -r statement; do printf '%b\n' "$statement"; done >"$own.statements"
+  [ -s "$own.statements" ] || return 0
+  (ask_all --binary-mode <"$own.statements") 2>/dev/null |
+    while IFS= read -r grant; do printf '%b;\n' "$grant"; done |
+    awk "$AWK_ACCOUNTS$AWK_STATEMENTS"'
+      function take(text,    on) {
+        on = index(outline(text), " ON ")
+        if (on && substr(text, on + 4) ~ /^[A-Z]/) print text ";"
+      }
+      { read_statement($0) }
+    ' >>"$own.late"
+  rm -f "$own.statements"
+}
+
 # grant_late: makes the grants for which something had to be loaded first.
 grant_late() {
-  [ -n "$made" ] || return 0
   {
     echo "SET SESSION sql_mode = '';"
     cat "$own.late"

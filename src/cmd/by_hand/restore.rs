@@ -161,9 +161,10 @@ struct NewRoles<'a> {
 }
 
 impl NewRoles<'_> {
-    /// The hash of the file, if there is anything to make.
+    /// The hash of the file, if there is anything to make. In MySQL that may be grants on what the load makes.
     fn sha256(&self) -> Option<&str> {
-        self.from.filter(|_| !self.names.is_empty()).map(|it| it.sha256.as_str())
+        let wanted = !self.names.is_empty() || self.engine == Engine::MySql;
+        self.from.filter(|_| wanted).map(|it| it.sha256.as_str())
     }
 
     fn passwords(&self) -> &'static str {
