@@ -190,7 +190,7 @@ fn text(report: &Report, wide: bool, all_namespaces: bool) -> String {
         head.insert(0, "NAMESPACE");
     }
     if wide {
-        head.extend(["SIZE", "DUMP", "CRONJOBS", "LAST-RUN"]);
+        head.extend(["SIZE", "DUMP", "DATABASE", "CRONJOBS", "LAST-RUN"]);
     }
     head.push("NOTES");
     let mut text = table(&head, report.claims.iter().map(|claim| cells(claim, report, wide, all_namespaces)));
@@ -282,14 +282,18 @@ fn cells(claim: &Protection, report: &Report, wide: bool, all_namespaces: bool) 
         counts.join(", "),
     ]);
     if wide {
-        let dumps = ready.into_iter().flat_map(|ready| ready.dumps.values());
-        let dumps: Vec<String> = dumps.map(|dump| report::bytes(dump.bytes)).collect();
+        let dumps = ready.into_iter().flat_map(|ready| &ready.dumps);
+        let sizes: Vec<String> = dumps.clone().map(|(_, dump)| report::bytes(dump.bytes)).collect();
+        let servers: Vec<String> = dumps
+            .map(|(engine, dump)| format!("{} {}", engine.command(), dump.server_version.as_deref().unwrap_or("?")))
+            .collect();
         let plans = claim.cron_jobs.iter();
         let names: Vec<String> = plans.clone().map(|plan| format!("{} ({})", plan.name, plan.schedule)).collect();
         let last = plans.filter_map(|plan| plan.last_schedule).max();
         cells.extend([
             ready.and_then(|ready| ready.restore_size.clone()).unwrap_or_default(),
-            dumps.join(" + "),
+            sizes.join(" + "),
+            servers.join(" + "),
             names.join(", "),
             last.map(|last| format!("{} ago", age(report.asked - last))).unwrap_or_default(),
         ]);

@@ -64,6 +64,19 @@ impl Server {
     /// A namespace with this server and its contents.
     fn tenant(&self, name: &str) -> Tenant {
         let tenant = Tenant::empty(name);
+        let claim = tenant.claim("data", "512Mi", None);
+        apply(&tenant.namespace, &json!({"apiVersion": "v1", "kind": "List", "items": [claim]}));
+        self.start(&tenant);
+        for seed in self.seeds {
+            let file = root().join("tests/cluster/servers").join(seed);
+            self.sql(&tenant, &std::fs::read_to_string(file).unwrap());
+        }
+        self.sql(&tenant, self.limited);
+        tenant
+    }
+
+    /// Starts this server on the namespace's claim.
+    fn start(&self, tenant: &Tenant) {
         let mut env: Vec<Value> = self.env.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
         // The password comes as a file, as the official images take it from a Secret.
         env.push(json!({"name": format!("{}_FILE", self.password), "value": "/secret/password"}));
@@ -76,7 +89,6 @@ impl Server {
         };
         let items = json!([
             {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "db"}, "stringData": {"password": PASSWORD}},
-            tenant.claim("data", "512Mi", None),
             {
                 "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "app-base"},
                 "spec": {
@@ -105,12 +117,6 @@ impl Server {
         ]);
         apply(&tenant.namespace, &json!({"apiVersion": "v1", "kind": "List", "items": items}));
         tenant.await_ready();
-        for seed in self.seeds {
-            let file = root().join("tests/cluster/servers").join(seed);
-            self.sql(&tenant, &std::fs::read_to_string(file).unwrap());
-        }
-        self.sql(&tenant, self.limited);
-        tenant
     }
 
     fn sql(&self, tenant: &Tenant, statements: &str) {
@@ -136,12 +142,26 @@ impl Server {
         serde_json::from_str(&done.stdout).unwrap_or_else(|error| panic!("{args:?}: {error}: {}", done.stdout))
     }
 
-    /// Damages the database, lets the command bring it back, and compares line by line.
+    /// Damages the database, lets the command bring it back, and compares.
     fn brought_back_by(&self, tenant: &Tenant, before: &str, args: &[&str], same: impl Fn(&str, &str) -> bool) {
         self.sql(tenant, self.damage);
         assert!(self.dump(tenant) != before, "{}: the damage does not show", self.image);
         self.run(tenant, args, |_| ());
         tenant.await_ready();
+        self.is_as_before(tenant, before, args, same);
+    }
+
+    /// Starts the server on a clone of the volume in another namespace.
+    fn runs_on_a_clone(&self, tenant: &Tenant, name: &str, before: &str, snapshot: &str) {
+        let staging = Tenant::empty(&format!("{name}clone"));
+        let args = ["restore", snapshot, "--to-namespace", &staging.namespace, "--wait"];
+        self.run(tenant, &args, |_| ());
+        self.start(&staging);
+        self.is_as_before(&staging, before, &args, |was, is| was == is || sequence_went_on(was, is));
+    }
+
+    /// Compares the database line by line.
+    fn is_as_before(&self, tenant: &Tenant, before: &str, args: &[&str], same: impl Fn(&str, &str) -> bool) {
         let after = self.dump(tenant);
         if let Some((was, is)) = before.lines().zip(after.lines()).find(|(was, is)| !same(was, is)) {
             panic!("{}: after {args:?} the database differs:\nbefore: {was}\nafter:  {is}", self.image);
@@ -260,6 +280,7 @@ impl Server {
             let differs = before.lines().zip(after.lines()).find(|(was, is)| was != is);
             assert_eq!((differs, before.len()), (None, after.len()), "{}: {table}", self.image);
         }
+        self.runs_on_a_clone(&tenant, name, &before, &of(&made));
         self.brought_back_by(&tenant, &before, &[self.engine, "restore", "--yes"], |was, is| was == is);
         let in_place = ["restore", &of(&made), "--in-place", "--yes"];
         self.brought_back_by(&tenant, &before, &in_place, |was, is| was == is || sequence_went_on(was, is));

@@ -151,7 +151,11 @@ mod tests {
                 made,
                 age_seconds: 36000,
                 restore_size: Some("1Gi".into()),
-                dumps: [(Engine::Postgres, DumpStatus { bytes: 1234, seconds: Some(60) })].into(),
+                dumps: [(
+                    Engine::Postgres,
+                    DumpStatus { bytes: 1234, tool: "pg_dump".into(), server_version: None, seconds: Some(60) },
+                )]
+                .into(),
             }),
             newest_verified: Some(Verified { name: "b".into(), at: made, age_seconds: 36000 }),
             ..claim("data")

@@ -40,10 +40,19 @@ pub struct Backup {
     verified: Option<DateTime<Utc>>,
 }
 
+/// The longest text of a version, in characters; it comes from an annotation.
+const LONGEST_VERSION: usize = 80;
+
 /// A dump in a snapshot.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct DumpStatus {
     pub bytes: u64,
+    /// The dump tool with its version, as it names itself.
+    pub tool: Box<str>,
+    /// The version of the server, if the proof has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_version: Option<Box<str>>,
     /// How long the dump took, in seconds, if its proof says so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds: Option<i64>,
@@ -63,7 +72,9 @@ impl From<Snapshot> for Backup {
         let dumps = listing::proofs(&meta.annotations).into_iter().map(|(engine, proof)| {
             let seconds = |proof: &Proof| Some((time(&proof.ended)? - time(&proof.began)?).num_seconds());
             let seconds = proof.all().map(seconds).sum();
-            (engine, DumpStatus { bytes: proof.all_bytes(), seconds })
+            let short = |text: &str| text.chars().take(LONGEST_VERSION).collect();
+            let server_version = proof.server.get("version").map(|version| short(version));
+            (engine, DumpStatus { bytes: proof.all_bytes(), tool: short(&proof.tool), server_version, seconds })
         });
         Backup {
             uid: meta.uid.clone(),
@@ -683,7 +694,7 @@ impl Draft<'_> {
                 made: backup.record.made(moment),
                 age_seconds: age(backup.record.made(moment)),
                 restore_size: backup.restore_size.clone(),
-                dumps: backup.dumps.iter().copied().collect(),
+                dumps: backup.dumps.iter().cloned().collect(),
             }),
             newest_verified: newest.verified.and_then(|backup| {
                 let at = backup.verified?;
@@ -911,6 +922,7 @@ mod tests {
         let proof = json!({
             "tool": "pg_dump", "database": "app", "bytes": 1234, "sha256": "e3", "began": "2026-11-22T01:58:00Z",
             "ended": "2026-11-22T01:59:00Z", "file": "/d", "pathInVolume": "d", "pod": "p", "container": "c",
+            "server": {"version": "17.12"},
         });
         let good = json!({"verdict": "good", "at": "2026-11-22T13:00:00+02:00"});
         let annotations =
@@ -933,7 +945,7 @@ mod tests {
             "newest": {"name": "new", "state": "ready", "created": "2026-11-22T02:00:00Z"},
             "newestReady": {
                 "name": "new", "made": "2026-11-22T02:00:00Z", "ageSeconds": 36000, "restoreSize": "1Gi",
-                "dumps": {"postgres": {"bytes": 1234, "seconds": 60}},
+                "dumps": {"postgres": {"bytes": 1234, "tool": "pg_dump", "serverVersion": "17.12", "seconds": 60}},
             },
             "newestVerified": {"name": "new", "at": "2026-11-22T11:00:00Z", "ageSeconds": 3600},
             "notes": [],
@@ -953,12 +965,12 @@ mod tests {
         let dump = |proof: Value| {
             let annotations = json!({"backup-ns.sh/dump-postgres": proof.to_string()});
             let shot = shot("shop", "new", "2026-11-22T02:00", json!({}), json!({"metadata.annotations": annotations}));
-            shot.dumps[0].1
+            (shot.dumps[0].1.bytes, shot.dumps[0].1.seconds)
         };
         let other = proof("53", 200, json!([]));
-        assert_eq!(dump(proof("51", 100, json!([other]))), DumpStatus { bytes: 300, seconds: Some(240) });
+        assert_eq!(dump(proof("51", 100, json!([other]))), (300, Some(240)));
         let broken = proof("x", 200, json!([]));
-        assert_eq!(dump(proof("51", 100, json!([broken]))), DumpStatus { bytes: 300, seconds: None });
+        assert_eq!(dump(proof("51", 100, json!([broken]))), (300, None));
     }
 
     #[test]
