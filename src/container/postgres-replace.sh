@@ -18,6 +18,7 @@ CREATE TEMPORARY TABLE backup_ns_lost (type text, identity text);
 CREATE TEMPORARY TABLE backup_ns_before AS
   SELECT d.*, o.type, o.identity FROM pg_catalog.pg_depend d,
     LATERAL pg_catalog.pg_identify_object(d.classid, d.objid, d.objsubid) o WHERE d.objid >= 16384;
+CREATE TEMPORARY TABLE backup_ns_gone AS TABLE pg_temp.backup_ns_before WITH NO DATA;
 CREATE TEMPORARY TABLE backup_ns_default AS
   SELECT defaclnamespace, defaclobjtype, defaclacl, objects, pg_catalog.concat('ALTER DEFAULT PRIVILEGES',
     ' IN SCHEMA ' || pg_catalog.quote_ident(nspname)) AS command
@@ -37,7 +38,7 @@ EOF
 # db_epilogue: prints what runs after the dump. It restores the default privileges that the dump does not set, and reports as
 # `gone` what was dropped and is not in the dump. It commits if there is none of that or $how is `any`, but never if $how is
 # `undo`. At last it prints the nonce: the end was reached. A part of a replaced object, such as an index of a table, is not
-# reported; a table is never a part.
+# reported; a table is never a part. It makes no table, because event triggers of the dump would run.
 db_epilogue() {
   cat <<EOF
 DELETE FROM pg_temp.backup_ns_default b USING pg_catalog.pg_default_acl d
@@ -49,14 +50,19 @@ SELECT pg_catalog.format('%s GRANT %s ON %s TO %s', command, privilege_type, obj
   CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::pg_catalog.regrole::text END)
   || CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END
   FROM pg_temp.backup_ns_default, LATERAL pg_catalog.aclexplode(defaclacl) \gexec
+INSERT INTO pg_temp.backup_ns_gone
+  SELECT * FROM pg_temp.backup_ns_before b WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+    WHERE d.classid = b.classid AND d.objid = b.objid AND d.objsubid = b.objsubid);
+ANALYZE pg_temp.backup_ns_gone;
 INSERT INTO pg_temp.backup_ns_lost
-  WITH gone AS (
-    SELECT * FROM pg_temp.backup_ns_before b WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
-      WHERE d.classid = b.classid AND d.objid = b.objid AND d.objsubid = b.objsubid)),
+  WITH gone AS (SELECT DISTINCT classid, objid, objsubid FROM pg_temp.backup_ns_gone),
   parts AS (
-    SELECT *, EXISTS (SELECT FROM gone g WHERE g.classid = b.refclassid AND g.objid = b.refobjid
-      AND g.objsubid IN (0, b.refobjsubid)) AS whole_gone, objsubid > 0 AND EXISTS (
-        SELECT FROM gone g WHERE g.classid = b.classid AND g.objid = b.objid AND g.objsubid = 0) AS column_gone FROM gone b)
+    SELECT b.*, whole.objid IS NOT NULL OR part.objid IS NOT NULL AS whole_gone,
+      b.objsubid > 0 AND own.objid IS NOT NULL AS column_gone
+    FROM pg_temp.backup_ns_gone b
+    LEFT JOIN gone whole ON (whole.classid, whole.objid, whole.objsubid) = (b.refclassid, b.refobjid, 0)
+    LEFT JOIN gone part ON (part.classid, part.objid, part.objsubid) = (b.refclassid, b.refobjid, b.refobjsubid)
+    LEFT JOIN gone own ON (own.classid, own.objid, own.objsubid) = (b.classid, b.objid, 0))
   SELECT type, identity FROM parts GROUP BY type, identity
   HAVING NOT bool_or(column_gone OR whole_gone AND deptype NOT IN ('n', 'a', 'x'))
     AND (type IN ('table', 'foreign table') OR NOT coalesce(bool_and(whole_gone) FILTER (WHERE deptype IN ('a', 'x')), false))
