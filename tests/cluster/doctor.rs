@@ -23,7 +23,7 @@ impl<'a> Patient<'a> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_backup-ns"));
         command.args(["doctor", "-o", "json"]).args(args);
         command.env("BAK_NAMESPACE", &self.tenant.namespace).env("BAK_RETRY_TIMEOUT", "1s");
-        command.envs(env.iter().copied());
+        command.envs(format_settings()).envs(env.iter().copied());
         if let Some(file) = &self.kubeconfig {
             command.env("KUBECONFIG", file.path());
         }

@@ -162,7 +162,8 @@ impl Tenant {
                 "terminationGracePeriodSeconds": 1,
                 "containers": [{
                     "name": "holder", "image": "postgres:15", "imagePullPolicy": "IfNotPresent",
-                    "command": ["sh", "-c", "echo kept >/data/kept && sync && exec sleep 86400"],
+                    "command": ["sh", "-c", "echo kept >/data/kept && sync -f /data && touch /tmp/written && exec sleep 86400"],
+                    "readinessProbe": {"exec": {"command": ["test", "-e", "/tmp/written"]}, "periodSeconds": 1},
                     "volumeMounts": [{"name": "data", "mountPath": "/data"}],
                 }],
                 "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}],

@@ -135,9 +135,20 @@ impl Server {
         text.lines().filter(lasting).collect::<Vec<_>>().join("\n")
     }
 
+    /// A command, whose dump file lies where this server's image has room for it.
+    fn command(&self, tenant: &Tenant, args: &[&str], change: impl Fn(&mut Command)) -> Done {
+        let own = |command: &mut Command| {
+            if let ("/var/lib/postgresql", [_, ..]) = (self.mount, &format_settings()[..]) {
+                command.env("BAK_DB_POSTGRES_DUMP_FILE", in_format("/var/lib/postgresql/dump.sql.gz"));
+            }
+            change(command);
+        };
+        tenant.run(args, own).done()
+    }
+
     /// A command that must succeed; its result.
     fn run(&self, tenant: &Tenant, args: &[&str], change: impl Fn(&mut Command)) -> Value {
-        let done = tenant.run(args, change).done();
+        let done = self.command(tenant, args, change);
         assert!(done.status.success(), "{}: {args:?}: {}\n{}", self.image, done.stderr, done.stdout);
         serde_json::from_str(&done.stdout).unwrap_or_else(|error| panic!("{args:?}: {error}: {}", done.stdout))
     }
@@ -243,7 +254,7 @@ impl Server {
         let made = self.run(&tenant, &["create", &flag], |_| ());
         let proof = &made["dumps"][self.engine];
         assert!(proof["tool"].as_str().unwrap().contains(self.version), "{proof}");
-        assert_eq!(proof["pathInVolume"], self.path, "{proof}");
+        assert_eq!(proof["pathInVolume"], in_format(self.path), "{proof}");
         let info = self.run(&tenant, &[self.engine, "info"], |_| ());
         assert!(info["database"]["version"].as_str().unwrap().starts_with(self.version), "{info}");
         assert_eq!(info["dump"]["provenBy"], format!("VolumeSnapshot {}", of(&made)));
