@@ -98,7 +98,7 @@ pub struct Dump<'a> {
 }
 
 /// A dump that was made and proven.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct MadeDump {
     pub report: DumpReport,
     /// How long the dump took, with its proof from the stream.
@@ -167,60 +167,108 @@ impl<'a> Dump<'a> {
     /// # Errors
     /// Another backup holds the dump lock, or the dump failed or was not proven. The last good dump is untouched then.
     pub fn make(&mut self) -> Result<MadeDump> {
-        let Dump { kubectl, reporter, session, rules, recheck_session, chosen, database, preflight, .. } = self;
-        let noun = globals::noun(database.engine);
+        let reporter = self.reporter;
         reporter.step("dump", |step| {
-            session.tell(&format!("dump {}", database.globals.word()));
-            let mut lock_wait = DumpLockWait::new(rules.busy_timeout);
-            let mut began = Instant::now();
-            let mut made = MadeDump { report: DumpReport::default(), took: Duration::ZERO };
-            loop {
-                let line = session.next(SOON).map_err(|error| session::fail(&error, Exit::Dump, session::UNTOUCHED))?;
-                let Some(line) = line else { continue };
-                match line.key.as_str() {
-                    "busy" => lock_wait.holder_lives(&line.value, step)?,
-                    "doubted" => lock_wait.holder_may_be_dead(&line.value, step),
-                    "beat" => step.progress(&line.value.trim().parse().map(report::bytes).unwrap_or_default()),
-                    "lost" => bail!(failed(
-                        Lost::parse(&line.value),
-                        &session.last_words(),
-                        preflight.standby,
-                        database.engine
-                    )),
-                    "proven" => break,
-                    "began" => began = Instant::now(),
-                    "ended" => {
-                        made.took = began.elapsed();
+            self.session.tell(&format!("dump {}", self.database.globals.word()));
+            let mut made = MadeDump::default();
+            self.follow(&mut made, "proven", step)?;
+            let (bytes, with) = self.check(&made)?;
+            let what = format!("{bytes} dumped in {}, proven and flushed{with}", report::seconds(made.took));
+            Ok((made, what))
+        })
+    }
+
+    /// Makes the dump, but leaves it beside the last one until [`Dump::place`].
+    ///
+    /// # Errors
+    /// As [`Dump::make`].
+    pub fn make_whole(&mut self) -> Result<MadeDump> {
+        let reporter = self.reporter;
+        reporter.step("dump", |step| {
+            self.session.tell(&format!("dump {} later", self.database.globals.word()));
+            let mut made = MadeDump::default();
+            let bytes = self.follow(&mut made, "whole", step)?.trim().parse().map(report::bytes).unwrap_or_default();
+            let name = &self.preflight.database;
+            let what =
+                format!("{bytes} of database {name} dumped in {}, whole and flushed", report::seconds(made.took));
+            Ok((made, what))
+        })
+    }
+
+    /// Has the session rename a dump that is whole. [`Dump::place`] waits for that.
+    pub fn start_to_place(&mut self) {
+        self.session.tell("place");
+    }
+
+    /// Waits until a dump that is whole has replaced the last one, and checks what the container reports of it.
+    ///
+    /// # Errors
+    /// It is not in place, or was not proven.
+    pub fn place(&mut self, made: &mut MadeDump) -> Result<()> {
+        let reporter = self.reporter;
+        reporter.step("rename", |step| {
+            self.follow(made, "proven", step)?;
+            let (bytes, with) = self.check(made)?;
+            Ok(((), format!("{}, {bytes}, proven{with}", self.database.dump_file)))
+        })
+    }
+
+    /// Notes what the session reports, up to the line `last`. Returns the value of that.
+    fn follow(&mut self, made: &mut MadeDump, last: &str, step: &Step) -> Result<String> {
+        let Dump { kubectl, session, rules, recheck_session, chosen, database, preflight, .. } = self;
+        let mut lock_wait = DumpLockWait::new(rules.busy_timeout);
+        let mut began = Instant::now();
+        loop {
+            let line = session.next(SOON).map_err(|error| session::fail(&error, Exit::Dump, session::UNTOUCHED))?;
+            let Some(line) = line else { continue };
+            match line.key.as_str() {
+                "busy" => lock_wait.holder_lives(&line.value, step)?,
+                "doubted" => lock_wait.holder_may_be_dead(&line.value, step),
+                "beat" => step.progress(&line.value.trim().parse().map(report::bytes).unwrap_or_default()),
+                "lost" => {
+                    bail!(failed(Lost::parse(&line.value), &session.last_words(), preflight.standby, database.engine))
+                }
+                key if key == last => return Ok(line.value),
+                "began" => began = Instant::now(),
+                "ended" => {
+                    made.took = began.elapsed();
+                    if last == "proven" {
                         // While the dump is flushed. If it cannot be started, the recheck tries again.
                         recheck_session.replace(start_recheck(kubectl, chosen, *rules).ok());
                     }
-                    "no-globals" => {
-                        tracing::warn!("the server's {noun}s are not in this backup: {}", line.value);
-                    }
-                    _ => {}
                 }
-                made.report.note(&line.key, &line.value);
+                "no-globals" => {
+                    let noun = globals::noun(database.engine);
+                    tracing::warn!("the server's {noun}s are not in this backup: {}", line.value);
+                }
+                _ => {}
             }
-            let bytes = made.report.check().map_err(|why| {
-                Fail::new(Exit::Dump, format!("the container's proof does not count: {why}"))
-                    .remedy("run the backup again; the proof must name size, SHA-256 and file")
-            })?;
-            let with = match &made.report.globals {
-                None if database.globals == GlobalsMode::Required => bail!(
-                    Fail::new(Exit::Dump, format!("the container did not report the file of the server's {noun}s"))
-                        .remedy("run the backup again")
-                ),
-                None => String::new(),
-                Some(it) => {
-                    let without =
-                        if it.passwords { "" } else { " without their passwords, which the user may not read" };
-                    format!(", with {}{without}", counted(it.roles, noun))
-                }
-            };
-            let what =
-                format!("{} dumped in {}, proven and flushed{with}", report::bytes(bytes), report::seconds(made.took));
-            Ok((made, what))
-        })
+            made.report.note(&line.key, &line.value);
+        }
+    }
+
+    /// The size of the dump, and what lies beside it, in words.
+    ///
+    /// # Errors
+    /// The container's report lacks something.
+    fn check(&self, made: &MadeDump) -> Result<(String, String)> {
+        let noun = globals::noun(self.database.engine);
+        let bytes = made.report.check().map_err(|why| {
+            Fail::new(Exit::Dump, format!("the container's proof does not count: {why}"))
+                .remedy("run the backup again; the proof must name size, SHA-256 and file")
+        })?;
+        let with = match &made.report.globals {
+            None if self.database.globals == GlobalsMode::Required => bail!(
+                Fail::new(Exit::Dump, format!("the container did not report the file of the server's {noun}s"))
+                    .remedy("run the backup again")
+            ),
+            None => String::new(),
+            Some(it) => {
+                let without = if it.passwords { "" } else { " without their passwords, which the user may not read" };
+                format!(", with {}{without}", counted(it.roles, noun))
+            }
+        };
+        Ok((report::bytes(bytes), with))
     }
 
     /// Reads size, hash, inode and container of the file in an exec of its own, which also flushes its file system.

@@ -60,7 +60,7 @@ pub fn run(global: &Global, config: &Create, reporter: &Reporter) -> Result<Conc
         reporter.mark("run", run);
     }
     let mut notice = Notice::new(global, config, &nonce);
-    let outcome = make(global, config, reporter, &mut notice);
+    let outcome = make_backup(global, config, reporter, &mut notice);
     // Report the failure first: leaving the Event may be interrupted.
     let outcome = outcome.map_err(|error| error.fail());
     if let Err(fail) = &outcome {
@@ -74,7 +74,7 @@ pub fn run(global: &Global, config: &Create, reporter: &Reporter) -> Result<Conc
 }
 
 /// Makes it. `notice` knows what was made, whatever fails afterwards.
-fn make(global: &Global, config: &Create, reporter: &Reporter, notice: &mut Notice<'_>) -> Result<()> {
+fn make_backup(global: &Global, config: &Create, reporter: &Reporter, notice: &mut Notice<'_>) -> Result<()> {
     let began = Instant::now();
     let secrets = config.secrets();
     let mut connect = || match &notice.kubectl {
@@ -136,6 +136,27 @@ fn make(global: &Global, config: &Create, reporter: &Reporter, notice: &mut Noti
     }
     run.foresee(&observed.snapshots)?;
     run.back_up(dumps, &observed)
+}
+
+/// Makes the dumps. Of several, none replaces its last one before all of them are whole.
+///
+/// # Errors
+/// One of them fails; of several, the error names its database.
+fn make(dumps: &mut [Dump<'_>]) -> Result<Vec<MadeDump>> {
+    if let [only] = dumps {
+        return Ok(vec![only.make()?]);
+    }
+    let named = |dump: &Dump<'_>, error: anyhow::Error| match error.is_signal() {
+        true => error,
+        false => error.context(format!("database {}", dump.preflight.database)),
+    };
+    let make = |dump: &mut Dump<'_>| dump.make_whole().map_err(|error| named(dump, error));
+    let mut all = dumps.iter_mut().map(make).collect::<Result<Vec<MadeDump>>>()?;
+    dumps.iter_mut().for_each(Dump::start_to_place);
+    for (dump, made) in dumps.iter_mut().zip(&mut all) {
+        dump.place(made).map_err(|error| named(dump, error))?;
+    }
+    Ok(all)
 }
 
 /// What no preflight sees by itself: whether two dumps would be of one database, and whether all have room.
@@ -271,19 +292,9 @@ impl<'a> BackupRun<'a> {
     }
 
     fn between(&self, mut dumps: Vec<Dump<'_>>, observed: &Observed, hooks: &mut RunningHooks<'_>) -> Result<()> {
-        let is_only = dumps.len() == 1;
-        let make = |dump: &mut Dump<'_>| {
-            let made = dump.make().and_then(|made| {
-                let proof = dump.recheck(&made)?;
-                Ok((made, (dump.database.engine, proof)))
-            });
-            made.map_err(|error| match is_only || error.is_signal() {
-                true => error,
-                false => error.context(format!("database {}", dump.preflight.database)),
-            })
-        };
-        let made: Vec<(MadeDump, (Engine, Proof))> = dumps.iter_mut().map(make).collect::<Result<_>>()?;
-        let (made, proofs): (Vec<MadeDump>, Vec<(Engine, Proof)>) = made.into_iter().unzip();
+        let made = make(&mut dumps)?;
+        let prove = |(dump, made): (&Dump<'_>, &MadeDump)| Ok((dump.database.engine, dump.recheck(made)?));
+        let proofs: Vec<(Engine, Proof)> = dumps.iter().zip(&made).map(prove).collect::<Result<_>>()?;
         let proofs = Proof::grouped(proofs);
         if dumps.is_empty() || !observed.mounters.is_empty() {
             self.flush(&observed.mounters)?;

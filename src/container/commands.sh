@@ -1,5 +1,5 @@
-# The last part of a session's script: starts the preflight, then reads commands from stdin: `dump GLOBALS`, `hold SUFFIX`,
-# `load GLOBALS BYTES SHA256 HOW`, `release INODE BYTES`, and `beat`, the client's heartbeat.
+# The last part of a session's script: starts the preflight, then reads commands from stdin: `dump GLOBALS WHEN`, `place`,
+# `hold SUFFIX`, `load GLOBALS BYTES SHA256 HOW`, `release INODE BYTES`, and `beat`, the client's heartbeat.
 
 there=
 if cd -P -- "${FILE%/*}/" 2>/dev/null; then there=yes; fi
@@ -29,11 +29,13 @@ while IFS=' ' read -r command inode bytes sum how <&3; do
     if [ -z "$asked" ]; then
       asked=yes
       globals=$inode
+      when=$bytes
       work &
       worker=$!
       worker_started=$(start_time "$worker")
     fi
     ;;
+  place) : >"$own.place" ;;
   release)
     if is_unchanged "$inode" "$bytes"; then say unchanged yes; else say unchanged no; fi
     break

@@ -108,6 +108,17 @@ give_to_directory_owner() {
   }
 }
 
+# wait_to_place: reports that the dump is whole, and waits for the command `place`: of several dumps none is renamed before all of
+# them are whole. The time limit of the dump does not hold for this.
+wait_to_place() {
+  : >"$own.whole" || lost other "nothing can be written beside the dump file"
+  say whole "$size"
+  until [ -e "$own.place" ]; do
+    main_is_alive || stop_worker
+    sleep 1 >/dev/null 2>&1
+  done
+}
+
 # undo: a dump leaves only files, and those are removed anyway.
 undo() { :; }
 
@@ -177,6 +188,7 @@ work() {
   chmod 640 "$own.dump" || lost other "the dump's mode cannot be set"
   rm -f "$own.sum" "$own.tail"
 
+  [ "$when" != later ] || wait_to_place
   holds_lock || lost other "the lock was lost to: ${line:-nobody}"
   main_is_alive || lost other "the session ended"
   place_globals || lost other "the file of the $db_globals_of cannot be renamed"

@@ -38,7 +38,7 @@ run_ticker() {
     say beat "${far:-0}" 2>/dev/null || kill -TERM "$main"
     signs=$((signs + 1)) unheard=$((unheard + 1))
     if [ -e "$own.held" ]; then echo "$NONCE $signs" >"$beat"; fi
-    if [ -e "$own.dump" ]; then
+    if [ -e "$own.dump" ] && ! [ -e "$own.whole" ]; then
       dumped_for=$((dumped_for + 1))
       [ "$dumped_for" -ne "$LIMIT" ] || end_overdue_work
     fi

@@ -118,13 +118,18 @@ fn a_database_that_is_named_twice_is_a_mistake() {
 }
 
 #[test]
-fn one_database_that_fails_is_named_and_there_is_no_snapshot() {
-    let scenario = server("shop,web,odd/na me").file("fails.web", "");
-    fs::write(scenario.dir().join("data/dump.db-web.sql.gz"), OLD).unwrap();
-    fs::write(scenario.dir().join("data/dump.db-odd%2Fna%20me.sql.gz"), OLD).unwrap();
-    scenario.run().exits(6).says(&["database web: ", "pg_dump: error: no"]).clean().snapshots(0);
-    for file in ["dump.db-web.sql.gz", "dump.db-odd%2Fna%20me.sql.gz"] {
-        assert_eq!(fs::read(scenario.dir().join("data").join(file)).unwrap(), OLD.as_bytes(), "{file}");
+fn one_database_that_fails_is_named_and_leaves_the_last_dump_of_each() {
+    let files = ["dump.sql.gz", "dump.db-web.sql.gz", "dump.db-odd%2Fna%20me.sql.gz"];
+    for failing in ["shop", "web", "na me"] {
+        let scenario = server("shop,web,odd/na me").file(&format!("fails.{failing}"), "");
+        let path = |file: &str| scenario.dir().join("data").join(file);
+        files.iter().for_each(|file| fs::write(path(file), OLD).unwrap());
+        let words = [&format!("{failing}: "), "pg_dump: error: no", "the last good dump is untouched"];
+        scenario.run().exits(6).says(&words).lost_nothing();
+        for file in files {
+            assert_eq!(fs::read(path(file)).unwrap(), OLD.as_bytes(), "{failing} {file}");
+        }
+        assert!(scenario.globals().is_empty());
     }
     // What is missing is found before anything is dumped.
     let scenario =
@@ -134,10 +139,11 @@ fn one_database_that_fails_is_named_and_there_is_no_snapshot() {
 
 #[test]
 fn whatever_ends_it_nothing_is_left_of_any_database() {
+    // While one is whole and waits for the others.
     for signal in ["TERM", "KILL"] {
         let scenario = server("shop,web,odd/na me").file("held.web", "");
         let running = scenario.start().until("dumping.web").signal(signal);
-        running.finish().clean().snapshots(0);
+        running.finish().lost_nothing();
         assert!(!scenario.dir().join("dumping.na me").exists(), "the third was not begun");
     }
 }

@@ -177,3 +177,63 @@ fn two_mariadb_databases_are_verified_in_one_pod() {
         verify_both(shell, &engine, &folder, [of(0, "one"), of(1, odd)]);
     }
 }
+
+#[test]
+#[ignore = "needs PostgreSQL on this machine: make test"]
+fn a_dump_waits_for_the_others_under_every_shell() {
+    let server = Server::start();
+    let (port, password, database) = (server.port.to_string(), format!("={PASSWORD}"), format!("={DATABASE}"));
+    for shell in SHELLS {
+        let folder = server.folder(shell[0]);
+        let (file, _) = old_dump_and_secret(&folder, "gz");
+        let whole = |limit: usize| {
+            let seconds = limit.to_string();
+            // With a time limit in seconds, which does not hold for the wait.
+            let values = [
+                file.to_str().unwrap(),
+                "someone",
+                &seconds,
+                "1",
+                "1",
+                "/",
+                "127.0.0.1",
+                &port,
+                "=app",
+                &password,
+                &database,
+            ];
+            let mut session = Session::of(shell, POSTGRES, &values, &[]);
+            session.until(&["looked"]);
+            session.tell("dump auto later");
+            let (key, bytes) = session.until(&["whole", "lost"]);
+            assert_eq!(key, "whole", "{shell:?} {:?}", session.seen);
+            for _ in 0..=limit {
+                session.until(&["beat"]);
+            }
+            assert_eq!(fs::read_to_string(&file).unwrap(), "the old dump", "{shell:?}");
+            let lines = ["lost", "sha256"].map(|key| session.seen.get(key));
+            assert!(globals_of(&file).is_empty() && lines == [None, None], "{shell:?} {lines:?}");
+            (session, bytes)
+        };
+        // Ended while it waits, it leaves the old dump.
+        let (mut session, _) = whole(8);
+        session.close();
+        session.until(&["end"]);
+        assert!(session.child.wait().unwrap().success());
+        assert_eq!(
+            (fs::read_to_string(&file).unwrap().as_str(), left_in(&folder).len()),
+            ("the old dump", 0),
+            "{shell:?}"
+        );
+        let (mut session, bytes) = whole(0);
+        session.tell("place");
+        assert_eq!(session.until(&["proven", "lost"]).0, "proven", "{shell:?} {:?}", session.seen);
+        assert_eq!((&session.seen["sha256"], &session.seen["bytes"]), (&sha256(&file), &bytes));
+        assert_eq!(globals_of(&file).len(), 1);
+        session.tell(&format!("release {} {bytes}", session.seen["inode"]));
+        assert_eq!(session.until(&["unchanged"]).1, "yes");
+        session.until(&["end"]);
+        assert!(session.child.wait().unwrap().success());
+        assert!(left_in(&folder).is_empty(), "{:?}", left_in(&folder));
+    }
+}

@@ -587,17 +587,12 @@ fn check_space(report: &PreflightReport, threshold_percent: u8) -> Result<(u8, u
     if problems.is_empty() { Ok((used_percent, available_bytes)) } else { Err(problems) }
 }
 
-/// Checks whether the volume has room for several dumps that are made one after the other, from the size of each last dump: the new
-/// one lies beside the last one until it is proven.
+/// Checks whether the volume has room for several dumps, each of which lies beside the last one until all of them are whole.
 ///
 /// # Errors
-/// There is no room for one of them.
+/// There is no room for all of them.
 pub fn check_room(last_bytes: &[u64], available_bytes: u64) -> Result<(), Problem> {
-    let (mut grown, mut needed) = (0u64, 0u64);
-    for last in last_bytes {
-        needed = needed.max(grown.saturating_add(*last).saturating_add(last / 10));
-        grown = grown.saturating_add(last / 10);
-    }
+    let needed = last_bytes.iter().fold(0u64, |sum, last| sum.saturating_add(*last).saturating_add(last / 10));
     if last_bytes.len() < 2 || needed <= available_bytes {
         return Ok(());
     }
@@ -607,7 +602,7 @@ pub fn check_room(last_bytes: &[u64], available_bytes: u64) -> Result<(), Proble
             "there is no room for {} dumps: {available_bytes} bytes are free, by the size of the last ones they need {needed}",
             last_bytes.len()
         ),
-        "free space or enlarge the PVC: each last good dump stays until its new one is proven",
+        "free space or enlarge the PVC: the last good dumps stay until all new ones are whole",
     ))
 }
 
@@ -1123,11 +1118,10 @@ mod tests {
         for (last, free, fits) in [
             (&[][..], 0, true),
             (&[100], 0, true),
-            (&[100, 100], 120, true),
-            (&[100, 100], 119, false),
-            (&[1000, 10, 10], 1100, true),
-            (&[10, 10, 1000], 1101, false),
-            (&[10, 10, 1000], 1102, true),
+            (&[100, 100], 220, true),
+            (&[100, 100], 219, false),
+            (&[10, 10, 1000], 1121, false),
+            (&[10, 10, 1000], 1122, true),
             (&[u64::MAX, u64::MAX], u64::MAX, true),
             (&[0, 0, 0], 0, true),
         ] {
