@@ -24,6 +24,10 @@ db_read_connection() {
     # Only MariaDB's tools read this group.
     OPTIONS="$OPTIONS${nl}[client-mariadb]${nl}loose-skip-ssl-verify-server-cert"
   }
+  # MariaDB's client prints a statement that fails, which may hold rows. Only that client reads this group.
+  case $("$CLIENT" --no-defaults --help </dev/null 2>/dev/null) in
+  *--print-query-on-error*) OPTIONS="$OPTIONS${nl}[mariadb-client]${nl}skip-print-query-on-error" ;;
+  esac
 }
 
 # resolve_mysql SPEC: as resolve, but for a variable MYSQL_* it tries MARIADB_* first, as MariaDB's image does.

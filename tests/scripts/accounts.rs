@@ -160,7 +160,9 @@ fn missing_accounts_are_made_from_the_recorded_file_and_no_others_are_changed() 
         // What a load made that failed later counts as missing, so that the next one completes it.
         let dump = fs::read(&target.file).unwrap();
         filtered(&target.file, "gzip -dc | sed 's/^DROP TABLE/DROP MABLE/' | gzip");
-        target.refused(&target.load("root", &sum, "try"), "ERROR 1064");
+        let broken = target.load("root", &sum, "try");
+        target.refused(&broken, "ERROR 1064");
+        assert!(!broken.said.contains("---\n"), "the statement that failed is not repeated: {}", broken.said);
         fs::write(&target.file, dump).unwrap();
         other.sql("", "REVOKE ALL, GRANT OPTION FROM narrow@localhost");
         let made = other.sql("", "SELECT count(*) FROM mysql.user WHERE user = 'part'");
