@@ -103,16 +103,19 @@ impl Kubectl {
     /// # Errors
     /// kubectl cannot be run, or has no cluster to talk to.
     pub fn pin(&self, asked: &ClusterChoice) -> Result<Kubectl> {
-        let target = match Target::as_asked(asked) {
-            Some(target) => target,
-            None => {
-                let view = self.json(&self.target.config_view())?;
-                Target::resolve(asked, &view).map_err(|what| {
-                    Fail::new(Exit::Precondition, what)
-                        .remedy("set KUBECONFIG (--kubeconfig), and choose a context with --context or kubectl config use-context")
-                })?
-            }
-        };
+        let view = self.json(&self.target.config_view())?;
+        let mut target = Target::resolve(asked, &view).map_err(|what| {
+            Fail::new(Exit::Precondition, what).remedy(
+                "set KUBECONFIG (--kubeconfig), and choose a context with --context or kubectl config use-context",
+            )
+        })?;
+        if !target.server_path.is_empty() {
+            let version = self.json(&self.target.version()).unwrap_or_default();
+            target = target.for_version(&version).map_err(|what| {
+                Fail::new(Exit::Precondition, what)
+                    .remedy("use kubectl 1.34 or newer; kubectl version --client tells its version")
+            })?;
+        }
         Ok(Kubectl { target, ..self.clone() })
     }
 

@@ -360,6 +360,19 @@ impl Calls<'_> {
         }
     }
 
+    /// Calls of a server whose address has a path.
+    fn below_a_path(&mut self, servers: &Servers) {
+        let port = servers.0.last().unwrap();
+        let mut kubectl = self.kubectl(&[&format!("--server=http://127.0.0.1:{port}/pre/")]);
+        let version = once(&kubectl, kubectl.target.version(), "").unwrap();
+        let target = Target { server_path: "/pre".into(), ..kubectl.target.clone() };
+        kubectl.target = target.for_version(&serde_json::from_str(&version).unwrap()).unwrap();
+        let t = kubectl.target.clone();
+        self.add("list below a path", &kubectl, t.list(PODS, ""), "", Prints("items"));
+        self.add("create below a path", &kubectl, t.create(LEASES), "{}", Prints("items"));
+        self.add("delete below a path", &kubectl, t.delete(LEASES, "x"), "{}", Prints("items"));
+    }
+
     /// Calls of servers that answer each with one status.
     fn statuses(&mut self, servers: &Servers) {
         for (server, (code, refusal, exit)) in servers.0.iter().zip(STATUSES) {
@@ -375,6 +388,16 @@ impl Calls<'_> {
     }
 }
 
+/// Answers a request below `/pre` with an empty list, and any other as a server that is not the one.
+fn answer_below(stream: &mut TcpStream) -> io::Result<()> {
+    let path = read_request(stream)?;
+    let (line, body) = match path.starts_with("/pre/api") {
+        true => ("200 OK", json!({"apiVersion": "v1", "kind": "List", "items": []})),
+        false => ("404 Not Found", json!({})),
+    };
+    respond(stream, line, &body)
+}
+
 /// What kind of refusal each status of the API is, and its exit code.
 const STATUSES: [(u16, Refusal, u8); 8] = [
     (401, Unauthenticated, 4),
@@ -387,8 +410,8 @@ const STATUSES: [(u16, Refusal, u8); 8] = [
     (504, Transient, 1),
 ];
 
-/// Answers a request with this status, but for one of a pod.
-fn refuse(stream: &mut TcpStream, code: u16) -> io::Result<()> {
+/// Reads a request; its path.
+fn read_request(stream: &mut TcpStream) -> io::Result<String> {
     let mut until = |end: &[u8]| -> io::Result<String> {
         let (mut text, mut byte) = (Vec::new(), [0]);
         while !text.ends_with(end) && stream.read(&mut byte)? > 0 {
@@ -401,7 +424,21 @@ fn refuse(stream: &mut TcpStream, code: u16) -> io::Result<()> {
     if head.contains("chunked") {
         until(b"0\r\n\r\n")?;
     }
-    let path = head.split(' ').nth(1).unwrap_or_default();
+    Ok(head.split(' ').nth(1).unwrap_or_default().into())
+}
+
+fn respond(stream: &mut TcpStream, line: &str, body: &Value) -> io::Result<()> {
+    let body = body.to_string();
+    let head = format!(
+        "HTTP/1.1 {line}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(format!("{head}{body}").as_bytes())
+}
+
+/// Answers a request with this status, but for one of a pod.
+fn refuse(stream: &mut TcpStream, code: u16) -> io::Result<()> {
+    let path = read_request(stream)?;
     let body = if path.ends_with("/pods/runs") {
         json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "runs"}, "spec": {"containers": [{"name": "c"}]},
             "status": {"phase": "Running"}})
@@ -421,30 +458,27 @@ fn refuse(stream: &mut TcpStream, code: u16) -> io::Result<()> {
             "code": code})
     };
     let line = if body["kind"] == "Pod" { "200 OK".to_string() } else { format!("{code} x") };
-    let body = body.to_string();
-    let head = format!(
-        "HTTP/1.1 {line}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-        body.len()
-    );
-    stream.write_all(format!("{head}{body}").as_bytes())
+    respond(stream, &line, &body)
 }
 
-/// The ports of servers that only refuse, one for each of [`STATUSES`].
+/// The ports of servers: one for each of [`STATUSES`], and last one that is only below a path.
 struct Servers(Vec<u16>);
 
 impl Servers {
     fn start() -> Servers {
-        let serve = |(code, ..): (u16, Refusal, u8)| {
+        fn serve(answer: impl Fn(&mut TcpStream) -> io::Result<()> + Clone + Send + 'static) -> u16 {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let port = listener.local_addr().unwrap().port();
             thread::spawn(move || {
                 for stream in listener.incoming() {
-                    thread::spawn(move || stream.and_then(|mut stream| refuse(&mut stream, code)));
+                    let answer = answer.clone();
+                    thread::spawn(move || stream.and_then(|mut stream| answer(&mut stream)));
                 }
             });
             port
-        };
-        Servers(STATUSES.into_iter().map(serve).collect())
+        }
+        let refusing = STATUSES.into_iter().map(|(code, ..)| serve(move |stream| refuse(stream, code)));
+        Servers(refusing.chain([serve(answer_below)]).collect())
     }
 }
 
@@ -489,6 +523,7 @@ fn each_minor_of_kubectl_is_understood() {
         calls.as_others();
         calls.nowhere();
         calls.statuses(&server);
+        calls.below_a_path(&server);
         assert!(calls.cases.len() > 100, "{}", calls.cases.len());
         let faults = calls.cases.into_iter().filter_map(Case::fault);
         faults.map(|fault| format!("{minor}: {fault}\n")).collect::<String>()

@@ -173,8 +173,8 @@ fn a_flag_wins_over_the_environment() {
         .env("BAK_LABEL_VS_TYPE", "cronjob")
         .args_also(&["--dry-run=no", "-n", "right", "--vs-rand=bright", "--context=staging", "--kubeconfig=/k"]);
     let outcome = scenario.run().exits(0);
-    assert_eq!(outcome.kinds(), ["observe", "session", "try", "second", "create", "watch", "event"], "{outcome}");
-    for kind in outcome.kinds() {
+    assert_eq!(outcome.kinds(), ["config", "observe", "session", "try", "second", "create", "watch", "event"]);
+    for kind in &outcome.kinds()[1..] {
         let argv = outcome.argv(kind);
         assert!(argv.starts_with("--kubeconfig=/k --context=staging "), "{argv}");
         assert!(argv.contains(" -n right ") || argv.contains("/namespaces/right/"), "{argv}");
@@ -233,6 +233,32 @@ fn kubectls_own_flags_are_passed_on_to_each_of_its_calls() {
         "--token is not passed on: every user of the machine can read argument lists; accepted: a kubeconfig",
     ]);
     assert!(!format!("{outcome}").contains("hunter2"), "{outcome}");
+}
+
+/// kubectl before 1.34 leaves the path of the server's address out of such requests: another server would answer.
+#[test]
+fn a_server_behind_a_path_is_asked_with_every_kubectl() {
+    let behind = |version: &'static str| {
+        let context = serde_json::json!({"name": "prod", "context": {"cluster": "c", "namespace": "shop"}});
+        let cluster = serde_json::json!({"name": "c", "cluster": {"server": "https://x/k8s/clusters/c-1"}});
+        let config = serde_json::json!({"current-context": "prod", "contexts": [context], "clusters": [cluster]});
+        let none = Fault::Print(r#"{"kind": "VolumeSnapshotList", "items": []}"#);
+        let scenario =
+            Scenario::new().args(&["list", "-A"]).config(config).fault("version", ALWAYS, Fault::Print(version));
+        // The fake kubectl knows no paths of servers.
+        scenario.fault("page", ALWAYS, none).fault("observe", ALWAYS, none)
+    };
+    let scenario = behind(r#"{"clientVersion": {"major": "1", "minor": "33"}}"#);
+    let argv = scenario.run().exits(0).calls("config version observe").argv("observe");
+    assert!(argv.contains(" --raw /k8s/clusters/c-1/apis/snapshot.storage.k8s.io/v1/volumesnapshots?"), "{argv}");
+    let scenario = behind(r#"{"clientVersion": {"major": "1", "minor": "34"}}"#);
+    let argv = scenario.run().exits(0).calls("config version page").argv("page");
+    assert!(argv.contains(" --raw /apis/snapshot.storage.k8s.io/v1/volumesnapshots?"), "{argv}");
+    behind("no version")
+        .run()
+        .exits(4)
+        .calls("config version")
+        .says(&["has the path /k8s/clusters/c-1", "1.34 or newer"]);
 }
 
 #[test]

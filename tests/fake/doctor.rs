@@ -253,9 +253,12 @@ fn what_the_api_was_too_busy_for_at_first_is_asked_again() {
         assert_eq!(lines(&outcome, "failed"), [""; 0]);
     }
     // That the API is away is found out without asking again.
-    let away = doctor().fault("*", ALWAYS, Fault::Refuse(REFUSED)).args_also(&["--context=a", "-n", "shop"]);
+    let away = ["versions", "rules", "observe"]
+        .into_iter()
+        .fold(doctor(), |doctor, call| doctor.fault(call, ALWAYS, Fault::Refuse(REFUSED)));
+    let away = away.args_also(&["--context=a", "-n", "shop"]);
     let outcome_of = away.env("BAK_RETRY_TIMEOUT", "20s");
-    let outcome = outcome_of.run().exits(4).calls_in_any_order("version versions rules observe");
+    let outcome = outcome_of.run().exits(4).calls_in_any_order("config version versions rules observe");
     assert!(lines(&outcome, "failed").iter().any(|line| line.starts_with("API: ")), "{outcome}");
 }
 

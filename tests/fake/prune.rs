@@ -252,7 +252,7 @@ fn retain_takes_one_process_for_each_change() {
     assert!(told(&steady).is_empty(), "{steady}");
     drop(steady);
     let scenario = scenario.args(&["retain", "--context=prod", "-n", "ns-07"]);
-    scenario.run().exits(0).calls("page").prints(&["retain: 20 snapshots read, 0 changed, 0 left, 0 failed\n"]);
+    scenario.run().exits(0).calls("config page").prints(&["retain: 20 snapshots read, 0 changed, 0 left, 0 failed\n"]);
 }
 
 #[test]

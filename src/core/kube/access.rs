@@ -35,7 +35,19 @@ pub const FLAGS: [AccessFlag; 12] = [
     flag("cache-dir", "DIR", "directory of kubectl's cache [default: ~/.kube/cache]"),
 ];
 
+/// The value of a flag among these arguments.
+pub fn value<'a>(arguments: &'a [String], name: &str) -> Option<&'a str> {
+    arguments.iter().find_map(|argument| argument.strip_prefix("--")?.strip_prefix(name)?.strip_prefix('='))
+}
+
 /// Whether one of these arguments names the cluster, so that no context is needed.
 pub fn names_cluster(arguments: &[String]) -> bool {
-    arguments.iter().any(|argument| ["--server=", "--cluster="].iter().any(|flag| argument.starts_with(flag)))
+    ["server", "cluster"].iter().any(|name| value(arguments, name).is_some())
+}
+
+/// The path of a server's address, without a `/` at its end.
+pub fn path(address: &str) -> &str {
+    let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
+    let rest = rest.split(['?', '#']).next().unwrap_or_default();
+    rest.find('/').map_or("", |at| rest[at..].trim_end_matches('/'))
 }

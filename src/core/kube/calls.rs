@@ -19,6 +19,10 @@ pub struct Target {
     pub context: Option<String>,
     /// The arguments for [`access::FLAGS`].
     pub access: Vec<String>,
+    /// The path of the API server's address, if it has one, as behind a proxy for several clusters.
+    pub server_path: String,
+    /// Whether kubectl leaves that path out of `--raw` requests, so that it must be in theirs.
+    pub adds_server_path: bool,
     /// Whether kubectl uses the service account of its pod.
     pub in_cluster: bool,
     pub namespace: String,
@@ -193,12 +197,6 @@ pub struct ClusterChoice {
 }
 
 impl Target {
-    /// The target, if context and namespace are given; None if the kubeconfig must be read.
-    pub fn as_asked(asked: &ClusterChoice) -> Option<Target> {
-        let (context, namespace) = (asked.context.clone()?, asked.namespace.clone()?);
-        Some(Target { context: Some(context), namespace, in_cluster: false, ..Target::of(asked) })
-    }
-
     /// A target for what needs no namespace, in the current context if none is asked for. In a pod that may be the cluster of the pod.
     pub fn of(asked: &ClusterChoice) -> Target {
         Target {
@@ -231,7 +229,31 @@ impl Target {
             return Err("kubectl has no cluster to talk to: no current context is set".into());
         }
         let namespace = asked.namespace.clone().or(contexts_own).or(own).unwrap_or_else(|| "default".into());
-        Ok(Target { context, in_cluster, namespace, ..Target::of(asked) })
+        let cluster = access::value(&asked.access, "cluster").map(str::to_string);
+        let cluster = cluster.or_else(|| found.and_then(|found| named(&found["context"]["cluster"])));
+        let clusters = view["clusters"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let server = clusters.iter().find(|known| cluster.is_some() && named(&known["name"]) == cluster);
+        let server = server.and_then(|known| known["cluster"]["server"].as_str());
+        let server = access::value(&asked.access, "server").or(server).filter(|_| !in_cluster).unwrap_or_default();
+        Ok(Target { context, in_cluster, namespace, server_path: access::path(server).into(), ..Target::of(asked) })
+    }
+
+    /// The same for a kubectl of this version, the output of [`Target::version`]: one before 1.34 leaves the path of the server's
+    /// address out of `--raw` requests, and so asks another server (<https://github.com/kubernetes/kubernetes/pull/131165>).
+    /// Fails if that cannot be told.
+    pub fn for_version(self, version: &Value) -> Result<Target, String> {
+        let client = &version["clientVersion"];
+        let number = |field: &str| -> Option<u32> {
+            client[field].as_str()?.trim_end_matches(|c: char| !c.is_ascii_digit()).parse().ok()
+        };
+        match (number("major"), number("minor")) {
+            (Some(major), Some(minor)) => Ok(Target { adds_server_path: (major, minor) < (1, 34), ..self }),
+            _ => Err(format!(
+                "the address of the API server has the path {}, and kubectl does not tell its version: before 1.34 it leaves that path \
+                 out of some requests, which another server would answer",
+                self.server_path
+            )),
+        }
     }
 
     fn call(&self, limit: Duration, rest: &[&str]) -> Vec<String> {
@@ -246,7 +268,12 @@ impl Target {
         if !limit.is_zero() && !self.in_cluster {
             args.push(format!("--request-timeout={}s", limit.as_secs().max(1)));
         }
-        args.extend(rest.iter().map(ToString::to_string));
+        let mut is_raw = false;
+        for word in rest {
+            let path = if is_raw && self.adds_server_path { self.server_path.as_str() } else { "" };
+            args.push(format!("{path}{word}"));
+            is_raw = *word == "--raw";
+        }
         args
     }
 
@@ -594,6 +621,41 @@ mod tests {
             path(target.page(CLAIMS, Some("shop"), "", &Next { token: "a+b".into(), ..Next::default() })),
             "/api/v1/namespaces/shop/persistentvolumeclaims?limit=25000&continue=a%2Bb"
         );
+    }
+
+    #[test]
+    fn a_path_of_the_server_is_in_every_request() {
+        let view = json!({"current-context": "a", "contexts": [
+            {"name": "a", "context": {"cluster": "plain"}}, {"name": "b", "context": {"cluster": "proxied"}}],
+            "clusters": [{"name": "plain", "cluster": {"server": "https://x:6443"}},
+                {"name": "proxied", "cluster": {"server": "https://x/k8s/clusters/c-1/"}}]});
+        let resolve = |context: Option<&str>, access: &[&str], own: Option<&str>| {
+            let access = access.iter().map(ToString::to_string).collect();
+            let (context, own_namespace) = (context.map(str::to_string), own.map(str::to_string));
+            let asked = ClusterChoice { context, own_namespace, access, ..ClusterChoice::default() };
+            Target::resolve(&asked, &view).unwrap()
+        };
+        for (context, access, path) in [
+            (None, &[][..], ""),
+            (Some("b"), &[], "/k8s/clusters/c-1"),
+            (None, &["--cluster=proxied"], "/k8s/clusters/c-1"),
+            (Some("b"), &["--cluster=plain"], ""),
+            (Some("b"), &["--server=https://y"], ""),
+            (None, &["--as=x", "--server=http://y:1/z?q"], "/z"),
+        ] {
+            assert_eq!(resolve(context, access, None).server_path, path, "{context:?} {access:?}");
+        }
+        let target = resolve(Some("b"), &[], None);
+        let of = |version: Value| target.clone().for_version(&json!({"clientVersion": version}));
+        let path = |version: Value| of(version).unwrap().get(PODS, "p").pop().unwrap();
+        let before = "/k8s/clusters/c-1/api/v1/namespaces/default/pods/p";
+        assert_eq!(path(json!({"major": "1", "minor": "33"})), before);
+        assert_eq!(path(json!({"major": "1", "minor": "27+"})), before);
+        assert_eq!(path(json!({"major": "1", "minor": "34"})), "/api/v1/namespaces/default/pods/p");
+        assert_eq!(path(json!({"major": "2", "minor": "0"})), "/api/v1/namespaces/default/pods/p");
+        assert!(of(json!({"major": "", "minor": ""})).is_err() && of(Value::Null).is_err());
+        let old = of(json!({"major": "1", "minor": "30"})).unwrap();
+        assert!(old.get_all(&[PODS]).iter().all(|word| !word.contains("clusters")), "only --raw leaves it out");
     }
 
     #[test]
