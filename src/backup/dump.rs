@@ -171,7 +171,7 @@ impl<'a> Dump<'a> {
         reporter.step("dump", |step| {
             self.session.tell(&format!("dump {}", self.database.globals.word()));
             let mut made = MadeDump::default();
-            self.follow(&mut made, "proven", step)?;
+            self.follow(&mut made, "proven", session::UNTOUCHED, step)?;
             let (bytes, with) = self.check(&made)?;
             let what = format!("{bytes} dumped in {}, proven and flushed{with}", report::seconds(made.took));
             Ok((made, what))
@@ -187,7 +187,12 @@ impl<'a> Dump<'a> {
         reporter.step("dump", |step| {
             self.session.tell(&format!("dump {} later", self.database.globals.word()));
             let mut made = MadeDump::default();
-            let bytes = self.follow(&mut made, "whole", step)?.trim().parse().map(report::bytes).unwrap_or_default();
+            let bytes = self
+                .follow(&mut made, "whole", session::UNTOUCHED, step)?
+                .trim()
+                .parse()
+                .map(report::bytes)
+                .unwrap_or_default();
             let name = &self.preflight.database;
             let what =
                 format!("{bytes} of database {name} dumped in {}, whole and flushed", report::seconds(made.took));
@@ -207,19 +212,20 @@ impl<'a> Dump<'a> {
     pub fn place(&mut self, made: &mut MadeDump) -> Result<()> {
         let reporter = self.reporter;
         reporter.step("rename", |step| {
-            self.follow(made, "proven", step)?;
+            self.follow(made, "proven", "the new dump is whole, but may not be in its place", step)?;
             let (bytes, with) = self.check(made)?;
             Ok(((), format!("{}, {bytes}, proven{with}", self.database.dump_file)))
         })
     }
 
-    /// Notes what the session reports, up to the line `last`. Returns the value of that.
-    fn follow(&mut self, made: &mut MadeDump, last: &str, step: &Step) -> Result<String> {
+    /// Notes what the session reports, up to the line `last`. Returns the value of that. `state` is what the user has if the session
+    /// breaks off.
+    fn follow(&mut self, made: &mut MadeDump, last: &str, state: &str, step: &Step) -> Result<String> {
         let Dump { kubectl, session, rules, recheck_session, chosen, database, preflight, .. } = self;
         let mut lock_wait = DumpLockWait::new(rules.busy_timeout);
         let mut began = Instant::now();
         loop {
-            let line = session.next(SOON).map_err(|error| session::fail(&error, Exit::Dump, session::UNTOUCHED))?;
+            let line = session.next(SOON).map_err(|error| session::fail(&error, Exit::Dump, state))?;
             let Some(line) = line else { continue };
             match line.key.as_str() {
                 "busy" => lock_wait.holder_lives(&line.value, step)?,

@@ -160,6 +160,13 @@ fn several_come_back(tenant: &Tenant, engine: &str, setting: &str, hostile: &str
     assert_eq!((count(hostile), count("web")), ("5".into(), "0".into()));
     run(&[engine, "restore", "--yes", "--database", "web"]).assert(0, &[]);
     assert_eq!(count("web"), "3");
+    // One that is lost altogether is made first.
+    ask("app", "DROP DATABASE web");
+    run(&[engine, "restore", "--yes", "--database", "web"])
+        .assert(4, &["the server has no database web", "CREATE DATABASE"]);
+    ask("app", "CREATE DATABASE web");
+    run(&[engine, "restore", "--yes", "--database", "web"]).assert(0, &[]);
+    assert_eq!(count("web"), "3");
     let info = run(&[engine, "info", &format!("--database={hostile}")]);
     info.assert(0, &[]);
     let info: Value = serde_json::from_str(&info.stdout).unwrap();

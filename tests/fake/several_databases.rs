@@ -266,8 +266,14 @@ fn doctor_looks_at_each_database_and_names_what_is_missing() {
     let scenario = server("shop,web,gone").tool("psql", psql).args(&["doctor"]);
     let outcome = scenario.run().exits(4).clean();
     assert_eq!(outcome.count("session"), 3, "{outcome}");
-    let lines =
-        ["passed   database", "shop answers", "web answers", "FAILED   database", "database gone: ", "does not exist"];
+    let lines = [
+        "passed   database",
+        "shop answers",
+        "web answers",
+        "FAILED   database",
+        "database gone: the server has no database gone",
+        "does not exist",
+    ];
     let outcome = outcome.prints(&lines);
     // What is the same for all of them is there once.
     for check in ["passed   tools", "passed   path", "passed   space"] {

@@ -55,7 +55,8 @@ pub fn find(
     })
 }
 
-/// The one of these paths that had the newest proven dump of a database, by the proofs on the claim and on snapshots of it.
+/// The one of these paths that had the newest proven dump of a database, by the proofs on the claim and on snapshots of it. The volume
+/// may be mounted elsewhere than it was, so only the names of the files count.
 pub fn file_of<'a>(
     engine: Engine,
     claim: &Pvc,
@@ -68,9 +69,9 @@ pub fn file_of<'a>(
     let found = metas.filter_map(|meta| {
         let all = noted(engine, meta)?;
         let of_name = all.all().filter(|proof| proof.database == database);
-        of_name
-            .filter_map(|proof| Some((proof.ended.clone(), paths.into_iter().find(|path| *path == proof.file)?)))
-            .max()
+        let name = |path: &str| path.rsplit('/').next().unwrap_or_default().to_string();
+        let path_of = |proof: &Proof| paths.into_iter().find(|path| name(path) == name(&proof.file));
+        of_name.filter_map(|proof| Some((proof.ended.clone(), path_of(proof)?))).max()
     });
     found.max().map(|(_, path)| path)
 }
@@ -176,6 +177,8 @@ mod tests {
         assert_eq!(of(&bare, &all, "gone"), None);
         let noted = claim(&noting(&[("web", "/d.db-web", "2026-01-04")]), None);
         assert_eq!(of(&noted, &all, "web").as_deref(), Some("/d.db-web"));
+        let moved = claim(&noting(&[("web", "/old/d", "2026-01-04")]), None);
+        assert_eq!(of(&moved, &all, "web").as_deref(), Some("/d"), "the volume was mounted elsewhere");
         assert_eq!(
             of(&claim(&noting(&[("web", "/etc/passwd", "2026-01-04")]), None), &[], "web"),
             None,

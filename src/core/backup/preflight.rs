@@ -453,6 +453,10 @@ fn check_connection(report: &PreflightReport, engine: Engine) -> Option<Problem>
             engine.setting()
         );
     }
+    if ToolError::NoDatabase.is_in(&report.said) {
+        what = format!("the server has no database {}{}", report.database, report.unset_variables());
+        remedy = format!("create it there with CREATE DATABASE, or correct {}_DB", engine.setting());
+    }
     // Both MySQL and MariaDB refuse a login over TCP so if the account may use only the socket.
     if engine == Engine::MySql && ToolError::SocketOnly.is_in(&report.said) {
         what += "; this account may log in through the server's socket alone";
@@ -822,6 +826,8 @@ mod tests {
         let no_password = "psql: error: fe_sendauth: no password supplied";
         let root = "ERROR 1045 (28000): Access denied for user 'root'@'localhost' (using password: NO)";
         let socket = "ERROR 1698 (28000): Access denied for user 'root'@'localhost'";
+        let gone = "psql: error: connection to server at \"::1\" failed: FATAL:  database \"app\" does not exist";
+        let unknown = "ERROR 1049 (42000): Unknown database 'app'";
         let (settings, host) = ("does not answer with these settings; ", "check the host, port");
         for (engine, said, unset, words) in [
             (Engine::Postgres, "connection refused", "POSTGRES_PASSWORD", [settings, host]),
@@ -845,6 +851,9 @@ mod tests {
                 ],
             ),
             (Engine::MySql, socket, "", ["through the server's socket alone; ", "set BAK_DB_MYSQL_HOST to localhost"]),
+            (Engine::Postgres, gone, "", ["the server has no database ", "or correct BAK_DB_POSTGRES_DB"]),
+            (Engine::Postgres, "FATAL:  role \"x\" does not exist", "", [settings, host]),
+            (Engine::MySql, unknown, "", ["the server has no database ", "create it there with CREATE DATABASE"]),
             (Engine::Postgres, socket, "", [settings, host]),
         ] {
             let report = PreflightReport {

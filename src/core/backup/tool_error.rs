@@ -23,6 +23,8 @@ pub enum ToolError {
     TakesNoWrites,
     /// The server wants a password, and the client sent none.
     NoPassword,
+    /// There is no database of that name.
+    NoDatabase,
 }
 
 impl ToolError {
@@ -38,6 +40,10 @@ impl ToolError {
             ToolError::ConnectionEnded => &["server closed the connection unexpectedly"],
             ToolError::TakesNoWrites => &["in a read-only transaction", "during recovery", "ERROR 1290"],
             ToolError::NoPassword => &["no password supplied", "using password: NO"],
+            ToolError::NoDatabase => {
+                let is_so = |line: &str| line.contains("FATAL:  database \"") && line.ends_with("\" does not exist");
+                return said.contains("ERROR 1049") || said.lines().any(is_so);
+            }
         };
         words.iter().any(|words| said.contains(words))
     }
