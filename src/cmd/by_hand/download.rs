@@ -53,10 +53,10 @@ pub fn run(hand: &Hand<'_>) -> Result<()> {
         let mut all = Vec::new();
         if let Some(RecordedFile { proof, path }) = &recorded {
             let remote = Remote { chosen, path, bytes: proof.bytes, sha256: &proof.sha256 };
-            all.push(Wanted::new("file", remote, beside(&target, proof), force)?);
+            all.push(WantedFile::new("file", remote, beside(&target, proof), force)?);
         }
         let remote = Remote { chosen, path, bytes: file.bytes, sha256: &file.sha256 };
-        all.push(Wanted::new("dump", remote, target.clone(), force)?);
+        all.push(WantedFile::new("dump", remote, target.clone(), force)?);
         if hand.global.dry_run {
             return show_plan(hand, &all);
         }
@@ -76,17 +76,17 @@ pub fn run(hand: &Hand<'_>) -> Result<()> {
 }
 
 /// A file to download.
-struct Wanted<'a> {
+struct WantedFile<'a> {
     remote: Remote<'a>,
     target: PathBuf,
     /// Whether it is on this machine.
     there: bool,
 }
 
-impl<'a> Wanted<'a> {
-    fn new(what: &str, remote: Remote<'a>, target: PathBuf, force: bool) -> Result<Wanted<'a>> {
+impl<'a> WantedFile<'a> {
+    fn new(what: &str, remote: Remote<'a>, target: PathBuf, force: bool) -> Result<WantedFile<'a>> {
         let there = there(&target, what, remote.sha256, force)?;
-        Ok(Wanted { remote, target, there })
+        Ok(WantedFile { remote, target, there })
     }
 }
 
@@ -154,7 +154,7 @@ fn there(target: &Path, what: &str, sha256: &str, force: bool) -> Result<bool> {
 }
 
 /// Brings those that are not there; from which byte on the last one, or why the dump should be looked at again.
-fn fetch_all(hand: &Hand<'_>, all: &[Wanted<'_>]) -> Result<Result<Option<u64>, Fail>> {
+fn fetch_all(hand: &Hand<'_>, all: &[WantedFile<'_>]) -> Result<Result<Option<u64>, Fail>> {
     let mut resumed_from = None;
     for wanted in all {
         resumed_from = match wanted.there {
@@ -169,7 +169,7 @@ fn fetch_all(hand: &Hand<'_>, all: &[Wanted<'_>]) -> Result<Result<Option<u64>, 
 }
 
 /// Brings one; likewise.
-fn fetch(hand: &Hand<'_>, Wanted { remote, target, .. }: &Wanted<'_>) -> Result<Result<u64, Fail>> {
+fn fetch(hand: &Hand<'_>, WantedFile { remote, target, .. }: &WantedFile<'_>) -> Result<Result<u64, Fail>> {
     hand.reporter.step("download", |step| {
         let mut part = PartialFile::open(target, remote.sha256)?;
         let resumed_from = part.resumed_from;
@@ -227,9 +227,9 @@ fn tell(
     })
 }
 
-fn show_plan(hand: &Hand<'_>, all: &[Wanted<'_>]) -> Result<()> {
+fn show_plan(hand: &Hand<'_>, all: &[WantedFile<'_>]) -> Result<()> {
     let mut steps = Vec::new();
-    for Wanted { remote: Remote { chosen, path, bytes, sha256 }, target, there } in all {
+    for WantedFile { remote: Remote { chosen, path, bytes, sha256 }, target, there } in all {
         let target = target.display();
         if *there {
             steps.push(PlanStep::new(format!("Nothing: {target} is that file already")));
