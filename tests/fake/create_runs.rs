@@ -695,6 +695,13 @@ fn a_load_says_which_accounts_are_missing_and_makes_the_recorded_ones() {
     let words = "These accounts are made first, with their passwords: `app`@`%`. These accounts are there, and are not changed: \
                  `there`@`%`.";
     assert!(outcome.stdout.contains(words) && !format!("{outcome}").contains("hunter2"), "{outcome}");
+    // The file is also read where all of its accounts are there, for grants on what the load makes.
+    let all = "`root`@`localhost`\n`app`@`%`\n`there`@`%`\n";
+    for (args, sent) in [(&["--yes", "--globals"][..], true), (&["--yes"], false)] {
+        let scenario = restore("auto", all, args);
+        let outcome = scenario.run();
+        assert_eq!(outcome.stdin("session").contains("\nload - "), !sent, "{outcome}");
+    }
     // Without the right to see them nothing is known to be missing.
     let unseen = restore("auto", "", &["--dry-run"]);
     let outcome = unseen.run().exits(0);

@@ -218,6 +218,14 @@ fn an_account_that_cannot_be_made_is_named_without_its_hash() {
         target.refused(&loaded, why);
         assert!(!loaded.said.contains("near"), "{}", loaded.said);
     }
+    // A grant on what is not there does not end the load.
+    let line = "GRANT SELECT (n) ON `gone`.`t` TO `part`@`%`;\n-- Accounts complete";
+    fs::write(&beside, text.replace("-- Accounts complete", line)).unwrap();
+    let sum = sha256(&beside);
+    fs::copy(&beside, beside.with_file_name(format!("d.sql.gz.globals-{}.sql", &sum[..16]))).unwrap();
+    let loaded = target.load("root", &sum, "try");
+    assert_eq!(loaded.ungranted, ["ERROR 1146 (42S02): Table 'gone.t' doesn't exist"], "{}", loaded.said);
+    assert!(loaded.outcome == "loaded" && !target.unfinished().exists(), "{}", loaded.said);
 }
 
 #[test]
