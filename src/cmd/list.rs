@@ -1,5 +1,7 @@
 //! `list`: the snapshots of a namespace, or of all, oldest first.
 
+use std::collections::BTreeSet;
+
 use anyhow::Result;
 use chrono::{DateTime, Utc};
 
@@ -37,17 +39,38 @@ pub fn run(global: &Global, list: &List, reporter: &Reporter) -> Result<()> {
     };
     let (mut printed, mut is_first) = (Printed::default(), true);
     watch(every, reporter, || {
-        let (rows, _) = context.read_rows()?;
-        let rows = printed.changes(&rows, is_wanted);
+        let (mut rows, _) = context.read_rows()?;
+        let changes = printed.changes(&rows, is_wanted);
         let is_first = std::mem::take(&mut is_first);
-        if rows.is_empty() && !is_first {
+        if changes.is_empty() && !is_first {
             return Ok(None);
         }
-        let head = list.headers && is_first;
-        let text = context.shown(&rows, || text(&rows, now(), global.output, list.all_namespaces, head))?;
+        let text = context.shown(&changes, || {
+            rows.retain(is_wanted);
+            changed(rows, &changes, global.output, list, list.headers && is_first)
+        })?;
         let is_next = global.output == Output::Yaml && !is_first;
         Ok(Some(if is_next { format!("---\n{text}") } else { text }))
     })
+}
+
+/// The lines of the changes, in columns that are as wide as `rows` and the changes need.
+fn changed(mut rows: Vec<Row>, changes: &[Row], output: Output, list: &List, has_head: bool) -> String {
+    if output == Output::Name {
+        return changes.iter().filter(|row| !row.deleted).map(name).collect();
+    }
+    rows.extend(changes.iter().filter(|row| row.deleted).cloned());
+    let key = |row: &Row| (row.namespace.clone(), row.name.clone());
+    let changed: BTreeSet<_> = changes.iter().map(key).collect();
+    let text = text(&rows, now(), output, list.all_namespaces, true);
+    let body = text.lines().skip(1).zip(&rows).filter(|(_, row)| changed.contains(&key(row)));
+    let lines = text.lines().take(usize::from(has_head)).chain(body.map(|(line, _)| line));
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
+/// An argument of kubectl.
+fn name(row: &Row) -> String {
+    format!("volumesnapshot.snapshot.storage.k8s.io/{}\n", row.name)
 }
 
 impl Context<'_, List> {
@@ -85,11 +108,7 @@ impl Context<'_, List> {
 
 fn text(rows: &[Row], now: DateTime<Utc>, output: Output, all_namespaces: bool, headers: bool) -> String {
     if output == Output::Name {
-        return rows
-            .iter()
-            .filter(|row| !row.deleted)
-            .map(|row| format!("volumesnapshot.snapshot.storage.k8s.io/{}\n", row.name))
-            .collect();
+        return rows.iter().map(name).collect();
     }
     let wide = output == Output::Wide;
     let mut head = vec!["NAME", "PVC", "TYPE", "SLOTS", "DELETE-AFTER", "READY", "AGE", "SIZE", "VERIFIED"];

@@ -143,8 +143,10 @@ fn a_list_is_selected_sorted_and_printed_as_kubectl_does() {
 
 #[test]
 fn a_watched_list_prints_what_changes() {
-    let scenario =
-        with(&["list", "--watch", "--every=1s"], [shot("shop", "a", 1, ours()), shot("shop", "b", 2, ours())]);
+    let scenario = with(
+        &["list", "--watch", "--every=1s"],
+        [shot("shop", "a", 1, ours()), shot("shop", "b", 2, ours()), shot("shop", "a-long-name", 0, ours())],
+    );
     let running = scenario.start().until_printed("\nb ").until("page.3");
     scenario.api().cut([(shot("shop", "c", 3, ours()), "Retain")]);
     let running = running.until_printed("\nc ");
@@ -161,8 +163,15 @@ fn a_watched_list_prints_what_changes() {
     let outcome = running.until_printed("deleted").signal("INT").finish().exits(130);
     let rows: Vec<Vec<&str>> = outcome.stdout.lines().map(|line| line.split_whitespace().collect()).collect();
     let shown: Vec<(&str, &str)> = rows.iter().map(|row| (row[0], row[5])).collect();
-    let expected = [("NAME", "READY"), ("a", "true"), ("b", "true"), ("c", "true"), ("a", "true"), ("b", "deleted")];
+    let first = [("NAME", "READY"), ("a-long-name", "true"), ("a", "true"), ("b", "true")];
+    let expected = [&first[..], &[("c", "true"), ("a", "true"), ("b", "deleted")]].concat();
     assert_eq!(shown, expected, "{outcome}");
+    let column = outcome.stdout.find("READY").unwrap();
+    let below = outcome.stdout.lines().skip(1).map(|line| line[column..].split(' ').next().unwrap());
+    assert!(
+        below.map(String::from).all(|cell| ["true", "deleted"].contains(&cell.as_str())),
+        "the columns stay where they are: {outcome}"
+    );
     assert!(!outcome.stderr.contains("step="), "what is done again and again is not logged: {outcome}");
 
     let scenario = with(&["list", "-w", "-o", "name"], []).fault("page", ALWAYS, Fault::Refuse(FORBIDDEN));
