@@ -197,11 +197,11 @@ fn the_pruner_prunes_the_cluster_under_its_roles() {
     let (tenant, old) = due("chart-prune");
     // ClusterRoles have no namespace to tell them apart.
     let name = format!("fullnameOverride={namespace}");
-    let values = |more: &'static str| {
+    let values = |more: &str| {
         let set = [&name, "backup.enabled=false", "cluster.enabled=true", "cluster.prune.lastDaily=1", more];
         set.map(str::to_string)
     };
-    let release = |verb: &str, more: &'static str| {
+    let release = |verb: &str, more: &str| {
         let values = values(more);
         helm_release(verb, namespace, &values.iter().map(String::as_str).collect::<Vec<_>>())
     };
@@ -216,8 +216,18 @@ fn the_pruner_prunes_the_cluster_under_its_roles() {
     let lost = tenant.get(&["volumesnapshot", "lost"]);
     assert!(lost["metadata"]["labels"]["backup-ns.sh/delete-after"].is_string(), "marked by the same run: {lost}");
 
-    // With it, both go.
-    release("upgrade", "cluster.prune.destroyContents=true");
+    // With it, both go, though a policy lets nobody else delete them.
+    let protected = format!(
+        "cluster.protection.enabled=true,cluster.protection.groups={{auditors}},cluster.protection.namespaceSelector.matchLabels.kubernetes\\.io/metadata\\.name={}",
+        tenant.namespace
+    );
+    release("upgrade", &protected);
+    let refused = || {
+        let output =
+            kubectl_with(&["-n", &tenant.namespace, "delete", "volumesnapshot", "newest", "--dry-run=server"], "");
+        String::from_utf8_lossy(&output.stderr).contains("VolumeSnapshot newest is a backup, and ").then_some(())
+    };
+    until("the policy holds", 30, refused);
     let lost = tenant.content("lost");
     let due = "backup-ns.sh/delete-after=2026-01-01";
     tenant.kubectl(&["label", "volumesnapshot", "lost", due, "--overwrite"]);

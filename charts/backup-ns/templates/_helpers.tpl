@@ -29,6 +29,9 @@ app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ $root.Release.Service }}
 app.kubernetes.io/part-of: backup-ns
 helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{- with $root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}
 
 {{- define "backup-ns.selectorLabels" -}}
@@ -127,6 +130,11 @@ app.kubernetes.io/component: {{ index . 1 }}
 
 {{/* Of a pod whose containers write nothing but to /tmp. */}}
 {{- define "backup-ns.podSecurity" -}}
+{{- /* The variables of a Service named bak-… would be taken for settings. */ -}}
+enableServiceLinks: false
+{{- if not (kindIs "invalid" .Values.hostUsers) }}
+hostUsers: {{ .Values.hostUsers }}
+{{- end }}
 securityContext:
   {{- toYaml .Values.podSecurityContext | nindent 2 }}
 {{- with .Values.imagePullSecrets }}
@@ -138,7 +146,7 @@ imagePullSecrets:
 {{/* Where a pod may run. */}}
 {{- define "backup-ns.scheduling" -}}
 {{- $where := dict -}}
-{{- range $key := list "priorityClassName" "schedulerName" "nodeSelector" "tolerations" -}}
+{{- range $key := list "priorityClassName" "schedulerName" "nodeSelector" "tolerations" "topologySpreadConstraints" -}}
 {{- with get $.Values $key }}{{ $_ := set $where $key . }}{{ end -}}
 {{- end -}}
 {{- with $where }}{{ toYaml . }}{{ end }}
@@ -158,6 +166,9 @@ resources:
 {{- define "backup-ns.env" -}}
 - {name: TZ, value: {{ .Values.timeZone | quote }}}
 - {name: HOME, value: /tmp}
+{{- with .Values.extraEnv }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}
 
 {{/* Variables of what works on this namespace, behind those. */}}

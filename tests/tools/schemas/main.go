@@ -24,6 +24,8 @@ import (
 var kubernetes = []string{"v1.34.4", "v1.35.4", "v1.36.3"}
 
 var kinds = []string{
+	"admissionregistration.k8s.io/v1 ValidatingAdmissionPolicy",
+	"admissionregistration.k8s.io/v1 ValidatingAdmissionPolicyBinding",
 	"apps/v1 Deployment",
 	"batch/v1 CronJob",
 	"batch/v1 Job",
