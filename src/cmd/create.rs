@@ -118,12 +118,7 @@ fn make_backup(global: &Global, config: &Create, reporter: &Reporter, notice: &m
     let cut = SnapshotSet { kubectl, config, now, zone: global.zone, run, names, claims: &observed.claims };
     let run = BackupRun { context: &context, cut, nonce, good: &notice.good };
     let prepare = |(database, chosen): (_, &Chosen)| Dump::prepare(kubectl, reporter, database, chosen.clone(), rules);
-    let mut placed: Vec<(Database, &Chosen)> = Vec::new();
-    for (database, chosen) in config.databases.iter().zip(&observed.chosen) {
-        let first = with_dump_file(kubectl, database, chosen, nonce)?;
-        placed.extend(databases::each(kubectl, &first, chosen, nonce)?.into_iter().map(|database| (database, chosen)));
-    }
-    databases::check_files(placed.iter().map(|(database, chosen)| (database, *chosen)))?;
+    let placed = place(kubectl, config, &observed, nonce)?;
     let dumps: Vec<Dump<'_>> =
         placed.iter().map(|(database, chosen)| prepare((database, chosen))).collect::<Result<_, _>>()?;
     check_together(&dumps)?;
@@ -136,6 +131,22 @@ fn make_backup(global: &Global, config: &Create, reporter: &Reporter, notice: &m
     }
     run.foresee(&observed.snapshots)?;
     run.back_up(dumps, &observed)
+}
+
+/// The databases to dump, each with its dump file and the container that it is dumped in.
+fn place<'a>(
+    kubectl: &Kubectl,
+    config: &Create,
+    observed: &'a Observed,
+    nonce: &str,
+) -> Result<Vec<(Database, &'a Chosen)>> {
+    let mut placed = Vec::new();
+    for (database, chosen) in config.databases.iter().zip(&observed.chosen) {
+        let first = with_dump_file(kubectl, database, chosen, nonce)?;
+        placed.extend(databases::each(kubectl, &first, chosen, nonce)?.into_iter().map(|database| (database, chosen)));
+    }
+    databases::check_files(placed.iter().map(|(database, chosen)| (database, *chosen)))?;
+    Ok(placed)
 }
 
 /// Makes the dumps. Of several, none replaces its last one before all of them are whole.

@@ -190,33 +190,46 @@ fn observe(kubectl: &Kubectl, config: &Verify) -> Result<Subject> {
         // All databases of a server were dumped in one pod.
         let proof = proofs.first();
         let template = verify::pod_template(&pods, proof, &pvc);
-        let noted = match proof {
-            Some(proof) if proof.image.is_empty() || config.image.is_some() => None,
-            Some(proof) if !verify::may_run(proof, namespace, &pods) => {
-                let from = if proof.namespace.is_empty() { "nothing" } else { proof.namespace.as_str() };
-                let what = format!(
-                    "its proof names the image {}, but was made in another namespace ({from}) or by an older version, and no pod \
-                     here runs it",
-                    proof.image
-                );
-                return Err(missing(what).remedy(format!(
-                    "if it is the one to test it with, say so: --verify-image {} (BAK_VERIFY_IMAGE)",
-                    escape::word(&proof.image)
-                )));
-            }
-            Some(proof) => Some(proof.image.clone()),
-            None => None,
-        };
-        let image = config.image.clone().or(noted).or_else(|| template.image.clone()).ok_or_else(|| {
-            missing("nothing tells which image its database ran in".into())
-                .remedy("name one with --verify-image (BAK_VERIFY_IMAGE)")
-        })?;
+        let image = image(config, proof, template.image.as_ref(), (namespace, &pods))
+            .map_err(|(what, remedy)| missing(what).remedy(remedy))?;
         let rand = random::letters(6);
         let engine = engine.unwrap_or_else(|| verify::engine_of(&image));
         Ok(PodTest { engine, proofs, image, template, job: verify::job_name(name, &rand) })
     };
     let tests = wanted.into_iter().map(test).collect::<Result<_, Fail>>()?;
     Ok(Subject { snapshot, volume, tests, is_partial })
+}
+
+/// The image to test a dump in: the one that was asked for, else the one of its proof if that may run here, else the pod's.
+///
+/// # Errors
+/// Why there is none, and what to do.
+fn image(
+    config: &Verify,
+    proof: Option<&Proof>,
+    of_pod: Option<&String>,
+    (namespace, pods): (&str, &[Value]),
+) -> Result<String, (String, String)> {
+    if let Some(image) = &config.image {
+        return Ok(image.clone());
+    }
+    match proof.filter(|proof| !proof.image.is_empty()) {
+        Some(proof) if verify::may_run(proof, namespace, pods) => Ok(proof.image.clone()),
+        Some(proof) => {
+            let from = if proof.namespace.is_empty() { "nothing" } else { proof.namespace.as_str() };
+            let what = format!(
+                "its proof names the image {}, but was made in another namespace ({from}) or by an older version, and no pod here \
+                 runs it",
+                proof.image
+            );
+            let image = escape::word(&proof.image);
+            Err((what, format!("if it is the one to test it with, say so: --verify-image {image} (BAK_VERIFY_IMAGE)")))
+        }
+        None => of_pod.cloned().ok_or_else(|| {
+            let what = "nothing tells which image its database ran in".to_string();
+            (what, "name one with --verify-image (BAK_VERIFY_IMAGE)".into())
+        }),
+    }
 }
 
 fn no_snapshot(config: &Verify, namespace: &str, why: NoSnapshot) -> Fail {
@@ -281,18 +294,8 @@ impl RestoreTest<'_> {
             None => Verdict::Good(facts),
         };
         if let Verdict::Good(facts) = &verdict {
-            for facts in facts.values().flat_map(Facts::all).filter(|facts| facts.unfilled > 0) {
-                tracing::warn!(
-                    "not filled in the scratch server, because what they read is not within its reach: {}",
-                    counted(facts.unfilled, "materialized view")
-                );
-            }
+            warn_of_contents(facts);
             self.warn_of_missing_accounts(facts);
-            let all = facts.values().flat_map(Facts::all);
-            for facts in all.filter(|facts| facts.database.is_some() && facts.tables == 0) {
-                let database = facts.database.as_deref().unwrap_or_default();
-                tracing::warn!("the dump is good, but holds no table: is {database} the right database?");
-            }
         }
         // That one database is good says nothing of the others; that it is bad makes the backup bad.
         let stamped = match &verdict {
@@ -595,6 +598,21 @@ impl RestoreTest<'_> {
                 .kubectl(&target.patch(SNAPSHOTS, &meta.name, &stamp)),
         );
         self.context.show(&json!({"dryRun": true, "steps": steps}), || plan::text(&steps))
+    }
+}
+
+/// What is good, and yet may not be what was meant.
+fn warn_of_contents(facts: &BTreeMap<Engine, Facts>) {
+    for facts in facts.values().flat_map(Facts::all) {
+        if facts.unfilled > 0 {
+            tracing::warn!(
+                "not filled in the scratch server, because what they read is not within its reach: {}",
+                counted(facts.unfilled, "materialized view")
+            );
+        }
+        if let Some(database) = facts.database.as_ref().filter(|_| facts.tables == 0) {
+            tracing::warn!("the dump is good, but holds no table: is {database} the right database?");
+        }
     }
 }
 
