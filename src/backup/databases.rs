@@ -29,7 +29,8 @@ pub fn each(kubectl: &Kubectl, database: &Database, chosen: &Chosen, nonce: &str
         OtherDatabases::Named(names) => names.clone(),
         OtherDatabases::All => {
             let names = list(kubectl, database, chosen, nonce)?.in_order(database.engine)?;
-            return Ok(names.iter().enumerate().map(|(at, name)| one(database, name, at == 0)).collect());
+            let listed = |(at, name): (usize, &String)| Database { is_listed: true, ..one(database, name, at == 0) };
+            return Ok(names.iter().enumerate().map(listed).collect());
         }
     };
     let first = Database { others: OtherDatabases::Named(Vec::new()), ..database.clone() };

@@ -420,7 +420,8 @@ fn start(
     values.extend(connection(database));
     values.extend_from_slice(script.more);
     let mut session = Session::start(kubectl, chosen, script.text, rules.nonce, &values)?;
-    let mut report = PreflightReport { named: database.named(), ..PreflightReport::default() };
+    let mut report =
+        PreflightReport { named: database.named(), is_listed: database.is_listed, ..PreflightReport::default() };
     session.until("looked", ANSWER, |key, value| report.note(key, value))?;
     if !report.answers {
         report.said = session.last_words();

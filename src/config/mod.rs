@@ -197,6 +197,8 @@ pub struct Database {
     pub database: DbValue,
     /// The databases besides that.
     pub others: OtherDatabases,
+    /// Whether no setting names the first database: it is one of all that the server has.
+    pub is_listed: bool,
     /// The character set of a MySQL dump.
     pub charset: Option<String>,
     /// Whether the server's roles are written beside the dump.
@@ -588,6 +590,7 @@ fn database(v: &mut Values<'_>, engine: Engine) -> Database {
         password: v.db_value(pick(engine, var!("BAK_DB_POSTGRES_PASSWORD"), var!("BAK_DB_MYSQL_PASSWORD"))),
         database,
         others,
+        is_listed: false,
         charset: match engine {
             Engine::Postgres => None,
             Engine::MySql => Some(v.parse(var!("BAK_DB_MYSQL_DEFAULT_CHARACTER_SET"), parse_charset, String::new())),

@@ -137,6 +137,11 @@ fn several_come_back(tenant: &Tenant, engine: &str, setting: &str, hostile: &str
         let values = (0..rows).map(|n| format!("({n})")).collect::<Vec<_>>().join(", ");
         ask(name, &format!("CREATE TABLE only_here (n int); INSERT INTO only_here VALUES {values}"));
     }
+    let doctor = run(&["doctor", &format!("--db-{engine}")]);
+    let checks: Value = serde_json::from_str(&doctor.stdout).unwrap();
+    let checks = checks["checks"].as_array().unwrap();
+    let answers = checks.iter().filter(|check| check["check"] == "database").map(|check| check["outcome"] == "passed");
+    assert!(answers.clone().count() > 2 && answers.clone().all(|passed| passed), "{}", doctor.stdout);
     let done = tenant.create(&[&format!("--db-{engine}"), &with]).done();
     done.assert(0, &[]);
     let summary: Value = serde_json::from_str(&done.stdout).unwrap();

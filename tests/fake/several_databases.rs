@@ -296,3 +296,22 @@ fn a_dump_of_this_machine_goes_into_the_database_that_is_named() {
     let scenario = scenario.args(&["postgres", "restore", "--dry-run", "--from", &from]);
     scenario.run().exits(2).says(&["this takes one: shop, web", "--database"]);
 }
+
+#[test]
+fn an_empty_database_is_a_mistake_only_where_a_setting_names_it() {
+    let empty = |databases: &str| {
+        let psql = r#"case "$*" in
+            *datallowconn*) n=${*#*SELECT \'}; for name in shop web; do echo "${n%% *} database $name"; done ;;
+            *largeobject_metadata*) n=${*#*SELECT \'}; echo "${n%% *} tables 0" ;;
+            esac"#;
+        server(databases).tool("psql", psql)
+    };
+    let words = "the database web holds no table";
+    let named = empty("shop,web");
+    named.run().exits(0).says(&[words]);
+    named.args(&["doctor"]).run().exits(4).prints(&["FAILED   database", words]);
+    let all = empty("*");
+    let outcome = all.run().exits(0);
+    assert!(!outcome.stderr.contains("holds no table"), "{outcome}");
+    all.args(&["doctor"]).run().prints(&["shop answers", "web answers"]);
+}

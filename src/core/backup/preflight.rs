@@ -41,6 +41,8 @@ pub struct PreflightReport {
     pub named: Vec<(String, String)>,
     /// The number of tables to dump, if it was queried.
     pub tables: Option<u64>,
+    /// Whether no setting names the database: it is one of all that the server has.
+    pub is_listed: bool,
     /// Tables whose rows are not dumped as of one moment.
     pub unsteady: Vec<String>,
     /// The first views whose text the user may not see.
@@ -150,7 +152,7 @@ impl PreflightReport {
             format!("the database {} holds no table", self.database),
             format!("check that it is the one to back up: {setting}_DB (--{}-db) names it", flag.to_ascii_lowercase()),
         );
-        (self.tables == Some(0)).then_some(problem)
+        (self.tables == Some(0) && !self.is_listed).then_some(problem)
     }
 
     /// The warning that the user of MySQL or MariaDB sees no routines, so that it is unknown whether there are any.
