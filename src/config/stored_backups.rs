@@ -409,7 +409,11 @@ fn database_name(plain: &Plain, v: &mut Values<'_>) -> Option<String> {
 
 fn one_table(plain: &Plain, v: &mut Values<'_>, engine: Engine) -> Option<OneTable> {
     let table = plain.word("table")?;
-    match OneTable::parse(engine, &table, plain.word("table-as").as_deref(), plain.is("replace")) {
+    let name = plain.word("table-as");
+    if name.is_none() && !plain.is("replace") && plain.word("as").is_some() {
+        v.error(About::Argument, "--as names the user that kubectl acts as, and no flag says what the table is called; accepted with --as: --table-as or --replace".into());
+    }
+    match OneTable::parse(engine, &table, name.as_deref(), plain.is("replace")) {
         Ok(table) => Some(table),
         Err(why) => {
             v.error(About::Argument, why);

@@ -135,12 +135,15 @@ impl Server {
         text.lines().filter(lasting).collect::<Vec<_>>().join("\n")
     }
 
-    /// A command, whose dump file lies where this server's image has room for it.
+    /// The settings that choose the format of this run, with a path for which this server's image has room.
+    fn settings(&self) -> Vec<(String, String)> {
+        let room = |(name, file): (String, String)| (name, file.replace("/var/lib/postgresql/data", self.mount));
+        format_settings().into_iter().map(room).collect()
+    }
+
     fn command(&self, tenant: &Tenant, args: &[&str], change: impl Fn(&mut Command)) -> Done {
         let own = |command: &mut Command| {
-            if let ("/var/lib/postgresql", [_, ..]) = (self.mount, &format_settings()[..]) {
-                command.env("BAK_DB_POSTGRES_DUMP_FILE", in_format("/var/lib/postgresql/dump.sql.gz"));
-            }
+            command.envs(self.settings());
             change(command);
         };
         tenant.run(args, own).done()
@@ -205,7 +208,7 @@ impl Server {
         let bin = std::path::Path::new(env!("CARGO_BIN_EXE_backup-ns")).parent().unwrap();
         let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
         let mut command = Command::new("sh");
-        command.args(["-euc", &in_format(commands)]).env("PATH", path).envs(format_settings());
+        command.args(["-euc", &in_format(commands)]).env("PATH", path).envs(self.settings());
         let output = command.output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{}: {commands}{said}", self.image);

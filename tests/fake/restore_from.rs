@@ -192,6 +192,7 @@ fn one_table_is_named_as_in_sql_and_planned() {
     };
     wrong(&["--table-as", "x"], "--table");
     wrong(&["--replace"], "--table");
+    wrong(&["--table", "t", "--as", "other"], "--as names the user that kubectl acts as");
     wrong(&["--table", "a.b.c"], "'a.b.c' has more parts than a schema and a table");
     wrong(&["--table", "\"a"], "lacks the closing \"");
     let planned = |args: &[&str], said: &str| {
