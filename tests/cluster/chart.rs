@@ -216,7 +216,7 @@ fn the_pruner_prunes_the_cluster_under_its_roles() {
     let lost = tenant.get(&["volumesnapshot", "lost"]);
     assert!(lost["metadata"]["labels"]["backup-ns.sh/delete-after"].is_string(), "marked by the same run: {lost}");
 
-    // With it, both go, though a policy lets nobody else delete them.
+    // With it, both go, though a policy lets no other user delete them.
     let protected = format!(
         "cluster.protection.enabled=true,cluster.protection.groups={{auditors}},cluster.protection.namespaceSelector.matchLabels.kubernetes\\.io/metadata\\.name={}",
         tenant.namespace
