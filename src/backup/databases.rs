@@ -48,11 +48,18 @@ fn one(database: &Database, name: &str, is_first: bool) -> Database {
 }
 
 /// The one database that a manual command is for: `name`, or without it the only one that the setting names. Which file a name has
-/// depends on whether it is the first; the newest proof of it decides, if there is one.
+/// depends on whether it is the first. To read one, the newest proof of it decides, if there is one; `writes` has the settings
+/// decide, because the file of an older proof may be another database's by now.
 ///
 /// # Errors
 /// No name is given and the setting names several; or the server cannot be asked.
-pub fn selected(kubectl: &Kubectl, place: &DatabasePlace, name: Option<&str>, nonce: &str) -> Result<Database> {
+pub fn selected(
+    kubectl: &Kubectl,
+    place: &DatabasePlace,
+    name: Option<&str>,
+    writes: bool,
+    nonce: &str,
+) -> Result<Database> {
     let DatabasePlace { database, claim, chosen, snapshots, .. } = place;
     let Some(name) = name else {
         if database.others.is_empty() {
@@ -72,8 +79,8 @@ pub fn selected(kubectl: &Kubectl, place: &DatabasePlace, name: Option<&str>, no
     };
     let (first, other) = (one(database, name, true), one(database, name, false));
     let paths = [first.dump_file.as_str(), other.dump_file.as_str()];
-    let proven =
-        find_proof::file_of(database.engine, claim, snapshots, name, paths).map(|path| path == first.dump_file);
+    let proven = (!writes).then(|| find_proof::file_of(database.engine, claim, snapshots, name, paths)).flatten();
+    let proven = proven.map(|path| path == first.dump_file);
     let is_first = match (proven, &database.others, &database.database) {
         (Some(is_first), ..) => is_first,
         (None, OtherDatabases::Named(names), _) if names.iter().any(|other| other == name) => false,
@@ -133,9 +140,11 @@ impl ServerDatabases {
             return missing(what, "rename it");
         }
         if self.limited {
-            tracing::warn!(
-                "the database's user lacks SHOW DATABASES: databases that it has no rights on are missing from this backup; \
-                 GRANT SHOW DATABASES ON *.* to it"
+            return missing(
+                format!(
+                    "the user lacks SHOW DATABASES, so {setting}=* would leave out databases that it has no rights on"
+                ),
+                "GRANT SHOW DATABASES ON *.* to it",
             );
         }
         match self.names.len() {
@@ -217,6 +226,8 @@ mod tests {
         let mut unfit = found(&["app"]);
         unfit.note("unfit", "a b");
         assert!(fail(unfit).contains("'a b' holds control characters"));
+        let limited = ServerDatabases { limited: true, ..found(&["app"]) };
+        assert!(fail(limited).contains("the user lacks SHOW DATABASES, so BAK_DB_MYSQL_DB=* would leave out"));
         let silent = ServerDatabases { answers: false, said: "Access denied".into(), ..found(&["app"]) };
         assert!(fail(silent).contains("does not list its databases with these settings: Access denied"));
     }

@@ -200,6 +200,21 @@ impl<'a> Dump<'a> {
         })
     }
 
+    /// Checks that the session of a dump that is whole still waits, as far as its reports say.
+    ///
+    /// # Errors
+    /// It ended.
+    pub fn check_waits(&mut self) -> Result<()> {
+        let state = session::UNTOUCHED;
+        while let Some(line) = self.session.next(Duration::ZERO).map_err(|it| session::fail(&it, Exit::Dump, state))? {
+            if line.key == "lost" {
+                let (said, standby) = (self.session.last_words(), self.preflight.standby);
+                bail!(failed(Lost::parse(&line.value), &said, standby, self.database.engine));
+            }
+        }
+        Ok(())
+    }
+
     /// Has the session rename a dump that is whole. [`Dump::place`] waits for that.
     pub fn start_to_place(&mut self) {
         self.session.tell("place");

@@ -282,7 +282,7 @@ fn list() -> Command {
         "list",
         "List the namespace's snapshots, or all with -A",
         "Oldest first. Several kinds select those that are any of them. With --watch the snapshots are read again and again, and \
-         those that changed are printed; one that is gone has `deleted` in the column READY.",
+         those that changed are printed; one that is gone, or no longer has the labels of -l, has `deleted` in the column READY.",
         "  # What there is to restore in the namespace shop
   backup-ns list -n shop
 

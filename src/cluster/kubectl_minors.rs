@@ -76,7 +76,7 @@ impl Drop for Place {
     }
 }
 
-/// kubectl of a path, with these arguments for access, and without patience.
+/// kubectl of a path, with these arguments for access, and without retries.
 fn kubectl(path: &str, namespace: &str, access: &[&str]) -> Kubectl {
     let choice = ClusterChoice {
         access: access.iter().map(ToString::to_string).collect(),
@@ -235,7 +235,7 @@ impl Calls<'_> {
             Refused(NotFound, 1),
         );
         add(
-            "create what is none",
+            "create with a name that is not valid",
             t.create(LEASES),
             "{\"kind\": \"Lease\", \"metadata\": {\"name\": \"!\"}}",
             Refused(Other, 1),

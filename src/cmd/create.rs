@@ -163,6 +163,10 @@ fn make(dumps: &mut [Dump<'_>]) -> Result<Vec<MadeDump>> {
     };
     let make = |dump: &mut Dump<'_>| dump.make_whole().map_err(|error| named(dump, error));
     let mut all = dumps.iter_mut().map(make).collect::<Result<Vec<MadeDump>>>()?;
+    // A session may have ended while others were dumping: then none is renamed.
+    for dump in dumps.iter_mut() {
+        dump.check_waits().map_err(|error| named(dump, error))?;
+    }
     dumps.iter_mut().for_each(Dump::start_to_place);
     for (dump, made) in dumps.iter_mut().zip(&mut all) {
         dump.place(made).map_err(|error| named(dump, error))?;

@@ -617,6 +617,8 @@ impl Exam<'_> {
             lines.skip(&["container"], "no database is dumped (BAK_DB_SKIP)");
             return Ok(lines);
         }
+        // Of all servers together, as a backup needs it.
+        let mut room = (Vec::new(), u64::MAX);
         for database in &self.config.databases {
             let chosen = match choose(&seen.namespace_objects, &kubectl.target.namespace, database, holder) {
                 Ok(chosen) => chosen,
@@ -633,13 +635,23 @@ impl Exam<'_> {
                 lines.skip(&["container"], "may not create pods/exec");
                 continue;
             }
-            lines.extend(self.container(kubectl, database, &chosen, holder)?);
+            lines.extend(self.container(kubectl, database, &chosen, holder, &mut room)?);
+        }
+        if let Err(problem) = preflight::check_room(&room.0, room.1) {
+            lines.push(Check::failed("space", problem.what, problem.remedy));
         }
         Ok(lines)
     }
 
-    /// Looks into the container of a database as a backup does.
-    fn container(&self, kubectl: &Kubectl, database: &Database, chosen: &Chosen, holder: &str) -> Result<CheckLines> {
+    /// Looks into the container of a database as a backup does. `room` collects the sizes of the last dumps and the least free space.
+    fn container(
+        &self,
+        kubectl: &Kubectl,
+        database: &Database,
+        chosen: &Chosen,
+        holder: &str,
+        room: &mut (Vec<u64>, u64),
+    ) -> Result<CheckLines> {
         let mut lines = CheckLines::default();
         let rules = DumpRules {
             pvc: holder,
@@ -657,12 +669,11 @@ impl Exam<'_> {
                 return Ok(lines);
             }
         };
-        let (mut last_bytes, mut free) = (Vec::new(), u64::MAX);
         for (at, database) in all.iter().enumerate() {
             match self.preflight(kubectl, database, chosen, rules) {
                 Ok((report, site, checks)) => {
-                    last_bytes.push(report.old_bytes.unwrap_or_default());
-                    free = free.min(site.map_or(u64::MAX, |site| site.available_bytes));
+                    room.0.push(report.old_bytes.unwrap_or_default());
+                    room.1 = room.1.min(site.map_or(u64::MAX, |site| site.available_bytes));
                     let name = &database.database;
                     let others = checks.into_iter().filter(|check| at == 0 || lines.lacks(check));
                     let named = |check: Check| match check.outcome {
@@ -676,9 +687,6 @@ impl Exam<'_> {
                 }
                 Err(error) => lines.fail("container", error, "see kubectl describe pod")?,
             }
-        }
-        if let Err(problem) = preflight::check_room(&last_bytes, free) {
-            lines.push(Check::failed("space", problem.what, problem.remedy));
         }
         Ok(lines)
     }

@@ -40,8 +40,9 @@ pub fn run(global: &Global, list: &List, reporter: &Reporter) -> Result<()> {
     let (mut printed, mut is_first) = (Printed::default(), true);
     watch(every, reporter, || {
         let (mut rows, _) = context.read_rows()?;
-        let changes = printed.changes(&rows, is_wanted);
-        let is_first = std::mem::take(&mut is_first);
+        // What cannot be shown now is shown the next time.
+        let mut next = printed.clone();
+        let changes = next.changes(&rows, is_wanted);
         if changes.is_empty() && !is_first {
             return Ok(None);
         }
@@ -50,6 +51,7 @@ pub fn run(global: &Global, list: &List, reporter: &Reporter) -> Result<()> {
             changed(rows, &changes, global.output, list, list.headers && is_first)
         })?;
         let is_next = global.output == Output::Yaml && !is_first;
+        (printed, is_first) = (next, false);
         Ok(Some(if is_next { format!("---\n{text}") } else { text }))
     })
 }

@@ -1,5 +1,5 @@
 //! Sends the outcome of a command to a webhook, and its begin and end to a check that expects them. Must not know what the command
-//! does. Whatever comes of it is no reason to delay or fail the command: it is sent beside and after it, for a limited time.
+//! does. A notification never fails a command, and delays at most its end, by [`END_TIME`].
 
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;

@@ -80,6 +80,7 @@ fn again(
         if before == state {
             return Ok(None);
         }
+        let text = shown(&report)?;
         before = state;
         let between = match output {
             _ if is_first => "",
@@ -87,7 +88,7 @@ fn again(
             Output::Text | Output::Wide => "\n",
             _ => "",
         };
-        Ok(Some(format!("{between}{}", shown(&report)?)))
+        Ok(Some(format!("{between}{text}")))
     })
 }
 

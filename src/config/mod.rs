@@ -725,7 +725,7 @@ fn global(plain: &Plain, outputs: Outputs, v: &mut Values<'_>) -> Global {
 /// The name under which [`Plain`] has the kubectl that called this program.
 pub const CALLER: &str = "caller";
 
-/// The path of the kubectl that called this program as its plugin, if it told, and is there.
+/// The path of the kubectl that called this program as its plugin; None if the variable is not set or names no file.
 pub fn caller() -> Option<String> {
     environment(kubectl_env::CALLER).ok()?.filter(|path| kubectl_env::is_kubectl(path) && Path::new(path).is_file())
 }
@@ -983,13 +983,23 @@ fn parse_log_format(text: &str) -> Result<LogFormat, String> {
     }
 }
 
+/// The longest path of a dump file, in bytes: the proofs of many databases, each with its paths, are in one annotation.
+const LONGEST_DUMP_FILE: usize = 512;
+
 fn parse_dump_file(text: &str) -> Result<String, String> {
     let base = text.rsplit('/').next().unwrap_or_default();
     let fine = text.starts_with('/')
+        && text.len() <= LONGEST_DUMP_FILE
         && !text.chars().any(char::is_control)
         && !["", ".", ".."].contains(&base)
         && !text.split('/').any(|part| part == "..");
-    if fine { Ok(text.into()) } else { Err("the absolute path of a file, without '..' and control characters".into()) }
+    if fine {
+        Ok(text.into())
+    } else {
+        Err(format!(
+            "the absolute path of a file, without '..' and control characters, of at most {LONGEST_DUMP_FILE} bytes"
+        ))
+    }
 }
 
 fn parse_charset(text: &str) -> Result<String, String> {

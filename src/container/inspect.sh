@@ -1,4 +1,5 @@
-# Reports size, age and SHA-256 of a dump file, and on request whether it is whole and which roles it names. Changes nothing.
+# Reports size, age and SHA-256 of a dump file, and on request whether it is whole and which roles or accounts it names. Changes
+# nothing.
 
 read_value && NONCE=$VALUE
 read_value && FILE=$VALUE

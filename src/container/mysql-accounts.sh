@@ -3,7 +3,8 @@
 
 # Functions for awk:
 # take_account(TEXT) puts the account at the beginning of TEXT in `account`, and what follows it in `rest`. 1 if there is one.
-# print_definer(LINE) prints the account that a line of a dump names as DEFINER, once.
+# print_definer(LINE) prints the account that a line of a dump names as DEFINER, once; none with control characters, because a line
+# of a routine may look like that, and what is printed becomes lines of a report and statements.
 # shellcheck disable=SC2016 # backquotes
 AWK_ACCOUNTS='
   function take_account(text,    user) {
@@ -37,8 +38,9 @@ AWK_ACCOUNTS='
   }
   function print_definer(line) {
     if (line !~ /^(\/\*M?![0-9]+ |CREATE )/ || !match(line, /DEFINER=`/)) return
-    if (take_account(substr(line, RSTART + 8)) && !(account in printed)) print "account\t" account
+    if (!take_account(substr(line, RSTART + 8)) || account ~ /[\001-\037\177]/ || account in printed) return
     printed[account]
+    print "account\t" account
   }
 '
 # More of them, for a file of accounts:

@@ -31,10 +31,10 @@ make_accounts() {
   quiet='SET SESSION sql_log_off = 1, long_query_time = 3600;'
   (ask "$quiet") 2>/dev/null || quiet=
   echo "$quiet SET SESSION sql_mode = '';" >"$own.accounts"
-  filter_accounts "$own.known" "$own.made" "$own.late" "$own.left" <"$own.globals" >>"$own.accounts" ||
+  filter_accounts "$own.known" "$own.new-accounts" "$own.late" "$own.left" <"$own.globals" >>"$own.accounts" ||
     lost other "the file of accounts cannot be read"
-  [ -e "$own.made" ] || return 0
-  cat "$own.made" >>"$unfinished" || lost other "nothing can be written beside the dump file"
+  [ -e "$own.new-accounts" ] || return 0
+  cat "$own.new-accounts" >>"$unfinished" || lost other "nothing can be written beside the dump file"
   made='; accounts that were made stay, and a restore with --globals gives them the grants that they lack'
   say state "$state$made"
   (ask_all --binary-mode <"$own.accounts") >/dev/null 2>"$own.words" || {
@@ -58,7 +58,7 @@ keep_routine_grants() {
     FROM mysql.procs_priv WHERE db = DATABASE()") 2>/dev/null |
     while IFS= read -r statement; do printf '%b\n' "$statement"; done >"$own.statements"
   [ -s "$own.statements" ] || return 0
-  (ask_all --binary-mode <"$own.statements") 2>/dev/null |
+  (ask_all --binary-mode --force <"$own.statements") 2>"$own.words" |
     while IFS= read -r grant; do printf '%b;\n' "$grant"; done |
     awk "$AWK_ACCOUNTS$AWK_STATEMENTS"'
       function take(text,    on) {
@@ -67,6 +67,7 @@ keep_routine_grants() {
       }
       { read_statement($0) }
     ' >>"$own.late"
+  clean_errors | tail -n 100 | while IFS= read -r error; do say ungranted "$error"; done
   rm -f "$own.statements"
 }
 

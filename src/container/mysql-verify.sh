@@ -151,7 +151,7 @@ db_make_server() {
   # The settings from the proof, as far as this server accepts them.
   for name in sql_mode character_set_server collation_server default_storage_engine explicit_defaults_for_timestamp; do
     if printf '%s' "$LIKE" | grep -q "^$name "; then printf "SET GLOBAL %s = '%s';\n" "$name" "$(plain_property "$name")"; fi
-  done | client --force >/dev/null 2>&1
+  done | client --force --binary-mode >/dev/null 2>&1
   time_zones
   # shellcheck disable=SC2016 # backticks quote a name
   named=$(printf '%s' "$DATABASE" | sed 's/`/``/g')
@@ -168,7 +168,7 @@ db_make_server() {
   # shellcheck disable=SC2016 # backquotes
   sed -n 's/^account.//p' "$SCRATCH/facts" | grep -v -x -F -f "$SCRATCH/known" |
     sed -e '/@`/s/.*/CREATE USER &; GRANT ALL ON *.* TO &;/' -e '/^CREATE/!s/.*/CREATE ROLE &; GRANT ALL ON *.* TO &;/' |
-    client --force >/dev/null 2>&1
+    client --force --binary-mode >/dev/null 2>&1
 }
 
 # make_recorded_accounts: makes the accounts of the file beside the dump, as far as this server can: one may need a plugin.

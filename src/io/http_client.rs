@@ -6,7 +6,7 @@ use ureq::http::Uri;
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Error};
 
-/// One request; with a body it is a POST of JSON, else a GET.
+/// One request; with a body it is a POST, else a GET.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpRequest {
     /// May be a secret.

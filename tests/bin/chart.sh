@@ -59,6 +59,7 @@ refuses "'/schedule'" --set config.dbSkip=true --set-string 'schedule=0 0 * *'
 refuses "'/config/lock'" --set config.dbSkip=true,config.lock=semaphore
 refuses 'BAK_DB_POSTGRES_PASSWORD is a password' --set config.dbPostgres=true,config.dbPostgresPassword=literal
 refuses 'BAK_DB_MYSQL_PASSWORD is a password' --set config.dbMysql=true,envData.BAK_DB_MYSQL_PASSWORD=literal
+refuses 'BAK_NOTIFY_URL is a secret' --set 'config.dbSkip=true,extraEnv[0].name=BAK_NOTIFY_URL,extraEnv[0].value=https://literal'
 refuses 'BAK_PING_URL is a secret' --set config.dbSkip=true,envData.BAK_PING_URL=https://literal
 refuses "'/notifications/when'" --set config.dbSkip=true,notifications.when=always
 refuses 'BAK_X_PASSWORD is a password' --set backup.enabled=false,cluster.enabled=true,cluster.prune.envData.BAK_X_PASSWORD=literal

@@ -45,7 +45,7 @@ fn version_prints_what_is_known_and_fails_for_what_is_not() {
     let without = version(&[]).fault("kinds", ONCE, gone);
     assert!(without.run().exits(0).stdout.ends_with("\nsnapshot API: not installed\n"));
 
-    // The cluster is away: both clients' versions are printed all the same, and nothing is asked twice.
+    // The cluster is away: the versions of both clients are still printed, and nothing is asked twice.
     let away = version(&["-o", "yaml"]).fault("versions", ALWAYS, Fault::Refuse(REFUSED));
     let outcome = away.run().exits(1).calls("config versions version").says(&["was refused", "remedy="]);
     let report: Value = serde_yaml_ng::from_str(&outcome.stdout).unwrap();

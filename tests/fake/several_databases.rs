@@ -243,6 +243,18 @@ fn one_database_is_downloaded_and_shown() {
     scenario.run().exits(0).prints(&["database   web", "dump.db-web.sql.gz", "proven by VolumeSnapshot"]);
 }
 
+/// The file of an older proof may be another database's by now.
+#[test]
+fn a_dump_is_written_where_the_settings_say() {
+    let scenario = after_backup(&["postgres", "dump", "--dry-run", "--database", "web"]);
+    let noted = proof(&scenario.snapshots()[0]).to_string();
+    let scenario = scenario.env("BAK_DB_POSTGRES_DB", "web,shop").object("PersistentVolumeClaim", |claim| {
+        claim["metadata"]["annotations"] = serde_json::json!({"backup-ns.sh/dump-postgres": noted});
+    });
+    let outcome = scenario.run().exits(0).prints(&["data/dump.sql.gz"]);
+    assert!(!outcome.stdout.contains("dump.db-web"), "{outcome}");
+}
+
 #[test]
 fn a_dump_of_one_database_keeps_the_proofs_of_the_others() {
     let scenario = after_backup(&["postgres", "dump", "--database", "web"]);

@@ -36,6 +36,8 @@ fn dump_with_accounts() -> (Maria, PathBuf, PathBuf) {
     let server = Maria::start();
     server.sql("", "CREATE DATABASE other; CREATE TABLE other.nothing (n int)");
     server.sql(MARIA_DATABASE, &in_database(ACCOUNTS));
+    // A line of a routine that looks like that of a definer, with what would be a line of its own in a report.
+    server.sql(MARIA_DATABASE, "CREATE PROCEDURE quoting() SELECT \"\nCREATE DEFINER=`odd`@'a\\nneeds b' x\"");
     let folder = server.dir.path().join("dumps");
     fs::create_dir_all(&folder).unwrap();
     let file = folder.join("d.sql.gz");

@@ -70,7 +70,8 @@ fn a_mariadb_lists_what_a_backup_of_all_holds_under_every_shell() {
         &format!(
             "CREATE DATABASE `{odd}`; CREATE DATABASE plain;
              CREATE USER few@'%' IDENTIFIED BY 'p'; GRANT SELECT ON plain.* TO few@'%';
-             CREATE USER `a'll@x`@'%' IDENTIFIED BY 'p'; GRANT SHOW DATABASES ON *.* TO `a'll@x`@'%'"
+             CREATE USER `a'll@x`@'%' IDENTIFIED BY 'p'; GRANT SHOW DATABASES ON *.* TO `a'll@x`@'%';
+             CREATE USER process@'%' IDENTIFIED BY 'p'; GRANT PROCESS, RELOAD ON *.* TO process@'%'; GRANT SELECT ON plain.* TO process@'%'"
         ),
     );
     // As on a volume with a file system of its own.
@@ -93,6 +94,7 @@ fn a_mariadb_lists_what_a_backup_of_all_holds_under_every_shell() {
         all.sort();
         assert_eq!(found("=a'll@x", "=p"), all, "{shell:?}");
         assert_eq!(found("=few", "=p"), ["database plain", "limited yes"], "{shell:?}");
+        assert_eq!(found("=process", "=p").last().unwrap(), "limited yes", "{shell:?}");
         assert_eq!(of("=nobody", "=p"), ["own shop"]);
     }
     server.sql("", "CREATE DATABASE `two\nlines`");

@@ -166,6 +166,9 @@ resources:
 {{- define "backup-ns.env" -}}
 - {name: TZ, value: {{ .Values.timeZone | quote }}}
 - {name: HOME, value: /tmp}
+{{- range .Values.extraEnv }}
+{{- include "backup-ns.noPassword" (dict .name (.value | default "")) }}
+{{- end }}
 {{- with .Values.extraEnv }}
 {{ toYaml . }}
 {{- end }}

@@ -63,8 +63,8 @@ fn patch(hand: &Hand<'_>, claim: &Pvc, proof: &str) -> Value {
     json!({"metadata": {"uid": claim.metadata.uid, "annotations": {key: proof}}})
 }
 
-/// Notes the proof on the claim, beside those of other databases. Who may not change claims has a dump all the same; returns whether
-/// it is noted.
+/// Notes the proof on the claim, beside those of other databases. Without the right to change claims the dump is kept, and the
+/// proof is not noted; returns whether it is.
 fn note(hand: &Hand<'_>, place: &DatabasePlace, proof: &Proof) -> Result<bool> {
     let claim = &place.claim;
     let earlier = claim.metadata.annotations.get(place.database.engine.annotation());

@@ -26,7 +26,7 @@ const ANSWER: Duration = Duration::from_secs(120);
 /// Shows it.
 ///
 /// # Errors
-/// There is no pod, or the database does not answer; what is known is printed all the same.
+/// There is no pod, or the database does not answer; what is known is still printed.
 pub fn run(hand: &Hand<'_>) -> Result<()> {
     let place = hand.place(true)?;
     let (heard, said) = hear(hand, &place)?;

@@ -59,12 +59,12 @@ struct Hand<'a> {
 }
 
 impl Hand<'_> {
-    /// Finds the claim, the pod and the one database that this is for; the snapshots, too, where a proof is looked up.
-    fn place(&self, snapshots: bool) -> Result<DatabasePlace> {
+    /// Finds the claim, the pod and the one database that this is for; the snapshots, too, for a command that reads its dump.
+    fn place(&self, reads: bool) -> Result<DatabasePlace> {
         let ByHand { database, name, pvc, .. } = self.config;
         self.reporter.step("observe", |_| {
-            let (place, what) = observe::place(&self.kubectl, database, pvc, snapshots, &self.nonce)?;
-            let database = databases::selected(&self.kubectl, &place, name.as_deref(), &self.nonce)?;
+            let (place, what) = observe::place(&self.kubectl, database, pvc, reads, &self.nonce)?;
+            let database = databases::selected(&self.kubectl, &place, name.as_deref(), !reads, &self.nonce)?;
             Ok((DatabasePlace { database, ..place }, what))
         })
     }

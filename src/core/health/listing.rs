@@ -193,12 +193,12 @@ impl SortKey {
 }
 
 /// The rows that a watch has printed, as data, by namespace and name.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Printed(BTreeMap<(String, String), (String, Row)>);
 
 impl Printed {
-    /// The rows that are new or changed, in their order, then those that are gone. `all` has the rows that the filter left out, too:
-    /// what is only filtered out is not gone.
+    /// The rows that are new or changed, in their order, then those that are gone. `all` has the rows that `is_wanted` leaves out, too:
+    /// what is only left out is not gone.
     pub fn changes(&mut self, all: &[Row], is_wanted: impl Fn(&Row) -> bool) -> Vec<Row> {
         let key = |row: &Row| (row.namespace.clone(), row.name.clone());
         let mut changes = Vec::new();
