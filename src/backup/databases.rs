@@ -24,21 +24,22 @@ const ANSWER: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// The server cannot be asked for all of its databases, or has none or too many.
-pub fn each(kubectl: &Kubectl, database: &Database, chosen: &Chosen, nonce: &str) -> Result<Vec<Database>> {
+pub fn one_per_database(kubectl: &Kubectl, database: &Database, chosen: &Chosen, nonce: &str) -> Result<Vec<Database>> {
     let others = match &database.others {
         OtherDatabases::Named(names) => names.clone(),
         OtherDatabases::All => {
             let names = list(kubectl, database, chosen, nonce)?.in_order(database.engine)?;
-            let listed = |(at, name): (usize, &String)| Database { is_listed: true, ..one(database, name, at == 0) };
+            let listed =
+                |(at, name): (usize, &String)| Database { is_listed: true, ..with_name(database, name, at == 0) };
             return Ok(names.iter().enumerate().map(listed).collect());
         }
     };
     let first = Database { others: OtherDatabases::Named(Vec::new()), ..database.clone() };
-    Ok(std::iter::once(first).chain(others.iter().map(|name| one(database, name, false))).collect())
+    Ok(std::iter::once(first).chain(others.iter().map(|name| with_name(database, name, false))).collect())
 }
 
 /// The database `name` of the same server. Only the first has the path of the setting.
-fn one(database: &Database, name: &str, is_first: bool) -> Database {
+fn with_name(database: &Database, name: &str, is_first: bool) -> Database {
     let dump_file = match is_first {
         true => database.dump_file.clone(),
         false => databases::dump_file(&database.dump_file, name),
@@ -65,7 +66,7 @@ pub fn selected(
         if database.others.is_empty() {
             return Ok(database.clone());
         }
-        let mut all = each(kubectl, database, chosen, nonce)?;
+        let mut all = one_per_database(kubectl, database, chosen, nonce)?;
         if all.len() == 1 {
             return Ok(all.remove(0));
         }
@@ -77,7 +78,7 @@ pub fn selected(
         );
         bail!(Fail::new(Exit::Usage, what).remedy("name one of them with --database"));
     };
-    let (first, other) = (one(database, name, true), one(database, name, false));
+    let (first, other) = (with_name(database, name, true), with_name(database, name, false));
     let paths = [first.dump_file.as_str(), other.dump_file.as_str()];
     let proven = (!writes).then(|| find_proof::file_of(database.engine, claim, snapshots, name, paths)).flatten();
     let proven = proven.map(|path| path == first.dump_file);

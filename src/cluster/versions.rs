@@ -16,24 +16,26 @@ impl Versions {
     /// Asks for both in one call. That fails where the version of the server is not a release, although both are known; then each is asked
     /// by itself, but an API that is away only once.
     pub fn ask(kubectl: &Kubectl) -> Versions {
-        match once(kubectl, kubectl.target.versions()) {
+        match read_once(kubectl, kubectl.target.versions()) {
             Ok(mut both) => {
                 Versions { kubectl: Ok(both["clientVersion"].take()), api: Ok(both["serverVersion"].take()) }
             }
             Err(error) if error.is(Refusal::Transient) => Versions { kubectl: of_kubectl(kubectl), api: Err(error) },
-            Err(_) => Versions { kubectl: of_kubectl(kubectl), api: once(kubectl, kubectl.target.server_version()) },
+            Err(_) => {
+                Versions { kubectl: of_kubectl(kubectl), api: read_once(kubectl, kubectl.target.server_version()) }
+            }
         }
     }
 }
 
 /// The version of kubectl, without a request.
 pub fn of_kubectl(kubectl: &Kubectl) -> Result<Value, ProcessError> {
-    once(kubectl, kubectl.target.version()).map(|mut both| both["clientVersion"].take())
+    read_once(kubectl, kubectl.target.version()).map(|mut both| both["clientVersion"].take())
 }
 
 /// The versions in which the snapshot API is served; none if it is not installed.
 pub fn of_snapshot_api(kubectl: &Kubectl) -> Result<Vec<String>, ProcessError> {
-    match once(kubectl, kubectl.target.snapshot_kinds("")) {
+    match read_once(kubectl, kubectl.target.snapshot_kinds("")) {
         Ok(group) => {
             let all = group["versions"].as_array().map(Vec::as_slice).unwrap_or_default();
             Ok(all.iter().filter_map(|one| Some(one["version"].as_str()?.to_string())).collect())
@@ -49,6 +51,6 @@ pub fn git_version(answer: &Value) -> Option<&str> {
 }
 
 /// Makes a call that reads JSON, once.
-fn once(kubectl: &Kubectl, args: Vec<String>) -> Result<Value, ProcessError> {
+fn read_once(kubectl: &Kubectl, args: Vec<String>) -> Result<Value, ProcessError> {
     kubectl.once(args, "", |stdout| serde_json::from_reader(stdout).map_err(std::io::Error::from))
 }

@@ -143,7 +143,9 @@ fn place<'a>(
     let mut placed = Vec::new();
     for (database, chosen) in config.databases.iter().zip(&observed.chosen) {
         let first = with_dump_file(kubectl, database, chosen, nonce)?;
-        placed.extend(databases::each(kubectl, &first, chosen, nonce)?.into_iter().map(|database| (database, chosen)));
+        placed.extend(
+            databases::one_per_database(kubectl, &first, chosen, nonce)?.into_iter().map(|database| (database, chosen)),
+        );
     }
     databases::check_files(placed.iter().map(|(database, chosen)| (database, *chosen)))?;
     Ok(placed)

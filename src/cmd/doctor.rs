@@ -662,7 +662,7 @@ impl Exam<'_> {
             nonce: &random::nonce(),
         };
         let first = with_dump_file(kubectl, database, chosen, rules.nonce);
-        let all = match first.and_then(|first| databases::each(kubectl, &first, chosen, rules.nonce)) {
+        let all = match first.and_then(|first| databases::one_per_database(kubectl, &first, chosen, rules.nonce)) {
             Ok(all) => all,
             Err(error) => {
                 lines.fail("container", error, "see kubectl describe pod")?;

@@ -101,7 +101,7 @@ fn sender(what: &'static str, url: &str) -> (Sender<HttpRequest>, Receiver<()>) 
     let to = http_client::origin(url);
     thread::spawn(move || {
         for request in queue {
-            match patiently(&request) {
+            match send_with_retries(&request) {
                 Ok(()) => tracing::debug!("a {what} was sent to {to}"),
                 Err(fault) => tracing::warn!("no {what} was sent to {to}: {}", fault.why),
             }
@@ -112,7 +112,7 @@ fn sender(what: &'static str, url: &str) -> (Sender<HttpRequest>, Receiver<()>) 
 }
 
 /// Tries again after failures that may be temporary.
-fn patiently(request: &HttpRequest) -> Result<(), HttpFault> {
+fn send_with_retries(request: &HttpRequest) -> Result<(), HttpFault> {
     let mut pauses = PAUSES.iter();
     loop {
         match http_client::send(request, REQUEST_TIME) {

@@ -52,7 +52,7 @@ pub fn run(global: &Global, config: &Status, reporter: &Reporter) -> Result<()> 
         })
     };
     if let Some(every) = config.watch {
-        return again(every, reporter, global.output, ask, shown);
+        return watch_status(every, reporter, global.output, ask, shown);
     }
     let report = ask()?;
     print(reporter, &shown(&report)?)?;
@@ -60,7 +60,7 @@ pub fn run(global: &Global, config: &Status, reporter: &Reporter) -> Result<()> 
 }
 
 /// Prints the status whenever something other than an age changed.
-fn again(
+fn watch_status(
     every: Duration,
     reporter: &Reporter,
     output: Output,

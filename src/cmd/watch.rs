@@ -13,16 +13,16 @@ use crate::io::wait;
 /// A pause is at least so many times as long as the reading before it: of very many objects it costs the API server much.
 const REST: u32 = 10;
 
-/// Prints what `look` returns, every so often, until a signal comes or the reader of the output is gone. `look` returns None
+/// Prints what `read` returns, every so often, until a signal comes or the reader of the output is gone. `read` returns None
 /// if nothing changed, and fails at first if nothing can be read; later that is a warning.
 ///
 /// # Errors
 /// A signal came, or the first reading failed.
-pub fn watch(every: Duration, reporter: &Reporter, mut look: impl FnMut() -> Result<Option<String>>) -> Result<()> {
+pub fn watch(every: Duration, reporter: &Reporter, mut read: impl FnMut() -> Result<Option<String>>) -> Result<()> {
     let mut is_first = true;
     loop {
         let began = Instant::now();
-        match look() {
+        match read() {
             Ok(Some(text)) if !printed(reporter, &text)? => return Ok(()),
             Ok(_) => is_first = false,
             Err(error) if !is_first && wait::interrupted().is_none() => {
