@@ -1,9 +1,11 @@
 //! Sends HTTP requests, and reads no more of an answer than its status. Must not know what is sent.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::crypto::ring;
 use ureq::http::Uri;
-use ureq::tls::{RootCerts, TlsConfig};
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Error};
 
 /// One request; with a body it is a POST, else a GET.
@@ -53,7 +55,12 @@ pub fn origin(url: &str) -> String {
 /// # Errors
 /// It was not sent within `limit`, or the answer's status is not 2xx.
 pub fn send(request: &HttpRequest, limit: Duration) -> Result<(), HttpFault> {
-    let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
+    let found = rustls_native_certs::load_native_certs().certs;
+    let roots: Vec<_> = found.iter().map(|der| Certificate::from_der(der).to_owned()).collect();
+    let tls = TlsConfig::builder()
+        .root_certs(RootCerts::new_with_certs(&roots))
+        .unversioned_rustls_crypto_provider(Arc::new(ring::default_provider()))
+        .build();
     let config = Agent::config_builder().tls_config(tls).max_redirects(0).max_redirects_will_error(false);
     let agent: Agent = config
         .http_status_as_error(false)
