@@ -86,9 +86,30 @@ run() {
 	counted "$work/verbs" >"$work/$who.verbs"
 }
 
+k() { "$real" -n "$namespace" "$@"; }
+
+# demo MANIFEST IMAGE: makes $namespace with the database of the demo, in that image and with room for more.
+demo() {
+	"$real" create namespace "$namespace" >/dev/null
+	sed "s#image: .*#image: $2#; s#storage: 1Gi#storage: 4Gi#" "kind/demo/$1.yaml" | k apply -f - >/dev/null
+	k rollout status deployment/app-base --timeout=300s >/dev/null
+}
+
+# step NAME: the seconds of a step in the JSON log; 0 for one that is not there.
+step() {
+	found=$(sed -n "s/.*\"step\":\"$1\".*\"seconds\":\([0-9.]*\).*/\1/p; s/.*\"seconds\":\([0-9.]*\).*\"step\":\"$1\".*/\1/p" "$work/log" | head -n 1)
+	echo "${found:-0}"
+}
+
+# dump_and_proof: the seconds of both in the log of create.
+dump_and_proof() { awk -v dump="$(step dump)" -v prove="$(step prove)" 'BEGIN { printf "%.2f\n", dump + prove }'; }
+
+# snapshot_of REPORT: the snapshot of that report of create.
+snapshot_of() { sed -n 's/^ *"volumeSnapshot": "\(.*\)".*/\1/p' "$1"; }
+
 # delete_snapshot NAMESPACE REPORT: deletes the snapshot of that report of create; its stored data would outlive the namespace.
 delete_snapshot() {
-	name=$(sed -n 's/^ *"volumeSnapshot": "\(.*\)".*/\1/p' "$2")
+	name=$(snapshot_of "$2")
 	"$ours" delete "$name" -n "$1" --yes --force >/dev/null 2>&1 || say "warning: the stored data of $name is left"
 }
 

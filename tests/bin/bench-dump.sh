@@ -8,15 +8,8 @@ namespace=
 trap 'rm -rf "$work"; remove_namespace' EXIT
 trap 'exit 1' HUP INT TERM
 
-k() { "$real" -n "$namespace" "$@"; }
 # inside SCRIPT: in the database's container.
 inside() { k exec deploy/app-base -c "$container" -- bash -ec "set -o pipefail; $1"; }
-
-# step NAME: the seconds of a step in the JSON log; 0 for one that is not there.
-step() {
-	found=$(sed -n "s/.*\"step\":\"$1\".*\"seconds\":\([0-9.]*\).*/\1/p; s/.*\"seconds\":\([0-9.]*\).*\"step\":\"$1\".*/\1/p" "$work/log" | head -n 1)
-	echo "${found:-0}"
-}
 
 # --- The databases.
 
@@ -43,9 +36,7 @@ database() {
 	esac
 	remove_namespace
 	namespace=bench-dump-$$-$(echo "$image" | tr -c 'a-z0-9\n' -)
-	"$real" create namespace "$namespace" >/dev/null
-	sed "s#image: .*#image: $image#; s#storage: 1Gi#storage: 4Gi#" "kind/demo/$manifest.yaml" | k apply -f - >/dev/null
-	k rollout status deployment/app-base --timeout=300s >/dev/null
+	demo "$manifest" "$image"
 }
 
 words='alpha beta gamma delta order shipped pending customer invoice paid returned express standard north south east west blue green large small gift wrapped fragile heavy light morning evening urgent late early partial'
@@ -108,7 +99,7 @@ create() {
 	unset "$variable"
 	used "$before" >>"$work/$1.cpu"
 	[ "$(step dump)" != 0 ] || die "the log of create has no step dump"
-	awk -v dump="$(step dump)" -v prove="$(step prove)" 'BEGIN { printf "%.2f\n", dump + prove }' >>"$work/$1.dump"
+	dump_and_proof >>"$work/$1.dump"
 	# The file of the roles, which has bytes of its own, is smaller.
 	field "$work/out" bytes | most >>"$work/$1.bytes"
 	delete_snapshot "$namespace" "$work/out"

@@ -9,21 +9,12 @@ namespace=bench-schemas-$$
 trap 'rm -rf "$work"; "$real" delete namespace "$namespace" --ignore-not-found --wait=false >/dev/null' EXIT
 trap 'exit 1' HUP INT TERM
 
-k() { "$real" -n "$namespace" "$@"; }
 # inside SCRIPT: in the database's container, with the password of the user app.
 inside() { k exec deploy/app-base -c postgres -- bash -ec 'export PGPASSWORD=$POSTGRES_PASSWORD PGHOST=127.0.0.1 PGUSER=app; '"$1"; }
 # sql: runs the statements on stdin.
 sql() { k exec -i deploy/app-base -c postgres -- sh -c 'PGPASSWORD=$POSTGRES_PASSWORD exec psql -h 127.0.0.1 -U app -d app -Xq -v ON_ERROR_STOP=1'; }
 
-# step NAME: the seconds of a step in the JSON log.
-step() {
-	sed -n "s/.*\"step\":\"$1\".*\"seconds\":\([0-9.]*\).*/\1/p; s/.*\"seconds\":\([0-9.]*\).*\"step\":\"$1\".*/\1/p" "$work/log" |
-		awk '{ sum += $1 } END { printf "%.2f\n", sum }'
-}
-
-"$real" create namespace "$namespace" >/dev/null
-sed 's#storage: 1Gi#storage: 4Gi#' kind/demo/postgres.yaml | k apply -f - >/dev/null
-k rollout status deployment/app-base --timeout=300s >/dev/null
+demo postgres postgres:15
 sql <<'SQL'
 DO $$ BEGIN
 	FOR r IN 1..100 LOOP EXECUTE format('CREATE ROLE reader%s LOGIN PASSWORD %L', r, 'word' || r); END LOOP;
@@ -50,13 +41,14 @@ for _ in $(seq "$RUNS"); do
 	inside 'began=$(date +%s%N); pg_dump --clean --if-exists app >/dev/null; echo "$began $(date +%s%N)"' |
 		awk '{ printf "%.2f\n", ($2 - $1) / 1e9 }' >>"$work/pg_dump"
 	run ours "$ours" create -n "$namespace" --db-postgres -o json
-	awk -v dump="$(step dump)" -v prove="$(step prove)" 'BEGIN { printf "%.2f\n", dump + prove }' >>"$work/ours.dump"
-	name=$(sed -n 's/^ *"volumeSnapshot": "\(.*\)".*/\1/p' "$work/out")
+	dump_and_proof >>"$work/ours.dump"
+	cp "$work/out" "$work/report"
+	name=$(snapshot_of "$work/report")
 	inside 'createdb loaded; began=$(date +%s%N); gzip -dc /var/lib/postgresql/data/dump.sql.gz | psql -d loaded -Xq -1 >/dev/null 2>&1
 		echo "$began $(date +%s%N)"; dropdb loaded' | awk '{ printf "%.2f\n", ($2 - $1) / 1e9 }' >>"$work/load"
 	run verify "$ours" verify "$name" -n "$namespace" -o json
 	step load >>"$work/verify.load"
-	"$ours" delete "$name" -n "$namespace" --yes --force >/dev/null 2>&1 || say "warning: the stored data of $name is left"
+	delete_snapshot "$namespace" "$work/report"
 done
 of() { median <"$work/$1"; }
 echo "20 schemas of 200 tables, with 100 roles (medians of $RUNS)"
