@@ -137,6 +137,25 @@ fn one_database_that_fails_is_named_and_leaves_the_last_dump_of_each() {
     scenario.run().exits(4).says(&["no such database"]).lost_nothing();
 }
 
+/// While others are dumped, what is whole already may be lost: then none may take the place of the last dump.
+#[test]
+fn a_session_that_ends_while_others_are_dumped_leaves_the_last_dump_of_each() {
+    let scenario = server("shop,web").file("held.web", "");
+    let files = ["dump.sql.gz", "dump.db-web.sql.gz"].map(|file| scenario.dir().join("data").join(file));
+    files.iter().for_each(|file| fs::write(file, OLD).unwrap());
+    let running = scenario.start().until("dumping.web");
+    let calls = scenario.lines("calls.jsonl");
+    let first =
+        calls.iter().map(|line| serde_json::from_str::<Value>(line).unwrap()).find(|call| call["kind"] == "session");
+    let pid = first.unwrap()["pid"].to_string();
+    assert!(std::process::Command::new("kill").args(["-KILL", &pid]).status().unwrap().success());
+    fs::remove_file(scenario.dir().join("held.web")).unwrap();
+    running.finish().exits(6).says(&["database shop", "the last good dump is untouched"]).lost_nothing();
+    for file in files {
+        assert_eq!(fs::read(&file).unwrap(), OLD.as_bytes(), "{}", file.display());
+    }
+}
+
 #[test]
 fn whatever_ends_it_nothing_is_left_of_any_database() {
     // While one is whole and waits for the others.
