@@ -83,9 +83,7 @@ fn main() -> ExitCode {
         let outcome = run(command, &plain, &mut config::Values::new(&get), reporter).map_err(|error| error.fail());
         let Some(notifier) = notifier else { return Ok(outcome.map(drop)?) };
         // First what is certain.
-        if let Err(fail) = &outcome
-            && !fail.is_reported
-        {
+        if let Err(fail) = &outcome {
             reporter.failure(fail);
         }
         notifier.finish(&outcome);
@@ -99,9 +97,7 @@ fn exit_code(reporter: &Reporter, command: impl FnOnce(&Reporter) -> Result<()>)
         Ok(()) => ExitCode::from(Exit::Done.code()),
         Err(error) => {
             let fail = error.fail();
-            if !fail.is_reported {
-                reporter.failure(&fail);
-            }
+            reporter.failure(&fail);
             ExitCode::from(fail.exit.code())
         }
     }

@@ -208,8 +208,7 @@ impl<'a> Dump<'a> {
         let state = session::UNTOUCHED;
         while let Some(line) = self.session.next(Duration::ZERO).map_err(|it| session::fail(&it, Exit::Dump, state))? {
             if line.key == "lost" {
-                let (said, standby) = (self.session.last_words(), self.preflight.standby);
-                bail!(failed(Lost::parse(&line.value), &said, standby, self.database.engine));
+                bail!(given_up(&mut self.session, &line.value, &self.preflight, self.database.engine));
             }
         }
         Ok(())
@@ -246,9 +245,7 @@ impl<'a> Dump<'a> {
                 "busy" => lock_wait.holder_lives(&line.value, step)?,
                 "doubted" => lock_wait.holder_may_be_dead(&line.value, step),
                 "beat" => step.progress(&line.value.trim().parse().map(report::bytes).unwrap_or_default()),
-                "lost" => {
-                    bail!(failed(Lost::parse(&line.value), &session.last_words(), preflight.standby, database.engine))
-                }
+                "lost" => bail!(given_up(session, &line.value, preflight, database.engine)),
                 key if key == last => return Ok(line.value),
                 "began" => began = Instant::now(),
                 "ended" => {
@@ -502,7 +499,12 @@ fn busy(holder: &str, waited: Duration) -> Fail {
         .remedy("wait for it to end, or set BAK_BUSY_TIMEOUT (--busy-timeout) to wait here")
 }
 
-/// The failure for a dump session that gave up.
+/// Ends a dump session that gave up; the failure for it. `lost` is what it reported.
+fn given_up(session: &mut Session, lost: &str, preflight: &PreflightReport, engine: Engine) -> Fail {
+    failed(Lost::parse(lost), &session.last_words(), preflight.standby, engine)
+}
+
+/// The failure for a dump session that gave up, with its last words.
 fn failed(lost: Lost<'_>, said: &str, standby: bool, engine: Engine) -> Fail {
     let Lost { key, why } = lost;
     let remedy = if ToolError::NoSpace.is_in(said) {

@@ -11,7 +11,7 @@ use crate::cmd::{Conclusion, now};
 use crate::config::{Notifications, Webhook};
 use crate::core::health::notification::{CommandEnd, ping_url};
 use crate::exit::{Exit, Fail};
-use crate::io::http_client::{self, Body, HttpFault, HttpRequest};
+use crate::io::http_client::{self, Body, HttpClient, HttpFault, HttpRequest};
 use crate::io::report;
 
 /// How long one request may take.
@@ -100,8 +100,9 @@ fn sender(what: &'static str, url: &str) -> (Sender<HttpRequest>, Receiver<()>) 
     let (ending, ended) = mpsc::channel();
     let to = http_client::origin(url);
     thread::spawn(move || {
+        let client = HttpClient::new(REQUEST_TIME);
         for request in queue {
-            match send_with_retries(&request) {
+            match send_with_retries(&client, &request) {
                 Ok(()) => tracing::debug!("a {what} was sent to {to}"),
                 Err(fault) => tracing::warn!("no {what} was sent to {to}: {}", fault.why),
             }
@@ -112,10 +113,10 @@ fn sender(what: &'static str, url: &str) -> (Sender<HttpRequest>, Receiver<()>) 
 }
 
 /// Tries again after failures that may be temporary.
-fn send_with_retries(request: &HttpRequest) -> Result<(), HttpFault> {
+fn send_with_retries(client: &HttpClient, request: &HttpRequest) -> Result<(), HttpFault> {
     let mut pauses = PAUSES.iter();
     loop {
-        match http_client::send(request, REQUEST_TIME) {
+        match client.send(request) {
             Err(fault) if fault.is_temporary => match pauses.next() {
                 Some(pause) => thread::sleep(*pause),
                 None => return Err(fault),

@@ -203,7 +203,7 @@ fn observe(kubectl: &Kubectl, config: &Verify) -> Result<Subject> {
 /// The image to test a dump in: the one that was asked for, else the one of its proof if that may run here, else the pod's.
 ///
 /// # Errors
-/// Why there is none, and what to do.
+/// Why it is missing, and what to do.
 fn image(
     config: &Verify,
     proof: Option<&Proof>,

@@ -78,14 +78,16 @@ pub enum Output {
     Template,
 }
 
-/// The values of `-o` that a command accepts.
-type Outputs = &'static [(&'static str, Output)];
+/// The values of `-o` that a command accepts, in lists that some commands share. One that ends with `=` only begins the value.
+type Outputs = &'static [&'static [(&'static str, Output)]];
 
 /// For commands that report an action, or show one object.
-const REPORTED: Outputs = &[("text", Output::Text), ("json", Output::Json), ("yaml", Output::Yaml)];
+const REPORTED: Outputs = &[&[("text", Output::Text), ("json", Output::Json), ("yaml", Output::Yaml)]];
 
 /// For commands that show a table.
-const TABLE: Outputs = &[
+const TABLE: Outputs = &[SHOWN];
+
+const SHOWN: &[(&str, Output)] = &[
     ("table", Output::Text),
     ("text", Output::Text),
     ("wide", Output::Wide),
@@ -96,7 +98,7 @@ const TABLE: Outputs = &[
 /// The values of `-o` that any command accepts.
 pub fn outputs() -> BTreeSet<&'static str> {
     let all = [REPORTED, TABLE, stored_backups::LISTED, stored_backups::SCRAPED];
-    all.into_iter().flatten().map(|(word, _)| *word).collect()
+    all.into_iter().flatten().copied().flatten().map(|(word, _)| *word).collect()
 }
 
 #[derive(Debug, Clone)]
@@ -681,9 +683,10 @@ fn global(plain: &Plain, outputs: Outputs, v: &mut Values<'_>) -> Global {
     v.parse(var!("BAK_LOG_FORMAT"), parse_log_format, LogFormat::Auto);
     let word = plain.word("output");
     let is = |name: &str, word: &str| word == name || name.ends_with('=') && word.starts_with(name);
-    let output = outputs.iter().find(|(name, _)| word.as_deref().is_none_or(|word| is(name, word)));
+    let accepted = outputs.iter().copied().flatten();
+    let output = accepted.clone().find(|(name, _)| word.as_deref().is_none_or(|word| is(name, word)));
     if output.is_none() {
-        let words: Vec<&str> = outputs.iter().map(|(name, _)| *name).collect();
+        let words: Vec<&str> = accepted.map(|(name, _)| *name).collect();
         v.error(About::Output, format!("-o is '{}'; accepted: {}", word.clone().unwrap_or_default(), either(&words)));
     }
     let output = output.map_or(Output::Text, |(_, output)| *output);

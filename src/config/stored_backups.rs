@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::fault::About;
 use super::settings::var;
 use super::{
-    Database, Global, Output, Outputs, Plain, REPORTED, Values, change_concurrency, check_level, configured, database,
-    either, parse_duration,
+    Database, Global, Output, Outputs, Plain, REPORTED, SHOWN, Values, change_concurrency, check_level, configured,
+    database, either, notifications, parse_duration,
 };
 use crate::core::backup::name;
 use crate::core::backup::one_table::OneTable;
@@ -18,37 +18,13 @@ use crate::core::restore::stored_data::Wish;
 use crate::exit::Fail;
 
 /// The values of `-o` for `list`.
-pub(super) const LISTED: Outputs = &[
-    ("table", Output::Text),
-    ("text", Output::Text),
-    ("wide", Output::Wide),
-    ("json", Output::Json),
-    ("yaml", Output::Yaml),
-    ("name", Output::Name),
-    TEMPLATES[0],
-    TEMPLATES[1],
-    TEMPLATES[2],
-    TEMPLATES[3],
-    TEMPLATES[4],
-];
+pub(super) const LISTED: Outputs = &[SHOWN, &[("name", Output::Name)], TEMPLATES];
 
 /// The values of `-o` for `status`.
-pub(super) const SCRAPED: Outputs = &[
-    ("table", Output::Text),
-    ("text", Output::Text),
-    ("wide", Output::Wide),
-    ("json", Output::Json),
-    ("yaml", Output::Yaml),
-    ("prometheus", Output::Prometheus),
-    TEMPLATES[0],
-    TEMPLATES[1],
-    TEMPLATES[2],
-    TEMPLATES[3],
-    TEMPLATES[4],
-];
+pub(super) const SCRAPED: Outputs = &[SHOWN, &[("prometheus", Output::Prometheus)], TEMPLATES];
 
 /// What begins the values of `-o` that kubectl prints.
-const TEMPLATES: [(&str, Output); 5] = [
+const TEMPLATES: &[(&str, Output)] = &[
     ("jsonpath=", Output::Template),
     ("jsonpath-as-json=", Output::Template),
     ("jsonpath-file=", Output::Template),
@@ -356,17 +332,17 @@ pub struct Verify {
 }
 
 pub fn verify(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Verify), Fail> {
-    configured(plain, REPORTED, values, |_, v| Verify {
-        snapshot: {
-            super::notifications::read(v);
-            plain.name("VS", v)
-        },
-        pvc: v.parse(var!("BAK_PVC_NAME"), name::claims, Vec::new()).into_iter().next().unwrap_or_default(),
-        database: database_name(plain, v),
-        sql: v.text(var!("BAK_VERIFY_SQL")),
-        physical: v.switch(var!("BAK_VERIFY_PHYSICAL")),
-        image: v.optional(var!("BAK_VERIFY_IMAGE"), |text| Ok(text.to_string())),
-        timeout: v.time(var!("BAK_VERIFY_TIMEOUT")),
+    configured(plain, REPORTED, values, |_, v| {
+        notifications::read(v);
+        Verify {
+            snapshot: plain.name("VS", v),
+            pvc: v.parse(var!("BAK_PVC_NAME"), name::claims, Vec::new()).into_iter().next().unwrap_or_default(),
+            database: database_name(plain, v),
+            sql: v.text(var!("BAK_VERIFY_SQL")),
+            physical: v.switch(var!("BAK_VERIFY_PHYSICAL")),
+            image: v.optional(var!("BAK_VERIFY_IMAGE"), |text| Ok(text.to_string())),
+            timeout: v.time(var!("BAK_VERIFY_TIMEOUT")),
+        }
     })
 }
 

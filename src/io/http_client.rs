@@ -48,38 +48,42 @@ pub fn origin(url: &str) -> String {
     })
 }
 
-/// Sends a request through the proxy that `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` name, if any. Certificates are compared with
-/// those of the system, or of `SSL_CERT_FILE` and `SSL_CERT_DIR`. Redirects are not followed, because they could carry the body and
-/// the headers to another host.
-///
-/// # Errors
-/// It was not sent within `limit`, or the answer's status is not 2xx.
-pub fn send(request: &HttpRequest, limit: Duration) -> Result<(), HttpFault> {
-    let found = rustls_native_certs::load_native_certs().certs;
-    let roots: Vec<_> = found.iter().map(|der| Certificate::from_der(der).to_owned()).collect();
-    let tls = TlsConfig::builder()
-        .root_certs(RootCerts::new_with_certs(&roots))
-        .unversioned_rustls_crypto_provider(Arc::new(ring::default_provider()))
-        .build();
-    let config = Agent::config_builder().tls_config(tls).max_redirects(0).max_redirects_will_error(false);
-    let agent: Agent = config
-        .http_status_as_error(false)
-        .timeout_global(Some(limit))
-        .user_agent(concat!("backup-ns/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .into();
-    let outcome = match &request.body {
-        Some(Body { media_type, text }) => {
-            let post = agent.post(&request.url).content_type(*media_type);
-            request.headers.iter().fold(post, |post, (name, value)| post.header(name, value)).send(text)
+/// Sends requests.
+pub struct HttpClient(Agent);
+
+impl HttpClient {
+    /// A client whose requests each may take at most `limit`. They go through the proxy that `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY`
+    /// name, if any. Certificates are compared with those of the system, or of `SSL_CERT_FILE` and `SSL_CERT_DIR`. Redirects are not
+    /// followed, because they could carry the body and the headers to another host.
+    pub fn new(limit: Duration) -> HttpClient {
+        let found = rustls_native_certs::load_native_certs().certs;
+        let roots: Vec<_> = found.iter().map(|der| Certificate::from_der(der).to_owned()).collect();
+        let tls = TlsConfig::builder()
+            .root_certs(RootCerts::new_with_certs(&roots))
+            .unversioned_rustls_crypto_provider(Arc::new(ring::default_provider()))
+            .build();
+        let config = Agent::config_builder().tls_config(tls).max_redirects(0).max_redirects_will_error(false);
+        // Hours may be between two requests, so no connection is kept.
+        let config = config.max_idle_connections(0).http_status_as_error(false).timeout_global(Some(limit));
+        HttpClient(config.user_agent(concat!("backup-ns/", env!("CARGO_PKG_VERSION"))).build().into())
+    }
+
+    /// Sends a request.
+    ///
+    /// # Errors
+    /// It was not sent within the limit, or the answer's status is not 2xx.
+    pub fn send(&self, HttpRequest { url, headers, body }: &HttpRequest) -> Result<(), HttpFault> {
+        let outcome = match body {
+            Some(Body { media_type, text }) => {
+                let post = self.0.post(url).content_type(*media_type);
+                headers.iter().fold(post, |post, (name, value)| post.header(name, value)).send(text)
+            }
+            None => headers.iter().fold(self.0.get(url), |get, (name, value)| get.header(name, value)).call(),
+        };
+        match outcome {
+            Ok(response) => judge(response.status().as_u16()),
+            Err(error) => Err(HttpFault { why: words(&error), is_temporary: is_temporary(&error) }),
         }
-        None => {
-            request.headers.iter().fold(agent.get(&request.url), |get, (name, value)| get.header(name, value)).call()
-        }
-    };
-    match outcome {
-        Ok(response) => judge(response.status().as_u16()),
-        Err(error) => Err(HttpFault { why: words(&error), is_temporary: is_temporary(&error) }),
     }
 }
 

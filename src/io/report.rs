@@ -233,8 +233,11 @@ impl Reporter {
         }
     }
 
-    /// Reports the failure of the program, with its remedy.
+    /// Reports the failure of the program, with its remedy, unless that was done.
     pub fn failure(&self, fail: &Fail) {
+        if fail.is_reported {
+            return;
+        }
         let code = fail.exit.code();
         if self.live {
             self.line("\x1b[31merror:\x1b[0m", &fail.what);

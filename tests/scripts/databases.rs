@@ -125,6 +125,19 @@ fn verify_both(shell: &[&str], engine: &str, volume: &Path, values: [[&str; 11];
     }
 }
 
+/// The databases of the tests that verify two.
+const TWO: [&str; 2] = ["one", "Ümlaut/../a 'b' \"c\" %s"];
+
+/// Tests the dumps of [`TWO`] so under every shell.
+fn verify_both_under_every_shell(engine: &str, folder: &Path, files: &[PathBuf; 2]) {
+    let (sums, sizes) = (files.each_ref().map(|file| sha256(file)), files.each_ref().map(|file| size(file)));
+    let names = files.each_ref().map(|file| file.file_name().unwrap().to_str().unwrap());
+    let of = |at: usize| [names[at], &sizes[at], &sums[at], TWO[at], "", "", "tables 1\n", "", "", "", ""];
+    for shell in SHELLS {
+        verify_both(shell, engine, folder, [of(0), of(1)]);
+    }
+}
+
 fn size(file: &Path) -> String {
     fs::metadata(file).unwrap().len().to_string()
 }
@@ -133,9 +146,8 @@ fn size(file: &Path) -> String {
 #[ignore = "needs PostgreSQL on this machine: make test"]
 fn two_postgresql_databases_are_verified_in_one_pod() {
     let server = Server::start();
-    let odd = "Ümlaut/../a 'b' \"c\" %s";
     let folder = server.folder("dumps");
-    let files = [("one", 3), (odd, 5)].map(|(name, rows)| {
+    let files = [(TWO[0], 3), (TWO[1], 5)].map(|(name, rows)| {
         server.sql("postgres", &format!("CREATE DATABASE {}", quoted(name)));
         server.sql(name, &format!("CREATE TABLE n AS SELECT i FROM generate_series(1, {rows}) i"));
         let file = folder.join(format!("dump.db-{rows}.sql.gz"));
@@ -143,22 +155,16 @@ fn two_postgresql_databases_are_verified_in_one_pod() {
         file
     });
     let engine = format!("{POSTGRES}{POSTGRES_REPLACE}{POSTGRES_VERIFY}");
-    for shell in SHELLS {
-        let (sums, sizes) = (files.clone().map(|file| sha256(&file)), files.clone().map(|file| size(&file)));
-        let names = files.each_ref().map(|file| file.file_name().unwrap().to_str().unwrap());
-        let of = |at: usize, name| [names[at], &sizes[at], &sums[at], name, "", "", "tables 1\n", "", "", "", ""];
-        verify_both(shell, &engine, &folder, [of(0, "one"), of(1, odd)]);
-    }
+    verify_both_under_every_shell(&engine, &folder, &files);
 }
 
 #[test]
 #[ignore = "needs MariaDB on this machine: make test"]
 fn two_mariadb_databases_are_verified_in_one_pod() {
     let server = Maria::start();
-    let odd = "Ümlaut/../a 'b' \"c\" %s";
     let folder = server.dir.path().join("dumps");
     fs::create_dir(&folder).unwrap();
-    let files = [("one", 3), (odd, 5)].map(|(name, rows)| {
+    let files = [(TWO[0], 3), (TWO[1], 5)].map(|(name, rows)| {
         server.sql("", &format!("CREATE DATABASE `{name}`"));
         server.sql(name, &format!("CREATE TABLE n AS SELECT seq FROM seq_1_to_{rows}"));
         let file = folder.join(format!("dump.db-{rows}.sql.gz"));
@@ -172,12 +178,7 @@ fn two_mariadb_databases_are_verified_in_one_pod() {
     });
     ok(Command::new("chmod").args(["-R", "a+rX"]).arg(&folder));
     let engine = format!("{MYSQL}{MYSQL_VERIFY}");
-    for shell in SHELLS {
-        let (sums, sizes) = (files.clone().map(|file| sha256(&file)), files.clone().map(|file| size(&file)));
-        let names = files.each_ref().map(|file| file.file_name().unwrap().to_str().unwrap());
-        let of = |at: usize, name| [names[at], &sizes[at], &sums[at], name, "", "", "tables 1\n", "", "", "", ""];
-        verify_both(shell, &engine, &folder, [of(0, "one"), of(1, odd)]);
-    }
+    verify_both_under_every_shell(&engine, &folder, &files);
 }
 
 #[test]

@@ -54,7 +54,7 @@ pub struct CommandEnd<'a> {
     pub remedy: &'a str,
     pub began: DateTime<Utc>,
     pub seconds: f64,
-    /// The result, as `-o json` prints it; null if there is none.
+    /// The result, as `-o json` prints it; null if it has no result.
     pub report: &'a Value,
     /// The version of this program.
     pub version: &'a str,
