@@ -1,6 +1,7 @@
 #!/bin/sh
 # The chart: helm lint, what it renders for each tests/chart/*.values.yaml against the golden file beside it, that against
-# the API of every Kubernetes in tests/schemas, and what it must refuse. UPDATE=1 writes the golden files anew.
+# the API of every Kubernetes in tests/schemas, what it must refuse, and its README, whose table is made of values.yaml.
+# UPDATE=1 writes the golden files and the README anew.
 set -eu
 cd "$(dirname "$0")/../.."
 tools=$(tests/bin/tools.sh)
@@ -70,6 +71,19 @@ takes --set config.dbSkip=true --set nameOverride=on
 refuses "'/config/flockCount'" --set config.dbSkip=true --set-string config.flockCount=many
 refuses 'activeDeadlineSeconds is 4500' --set config.dbSkip=true,activeDeadlineSeconds=4500
 refuses "'/roleBinding/roleRef'" --set config.dbSkip=true,roleBinding.roleRef.name=x
+
+# The README is what helm-docs makes of README.md.gotmpl and values.yaml, and a user of the packed chart can read it.
+readme=$chart/README.md
+helm-docs --chart-search-root "$chart" --sort-values-order file --log-level warning --dry-run >"$work/README.md" ||
+	fail "helm-docs cannot make the README"
+[ "${UPDATE-}" != 1 ] || cp "$work/README.md" "$readme"
+diff -u "$readme" "$work/README.md" || fail "$readme is not made of values.yaml: UPDATE=1 tests/bin/chart.sh"
+! grep -n '|  |$' "$readme" || fail "these values have no comment that begins with '# --' in values.yaml"
+helm package "$chart" --destination "$work" >/dev/null || fail "the chart cannot be packed"
+helm show readme "$work"/backup-ns-*.tgz >"$work/shown.md" || fail "helm show readme fails"
+[ "$(cat "$work/shown.md")" = "$(cat "$readme")" ] || fail "helm show readme does not show $readme"
+! tar -tzf "$work"/backup-ns-*.tgz | grep -F gotmpl || fail "the packed chart holds the template of its README"
+cases=$((cases + 1))
 
 # Plain YAML is what the chart renders, without a word of Helm's.
 files=$(charts/manifests.sh)

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Prints a directory with the helm, kubeconform, actionlint and promtool that tests/tools/go.mod names:
+# Prints a directory with the helm, helm-docs, kubeconform, actionlint and promtool that tests/tools/go.mod names:
 #   PATH=$(tests/bin/tools.sh):$PATH
 # They are compiled once into the cache, whole or not at all. What the PATH has already is not asked.
 set -eu
@@ -45,7 +45,7 @@ build_tools() {
 	[ ! -d "$TOOLS" ] || return 0
 	need_go
 	began=$(date +%s)
-	say "compiling helm, kubeconform, actionlint and promtool (about two minutes on two cores, once); log: $LOG"
+	say "compiling helm, helm-docs, kubeconform, actionlint and promtool (about two minutes on two cores, once); log: $LOG"
 	rm -rf "$CACHE/tools-part"
 	mkdir "$CACHE/tools-part"
 	compile_tools </dev/null >"$LOG" 2>&1 8>&- &
