@@ -12,6 +12,7 @@ const RELEASE: &str = "backup-ns";
 
 /// A release of the chart in a namespace, with these values. Tries are for users; a test wants to see the first.
 fn helm_release(verb: &str, namespace: &str, values: &[&str]) -> String {
+    with_a_release();
     let mut args = vec![verb, RELEASE, "charts/backup-ns", "-n", namespace, "--set", "backoffLimit=0"];
     for value in values {
         args.extend(["--set", value]);
@@ -192,6 +193,7 @@ fn content(name: &str) -> Option<Value> {
 #[test]
 #[ignore = "needs a cluster: make test"]
 fn the_pruner_prunes_the_cluster_under_its_roles() {
+    alone();
     let pruner = Tenant::empty("chart-cluster");
     let namespace = pruner.namespace.as_str();
     let (tenant, old) = due("chart-prune");
@@ -377,6 +379,7 @@ fn two_namespaces_take_turns_by_leases() {
 #[test]
 #[ignore = "needs a cluster: make test"]
 fn plain_manifests_do_what_the_chart_does() {
+    alone();
     let tenant = Tenant::small("plain", 256, |_| ());
     let mut render = Command::new(root().join("charts/manifests.sh"));
     let output = render.env("NAMESPACE", &tenant.namespace).env("DB", "postgres").output().unwrap();
@@ -419,6 +422,7 @@ fn the_image_is_kubectl_and_little_more() {
 #[test]
 #[ignore = "needs a cluster: make test"]
 fn the_way_of_the_readme_from_nothing_to_a_nightly_backup() {
+    alone();
     let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
     let (_, section) = readme.split_once("\n## Every night\n").unwrap();
     let (section, _) = section.split_once("\n## ").unwrap();

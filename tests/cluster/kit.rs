@@ -1,8 +1,10 @@
 //! What the cluster tests stand on: a namespace with a real PostgreSQL, the real binary, and the means to break things.
 
+use std::cell::RefCell;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -126,6 +128,50 @@ pub fn has_server(image: &str) -> bool {
     true
 }
 
+/// The cluster as tests use it: most beside each other, those that stop a part of it or change all namespaces alone.
+static CLUSTER: RwLock<()> = RwLock::new(());
+
+/// One release of the chart at a time, because its ClusterRoles have no namespace.
+static RELEASES: Mutex<()> = Mutex::new(());
+
+/// What a test holds of the cluster until its thread ends.
+#[derive(Default)]
+struct Turn {
+    alone: Option<RwLockWriteGuard<'static, ()>>,
+    beside_others: Option<RwLockReadGuard<'static, ()>>,
+    release: Option<MutexGuard<'static, ()>>,
+}
+
+thread_local! {
+    static TURN: RefCell<Turn> = RefCell::default();
+}
+
+/// Waits until no other test uses the cluster, and keeps others away until this test ends. Call it before anything else.
+pub fn alone() {
+    TURN.with_borrow_mut(|turn| {
+        assert!(turn.beside_others.is_none(), "this test already uses the cluster beside others");
+        // A test that failed leaves the lock poisoned, and the cluster as usable as before.
+        turn.alone.get_or_insert_with(|| CLUSTER.write().unwrap_or_else(|error| error.into_inner()));
+    });
+}
+
+/// Waits until no test is to be alone. Called by whatever makes a namespace.
+pub fn beside_others() {
+    TURN.with_borrow_mut(|turn| {
+        if turn.alone.is_none() {
+            turn.beside_others.get_or_insert_with(|| CLUSTER.read().unwrap_or_else(|error| error.into_inner()));
+        }
+    });
+}
+
+/// Waits until no other test has a release of the chart.
+pub fn with_a_release() {
+    beside_others();
+    TURN.with_borrow_mut(|turn| {
+        turn.release.get_or_insert_with(|| RELEASES.lock().unwrap_or_else(|error| error.into_inner()));
+    });
+}
+
 /// A namespace of its own with a PostgreSQL; it goes with the test.
 pub struct Tenant {
     pub namespace: String,
@@ -134,6 +180,7 @@ pub struct Tenant {
 impl Tenant {
     /// An empty namespace.
     pub fn empty(name: &str) -> Tenant {
+        beside_others();
         let namespace = format!("t-{name}-{:x}", std::process::id());
         kubectl(&["create", "namespace", &namespace]);
         Tenant { namespace }

@@ -128,6 +128,7 @@ fn without_the_flush_the_snapshot_would_not_hold_the_dump() {
 #[test]
 #[ignore = "needs a cluster: make test"]
 fn a_kubelet_that_dies_during_the_dump_makes_no_backup() {
+    alone();
     if !is_local() {
         return;
     }
@@ -214,6 +215,7 @@ fn nothing_runs_on_when_backup_ns_is_ended() {
 #[test]
 #[ignore = "needs a cluster: make test"]
 fn an_api_server_that_restarts_during_the_wait_is_waited_for() {
+    alone();
     if !is_local() {
         return;
     }

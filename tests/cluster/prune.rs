@@ -191,6 +191,7 @@ fn two_pruners_at_once_delete_what_is_due_and_nothing_else() {
 #[test]
 #[ignore = "needs a cluster: make test"]
 fn a_sweep_whose_api_goes_away_is_finished_by_the_next() {
+    alone();
     if !is_local() {
         return;
     }
