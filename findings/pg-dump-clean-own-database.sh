@@ -5,7 +5,7 @@
 #    because it is inherited. It cannot be loaded into the very database that it was made of.
 # 2. A view whose function returns the view's own row type: the script begins with CREATE OR REPLACE VIEW, before the schema is
 #    made, to take the cycle apart. It cannot be loaded into a new database, although every DROP says IF EXISTS.
-# Exits 0 where both are seen, 1 where that changed, 2 where it cannot be tried. As root it becomes nobody for the server.
+# Exits 0 where both are seen, 1 where that changed, 2 where it cannot be tried. As root it runs the server as the user `nobody`.
 set -eu
 work=$(mktemp -d)
 trap 'as "$bin/pg_ctl" -D "$work/data" -m immediate stop >/dev/null 2>&1 || :; rm -rf "$work"' EXIT

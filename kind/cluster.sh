@@ -41,7 +41,7 @@ choose() {
 	fi
 }
 
-# The same commands for a cluster that somebody else made and removes.
+# The same commands for a cluster that this script neither makes nor removes.
 given() {
 	case $1 in
 	up | status)

@@ -73,7 +73,7 @@ by_buildah() {
 	chmod 1777 "$work/base/tmp"
 	cp /etc/ssl/certs/ca-certificates.crt "$work/base/etc/ssl/certs/"
 	cp -a /usr/share/zoneinfo "$work/base/usr/share/"
-	rm -rf "$work/base/usr/share/zoneinfo/right" # with leap seconds, which nobody asks for
+	rm -rf "$work/base/usr/share/zoneinfo/right" # with leap seconds, which no program here uses
 	echo 'nonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin' >"$work/base/etc/passwd"
 	stand_in base
 

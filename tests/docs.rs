@@ -1,5 +1,5 @@
-//! The command blocks of the documents: each is run as it stands there, with the real program on a cluster that forbids
-//! everything, so that what cannot be understood is told from what cannot be done. docs/reference.md has the examples of
+//! The command blocks of the documents: each is run as it is written, with the real program on a cluster that forbids
+//! everything, so that what cannot be understood is told apart from what cannot be done. docs/reference.md has the examples of
 //! every `--help`, so they are run too. tests/cluster runs those of docs/recovery.md and docs/migration.md in earnest.
 #![allow(
     clippy::disallowed_methods,
@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// What stands before every block: variables that the text around it tells of, and what to do about a program that is not
+/// What comes before every block: variables that the text around it tells of, and what to do about a program that is not
 /// known here.
 const PRELUDE: &str = r#"
 set -u
@@ -409,6 +409,44 @@ fn no_line_of_the_documents_is_too_long() {
     }
     let lines = text("README.md").lines().count();
     assert!(lines <= 150, "README.md has {lines} lines, and 150 at most are read in five minutes");
+}
+
+/// The words in what people read of a file: all of a document, the comments of a program.
+fn words_read(file: &str, text: &str) -> Vec<String> {
+    let marks: &[&str] = match file.rsplit_once('.').map_or("", |(_, end)| end) {
+        "md" => &[""],
+        "rs" | "go" => &["//"],
+        _ => &["#", "{{- /*"],
+    };
+    let read = |line: &str| {
+        let found =
+            marks.iter().filter_map(|mark| line.find(mark).map(|at| line[at + mark.len()..].to_string())).next();
+        // What is quoted is a name: of a user, of a process.
+        found.map(|prose| prose.split('`').step_by(2).collect::<Vec<_>>().join(" ").to_lowercase())
+    };
+    let prose = text.lines().filter_map(read).collect::<Vec<_>>().join("\n");
+    prose.split(|letter: char| !letter.is_alphabetic()).filter(|word| !word.is_empty()).map(str::to_string).collect()
+}
+
+/// Vague words for a person or a place. The person, the program or the place has a name.
+const VAGUE: [&str; 5] = ["nobody", "somebody", "anybody", "whoever", "stands"];
+
+#[test]
+fn what_people_read_names_who_and_where() {
+    assert_eq!(words_read("a.rs", "let nobody = 1; // of `somebody` is\n"), ["of", "is"]);
+    assert_eq!(words_read("a.sh", "run nobody # Whoever\n"), ["whoever"]);
+    let listed = Command::new("git").args(["ls-files"]).current_dir(ROOT).output().unwrap();
+    let files = String::from_utf8(listed.stdout).unwrap();
+    let of_interest = |file: &&str| [".rs", ".go", ".sh", ".md", ".yaml", ".yml"].iter().any(|end| file.ends_with(end));
+    let mut seen = 0;
+    // This one has the words in it.
+    for file in files.lines().filter(of_interest).filter(|file| *file != "tests/docs.rs") {
+        let words = words_read(file, &text(file));
+        let vague: Vec<&String> = words.iter().filter(|word| VAGUE.contains(&word.as_str())).collect();
+        assert!(vague.is_empty(), "{file}: {vague:?}");
+        seen += 1;
+    }
+    assert!(seen > 100, "{seen} files");
 }
 
 #[test]

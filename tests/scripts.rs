@@ -2012,7 +2012,7 @@ fn a_trial_that_is_ended_leaves_no_schema() {
             assert_eq!(session.dump().0, "proven", "{shell:?}");
             session.close();
             session.until(&["end"]);
-            // A statement that takes its time stands at the end of the dump.
+            // A statement that takes its time is at the end of the dump.
             filtered(&file, "gzip -dc | { cat; echo 'SELECT sleep(30);'; } | gzip -c");
             let port = server.port.to_string();
             let path = file.to_str().unwrap();
@@ -2229,7 +2229,7 @@ fn the_history_of_a_table_comes_back_and_is_not_lost_unasked() {
             "{shell:?} {said}"
         );
         assert_eq!(server.sql("shop", "SELECT count(*) FROM prices FOR SYSTEM_TIME ALL"), "1", "{shell:?}");
-        // Where nothing is lost, nobody is asked.
+        // Where nothing is lost, no question is asked.
         server.sql("", "CREATE OR REPLACE DATABASE shop");
         assert_eq!(maria_load(&server, shell, &old, "shop", "try").0, "loaded", "{shell:?}");
 

@@ -102,7 +102,7 @@ fn fish_completes() {
     assert_eq!(complete("backup-ns create --dry-run --hook-on"), ["--hook-on-error"], "a switch takes no word");
 }
 
-/// zsh completes only for somebody who presses keys, so this presses them; a program that notes its words stands for ours, and
+/// zsh completes only when keys are pressed, so this presses them; a program that notes its words takes the place of ours, and
 /// lets ours answer.
 #[test]
 fn zsh_completes() {
@@ -200,7 +200,7 @@ fn names_are_asked_of_the_cluster_that_is_meant() {
         assert!(names.contains(&"data-2".into()) && asked_for.starts_with(kind), "{words:?}: {names:?}, {asked_for}");
     }
     assert_eq!(home.prints(&["env", "BACKUP_NS_COMPLETE=fish", "backup-ns"]), "", "no words, no answer");
-    // Nobody is asked for what is no name, and one who has no answer is no failure.
+    // The API is not asked for what is no name, and one who has no answer is no failure.
     assert_eq!(asked(&["create", "--hook-on-error", ""]).1, "");
     fs::write(&kubectl, "#!/bin/sh\necho no such server >&2; exit 1").unwrap();
     assert_eq!(answers(&home, "fish", &["list", "-n", ""]), [""; 0]);

@@ -165,7 +165,7 @@ stop | start)
 	elif ! pid_of "$2" >/dev/null; then
 		start_component "$2"
 		await "$2"
-		# Whoever watches begins anew with it, as a controller does that lost its lease: left alone, a watch is taken up again
+		# A watch begins anew with it, as that of a controller does that lost its lease: left alone, a watch is taken up again
 		# only after a pause that grows to minutes, and may then hang.
 		[ "$2" != kube-apiserver ] || restart_watchers
 	fi

@@ -1,5 +1,5 @@
 # shellcheck shell=sh disable=SC2034,SC2154
-# Where everything of the local cluster stands. Sourced by local.sh, which sets $here.
+# Where everything of the local cluster is. Sourced by local.sh, which sets $here.
 
 STATE=/var/lib/backup-ns-cluster # etcd's and containerd's data, volumes, certificates, logs
 RUN=/run/backup-ns-cluster       # sockets and process ids

@@ -357,7 +357,7 @@ impl<'a> Dump<'a> {
         match self.session.until("unchanged", ANSWER, |_, _| ()) {
             Ok(answer) if answer == "yes" => Ok(()),
             Ok(_) => bail!(
-                Fail::new(Exit::Snapshot, "the dump was replaced by somebody else in spite of its lock")
+                Fail::new(Exit::Snapshot, "the dump was replaced by another program in spite of its lock")
                     .remedy(format!("find out who else writes this file; {then}"))
             ),
             Err(error) if matches!(error.ending, Ending::Signal(_)) => Err(error.into()),

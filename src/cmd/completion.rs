@@ -61,7 +61,7 @@ pub fn answer_shell(name: &str, reporter: &Reporter) -> Result<()> {
 fn shell(name: &str) -> Result<&'static dyn EnvCompleter> {
     const ALL: Shells<'static> = Shells::builtins();
     let known = ALL.0.iter().copied().find(|shell| shell.is(name));
-    known.with_context(|| Fail::new(Exit::Usage, format!("SHELL is none of {}", cli::SHELLS.join(", "))))
+    known.with_context(|| Fail::new(Exit::Usage, format!("SHELL is not one of {}", cli::SHELLS.join(", "))))
 }
 
 fn failed(error: &std::io::Error) -> Fail {

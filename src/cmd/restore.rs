@@ -242,7 +242,7 @@ impl Context<'_, Restore> {
         print(self.reporter, &documents.join("---\n"))
     }
 
-    /// Brings the data into the other namespace. The content first: it is of no use to anybody without the snapshot.
+    /// Brings the data into the other namespace. The content first: without the snapshot it is of no use.
     fn bridge(&self, planned: &PlannedClaim, content: &Value, bridge: &Value) -> Result<((), String)> {
         let kubectl = &planned.kubectl;
         let name = |object: &Value| object["metadata"]["name"].as_str().unwrap_or_default().to_string();

@@ -189,7 +189,7 @@ work() {
   rm -f "$own.sum" "$own.tail"
 
   [ "$when" != later ] || wait_to_place
-  holds_lock || lost other "the lock was lost to: ${line:-nobody}"
+  holds_lock || lost other "the lock was lost to: ${line:-an unknown holder}"
   main_is_alive || lost other "the session ended"
   place_globals || lost other "the file of the $db_globals_of cannot be renamed"
   mv -f "$own.dump" "$FILE" || lost other "the dump cannot be renamed to $FILE"

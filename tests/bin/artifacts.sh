@@ -97,5 +97,5 @@ done
 
 # kube-state-metrics looks at the labels that the program sets.
 for label in $(grep -o 'backup-ns\.sh/[a-z-]*' $files/kube-state-metrics.yaml | sort -u); do
-	grep -q "\"$label\"" src/core/kube/labels.rs || fail "kube-state-metrics.yaml reads the label $label, which nobody sets"
+	grep -q "\"$label\"" src/core/kube/labels.rs || fail "kube-state-metrics.yaml reads the label $label, which the program does not set"
 done

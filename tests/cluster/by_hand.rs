@@ -110,7 +110,7 @@ fn a_dump_by_hand_brings_postgresql_back_and_a_bad_one_leaves_it_as_it_is() {
     restore(&["--force"]).assert(1, &["nope", "the database is as it was"]);
     assert_eq!(answers(), changed);
     assert_nothing_left(&tenant);
-    // Bytes that nobody has proven, and proven ones that are no whole dump.
+    // Bytes that were not proven, and proven ones that are no whole dump.
     tamper("gzip -dc | sed 's/Customer 7/Customer 8/' | gzip -c", false);
     restore(&["--force"]).assert(6, &["is not proven"]);
     tamper("gzip -dc | head -n -9 | gzip -c", true);
@@ -179,7 +179,7 @@ fn a_dump_by_hand_brings_mariadb_back_and_a_bad_one_is_not_tried_on_the_real_sch
 
     ask("DELETE FROM files");
     let changed = answers();
-    // Whoever may not make a schema cannot try.
+    // A user who may not make a schema cannot try.
     let limited = "mysql restore --db-mysql-user='${MARIADB_USER}' --db-mysql-password='${MARIADB_PASSWORD}'";
     let (status, shown) = typed(&tenant, limited, "y\n");
     assert_eq!(status, Some(4), "{shown}");
@@ -232,7 +232,7 @@ fn a_shell_is_the_databases_own_client() {
     assert_eq!(status, Some(0), "{shown}");
     assert!(shown.contains("it-is-42"), "{shown}");
 
-    // A literal password reaches the client, and stands in no argument list meanwhile.
+    // A literal password reaches the client, and is in no argument list meanwhile.
     let literal = [("BAK_DB_POSTGRES_PASSWORD", "hunter2 '$HOME")];
     let lines = std::thread::scope(|scope| {
         let client = scope.spawn(|| fed(&tenant, &["postgres", "shell"], "SELECT 'b' || pg_sleep(3)", &literal));

@@ -365,7 +365,7 @@ fn two_namespaces_take_turns_by_leases() {
         ["backup.enabled=false", "cluster.enabled=true", "cluster.prune.enabled=false", "cluster.sync.enabled=false"];
     helm_release("install", &cluster.namespace, &[&parts[..], &["cluster.locks.enabled=true", &set]].concat());
     turns_are_taken("lease", &["config.lock=lease", &format!("config.lockNamespace={locks}")]);
-    // Nobody holds one any more, and nobody waits.
+    // None is held any more, and no process waits.
     let leases: Value = serde_json::from_str(&kubectl(&["-n", &locks, "get", "leases", "-o", "json"])).unwrap();
     let all = leases["items"].as_array().unwrap();
     assert_eq!(all.len(), 1, "{leases}");

@@ -79,8 +79,8 @@ fn each_planted_misconfiguration_is_found_and_none_on_a_sound_cluster() {
     let foreign = OfDriver::class("foreign", "away.backup-ns.sh", false);
     let foreign_class = format!("--vs-class-name={}", foreign.0);
     for (planted, args, env, check, words) in [
-        ("a port that is none", &[DB, "--db-postgres-port=0"][..], &[][..], "configuration", "BAK_DB_POSTGRES_PORT"),
-        ("a zone that is none", &[DB], &[("TZ", "Mars/Olympus")], "time zone", "Mars/Olympus"),
+        ("a port that cannot be", &[DB, "--db-postgres-port=0"][..], &[][..], "configuration", "BAK_DB_POSTGRES_PORT"),
+        ("a zone that does not exist", &[DB], &[("TZ", "Mars/Olympus")], "time zone", "Mars/Olympus"),
         ("no database", &[], &[], "configuration", "no database is chosen"),
         ("a setting of pruning", &[DB], &[("RETAIN_LAST_DAILY", "many")], "configuration", "RETAIN_LAST_DAILY"),
         ("a context that is not there", &[DB, "--context=nope"], &[], "API", "nope"),
@@ -119,7 +119,7 @@ fn each_planted_misconfiguration_is_found_and_none_on_a_sound_cluster() {
             "/nope/ does not exist",
         ),
         ("a user that is not there", &[DB, "--db-postgres-user=nobody"], &[], "database", "nobody"),
-        ("a port that nobody listens on", &[DB, "--db-postgres-port=1"], &[], "database", "refused"),
+        ("a port without a server", &[DB, "--db-postgres-port=1"], &[], "database", "refused"),
         (
             "a wrong password",
             &[DB],
@@ -345,7 +345,7 @@ impl OfDriver {
         OfDriver(name, "volumesnapshotclass")
     }
 
-    /// A claim that is bound to a volume of that driver, which nobody mounts.
+    /// A claim that is bound to a volume of that driver, which no pod mounts.
     fn volume(tenant: &Tenant, name: &str) -> OfDriver {
         let volume = format!("{name}-{:x}", std::process::id());
         let size = json!({"storage": "64Mi"});

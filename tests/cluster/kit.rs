@@ -396,7 +396,7 @@ impl Tenant {
 
     /// `backup-ns` with these arguments, in this namespace.
     pub fn run(&self, args: &[&str], change: impl Fn(&mut Command)) -> Backup {
-        // Whoever runs the tests may ignore signals, as nohup(1) and a shell's background do; this does not.
+        // The tests may run with signals ignored, as nohup(1) and a shell's background do; this does not.
         let mut command = Command::new("env");
         command.args(["--default-signal=HUP,INT,TERM", env!("CARGO_BIN_EXE_backup-ns")]);
         command.args(["-n", &self.namespace, "-o", "json"]).args(args.iter().map(|arg| in_format(arg)));

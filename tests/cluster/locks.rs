@@ -12,7 +12,7 @@ impl Locks {
         Locks(Tenant::empty(name))
     }
 
-    /// What `create` is told to take the one lock of a node that is these tests' own.
+    /// The arguments by which `create` takes the one lock of a node that is these tests' own.
     fn args<'a>(&self, lasts: &'a str, more: &[&'a str]) -> Vec<String> {
         let namespace = format!("--lock-namespace={}", self.0.namespace);
         let own = ["--lock=lease", "--lock-node=n1", "--flock-count=1", &namespace, "--lock-lease-duration", lasts];
@@ -24,7 +24,7 @@ impl Locks {
         tenant.create(&args.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
-    /// The lock: who holds it, and how often that changed. Nobody waits.
+    /// The lock: who holds it, and how often that changed. No process waits.
     fn lock(&self) -> (String, u64) {
         let leases = self.0.get(&["leases"]);
         let items = leases["items"].as_array().unwrap();
@@ -50,7 +50,7 @@ fn two_namespaces_of_a_node_take_turns_by_lease() {
     first.await_dump();
     let mut theirs = locks.create(&second, "15s", &["--db-skip"]);
     theirs.until_says(&format!("waiting for one of 1 locks, 0 wait before: backup-ns-n1-1 by {}", holder(&ours)));
-    // Who does not want to wait is told the same.
+    // A run that is not to wait says the same.
     let impatient = locks.create(&second, "15s", &["--db-skip", "--flock-timeout-sec=0"]).done();
     impatient.assert(5, &["no lock within 0s: all 1 Leases, backup-ns-n1-1,", &holder(&ours)]);
     assert_eq!(second.snapshots().len(), 0);

@@ -105,7 +105,7 @@ fn a_restored_snapshot_holds_the_database_as_it_was_while_a_writer_kept_writing(
 #[test]
 #[ignore = "needs a cluster: make test"]
 fn without_the_flush_the_snapshot_would_not_hold_the_dump() {
-    // A `sync` that does nothing stands in front of the real one. That this backup is a lie shows that the storage
+    // A `sync` that does nothing comes before the real one in PATH. That this backup is a lie shows that the storage
     // tells flushed from unflushed, and so that the test above would notice a missing flush.
     let tenant = Tenant::small("noflush", 256, |deployment| {
         let pod = &mut deployment["spec"]["template"]["spec"];
@@ -277,7 +277,7 @@ fn slots_go_to_the_first_ready_snapshot_of_the_day() {
 
 #[test]
 #[ignore = "needs a cluster: make test"]
-fn a_password_stands_in_no_process_list_and_two_backups_do_not_mix() {
+fn a_password_is_in_no_process_list_and_two_backups_do_not_mix() {
     let tenant = Tenant::small("secret", 256, |_| ());
     let gate = tenant.gate();
     // The same password as a literal of ours, as a CronJob's Secret would bring it.
@@ -293,7 +293,7 @@ fn a_password_stands_in_no_process_list_and_two_backups_do_not_mix() {
     // Meanwhile another one: it says who is at work.
     let done = tenant.create(&[]).done();
     done.assert(5, &["another backup of this volume is at work", &format!("process {}", backup.0.id())]);
-    // Or waits, if it is told to.
+    // Or waits, if it may.
     let mut patient = tenant.create(&["--busy-timeout=120s"]);
     patient.until_says("waiting for another backup");
     drop(gate);

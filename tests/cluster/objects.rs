@@ -21,7 +21,7 @@ fn listed(tenant: &Tenant, args: &[&str]) -> Vec<String> {
     text.lines().map(name).collect()
 }
 
-/// Somebody else's snapshot of the volume.
+/// A snapshot of the volume that backup-ns did not make.
 fn foreign(tenant: &Tenant, name: &str) {
     let snapshot = json!({
         "apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshot", "metadata": {"name": name},
@@ -107,7 +107,7 @@ fn what_a_person_names_goes_with_its_data_unless_it_is_the_last() {
     delete(&["nope", "--yes"]).assert(4, &["has no VolumeSnapshot 'nope'", "it has a, b, c, foreign"]);
     delete(&["c", "--yes"]).assert(4, &["newest ready snapshot of its PVC", "--force"]);
     delete(&["foreign", "--yes"]).assert(4, &["newest ready snapshot of its PVC", "--force"]);
-    // Nobody can be asked; the sentence that they would be asked with is said.
+    // There is no terminal to ask at; the sentence that they would be asked with is said.
     delete(&["a"]).assert(2, &["deletes the VolumeSnapshot a", "of the PVC data", "holds 2026-11-22", "--yes"]);
     let mut waiting = tenant.claim("look", "256Mi", Some("b"));
     waiting["spec"]["storageClassName"] = json!("no-such-class");

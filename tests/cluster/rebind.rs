@@ -39,7 +39,7 @@ impl Drop for Stored {
                 "spec": {"deletionPolicy": "Delete"},
             });
             if content["spec"]["driver"] == AWAY {
-                // Nobody lets it go.
+                // No controller lets it go.
                 kubectl_with(&["delete", "volumesnapshotcontent", name, "--wait=false"], "");
                 let patch = r#"{"metadata":{"finalizers":null}}"#;
                 kubectl_with(&["patch", "volumesnapshotcontent", name, "--type=merge", "-p", patch], "");
@@ -86,7 +86,7 @@ fn rebind(tenant: &Tenant, content: &str, args: &[&str]) -> Value {
     serde_json::from_str(&done.stdout).unwrap()
 }
 
-/// Deletes a VolumeSnapshot as somebody may, behind the back of backup-ns.
+/// Deletes a VolumeSnapshot as a person may, without backup-ns.
 fn lose(tenant: &Tenant, snapshot: &str) {
     tenant.kubectl(&["delete", "volumesnapshot", snapshot]);
 }
@@ -155,7 +155,7 @@ fn a_content_says_what_its_snapshot_says_and_no_more() {
     let content = tenant.content("a");
     let _stored = Stored::of(&content);
     tenant.kubectl(&["annotate", "volumesnapshot", "a", "backup-ns.sh/claim={}"]);
-    // What the older tool left, what somebody else notes, and what contents alone say.
+    // What the older tool left, what another program notes, and what contents alone say.
     kubectl(&["label", "volumesnapshotcontent", &content, "backup-ns.sh/weekly=w01", "team=y"]);
     kubectl(&["annotate", "volumesnapshotcontent", &content, "backup-ns.sh/clone-of=shop/b"]);
 
@@ -239,7 +239,7 @@ fn a_lost_snapshot_comes_back_with_what_was_known_of_it() {
 #[ignore = "needs a cluster: make test"]
 fn a_namespace_that_was_deleted_gets_its_data_back() {
     let tenant = Tenant::volume("gone");
-    // Under Delete the content would go along: somebody sets it to Retain, and back again before it is looked for.
+    // Under Delete the content would go along: a person sets it to Retain, and back again before it is looked for.
     let (content, stored) = mirrored(&tenant, "a", &json!({"backup-ns.sh/daily": "2026-01-01"}));
     kubectl(&["delete", "namespace", &tenant.namespace]);
     let policy = r#"{"spec":{"deletionPolicy":"Delete"}}"#;
@@ -418,11 +418,11 @@ fn what_cannot_be_brought_back_now_stays_as_it_is() {
 
 #[test]
 #[ignore = "needs a cluster: make test"]
-fn a_content_that_somebody_changes_in_the_last_moment_does_not_take_the_data_along() {
+fn a_content_that_is_changed_in_the_last_moment_does_not_take_the_data_along() {
     let tenant = Tenant::volume("race");
     let (content, stored) = mirrored(&tenant, "a", &json!({}));
     lose(&tenant, "a");
-    // Right before the old content is deleted, somebody has its deletion delete the data.
+    // Right before the old content is deleted, a person has its deletion delete the data.
     let policy = |policy: &str| {
         format!(
             r#"kubectl patch volumesnapshotcontent {content} --type=merge -p '{{"spec":{{"deletionPolicy":"{policy}"}}}}'"#
@@ -462,7 +462,7 @@ fn assert_gone(content: &str) {
 
 #[test]
 #[ignore = "needs a cluster: make test"]
-fn stored_data_that_nobody_wants_any_more_is_deleted_by_a_command() {
+fn stored_data_that_is_not_wanted_any_more_is_deleted_by_a_command() {
     let tenant = Tenant::volume("orphan");
     let (content, stored) = mirrored(&tenant, "a", &json!({}));
     let_go(&tenant, &content, &["--force"]).assert(4, &["is not without a snapshot", "backup-ns delete a -n"]);

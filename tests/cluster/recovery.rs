@@ -1,4 +1,4 @@
-//! The runbook, docs/recovery.md, run from top to bottom as it stands there.
+//! The runbook, docs/recovery.md, run from top to bottom as it is written.
 
 use std::process::Command;
 

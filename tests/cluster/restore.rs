@@ -11,7 +11,7 @@ fn restore(tenant: &Tenant, args: &[&str]) -> Value {
     serde_json::from_str(&done.stdout).unwrap()
 }
 
-/// What stands in the file `kept` of a claim, read by a pod of its own.
+/// What is in the file `kept` of a claim, read by a pod of its own.
 fn kept(namespace: &str, claim: &str) -> String {
     let pod = json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "reader"},
@@ -104,7 +104,7 @@ fn a_clone_in_another_namespace_goes_without_its_source() {
     restore(&tenant, &["one", "--to-namespace", &staging.namespace, "--pvc", "third"]);
     let bridge = format!("clone-{}-{}", uid_of(&tenant.content("one")), staging.namespace);
     kubectl(&["delete", "namespace", &staging.namespace, "--timeout=120s"]);
-    // What it left of the bridge is in nobody's way.
+    // What it left of the bridge does no harm.
     kubectl(&["get", "volumesnapshotcontent", &bridge]);
     kubectl(&["create", "namespace", &staging.namespace]);
     assert_eq!(restore(&tenant, &["one", "--to-namespace", &staging.namespace, "--wait"])["bound"], true);
@@ -217,7 +217,7 @@ fn what_is_written_between_two_calls_is_kept_by_the_second() {
         tenant.snapshot(&journal, &json!({"backup-ns.sh/type": "safety"}));
     }
     assert_eq!(tenant.get(&["pvc", "data"])["metadata"]["uid"], old, "nothing is replaced yet");
-    // Somebody helps themselves, and the shop sells on.
+    // A person repairs it by hand, and the shop goes on.
     tenant.kubectl(&["scale", "deployment/app-base", "--replicas=1"]);
     tenant.await_ready();
     tenant.sql("INSERT INTO gate VALUES (7000)");
@@ -254,7 +254,7 @@ fn what_is_going_or_held_or_down_already_is_not_stopped_for() {
     tenant.kubectl(&["annotate", "deployment", "app-base", "backup-ns.sh/restoring=other"]);
     refused(&["is down for a restore of other"]);
     tenant.kubectl(&["annotate", "deployment", "app-base", "backup-ns.sh/restoring-"]);
-    // Somebody deleted the claim: only its pod still holds it.
+    // A person deleted the claim: only its pod still holds it.
     tenant.kubectl(&["delete", "pvc", "data", "--wait=false"]);
     refused(&["something else deleted the claim data", "persistentVolumeReclaimPolicy"]);
     let volume = tenant.get(&["pvc", "data"])["spec"]["volumeName"].as_str().unwrap().to_string();
@@ -301,7 +301,7 @@ fn a_claim_comes_back_with_all_that_it_had() {
     for field in ["accessModes", "resources", "storageClassName", "volumeMode"] {
         assert_eq!(old["spec"][field], new["spec"][field], "{field}");
     }
-    // A copy beside it is held by nothing, and is nobody else's.
+    // A copy beside it is held by nothing, and belongs to nothing else.
     restore(&tenant, &["one", "--pvc", "look", "--wait"]);
     let copy = tenant.get(&["pvc", "look"])["metadata"].to_string();
     assert!(!copy.contains("example.com/keep") && !copy.contains("\"team\"") && !copy.contains("owner"), "{copy}");

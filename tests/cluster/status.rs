@@ -33,7 +33,7 @@ fn what_it_says_is_what_there_is() {
     let done = tenant.create(&["--db-skip"]).done();
     done.assert(0, &[]);
     let first: Value = serde_json::from_str(&done.stdout).unwrap();
-    // Whoever looks at the claim sees it.
+    // `kubectl describe` of the claim shows it.
     let described = || tenant.kubectl(&["describe", "pvc", "data"]);
     assert!(described().contains("BackupReady"), "{}", described());
     let told = status(&tenant, &[], 0);

@@ -24,7 +24,7 @@ fn result(done: &Done) -> Value {
     serde_json::from_str(&done.stdout).unwrap()
 }
 
-/// What stands on the snapshot: the label, the annotation, and why it is distrusted.
+/// What is written on the snapshot: the label, the annotation, and why it is distrusted.
 fn stamp(tenant: &Tenant, snapshot: &str) -> (Value, Value, Value) {
     let meta = tenant.get(&["volumesnapshot", snapshot])["metadata"].clone();
     let note = meta["annotations"]["backup-ns.sh/verification"].as_str().unwrap_or("null");
@@ -117,7 +117,7 @@ $x$ $$"#,
     assert_eq!((&note["verdict"], &note["rows"], &note["sql"]), (&json!("good"), &json!(1005), &json!(true)));
     assert_eq!((stamp(&tenant, &first).0, distrusted), (Value::Null, Value::Null));
 
-    // A query that nobody answers is no verdict.
+    // A query without an answer is no verdict.
     let before = stamp(&tenant, &newest);
     let done = verify(&tenant, &[&newest, "--verify-sql=SELECT * FROM nowhere"]);
     done.assert(1, &["does not take the query", "relation \"nowhere\" does not exist", "correct the query"]);
@@ -244,7 +244,7 @@ fn a_bad_dump_of_postgres_is_caught() {
     let found = result(&verify(&tenant, &["forged", "--verify-physical"]));
     assert_eq!(found["databases"]["postgres"]["physical"], true);
     assert!(found["databases"]["postgres"].get("database").is_none(), "{found}");
-    // A data directory that is none is bad.
+    // A directory that holds no data directory is bad.
     forged.sh(&format!(
         "cd {folder} && mkdir -p a/global a/base && echo 15 >a/PG_VERSION && chown -R postgres a && sync"
     ));

@@ -111,7 +111,7 @@ fn configuration_errors_come_all_at_once_and_before_any_call() {
         .lost_nothing();
 }
 
-/// A misspelt variable is told of, once and without what it holds, and is no error: ConfigMaps of an older tool bring many.
+/// A misspelt variable is named, once and without what it holds, and is no error: ConfigMaps of an older tool bring many.
 #[test]
 fn a_variable_that_is_no_setting_is_warned_of() {
     let strange = |args: &[&str]| {
@@ -137,7 +137,7 @@ fn a_variable_that_is_no_setting_is_warned_of() {
         assert_eq!(outcome.stderr.matches("is not a setting").count(), 2, "{args:?}: {outcome}");
         assert!(outcome.stderr.contains("WARN") && !format!("{outcome}").contains("hunter2"), "{outcome}");
     }
-    // A shell that starts is told nothing.
+    // Nothing is printed into a shell that starts.
     for args in [&["man"][..], &["completion", "bash"]] {
         let scenario = strange(args);
         assert_eq!(scenario.run().exits(0).stderr, "", "{args:?}");
@@ -345,7 +345,7 @@ fn a_missing_kubectl_is_a_precondition_with_its_remedy() {
 }
 
 #[test]
-fn json_is_all_that_stands_on_stdout() {
+fn json_is_all_that_is_on_stdout() {
     for dry in [true, false] {
         let scenario = Scenario::new().args_also(&["-o", "json", if dry { "--dry-run" } else { "--dry-run=false" }]);
         let outcome = scenario.run().exits(0);
@@ -433,7 +433,7 @@ fn a_dry_run_shows_everything_and_changes_nothing() {
 
 /// Invariant 11.
 #[test]
-fn a_password_stands_nowhere_but_where_it_is_used() {
+fn a_password_is_nowhere_but_where_it_is_used() {
     let password = r#"hunter2 it's "a" $PATH `id` \n%s;*"#;
     let scenario = Scenario::new()
         .env("BAK_DB_POSTGRES_PASSWORD", password)
@@ -488,7 +488,7 @@ fn a_live_display_ends_with_the_result() {
 }
 
 #[test]
-fn a_log_that_nobody_can_write_is_no_reason_to_fail() {
+fn a_log_that_cannot_be_written_is_no_reason_to_fail() {
     let scenario = Scenario::new();
     scenario.start_under(&["/bin/sh", "-c", "exec \"$@\" 2>/dev/full", "sh"]).finish().exits(0).clean().holds_new();
 }

@@ -391,7 +391,7 @@ fn a_dump_that_is_replaced_while_the_snapshot_is_made_fails_it() {
     each(&scripts, |script| {
         let scenario = Scenario::new().watches(&[&[Event::Run(script), Event::Cut, Event::Ready]]);
         let outcome = scenario.run().exits(7).calls("config observe session try second create watch patch event");
-        outcome.says(&["replaced by somebody else", "do not trust VolumeSnapshot data-", "remedy="]).clean();
+        outcome.says(&["replaced by another program", "do not trust VolumeSnapshot data-", "remedy="]).clean();
     });
     // It keeps no slot that a good one could have; where it cannot be marked so, that is said.
     let script = "echo x >>data/dump.sql.gz";
@@ -498,7 +498,7 @@ fn a_snapshot_whose_class_is_not_there_is_not_waited_for() {
 }
 
 #[test]
-fn readiness_is_not_waited_for_when_nobody_wants_it() {
+fn readiness_is_not_waited_for_when_it_is_not_wanted() {
     let scenario = Scenario::new().arg("--vs-wait-until-ready=false").watches(&[&[Event::Cut]]);
     scenario.run().exits(0).prints(&["cut, not ready yet"]).clean();
 }
@@ -672,7 +672,7 @@ fn a_dump_that_is_not_whole_replaces_nothing() {
 /// What is logged is read by people: a session's script does not stand in it.
 #[test]
 fn an_error_shows_no_script() {
-    // shows: the text that `sh -c` gets stands in every error about an exec.
+    // shows: the text that `sh -c` gets is in every error about an exec.
     let scenario = Scenario::new().fault("session", ALWAYS, Fault::Refuse(NOT_FOUND));
     let outcome = scenario.run().exits(4).says(&["not found"]);
     assert!(!outcome.stderr.contains("IFS="), "{outcome}");
@@ -774,7 +774,7 @@ fn the_lock_of_a_session_that_was_killed_is_taken_over() {
 /// A node that was restarted, or a container: its processes cannot be looked up any more.
 #[test]
 fn the_lock_of_a_container_that_is_gone_is_taken_over() {
-    // shows: whoever is not told to wait gives up at the first `busy`, before the silence of the holder can tell that it
+    // shows: a run that is not to wait gives up at the first `busy`, before the silence of the holder can tell that it
     // is dead; so each backup behind a pod that died while dumping ends with 5, for ever.
     let line = "other-boot,pid:[4026531836],1 4711 99 0123 somebody@elsewhere (process 1) run 0123";
     let scenario = Scenario::new().file("data/dump.sql.gz.backup-ns.lock", &format!("{line}\n"));

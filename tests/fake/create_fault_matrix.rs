@@ -36,7 +36,7 @@ const POLICY: &str =
 struct Case {
     scenario: Scenario,
     at: Option<(&'static str, Act)>,
-    /// A lock of the node's that somebody else holds.
+    /// A lock of the node's that another process holds.
     _lock: Option<File>,
 }
 
@@ -355,7 +355,7 @@ fn no_cell_is_empty_and_every_reason_is_given() {
     MATRIX.is_explained(|_, _, _| ());
 }
 
-/// Whatever stands in backquotes and looks like the name of a test is one.
+/// Whatever is in backquotes and looks like the name of a test is one.
 #[test]
 fn every_test_that_is_named_is_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

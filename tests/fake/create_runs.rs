@@ -94,7 +94,7 @@ fn what_the_user_may_not_see_is_told_before_the_dump() {
     let outcome = limited.run().exits(4).says(&words).clean().keeps_old().snapshots(0);
     assert!(!format!("{outcome}").contains("hunter2"), "{outcome}");
     limited.args(&["doctor"]).run().exits(4).prints(&["FAILED   database", words[0], words[1]]);
-    // Whether there is anything that it does not see, nobody can tell here: that stops no backup.
+    // Whether there is anything that it does not see cannot be known here: that stops no backup.
     let owner =
         mysql("tables\\t0\\naccount\\tu@%%\\nserver\\t8.4.6\\nGRANT SELECT, TRIGGER, EVENT ON `shop`.* TO u\\n");
     let words = ["may not see stored procedures and functions", "GRANT SHOW_ROUTINE ON *.* TO 'u'@'%'"];
@@ -193,10 +193,10 @@ fn without_a_dump_the_volume_is_flushed() {
     let scenario = skipping();
     scenario.run().exits(0).calls("config observe try flush create watch event").clean().keeps_old().snapshots(1);
     assert!(annotation(&scenario.snapshots()[0], "dump-postgres").is_none());
-    // What cannot be flushed is told, and no reason to go without.
+    // What cannot be flushed is reported, and no reason to go without.
     let scenario = skipping().fault("flush", ALWAYS, Fault::Refuse(FORBIDDEN));
     scenario.run().exits(0).says(&["could not flush"]).snapshots(1);
-    // Nobody mounts it.
+    // No pod mounts it.
     let scenario = skipping().object("Pod", |pod| pod["status"]["phase"] = json!("Pending"));
     scenario.run().exits(0).calls("config observe try create watch event").snapshots(1);
 }
@@ -280,7 +280,7 @@ fn a_backup_of_several_claims_is_whole_or_none() {
     let made = scenario.snapshots()[0]["metadata"]["name"].as_str().unwrap().to_string();
     let words = format!("VolumeSnapshot {made}, made by the same run, is only a part of the backup");
     let outcome = outcome.says(&[&words]);
-    assert!(outcome.stdin("event").contains(&words), "whoever reads the Events knows as well: {outcome}");
+    assert!(outcome.stdin("event").contains(&words), "the Event says it as well: {outcome}");
     assert!(!outcome.argv("patch").contains("only a part"), "it knows its own name: {outcome}");
     let scenario = two_claims().args_also(&["--retry-timeout=0s"]).fault(
         "create",
@@ -419,7 +419,7 @@ fn an_event_tells_of_a_good_snapshot_and_of_what_failed_behind_it() {
     assert!(told["message"].as_str().unwrap().contains("was not ready within 2s"), "{told}");
 }
 
-/// Who may read events may be anybody in the namespace; hooks may hold tokens, and print what they like.
+/// All users of the namespace may read its events; hooks may hold tokens, and print what they like.
 #[test]
 fn an_event_has_no_word_of_a_hook_or_of_its_output() {
     let command = "curl -H 'Bearer hunter2' (";
@@ -472,7 +472,7 @@ fn an_event_that_cannot_be_left_changes_nothing() {
         let scenario = Scenario::new().fault("event", ALWAYS, fault);
         let outcome = scenario.run().exits(0).says(&[said]).clean().holds_new();
         assert_eq!(outcome.count("event"), 1, "it is tried once: {outcome}");
-        // Whoever may not is not told each night.
+        // A user who may not is not warned each night.
         assert!(!said.is_empty() || !outcome.stderr.contains("Event"), "{outcome}");
         let scenario = Scenario::new().fault("event", ALWAYS, fault).without("gzip");
         scenario.run().exits(4);
@@ -485,7 +485,7 @@ fn an_event_that_cannot_be_left_changes_nothing() {
     Scenario::new().config(json!({"current-context": "", "contexts": null})).run().exits(4).calls("config");
 }
 
-/// shows: with a kubectl that hangs, a backup that failed says nothing for 15 s, and whoever kills it then never knows why.
+/// shows: with a kubectl that hangs, a backup that failed says nothing for 15 s, and a person who kills it then never knows why.
 #[test]
 fn a_failure_is_told_once_and_before_the_event() {
     let failing = || Scenario::new().without("gzip").fault("event", ALWAYS, Fault::Hang);

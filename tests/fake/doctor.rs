@@ -262,7 +262,7 @@ fn what_the_api_was_too_busy_for_at_first_is_asked_again() {
     assert!(lines(&outcome, "failed").iter().any(|line| line.starts_with("API: ")), "{outcome}");
 }
 
-/// Its class is there, and create would wait a quarter of an hour for nobody.
+/// Its class is there, and create would wait a quarter of an hour for nothing.
 #[test]
 fn what_cuts_snapshots_must_be_there() {
     const NONE: &str = "Error from server (NotFound): csidrivers.storage.k8s.io \"csi.example\" not found";
@@ -420,7 +420,7 @@ fn a_job_whose_pod_cannot_be_made_is_told() {
     let outcome = scenario.run().exits(4).prints(&["config.lock=none, or lease"]);
     assert_eq!(lines(&outcome, "failed"), [format!("{told}: {why}")], "{outcome}");
     assert_eq!(outcome.count("observe"), WHOLE.matches("observe").count() + 1, "{outcome}");
-    // Who may not read Events is told all the same.
+    // A user who may not read Events gets the reason all the same.
     let scenario = with().file("forbidden", "events list");
     let outcome = scenario.run().exits(4);
     assert_eq!(lines(&outcome, "failed"), [told]);
@@ -437,12 +437,12 @@ fn the_container_speaks_for_itself() {
     let failed = lines(&outcome, "failed");
     assert!(failed[0].contains("password **** is wrong") && failed.len() == 1, "{failed:?}");
     assert!(!format!("{outcome}").contains("hunter2"), "{outcome}");
-    // A variable that somebody named and that is not there; another that is.
+    // A variable that a setting names and that is not there; another that is.
     let silent = |variable: &str| doctor().tool("psql", "exit 2").env("BAK_DB_POSTGRES_PASSWORD", variable);
     let words = "BAK_DB_POSTGRES_PASSWORD names NO_SUCH, and the container has neither that nor NO_SUCH_FILE";
     fails(&silent("${NO_SUCH}"), "database", words);
     silent("${NO_SUCH}").args(&["create"]).run().exits(4).says(&[words]);
-    // The password that is looked for where nobody named one; and a file of it that cannot be read.
+    // The password that is looked for where no setting names one; and a file of it that cannot be read.
     let without = || {
         let psql = "echo 'psql: error: fe_sendauth: no password supplied' >&2; exit 2";
         doctor().variable("POSTGRES_PASSWORD", "").tool("psql", psql)
@@ -489,7 +489,7 @@ fn a_signal_ends_it_at_once() {
     running.signal("TERM").finish().exits(143).clean();
 }
 
-/// shows: `kubectl version` fails where the server's version is none of a release, and 16 checks were skipped.
+/// shows: `kubectl version` fails where the server's version is not that of a release, and 16 checks were skipped.
 #[test]
 fn a_server_built_from_source_is_looked_at_like_any_other() {
     let version = r#"{"major": "", "minor": "", "gitVersion": "v0.0.0-master+$Format:%H$"}"#;

@@ -1,4 +1,4 @@
-//! `--from-cronjob`: a command by hand is told what the backup CronJob is told, against the fake kubectl.
+//! `--from-cronjob`: a command by hand has the settings of the backup CronJob, against the fake kubectl.
 
 use crate::support::fake_api::{CONFIG_MAPS, CRONJOBS};
 use crate::support::{ALWAYS, FORBIDDEN, Fault, Outcome, Scenario};
@@ -100,7 +100,7 @@ fn what_cannot_be_read_is_said_where_it_is_needed() {
     scenario.run().exits(4).calls("config cronjobs").says(&["grant the verb"]);
 }
 
-/// Whoever may write a CronJob must get nothing out of an administrator's terminal, home or log.
+/// A user who may write a CronJob must get nothing out of an administrator's terminal, home or log.
 #[test]
 fn what_a_stranger_wrote_does_no_harm() {
     let mut container = by_map();

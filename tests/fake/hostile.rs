@@ -119,7 +119,7 @@ fn the_words_of_the_cluster_are_shown_and_not_obeyed() {
     }
 }
 
-/// A pg_dump that leaves behind what writes 200 MiB into the session's output, each piece by `$1`, while nobody listens there.
+/// A pg_dump that leaves behind what writes 200 MiB into the session's output, each piece by `$1`, while nothing reads it.
 fn flooded(how: &str) -> Scenario {
     let dump = format!(
         r#"case " $* " in *' --version '*) echo 'pg_dump (PostgreSQL) 17.6'; exit ;; esac
@@ -152,7 +152,7 @@ fn a_report_without_end_is_ended() {
     scenario.run().exits(4).fits_in(ENOUGH).says(&["said more than 16 MiB", "find out what"]).lost_nothing();
     let scenario = Scenario::new().fault("second", ALWAYS, Fault::Flood("bytes", 200_000));
     scenario.run().exits(6).fits_in(ENOUGH).says(&["said more than 16 MiB"]);
-    // What nobody keeps may come as often as it likes.
+    // What is not kept may come as often as it likes.
     let scenario = Scenario::new().fault("session", ALWAYS, Fault::Flood("beat", 100_000));
     scenario.run().exits(0).fits_in(ENOUGH).clean().holds_new();
 }
@@ -179,7 +179,7 @@ fn a_download_writes_nowhere_else() {
             ALWAYS,
             Fault::Rewrite("sha256", sha256),
         );
-        // As if somebody had prepared the way.
+        // As an attacker may have prepared the way.
         std::fs::create_dir_all(scenario.dir().join("here/dump.")).unwrap();
         scenario.run().exits(1).says(&["cannot be read in pod app-base-0"]);
         let names = |dir: &str| {
@@ -191,7 +191,7 @@ fn a_download_writes_nowhere_else() {
     }
 }
 
-/// So many snapshots in a namespace, each with so much text of somebody else's in labels and annotations.
+/// So many snapshots in a namespace, each with so much foreign text in labels and annotations.
 fn laden(scenario: &Scenario, number: usize, bytes: usize) {
     let snapshots = (0..number).map(|nth| {
         let mut labels = json!({

@@ -87,7 +87,7 @@ fn a_policy_for_credential_plugins_is_kept_and_nothing_else_of_the_preferences()
         assert_eq!(serde_json::from_str::<Value>(kuberc.as_str().unwrap()).unwrap(), is);
     }
     assert_eq!(fs::read_dir(&temporary).unwrap().count(), 0, "the file is gone");
-    // Whoever turns preferences off goes without the policy, as with kubectl itself.
+    // A user who turns preferences off goes without the policy, as with kubectl itself.
     for (name, value) in [("KUBERC", "off"), ("KUBECTL_KUBERC", "False")] {
         let scenario = at_home(Scenario::new(), &format!("{HEAD}{POLICY}")).env(name, value);
         assert!(seen(&scenario.run().exits(0)).1.iter().all(Value::is_null), "{name}");

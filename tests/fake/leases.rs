@@ -1,5 +1,5 @@
 //! The node's locks as Leases, as tests/fake/locks.rs has them as files: many processes of the real binary, some of which are killed,
-//! and an API that loses answers, is away or says no. What happened is told by the log of the node's kubectl and by the
+//! and an API that loses answers, is away or says no. What happened is in the log of the node's kubectl and by the
 //! Leases, never by a clock.
 
 use std::fs;
@@ -30,7 +30,7 @@ fn count(lease: &Value) -> u64 {
     lease["spec"]["leaseTransitions"].as_u64().unwrap()
 }
 
-/// All Leases are locks that nobody holds, and so many had one in all.
+/// All Leases are free locks, and so many had one in all.
 #[track_caller]
 fn nothing_is_left(node: &Node, holders: u64) {
     let leases = node.leases();
@@ -40,7 +40,7 @@ fn nothing_is_left(node: &Node, holders: u64) {
     assert_eq!(leases.iter().map(|lease| count(lease) + 1).sum::<u64>(), holders, "{leases:#?}");
 }
 
-/// Invariant 12. Every holder holds on until it is told, and is not told before all locks are held that can be: one who
+/// Invariant 12. Every holder holds on until it gets its signal, which comes once all locks are held that can be: one who
 /// waited beside a free Lease would wait for ever.
 #[test]
 fn many_get_three_leases_in_their_order() {
@@ -130,7 +130,7 @@ fn what_was_killed_expires_for_those_who_wait() {
     let killed = start().queues();
     let second = start().queues();
     let third = start().queues();
-    // Whoever is alive says so, and waits as long as it takes.
+    // A holder that is alive says so, and waits as long as it takes.
     let pids = [first.pid(), killed.pid(), second.pid(), third.pid()];
     let renewals = |pid: u32| node.calls(pid).iter().filter(|call| *call == "replaceLease").count();
     poll("everybody has been there for longer than a Lease lasts", || pids.iter().all(|pid| renewals(*pid) > 4));
@@ -146,7 +146,7 @@ fn what_was_killed_expires_for_those_who_wait() {
     nothing_is_left(&node, 3);
 }
 
-/// Nobody else is there to do it.
+/// No other process is there to do it.
 #[test]
 fn who_gets_a_lock_takes_the_ticket_of_a_killed_one_away() {
     let node = Node::of_leases();
@@ -155,7 +155,7 @@ fn who_gets_a_lock_takes_the_ticket_of_a_killed_one_away() {
     nothing_is_left(&node, 2);
 }
 
-/// Whoever was only stopped for a while has its place still.
+/// A process that was only stopped for a while keeps its place.
 #[test]
 fn a_ticket_that_is_renewed_before_it_is_taken_away_stays() {
     let node = Node::of_leases();
@@ -218,7 +218,7 @@ fn who_has_waited_enough_is_told_who_holds_the_locks() {
 
 /// Invariant 12. The first in the queue may be one who is gone, and that takes its time to show.
 #[test]
-fn nobody_goes_away_while_a_lease_is_free() {
+fn no_waiter_leaves_while_a_lease_is_free() {
     let node = Node::of_leases();
     let ticket = json!({
         "metadata": {
@@ -277,7 +277,7 @@ fn a_signal_while_it_takes_a_lock_leaves_none_behind() {
     nothing_is_left(&node, 1);
 }
 
-/// A lock limits load: whoever loses it goes on, says so, and lets the other's alone.
+/// A lock limits load: a run that loses it goes on, says so, and lets the other's alone.
 #[test]
 fn a_lease_that_was_taken_over_is_told_and_left_alone() {
     let node = Node::of_leases();
@@ -290,7 +290,7 @@ fn a_lease_that_was_taken_over_is_told_and_left_alone() {
 }
 
 #[test]
-fn a_lease_that_somebody_deletes_is_made_again_by_its_holder() {
+fn a_deleted_lease_is_made_again_by_its_holder() {
     let node = Node::of_leases();
     let run = node.start(node.create_by_lease(1, BRIEF)).holds();
     let waiting = node.start(node.create_by_lease(1, LONG)).queues();
@@ -425,7 +425,7 @@ fn doctor_finds_what_a_backup_would_lack_to_take_a_lease() {
     // A list in a namespace that is not there is merely empty.
     let nowhere = doctor().args_also(&["--lock-namespace=nowhere"]);
     fails(&nowhere, "namespaces \"nowhere\" not found");
-    // Where nobody could be asked, trying tells.
+    // Where the API could not be asked, trying shows it.
     let blind =
         doctor().fault("rules", ALWAYS, Fault::Refuse(FORBIDDEN)).fault("review", ALWAYS, Fault::Refuse(FORBIDDEN));
     fails(&blind.fault("tryLease", ALWAYS, Fault::Refuse(FORBIDDEN)), "is forbidden");
@@ -458,7 +458,7 @@ fn leases_without_a_node_are_no_configuration() {
 fn a_lock_that_is_renewed_is_never_taken_by_one_who_came_later() {
     let node = Node::of_leases();
     let first = node.start(node.create_by_lease(1, BRIEF)).holds();
-    // Somebody with another idea of how long a Lease lasts goes by what the Lease says.
+    // A process with another idea of how long a Lease lasts goes by what the Lease says.
     let second = node.start(node.create_by_lease(1, LONG)).queues();
     let renewals = || node.calls(first.pid()).iter().filter(|call| *call == "replaceLease").count();
     poll("renewals for two Leases' time", || renewals() > 6);

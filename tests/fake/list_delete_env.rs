@@ -83,7 +83,7 @@ fn nothing_is_told_from_nowhere_and_from_not_knowing() {
     let scenario = empty("json").fault_about("observe", "/api/v1/namespaces/shop", ALWAYS, Fault::Refuse(NOT_THERE));
     let outcome = scenario.run().exits(4).says(&["there is no namespace 'shop'", "remedy="]);
     assert!(outcome.stdout.is_empty(), "{outcome}");
-    // Whoever may not ask is not told, and an API that is away is no empty list.
+    // A user who may not ask gets no answer, and an API that is away is no empty list.
     let scenario = empty("json").fault("observe", ALWAYS, Fault::Refuse(FORBIDDEN));
     scenario.run().exits(0).says(&["no snapshots in namespace shop"]);
     let scenario = empty("json").fault("page", ALWAYS, Fault::Refuse(REFUSED));
@@ -349,7 +349,7 @@ fn data_that_tells_nothing_of_itself_is_restored_by_a_name() {
     let spec = &told["steps"][0]["manifest"]["spec"];
     assert_eq!((&spec["resources"]["requests"]["storage"], &spec["volumeMode"]), (&json!("1Gi"), &json!("Block")));
     assert_eq!((&spec["dataSource"]["name"], &spec["storageClassName"]), (&json!("lost"), &Value::Null));
-    // Whoever may not look at contents and classes has the claim made all the same.
+    // A user who may not look at contents and classes gets the claim all the same.
     let blind = named().fault("getContent", ALWAYS, Fault::Refuse(FORBIDDEN));
     let told = said(blind.fault_about("observe", "/storageclasses", ALWAYS, Fault::Refuse(FORBIDDEN)));
     assert_eq!(

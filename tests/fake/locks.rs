@@ -1,5 +1,5 @@
 //! The node's lock files under pressure: many processes of the real binary, flock(1), other users, and files that are
-//! deleted underneath. What happened is told by the log of the node's kubectl, see tests/fake/support/node.rs, and by /proc/locks,
+//! deleted underneath. What happened is in the log of the node's kubectl, see tests/fake/support/node.rs, and by /proc/locks,
 //! never by a clock.
 
 use std::collections::BTreeSet;
@@ -28,7 +28,7 @@ fn linger() {
     thread::sleep(Duration::from_millis(200));
 }
 
-/// Invariant 12. Every holder holds on until it is told, and is not told before all locks are held that can be: one who
+/// Invariant 12. Every holder holds on until it gets its signal, which comes once all locks are held that can be: one who
 /// waited beside a free file would wait for ever.
 #[test]
 fn fifty_get_three_files_in_their_order() {
@@ -97,7 +97,7 @@ fn one_who_gives_up_leaves_no_trace() {
     assert_eq!(node.started(), [holder.pid()]);
     assert_eq!(fs::read_to_string(node.lock(1)).unwrap(), names);
     assert_eq!(node.files(), BTreeSet::from(["1.lock".to_string()]));
-    // A killed holder's name stands until the next one's, which takes all of its place.
+    // A killed holder's name stays until the next one's, which takes all of its place.
     fs::write(node.lock(1), names.repeat(2)).unwrap();
     holder.kill();
     let patient = patient.holds();
@@ -108,10 +108,10 @@ fn one_who_gives_up_leaves_no_trace() {
     assert_eq!(fs::read_to_string(node.lock(1)).unwrap(), "");
 }
 
-/// Who holds the deleted file goes on; from then on the name stands for the new one. That a file is not taken when it is
+/// Who holds the deleted file goes on; from then on the name means the new one. That a file is not taken when it is
 /// deleted between opening and locking is tried in src/lock/flock.rs.
 #[test]
-fn a_file_that_was_deleted_or_replaced_locks_nobody_out_or_in() {
+fn a_file_that_was_deleted_or_replaced_locks_nothing_out_or_in() {
     let node = Node::new();
     let first = node.start(node.create(1)).holds();
     fs::remove_file(node.lock(1)).unwrap();
@@ -130,7 +130,7 @@ fn a_file_that_was_deleted_or_replaced_locks_nobody_out_or_in() {
     third.comes_to(Flock::Holds(inode(node.lock(1))));
 }
 
-/// The queue stands at the directory; one that was replaced is left for the new one.
+/// The queue is at the directory; one that was replaced is left for the new one.
 #[test]
 fn a_directory_that_was_replaced_is_noticed() {
     let node = Node::new();
@@ -168,7 +168,7 @@ fn flock_the_program_and_this_one_wait_for_each_other() {
     assert!(node.holders(1).is_empty());
 }
 
-/// Words that run a program as nobody; none, and loudly so, where that cannot be.
+/// Words that run a program as the user `nobody`; none, and loudly so, where that cannot be.
 fn as_nobody(node: &Node) -> Option<Vec<String>> {
     let program = node.path("backup-ns").display().to_string();
     let words = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", &program];
@@ -242,7 +242,7 @@ fn what_cannot_be_used_is_a_precondition_that_is_named() {
 
 /// An open of a named pipe waits for its other end, and any pod with the hostPath may put one there.
 #[test]
-fn a_named_pipe_holds_nobody_up() {
+fn a_named_pipe_holds_nothing_up() {
     let node = Node::new();
     let pipe = node.lock(1);
     assert!(node.command(&["mkfifo", pipe.to_str().unwrap()]).status().unwrap().success());
@@ -288,7 +288,7 @@ fn who_has_waited_enough_is_told_who_holds_the_locks() {
 
 /// Invariant 12. The head of the queue may be one who has been stopped, or wants fewer locks.
 #[test]
-fn nobody_goes_away_while_a_file_is_free() {
+fn no_waiter_leaves_while_a_file_is_free() {
     let node = Node::new();
     let head = node.start(node.command(&["flock", node.path("locks").to_str().unwrap(), "kubectl"])).holds();
     let mut command = node.create(1);
@@ -306,7 +306,7 @@ fn listed(node: &Node) -> Value {
 }
 
 #[test]
-fn who_holds_which_file_is_told_without_holding_anybody_up() {
+fn who_holds_which_file_is_said_without_holding_anything_up() {
     let node = Node::new();
     let nobody = listed(&node);
     assert_eq!(nobody["locks"], json!([{"lock": "1.lock", "held": false}, {"lock": "2.lock", "held": false}]));
@@ -314,7 +314,7 @@ fn who_holds_which_file_is_told_without_holding_anybody_up() {
     let ours = node.start(node.create(2)).holds();
     let flock = node.start_flock(2).holds();
     let waiting = node.start(node.create(2)).waits();
-    // However often somebody looks, the one who waits gets the next free one.
+    // However often the locks are listed, the one who waits gets the next free one.
     for _ in 0..20 {
         let told = listed(&node);
         let [first, second] = [&told["locks"][0], &told["locks"][1]];
@@ -330,7 +330,7 @@ fn who_holds_which_file_is_told_without_holding_anybody_up() {
     let (text, host) = (String::from_utf8(output.stdout).unwrap(), fs::read_to_string("/proc/sys/kernel/hostname"));
     let head = format!("Lock files in {}, as seen on {}", node.path("locks").display(), host.unwrap());
     assert!(text.starts_with(&head) && text.lines().nth(1).unwrap().starts_with("LOCK "), "{text}");
-    // Whoever was killed leaves his name, and holds nothing.
+    // A killed holder leaves its name, and holds nothing.
     ours.kill();
     let told = listed(&node);
     assert_eq!(told["locks"][0], json!({"lock": "1.lock", "held": false}));

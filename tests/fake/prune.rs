@@ -71,7 +71,7 @@ impl Shot {
         self
     }
 
-    /// Somebody else's: without any label of ours, whatever it is like.
+    /// A foreign one: without any label of ours, whatever it is like.
     fn foreign(mut self) -> Shot {
         self.labels = BTreeMap::from([("app".into(), "other".into())]);
         self
@@ -93,7 +93,7 @@ impl Shot {
         self
     }
 
-    /// Nobody asks for its content.
+    /// Its content is not asked for.
     fn light(mut self) -> Shot {
         self.policy = "";
         self
@@ -258,7 +258,7 @@ fn retain_takes_one_process_for_each_change() {
 #[test]
 fn a_deletion_takes_a_fixed_number_of_processes() {
     let args = ["mark-and-delete", "--delete-interval=0s"];
-    // Nothing is due: nobody asks for claims.
+    // Nothing is due: claims are not asked for.
     let marks = (0..600).map(|number| shot("shop", &format!("s-{number:03}"), 10 + number).light());
     let newest = shot("shop", "new", 1).slots("daily");
     let scenario = with(Scenario::cluster(&args), marks.chain([newest]));
@@ -454,7 +454,7 @@ fn the_source_of_a_restore_that_waits_stays() {
         }
         assert_eq!(told(&outcome).len(), usize::from(!stays), "{outcome}");
     });
-    // Somebody begins a restore between the plan and the deletion.
+    // A person begins a restore between the plan and the deletion.
     let scenario = sweeper(pairs(&["a"]));
     let text = cases[0].0.to_string();
     let path = scenario.dir().join("claim.json");
@@ -513,7 +513,7 @@ fn the_snapshot_goes_before_its_data() {
 }
 
 #[test]
-fn whoever_changes_it_meanwhile_keeps_it() {
+fn a_snapshot_changed_meanwhile_is_kept() {
     const ANNOTATE: &str = r#"{"metadata": {"annotations": {"note": "wait"}}}"#;
     const LATER: &str = r#"{"metadata": {"labels": {"backup-ns.sh/delete-after": "2999-12-31"}}}"#;
     // During the pause before the second deletion, in its look, before its finalizer, before its deletion.
@@ -541,7 +541,7 @@ fn whoever_changes_it_meanwhile_keeps_it() {
         drop(outcome);
         scenario.mended().run().exits(0);
     });
-    // Deleted by somebody else.
+    // Deleted by another client.
     let scenario = sweeper(pairs(&["a"])).fault("page", REREAD, Fault::Run("rm api/volumesnapshots/a/old"));
     let outcome = scenario.run().exits(0);
     assert_eq!(told(&outcome), ["a/old delete left"], "{outcome}");
@@ -565,7 +565,7 @@ fn two_pruners_do_no_more_than_one() {
     let all = calls.split(' ').count() as u32;
     let numbers: Vec<u32> = (1..=all).collect();
     each(&numbers, |number| {
-        // The first one stands still before this call of its, while the second one does everything.
+        // The first one is stopped before this call of its, while the second one does everything.
         let wait = Fault::Run(": >waits; until [ -e go ]; do sleep 0.02; done");
         let scenario = sweeper(shots()).fault("*", *number..=*number, wait);
         let first = scenario.start().until("waits");
@@ -796,7 +796,7 @@ fn a_label_that_is_refused_is_told_apart_from_its_batch() {
     assert_eq!(account(&outcome)["summary"]["done"], 5);
     let scenario = too_many().fault("label", ALWAYS, Fault::Forbid("/"));
     scenario.run().exits(1).calls("config page label").says(&["6 of 6 changes failed", "and 1 more"]);
-    // Gone, or changed by somebody else.
+    // Gone, or changed by another client.
     let scenario = too_many().fault("label", ONCE, Fault::Run("rm api/volumesnapshots/c/c-old"));
     let outcome = scenario.run().exits(0).calls("config page label");
     assert_eq!((account(&outcome)["summary"]["left"].as_u64(), told(&outcome).len()), (Some(1), 6), "{outcome}");
@@ -1071,7 +1071,7 @@ fn what_is_no_list_changes_nothing() {
         assert!(about == "limit=" || limits(&outcome).contains(&"500+".to_string()), "{outcome}");
         assert_eq!(before, version(&scenario));
     }
-    // Of a change that is answered with nonsense nobody knows more than that it was made.
+    // Of a change that is answered with nonsense, all that is known is that it was made.
     each(&["{}\n", "[]\n", "null\n", "{\"kind\": \"Status\"}\n"], |text| {
         let scenario = sweeper(pairs(&["a"])).fault("patch", ONCE, Fault::Print(text));
         let before = version(&scenario);
@@ -1157,7 +1157,7 @@ fn who_may_not_list_namespaces_reads_the_contexts_own() {
     drop(outcome);
     let scenario = forbid(sweeper(pairs(&["a"]))).fault("page", ALWAYS, Fault::Refuse(FORBIDDEN));
     scenario.run().exits(4).says(&["(Forbidden)", "remedy="]);
-    // Whoever names a namespace gets that one or none.
+    // A user who names a namespace gets that one or none.
     let scenario = narrow(sweeper(pairs(&["a"]))).args_also(&["-n", "a"]);
     scenario.run().exits(0);
     gone(&scenario, "a/old");
@@ -1179,7 +1179,7 @@ fn who_may_not_read_contents_is_told_that_data_may_stay() {
     gone(&scenario, "b/old");
 }
 
-/// A content that is bound to another VolumeSnapshot, or gone, or that somebody deletes meanwhile.
+/// A content that is bound to another VolumeSnapshot, or gone, or deleted meanwhile.
 #[test]
 fn only_the_content_of_this_very_snapshot_goes() {
     let scenario = sweeper(pairs(&["a"]));
@@ -1266,7 +1266,7 @@ fn data_that_another_content_names_is_never_deleted() {
     });
 }
 
-/// Somebody makes a second content for the data while it is being deleted.
+/// Another client makes a second content for the data while it is being deleted.
 #[test]
 fn a_content_that_is_made_meanwhile_keeps_the_data() {
     // Before each call of the deletion of `a/old`, up to the last look.
@@ -1432,7 +1432,7 @@ fn what_a_killed_delete_left_is_let_go_by_the_next_pruning() {
     assert!(claimed(&scenario, "a/old"));
 }
 
-/// Whoever lets go of a deletion that is at work all the same does not have its data lose its last name.
+/// A run that lets go of a deletion which still works does not make its data lose its last name.
 #[test]
 fn a_delete_that_is_called_off_under_way_leaves_its_content() {
     let scenario = with(Scenario::cluster(&["delete", "old", "-n", "a", "--yes"]), pairs(&["a"]));
@@ -1455,7 +1455,7 @@ fn orphan(args: &[&str]) -> Scenario {
 const LET_GO: [&str; 3] = ["delete-vsc", "snapcontent-a-old", "--yes"];
 
 #[test]
-fn stored_data_without_a_snapshot_goes_when_somebody_says_so() {
+fn stored_data_without_a_snapshot_goes_when_a_person_says_so() {
     let scenario = orphan(&["delete-vsc", "snapcontent-a-old"]);
     let before = version(&scenario);
     scenario.run().exits(2).says(&["confirmation is needed", "a/old", "nothing brings it back"]);
@@ -1474,7 +1474,7 @@ fn stored_data_without_a_snapshot_goes_when_somebody_says_so() {
     let scenario = scenario.args(&["delete-vsc", "snapcontent-a-new", "--yes", "--force"]);
     scenario.run().exits(4).says(&["bound to a/new", "backup-ns delete new -n a"]);
     whole(&scenario, "a/new");
-    // The only one that names the data is none to be deleted alone.
+    // The only one that names the data is not deleted alone.
     let scenario = orphan(&LET_GO).arg("--keep-data");
     scenario.run().exits(4).says(&["backup-ns rebind-vsc snapcontent-a-old"]);
     data_stays(&scenario, "a/old");
@@ -1522,7 +1522,7 @@ fn whatever_comes_between_the_look_and_the_deletion_keeps_the_data() {
             }
         }
     });
-    // Somebody has it keep its data, in the last moment: it is looked at anew, and asked for anew.
+    // A person has it keep its data, in the last moment: it is looked at anew, and asked for anew.
     let keep = Fault::Change("snapcontent-a-old", r#"{"spec": {"deletionPolicy": "Retain"}}"#);
     let scenario = orphan(&LET_GO).fault("deleteContent", ALWAYS, keep);
     scenario.run().exits(1).says(&["another client is changing", "run this again"]);
@@ -1536,7 +1536,7 @@ fn a_signal_ends_it_and_the_next_run_goes_on() {
     each(&[("TERM", 143), ("INT", 130), ("HUP", 129)], |(name, code)| {
         let scenario = sweeper(pairs(&["a", "b"])).arg("--delete-interval=1h");
         let running = scenario.start().until_said("deleted: ");
-        // Whoever does not pause is far into the second one by now.
+        // A run that does not pause is far into the second one by now.
         std::thread::sleep(std::time::Duration::from_millis(500));
         let outcome = running.signal(name).finish().exits(*code).clean();
         let outcome = outcome.says(&["ended by signal", "remedy=\"run it again"]);

@@ -34,7 +34,7 @@ fn claim(namespace: &str, name: &str) -> Value {
     json!({"kind": "PersistentVolumeClaim", "metadata": {"namespace": namespace, "name": name}, "status": {"phase": "Bound"}})
 }
 
-/// A CronJob that is told of its claim by a ConfigMap.
+/// A CronJob that has its claim's name from a ConfigMap.
 fn cronjob(namespace: &str, suspend: bool) -> Value {
     let container = json!({"name": "b", "image": "x/backup-ns:1", "envFrom": [{"configMapRef": {"name": "backup"}}]});
     json!({
@@ -49,7 +49,7 @@ fn config_map(namespace: &str, pvc: &str) -> Value {
     json!({"kind": "ConfigMap", "metadata": {"namespace": namespace, "name": "backup"}, "data": {"BAK_PVC_NAME": pvc}})
 }
 
-/// `shop` as it should be, with a claim besides that nobody backs up.
+/// `shop` as it should be, with a claim besides that is not backed up.
 fn shop(args: &[&str]) -> Scenario {
     let scenario = Scenario::cluster(&[&["status"], args].concat()).env("BAK_RETRY_TIMEOUT", "1s");
     let api = scenario.api();
@@ -319,7 +319,7 @@ fn no_client_can_keep_it_from_the_others() {
     let running = scenario.start().until_said("claims");
     let said = running.said();
     let address = said.split("http://").nth(1).unwrap().split('/').next().unwrap();
-    // Who asks and reads nothing, asks for nothing, or for what is none.
+    // Who asks and reads nothing, asks for nothing, or for what does not exist.
     let mut deaf = TcpStream::connect(address).unwrap();
     let much = "GET /metrics HTTP/1.1\r\n\r\n".repeat(1000);
     let _ = deaf.write_all(much.as_bytes());
@@ -373,10 +373,10 @@ fn prometheus_can_scrape_it_for_as_long_as_it_runs() {
     assert_eq!(get(address, "/metrics").1, old);
     running.signal("TERM").finish().exits(143);
 
-    // What never could be asked is served to nobody.
+    // What never could be asked is not served.
     let scenario = scenario.mended().fault("contents", ALWAYS, Fault::Refuse(REFUSED));
     scenario.run().exits(1).says(&["was refused", "remedy="]);
-    // Somebody else is there.
+    // Another program has the port.
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("--listen={}", taken.local_addr().unwrap());
     let scenario = scenario.mended().args(&["status", "-o", "prometheus", &address]);
@@ -491,6 +491,6 @@ fn prometheus_can_read_the_metrics() {
     assert!((9.0 * 3600.0..10.0 * 3600.0).contains(&age), "{age}");
     let sum = find("last_success_timestamp_seconds", &data) + age - find("status_timestamp_seconds", &[]);
     assert_eq!(sum, 0.0);
-    // Nobody is woken for what nobody wanted to be backed up.
+    // No alert for what is not to be backed up.
     assert!(!text.contains("cache"), "{text}");
 }

@@ -1,5 +1,5 @@
 //! `sync-metadata-to-vsc` against a cluster whose faults are chosen: how many processes it takes, what it never touches, and
-//! that whatever breaks is told and made good by the next run.
+//! that whatever breaks is reported and made good by the next run.
 
 use crate::support::fake_api::{CONTENTS, content_of};
 use crate::support::{ALWAYS, FORBIDDEN, Fault, ONCE, Outcome, REFUSED, Scenario};

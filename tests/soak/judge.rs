@@ -251,7 +251,7 @@ impl Soak {
         }
     }
 
-    /// What every run owes, however it ended: a whole dump, servers that nobody harmed, and in the end nothing left.
+    /// What every run owes, however it ended: a whole dump, servers that were not harmed, and in the end nothing left.
     pub fn look_after(&mut self, plan: &Plan, engine: Engine, succeeded: Option<Instant>) -> Result<(), String> {
         let name = engine.name();
         let script = format!(

@@ -12,7 +12,7 @@ pub enum Fault {
     Signal(&'static str),
     /// A signal to one of its kubectl processes, or all.
     Kubectl(&'static str, bool),
-    /// backup-ns stands still for so many seconds.
+    /// backup-ns is stopped for so many seconds.
     Stopped(f64),
     /// A part of the cluster is killed and started again so many seconds later.
     Component(&'static str, f64),
@@ -22,7 +22,7 @@ pub enum Fault {
     Disconnected,
     PodDeleted,
     DiskFull,
-    /// Somebody else changes the dump file, so many seconds after it was renamed.
+    /// Another program changes the dump file, so many seconds after it was renamed.
     Vandal(&'static str, f64),
     /// A VolumeSnapshotClass.
     BadClass(&'static str),
@@ -38,7 +38,7 @@ pub enum Fault {
     ScratchFull(u32),
     /// A quota of nothing on objects of this kind.
     Quota(&'static str),
-    /// Somebody takes the mark off a snapshot that is due.
+    /// A person takes the mark off a snapshot that is due.
     MarkTaken(f64),
 }
 
@@ -294,7 +294,7 @@ impl Plan {
         }
     }
 
-    /// Whether it is one of those that the others need, which no lie is told about.
+    /// Whether it is one of those that the others need, about which the fake never lies.
     pub fn is_needed(&self) -> bool {
         self.number == 0 || self.number >= NEEDED
     }

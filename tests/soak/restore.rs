@@ -96,10 +96,10 @@ impl Soak {
     /// Goes every way on that is printed, and where none was, because it was killed, says the same again.
     fn go_on(&self, plan: &Plan, ended: &mut Vec<(Ended, Known)>, outcome: &mut Outcome) {
         let mut rng = plan.rng();
-        // Somebody who reads the message of the one that failed types what it says, whatever the other one did.
+        // A person who reads the message of the one that failed types what it says, whatever the other one did.
         let mut heed: Vec<usize> = (0..ended.len()).filter(|at| ended[*at].0.code != 0 && ended.len() > 1).collect();
         for way in 0..WAYS {
-            // Somebody lifts a quota at once, or only after it was in the way once more.
+            // A person lifts a quota at once, or only after it was in the way once more.
             if let Fault::Quota(what) = plan.fault
                 && (way == 1 || what == "pods" || rng.bool())
             {
@@ -194,7 +194,7 @@ impl Soak {
         let mut may_be = vec![last.clone().unwrap_or_else(|| before.clone())];
         let many = through.iter().filter_map(of).count() > 0 && through.len() > 1;
         if many {
-            // Taken back to what was there when the journal was written, by whoever wrote it.
+            // Taken back to what was there when the journal was written, by the run that wrote it.
             may_be.extend(through.iter().filter_map(of));
             may_be.push(before.clone());
         }

@@ -118,7 +118,7 @@ impl Soak {
         });
     }
 
-    /// Takes away what is in nobody's way but of no more use: what failed runs left, and the oldest of many.
+    /// Takes away what does no harm but is of no more use: what failed runs left, and the oldest of many.
     pub fn clear(&mut self) {
         while self.stock.iter().filter(|known| known.sound()).count() > ROOM {
             let oldest = self.stock.iter().position(Known::sound).unwrap();

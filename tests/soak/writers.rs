@@ -155,7 +155,7 @@ impl Writer {
         let last = last as usize;
         known.sent.truncate(last);
         known.committed.truncate(last);
-        // One that was sent, and committed before anybody heard of it.
+        // One that was sent, and committed before its answer arrived.
         let now = Instant::now();
         known.sent.resize(last, now);
         known.committed.resize(last, now);

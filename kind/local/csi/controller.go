@@ -236,7 +236,7 @@ func (d *driver) DeleteSnapshot(_ context.Context, req *csi.DeleteSnapshotReques
 }
 
 // ListSnapshots answers for one id, which is how the snapshotter asks whether a content that
-// somebody made by hand (a rebound or cloned one) has data behind it, and how much.
+// was made by hand (a rebound or cloned one) has data behind it, and how much.
 func (d *driver) ListSnapshots(_ context.Context, req *csi.ListSnapshotsRequest) (*csi.ListSnapshotsResponse, error) {
 	resp := &csi.ListSnapshotsResponse{}
 	if checkID(req.SnapshotId) != nil {

@@ -39,7 +39,7 @@ impl Template {
                 ".pvcName" => NamePart::PvcName,
                 ".timestamp" => NamePart::Timestamp,
                 ".rand" => NamePart::Rand,
-                other => return Err(format!("'{other}' is none of .pvcName, .timestamp and .rand")),
+                other => return Err(format!("'{other}' is not one of .pvcName, .timestamp and .rand")),
             });
             rest = after;
         }

@@ -67,7 +67,7 @@ impl Api {
         api
     }
 
-    /// Nobody else changes anything as long as this is held.
+    /// Only the holder of this changes anything.
     fn lock(&self) -> File {
         let file = File::options().create(true).append(true).open(self.dir.join("lock")).unwrap();
         file.lock().unwrap();
@@ -138,7 +138,7 @@ impl Api {
         list
     }
 
-    /// Puts an object there, as whoever makes it would.
+    /// Puts an object there, as its maker would.
     pub fn put(&self, kind: Kind, object: Value) {
         let _lock = self.lock();
         self.store(kind, object);
@@ -244,7 +244,7 @@ impl Api {
         Ok(self.store(kind, object))
     }
 
-    /// Deletes an object, if it is the one and in the version that the conditions name. It stays as long as somebody holds
+    /// Deletes an object, if it is the one and in the version that the conditions name. It stays as long as something holds
     /// it by a finalizer.
     pub fn delete(&self, kind: Kind, key: &str, conditions: &Value) -> Answer {
         let _lock = self.lock();
@@ -273,7 +273,7 @@ impl Api {
     }
 
     /// Gives an object its next version and puts it in its place at once, for those who read meanwhile; one that is deleted
-    /// and held by nobody goes.
+    /// and no longer held goes.
     fn store(&self, kind: Kind, mut object: Value) -> Value {
         let version: u64 = fs::read_to_string(self.dir.join("version")).unwrap().parse().unwrap();
         fs::write(self.dir.join("version"), (version + 1).to_string()).unwrap();
@@ -379,7 +379,7 @@ impl Api {
     }
 
     /// VolumeSnapshots as they are described, each with what the snapshot controller adds to one that is cut: its content
-    /// under this deletionPolicy, if any, and, in the storage, its data. Nobody else is at work yet.
+    /// under this deletionPolicy, if any, and, in the storage, its data. Nothing else is at work yet.
     pub fn cut<'a>(&self, snapshots: impl IntoIterator<Item = (Value, &'a str)>) {
         let text = |value: &Value| value.as_str().unwrap().to_string();
         let mut version: u64 = fs::read_to_string(self.dir.join("version")).unwrap().parse().unwrap();

@@ -574,7 +574,7 @@ impl Call {
         }
         match &refused[..] {
             [] => Ok(Value::Null),
-            // One by itself is told to be an error where its words do not say so.
+            // One by itself is marked as an error where its words do not say so.
             [one] if !one.starts_with("Error") => Err(format!("error: {one}")),
             _ => Err(refused.join("\n")),
         }
@@ -784,7 +784,7 @@ impl Call {
         self.end(0, "");
     }
 
-    /// Runs what stands behind `--` with another shell for its `sh`, the three streams passed on as they come. The
+    /// Runs what comes behind `--` with another shell for its `sh`, the three streams passed on as they come. The
     /// container's processes are no children of the caller's terminal: they get a process group of their own.
     fn exec(&self, script: String, mut stdin: impl BufRead + Send + 'static, faults: &[Value]) {
         let rest = self.args.iter().position(|arg| arg == "--").map(|at| &self.args[at + 2..]).unwrap();

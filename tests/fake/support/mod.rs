@@ -69,7 +69,7 @@ pub enum Fault {
     Hang,
     /// Before it is done, this line of shell runs in the scenario's directory.
     Run(&'static str),
-    /// Before it is done, somebody changes the VolumeSnapshot with this key, or the content, or without a key
+    /// Before it is done, another client changes the VolumeSnapshot with this key, or the content, or without a key
     /// the Lease that the call is about, by this merge patch.
     Change(&'static str, &'static str),
     /// Before it is done, something else deletes the objects of the API whose kind and a part of whose key this is:
@@ -506,7 +506,7 @@ impl Scenario {
         entries.map(|entry| serde_json::from_slice(&fs::read(entry.unwrap().path()).unwrap()).unwrap()).collect()
     }
 
-    /// The processes that belong to this scenario, in the container and out of it, as `PID COMMAND`. A zombie is none.
+    /// The processes that belong to this scenario, in the container and out of it, as `PID COMMAND`. A zombie does not count.
     pub fn processes(&self) -> Vec<String> {
         let mark = format!("FAKE_KUBECTL_DIR={}", self.dir().display());
         let pids = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
@@ -775,7 +775,7 @@ impl Outcome<'_> {
         self
     }
 
-    /// A failure before the rename: nothing runs, nothing is left, the old dump stands, no snapshot was made.
+    /// A failure before the rename: nothing runs, nothing is left, the old dump is there, no snapshot was made.
     #[track_caller]
     pub fn lost_nothing(self) -> Self {
         self.clean().keeps_old().snapshots(0)

@@ -114,7 +114,7 @@ impl Node {
     /// The calls about Leases of one process, in order.
     pub fn calls(&self, pid: u32) -> Vec<String> {
         let log = fs::read_to_string(self.path("calls.jsonl")).unwrap_or_default();
-        // A line that is being written is none yet.
+        // A line that is being written does not count yet.
         let lines = log.split_inclusive('\n').filter(|line| line.ends_with('\n'));
         let calls = lines.map(|line| serde_json::from_str::<Value>(line).unwrap());
         calls.filter(|call| call["parent"] == pid).map(|call| call["kind"].as_str().unwrap().to_string()).collect()
@@ -129,7 +129,7 @@ impl Node {
             .env("BAK_NAMESPACE", "shop")
             .env("BAK_FLOCK_COUNT", locks.to_string());
         command.env("FAKE_KUBECTL", fake_kubectl()).env("FAKE_KUBECTL_DIR", self.temp.path());
-        // Whoever holds a lock does so as long as it takes.
+        // A holder keeps its lock as long as it takes.
         command.env("BAK_REQUEST_TIMEOUT", "10m");
         command.env("BAK_LOCK", "lease").env("BAK_LOCK_NODE", "n1").env("BAK_LOCK_LEASE_DURATION", lasts);
         command
@@ -242,7 +242,7 @@ impl Run<'_> {
         self
     }
 
-    /// Waits until it stands in the queue: the kernel knows it as one who waits for a lock, or, at the head, as
+    /// Waits until it is in the queue: the kernel knows it as one who waits for a lock, or, at the head, as
     /// the holder of the directory.
     #[must_use]
     #[track_caller]
@@ -252,7 +252,7 @@ impl Run<'_> {
         self
     }
 
-    /// Waits until it stands in the queue for a Lease.
+    /// Waits until it is in the queue for a Lease.
     #[must_use]
     #[track_caller]
     pub fn queues(self) -> Self {

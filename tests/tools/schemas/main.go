@@ -1,7 +1,7 @@
 // Writes tests/schemas: what kubeconform holds the manifests to, one file for each Kubernetes version. It takes the API as
 // that version publishes it, and the CRDs, and keeps the kinds below with what they are made of, without descriptions.
-// Nobody but the API server writes `status`, and a field that is not known is refused. To run it, after a change of what
-// stands below:
+// Only the API server writes `status`, and a field that is not known is refused. To run it, after a change of what
+// is listed below:
 //
 //	cd tests/tools && go run ./schemas
 package main
