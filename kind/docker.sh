@@ -66,9 +66,9 @@ status) status ;;
 kubeconfig) echo "$kubeconfig" ;;
 env) echo "export KUBECONFIG='$kubeconfig'" ;;
 load) kind load image-archive --name "$name" "$2" ;;
-server)
+image)
 	docker image inspect "$2" >/dev/null 2>&1 || docker pull --quiet "$2" >&2 || exit 4
 	kind load docker-image --name "$name" "$2"
 	;;
-*) die "usage: docker.sh up | down | status | kubeconfig | env | load ARCHIVE | server IMAGE" ;;
+*) die "usage: docker.sh up | down | status | kubeconfig | env | load ARCHIVE | image IMAGE" ;;
 esac

@@ -13,24 +13,24 @@ die() {
 . "$here/settings.sh"
 # shellcheck source=SCRIPTDIR/build.sh
 . "$here/build.sh"
-# shellcheck source=SCRIPTDIR/servers.sh
-. "$here/servers.sh"
+# shellcheck source=SCRIPTDIR/more_images.sh
+. "$here/more_images.sh"
 # shellcheck source=SCRIPTDIR/node.sh
 . "$here/node.sh"
 # shellcheck source=SCRIPTDIR/components.sh
 . "$here/components.sh"
 
-usage='usage: local.sh build | up | down | status | kubeconfig | env | load ARCHIVE | server IMAGE | stop COMPONENT | start COMPONENT | clean
+usage="usage: local.sh build | up | down | status | kubeconfig | env | load ARCHIVE | image IMAGE | stop COMPONENT | start COMPONENT | clean
   build   compile the programs and make the images, once, into the cache (up does it too)
   up      a fresh cluster, unless one runs and is whole; whatever a crash left is cleared first
   down    end it and remove every trace but the cache
   status  what runs; exit code 0 when the cluster can be used
   load    import the images of an archive
-  server  have the image of a newer database server: postgres:17, mariadb:11.8, postgres:18 or mysql:9.7; exit code 4 when
-          this machine cannot have it
+  image   have one more image: $MORE_IMAGES;
+          exit code 4 when this machine cannot have it
   stop    KILL one component; start it again with the same arguments by start (after the API server those that watch it
           start anew, too)
-  clean   down, and remove the cache'
+  clean   down, and remove the cache"
 
 # One up, down, start or stop at a time on this machine.
 locked() {
@@ -150,10 +150,10 @@ load)
 	running_programs
 	import_image "$2"
 	;;
-server)
+image)
 	[ "$#" = 2 ] || die "$usage"
 	running_programs
-	server "$2"
+	have_image "$2"
 	;;
 stop | start)
 	[ "$#" = 2 ] || die "$usage"

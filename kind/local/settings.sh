@@ -39,3 +39,5 @@ CACHE=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/backup-ns/cluster
 hash_of() { sha256sum | cut -c 1-16; }
 BIN=$CACHE/bin-$(uname -m)-$(cd "$here" && cat go.mod go.sum csi/*.go pause/*.go build.sh | hash_of)
 IMAGES=$CACHE/images-$(uname -m)-$(cd "$here" && cat image/*.sh | hash_of)
+# What is made only when a test asks for it.
+MORE_IMAGES='postgres:17, postgres:18, mariadb:11.8, mysql:9.7, restic/restic:0.14.0, rclone/rclone:1.60.1, backup-ns/remotes:12, backup-ns/s3:1'

@@ -111,10 +111,10 @@ pub fn is_local() -> bool {
     local
 }
 
-/// Has the image of a newer database server in the cluster. Where that cannot be had, the test is left out: the file
+/// Has one more image in the cluster, as of a newer database server. Where that cannot be had, the test is left out: the file
 /// `target/left-out.txt`, which tests/bin/cluster.sh prints at its end, names it.
-pub fn has_server(image: &str) -> bool {
-    let output = Command::new(root().join("kind/cluster.sh")).args(["server", image]).output().unwrap();
+pub fn has_image(image: &str) -> bool {
+    let output = Command::new(root().join("kind/cluster.sh")).args(["image", image]).output().unwrap();
     if output.status.code() == Some(4) {
         let test = std::thread::current().name().unwrap_or_default().to_string();
         let why = text(&output.stderr).replace('\n', " ");

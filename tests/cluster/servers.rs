@@ -241,7 +241,7 @@ impl Server {
 
     /// Backup, restore test, and both ways back.
     fn there_and_back(&self, name: &str) {
-        if !has_server(self.image) {
+        if !has_image(self.image) {
             return;
         }
         let tenant = self.tenant(name);
@@ -376,7 +376,7 @@ fn postgresql_18_comes_back_as_it_was_from_the_layout_of_its_image() {
 #[ignore = "needs a cluster: make test"]
 fn a_lost_postgresql_18_comes_back_with_its_roles_in_a_new_server() {
     let server = postgresql_18();
-    if !has_server(server.image) {
+    if !has_image(server.image) {
         return;
     }
     let tenant = server.tenant("pg18lost");
@@ -496,7 +496,7 @@ fn mysql_9_7_comes_back_as_it_was() {
 #[ignore = "needs a cluster: make test"]
 fn a_lost_mysql_9_7_comes_back_with_its_accounts_in_a_new_server() {
     let server = mysql_9_7();
-    if !has_server(server.image) {
+    if !has_image(server.image) {
         return;
     }
     let tenant = server.tenant("mysql97lost");
@@ -553,7 +553,7 @@ CREATE USER IF NOT EXISTS other;';
 
 /// A dump of the older server is loaded into the newer one from a file, and backed up there.
 fn crosses(name: &str, older: &Server, newer: &Server, same: impl Fn(&str) -> Vec<String>) {
-    if !has_server(newer.image) {
+    if !has_image(newer.image) {
         return;
     }
     let from = older.tenant(&format!("{name}-old"));
@@ -638,7 +638,7 @@ fn a_dump_of_mariadb_10_11_is_loaded_into_11_8() {
 #[ignore = "needs a cluster: make test"]
 fn a_mariadb_that_was_upgraded_in_place_takes_the_dump_from_before() {
     let (older, newer) = (mariadb_10_11(), mariadb_11_8());
-    if !has_server(newer.image) {
+    if !has_image(newer.image) {
         return;
     }
     let tenant = older.tenant("upgrade");
