@@ -1,7 +1,7 @@
 # Every target in one line: make help
 
 .DEFAULT_GOAL := help
-.PHONY: help all init build info check docs test watch bench soak demo image manifests cluster-up cluster-down kind-cluster-init clean
+.PHONY: help all init build info check docs docs-site test watch bench soak demo image manifests cluster-up cluster-down kind-cluster-init clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do printf '  %-18s %s\n' "$$name" "$$what"; done
@@ -33,9 +33,13 @@ check: ## The quick loop: format, lints, shell, unit and command line tests; ins
 docs: ## Write docs/reference.md anew from the definitions of the command line
 	@UPDATE_DOCS=1 cargo test --locked --quiet --bin backup-ns reference::
 
+docs-site: ## Build the documents into a site with search: target/site/index.html
+	@tests/bin/site.sh
+
 test: init check ## Init, then all tests, those on real databases and a real cluster too
 	@tests/bin/artifacts.sh
 	@tests/bin/chart.sh
+	@tests/bin/site.sh
 	@cargo test --locked --test scripts --test fake -- --ignored
 	@tests/bin/cluster.sh
 
