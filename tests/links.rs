@@ -140,6 +140,23 @@ fn every_link_of_the_documents_leads_somewhere() {
     assert!(followed > 150, "{followed} links");
 }
 
+/// Which lines of docs/compared.md say something about another tool without a link to where that is written.
+fn without_source(text: &str) -> Vec<&str> {
+    let ours = ["# Compared with other tools", "Together", "What backup-ns does not do", "What was read"];
+    let sections = text.split("\n## ").filter(|section| !ours.iter().any(|title| section.starts_with(title)));
+    let lines = sections.flat_map(|section| section.lines().filter(|line| line.starts_with("- ")));
+    lines.filter(|line| !line.contains("](https://")).collect()
+}
+
+#[test]
+fn every_statement_about_another_tool_has_a_source() {
+    let text = fs::read_to_string(Path::new(ROOT).join("docs/compared.md")).unwrap();
+    assert_eq!(without_source(&text), [""; 0]);
+    let linked = text.lines().filter(|line| line.starts_with("- ") && line.contains("](https://")).count();
+    assert!(linked > 20, "{linked} statements");
+    assert_eq!(without_source(&text.replace("](https://", "](")).len(), linked);
+}
+
 #[test]
 fn every_page_is_in_the_list_of_pages() {
     let list = fs::read_to_string(Path::new(ROOT).join("docs/SUMMARY.md")).unwrap();
