@@ -72,6 +72,35 @@ refuses "'/config/flockCount'" --set config.dbSkip=true --set-string config.floc
 refuses 'activeDeadlineSeconds is 4500' --set config.dbSkip=true,activeDeadlineSeconds=4500
 refuses "'/roleBinding/roleRef'" --set config.dbSkip=true,roleBinding.roleRef.name=x
 
+# refuses_backups WORDS JSON: as above, for a list of backups of PostgreSQL.
+refuses_backups() {
+	refuses "$1" --set config.dbPostgres=true --set-json "backups=$2"
+}
+long=$(printf '%043d' 0 | tr 0 n)
+refuses_backups "'/backups/0': missing property 'name'" '[{}]'
+refuses_backups "'/backups/0': additional properties 'scheduel' not allowed" '[{"name": "a", "scheduel": "@daily"}]'
+refuses_backups "'/backups/0/config': additional properties 'dbPostgress' not allowed" '[{"name": "a", "config": {"dbPostgress": true}}]'
+refuses_backups "additional properties 'cluster' not allowed" '[{"name": "a", "cluster": {"enabled": true}}]'
+refuses_backups "'/backups/0/schedule'" '[{"name": "a", "schedule": "0 0 * *"}]'
+refuses_backups "'/backups/0/name'" '[{"name": "A"}]'
+refuses_backups 'two CronJobs of the namespace shop would have the name backup-ns-a' '[{"name": "a"}, {"name": "a", "namespace": "shop"}]'
+refuses_backups 'two CronJobs of the namespace shop would have the name backup-ns-a-verify' \
+	'[{"name": "a-verify"}, {"name": "a", "verify": {"enabled": true}}]'
+refuses 'would have the name backup-ns-prune' --set config.dbSkip=true,cluster.enabled=true --set-json 'backups=[{"name": "prune"}]'
+refuses_backups "the CronJob backup-ns-$long would have a name of 53 characters" "[{\"name\": \"$long\"}]"
+refuses_backups "-verify would have a name of 53 characters" "[{\"name\": \"${long#nnnnnnn}\", \"verify\": {\"enabled\": true}}]"
+refuses_backups 'nothing in the entry b of ' '[{"name": "a"}, {"name": "b", "config": {"dbPostgres": false}}]'
+refuses_backups 'BAK_DB_POSTGRES_PASSWORD is a password' '[{"name": "a", "config": {"dbPostgresPassword": "literal"}}]'
+refuses_backups 'activeDeadlineSeconds is 60' '[{"name": "a", "activeDeadlineSeconds": 60}]'
+refuses 'backup.enabled is false' --set backup.enabled=false --set-json 'backups=[{"name": "a", "config": {"dbSkip": true}}]'
+takes --set config.dbSkip=true,fullnameOverride=backup-ns --set-json "backups=[{\"name\": \"${long#n}\"}, {\"name\": \"a\", \"namespace\": \"bank\"}, {\"name\": \"a\"}]"
+release_only='backup backups cluster commonLabels extraObjects fullnameOverride global nameOverride networkPolicy roleBinding serviceAccount'
+[ "$(jq -r '.properties | keys - (.backups.items.properties | keys) | join(" ")' $chart/values.schema.json)" = "$release_only" ] ||
+	fail "values.schema.json: an entry of backups lacks a value, or has one of the release"
+refuses 'podSecurityContext.runAsUser is 0' --set config.dbSkip=true,podSecurityContext.runAsUser=0
+refuses "'/podSecurityContext/fsGroup'" --set config.dbSkip=true,podSecurityContext.fsGroup=storage
+takes --set config.dbSkip=true,podSecurityContext.runAsUser=0,podSecurityContext.runAsNonRoot=false,securityContext.runAsUser=7
+
 # The README is what helm-docs makes of README.md.gotmpl and values.yaml, and a user of the packed chart can read it.
 readme=$chart/README.md
 helm-docs --chart-search-root "$chart" --sort-values-order file --log-level warning --dry-run >"$work/README.md" ||

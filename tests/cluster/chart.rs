@@ -172,6 +172,113 @@ fn the_chart_verifies_what_it_made() {
     });
 }
 
+/// A PostgreSQL as a StatefulSet, with the claim `data-orders-0`.
+fn orders() -> Value {
+    let labels = json!({"app": "orders"});
+    let env = json!([
+        {"name": "POSTGRES_USER", "value": "app"},
+        {"name": "POSTGRES_PASSWORD", "value": "hunter2"},
+        {"name": "PGDATA", "value": "/var/lib/postgresql/data/pgdata"},
+        {"name": "POSTGRES_INITDB_ARGS", "value": "--no-sync --wal-segsize=1"},
+    ]);
+    json!({
+        "apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "orders"},
+        "spec": {
+            "serviceName": "orders",
+            "selector": {"matchLabels": labels},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {
+                    "terminationGracePeriodSeconds": 2,
+                    "containers": [{
+                        "name": "postgres", "image": "postgres:15", "imagePullPolicy": "IfNotPresent", "env": env,
+                        "readinessProbe": {"exec": {"command": ["pg_isready", "-h", "127.0.0.1", "-U", "app"]}, "periodSeconds": 1},
+                        "volumeMounts": [{"name": "data", "mountPath": "/var/lib/postgresql/data"}],
+                    }],
+                },
+            },
+            "volumeClaimTemplates": [{
+                "metadata": {"name": "data"},
+                "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "256Mi"}}},
+            }],
+        },
+    })
+}
+
+/// One release with a PostgreSQL and a MariaDB of one namespace, and a volume of another.
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn one_release_backs_up_and_verifies_several_databases() {
+    let tenant = Tenant::of("chart-several", "mariadb.yaml");
+    let namespace = tenant.namespace.as_str();
+    apply(namespace, &orders());
+    tenant.kubectl(&["rollout", "status", "statefulset/orders", "--timeout=180s"]);
+    let table = ["env", "PGPASSWORD=hunter2", "psql", "-h", "127.0.0.1", "-U", "app", "-c", "CREATE TABLE t (n int)"];
+    tenant.kubectl(&[&["exec", "orders-0", "--"], &table[..]].concat());
+    let other = Tenant::volume("chart-elsewhere");
+    let elsewhere = format!("backups[2].namespace={}", other.namespace);
+    let two = [
+        "config.lock=none",
+        "verify.enabled=true",
+        "backups[0].name=orders",
+        "backups[0].config.dbPostgres=true",
+        "backups[0].config.dbPostgresExecResource=statefulset/orders",
+        "backups[0].config.pvcName=data-orders-0",
+        "backups[1].name=wiki",
+        "backups[1].config.dbMysql=true",
+    ];
+    let third =
+        ["backups[2].name=files", &elsewhere, "backups[2].config.dbSkip=true", "backups[2].verify.enabled=false"];
+    install(&tenant, &[&two[..], &third].concat());
+    let said = helm(&["test", RELEASE, "-n", namespace]);
+    assert_eq!(said.matches("Phase:          Succeeded").count(), 3, "{said}");
+
+    // The CronJobs, and after each both of its Jobs.
+    for (name, pvc) in [("orders", "data-orders-0"), ("wiki", "data")] {
+        let cronjob = format!("{RELEASE}-{name}");
+        must(job(namespace, &cronjob, &format!("{name}-nightly")));
+        let of_it = format!("backup-ns.sh/pvc={pvc}");
+        let made = tenant.get(&["volumesnapshots", "-l", &of_it]);
+        assert_eq!(made["items"].as_array().unwrap().len(), 1, "{made}");
+        must(job(namespace, &format!("{cronjob}-verify"), &format!("{name}-weekly")));
+        let verified = tenant.get(&["volumesnapshots", "-l", &of_it]);
+        assert!(verified["items"][0]["metadata"]["labels"]["backup-ns.sh/verified"].is_string(), "{verified}");
+    }
+    assert_eq!(tenant.snapshots().len(), 2);
+    let pods = tenant.kubectl(&["get", "pods", "-l", "backup-ns.sh/backup=orders", "-o", "name"]);
+    assert!(pods.contains("orders-nightly") && !pods.contains("wiki"), "{pods}");
+    must(job(&other.namespace, "backup-ns-files", "nightly"));
+    assert_eq!(other.snapshots().len(), 1);
+
+    // What Prometheus would read.
+    let metrics = tenant.run(&["status", "-o", "prometheus"], |_| ()).done().stdout;
+    for pvc in ["data", "data-orders-0"] {
+        for metric in ["scheduled", "newest_ready", "last_verified_timestamp_seconds"] {
+            let line = format!("\nbackup_ns_{metric}{{namespace=\"{namespace}\",pvc=\"{pvc}\"}} 1");
+            assert!(metrics.contains(&line), "{line}: {metrics}");
+        }
+    }
+
+    // One Role for both: each database needs its own kind of workload in it.
+    let role = tenant.get(&["role", RELEASE]);
+    let mut rules = role["rules"].as_array().unwrap().clone();
+    let apps = rules.iter().position(|rule| rule["apiGroups"] == json!(["apps"])).unwrap();
+    assert_eq!(rules[apps]["resources"], json!(["deployments", "statefulsets"]));
+    for (left, fails) in [("deployments", "orders"), ("statefulsets", "wiki")] {
+        rules[apps]["resources"] = json!([left]);
+        tenant.kubectl(&["patch", "role", RELEASE, "--type=merge", "-p", &json!({"rules": rules}).to_string()]);
+        let (succeeded, said) = job(namespace, &format!("{RELEASE}-{fails}"), &format!("{fails}-{left}"));
+        assert!(!succeeded && said.contains("forbidden"), "{fails} without its kind: {said}");
+    }
+
+    // An entry that is taken out takes its objects with it, and leaves its snapshots.
+    helm_release("upgrade", namespace, &two);
+    let left = other.kubectl(&["get", "cronjob,role,rolebinding,serviceaccount,configmap", "-o", "name"]);
+    assert!(!left.contains(RELEASE), "{left}");
+    assert_eq!(other.snapshots().len(), 1);
+    helm(&["uninstall", RELEASE, "-n", namespace, "--wait"]);
+}
+
 /// A namespace with a snapshot that is due and the newest, which stays.
 fn due(name: &str) -> (Tenant, String) {
     let tenant = Tenant::volume(name);

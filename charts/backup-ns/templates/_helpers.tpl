@@ -11,6 +11,89 @@
 {{- default $name .Values.fullnameOverride | trunc 44 | trimSuffix "-" }}
 {{- end }}
 
+{{/* Lays a map over another, as Helm lays one values file over another: (list $under $over). Changes $under. */}}
+{{- define "backup-ns.overlay" -}}
+{{- $under := index . 0 -}}
+{{- range $key, $value := index . 1 -}}
+{{- if kindIs "invalid" $value -}}
+{{- $_ := unset $under $key -}}
+{{- else if and (kindIs "map" $value) (kindIs "map" (get $under $key)) -}}
+{{- include "backup-ns.overlay" (list (get $under $key) $value) -}}
+{{- else -}}
+{{- $_ := set $under $key $value -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* What this release backs up: (list $ $out). Sets $out.namespaces, and $out.all: for each entry of `backups`, or for the one
+backup of a release without that list, what $ has, with Values (the entry's over the release's), Namespace, Entry (the entry's
+name) and Name (that of the CronJob, and how the names of its other objects begin). */}}
+{{- define "backup-ns.backups" -}}
+{{- $root := index . 0 -}}
+{{- $out := index . 1 -}}
+{{- $fullname := include "backup-ns.fullname" $root -}}
+{{- $namespace := $root.Release.Namespace -}}
+{{- $all := list -}}
+{{- $namespaces := list -}}
+{{- if and $root.Values.backups (not $root.Values.backup.enabled) -}}
+{{- fail "backup.enabled is false, so that nothing in `backups` would be backed up: set it to true, or leave the list empty" -}}
+{{- end -}}
+{{- range $entry := $root.Values.backups -}}
+{{- $values := deepCopy (omit $root.Values "backups") -}}
+{{- include "backup-ns.overlay" (list $values (omit $entry "name" "namespace")) -}}
+{{- $in := $entry.namespace | default $namespace -}}
+{{- $all = append $all (dict "Values" $values "Namespace" $in "Entry" $entry.name "Name" (printf "%s-%s" $fullname $entry.name)) -}}
+{{- $namespaces = append $namespaces $in -}}
+{{- else -}}
+{{- if $root.Values.backup.enabled -}}
+{{- $all = list (dict "Values" $root.Values "Namespace" $namespace "Entry" "" "Name" $fullname) -}}
+{{- $namespaces = list $namespace -}}
+{{- end -}}
+{{- end -}}
+{{- range $all -}}
+{{- $_ := set . "Release" $root.Release -}}
+{{- $_ := set . "Chart" $root.Chart -}}
+{{- end -}}
+{{- include "backup-ns.checkNames" (list $root $all) -}}
+{{- $_ := set $out "all" $all -}}
+{{- $_ := set $out "namespaces" (uniq $namespaces) -}}
+{{- end }}
+
+{{/* Refuses names of CronJobs that are too long, or that two would have: (list $ $all). */}}
+{{- define "backup-ns.checkNames" -}}
+{{- $root := index . 0 -}}
+{{- $names := list -}}
+{{- range index . 1 -}}
+{{- $names = append $names (list .Namespace .Name) -}}
+{{- if .Values.verify.enabled }}{{ $names = append $names (list .Namespace (printf "%s-verify" .Name)) }}{{ end -}}
+{{- end -}}
+{{- range list "prune" "sync" -}}
+{{- if and $root.Values.cluster.enabled (get $root.Values.cluster .).enabled -}}
+{{- $names = append $names (list $root.Release.Namespace (printf "%s-%s" (include "backup-ns.fullname" $root) .)) -}}
+{{- end -}}
+{{- end -}}
+{{- $seen := dict -}}
+{{- range $names -}}
+{{- $name := index . 1 -}}
+{{- if gt (len $name) 52 -}}
+{{- fail (printf "the CronJob %s would have a name of %d characters, and Kubernetes takes 52 at most: shorten the name in `backups`, or set fullnameOverride to something shorter" $name (len $name)) -}}
+{{- end -}}
+{{- if hasKey $seen (join "/" .) -}}
+{{- fail (printf "two CronJobs of the namespace %s would have the name %s: give each entry of `backups` a name of its own, and none the name of another part (NAME-verify, prune, sync)" (index . 0) $name) -}}
+{{- end -}}
+{{- $_ := set $seen (join "/" .) true -}}
+{{- end -}}
+{{- end }}
+
+{{/* A map as YAML, without what is empty in it. */}}
+{{- define "backup-ns.filled" -}}
+{{- $filled := dict -}}
+{{- range $key, $value := . -}}
+{{- if not (kindIs "invalid" $value) }}{{ $_ := set $filled $key $value }}{{ end -}}
+{{- end -}}
+{{- toYaml $filled }}
+{{- end }}
+
 {{- define "backup-ns.serviceAccountName" -}}
 {{- $otherwise := ternary (include "backup-ns.fullname" .) "default" .Values.serviceAccount.create -}}
 {{- default $otherwise .Values.serviceAccount.name }}
@@ -29,6 +112,9 @@ app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ $root.Release.Service }}
 app.kubernetes.io/part-of: backup-ns
 helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{- with $root.Entry }}
+backup-ns.sh/backup: {{ . | quote }}
+{{- end }}
 {{- with $root.Values.commonLabels }}
 {{ toYaml . }}
 {{- end }}
@@ -135,8 +221,11 @@ enableServiceLinks: false
 {{- if not (kindIs "invalid" .Values.hostUsers) }}
 hostUsers: {{ .Values.hostUsers }}
 {{- end }}
+{{- if and .Values.podSecurityContext.runAsNonRoot (eq (toString .Values.podSecurityContext.runAsUser) "0") }}
+{{- fail "podSecurityContext.runAsUser is 0, which is root, and runAsNonRoot is true, so that no container would start: set another user, or none" }}
+{{- end }}
 securityContext:
-  {{- toYaml .Values.podSecurityContext | nindent 2 }}
+  {{- include "backup-ns.filled" .Values.podSecurityContext | nindent 2 }}
 {{- with .Values.imagePullSecrets }}
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}
@@ -157,7 +246,7 @@ imagePullSecrets:
 image: {{ include "backup-ns.image" . }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
 securityContext:
-  {{- toYaml .Values.securityContext | nindent 2 }}
+  {{- include "backup-ns.filled" .Values.securityContext | nindent 2 }}
 resources:
   {{- toYaml .Values.resources | nindent 2 }}
 {{- end }}
@@ -192,10 +281,10 @@ resources:
 {{- end }}
 {{- end }}
 
-{{/* Where variables come from: (list $ notifications). */}}
+{{/* Where variables of a backup come from: (list $backup notifications). */}}
 {{- define "backup-ns.envFrom" -}}
 {{- $root := index . 0 -}}
-- configMapRef: {name: {{ include "backup-ns.fullname" $root }}-env}
+- configMapRef: {name: {{ $root.Name }}-env}
 {{- with $root.Values.existingSecret }}
 - secretRef: {name: {{ . }}}
 {{- end }}
@@ -212,7 +301,7 @@ resources:
 {{- end }}
 {{- end }}
 
-{{/* The pod in which a command of this namespace's backup runs, without what says when: (list $ "create"). */}}
+{{/* The pod in which a command of a backup runs, without what says when: (list $backup "create"). */}}
 {{- define "backup-ns.backupPod" -}}
 {{- $root := index . 0 -}}
 {{- $command := index . 1 -}}
@@ -242,7 +331,7 @@ initContainers:
       {{- toYaml $root.Values.resources | nindent 6 }}
     args: [locks, --prepare]
     envFrom:
-      - configMapRef: {name: {{ include "backup-ns.fullname" $root }}-env}
+      - configMapRef: {name: {{ $root.Name }}-env}
     env:
       {{- include "backup-ns.env" $root | nindent 6 }}
     volumeMounts: [{name: host-backup-locks, mountPath: {{ $locks }}}]

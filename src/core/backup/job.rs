@@ -146,7 +146,7 @@ pub fn backup_now(namespace: &str) -> String {
 /// No CronJob, or several: a sentence whose subject the caller adds, and the remedy.
 pub fn choose<'a>(cronjobs: &'a [Value], named: Option<&str>) -> Result<&'a Value, (String, &'static str)> {
     const NAME: &str = "name the CronJob: backup-ns adhoc CRONJOB, or another namespace with -n";
-    const INSTALL: &str = "install one: helm install backup-ns charts/backup-ns -n NAMESPACE --set config.dbPostgres=true (docs/install.md); \
+    const INSTALL: &str = "install one: helm install backup-ns oci://ghcr.io/backup-ns/charts/backup-ns -n NAMESPACE --set config.dbPostgres=true (docs/install.md); \
          or name what makes backups here: backup-ns adhoc CRONJOB, or another namespace with -n; backup-ns create needs none";
     let names = |of: &[&Value]| Vec::from_iter(of.iter().map(|cronjob| name(cronjob))).join(", ");
     let all: Vec<&Value> = cronjobs.iter().collect();
