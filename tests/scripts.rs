@@ -6,6 +6,10 @@
 mod accounts;
 #[path = "scripts/databases.rs"]
 mod databases;
+#[path = "remote/mod.rs"]
+mod remote;
+#[path = "scripts/remotes.rs"]
+mod remotes;
 #[path = "scripts/restore_from.rs"]
 mod restore_from;
 #[path = "scripts/restore_table.rs"]

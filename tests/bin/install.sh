@@ -1,6 +1,6 @@
 #!/bin/sh
-# What the tests need beside Rust: shells, man, shellcheck, PostgreSQL, MariaDB and nginx for scratch
-# servers.
+# What the tests need beside Rust: shells, man, shellcheck, restic, rclone, PostgreSQL, MariaDB and nginx for
+# scratch servers.
 # Usage: install.sh          list what is missing, then install it (Debian, as root)
 #        install.sh check    list what the quick loop misses, and install nothing; exit code 1 if that is anything
 set -eu
@@ -48,6 +48,8 @@ need openssl openssl
 PATH=$PATH:/usr/sbin
 need nginx nginx-light
 need mariadbd mariadb-server
+need restic restic
+need rclone rclone
 
 if [ -z "$missing" ]; then
 	say "nothing to install"
