@@ -41,9 +41,10 @@ up() {
 	crds=$(cd "$here/local" && GOTOOLCHAIN=auto go mod download "$module" && GOTOOLCHAIN=auto go list -m -f '{{.Dir}}' "$module")/config/crd
 	for kind in classes contents s; do
 		k apply -f "$crds/snapshot.storage.k8s.io_volumesnapshot$kind.yaml"
+		k apply -f "$crds/groupsnapshot.storage.k8s.io_volumegroupsnapshot$kind.yaml"
+		k wait --for=condition=Established --timeout=60s "crd/volumesnapshot$kind.snapshot.storage.k8s.io" \
+			"crd/volumegroupsnapshot$kind.groupsnapshot.storage.k8s.io"
 	done
-	k wait --for=condition=Established --timeout=60s crd/volumesnapshotclasses.snapshot.storage.k8s.io \
-		crd/volumesnapshotcontents.snapshot.storage.k8s.io crd/volumesnapshots.snapshot.storage.k8s.io
 	k apply -f "$here/docker/csi.yaml"
 
 	# The one image that is not a public one: postgres with pigz.

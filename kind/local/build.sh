@@ -60,8 +60,10 @@ compile() (
 
 	crds=$(go list -m -f '{{.Dir}}' github.com/kubernetes-csi/external-snapshotter/client/v8)/config/crd
 	for kind in classes contents s; do
-		cat "$crds/snapshot.storage.k8s.io_volumesnapshot$kind.yaml"
-		echo ---
+		for crd in snapshot.storage.k8s.io_volumesnapshot groupsnapshot.storage.k8s.io_volumegroupsnapshot; do
+			cat "$crds/$crd$kind.yaml"
+			echo ---
+		done
 	done >"$out/crds.yaml"
 
 	# shellcheck source=SCRIPTDIR/image/oci.sh

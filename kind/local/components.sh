@@ -167,12 +167,12 @@ start_component() {
 	snapshot-controller)
 		launch snapshot-controller "$BIN/snapshot-controller" --kubeconfig "$KUBECONFIG_FILE" --leader-election=false \
 			--retry-interval-start 500ms --retry-interval-max 2s --kube-api-qps 100 --kube-api-burst 200 \
-			--http-endpoint "127.0.0.1:$SNAPSHOT_CONTROLLER_PORT"
+			--feature-gates CSIVolumeGroupSnapshot=true --http-endpoint "127.0.0.1:$SNAPSHOT_CONTROLLER_PORT"
 		;;
 	csi-snapshotter)
 		launch csi-snapshotter "$BIN/csi-snapshotter" --csi-address "$CSI_SOCKET" --kubeconfig "$KUBECONFIG_FILE" --leader-election=false \
 			--retry-interval-start 500ms --retry-interval-max 2s --kube-api-qps 100 --kube-api-burst 200 --timeout 300s \
-			--http-endpoint "127.0.0.1:$SNAPSHOTTER_PORT"
+			--feature-gates CSIVolumeGroupSnapshot=true --http-endpoint "127.0.0.1:$SNAPSHOTTER_PORT"
 		;;
 	csi-provisioner)
 		launch csi-provisioner "$BIN/csi-provisioner" --csi-address "$CSI_SOCKET" --kubeconfig "$KUBECONFIG_FILE" --leader-election=false \

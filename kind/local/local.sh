@@ -29,7 +29,7 @@ usage="usage: local.sh build | up | down | status | kubeconfig | env | load ARCH
   image   have one more image: $MORE_IMAGES;
           exit code 4 when this machine cannot have it
   stop    KILL one component; start it again with the same arguments by start (after the API server those that watch it
-          start anew, too)
+          start anew, too, and after the CSI driver its sidecars)
   clean   down, and remove the cache"
 
 # One up, down, start or stop at a time on this machine.
@@ -49,13 +49,12 @@ whole() {
 	healthy kube-apiserver && node_ready
 }
 
-restart_watchers() {
-	for component in $WATCHERS; do
+restart() {
+	for component; do
 		stop_component "$component"
 		start_component "$component"
 	done
-	# shellcheck disable=SC2086
-	await $WATCHERS
+	await "$@"
 }
 
 import_images() {
@@ -165,9 +164,14 @@ stop | start)
 	elif ! pid_of "$2" >/dev/null; then
 		start_component "$2"
 		await "$2"
+		# shellcheck disable=SC2086
+		case $2 in
 		# A watch begins anew with it, as that of a controller does that lost its lease: left alone, a watch is taken up again
 		# only after a pause that grows to minutes, and may then hang.
-		[ "$2" != kube-apiserver ] || restart_watchers
+		kube-apiserver) restart $WATCHERS ;;
+		# These end when they next call a driver that is gone.
+		csi-driver) restart $SIDECARS ;;
+		esac
 	fi
 	;;
 clean)

@@ -73,6 +73,10 @@ clear_node() {
 	kill_all our_processes
 	kill_all pod_processes
 
+	# A driver that was killed in the middle of a group snapshot leaves volumes frozen: umount succeeds, and the loop device stays.
+	our_mounts | grep "^$KUBELET/plugins/" | while read -r path; do
+		fsfreeze --unfreeze "$path" 2>/dev/null || true
+	done
 	for _ in 1 2 3; do
 		our_mounts | sort -r | while read -r path; do
 			umount "$path" 2>/dev/null || umount -l "$path" 2>/dev/null || true

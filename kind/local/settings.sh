@@ -29,6 +29,7 @@ CONTROLLER_MANAGER_PORT=23820 SCHEDULER_PORT=23830
 PROVISIONER_PORT=23850 SNAPSHOTTER_PORT=23860 SNAPSHOT_CONTROLLER_PORT=23870
 
 COMPONENTS='etcd containerd kube-apiserver kube-controller-manager kube-scheduler kubelet csi-driver snapshot-controller csi-snapshotter csi-provisioner'
+SIDECARS='csi-snapshotter csi-provisioner'
 # Those that live on watching the API.
 WATCHERS='kube-controller-manager kube-scheduler kubelet snapshot-controller csi-snapshotter csi-provisioner'
 

@@ -7,6 +7,7 @@ mod chart;
 mod databases;
 mod doctor;
 mod external;
+mod groups;
 mod kit;
 mod locks;
 mod migration;

@@ -1,4 +1,4 @@
-// Volumes and snapshots as image files: made, copied by reflink, removed. Knows nothing of mounts.
+// Volumes and snapshots as image files: made, copied by reflink, removed. Knows nothing of mounts; group.go has several at once.
 
 package main
 
@@ -43,6 +43,7 @@ type snapshot struct {
 	Size    int64
 	Cut     time.Time
 	ReadyAt time.Time
+	Group   string // the id of the group snapshot that it is of, if it is
 }
 
 func (d *driver) readSnapshot(id string) (s snapshot, err error) {
@@ -57,6 +58,7 @@ func (s snapshot) message(id string) *csi.Snapshot {
 	return &csi.Snapshot{
 		SnapshotId: id, SourceVolumeId: s.Source, SizeBytes: s.Size,
 		CreationTime: timestamppb.New(s.Cut), ReadyToUse: !time.Now().Before(s.ReadyAt),
+		GroupSnapshotId: s.Group,
 	}
 }
 
@@ -167,9 +169,10 @@ func (d *driver) DeleteVolume(_ context.Context, req *csi.DeleteVolumeRequest) (
 
 // CreateSnapshot cuts at once and is ready at once, unless the VolumeSnapshotClass turns one of
 // the knobs that tests use: "fail" (every call fails with that message), "cut-after" (the call
-// takes so long before the cut), "ready-after" (not ready until so long after the cut).
+// takes so long before the cut), "cut-apart" (the cut comes at least so long after the one before it, however close together the
+// calls came), "ready-after" (not ready until so long after the cut).
 func (d *driver) CreateSnapshot(ctx context.Context, req *csi.CreateSnapshotRequest) (*csi.CreateSnapshotResponse, error) {
-	var cutAfter, readyAfter time.Duration
+	var cutAfter, cutApart, readyAfter time.Duration
 	for key, value := range req.Parameters {
 		var err error
 		switch key {
@@ -177,6 +180,8 @@ func (d *driver) CreateSnapshot(ctx context.Context, req *csi.CreateSnapshotRequ
 			return nil, status.Error(codes.Internal, value)
 		case "cut-after":
 			cutAfter, err = time.ParseDuration(value)
+		case "cut-apart":
+			cutApart, err = time.ParseDuration(value)
 		case "ready-after":
 			readyAfter, err = time.ParseDuration(value)
 		default:
@@ -197,6 +202,12 @@ func (d *driver) CreateSnapshot(ctx context.Context, req *csi.CreateSnapshotRequ
 		return &csi.CreateSnapshotResponse{Snapshot: s.message(req.Name)}, nil
 	}
 
+	if cutApart > 0 {
+		d.turn.Lock()
+		defer d.turn.Unlock()
+		defer func() { d.lastCut = time.Now() }()
+		cutAfter = max(cutAfter, time.Until(d.lastCut.Add(cutApart)))
+	}
 	select {
 	case <-time.After(cutAfter):
 	case <-ctx.Done():
@@ -212,15 +223,7 @@ func (d *driver) CreateSnapshot(ctx context.Context, req *csi.CreateSnapshotRequ
 	}
 	now := time.Now()
 	s := snapshot{Source: req.SourceVolumeId, Size: info.Size(), Cut: now, ReadyAt: now.Add(readyAfter)}
-	text, err := json.Marshal(s)
-	if err != nil {
-		return nil, err
-	}
-	note := d.snapshotNote(req.Name)
-	if err := os.WriteFile(note+".part", text, 0o600); err != nil {
-		return nil, err
-	}
-	if err := os.Rename(note+".part", note); err != nil {
+	if err := writeNote(d.snapshotNote(req.Name), s); err != nil {
 		return nil, err
 	}
 	return &csi.CreateSnapshotResponse{Snapshot: s.message(req.Name)}, nil
@@ -231,8 +234,14 @@ func (d *driver) DeleteSnapshot(_ context.Context, req *csi.DeleteSnapshotReques
 		return nil, err
 	}
 	defer d.lock(req.SnapshotId)()
-	return &csi.DeleteSnapshotResponse{}, errors.Join(
-		remove(d.snapshotNote(req.SnapshotId)), remove(d.snapshotImage(req.SnapshotId)))
+	if s, err := d.readSnapshot(req.SnapshotId); err == nil && s.Group != "" {
+		return nil, status.Errorf(codes.InvalidArgument, "snapshot %s goes with its group %s only", req.SnapshotId, s.Group)
+	}
+	return &csi.DeleteSnapshotResponse{}, d.removeSnapshot(req.SnapshotId)
+}
+
+func (d *driver) removeSnapshot(id string) error {
+	return errors.Join(remove(d.snapshotNote(id)), remove(d.snapshotImage(id)))
 }
 
 // ListSnapshots answers for one id, which is how the snapshotter asks whether a content that
@@ -264,6 +273,18 @@ func clone(src, dst string) error {
 		return err
 	}
 	return errors.Join(unix.IoctlFileClone(int(out.Fd()), int(in.Fd())), out.Close())
+}
+
+// writeNote leaves a whole note at path or none.
+func writeNote(path string, note any) error {
+	text, err := json.Marshal(note)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(path+".part", text, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(path+".part", path)
 }
 
 func remove(path string) error {

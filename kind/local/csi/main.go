@@ -3,8 +3,8 @@
 // a snapshot is a reflinked copy of that file, so it holds what had been flushed to the "disk" by
 // then and nothing else.
 //
-// This file wires the three CSI services and the registration with the kubelet to their sockets;
-// controller.go makes and removes images, node.go mounts them.
+// This file wires the four CSI services and the registration with the kubelet to their sockets;
+// controller.go and group.go make and remove images, node.go mounts them, freeze.go stops writes to them.
 package main
 
 import (
@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/container-storage-interface/spec/lib/go/csi"
 	"google.golang.org/grpc"
@@ -25,11 +26,15 @@ import (
 type driver struct {
 	csi.UnimplementedIdentityServer
 	csi.UnimplementedControllerServer
+	csi.UnimplementedGroupControllerServer
 	csi.UnimplementedNodeServer
 
 	name, node string
-	dir        string   // on the XFS; holds volumes/ and snapshots/
-	busy       sync.Map // volume or snapshot id → *sync.Mutex
+	dir        string   // on the XFS; holds volumes/, snapshots/ and groups/
+	busy       sync.Map // volume, snapshot or group id → *sync.Mutex
+
+	turn    sync.Mutex // held by a snapshot that is to be cut apart from others
+	lastCut time.Time
 }
 
 // lock lets one call at a time work on the volume or snapshot of that id.
@@ -48,12 +53,14 @@ func main() {
 	registry := flag.String("registry", "", "the kubelet's plugins_registry directory")
 	flag.Parse()
 
-	for _, sub := range []string{"volumes", "snapshots"} {
+	for _, sub := range []string{"volumes", "snapshots", "groups"} {
 		must(os.MkdirAll(filepath.Join(d.dir, sub), 0o700))
 	}
+	must(d.thawAll())
 	services := grpc.NewServer(grpc.UnaryInterceptor(logged))
 	csi.RegisterIdentityServer(services, d)
 	csi.RegisterControllerServer(services, d)
+	csi.RegisterGroupControllerServer(services, d)
 	csi.RegisterNodeServer(services, d)
 
 	registrar := grpc.NewServer()
@@ -109,9 +116,15 @@ func (d *driver) GetPluginInfo(context.Context, *csi.GetPluginInfoRequest) (*csi
 }
 
 func (d *driver) GetPluginCapabilities(context.Context, *csi.GetPluginCapabilitiesRequest) (*csi.GetPluginCapabilitiesResponse, error) {
-	return &csi.GetPluginCapabilitiesResponse{Capabilities: []*csi.PluginCapability{{
-		Type: &csi.PluginCapability_Service_{Service: &csi.PluginCapability_Service{Type: csi.PluginCapability_Service_CONTROLLER_SERVICE}},
-	}}}, nil
+	resp := &csi.GetPluginCapabilitiesResponse{}
+	for _, t := range []csi.PluginCapability_Service_Type{
+		csi.PluginCapability_Service_CONTROLLER_SERVICE, csi.PluginCapability_Service_GROUP_CONTROLLER_SERVICE,
+	} {
+		resp.Capabilities = append(resp.Capabilities, &csi.PluginCapability{
+			Type: &csi.PluginCapability_Service_{Service: &csi.PluginCapability_Service{Type: t}},
+		})
+	}
+	return resp, nil
 }
 
 func (d *driver) Probe(context.Context, *csi.ProbeRequest) (*csi.ProbeResponse, error) {
