@@ -16,7 +16,7 @@ ARG REVISION=
 ARG REVISION_DATE=
 # A static binary, by musl on Alpine or by glibc on Debian: only a build for a named target links its build scripts as usual.
 # glibc 2.36 and newer read relocations in their short form, which takes a tenth off its larger binary.
-RUN target=$(rustc --version --verbose | sed -n 's/^host: //p') \
+RUN target=$(rustc --print host-tuple) \
     && case $target in *-gnu) short='-C link-arg=-Wl,-z,pack-relative-relocs' ;; *) short= ;; esac \
     && export "BACKUP_NS_COMMIT=$REVISION" "BACKUP_NS_COMMIT_DATE=$REVISION_DATE" \
     && RUSTFLAGS="-C target-feature=+crt-static $short" cargo build --release --locked --bin backup-ns --target "$target" \

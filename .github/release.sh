@@ -16,6 +16,8 @@ version() {
 		chart=$(sed -n "s/^$key: *\"\{0,1\}\([^\" ]*\).*/\1/p" "$root/charts/backup-ns/Chart.yaml")
 		[ "$chart" = "$program" ] || die "Cargo.toml says $program, $key in charts/backup-ns/Chart.yaml $chart"
 	done
+	grep -q "^ *image: ghcr.io/backup-ns/backup-ns:$program\$" "$root/charts/backup-ns/Chart.yaml" ||
+		die "Cargo.toml says $program, artifacthub.io/images in charts/backup-ns/Chart.yaml another version"
 	echo "$program"
 }
 

@@ -1,6 +1,7 @@
 #!/bin/sh
 # The chart: helm lint, what it renders for each tests/chart/*.values.yaml against the golden file beside it, that against
-# the API of every Kubernetes in tests/schemas, what it must refuse, and its README, whose table is made of values.yaml.
+# the API of every Kubernetes in tests/schemas and kube-score, what it must refuse, and its README, whose table is made of
+# values.yaml.
 # UPDATE=1 writes the golden files and the README anew.
 set -eu
 cd "$(dirname "$0")/../.."
@@ -23,6 +24,20 @@ conforms() {
 	done
 }
 
+# scores FILE: kube-score finds nothing but what docs/security-checks.md answers; where values can settle that, hardened does.
+scores() {
+	set -- "$1" --ignore-test=deployment-strategy --ignore-test=deployment-replicas
+	case $1 in
+	*/hardened.golden.yaml) ;;
+	*) set -- "$@" --ignore-container-cpu-limit --ignore-test=container-image-pull-policy \
+		--ignore-test=container-security-context-user-group-id --ignore-test=pod-networkpolicy ;;
+	esac
+	kube-score score --kubernetes-version v1.36 --exit-one-on-warning --output-format ci "$@" >"$work/score.txt" || {
+		grep -E '^\[(WARNING|CRITICAL)\]' "$work/score.txt"
+		fail "kube-score finds fault with $1"
+	}
+}
+
 versions=$(printf '%s\n' tests/schemas/v*.json | sed 's|.*/v||; s|\.json$||')
 cases=0
 for values in tests/chart/*.values.yaml; do
@@ -32,6 +47,7 @@ for values in tests/chart/*.values.yaml; do
 	[ "${UPDATE-}" != 1 ] || cp "$work/rendered.yaml" "$golden"
 	diff -u "$golden" "$work/rendered.yaml" || fail "$values: not what $golden says; if it should be, UPDATE=1 tests/bin/chart.sh"
 	conforms "$work/rendered.yaml" "what $values makes"
+	scores "$golden"
 	cases=$((cases + 1))
 done
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Prints a directory with the helm, helm-docs, kubeconform, actionlint and promtool that tests/tools/go.mod names:
+# Prints a directory with the helm, helm-docs, kubeconform, actionlint and promtool that tests/tools/go.mod names, and kube-score:
 #   PATH=$(tests/bin/tools.sh):$PATH
 # They are compiled once into the cache, whole or not at all. What the PATH has already is not asked.
 set -eu
@@ -15,7 +15,7 @@ CACHE=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/backup-ns
 # shellcheck source=SCRIPTDIR/../../kind/local/build.sh
 . "$root/kind/local/build.sh"
 
-TOOLS=$CACHE/tools-$(uname -m)-$(cat "$here/go.mod" "$here/go.sum" "$root/tests/bin/tools.sh" | sha256sum | cut -c 1-16)
+TOOLS=$CACHE/tools-$(uname -m)-$(cat "$here/go.mod" "$here/go.sum" "$here/kube-score/go.sum" "$root/tests/bin/tools.sh" | sha256sum | cut -c 1-16)
 LOG=$CACHE/tools.log
 
 version_of() { sed -n "s|^\t$1 v\([0-9.]*\).*|\1|p" go.mod; }
@@ -31,8 +31,11 @@ compile_tools() {
 		flags="$flags -X $helm/pkg/$package.k8sVersionMajor=1 -X $helm/pkg/$package.k8sVersionMinor=$minor"
 	done
 	flags="$flags -X github.com/prometheus/common/version.Version=$(version_of github.com/prometheus/prometheus)"
-	exec env CGO_ENABLED=0 GOTOOLCHAIN=auto GOFLAGS=-mod=readonly GOWORK=off \
-		setsid go build -v -trimpath -tags remove_all_sd -ldflags="$flags" -o "$CACHE/tools-part/" tool
+	# shellcheck disable=SC2016 # the inner shell's arguments
+	exec env CGO_ENABLED=0 GOTOOLCHAIN=auto GOFLAGS=-mod=readonly GOWORK=off setsid sh -euc '
+		go build -v -trimpath -tags remove_all_sd -ldflags="$1" -o "$2" tool
+		cd kube-score
+		exec go build -v -trimpath -ldflags="-s -w" -o "$2" tool' sh "$flags" "$CACHE/tools-part/"
 }
 
 build_tools() {
@@ -45,7 +48,7 @@ build_tools() {
 	[ ! -d "$TOOLS" ] || return 0
 	need_go
 	began=$(date +%s)
-	say "compiling helm, helm-docs, kubeconform, actionlint and promtool (about two minutes on two cores, once); log: $LOG"
+	say "compiling helm, helm-docs, kubeconform, kube-score, actionlint and promtool (about two minutes on two cores, once); log: $LOG"
 	rm -rf "$CACHE/tools-part"
 	mkdir "$CACHE/tools-part"
 	compile_tools </dev/null >"$LOG" 2>&1 8>&- &
