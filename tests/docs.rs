@@ -68,10 +68,10 @@ done
 const OURS: &str = r#"[ -x "$ROOT/${0#"$PWD/"}" ] || echo "no script $0" >>"$DOCS/faults""#;
 
 /// Programs that may do what they do; nothing but a directory of this test is in their reach by the blocks' words.
-const REAL: &str = "cat command cut date env grep gzip head jq ln man mkdir mv rm sed sh sleep sort tail tar test";
+const REAL: &str = "cat command cut date env find grep gzip head jq ln man mkdir mv rm sed sh sleep sort tail tar test";
 
 /// Programs that would do too much, or are another shell's.
-const IDLE: &str = "Invoke-Expression Out-String cosign curl docker helm sha256sum";
+const IDLE: &str = "Invoke-Expression Out-String cosign curl docker helm rclone restic sha256sum";
 
 /// A block of a document.
 struct Block {

@@ -15,6 +15,7 @@ mod objects;
 mod prune;
 mod rebind;
 mod recovery;
+mod remotes;
 mod restore;
 mod runs;
 mod servers;
