@@ -39,27 +39,12 @@ database() {
 	demo "$manifest" "$image"
 }
 
-words='alpha beta gamma delta order shipped pending customer invoice paid returned express standard north south east west blue green large small gift wrapped fragile heavy light morning evening urgent late early partial'
-
-# note WORD: an expression of eight words, each by WORD with 5 bits of h in the place of SHIFT.
-note() {
-	for shift in 0 5 10 15 20 25 30 35; do
-		[ "$shift" = 0 ] || printf ", ' ', "
-		echo "$1" | sed "s/SHIFT/$shift/" | tr -d '\n'
-	done
-}
-
 # enlarge: adds a table of some 300 MB as text, as of orders: numbers, a code, a time, a place and some words.
 enlarge() {
 	case $engine in
 	postgres)
 		cat <<-SQL
-			CREATE TABLE bulk AS SELECT i, substr(md5(i::text), 1, 8) code, abs(h % 1000000) customer,
-				round(abs(h % 999983) / 100.0, 2) amount, timestamptz '2026-01-01' + i * interval '13.7 seconds' placed,
-				round(abs(h % 180000017) / 1e6 - 90, 6) latitude, round(abs(h % 360000023) / 1e6 - 180, 6) longitude,
-				concat($(note 'w[(1 + (h >> SHIFT & 31))::int]')) note
-				FROM generate_series(1, 2350000) i, LATERAL (SELECT hashint8extended(i, 0) h) a,
-				(SELECT string_to_array('$words', ' ') w) b;
+			$(orders bulk 2350000)
 			VACUUM ANALYZE bulk;
 			CHECKPOINT;
 		SQL
