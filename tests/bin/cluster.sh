@@ -20,7 +20,7 @@ environment=$(kind/cluster.sh env)
 eval "$environment"
 # What users install is tested as they install it: by Helm, with the image of the Dockerfile.
 tools=$(tests/bin/tools.sh)
-PATH=$PATH:$tools
+PATH=$tools:$PATH
 kind/image.sh load >/dev/null ||
 	echo "cluster: the tests of what runs in pods will fail, unless the image is there already" >&2
 # A test writes here when this machine cannot have its database server, or a kubectl. The last lines of the output name it.

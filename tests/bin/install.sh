@@ -1,6 +1,6 @@
 #!/bin/sh
-# What the tests need beside Rust: shells, man, shellcheck, restic, rclone, PostgreSQL, MariaDB and nginx for
-# scratch servers.
+# What the tests need beside Rust: shells, man, shellcheck, restic, rclone, Prometheus with
+# Alertmanager, and PostgreSQL, MariaDB and nginx for scratch servers.
 # Usage: install.sh          list what is missing, then install it (Debian, as root)
 #        install.sh check    list what the quick loop misses, and install nothing; exit code 1 if that is anything
 set -eu
@@ -49,6 +49,8 @@ PATH=$PATH:/usr/sbin
 need nginx nginx-light
 need mariadbd mariadb-server
 need restic restic
+need prometheus prometheus
+need prometheus-alertmanager prometheus-alertmanager
 need rclone rclone
 
 if [ -z "$missing" ]; then

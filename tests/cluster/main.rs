@@ -11,6 +11,7 @@ mod groups;
 mod kit;
 mod locks;
 mod migration;
+mod monitoring;
 mod objects;
 mod prune;
 mod rebind;
