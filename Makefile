@@ -1,7 +1,7 @@
 # Every target in one line: make help
 
 .DEFAULT_GOAL := help
-.PHONY: help all init build info check docs docs-site test watch bench soak demo image manifests cluster-up cluster-down kind-cluster-init clean
+.PHONY: help all init build info check docs docs-site test watch bench soak demo image deb manifests cluster-up cluster-down kind-cluster-init clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do printf '  %-18s %s\n' "$$name" "$$what"; done
@@ -27,7 +27,7 @@ check: ## The quick loop: format, lints, shell, unit and command line tests; ins
 	@tests/bin/install.sh check
 	@cargo fmt --check
 	@cargo clippy --locked --all-targets --quiet -- -D warnings
-	@shellcheck -x tests/bin/*.sh charts/*.sh $$(find kind -name '*.sh')
+	@shellcheck -x tests/bin/*.sh charts/*.sh packaging/*.sh $$(find kind -name '*.sh')
 	@cargo test --locked
 
 docs: ## Write docs/reference.md anew from the definitions of the command line
@@ -38,6 +38,7 @@ docs-site: ## Build the documents into a site with search: target/site/index.htm
 
 test: init check ## Init, then all tests, those on real databases and a real cluster too
 	@tests/bin/artifacts.sh
+	@tests/bin/deb.sh
 	@tests/bin/chart.sh
 	@tests/bin/site.sh
 	@cargo test --locked --test scripts --test fake -- --ignored
@@ -61,6 +62,9 @@ demo: build ## A cluster, a database, a backup, and the proof that the snapshot 
 
 image: ## Build the container image and load it into the cluster
 	@kind/image.sh load
+
+deb: build ## Make a Debian package of the release binary, in target/debian
+	@packaging/deb.sh
 
 manifests: ## Render the chart into plain YAML for kubectl apply: target/manifests (NAMESPACE, DB)
 	@charts/manifests.sh

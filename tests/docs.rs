@@ -71,7 +71,7 @@ const OURS: &str = r#"[ -x "$ROOT/${0#"$PWD/"}" ] || echo "no script $0" >>"$DOC
 const REAL: &str = "cat command cut date env find grep gzip head jq ln man mkdir mv rm sed sh sleep sort tail tar test";
 
 /// Programs that would do too much, or are another shell's.
-const IDLE: &str = "Invoke-Expression Out-String cosign curl docker helm rclone restic sha256sum";
+const IDLE: &str = "Invoke-Expression Out-String cosign curl docker dpkg helm rclone restic sha256sum sudo";
 
 /// A block of a document.
 struct Block {

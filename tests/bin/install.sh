@@ -1,5 +1,5 @@
 #!/bin/sh
-# What the tests need beside Rust: shells, man, shellcheck, restic, rclone, Prometheus with
+# What the tests need beside Rust: shells, man, shellcheck, lintian, restic, rclone, Prometheus with
 # Alertmanager, and PostgreSQL, MariaDB and nginx for scratch servers.
 # Usage: install.sh          list what is missing, then install it (Debian, as root)
 #        install.sh check    list what the quick loop misses, and install nothing; exit code 1 if that is anything
@@ -51,6 +51,11 @@ need mariadbd mariadb-server
 need restic restic
 need prometheus prometheus
 need prometheus-alertmanager prometheus-alertmanager
+# Make and check the Debian package.
+need lintian lintian
+need strip binutils
+need dpkg-shlibdeps dpkg-dev
+need xz xz-utils
 need rclone rclone
 
 if [ -z "$missing" ]; then
