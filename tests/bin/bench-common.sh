@@ -152,15 +152,15 @@ note() {
 	done
 }
 
-# orders TABLE ROWS: the statement that makes a table of PostgreSQL as of orders, numbers, a code, a time, a place and some words:
-# some 130 MB of text for a million rows.
+# orders TABLE ROWS [FIRST]: the statement that makes a table of PostgreSQL as of orders, with numbers, a code, a time, a place and
+# some words, numbered from FIRST: some 130 MB of text for a million rows.
 orders() {
 	cat <<-SQL
 		CREATE TABLE $1 AS SELECT i, substr(md5(i::text), 1, 8) code, abs(h % 1000000) customer,
 			round(abs(h % 999983) / 100.0, 2) amount, timestamptz '2026-01-01' + i * interval '13.7 seconds' placed,
 			round(abs(h % 180000017) / 1e6 - 90, 6) latitude, round(abs(h % 360000023) / 1e6 - 180, 6) longitude,
 			concat($(note 'w[(1 + (h >> SHIFT & 31))::int]')) note
-			FROM generate_series(1, $2) i, LATERAL (SELECT hashint8extended(i, 0) h) a,
+			FROM generate_series(${3:-1}, ${3:-1} + $2 - 1) i, LATERAL (SELECT hashint8extended(i, 0) h) a,
 			(SELECT string_to_array('$words', ' ') w) b;
 	SQL
 }

@@ -36,7 +36,7 @@ packed() {
 
 forms='plain max gz gz-rsyncable zst zst-rsyncable'
 demo postgres postgres:15
-for table in 1 2 3 4; do orders "t$table" 100000; done | sql
+for table in 1 2 3 4; do orders "t$table" 100000 "${table}00001"; done | sql
 for form in $forms; do repository "$form" init; done
 for night in $(seq "$nights"); do
 	[ "$night" = 1 ] || echo "UPDATE t$((1 + night % 4)) SET amount = amount + 1, note = reverse(note) WHERE random() < 0.01; VACUUM;" | sql
