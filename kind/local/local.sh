@@ -88,8 +88,15 @@ up() {
 	start_component etcd
 	start_component kube-apiserver
 	await kube-apiserver
-	k apply -f "$BIN/crds.yaml" -f "$here/manifests.yaml" >"$LOG/apply.log" 2>&1 ||
-		k apply -f "$here/manifests.yaml" >>"$LOG/apply.log" 2>&1 || die "$(tail -n 3 "$LOG/apply.log")"
+	{ k apply -f "$BIN/crds.yaml" && k wait --for=condition=Established --timeout=60s -f "$BIN/crds.yaml"; } >"$LOG/apply.log" 2>&1 ||
+		die "$(tail -n 3 "$LOG/apply.log")"
+	# A kind that is established is served a moment later.
+	tries=0
+	until k apply -f "$here/manifests.yaml" >>"$LOG/apply.log" 2>&1; do
+		tries=$((tries + 1))
+		[ "$tries" -lt 50 ] || die "$(tail -n 3 "$LOG/apply.log")"
+		sleep 0.2
+	done
 	for component in kube-controller-manager kube-scheduler kubelet csi-driver; do
 		start_component "$component"
 	done
