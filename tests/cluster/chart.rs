@@ -1,7 +1,10 @@
 //! What users install: the image, the chart and the plain manifests, on the real cluster. Each Job runs in the image of the
 //! Dockerfile, under the ServiceAccount that the chart gives it.
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::process::Command;
+use std::sync::mpsc::Receiver;
 
 use serde_json::{Value, json};
 
@@ -205,16 +208,21 @@ fn orders() -> Value {
     })
 }
 
+/// Starts it, with a table.
+fn start_orders(tenant: &Tenant) {
+    apply(&tenant.namespace, &orders());
+    tenant.kubectl(&["rollout", "status", "statefulset/orders", "--timeout=180s"]);
+    let table = ["env", "PGPASSWORD=hunter2", "psql", "-h", "127.0.0.1", "-U", "app", "-c", "CREATE TABLE t (n int)"];
+    tenant.kubectl(&[&["exec", "orders-0", "--"], &table[..]].concat());
+}
+
 /// One release with a PostgreSQL and a MariaDB of one namespace, and a volume of another.
 #[test]
 #[ignore = "needs a cluster: make test"]
 fn one_release_backs_up_and_verifies_several_databases() {
     let tenant = Tenant::of("chart-several", "mariadb.yaml");
     let namespace = tenant.namespace.as_str();
-    apply(namespace, &orders());
-    tenant.kubectl(&["rollout", "status", "statefulset/orders", "--timeout=180s"]);
-    let table = ["env", "PGPASSWORD=hunter2", "psql", "-h", "127.0.0.1", "-U", "app", "-c", "CREATE TABLE t (n int)"];
-    tenant.kubectl(&[&["exec", "orders-0", "--"], &table[..]].concat());
+    start_orders(&tenant);
     let other = Tenant::volume("chart-elsewhere");
     let elsewhere = format!("backups[2].namespace={}", other.namespace);
     let two = [
@@ -561,4 +569,66 @@ fn the_way_of_the_readme_from_nothing_to_a_nightly_backup() {
         tenant.kubectl(&nightly).contains("true").then_some(())
     });
     helm(&["uninstall", RELEASE, "-n", "backup-ns"]);
+}
+
+/// A webhook that pods of the local cluster reach: the bodies that it gets.
+fn webhook() -> (u16, Receiver<Value>) {
+    let listener = TcpListener::bind(("0.0.0.0", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (sender, bodies) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut reader = BufReader::new(stream.unwrap());
+            let head = reader.by_ref().lines().map_while(Result::ok).take_while(|line| !line.is_empty());
+            let head: Vec<String> = head.map(|line| line.to_ascii_lowercase()).collect();
+            let length = head.iter().find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok());
+            let mut body = vec![0; length.unwrap_or(0)];
+            reader.read_exact(&mut body).unwrap();
+            reader.get_mut().write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").unwrap();
+            if sender.send(serde_json::from_slice(&body).unwrap()).is_err() {
+                return;
+            }
+        }
+    });
+    (port, bodies)
+}
+
+/// The blocks of the section "In ten minutes" of docs/install.md, as they are written, but for the namespace's name and the two
+/// addresses: a backup, its restore test, and a message about each.
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn the_way_of_install_md_to_a_verified_backup_with_messages() {
+    if !is_local() {
+        return;
+    }
+    let page = std::fs::read_to_string(root().join("docs/install.md")).unwrap();
+    let (_, section) = page.split_once("\n## In ten minutes\n").unwrap();
+    let (section, _) = section.split_once("\n## ").unwrap();
+    let blocks = |fence: &str| -> Vec<&str> {
+        section.split(fence).skip(1).map(|block| block.split("```").next().unwrap()).collect()
+    };
+    let (values, scripts) = (blocks("```yaml\n"), blocks("```sh\n"));
+    assert_eq!((values.len(), scripts.len()), (1, 2));
+    let tenant = Tenant::empty("chart-install");
+    start_orders(&tenant);
+    let (port, messages) = webhook();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("values.yaml"), values[0]).unwrap();
+    let chart = root().join("charts/backup-ns");
+    let script = format!("set -eu\n{}", scripts.concat())
+        .replace("-n shop", &format!("-n {}", tenant.namespace))
+        .replace("oci://ghcr.io/backup-ns/charts/backup-ns", chart.to_str().unwrap())
+        .replace("https://hooks.example.org/backups", &format!("http://10.244.0.1:{port}/backups"));
+    let output = Command::new("sh").args(["-c", &script]).current_dir(folder.path()).output().unwrap();
+    let [stdout, stderr] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    assert!(output.status.success(), "{stdout}{stderr}");
+    assert!(
+        stdout.contains("0 failed") && stdout.contains("(ready)") && stdout.contains("verdict    good"),
+        "{stdout}"
+    );
+    for command in ["create", "verify"] {
+        let message = messages.recv_timeout(std::time::Duration::from_secs(60)).unwrap();
+        assert_eq!((&message["command"], &message["outcome"]), (&json!(command), &json!("success")), "{message}");
+    }
+    helm(&["uninstall", RELEASE, "-n", &tenant.namespace, "--wait"]);
 }
