@@ -60,12 +60,15 @@ inspect_database() {
   wait_for "$children"
 }
 
-# report_inventory before|after: reports what the database holds and what its server is like, for the proof. Only what is the same
-# before and after the dump is noted there. A database that does not answer this does not make the dump fail.
-report_inventory() {
+# start_inventory, report_inventory before|after: asks the database what it holds and what its server is like, and reports the
+# answers, for the proof. Only what is the same before and after the dump is noted there. A database that does not answer this does
+# not make the dump fail.
+start_inventory() {
   db_inventory >"$own.inventory" 2>/dev/null &
-  asking=$! children="$children $!"
-  wait_for "$asking"
+  listing=$! children="$children $!"
+}
+report_inventory() {
+  wait_for "$listing"
   while IFS= read -r fact; do say "$1" "$fact"; done <"$own.inventory"
   rm -f "$own.inventory"
 }
@@ -119,6 +122,20 @@ wait_to_place() {
   done
 }
 
+# is_running PID: whether a child has not ended, without starting a process.
+is_running() {
+  { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
+  case ${stat##*) } in Z* | X*) return 1 ;; esac
+}
+
+# wait_for_text: waits until some of the dump is in its file, or the dump has ended. Until then the dump tool may not have its
+# connection, which a user who may open only one must not lose to a query of ours.
+wait_for_text() {
+  until [ -s "$own.dump" ] || ! is_running "$dumping" || ! is_running "$sharing"; do
+    sleep 0.2 >/dev/null 2>&1 || sleep 1 >/dev/null 2>&1
+  done
+}
+
 # undo: a dump leaves only files, and those are removed anyway.
 undo() { :; }
 
@@ -126,6 +143,7 @@ work() {
   begin_work
   # This file starts the time limit: the database may never answer the queries before its dump.
   : >"$own.dump" || lost other "nothing can be written beside the dump file"
+  start_inventory
   report_inventory before
   db_dump_mode >"$own.choice" &
   children=$!
@@ -153,6 +171,11 @@ work() {
   echo "$sharing $writing:cat $hashing:hashing $testing:$unpacker $keeping:tail" >"$own.parts"
   db_dump "$choice" >"$own.pipe-text" &
   dumping=$! children="$children $!"
+  # Many objects keep the dump tool waiting for the server, so the file of roles takes no time of its own.
+  wanted=$globals
+  [ "$wanted" = false ] || wait_for_text
+  make_globals "$wanted" || :
+  no_globals=$why
   # A tee that fails may not have opened the pipes behind it. The dump tool, which was started last, is waited for last: see
   # stop_worker. Of several that fail, the cause is reported: the end of a part can make the parts before it fail, and the
   # unpacking.
@@ -170,13 +193,12 @@ work() {
   [ -z "$why" ] || lost other "$why"
   [ "$tested" -eq 0 ] || lost other "the compressed file does not test whole: $unpacker ended with status $tested"
   say ended "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
+  # What failed beside the dump may have lacked a connection.
+  [ -z "$no_globals" ] || make_globals "$wanted" || miss_globals "$wanted"
   # While the disk is busy, the database is asked.
   flush &
   flushing=$! children=$!
-  make_globals "$globals"
-  report_inventory after
-  wait_for "$flushing" || lost other "the dump cannot be flushed to its disk"
-  [ -z "$globals" ] || flush || lost other "the file of the $db_globals_of cannot be flushed to its disk"
+  start_inventory
 
   tail=$(tr -d '\000' <"$own.tail")
   db_is_complete "$(strip_final_newlines "$tail")" || lost other "the dump does not end as a complete one does"
@@ -187,6 +209,8 @@ work() {
   give_to_directory_owner "$own.dump"
   chmod 640 "$own.dump" || lost other "the dump's mode cannot be set"
   rm -f "$own.sum" "$own.tail"
+  report_inventory after
+  wait_for "$flushing" || lost other "the dump cannot be flushed to its disk"
 
   [ "$when" != later ] || wait_to_place
   holds_lock || lost other "the lock was lost to: ${line:-an unknown holder}"

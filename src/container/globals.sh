@@ -4,12 +4,15 @@
 
 # make_globals MODE: writes them to a temporary file, and checks that it is complete. MODE is `auto` or `true`; otherwise nothing is
 # made. Puts what is to be reported in $globals, which stays empty without a file, and the end of the file's name in $globals_name.
+# Fails with the reason in $why.
 make_globals() {
-  globals='' globals_name=
-  case $1 in auto | true) ;; *) return 0 ;; esac
-  why=
-  write_globals || why=${why:-"it failed"}
-  if [ -z "$why" ]; then return; fi
+  globals='' globals_name='' why=
+  case $1 in auto | true) write_globals || why=${why:-"it failed"} ;; esac
+  [ -z "$why" ]
+}
+
+# miss_globals MODE: reports why make_globals failed, and ends the work if they must be made.
+miss_globals() {
   # The tool's first error, or else its first line.
   said=
   while IFS= read -r line; do

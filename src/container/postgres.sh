@@ -99,14 +99,15 @@ db_inventory() {
     WITH by_extension AS (SELECT classid, objid FROM pg_catalog.pg_depend WHERE deptype = 'e'),
     relation AS (
       SELECT c.oid, c.relkind FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-      WHERE n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' AND NOT EXISTS (
-        SELECT FROM by_extension e WHERE e.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND e.objid = c.oid)),
+      WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm', 'S') AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
+        AND NOT EXISTS (
+          SELECT FROM by_extension e WHERE e.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND e.objid = c.oid)),
     object AS (
       SELECT CASE relkind WHEN 'r' THEN 'tables' WHEN 'p' THEN 'partitionedTables' WHEN 'f' THEN 'foreignTables'
           WHEN 'v' THEN 'views' WHEN 'm' THEN 'materializedViews' WHEN 'S' THEN 'sequences' END AS kind, oid
-        FROM relation WHERE relkind IN ('r', 'p', 'f', 'v', 'm', 'S')
+        FROM relation
       UNION ALL SELECT 'indexes', i.indexrelid FROM pg_catalog.pg_index i JOIN relation r ON r.oid = i.indrelid
-        JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid WHERE i.indisvalid AND i.indisready AND c.relkind = 'i'
+        WHERE i.indisvalid AND i.indisready AND r.relkind <> 'p'
       UNION ALL SELECT 'triggers', t.oid FROM pg_catalog.pg_trigger t JOIN relation r ON r.oid = t.tgrelid
         WHERE NOT t.tgisinternal
       UNION ALL SELECT 'policies', p.oid FROM pg_catalog.pg_policy p JOIN relation r ON r.oid = p.polrelid
