@@ -131,7 +131,8 @@ tab=$(printf '\t')
 
 # db_inventory: prints what a dump holds and what its server is like, one line each: `object KIND NUMBER MARK`, where MARK changes
 # when an object is created or dropped; `property NAME VALUE`; and counters of DROP and RENAME statements. It prints nothing
-# for the server's own databases, which are dumped differently.
+# for the server's own databases, which are dumped differently. Libraries are read by MySQL from 9.2 on; older ones and MariaDB take
+# the query for them for a comment.
 db_inventory() {
   case $DATABASE in mysql | sys | information_schema | performance_schema) return ;; esac
   ask "SELECT concat('object ', kind, ' ', count(*), ' ', coalesce(sum(crc32(mark)), 0)) FROM (
@@ -144,7 +145,9 @@ db_inventory() {
       UNION ALL SELECT 'triggers', concat_ws(',', trigger_name, created)
         FROM information_schema.triggers WHERE trigger_schema = DATABASE()
       UNION ALL SELECT 'events', concat_ws(',', event_name, created)
-        FROM information_schema.events WHERE event_schema = DATABASE()) AS objects GROUP BY kind;
+        FROM information_schema.events WHERE event_schema = DATABASE()
+      /*!90200 UNION ALL SELECT 'libraries', concat_ws(',', library_name, created)
+        FROM information_schema.libraries WHERE library_schema = DATABASE() */) AS objects GROUP BY kind;
     SELECT concat('property characterSet ', default_character_set_name) FROM information_schema.schemata
       WHERE schema_name = DATABASE();
     SELECT concat('property collation ', default_collation_name) FROM information_schema.schemata
@@ -160,7 +163,8 @@ db_inventory() {
     SELECT concat('property explicit_defaults_for_timestamp ', @@GLOBAL.explicit_defaults_for_timestamp);
     SELECT concat('property innodb_page_size ', @@GLOBAL.innodb_page_size);
     SHOW GLOBAL STATUS WHERE Variable_name IN ('Com_drop_view', 'Com_drop_trigger', 'Com_drop_event', 'Com_drop_procedure',
-      'Com_drop_function', 'Com_drop_package', 'Com_drop_package_body', 'Com_drop_sequence', 'Com_drop_db', 'Com_rename_table')"
+      'Com_drop_function', 'Com_drop_package', 'Com_drop_package_body', 'Com_drop_library', 'Com_drop_sequence', 'Com_drop_db',
+      'Com_rename_table')"
 }
 
 # db_dump_mode: prints `history` if there are system-versioned tables and the tool can dump the history of all of them.

@@ -491,6 +491,22 @@ fn mysql_9_7_comes_back_as_it_was() {
     mysql_9_7().there_and_back("mysql97");
 }
 
+/// A dump tool that leaves the library out makes a backup that the restore test condemns.
+fn lost_library_is_found(server: &Server, tenant: &Tenant) {
+    server.sh(
+        tenant,
+        "cd /usr/bin && mv mysqldump mysqldump.real && printf %s \"$1\" >mysqldump && chmod +x mysqldump",
+        "#!/bin/sh\nmysqldump.real \"$@\" | sed '/^CREATE LIBRARY/,/;;$/d'\n",
+    );
+    let made = server.run(tenant, &["create", "--db-mysql", "--db-mysql-globals=false"], |_| ());
+    assert_eq!(made["dumps"]["mysql"]["objects"]["libraries"], json!(1), "{made}");
+    let snapshot = made["volumeSnapshot"].as_str().unwrap();
+    let condemned = tenant.run(&["verify", snapshot], |_| ()).done();
+    assert_eq!(condemned.status.code(), Some(8), "{}", condemned.stderr);
+    assert!(condemned.stderr.contains("libraries: 0 of 1"), "{}", condemned.stderr);
+    server.run(tenant, &["delete", snapshot, "--yes", "--force"], |_| ());
+}
+
 /// The view `b_second` cannot be made before its definer has its right, nor the grants of `part` before what they are on is there.
 #[test]
 #[ignore = "needs a cluster: make test"]
@@ -527,6 +543,7 @@ CREATE USER IF NOT EXISTS other;';
     assert_eq!(made["dumps"]["mysql"]["globals"]["roles"], json!(5), "{made}");
     let found = server.run(&tenant, &["verify", made["volumeSnapshot"].as_str().unwrap()], |_| ());
     assert_eq!((&found["verdict"], &found["databases"]["mysql"]["roles"]), (&json!("good"), &json!(5)), "{found}");
+    lost_library_is_found(&server, &tenant);
 
     let [claim, new, load] = &server.runbook(&tenant)[..] else { panic!("three blocks") };
     server.follow(&format!("{claim}{new}"));
