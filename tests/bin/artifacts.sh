@@ -49,6 +49,15 @@ actionlint || fail "the workflows are not sound"
 shellcheck .github/release.sh
 release=.github/release.sh
 $release version >/dev/null
+copy=$(mktemp -d)
+trap 'rm -rf "$copy"' EXIT
+for line in version appVersion '    *image'; do
+	mkdir -p "$copy/.github" "$copy/charts/backup-ns"
+	cp $release "$copy/.github"
+	cp Cargo.toml "$copy"
+	sed "/^$line:/s/[0-9]*\.[0-9]*\.[0-9]*/9.9.9/" charts/backup-ns/Chart.yaml >"$copy/charts/backup-ns/Chart.yaml"
+	! "$copy/$release" version 2>/dev/null || fail "a release could have another version in the line $line of Chart.yaml"
+done
 notes='# Changelog
 
 ## 0.3.0, unreleased
