@@ -24,9 +24,9 @@ add() {
 base=$out/base
 mkdir -p "$base/tmp" "$base/root" "$base/bin" "$base/data" "$base/config" "$base/usr/local/bin"
 chmod 1777 "$base/tmp"
-# The list is of words.
+# Alpine's busybox has printenv, Debian's has not. The lists are of words.
 # shellcheck disable=SC2046
-add base /bin/busybox /etc/ssl/certs/ca-certificates.crt $(needed /bin/busybox)
+add base /bin/busybox /usr/bin/printenv /etc/ssl/certs/ca-certificates.crt $(needed /bin/busybox /usr/bin/printenv)
 for applet in $(chroot "$root" /bin/busybox --list); do
 	[ "$applet" = busybox ] || ln -s /bin/busybox "$base/bin/$applet"
 done
