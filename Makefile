@@ -1,7 +1,7 @@
 # Every target in one line: make help
 
 .DEFAULT_GOAL := help
-.PHONY: help all init build info check docs docs-site test watch bench soak demo image deb manifests cluster-up cluster-down kind-cluster-init clean
+.PHONY: help all init build info check docs docs-site test watch bench soak demo cast image deb manifests cluster-up cluster-down kind-cluster-init clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do printf '  %-18s %s\n' "$$name" "$$what"; done
@@ -59,6 +59,9 @@ soak: build ## Ten minutes of random faults on the cluster: each success restore
 
 demo: build ## A cluster, a database, a backup, and the proof that the snapshot holds it (DB=mariadb for the other)
 	@kind/demo/demo.sh
+
+cast: build ## Record that demo anew as the pictures of README.md: docs/demo-light.svg, docs/demo-dark.svg
+	@kind/demo/cast.sh
 
 image: ## Build the container image and load it into the cluster
 	@kind/image.sh load

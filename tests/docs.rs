@@ -417,6 +417,24 @@ fn what_people_read_names_who_and_where() {
     assert!(seen > 100, "{seen} files");
 }
 
+/// `make cast` makes them.
+#[test]
+fn the_pictures_of_the_demo_are_small_and_show_it_to_its_end() {
+    for name in ["docs/demo-light.svg", "docs/demo-dark.svg"] {
+        let picture = text(name);
+        assert!(picture.len() < 100_000 && picture.ends_with("</svg>\n"), "{name}: {} bytes", picture.len());
+        for row in
+            ["== 3. The backup: backup-ns create -n demo", "verdict    good", "== 6. The recovery", "orders now:"]
+        {
+            assert!(picture.contains(row), "{name}: no '{row}'");
+        }
+        for private in ["/root", "/home/", "/tmp/", "localhost"] {
+            assert!(!picture.contains(private), "{name}: {private}");
+        }
+        assert!(text("README.md").contains(name), "README.md does not show {name}");
+    }
+}
+
 #[test]
 fn every_folder_of_the_source_is_in_the_documents() {
     let (mut seen, rows, picture) = (0, text("CONTRIBUTING.md"), text("docs/architecture.md"));
