@@ -39,7 +39,7 @@ install_mdbook() {
 
 # The documents keep their places, so that the links between them are right. What else they link to is not part of the
 # site: such a link becomes one to the repository. The mark keeps the others from that. mdBook makes index.html of a
-# README.md, but does not change the links to it.
+# README.md, but does not change the links to it (https://github.com/rust-lang/mdBook/issues/984).
 rm -rf "$stage" "$site"
 mkdir -p "$stage/theme"
 cp docs/site/book.toml docs/site/site.css "$stage"
