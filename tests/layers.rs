@@ -22,7 +22,7 @@ const LAYERS: [(&str, &[&str]); 11] = [
 ];
 
 /// The same within `src/core`.
-const CORE: [(&str, &[&str]); 12] = [
+const CORE: [(&str, &[&str]); 13] = [
     ("escape", &[]),
     ("time_zone", &[]),
     ("words", &[]),
@@ -33,6 +33,7 @@ const CORE: [(&str, &[&str]); 12] = [
     ("backup", &["escape", "time_zone", "kube", "engine", "retention"]),
     ("lease", &["kube", "backup"]),
     ("restore", &["words", "time_zone", "kube", "engine", "retention", "backup"]),
+    ("export", &["escape", "time_zone", "kube", "engine", "backup", "restore"]),
     ("health", &["escape", "words", "kube", "engine", "retention", "backup", "restore"]),
     ("hostile", &["words", "time_zone", "kube", "engine", "retention", "backup", "restore", "health"]),
 ];

@@ -6,6 +6,8 @@
 mod accounts;
 #[path = "scripts/databases.rs"]
 mod databases;
+#[path = "scripts/export.rs"]
+mod export;
 #[path = "remote/mod.rs"]
 mod remote;
 #[path = "scripts/remotes.rs"]
@@ -3345,6 +3347,9 @@ fn every_script_passes_shellcheck() {
         ("verify", format!("{COMMON}{POSTGRES}{POSTGRES_REPLACE}{POSTGRES_VERIFY}{VERIFY}")),
         ("mysql-verify", format!("{COMMON}{MYSQL}{MYSQL_VERIFY}{VERIFY}")),
         ("keepalive", KEEPALIVE.to_string()),
+        ("export-restic", format!("{COMMON}{}{}", export::RESTIC, export::EXPORT)),
+        ("export-rclone", format!("{COMMON}{}{}", export::RCLONE, export::EXPORT)),
+        ("export-command", format!("{COMMON}{}{}", export::COMMAND, export::EXPORT)),
     ];
     for (name, text) in parts {
         let file = whole.path().join(name);

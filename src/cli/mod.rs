@@ -13,7 +13,7 @@ use clap::builder::{PossibleValue, StringValueParser, StyledStr, TypedValueParse
 use clap::{Arg, ArgAction, ArgMatches, Command, Id, ValueHint};
 
 use crate::config::settings::{
-    self, CREATE, GLOBAL, MARK_AND_DELETE, NOTIFICATIONS, RESTORE, RETAIN, SYNC_METADATA, Setting, VERIFY,
+    self, CREATE, EXPORT, GLOBAL, MARK_AND_DELETE, NOTIFICATIONS, RESTORE, RETAIN, SYNC_METADATA, Setting, VERIFY,
 };
 use crate::config::{self, Origin, Plain};
 use crate::core::engine::Engine;
@@ -319,8 +319,8 @@ fn list() -> Command {
     }))
 }
 
-/// The commands that restore and test backups.
-fn restores() -> [Command; 2] {
+/// The commands that restore, test and copy backups.
+fn restores() -> [Command; 3] {
     [
         described(
             "restore",
@@ -365,6 +365,21 @@ fn restores() -> [Command; 2] {
         .arg(position("VS", "the VolumeSnapshot [default: the newest ready one of the claim]"))
         .arg(word("database", "NAME", "test only this database; if that is good, but others are not tested, the snapshot is not stamped"))
         .arg(from_cronjob()).args(VERIFY.iter().chain(NOTIFICATIONS).map(flag)),
+        described(
+            "export",
+            "Copy a snapshot's dumps to a repository outside the cluster, and stamp it once the copy is proven",
+            "A throwaway pod with restic, rclone or your own commands gets a volume made from the snapshot. Each dump is compared \
+             with its proof, sent, and read back from the repository: only if its SHA-256 is that of what was sent, the snapshot \
+             is stamped. A copy that does not come back is exit code 8. What the tool needs is in a Secret that only the pod reads.",
+            "  # The newest ready snapshot of the claim `data`, to the repository that the Secret names
+  backup-ns export -n shop --export-image restic/restic:0.18.1 --export-secret restic
+
+  # A certain one once more, because its copy was lost
+  backup-ns export data-2026-11-22-030000-abcdef -n shop --from-cronjob --again",
+        )
+        .arg(position("VS", "the VolumeSnapshot [default: the newest ready one of the claim]"))
+        .arg(switch("again", "export it even if its copy was proven before"))
+        .arg(from_cronjob()).args(EXPORT.iter().chain(NOTIFICATIONS).map(flag)),
     ]
 }
 
@@ -761,6 +776,7 @@ pub enum ChosenCommand {
     List,
     Restore,
     Verify,
+    Export,
     RebindVsc,
     Trust,
     Delete,
@@ -786,12 +802,12 @@ pub enum Piece {
 
 /// The name of the command in notifications, if it sends any: it is one that CronJobs run.
 pub fn notifies(command: ChosenCommand) -> Option<&'static str> {
-    use ChosenCommand::{Create, MarkAndDelete, Retain, Verify};
-    let notifies = matches!(command, Create | Retain | MarkAndDelete | Verify);
+    use ChosenCommand::{Create, Export, MarkAndDelete, Retain, Verify};
+    let notifies = matches!(command, Create | Retain | MarkAndDelete | Verify | Export);
     COMMANDS.iter().find(|(_, known)| notifies && *known == command).map(|(name, _)| *name)
 }
 
-const COMMANDS: [(&str, ChosenCommand); 20] = [
+const COMMANDS: [(&str, ChosenCommand); 21] = [
     ("create", ChosenCommand::Create),
     ("adhoc", ChosenCommand::Adhoc),
     ("retain", ChosenCommand::Retain),
@@ -801,6 +817,7 @@ const COMMANDS: [(&str, ChosenCommand); 20] = [
     ("list", ChosenCommand::List),
     ("restore", ChosenCommand::Restore),
     ("verify", ChosenCommand::Verify),
+    ("export", ChosenCommand::Export),
     ("rebind-vsc", ChosenCommand::RebindVsc),
     ("trust", ChosenCommand::Trust),
     ("delete", ChosenCommand::Delete),

@@ -11,8 +11,9 @@ use crate::cluster::kubectl::Kubectl;
 use crate::cluster::refusal::Refusal;
 use crate::core::backup::pod::Chosen;
 use crate::core::kube::calls::{JOBS, NETWORK_POLICIES, VOLUMES};
+use crate::core::kube::labels;
 use crate::core::kube::objects::{Named, ObjectList};
-use crate::core::restore::verify::{self, PodState, Trouble};
+use crate::core::restore::verify::{self, PodState, ScratchPurpose, Trouble};
 use crate::exit::{Exit, Fail};
 use crate::io::process::{self, ProcessError};
 use crate::io::report::Step;
@@ -31,6 +32,7 @@ const GONE: Duration = Duration::from_secs(90);
 #[derive(Debug)]
 pub struct ScratchPod<'a> {
     kubectl: &'a Kubectl,
+    purpose: &'static ScratchPurpose,
     name: String,
     namespace: String,
     /// Empty until the API confirmed that it exists.
@@ -39,9 +41,9 @@ pub struct ScratchPod<'a> {
 
 impl<'a> ScratchPod<'a> {
     /// A Job of this name, not made yet.
-    pub fn of(kubectl: &'a Kubectl, name: &str) -> ScratchPod<'a> {
+    pub fn of(kubectl: &'a Kubectl, purpose: &'static ScratchPurpose, name: &str) -> ScratchPod<'a> {
         let namespace = kubectl.target.namespace.clone();
-        ScratchPod { kubectl, name: name.into(), namespace, uid: String::new() }
+        ScratchPod { kubectl, purpose, name: name.into(), namespace, uid: String::new() }
     }
 
     /// Makes the Job and what shuts its pod off, and waits until the pod runs, but no longer than to `end`.
@@ -49,16 +51,42 @@ impl<'a> ScratchPod<'a> {
     /// # Errors
     /// It does not run, with the reason.
     pub fn begin(&mut self, manifest: &Value, image: &str, step: &Step, end: Instant) -> Result<Chosen> {
-        let kubectl = self.kubectl;
         // An existing one is from the first request, whose answer was lost: the name is random.
-        let target = &kubectl.target;
-        let made: Named = kubectl.ensure(&target.create(JOBS), manifest, &target.get(JOBS, &self.name))?;
+        let target = &self.kubectl.target;
+        let made: Named = self.kubectl.ensure(&target.create(JOBS), manifest, &target.get(JOBS, &self.name))?;
         self.uid = made.metadata.uid;
-        let policy = verify::network_policy(&self.name, &self.namespace, &self.uid);
+        self.run(image, step, end)
+    }
+
+    /// Makes the Job, unless there is one of this name of another run. Returns whether it was made.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn make(&mut self, manifest: &Value) -> Result<bool> {
+        let run = |job: &Value| job["metadata"]["annotations"][labels::RUN].clone();
+        let target = &self.kubectl.target;
+        let made = match self.kubectl.create::<Value>(&target.create(JOBS), manifest) {
+            Err(error) if error.is(Refusal::AlreadyExists) => match self.kubectl.find::<Value>(JOBS, &self.name)? {
+                Some(there) if run(&there) == run(manifest) => there,
+                _ => return Ok(false),
+            },
+            made => made?,
+        };
+        self.uid = made["metadata"]["uid"].as_str().unwrap_or_default().into();
+        Ok(true)
+    }
+
+    /// Limits the traffic of the pod, and waits until it runs, but no longer than to `end`.
+    ///
+    /// # Errors
+    /// It does not run, with the reason.
+    pub fn run(&self, image: &str, step: &Step, end: Instant) -> Result<Chosen> {
+        let kubectl = self.kubectl;
+        let policy = verify::network_policy(self.purpose, &self.name, &self.namespace, &self.uid);
         match kubectl.create::<Named>(&kubectl.target.create(NETWORK_POLICIES), &policy) {
             Err(error) if error.is(Refusal::Forbidden) => {
                 tracing::warn!(
-                    "the pod is not shut off from the network, because no NetworkPolicy may be made: {}",
+                    "the traffic of the pod is not limited, because no NetworkPolicy may be made: {}",
                     error.said()
                 );
             }
@@ -68,7 +96,7 @@ impl<'a> ScratchPod<'a> {
         let pod = self.running(step, end)?;
         Ok(Chosen {
             pod,
-            container: verify::CONTAINER.into(),
+            container: self.purpose.word.into(),
             image: image.into(),
             mounts: Vec::new(),
             mark: String::new(),
@@ -77,7 +105,7 @@ impl<'a> ScratchPod<'a> {
 
     fn objects(&self) -> Result<Vec<Value>, ProcessError> {
         let list: ObjectList<Value> =
-            self.kubectl.read_all(&self.kubectl.target.trial(&verify::selector(&self.name)))?;
+            self.kubectl.read_all(&self.kubectl.target.trial(&verify::selector(self.purpose, &self.name)))?;
         Ok(list.items)
     }
 
@@ -122,7 +150,7 @@ impl<'a> ScratchPod<'a> {
             match &trouble {
                 Some(trouble) if trouble.lasting => {
                     if hopeless_since.get_or_insert_with(Instant::now).elapsed() > HOPELESS {
-                        bail!(hopeless(trouble));
+                        bail!(self.hopeless(trouble));
                     }
                 }
                 _ => hopeless_since = None,
@@ -130,9 +158,10 @@ impl<'a> ScratchPod<'a> {
             if Instant::now() >= end {
                 let not = "the pod did not run in time";
                 bail!(match &trouble {
-                    Some(trouble) if trouble.storage => hopeless(trouble),
-                    Some(trouble) => Fail::new(Exit::Failed, format!("{not}: {}", trouble.what)).remedy(LONGER),
-                    None => Fail::new(Exit::Failed, not).remedy(LONGER),
+                    Some(trouble) if trouble.storage => self.hopeless(trouble),
+                    Some(trouble) =>
+                        Fail::new(Exit::Failed, format!("{not}: {}", trouble.what)).remedy(self.purpose.longer),
+                    None => Fail::new(Exit::Failed, not).remedy(self.purpose.longer),
                 });
             }
             process::sleep(PAUSE);
@@ -168,6 +197,15 @@ impl<'a> ScratchPod<'a> {
         }
     }
 
+    fn hopeless(&self, trouble: &Trouble) -> Fail {
+        if trouble.storage {
+            let what = format!("no volume can be made from the snapshot: {}", trouble.what);
+            return Fail::new(Exit::Snapshot, what)
+                .remedy("check the CSI driver and the stored data; nothing was stamped");
+        }
+        Fail::new(Exit::Precondition, format!("the pod cannot run: {}", trouble.what)).remedy(self.purpose.other_image)
+    }
+
     /// Why the pod is not what it was; nothing where it is.
     pub fn ended(&self) -> Option<String> {
         match verify::pod_state(&self.objects().ok()?, &[]) {
@@ -175,6 +213,16 @@ impl<'a> ScratchPod<'a> {
             PodState::Ended(why) => Some(why),
             PodState::Waits(_) => Some("its pod is gone".into()),
         }
+    }
+
+    /// The failure of a session in the pod that broke off.
+    pub fn broken(&self, fail: Fail) -> Fail {
+        if let Exit::Signal(_) = fail.exit {
+            return fail.remedy("nothing was stamped");
+        }
+        let why = self.ended().map(|why| format!(" ({why})")).unwrap_or_default();
+        let remedy = if fail.remedy.is_empty() { AGAIN.to_string() } else { fail.remedy };
+        Fail { what: format!("{}{why}", fail.what), remedy, ..fail }
     }
 
     /// Deletes the Job and waits until everything of it is gone. What is not gone in time is named in a warning: the TTL deletes it.
@@ -212,15 +260,3 @@ impl<'a> ScratchPod<'a> {
 
 /// What to do where the surroundings failed.
 pub const AGAIN: &str = "nothing is said about the backup and nothing was stamped: run it again";
-/// What to do where time was up.
-pub const LONGER: &str =
-    "find out what takes so long, or raise BAK_VERIFY_TIMEOUT (--verify-timeout); nothing was stamped";
-
-fn hopeless(trouble: &Trouble) -> Fail {
-    if trouble.storage {
-        let what = format!("no volume can be made from the snapshot: {}", trouble.what);
-        return Fail::new(Exit::Snapshot, what).remedy("check the CSI driver and the stored data; nothing was stamped");
-    }
-    Fail::new(Exit::Precondition, format!("the pod cannot run: {}", trouble.what))
-        .remedy("correct what the message names, name another image with --verify-image perhaps; nothing was stamped")
-}

@@ -10,6 +10,7 @@ pub mod delete;
 pub mod delete_vsc;
 pub mod doctor;
 pub mod env;
+pub mod export;
 pub mod list;
 pub mod locks;
 pub mod man;

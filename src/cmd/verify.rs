@@ -11,7 +11,7 @@ use crate::backup::observe::check_namespace;
 use crate::cluster::failure::Failure;
 use crate::cluster::kubectl::Kubectl;
 use crate::cluster::refusal::Refusal;
-use crate::cluster::scratch_pod::{self, ScratchPod};
+use crate::cluster::scratch_pod::ScratchPod;
 use crate::cmd::{Conclusion, Context, now};
 use crate::config::{Global, Verify};
 use crate::container;
@@ -146,9 +146,9 @@ fn observe(kubectl: &Kubectl, config: &Verify) -> Result<Subject> {
     let pods = of_kind("Pod");
     let namespace = &kubectl.target.namespace;
     let snapshot = verify::choose(&snapshots, config.snapshot.as_deref(), &config.pvc, now());
-    let snapshot = snapshot.map_err(|why| match list.items.is_empty() {
-        true => check_namespace(kubectl, namespace).err().unwrap_or_else(|| no_snapshot(config, namespace, why).into()),
-        false => no_snapshot(config, namespace, why).into(),
+    let snapshot = snapshot.map_err(|why| {
+        let fail = || no_snapshot(config.snapshot.as_deref(), &config.pvc, namespace, why).into();
+        if list.items.is_empty() { check_namespace(kubectl, namespace).err().unwrap_or_else(fail) } else { fail() }
     });
     let snapshot = snapshot?.clone();
     let name = &snapshot.metadata.name;
@@ -194,7 +194,7 @@ fn observe(kubectl: &Kubectl, config: &Verify) -> Result<Subject> {
             .map_err(|(what, remedy)| missing(what).remedy(remedy))?;
         let rand = random::letters(6);
         let engine = engine.unwrap_or_else(|| verify::engine_of(&image));
-        Ok(PodTest { engine, proofs, image, template, job: verify::job_name(name, &rand) })
+        Ok(PodTest { engine, proofs, image, template, job: verify::job_name(&verify::RESTORE_TEST, name, &rand) })
     };
     let tests = wanted.into_iter().map(test).collect::<Result<_, Fail>>()?;
     Ok(Subject { snapshot, volume, tests, is_partial })
@@ -232,8 +232,9 @@ fn image(
     }
 }
 
-fn no_snapshot(config: &Verify, namespace: &str, why: NoSnapshot) -> Fail {
-    let name = config.snapshot.clone().unwrap_or_default();
+/// The failure if there is no such snapshot of the claim `pvc`.
+pub(super) fn no_snapshot(name: Option<&str>, pvc: &str, namespace: &str, why: NoSnapshot) -> Fail {
+    let name = name.unwrap_or_default();
     match why {
         NoSnapshot::Missing => {
             Fail::new(Exit::Precondition, format!("the namespace '{namespace}' has no VolumeSnapshot '{name}'"))
@@ -248,7 +249,6 @@ fn no_snapshot(config: &Verify, namespace: &str, why: NoSnapshot) -> Fail {
                 [] => "there are none".to_string(),
                 some => format!("there are some of {}", some.join(", ")),
             };
-            let pvc = &config.pvc;
             let what = format!("the namespace '{namespace}' has no ready VolumeSnapshot of the PVC '{pvc}' ({there})");
             Fail::new(Exit::Precondition, what)
                 .remedy(format!("see backup-ns list -n {namespace}, and set BAK_PVC_NAME (--pvc-name)"))
@@ -266,7 +266,7 @@ impl RestoreTest<'_> {
         let mut facts = BTreeMap::new();
         let mut bad = None;
         for test in &self.subject.tests {
-            let mut trial = ScratchPod::of(&self.context.kubectl, &test.job);
+            let mut trial = ScratchPod::of(&self.context.kubectl, &verify::RESTORE_TEST, &test.job);
             let outcome = self.test(test, &mut trial);
             // It goes whatever came of it, a signal included.
             process::unhurried(|| {
@@ -341,6 +341,7 @@ impl RestoreTest<'_> {
 
     fn job(&self, test: &PodTest) -> Value {
         verify::job(&JobRequest {
+            purpose: &verify::RESTORE_TEST,
             name: &test.job,
             namespace: &self.context.kubectl.target.namespace,
             snapshot: &self.subject.snapshot.metadata.name,
@@ -393,7 +394,7 @@ impl RestoreTest<'_> {
             Ok((session, first))
         };
         let (mut session, mut line) =
-            self.context.kubectl.patiently(start).map_err(|error| broken(error.fail(), trial))?;
+            self.context.kubectl.patiently(start).map_err(|error| trial.broken(error.fail()))?;
         loop {
             line = match line.key.as_str() {
                 "step" => self.stage(&line.value, test, &mut session, &mut facts, trial)?,
@@ -443,12 +444,12 @@ impl RestoreTest<'_> {
     /// The next line of the session, as long as there is time.
     fn next(&self, session: &mut Session, trial: &ScratchPod<'_>) -> Result<Line> {
         while Instant::now() < self.end() {
-            if let Some(line) = session.next(SOON).map_err(|error| broken(error.fail(), trial))? {
+            if let Some(line) = session.next(SOON).map_err(|error| trial.broken(error.fail()))? {
                 return Ok(line);
             }
         }
         let limit = humantime::format_duration(self.context.config.timeout);
-        bail!(Fail::new(Exit::Failed, format!("not done within {limit}")).remedy(scratch_pod::LONGER))
+        bail!(Fail::new(Exit::Failed, format!("not done within {limit}")).remedy(verify::RESTORE_TEST.longer))
     }
 
     fn bad(&self, why: &str, session: &mut Session) -> Fail {
@@ -567,7 +568,7 @@ impl RestoreTest<'_> {
             steps.push(
                 PlanStep::new("Shut its pod off from the network")
                     .kubectl(&target.create(NETWORK_POLICIES))
-                    .manifest(verify::network_policy(job, &target.namespace, "the Job's")),
+                    .manifest(verify::network_policy(&verify::RESTORE_TEST, job, &target.namespace, "the Job's")),
             );
             let mut what = Vec::new();
             for proof in &test.proofs {
@@ -581,7 +582,7 @@ impl RestoreTest<'_> {
             what.extend(config.physical.then_some("start the server on the data directory and read all of it".into()));
             steps.push(PlanStep::new(format!("In the pod: {}", what.join(", "))).kubectl(&target.exec(
                 "POD",
-                verify::CONTAINER,
+                verify::RESTORE_TEST.word,
                 SCRIPT,
             )));
             steps.push(
@@ -700,16 +701,6 @@ fn hindrance(key: &str, alike: bool) -> (Exit, &'static str) {
         ),
         _ => (Exit::Failed, "correct what the message names and run it again"),
     }
-}
-
-/// A session that broke off.
-fn broken(fail: Fail, trial: &ScratchPod<'_>) -> Fail {
-    if let Exit::Signal(_) = fail.exit {
-        return fail.remedy("nothing was stamped");
-    }
-    let why = trial.ended().map(|why| format!(" ({why})")).unwrap_or_default();
-    let remedy = if fail.remedy.is_empty() { scratch_pod::AGAIN.to_string() } else { fail.remedy };
-    Fail { what: format!("{}{why}", fail.what), remedy, ..fail }
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::{
-    DbValue, Get, Origin, Output, Plain, TABLE, Values, create, global, lock_count, mark_and_delete, own_namespace,
-    restore, retain, verify,
+    DbValue, Get, Origin, Output, Plain, TABLE, Values, create, export_settings, global, lock_count, mark_and_delete,
+    own_namespace, restore, retain, verify,
 };
 use crate::config::fault::{About, Fault};
 use crate::config::settings::{self, Setting};
@@ -101,6 +101,7 @@ pub(super) fn faults(get: &Get<'_>) -> Vec<Fault> {
         wrong(&|plain, v| drop(mark_and_delete(plain, v))),
         wrong(&|plain, v| drop(restore(plain, v))),
         wrong(&|plain, v| drop(verify(plain, v))),
+        wrong(&|_, v| drop(export_settings(v))),
     ];
     let mut seen = BTreeSet::new();
     all.concat().into_iter().filter(|fault: &Fault| seen.insert(fault.text.clone())).collect()
@@ -168,6 +169,7 @@ mod tests {
             ("BAK_VS_WAIT_UNTIL_READY_TIMEOUT", "soon"),
             ("BAK_DELETE_INTERVAL", "5"),
             ("BAK_VERIFY_TIMEOUT", "x"),
+            ("BAK_EXPORT_TIMEOUT", "x"),
             ("BAK_RESTORE_TIMEOUT", "y"),
             ("RETAIN_LAST_DAILY", "-1"),
         ]);
@@ -180,10 +182,11 @@ mod tests {
             "BAK_DELETE_INTERVAL",
             "BAK_RESTORE_TIMEOUT",
             "BAK_VERIFY_TIMEOUT",
+            "BAK_EXPORT_TIMEOUT",
         ];
         assert_eq!(faulty, expected.map(|var| (var, 1)));
         let fail = settings.verdict.unwrap_err();
-        assert!(fail.exit == Exit::Usage && fail.what.contains("wrong in 6 places"), "{}", fail.what);
+        assert!(fail.exit == Exit::Usage && fail.what.contains("wrong in 7 places"), "{}", fail.what);
 
         // Values that do not fit each other.
         let none = of(&[("RETAIN_LAST_DAILY", "0"), ("RETAIN_LAST_WEEKLY", "0"), ("RETAIN_LAST_MONTHLY", "0")]);

@@ -24,8 +24,15 @@ impl Setting {
 
     /// Whether its value is hidden wherever settings are shown.
     pub fn is_secret(&self) -> bool {
-        const HIDDEN: [&str; 5] =
-            ["BAK_HOOK_PRE", "BAK_HOOK_POST", "BAK_NOTIFY_URL", "BAK_NOTIFY_HEADERS", "BAK_PING_URL"];
+        const HIDDEN: [&str; 7] = [
+            "BAK_HOOK_PRE",
+            "BAK_HOOK_POST",
+            "BAK_EXPORT_COMMAND",
+            "BAK_EXPORT_CHECK",
+            "BAK_NOTIFY_URL",
+            "BAK_NOTIFY_HEADERS",
+            "BAK_PING_URL",
+        ];
         self.var.ends_with("_PASSWORD") || HIDDEN.contains(&self.var)
     }
 
@@ -223,8 +230,57 @@ pub const VERIFY: &[Setting] = &[
     setting("BAK_VERIFY_TIMEOUT", "verify-timeout", "TIME", "1h", "limit of the whole restore test"),
 ];
 
-pub const ALL: [&[Setting]; 8] =
-    [GLOBAL, CREATE, RETAIN, MARK_AND_DELETE, SYNC_METADATA, RESTORE, VERIFY, NOTIFICATIONS];
+pub const EXPORT: &[Setting] = &[
+    PVC_NAME,
+    setting("BAK_EXPORT_TOOL", "export-tool", "TOOL", "restic", "restic, rclone or command")
+        .of(&["restic", "rclone", "command"]),
+    setting(
+        "BAK_EXPORT_IMAGE",
+        "export-image",
+        "IMAGE",
+        "",
+        "image with the tool, sh, awk, gzip and sha256sum, such as restic/restic or rclone/rclone; zstd for .zst dumps",
+    ),
+    setting(
+        "BAK_EXPORT_SECRET",
+        "export-secret",
+        "NAME",
+        "",
+        "Secret with the tool's own variables, such as RESTIC_REPOSITORY; only the pod reads it",
+    ),
+    setting("BAK_EXPORT_WHAT", "export-what", "WHAT", "dump", "dump, the proven dumps, or volume, all files")
+        .of(&["dump", "volume"]),
+    setting("BAK_EXPORT_REMOTE", "export-remote", "REMOTE:PATH", "", "with rclone: where to"),
+    setting(
+        "BAK_EXPORT_COMMAND",
+        "export-command",
+        "COMMAND",
+        "",
+        "with command: gets a file on stdin, to be stored as $EXPORT_NAME",
+    ),
+    setting("BAK_EXPORT_CHECK", "export-check", "COMMAND", "", "with command: prints what is stored as $EXPORT_NAME"),
+    setting("BAK_EXPORT_TIMEOUT", "export-timeout", "TIME", "6h", "limit of the whole export"),
+    setting(
+        "BAK_EXPORT_SERVICE_ACCOUNT",
+        "export-service-account",
+        "NAME",
+        "",
+        "service account of the pod, for storage that trusts it; no token of the cluster is mounted",
+    ),
+    setting("BAK_EXPORT_CPU_REQUEST", "export-cpu-request", "CPU", "", "CPU request [default: the database's]"),
+    setting("BAK_EXPORT_CPU_LIMIT", "export-cpu-limit", "CPU", "", "CPU limit [default: the database's]"),
+    setting(
+        "BAK_EXPORT_MEMORY_REQUEST",
+        "export-memory-request",
+        "MEMORY",
+        "",
+        "memory request [default: the database's]",
+    ),
+    setting("BAK_EXPORT_MEMORY_LIMIT", "export-memory-limit", "MEMORY", "", "memory limit [default: the database's]"),
+];
+
+pub const ALL: [&[Setting]; 9] =
+    [GLOBAL, CREATE, RETAIN, MARK_AND_DELETE, SYNC_METADATA, RESTORE, VERIFY, EXPORT, NOTIFICATIONS];
 
 /// The setting of this name, for [`var!`].
 #[expect(clippy::panic, reason = "at compile time")]

@@ -13,7 +13,10 @@ use super::{
 use crate::core::backup::name;
 use crate::core::backup::one_table::OneTable;
 use crate::core::engine::Engine;
+use crate::core::export::job::ExportResources;
+use crate::core::export::{self, ExportContent, ExportTool};
 use crate::core::health::listing::SortKey;
+use crate::core::kube::quantity;
 use crate::core::restore::stored_data::Wish;
 use crate::exit::Fail;
 
@@ -343,6 +346,103 @@ pub fn verify(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Verify)
             image: v.optional(var!("BAK_VERIFY_IMAGE"), |text| Ok(text.to_string())),
             timeout: v.time(var!("BAK_VERIFY_TIMEOUT")),
         }
+    })
+}
+
+#[derive(Debug, Clone)]
+pub struct Export {
+    /// The VolumeSnapshot; none for the newest ready one of `pvc`.
+    pub snapshot: Option<String>,
+    /// Export it even if its copy was proven before.
+    pub again: bool,
+    pub settings: ExportSettings,
+}
+
+/// How and where copies are made.
+#[derive(Debug, Clone)]
+pub struct ExportSettings {
+    pub pvc: String,
+    pub tool: ExportTool,
+    /// The tool's image; empty if it is not set.
+    pub image: String,
+    pub secret: Option<String>,
+    pub what: ExportContent,
+    /// The rclone remote; empty if it is not set.
+    pub remote: String,
+    /// The user's commands; empty if they are not set.
+    pub command: String,
+    pub check: String,
+    /// The limit of the whole export.
+    pub timeout: Duration,
+    pub service_account: Option<String>,
+    pub resources: ExportResources,
+}
+
+/// Reads the settings of an export, without what must be set for one.
+pub(super) fn export_settings(v: &mut Values<'_>) -> ExportSettings {
+    let object = |text: &str| name::check_name(text).map(|()| text.to_string());
+    let amount = |known: bool, text: &str, example: &str| {
+        if known { Ok(text.to_string()) } else { Err(format!("a quantity such as {example}")) }
+    };
+    let cpu = |text: &str| amount(quantity::thousandths(text).is_some(), text, "500m");
+    let memory = |text: &str| amount(quantity::bytes(text).is_some(), text, "256Mi");
+    let remote = |text: &str| if text.is_empty() { Ok(()) } else { export::check_remote(text) };
+    ExportSettings {
+        pvc: v.parse(var!("BAK_PVC_NAME"), name::claims, Vec::new()).into_iter().next().unwrap_or_default(),
+        tool: v.parse(var!("BAK_EXPORT_TOOL"), ExportTool::parse, ExportTool::Restic),
+        image: v.text(var!("BAK_EXPORT_IMAGE")),
+        secret: v.optional(var!("BAK_EXPORT_SECRET"), object),
+        what: v.parse(var!("BAK_EXPORT_WHAT"), ExportContent::parse, ExportContent::Dump),
+        remote: v.parse(
+            var!("BAK_EXPORT_REMOTE"),
+            |text| remote(text).map(|()| text.trim_end_matches('/').to_string()),
+            String::new(),
+        ),
+        command: v.text(var!("BAK_EXPORT_COMMAND")),
+        check: v.text(var!("BAK_EXPORT_CHECK")),
+        timeout: v.time(var!("BAK_EXPORT_TIMEOUT")),
+        service_account: v.optional(var!("BAK_EXPORT_SERVICE_ACCOUNT"), object),
+        resources: ExportResources {
+            cpu_request: v.optional(var!("BAK_EXPORT_CPU_REQUEST"), cpu),
+            cpu_limit: v.optional(var!("BAK_EXPORT_CPU_LIMIT"), cpu),
+            memory_request: v.optional(var!("BAK_EXPORT_MEMORY_REQUEST"), memory),
+            memory_limit: v.optional(var!("BAK_EXPORT_MEMORY_LIMIT"), memory),
+        },
+    }
+}
+
+/// Adds an error for each setting that the chosen tool needs and that is not set.
+fn require_for_tool(settings: &ExportSettings, v: &mut Values<'_>) {
+    let mut require = |setting: &'static super::Setting, value: &str, accepted: &str| {
+        if value.is_empty() {
+            let what = format!("{} (--{}) is not set; accepted: {accepted}", setting.var, setting.flag);
+            v.error(About::Setting(setting), what);
+        }
+    };
+    require(var!("BAK_EXPORT_IMAGE"), &settings.image, "an image that has the tool, such as restic/restic:0.18.1");
+    match settings.tool {
+        ExportTool::Restic => {}
+        ExportTool::Rclone => {
+            require(var!("BAK_EXPORT_REMOTE"), &settings.remote, "REMOTE:PATH, of a remote that the Secret configures");
+        }
+        ExportTool::Command => {
+            require(var!("BAK_EXPORT_COMMAND"), &settings.command, "a command that stores its stdin as $EXPORT_NAME");
+            require(var!("BAK_EXPORT_CHECK"), &settings.check, "a command that prints what is stored as $EXPORT_NAME");
+        }
+    }
+    if settings.tool == ExportTool::Command && settings.what == ExportContent::Volume {
+        let what =
+            "BAK_EXPORT_WHAT is 'volume', and BAK_EXPORT_TOOL is 'command'; accepted for volume: restic or rclone";
+        v.error(About::Setting(var!("BAK_EXPORT_WHAT")), what.into());
+    }
+}
+
+pub fn export(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Export), Fail> {
+    configured(plain, REPORTED, values, |_, v| {
+        notifications::read(v);
+        let settings = export_settings(v);
+        require_for_tool(&settings, v);
+        Export { snapshot: plain.name("VS", v), again: plain.is("again"), settings }
     })
 }
 

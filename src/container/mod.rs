@@ -6,11 +6,12 @@ pub mod session;
 pub mod upload;
 
 use crate::core::engine::Engine;
+use crate::core::export::ExportTool;
 
 /// The text for `sh -c` in a container: reads the script from stdin.
 pub const BOOTSTRAP: &str = include_str!("bootstrap.sh");
 
-/// Process 1 of a restore test's pod.
+/// Process 1 of a scratch pod.
 pub const KEEPALIVE: &str = include_str!("keepalive.sh");
 
 /// A script for `bootstrap.sh`: its parts and the end mark.
@@ -152,6 +153,15 @@ pub const fn verify(engine: Engine) -> &'static str {
             )
         }
         Engine::MySql => script!("common.sh", "mysql.sh", "mysql-accounts.sh", "mysql-verify.sh", "verify.sh"),
+    }
+}
+
+/// An export with this tool.
+pub const fn export(tool: ExportTool) -> &'static str {
+    match tool {
+        ExportTool::Restic => script!("common.sh", "export-restic.sh", "export.sh"),
+        ExportTool::Rclone => script!("common.sh", "export-rclone.sh", "export.sh"),
+        ExportTool::Command => script!("common.sh", "export-command.sh", "export.sh"),
     }
 }
 

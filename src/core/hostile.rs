@@ -223,7 +223,7 @@ proptest! {
     fn any_value_is_read_or_refused(value in text()) {
         let _ = (quantity::bytes(&value), history::date(&value), labels::check_value(&value));
         let _ = (serde_json::from_str::<Proof>(&value), serde_json::from_str::<Journal>(&value));
-        let _ = (grants::account(&value), verify::engine_of(&value), verify::job_name(&value, "abcdef"));
+        let _ = (grants::account(&value), verify::engine_of(&value), verify::job_name(&verify::RESTORE_TEST, &value, "abcdef"));
         let _ = labels::pvc_value(&value);
     }
 }

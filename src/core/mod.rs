@@ -6,6 +6,7 @@
 pub mod backup;
 pub mod engine;
 pub mod escape;
+pub mod export;
 pub mod health;
 #[cfg(test)]
 mod hostile;

@@ -11,13 +11,14 @@ use crate::core::kube::json::{list, name, text, uid};
 const PROGRAM: [&str; 2] = ["backup-ns", "backup_ns"];
 
 /// The commands of this program that make no backup, and those of the older one.
-pub const OTHERS: [&str; 27] = [
+pub const OTHERS: [&str; 28] = [
     "adhoc",
     "controller",
     "delete",
     "delete-vsc",
     "doctor",
     "env",
+    "export",
     "list",
     "locks",
     "mark-and-delete",

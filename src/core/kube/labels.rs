@@ -66,6 +66,13 @@ pub const USERS: &str = "backup-ns.sh/users";
 /// Label of the objects of a restore test: its Job.
 pub const VERIFY: &str = "backup-ns.sh/verify";
 
+/// The day, `YYYY-MM-DD`, of the last export whose copy was read back.
+pub const EXPORTED: &str = "backup-ns.sh/exported";
+/// Annotation: where that copy is, JSON, see [`crate::core::export::record::ExportRecord`].
+pub const EXPORT: &str = "backup-ns.sh/export";
+/// Label of the objects of an export: its Job.
+pub const EXPORT_JOB: &str = "backup-ns.sh/export-job";
+
 /// Label of a Lease that is a node lock, or a place in the queue for one: the node, see [`name_value`].
 pub const LOCK_NODE: &str = "backup-ns.sh/lock-node";
 /// Annotation of a Lease that is a place in the queue: its number; the lowest is first.

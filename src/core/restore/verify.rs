@@ -20,8 +20,39 @@ use crate::core::time_zone::Zone;
 pub const VOLUME: &str = "/backup-ns/volume";
 /// Where the scratch server keeps its data.
 pub const SCRATCH: &str = "/backup-ns/scratch";
-/// The pod's only container.
-pub const CONTAINER: &str = "verify";
+
+/// What a scratch pod is for.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ScratchPurpose {
+    /// The name of the pod's only container, and a part of the Job's name.
+    pub word: &'static str,
+    /// The label of its objects, whose value is the Job.
+    pub label: &'static str,
+    /// Whether the pod may connect to others.
+    pub has_egress: bool,
+    /// What to do if time is up.
+    pub longer: &'static str,
+    /// What to do if the pod cannot run.
+    pub other_image: &'static str,
+}
+
+pub const RESTORE_TEST: ScratchPurpose = ScratchPurpose {
+    word: "verify",
+    label: labels::VERIFY,
+    has_egress: false,
+    longer: "find out what takes so long, or raise BAK_VERIFY_TIMEOUT (--verify-timeout); nothing was stamped",
+    other_image: "correct what the message names, name another image with --verify-image perhaps; nothing was stamped",
+};
+
+pub const EXPORT: ScratchPurpose = ScratchPurpose {
+    word: "export",
+    label: labels::EXPORT_JOB,
+    has_egress: true,
+    longer: "find out what takes so long, or raise BAK_EXPORT_TIMEOUT (--export-timeout); nothing was stamped",
+    other_image: "correct what the message names: the image is BAK_EXPORT_IMAGE (--export-image), the Secret \
+                  BAK_EXPORT_SECRET (--export-secret); nothing was stamped",
+};
+
 /// After how many seconds Kubernetes deletes a finished Job that backup-ns did not delete.
 const STAYS: u32 = 10;
 /// The beginning of the reasons in [`labels::DISTRUSTED`] that are from a restore test; a later test may remove only those.
@@ -252,8 +283,8 @@ pub fn volume(snapshot: &Snapshot, claim: Option<ClaimTemplate>) -> Result<Scrat
 }
 
 /// The name of a Job for a snapshot, which is also a label's value.
-pub fn job_name(snapshot: &str, rand: &str) -> String {
-    let end = format!("-verify-{rand}");
+pub fn job_name(purpose: &ScratchPurpose, snapshot: &str, rand: &str) -> String {
+    let end = format!("-{}-{rand}", purpose.word);
     let begin: String = snapshot.replace('.', "-").chars().take(63usize.saturating_sub(end.len())).collect();
     format!("{}{end}", begin.trim_end_matches('-'))
 }
@@ -261,6 +292,7 @@ pub fn job_name(snapshot: &str, rand: &str) -> String {
 /// What a Job is made from.
 #[derive(Debug, Clone)]
 pub struct JobRequest<'a> {
+    pub purpose: &'a ScratchPurpose,
     pub name: &'a str,
     pub namespace: &'a str,
     pub snapshot: &'a str,
@@ -272,13 +304,13 @@ pub struct JobRequest<'a> {
     pub seconds: u64,
 }
 
-/// The Job of a restore test. It owns the pod, which owns the claim, so that Kubernetes deletes all of them with the Job, also if
+/// The Job of a scratch pod. It owns the pod, which owns the claim, so that Kubernetes deletes all of them with the Job, also if
 /// backup-ns was killed.
 pub fn job(request: &JobRequest<'_>) -> Value {
-    let labels = json!({labels::VERIFY: request.name});
+    let labels = json!({request.purpose.label: request.name});
     let claim = request.volume.claim_spec(request.snapshot);
     let mut container = json!({
-        "name": CONTAINER,
+        "name": request.purpose.word,
         "image": request.image,
         "imagePullPolicy": "IfNotPresent",
         "command": ["sh", "-c", request.keepalive, "keep", SCRATCH],
@@ -334,24 +366,29 @@ pub fn job(request: &JobRequest<'_>) -> Value {
     })
 }
 
-/// Denies all traffic of the pod. The Job owns it.
-pub fn network_policy(job: &str, namespace: &str, uid: &str) -> Value {
-    json!({
+/// Denies all traffic of the pod but what its purpose needs. The Job owns it.
+pub fn network_policy(purpose: &ScratchPurpose, job: &str, namespace: &str, uid: &str) -> Value {
+    let labels = json!({purpose.label: job});
+    let mut policy = json!({
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
         "metadata": {
             "name": job,
             "namespace": namespace,
-            "labels": {labels::VERIFY: job},
+            "labels": labels,
             "ownerReferences": [{"apiVersion": "batch/v1", "kind": "Job", "name": job, "uid": uid}],
         },
-        "spec": {"podSelector": {"matchLabels": {labels::VERIFY: job}}, "policyTypes": ["Ingress", "Egress"]},
-    })
+        "spec": {"podSelector": {"matchLabels": labels}, "policyTypes": ["Ingress", "Egress"]},
+    });
+    if purpose.has_egress {
+        policy["spec"]["egress"] = json!([{}]);
+    }
+    policy
 }
 
 /// The label selector of a Job's objects.
-pub fn selector(job: &str) -> String {
-    format!("{}={job}", labels::VERIFY)
+pub fn selector(purpose: &ScratchPurpose, job: &str) -> String {
+    format!("{}={job}", purpose.label)
 }
 
 /// Why a pod does not run yet.
@@ -610,8 +647,8 @@ mod tests {
 
     #[test]
     fn a_jobs_name_is_a_labels_value() {
-        assert_eq!(job_name("data-1", "abcdef"), "data-1-verify-abcdef");
-        let long = job_name(&format!("{}.{}", "a".repeat(48), "b".repeat(200)), "abcdef");
+        assert_eq!(job_name(&RESTORE_TEST, "data-1", "abcdef"), "data-1-verify-abcdef");
+        let long = job_name(&RESTORE_TEST, &format!("{}.{}", "a".repeat(48), "b".repeat(200)), "abcdef");
         assert_eq!(long, format!("{}-verify-abcdef", "a".repeat(48)));
         assert!(labels::check_value(&long).is_ok());
     }
@@ -642,6 +679,7 @@ mod tests {
         assert_eq!(found.image.as_deref(), Some("db:1"));
         let volume = ScratchVolume { class: None, access_modes: vec!["ReadWriteOnce".into()], storage: "1Gi".into() };
         let request = JobRequest {
+            purpose: &RESTORE_TEST,
             name: "j",
             namespace: "shop",
             snapshot: "s",
@@ -669,6 +707,7 @@ mod tests {
         let volume = ScratchVolume { class: None, access_modes: vec!["ReadWriteOnce".into()], storage: "1Gi".into() };
         let (name, snapshot) = ("j", "s");
         let request = JobRequest {
+            purpose: &RESTORE_TEST,
             name,
             namespace: "shop",
             snapshot,

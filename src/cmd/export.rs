@@ -1,0 +1,705 @@
+//! `export`: a copy of one snapshot's dumps, or of its volume, in a repository outside the cluster. A scratch pod sends it with
+//! the user's tool and reads it back, and the snapshot is stamped once the copy is proven.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use serde_json::{Value, json};
+
+use crate::backup::observe::check_namespace;
+use crate::cluster::failure::Failure;
+use crate::cluster::kubectl::Kubectl;
+use crate::cluster::refusal::Refusal;
+use crate::cluster::scratch_pod::{self, ScratchPod};
+use crate::cmd::verify::no_snapshot;
+use crate::cmd::{Conclusion, Context, now};
+use crate::config::{Export, ExportSettings, Global};
+use crate::container;
+use crate::container::session::{Line, Lost, Session};
+use crate::core::backup::pod::Chosen;
+use crate::core::backup::proof::Proof;
+use crate::core::engine::Engine;
+use crate::core::escape;
+use crate::core::export::files::{self, ProvenFile};
+use crate::core::export::job::{self, ExportJobRequest};
+use crate::core::export::manifest::{self, Described, ExportedVolume, Layout, SentCopy};
+use crate::core::export::record::{self, ExportRecord};
+use crate::core::export::{ExportContent, ExportTool};
+use crate::core::kube::calls::{CLAIMS, JOBS, NETWORK_POLICIES, PODS, SCRIPT, SNAPSHOTS};
+use crate::core::kube::claim_manifest::ClaimTemplate;
+use crate::core::kube::objects::{ObjectList, Pvc, Snapshot};
+use crate::core::plan::{self, PlanStep};
+use crate::core::restore::verify::{self, EXPORT, JobRequest, ScratchPodTemplate, ScratchVolume};
+use crate::core::words::counted;
+use crate::exit::{Exit, Fail};
+use crate::io::process;
+use crate::io::random;
+use crate::io::report::{self, Reporter};
+use crate::io::wait;
+
+/// How long to wait for a line before time and signals are looked at.
+const SOON: Duration = Duration::from_secs(1);
+/// How often another export of the same snapshot is looked at.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// Exports a snapshot.
+///
+/// # Errors
+/// As the exit codes say: [`Exit::BackupBad`] if a dump is not the proven one, or its copy is not what was sent.
+pub fn run(global: &Global, config: &Export, reporter: &Reporter) -> Result<Conclusion> {
+    let context = Context::connect(global, config, reporter)?;
+    let subject = reporter.step("observe", |_| {
+        let subject = observe(&context.kubectl, config)?;
+        let what = format!("VolumeSnapshot {}, {}", subject.snapshot.metadata.name, subject.content(config));
+        Ok((subject, what))
+    })?;
+    let mut run = ExportRun { context, subject, nonce: random::nonce(), upload: Upload::default() };
+    if let Some(done) = run.already_exported()? {
+        return Ok(done);
+    }
+    if global.dry_run {
+        return run.show_plan().map(Into::into);
+    }
+    run.export()
+}
+
+/// What is exported.
+struct ExportSubject {
+    snapshot: Snapshot,
+    /// The name of its claim.
+    claim: String,
+    volume: ScratchVolume,
+    proofs: Vec<(Engine, Vec<Proof>)>,
+    files: Vec<ProvenFile>,
+    template: ScratchPodTemplate,
+    job: String,
+}
+
+impl ExportSubject {
+    fn content(&self, config: &Export) -> String {
+        match config.settings.what {
+            ExportContent::Dump => {
+                let names: Vec<&str> = self.files.iter().map(|file| file.path_in_volume.as_str()).collect();
+                names.join(", ")
+            }
+            ExportContent::Volume => "all files of its volume".into(),
+        }
+    }
+
+    fn bytes(&self) -> u64 {
+        self.files.iter().fold(0, |sum, file| sum.saturating_add(file.bytes))
+    }
+}
+
+/// What the container reported.
+#[derive(Default)]
+struct Upload {
+    tool: String,
+    repository: String,
+    sent: Vec<SentCopy>,
+    volume: Option<ExportedVolume>,
+    manifest: Option<SentCopy>,
+}
+
+/// Reads the namespace once, and finds the snapshot and what an export of it needs.
+fn observe(kubectl: &Kubectl, config: &Export) -> Result<ExportSubject> {
+    let settings = &config.settings;
+    let list: ObjectList<Value> = kubectl.all(&[CLAIMS, PODS, SNAPSHOTS])?;
+    let of_kind = |kind: &str| list.items.iter().filter(|item| item["kind"] == kind).cloned().collect::<Vec<Value>>();
+    let read = |item: Value| serde_json::from_value::<Snapshot>(item).ok();
+    let snapshots: Vec<Snapshot> = of_kind("VolumeSnapshot").into_iter().filter_map(read).collect();
+    let namespace = &kubectl.target.namespace;
+    let named = config.snapshot.as_deref();
+    let found = verify::choose(&snapshots, named, &settings.pvc, now());
+    let snapshot = found.map_err(|why| {
+        let fail = || no_snapshot(named, &settings.pvc, namespace, why).into();
+        if list.items.is_empty() { check_namespace(kubectl, namespace).err().unwrap_or_else(fail) } else { fail() }
+    })?;
+    let name = &snapshot.metadata.name;
+    let missing = |what: String| Fail::new(Exit::Precondition, format!("VolumeSnapshot {name}: {what}"));
+
+    let proofs = verify::proofs(snapshot).map_err(|annotation| {
+        missing(format!("its annotation {annotation} cannot be read")).remedy("export another snapshot, or correct it")
+    })?;
+    let files = files::of_proofs(&proofs).map_err(|why| missing(why).remedy("export another snapshot"))?;
+    if files.is_empty() && settings.what == ExportContent::Dump {
+        bail!(missing("it holds no proven dump".into()).remedy(
+            "export a snapshot of a backup with a dump, or all files with --export-what=volume (BAK_EXPORT_WHAT)"
+        ));
+    }
+    let claims =
+        of_kind("PersistentVolumeClaim").into_iter().filter_map(|item| serde_json::from_value::<Pvc>(item).ok());
+    let living = claims.into_iter().find(|claim| snapshot.is_of(&claim.metadata.name));
+    let template =
+        ClaimTemplate::noted(&snapshot.metadata.annotations).or_else(|| living.as_ref().map(ClaimTemplate::of));
+    let claim = snapshot.spec.source.persistent_volume_claim_name.clone();
+    let claim =
+        claim.or_else(|| Some(template.as_ref()?.name.clone())).filter(|name| !name.is_empty() && !name.contains('/'));
+    let claim = claim.unwrap_or_else(|| settings.pvc.clone());
+    let volume = verify::volume(snapshot, template).map_err(|why| missing(why).remedy("export another snapshot"))?;
+    let first = proofs.first().and_then(|(_, proofs)| proofs.first());
+    Ok(ExportSubject {
+        template: verify::pod_template(&of_kind("Pod"), first, &claim),
+        job: job::name(name, &snapshot.metadata.uid),
+        snapshot: snapshot.clone(),
+        claim,
+        volume,
+        proofs,
+        files,
+    })
+}
+
+struct ExportRun<'a> {
+    context: Context<'a, Export>,
+    subject: ExportSubject,
+    nonce: String,
+    upload: Upload,
+}
+
+impl ExportRun<'_> {
+    fn settings(&self) -> &ExportSettings {
+        &self.context.config.settings
+    }
+
+    fn namespace(&self) -> &str {
+        &self.context.kubectl.target.namespace
+    }
+
+    fn end(&self) -> Instant {
+        self.context.began + self.settings().timeout
+    }
+
+    fn layout(&self) -> Layout {
+        Layout::of(self.settings().tool, self.namespace(), &self.subject.claim, &self.subject.snapshot.metadata.name)
+    }
+
+    /// The conclusion for a snapshot whose copy was proven before, by the same tool and of the same content.
+    fn already_exported(&self) -> Result<Option<Conclusion>> {
+        let settings = self.settings();
+        let record = ExportRecord::of(&self.subject.snapshot.metadata);
+        let record = record.filter(|record| record.tool == settings.tool && record.what == settings.what);
+        let Some(record) = record.filter(|_| !self.context.config.again) else { return Ok(None) };
+        let name = &self.subject.snapshot.metadata.name;
+        let message = format!("already exported: VolumeSnapshot {name}, on {}; --again does it again", record.at);
+        tracing::info!("{message}");
+        let report = self.show(&record, true)?;
+        Ok(Some(Conclusion { message, report }))
+    }
+
+    fn export(&mut self) -> Result<Conclusion> {
+        let kubectl = self.context.kubectl.clone();
+        let mut pod = ScratchPod::of(&kubectl, &EXPORT, &self.subject.job.clone());
+        let waited = self.make_job(&mut pod)?;
+        let outcome = self.upload_unless_done(waited, &mut pod);
+        // It goes whatever came of it, a signal included.
+        process::unhurried(|| {
+            self.context.reporter.step("clear", |_| {
+                pod.clear();
+                Ok(((), format!("Job {} with its pod and volume", self.subject.job)))
+            })
+        })?;
+        if let Some(done) = outcome? {
+            return Ok(done);
+        }
+        let record = self.record();
+        self.stamp(&record)?;
+        let report = self.show(&record, false)?;
+        let message = format!(
+            "VolumeSnapshot {} is exported: {} in {}, read back from {}",
+            self.subject.snapshot.metadata.name,
+            report::bytes(record.bytes),
+            counted(record.files, "file"),
+            record.repository
+        );
+        Ok(Conclusion { message, report })
+    }
+
+    /// Uploads the snapshot, unless the run that this one waited for did that.
+    fn upload_unless_done(&mut self, waited: bool, pod: &mut ScratchPod<'_>) -> Result<Option<Conclusion>> {
+        if waited {
+            let before = &self.subject.snapshot.metadata;
+            let there: Snapshot = self.context.kubectl.get(SNAPSHOTS, &before.name)?;
+            if there.metadata.uid != before.uid {
+                let what = format!("the VolumeSnapshot {} is another one now", before.name);
+                bail!(Fail::new(Exit::Failed, what).remedy("run it again"));
+            }
+            self.subject.snapshot = there;
+            if let Some(done) = self.already_exported()? {
+                return Ok(Some(done));
+            }
+        }
+        self.upload(pod).map(|()| None)
+    }
+
+    /// Makes the Job, whose name is a lock: while it is that of another run, this one waits. Returns whether it had to wait.
+    fn make_job(&self, pod: &mut ScratchPod<'_>) -> Result<bool> {
+        let manifest = self.job();
+        let mut waited = false;
+        loop {
+            if pod.make(&manifest)? {
+                return Ok(waited);
+            }
+            if !waited {
+                tracing::info!("another export of it is at work, waiting for it: Job {}", self.subject.job);
+            }
+            waited = true;
+            if Instant::now() >= self.end() {
+                let (job, namespace) = (&self.subject.job, self.namespace());
+                bail!(
+                    Fail::new(Exit::Lock, format!("another export of it is at work: Job {job}"))
+                        .remedy(format!("wait for it, or end it with kubectl delete job {job} -n {namespace}"))
+                );
+            }
+            process::sleep(PAUSE);
+            if let Some(fail) = wait::interrupted() {
+                bail!(fail);
+            }
+        }
+    }
+
+    fn job(&self) -> Value {
+        let settings = self.settings();
+        job::job(&ExportJobRequest {
+            base: JobRequest {
+                purpose: &EXPORT,
+                name: &self.subject.job,
+                namespace: self.namespace(),
+                snapshot: &self.subject.snapshot.metadata.name,
+                volume: &self.subject.volume,
+                image: &settings.image,
+                template: &self.subject.template,
+                keepalive: container::KEEPALIVE,
+                // Its own limit ends it only if this program was killed.
+                seconds: settings.timeout.as_secs() + 30,
+            },
+            secret: settings.secret.as_deref(),
+            service_account: settings.service_account.as_deref(),
+            resources: &settings.resources,
+            run: &self.nonce,
+        })
+    }
+
+    /// What `export.sh` reads behind the nonce.
+    fn values(&self) -> Vec<String> {
+        let (settings, snapshot, layout) = (self.settings(), &self.subject.snapshot, self.layout());
+        let mut values: Vec<String> = job::FOLDERS.map(str::to_string).to_vec();
+        values.extend([
+            settings.what.word().into(),
+            self.namespace().into(),
+            manifest::made(snapshot).format("%Y-%m-%d %H:%M:%S").to_string(),
+            manifest::tags(&self.subject.claim, snapshot).join("\n"),
+            settings.remote.clone(),
+            settings.command.clone(),
+            settings.check.clone(),
+            layout.name(manifest::NAME),
+            layout.name(manifest::WHOLE),
+            self.subject.files.len().to_string(),
+        ]);
+        for file in &self.subject.files {
+            values.extend([
+                file.path_in_volume.clone(),
+                file.bytes.to_string(),
+                file.sha256.clone(),
+                file.form.into(),
+                layout.name(&file.plain_name),
+                layout.name(&file.stored_name),
+            ]);
+        }
+        values
+    }
+
+    /// One pod with one session, to its end.
+    fn upload(&mut self, pod: &mut ScratchPod<'_>) -> Result<()> {
+        let chosen = self.context.reporter.step("volume", |step| {
+            let chosen = pod.run(&self.settings().image, step, self.end())?;
+            let what = format!("made from the snapshot, mounted by pod {}, image {}", chosen.pod, chosen.image);
+            Ok((chosen, what))
+        })?;
+        let (mut session, mut line) = self.start(&chosen, pod)?;
+        let reporter = self.context.reporter;
+        loop {
+            line = match line.key.as_str() {
+                "step" => {
+                    let name =
+                        ["open", "check", "send", "compare", "manifest"].into_iter().find(|it| *it == line.value);
+                    let name = name.unwrap_or("export");
+                    reporter.step(name, |step| self.stage(name, step, &mut session, pod))?
+                }
+                "end" => return self.check_complete(),
+                _ => {
+                    self.note(&line, &mut session)?;
+                    self.next(&mut session, pod)?
+                }
+            };
+        }
+    }
+
+    fn start(&self, chosen: &Chosen, pod: &ScratchPod<'_>) -> Result<(Session, Line)> {
+        let values = self.values();
+        let script = container::export(self.settings().tool);
+        let start = || {
+            let mut session = Session::start(&self.context.kubectl, chosen, script, &self.nonce, &values)?;
+            // A kubelet may not have heard of the pod yet.
+            let first = loop {
+                if let Some(line) = session.next(SOON)? {
+                    break line;
+                }
+            };
+            Ok((session, first))
+        };
+        Ok(self.context.kubectl.patiently(start).map_err(|error| pod.broken(error.fail()))?)
+    }
+
+    /// One step of the session; the line with which the next one begins.
+    fn stage(
+        &mut self,
+        name: &str,
+        step: &report::Step,
+        session: &mut Session,
+        pod: &ScratchPod<'_>,
+    ) -> Result<(Line, String)> {
+        loop {
+            let line = self.next(session, pod)?;
+            match line.key.as_str() {
+                "beat" => {
+                    if let Some(done) = line.value.trim().parse::<u64>().ok().filter(|done| *done > 0) {
+                        step.progress(&report::bytes(done));
+                    }
+                }
+                "step" | "end" => return Ok((line, self.said(name))),
+                _ => self.note(&line, session)?,
+            }
+        }
+    }
+
+    /// Takes one line of the report.
+    fn note(&mut self, line: &Line, session: &mut Session) -> Result<()> {
+        let odd = || Fail::new(Exit::Failed, format!("the container reported '{} {}'", line.key, line.value));
+        match line.key.as_str() {
+            "tool" => self.upload.tool = record::address(&line.value),
+            "repository" => self.upload.repository = record::address(&line.value),
+            "sent" => {
+                let sent = SentCopy::parse(&line.value).filter(|(number, _)| *number == self.upload.sent.len());
+                self.upload.sent.push(sent.ok_or_else(odd)?.1);
+            }
+            "volume" => {
+                let volume = ExportedVolume::parse(&self.layout().name(manifest::WHOLE), &line.value);
+                self.upload.volume = Some(volume.ok_or_else(odd)?);
+            }
+            "described" => session.tell(&format!("manifest {}", escape::line(&self.manifest()?))),
+            "manifest" => self.upload.manifest = Some(SentCopy::parse_manifest(&line.value).ok_or_else(odd)?),
+            "bad" => bail!(self.bad(&line.value, session)),
+            "copy-bad" => bail!(self.copy_bad(&line.value, session)),
+            "lost" => bail!(lost(&line.value, session)),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The next line of the session, as long as there is time.
+    fn next(&self, session: &mut Session, pod: &ScratchPod<'_>) -> Result<Line> {
+        while Instant::now() < self.end() {
+            if let Some(line) = session.next(SOON).map_err(|error| pod.broken(error.fail()))? {
+                return Ok(line);
+            }
+        }
+        let limit = humantime::format_duration(self.settings().timeout);
+        bail!(Fail::new(Exit::Failed, format!("not done within {limit}")).remedy(EXPORT.longer))
+    }
+
+    /// What a step found, in words.
+    fn said(&self, step: &str) -> String {
+        let sent = self.upload.sent.last();
+        match step {
+            "open" => format!("{}, {}", self.upload.repository, self.upload.tool),
+            "check" => "size and SHA-256 are those of the proof".into(),
+            "send" => match self.subject.files.get(self.upload.sent.len()) {
+                Some(file) if self.settings().what == ExportContent::Dump => file.path_in_volume.clone(),
+                _ => "all files".into(),
+            },
+            "compare" => match (sent, &self.upload.volume) {
+                (_, Some(volume)) => format!("{}, as on the volume", counted(volume.files, "file")),
+                (Some(sent), _) => {
+                    let form = if sent.is_plain { "" } else { ", compressed as it was" };
+                    format!("{}{form}, the SHA-256 is the same", report::bytes(sent.bytes))
+                }
+                _ => String::new(),
+            },
+            _ => "sent and read back".into(),
+        }
+    }
+
+    /// The manifest, once everything else was sent.
+    fn manifest(&self) -> Result<String> {
+        self.check_files()?;
+        let files: Vec<(ProvenFile, SentCopy)> =
+            self.subject.files.iter().cloned().zip(self.upload.sent.iter().cloned()).collect();
+        let manifest = manifest::of(Described {
+            namespace: self.namespace(),
+            claim: &self.subject.claim,
+            snapshot: &self.subject.snapshot,
+            proofs: &self.subject.proofs,
+            tool: self.settings().tool,
+            tool_version: &self.upload.tool,
+            what: self.settings().what,
+            files: &files,
+            volume: self.upload.volume.clone(),
+        });
+        Ok(manifest.text())
+    }
+
+    /// Checks that the container reported all that was to be sent.
+    fn check_files(&self) -> Result<()> {
+        let complete = match self.settings().what {
+            ExportContent::Dump => self.upload.sent.len() == self.subject.files.len(),
+            ExportContent::Volume => self.upload.volume.is_some(),
+        };
+        let has_ids = self.settings().tool != ExportTool::Restic
+            || self
+                .upload
+                .sent
+                .iter()
+                .map(|sent| &sent.id)
+                .chain(self.upload.volume.iter().map(|it| &it.id))
+                .all(Option::is_some);
+        // What is stored as it was has the hash of its proof.
+        let mut pairs = self.subject.files.iter().zip(&self.upload.sent);
+        let as_proven =
+            pairs.all(|(file, sent)| sent.is_plain || (sent.bytes, &sent.sha256) == (file.bytes, &file.sha256));
+        if !(complete && has_ids && as_proven) {
+            bail!(Fail::new(Exit::Failed, "the container did not report each copy").remedy(scratch_pod::AGAIN));
+        }
+        Ok(())
+    }
+
+    fn check_complete(&self) -> Result<()> {
+        self.check_files()?;
+        if self.upload.manifest.is_none() || self.upload.repository.is_empty() {
+            bail!(Fail::new(Exit::Failed, "the container did not report the manifest").remedy(scratch_pod::AGAIN));
+        }
+        Ok(())
+    }
+
+    fn record(&self) -> ExportRecord {
+        let upload = &self.upload;
+        let copies = upload.sent.iter().chain(&upload.manifest);
+        let bytes = copies.clone().map(|sent| sent.bytes).chain(upload.volume.iter().map(|volume| volume.bytes));
+        let ids = upload.sent.iter().map(|sent| &sent.id).chain(upload.volume.iter().map(|volume| &volume.id));
+        let files = upload.volume.as_ref().map_or(upload.sent.len() as u64, |volume| volume.files);
+        ExportRecord {
+            tool: self.settings().tool,
+            what: self.settings().what,
+            repository: upload.repository.clone(),
+            ids: ids.chain(upload.manifest.iter().map(|sent| &sent.id)).flatten().cloned().collect(),
+            manifest: self.layout().name(manifest::NAME),
+            bytes: bytes.fold(0, u64::saturating_add),
+            files,
+            at: record::time_text(now(), self.context.global.zone),
+            seconds: self.context.began.elapsed().as_secs(),
+        }
+    }
+
+    /// The failure for a dump that is not the proven one.
+    fn bad(&self, why: &str, session: &mut Session) -> Fail {
+        let said = session.last_words();
+        if !said.is_empty() {
+            tracing::warn!("the container says: {said}");
+        }
+        let (namespace, name) = (self.namespace(), &self.subject.snapshot.metadata.name);
+        Fail::new(Exit::BackupBad, format!("the backup in VolumeSnapshot {name} is bad: {why}")).remedy(format!(
+            "nothing was stamped: test it with backup-ns verify {name} -n {namespace}, which marks it, and export another"
+        ))
+    }
+
+    /// The failure for a copy that is not what was sent.
+    fn copy_bad(&self, why: &str, session: &mut Session) -> Fail {
+        let said = session.last_words();
+        let said = if said.is_empty() { said } else { format!(": {said}") };
+        Fail::new(Exit::BackupBad, format!("{why}{said}")).remedy(match self.settings().tool {
+            ExportTool::Restic => {
+                "the snapshot is good and was not stamped, but its copy is not: run restic check --read-data on the repository, \
+                 and repair it or begin another one, because restic does not send again what its index lists"
+            }
+            ExportTool::Rclone | ExportTool::Command => {
+                "the snapshot is good and was not stamped, but its copy is not: check the storage, then run it again"
+            }
+        })
+    }
+
+    /// Stamps the very object that was exported, whatever else changes on it meanwhile.
+    fn stamp(&self, record: &ExportRecord) -> Result<()> {
+        self.context.reporter.step("stamp", |_| {
+            let (target, name) = (&self.context.kubectl.target, &self.subject.snapshot.metadata.name);
+            let mut meta = self.subject.snapshot.metadata.clone();
+            let at = now();
+            let refused = |error: &process::ProcessError| {
+                let fail = error.fail();
+                let remedy = format!("{}; the copy itself is proven", fail.remedy);
+                fail.remedy(remedy.trim_start_matches("; ").to_string())
+            };
+            let mut tries = 5;
+            loop {
+                let patch = record::stamp(&meta, record, at, self.context.global.zone);
+                match self.context.kubectl.json::<Snapshot>(&target.patch(SNAPSHOTS, name, &patch)) {
+                    Ok(_) => return Ok(((), format!("exported, {}", record.at))),
+                    Err(error) if error.is(Refusal::Conflict) && tries > 0 => tries -= 1,
+                    Err(error) => bail!(refused(&error)),
+                }
+                let there: Snapshot = self.context.kubectl.get(SNAPSHOTS, name).map_err(|error| refused(&error))?;
+                if there.metadata.uid != meta.uid {
+                    let what = format!("the VolumeSnapshot {name} is another one now; that which was exported is gone");
+                    bail!(Fail::new(Exit::Failed, what).remedy("export the new one"));
+                }
+                meta = there.metadata;
+            }
+        })
+    }
+
+    fn show(&self, record: &ExportRecord, already: bool) -> Result<Value> {
+        let name = &self.subject.snapshot.metadata.name;
+        let value = json!({
+            "volumeSnapshot": name, "namespace": self.namespace(), "alreadyExported": already, "export": record,
+            "seconds": report::rounded(self.context.began.elapsed()),
+        });
+        self.context.show(&value, || {
+            let ids = if record.ids.is_empty() { String::new() } else { format!("ids        {}\n", record.ids.join(", ")) };
+            format!(
+                "snapshot   {name} in {}\ntool       {}, {}\nrepository {}\nmanifest   {}\n{ids}sent       {} in {}, and read \
+                 back\nexported   {}{}\n",
+                self.namespace(),
+                record.tool.word(),
+                record.what.word(),
+                record.repository,
+                record.manifest,
+                report::bytes(record.bytes),
+                counted(record.files, "file"),
+                record.at,
+                if already { ", not done again" } else { "" },
+            )
+        })?;
+        Ok(value)
+    }
+
+    /// The plan: the very calls and the very Job that a run would make.
+    fn show_plan(&self) -> Result<()> {
+        let (target, settings) = (&self.context.kubectl.target, self.settings());
+        let (job, layout) = (&self.subject.job, self.layout());
+        let names: Vec<String> = match settings.what {
+            ExportContent::Dump => self.subject.files.iter().map(|file| layout.name(&file.plain_name)).collect(),
+            ExportContent::Volume => vec![layout.name(manifest::WHOLE)],
+        };
+        let meta = &self.subject.snapshot.metadata;
+        let steps = vec![
+            PlanStep::new(format!(
+                "Make the Job {job}, whose pod gets a volume made from the snapshot, and image {}",
+                settings.image
+            ))
+            .kubectl(&target.create(JOBS))
+            .manifest(self.job()),
+            PlanStep::new("Let its pod connect to others, but not the other way round")
+                .kubectl(&target.create(NETWORK_POLICIES))
+                .manifest(verify::network_policy(&EXPORT, job, &target.namespace, "the Job's")),
+            PlanStep::new(format!(
+                "In the pod: check {} by the proofs, {} in all, send it with {} as {} and {}, read everything back and compare",
+                counted(self.subject.files.len() as u64, "dump file"),
+                report::bytes(self.subject.bytes()),
+                settings.tool.word(),
+                names.join(", "),
+                layout.name(manifest::NAME)
+            ))
+            .kubectl(&target.exec("POD", EXPORT.word, SCRIPT)),
+            PlanStep::new("Delete the Job, and wait until its pod and volume are gone")
+                .kubectl(&target.delete(JOBS, job)),
+            PlanStep::new("Stamp the snapshot, if everything came back").kubectl(&target.patch(
+                SNAPSHOTS,
+                &meta.name,
+                &record::stamp(meta, &self.record(), now(), self.context.global.zone),
+            )),
+        ];
+        self.context.show(&json!({"dryRun": true, "steps": steps}), || plan::text(&steps))
+    }
+}
+
+/// The failure for a report `KEY WHY` of `export.sh`.
+fn lost(report: &str, session: &mut Session) -> Fail {
+    let said = session.last_words();
+    let said = if said.is_empty() { said } else { format!(": {said}") };
+    let Lost { key, why } = Lost::parse(report);
+    let (exit, remedy) = hindrance(key);
+    Fail::new(exit, format!("{why}{said}")).remedy(format!("nothing was stamped: {remedy}"))
+}
+
+/// How an export that could not be done ends, and what to do.
+fn hindrance(key: &str) -> (Exit, &'static str) {
+    match key {
+        "image" => (
+            Exit::Precondition,
+            "name an image that has what the message names, with --export-image (BAK_EXPORT_IMAGE)",
+        ),
+        "repository" => (
+            Exit::Precondition,
+            "name the repository in the Secret (BAK_EXPORT_SECRET): for restic as RESTIC_REPOSITORY, and make it once with restic \
+             init; for rclone the remote of BAK_EXPORT_REMOTE as RCLONE_CONFIG_NAME_TYPE and so on",
+        ),
+        "password" => (
+            Exit::Precondition,
+            "correct RESTIC_PASSWORD in the Secret (BAK_EXPORT_SECRET): it must be a password of this repository",
+        ),
+        "key" => (
+            Exit::Precondition,
+            "correct the storage's credentials in the Secret (BAK_EXPORT_SECRET): they are wrong, expired, or lack a right",
+        ),
+        "locked" => (
+            Exit::Lock,
+            "wait until the restic that holds the lock has ended; if it was killed, restic unlock removes its lock",
+        ),
+        "full" => (Exit::Precondition, "make room in the repository, then run it again"),
+        "space" => (
+            Exit::Precondition,
+            "give the node more room for the pod's scratch volume, or raise the ephemeral-storage limit of the database's \
+             container, from which the pod has its own",
+        ),
+        "memory" => (Exit::Precondition, "raise the memory limit with --export-memory-limit (BAK_EXPORT_MEMORY_LIMIT)"),
+        "user" => (
+            Exit::Precondition,
+            "run it while the database's pod is there, and name the user in that pod's securityContext (runAsUser): the pod of \
+             the export runs as the same",
+        ),
+        "away" => (
+            Exit::Failed,
+            "see whether the repository can be reached from the namespace's pods (address, DNS, NetworkPolicies, proxy), then run \
+             it again",
+        ),
+        _ => (Exit::Failed, "correct what the message names and run it again"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn whatever_the_script_calls_lost_has_a_remedy_of_its_own() {
+        let mut kinds = BTreeSet::new();
+        for script in ExportTool::ALL.map(container::export) {
+            for line in script.lines().map(str::trim_start).filter(|line| !line.starts_with('#')) {
+                let words: Vec<&str> = line.split([' ', ';']).collect();
+                let after = |word: &str| words.windows(2).filter(|pair| pair[0] == word).map(|pair| pair[1]).collect();
+                let (lost, echoed): (Vec<&str>, Vec<&str>) = (after("lost"), after("echo"));
+                kinds.extend(lost.into_iter().filter(|_| !line.starts_with("say lost")));
+                kinds.extend(echoed.into_iter().filter(|_| line.starts_with("echo ") && words.len() == 2));
+                kinds.extend(words.iter().filter_map(|word| word.strip_prefix("kind=")));
+            }
+        }
+        kinds.retain(|kind| kind.bytes().all(|byte| byte.is_ascii_lowercase()) && !kind.is_empty());
+        let expected =
+            ["away", "full", "image", "key", "locked", "memory", "other", "password", "repository", "space", "user"];
+        assert_eq!(kinds, BTreeSet::from(expected));
+        let usual = hindrance("other");
+        for kind in kinds {
+            assert_eq!(hindrance(kind) == usual, kind == "other", "{kind}");
+        }
+    }
+}
