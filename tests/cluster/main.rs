@@ -6,6 +6,7 @@ mod by_hand;
 mod chart;
 mod databases;
 mod doctor;
+mod export;
 mod external;
 mod groups;
 mod kit;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::kit::*;
 
 /// A pod with one program that serves.
-fn server(tenant: &Tenant, name: &str, image: &str, args: &[&str], env: &[(&str, &str)], port: u16) -> String {
+pub fn server(tenant: &Tenant, name: &str, image: &str, args: &[&str], env: &[(&str, &str)], port: u16) -> String {
     let env: Vec<Value> = env.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
     let pod = json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
