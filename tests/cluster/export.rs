@@ -88,3 +88,29 @@ fn a_dump_is_exported_read_back_and_stamped() {
     secret("wrong");
     export(&tenant, &["--again"]).assert(4, &["RESTIC_PASSWORD"]);
 }
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn an_export_that_is_killed_leaves_nothing_and_the_next_one_waits_for_its_end() {
+    if !has_image("backup-ns/remotes:12") {
+        return;
+    }
+    let tenant = Tenant::small("killed", 256, |_| ());
+    let snapshot = tenant.backup(&[])["volumeSnapshot"].as_str().unwrap().to_string();
+    let start = |command: &'static str| {
+        let args = ["export", "--export-tool=command", "--export-image=backup-ns/remotes:12"];
+        tenant.run(&args, move |process| {
+            process.env("BAK_EXPORT_COMMAND", command).env("BAK_EXPORT_CHECK", "cat \"$HOME/copies/$EXPORT_NAME\"");
+        })
+    };
+    let mut killed = start("sleep 1000");
+    killed.until_says("size and SHA-256 are those of the proof");
+    killed.signal("KILL");
+    killed.done();
+    assert_ne!(left(&tenant), "");
+    assert_eq!(stamp(&tenant, &snapshot).0, Value::Null);
+    let done = start("mkdir -p \"$HOME/copies/${EXPORT_NAME%/*}\" && cat >\"$HOME/copies/$EXPORT_NAME\"").done();
+    done.assert(0, &["another export of it is at work"]);
+    assert_eq!(left(&tenant), "", "{}", done.stderr);
+    assert_eq!(stamp(&tenant, &snapshot).1["tool"], "command");
+}
