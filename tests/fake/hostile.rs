@@ -119,12 +119,14 @@ fn the_words_of_the_cluster_are_shown_and_not_obeyed() {
     }
 }
 
-/// A pg_dump that leaves behind what writes 200 MiB into the session's output, each piece by `$1`, while nothing reads it.
+/// A pg_dump that leaves behind what writes 200 MiB into the session's output, each piece by `$1`, while nothing reads it. Its parent
+/// waits in a `sleep`, for which dash gives itself another output, so it takes that of the parent's parent.
 fn flooded(how: &str) -> Scenario {
     let dump = format!(
         r#"case " $* " in *' --version '*) echo 'pg_dump (PostgreSQL) 17.6'; exit ;; esac
         cd "$FAKE_KUBECTL_DIR"
-        exec 4>"/proc/$PPID/fd/1"
+        read -r _ _ _ session _ <"/proc/$PPID/stat"
+        exec 4>"/proc/$session/fd/1"
         cat dump.text
         {{ "$REAL/sleep" 1; {how} | "$REAL/head" -c 200000000; echo; : >flooded; }} >&4 2>/dev/null </dev/null &
         exit 0"#
