@@ -49,7 +49,7 @@ fn a_dump_is_exported_read_back_and_stamped() {
     plan.assert(0, &[]);
     let plan = serde_json::from_str::<Value>(&plan.stdout).unwrap().to_string();
     assert!(plan.contains("\"kind\":\"Job\"") && plan.contains("patch volumesnapshots"), "{plan}");
-    // Without a repository there is none to export to.
+    // The repository does not exist.
     export(&tenant, &[]).assert(4, &["the repository cannot be opened", "restic init"]);
     assert_eq!(stamp(&tenant, &snapshot).0, Value::Null);
 

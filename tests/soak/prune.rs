@@ -274,7 +274,7 @@ impl Soak {
                 outcome.problem(Sin::Lost, format!("the newest snapshot {name} was deleted without --force"));
             }
         } else {
-            // A person who is not sure types it again, until it is done or there is none any more.
+            // A person who is not sure types it again, until it is done or nothing is left to do.
             for _ in 0..3 {
                 if ended.last().is_some_and(|one| one.code == 0 || one.stderr.contains("has no VolumeSnapshot")) {
                     break;

@@ -273,7 +273,7 @@ impl ExportManifest {
     /// Reads a manifest, which is untrusted.
     ///
     /// # Errors
-    /// Why it is none that this version can read.
+    /// Why this version cannot read it.
     #[cfg_attr(not(test), expect(dead_code, reason = "for imports"))]
     pub fn parse(text: &str) -> Result<ExportManifest, String> {
         let value: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
