@@ -86,7 +86,7 @@ const POSTGRES_VERIFY: &str = concat!(
 );
 const MYSQL_VERIFY: &str =
     concat!(include_str!("../src/container/mysql-accounts.sh"), include_str!("../src/container/mysql-verify.sh"));
-const VERIFY: &str = include_str!("../src/container/verify.sh");
+const VERIFY: &str = concat!(include_str!("../src/container/scratch.sh"), include_str!("../src/container/verify.sh"));
 const KEEPALIVE: &str = include_str!("../src/container/keepalive.sh");
 const RECHECK: &str = include_str!("../src/container/recheck.sh");
 const END: &str = "#end-of-script\n";

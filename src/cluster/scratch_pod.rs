@@ -215,6 +215,12 @@ impl<'a> ScratchPod<'a> {
         }
     }
 
+    /// The failure of a session in the pod that was not done within `limit`.
+    pub fn out_of_time(&self, limit: Duration) -> Fail {
+        let limit = humantime::format_duration(limit);
+        Fail::new(Exit::Failed, format!("not done within {limit}")).remedy(self.purpose.longer)
+    }
+
     /// The failure of a session in the pod that broke off.
     pub fn broken(&self, fail: Fail) -> Fail {
         if let Exit::Signal(_) = fail.exit {

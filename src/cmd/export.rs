@@ -6,17 +6,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
 
-use crate::backup::observe::check_namespace;
-use crate::cluster::failure::Failure;
 use crate::cluster::kubectl::Kubectl;
-use crate::cluster::refusal::Refusal;
 use crate::cluster::scratch_pod::{self, ScratchPod};
-use crate::cmd::verify::no_snapshot;
+use crate::cmd::proven_snapshot::{self, ProvenSnapshot, ScratchSession};
 use crate::cmd::{Conclusion, Context, now};
 use crate::config::{Export, ExportSettings, Global};
 use crate::container;
 use crate::container::session::{Line, Lost, Session};
-use crate::core::backup::pod::Chosen;
 use crate::core::backup::proof::Proof;
 use crate::core::engine::Engine;
 use crate::core::escape;
@@ -25,9 +21,8 @@ use crate::core::export::job::{self, ExportJobRequest};
 use crate::core::export::manifest::{self, Described, ExportedVolume, Layout, SentCopy};
 use crate::core::export::record::{self, ExportRecord};
 use crate::core::export::{ExportContent, ExportTool};
-use crate::core::kube::calls::{CLAIMS, JOBS, NETWORK_POLICIES, PODS, SCRIPT, SNAPSHOTS};
-use crate::core::kube::claim_manifest::ClaimTemplate;
-use crate::core::kube::objects::{ObjectList, Pvc, Snapshot};
+use crate::core::kube::calls::{JOBS, NETWORK_POLICIES, SCRIPT, SNAPSHOTS};
+use crate::core::kube::objects::{Meta, Snapshot};
 use crate::core::plan::{self, PlanStep};
 use crate::core::restore::verify::{self, EXPORT, JobRequest, ScratchPodTemplate, ScratchVolume};
 use crate::core::words::counted;
@@ -37,8 +32,6 @@ use crate::io::random;
 use crate::io::report::{self, Reporter};
 use crate::io::wait;
 
-/// How long to wait for a line before time and signals are looked at.
-const SOON: Duration = Duration::from_secs(1);
 /// How often another export of the same snapshot is looked at.
 const PAUSE: Duration = Duration::from_secs(2);
 
@@ -101,47 +94,25 @@ struct Upload {
     manifest: Option<SentCopy>,
 }
 
-/// Reads the namespace once, and finds the snapshot and what an export of it needs.
+/// Finds the snapshot, and what an export of it needs.
 fn observe(kubectl: &Kubectl, config: &Export) -> Result<ExportSubject> {
     let settings = &config.settings;
-    let list: ObjectList<Value> = kubectl.all(&[CLAIMS, PODS, SNAPSHOTS])?;
-    let of_kind = |kind: &str| list.items.iter().filter(|item| item["kind"] == kind).cloned().collect::<Vec<Value>>();
-    let read = |item: Value| serde_json::from_value::<Snapshot>(item).ok();
-    let snapshots: Vec<Snapshot> = of_kind("VolumeSnapshot").into_iter().filter_map(read).collect();
-    let namespace = &kubectl.target.namespace;
-    let named = config.snapshot.as_deref();
-    let found = verify::choose(&snapshots, named, &settings.pvc, now());
-    let snapshot = found.map_err(|why| {
-        let fail = || no_snapshot(named, &settings.pvc, namespace, why).into();
-        if list.items.is_empty() { check_namespace(kubectl, namespace).err().unwrap_or_else(fail) } else { fail() }
-    })?;
-    let name = &snapshot.metadata.name;
-    let missing = |what: String| Fail::new(Exit::Precondition, format!("VolumeSnapshot {name}: {what}"));
-
-    let proofs = verify::proofs(snapshot).map_err(|annotation| {
-        missing(format!("its annotation {annotation} cannot be read")).remedy("export another snapshot, or correct it")
-    })?;
+    let found = proven_snapshot::find(kubectl, config.snapshot.as_deref(), &settings.pvc, "export")?;
+    let ProvenSnapshot { snapshot, proofs, claim, template, pods } = found;
+    let missing = |what: String| proven_snapshot::missing(&snapshot, what);
     let files = files::of_proofs(&proofs).map_err(|why| missing(why).remedy("export another snapshot"))?;
     if files.is_empty() && settings.what == ExportContent::Dump {
         bail!(missing("it holds no proven dump".into()).remedy(
             "export a snapshot of a backup with a dump, or all files with --export-what=volume (BAK_EXPORT_WHAT)"
         ));
     }
-    let claims =
-        of_kind("PersistentVolumeClaim").into_iter().filter_map(|item| serde_json::from_value::<Pvc>(item).ok());
-    let living = claims.into_iter().find(|claim| snapshot.is_of(&claim.metadata.name));
-    let template =
-        ClaimTemplate::noted(&snapshot.metadata.annotations).or_else(|| living.as_ref().map(ClaimTemplate::of));
-    let claim = snapshot.spec.source.persistent_volume_claim_name.clone();
-    let claim =
-        claim.or_else(|| Some(template.as_ref()?.name.clone())).filter(|name| !name.is_empty() && !name.contains('/'));
-    let claim = claim.unwrap_or_else(|| settings.pvc.clone());
-    let volume = verify::volume(snapshot, template).map_err(|why| missing(why).remedy("export another snapshot"))?;
+    let claim = claim.filter(|name| !name.is_empty() && !name.contains('/')).unwrap_or_else(|| settings.pvc.clone());
+    let volume = verify::volume(&snapshot, template).map_err(|why| missing(why).remedy("export another snapshot"))?;
     let first = proofs.first().and_then(|(_, proofs)| proofs.first());
     Ok(ExportSubject {
-        template: verify::pod_template(&of_kind("Pod"), first, &claim),
-        job: job::name(name, &snapshot.metadata.uid),
-        snapshot: snapshot.clone(),
+        template: verify::pod_template(&pods, first, &claim),
+        job: job::name(&snapshot.metadata.name, &snapshot.metadata.uid),
+        snapshot,
         claim,
         volume,
         proofs,
@@ -315,7 +286,10 @@ impl ExportRun<'_> {
             let what = format!("made from the snapshot, mounted by pod {}, image {}", chosen.pod, chosen.image);
             Ok((chosen, what))
         })?;
-        let (mut session, mut line) = self.start(&chosen, pod)?;
+        let (values, script) = (self.values(), container::export(self.settings().tool));
+        let limits = (self.end(), self.settings().timeout);
+        let (mut session, mut line) =
+            ScratchSession::start(&self.context.kubectl, (pod, &chosen), (script, &self.nonce, &values), limits)?;
         let reporter = self.context.reporter;
         loop {
             line = match line.key.as_str() {
@@ -323,43 +297,21 @@ impl ExportRun<'_> {
                     let name =
                         ["open", "check", "send", "compare", "manifest"].into_iter().find(|it| *it == line.value);
                     let name = name.unwrap_or("export");
-                    reporter.step(name, |step| self.stage(name, step, &mut session, pod))?
+                    reporter.step(name, |step| self.stage(name, step, &mut session))?
                 }
                 "end" => return self.check_complete(),
                 _ => {
-                    self.note(&line, &mut session)?;
-                    self.next(&mut session, pod)?
+                    self.note(&line, &mut session.session)?;
+                    session.next()?
                 }
             };
         }
     }
 
-    fn start(&self, chosen: &Chosen, pod: &ScratchPod<'_>) -> Result<(Session, Line)> {
-        let values = self.values();
-        let script = container::export(self.settings().tool);
-        let start = || {
-            let mut session = Session::start(&self.context.kubectl, chosen, script, &self.nonce, &values)?;
-            // A kubelet may not have heard of the pod yet.
-            let first = loop {
-                if let Some(line) = session.next(SOON)? {
-                    break line;
-                }
-            };
-            Ok((session, first))
-        };
-        Ok(self.context.kubectl.patiently(start).map_err(|error| pod.broken(error.fail()))?)
-    }
-
     /// One step of the session; the line with which the next one begins.
-    fn stage(
-        &mut self,
-        name: &str,
-        step: &report::Step,
-        session: &mut Session,
-        pod: &ScratchPod<'_>,
-    ) -> Result<(Line, String)> {
+    fn stage(&mut self, name: &str, step: &report::Step, session: &mut ScratchSession<'_>) -> Result<(Line, String)> {
         loop {
-            let line = self.next(session, pod)?;
+            let line = session.next()?;
             match line.key.as_str() {
                 "beat" => {
                     if let Some(done) = line.value.trim().parse::<u64>().ok().filter(|done| *done > 0) {
@@ -367,7 +319,7 @@ impl ExportRun<'_> {
                     }
                 }
                 "step" | "end" => return Ok((line, self.said(name))),
-                _ => self.note(&line, session)?,
+                _ => self.note(&line, &mut session.session)?,
             }
         }
     }
@@ -394,17 +346,6 @@ impl ExportRun<'_> {
             _ => {}
         }
         Ok(())
-    }
-
-    /// The next line of the session, as long as there is time.
-    fn next(&self, session: &mut Session, pod: &ScratchPod<'_>) -> Result<Line> {
-        while Instant::now() < self.end() {
-            if let Some(line) = session.next(SOON).map_err(|error| pod.broken(error.fail()))? {
-                return Ok(line);
-            }
-        }
-        let limit = humantime::format_duration(self.settings().timeout);
-        bail!(Fail::new(Exit::Failed, format!("not done within {limit}")).remedy(EXPORT.longer))
     }
 
     /// What a step found, in words.
@@ -529,29 +470,12 @@ impl ExportRun<'_> {
     /// Stamps the very object that was exported, whatever else changes on it meanwhile.
     fn stamp(&self, record: &ExportRecord) -> Result<()> {
         self.context.reporter.step("stamp", |_| {
-            let (target, name) = (&self.context.kubectl.target, &self.subject.snapshot.metadata.name);
-            let mut meta = self.subject.snapshot.metadata.clone();
             let at = now();
-            let refused = |error: &process::ProcessError| {
-                let fail = error.fail();
-                let remedy = format!("{}; the copy itself is proven", fail.remedy);
-                fail.remedy(remedy.trim_start_matches("; ").to_string())
-            };
-            let mut tries = 5;
-            loop {
-                let patch = record::stamp(&meta, record, at, self.context.global.zone);
-                match self.context.kubectl.json::<Snapshot>(&target.patch(SNAPSHOTS, name, &patch)) {
-                    Ok(_) => return Ok(((), format!("exported, {}", record.at))),
-                    Err(error) if error.is(Refusal::Conflict) && tries > 0 => tries -= 1,
-                    Err(error) => bail!(refused(&error)),
-                }
-                let there: Snapshot = self.context.kubectl.get(SNAPSHOTS, name).map_err(|error| refused(&error))?;
-                if there.metadata.uid != meta.uid {
-                    let what = format!("the VolumeSnapshot {name} is another one now; that which was exported is gone");
-                    bail!(Fail::new(Exit::Failed, what).remedy("export the new one"));
-                }
-                meta = there.metadata;
-            }
+            let patch = |meta: &Meta| record::stamp(meta, record, at, self.context.global.zone);
+            let before = &self.subject.snapshot.metadata;
+            let done = "the copy itself is proven";
+            proven_snapshot::stamp(&self.context.kubectl, before, patch, done, ("export", "exported"))?;
+            Ok(((), format!("exported, {}", record.at)))
         })
     }
 

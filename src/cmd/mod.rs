@@ -16,6 +16,7 @@ pub mod locks;
 pub mod man;
 pub mod mark_and_delete;
 pub mod notify;
+mod proven_snapshot;
 mod prune;
 pub mod rebind_vsc;
 pub mod restore;

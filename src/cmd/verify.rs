@@ -2,16 +2,15 @@
 //! snapshot is stamped with what came of it.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
 
-use crate::backup::observe::check_namespace;
 use crate::cluster::failure::Failure;
 use crate::cluster::kubectl::Kubectl;
-use crate::cluster::refusal::Refusal;
 use crate::cluster::scratch_pod::ScratchPod;
+use crate::cmd::proven_snapshot::{self, ProvenSnapshot, ScratchSession};
 use crate::cmd::{Conclusion, Context, now};
 use crate::config::{Global, Verify};
 use crate::container;
@@ -22,19 +21,15 @@ use crate::core::backup::pod::Chosen;
 use crate::core::backup::proof::Proof;
 use crate::core::engine::Engine;
 use crate::core::escape;
-use crate::core::kube::calls::{CLAIMS, JOBS, NETWORK_POLICIES, PODS, SCRIPT, SNAPSHOTS};
-use crate::core::kube::claim_manifest::ClaimTemplate;
-use crate::core::kube::objects::{ObjectList, Pvc, Snapshot};
+use crate::core::kube::calls::{JOBS, NETWORK_POLICIES, SCRIPT, SNAPSHOTS};
+use crate::core::kube::objects::{Meta, Snapshot};
 use crate::core::plan::{self, PlanStep};
-use crate::core::restore::verify::{self, Facts, JobRequest, NoSnapshot, ScratchPodTemplate, ScratchVolume, Verdict};
+use crate::core::restore::verify::{self, Facts, JobRequest, ScratchPodTemplate, ScratchVolume, Verdict};
 use crate::core::words::counted;
 use crate::exit::{Exit, Fail};
 use crate::io::process;
 use crate::io::random;
 use crate::io::report::{self, Reporter};
-
-/// How long to listen before looking up.
-const SOON: Duration = Duration::from_secs(1);
 
 /// Tests a snapshot.
 ///
@@ -137,34 +132,14 @@ impl DatabaseTest<'_> {
     }
 }
 
-/// Reads the namespace once, and finds the snapshot and what a test of it needs.
+/// Finds the snapshot, and what a test of it needs.
 fn observe(kubectl: &Kubectl, config: &Verify) -> Result<Subject> {
-    let list: ObjectList<Value> = kubectl.all(&[CLAIMS, PODS, SNAPSHOTS])?;
-    let of_kind = |kind: &str| list.items.iter().filter(|item| item["kind"] == kind).cloned().collect::<Vec<Value>>();
-    let read = |item: Value| serde_json::from_value::<Snapshot>(item).ok();
-    let snapshots: Vec<Snapshot> = of_kind("VolumeSnapshot").into_iter().filter_map(read).collect();
-    let pods = of_kind("Pod");
     let namespace = &kubectl.target.namespace;
-    let snapshot = verify::choose(&snapshots, config.snapshot.as_deref(), &config.pvc, now());
-    let snapshot = snapshot.map_err(|why| {
-        let fail = || no_snapshot(config.snapshot.as_deref(), &config.pvc, namespace, why).into();
-        if list.items.is_empty() { check_namespace(kubectl, namespace).err().unwrap_or_else(fail) } else { fail() }
-    });
-    let snapshot = snapshot?.clone();
+    let found = proven_snapshot::find(kubectl, config.snapshot.as_deref(), &config.pvc, "verify")?;
+    let ProvenSnapshot { snapshot, proofs, claim, template, pods } = found;
     let name = &snapshot.metadata.name;
-    let missing = |what: String| Fail::new(Exit::Precondition, format!("VolumeSnapshot {name}: {what}"));
-
-    let proofs = verify::proofs(&snapshot).map_err(|annotation| {
-        missing(format!("its annotation {annotation} cannot be read")).remedy("verify another snapshot, or correct it")
-    })?;
-    let claims =
-        of_kind("PersistentVolumeClaim").into_iter().filter_map(|item| serde_json::from_value::<Pvc>(item).ok());
-    let living = claims.into_iter().find(|claim| snapshot.is_of(&claim.metadata.name));
-    let template =
-        ClaimTemplate::noted(&snapshot.metadata.annotations).or_else(|| living.as_ref().map(ClaimTemplate::of));
-    // The claim's own name; a label may be a shortened one.
-    let pvc = snapshot.spec.source.persistent_volume_claim_name.clone();
-    let pvc = pvc.or_else(|| Some(template.as_ref()?.name.clone())).unwrap_or_else(|| config.pvc.clone());
+    let missing = |what: String| proven_snapshot::missing(&snapshot, what);
+    let pvc = claim.unwrap_or_else(|| config.pvc.clone());
     let volume = verify::volume(&snapshot, template).map_err(|why| missing(why).remedy("verify another snapshot"))?;
 
     let found = verify::of_database(proofs, config.database.as_deref());
@@ -229,30 +204,6 @@ fn image(
             let what = "nothing tells which image its database ran in".to_string();
             (what, "name one with --verify-image (BAK_VERIFY_IMAGE)".into())
         }),
-    }
-}
-
-/// The failure if there is no such snapshot of the claim `pvc`.
-pub(super) fn no_snapshot(name: Option<&str>, pvc: &str, namespace: &str, why: NoSnapshot) -> Fail {
-    let name = name.unwrap_or_default();
-    match why {
-        NoSnapshot::Missing => {
-            Fail::new(Exit::Precondition, format!("the namespace '{namespace}' has no VolumeSnapshot '{name}'"))
-                .remedy(format!("see backup-ns list -n {namespace}"))
-        }
-        NoSnapshot::NotReady(why) => {
-            Fail::new(Exit::Snapshot, format!("the VolumeSnapshot {name} is not ready: {why}"))
-                .remedy(format!("see kubectl describe volumesnapshot {name} -n {namespace}"))
-        }
-        NoSnapshot::NoneReady(others) => {
-            let there = match &others[..] {
-                [] => "there are none".to_string(),
-                some => format!("there are some of {}", some.join(", ")),
-            };
-            let what = format!("the namespace '{namespace}' has no ready VolumeSnapshot of the PVC '{pvc}' ({there})");
-            Fail::new(Exit::Precondition, what)
-                .remedy(format!("see backup-ns list -n {namespace}, and set BAK_PVC_NAME (--pvc-name)"))
-        }
     }
 }
 
@@ -383,27 +334,18 @@ impl RestoreTest<'_> {
             bytes: test.proof.map(|proof| proof.bytes),
             ..Facts::default()
         };
-        let start = || {
-            let mut session = Session::start(&self.context.kubectl, chosen, script, &nonce, &values)?;
-            // A kubelet may not have heard of the pod yet.
-            let first = loop {
-                if let Some(line) = session.next(SOON)? {
-                    break line;
-                }
-            };
-            Ok((session, first))
-        };
+        let limits = (self.end(), self.context.config.timeout);
         let (mut session, mut line) =
-            self.context.kubectl.patiently(start).map_err(|error| trial.broken(error.fail()))?;
+            ScratchSession::start(&self.context.kubectl, (trial, chosen), (script, &nonce, &values), limits)?;
         loop {
             line = match line.key.as_str() {
-                "step" => self.stage(&line.value, test, &mut session, &mut facts, trial)?,
+                "step" => self.stage(&line.value, test, &mut session, &mut facts)?,
                 "end" => return Ok(facts),
-                "bad" => bail!(self.bad(&line.value, &mut session)),
-                "lost" => bail!(lost(&line.value, test.is_alike(), &mut session)),
+                "bad" => bail!(self.bad(&line.value, &mut session.session)),
+                "lost" => bail!(lost(&line.value, test.is_alike(), &mut session.session)),
                 _ => {
                     facts.note(&line.key, &line.value);
-                    self.next(&mut session, trial)?
+                    session.next()?
                 }
             };
         }
@@ -414,9 +356,8 @@ impl RestoreTest<'_> {
         &self,
         name: &str,
         test: &DatabaseTest<'_>,
-        session: &mut Session,
+        session: &mut ScratchSession<'_>,
         facts: &mut Facts,
-        trial: &ScratchPod<'_>,
     ) -> Result<Line> {
         // The words of verify.sh.
         let name = ["file", "read", "server", "load", "count", "compare", "replace", "query", "physical"]
@@ -424,7 +365,7 @@ impl RestoreTest<'_> {
             .find(|known| *known == name);
         self.context.reporter.step(name.unwrap_or("verify"), |step| {
             loop {
-                let line = self.next(session, trial)?;
+                let line = session.next()?;
                 match line.key.as_str() {
                     "beat" => {
                         let done = line.value.trim().parse::<u64>().ok().filter(|done| *done > 0);
@@ -432,24 +373,13 @@ impl RestoreTest<'_> {
                             step.progress(&format!("{} of {}", report::bytes(done), report::bytes(all)));
                         }
                     }
-                    "bad" => bail!(self.bad(&line.value, session)),
-                    "lost" => bail!(lost(&line.value, test.is_alike(), session)),
+                    "bad" => bail!(self.bad(&line.value, &mut session.session)),
+                    "lost" => bail!(lost(&line.value, test.is_alike(), &mut session.session)),
                     "step" | "end" => return Ok((line, said(name, facts))),
                     key => facts.note(key, &line.value),
                 }
             }
         })
-    }
-
-    /// The next line of the session, as long as there is time.
-    fn next(&self, session: &mut Session, trial: &ScratchPod<'_>) -> Result<Line> {
-        while Instant::now() < self.end() {
-            if let Some(line) = session.next(SOON).map_err(|error| trial.broken(error.fail()))? {
-                return Ok(line);
-            }
-        }
-        let limit = humantime::format_duration(self.context.config.timeout);
-        bail!(Fail::new(Exit::Failed, format!("not done within {limit}")).remedy(verify::RESTORE_TEST.longer))
     }
 
     fn bad(&self, why: &str, session: &mut Session) -> Fail {
@@ -469,32 +399,12 @@ impl RestoreTest<'_> {
     /// Stamps the very object that was tested, whatever else changes on it meanwhile.
     fn stamp(&self, verdict: &Verdict) -> Result<()> {
         self.context.reporter.step("stamp", |_| {
-            let (target, name) = (&self.context.kubectl.target, &self.subject.snapshot.metadata.name);
-            let mut meta = self.subject.snapshot.metadata.clone();
-            let at = now();
-            let seconds = self.context.began.elapsed().as_secs();
-            let refused = |error: &process::ProcessError| {
-                let fail = error.fail();
-                let remedy = format!("{}; the test itself is done: {}", fail.remedy, in_words(verdict));
-                fail.remedy(remedy.trim_start_matches("; ").to_string())
-            };
-            let mut tries = 5;
-            loop {
-                let patch = verify::stamp(&meta, verdict, at, self.context.global.zone, seconds);
-                let call = target.patch(SNAPSHOTS, name, &patch);
-                let patched = self.context.kubectl.json::<Snapshot>(&call);
-                match patched {
-                    Ok(_) => return Ok(((), in_words(verdict))),
-                    Err(error) if error.is(Refusal::Conflict) && tries > 0 => tries -= 1,
-                    Err(error) => bail!(refused(&error)),
-                }
-                let there: Snapshot = self.context.kubectl.get(SNAPSHOTS, name).map_err(|error| refused(&error))?;
-                if there.metadata.uid != meta.uid {
-                    let what = format!("the VolumeSnapshot {name} is another one now; that which was tested is gone");
-                    bail!(Fail::new(Exit::Failed, what).remedy("verify the new one"));
-                }
-                meta = there.metadata;
-            }
+            let (at, seconds) = (now(), self.context.began.elapsed().as_secs());
+            let patch = |meta: &Meta| verify::stamp(meta, verdict, at, self.context.global.zone, seconds);
+            let done = format!("the test itself is done: {}", in_words(verdict));
+            let before = &self.subject.snapshot.metadata;
+            proven_snapshot::stamp(&self.context.kubectl, before, patch, &done, ("verify", "tested"))?;
+            Ok(((), in_words(verdict)))
         })
     }
 
@@ -706,6 +616,7 @@ fn hindrance(key: &str, alike: bool) -> (Exit, &'static str) {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::time::Duration;
 
     use super::*;
 

@@ -70,7 +70,7 @@ tool_send() {
   unpacking=$!
   tee "$SCRATCH/hashed" <"$SCRATCH/plain" >"$SCRATCH/shared" 2>/dev/null 3<&- &
   sharing=$!
-  start_hashing "$SCRATCH/hashed" "$SCRATCH/sum"
+  start_hashing "$SCRATCH/hashed"
   { backup --stdin --stdin-filename "$sent_name"; } <"$SCRATCH/shared" >"$SCRATCH/summary" 2>"$SCRATCH/errors" 3<&- &
   sending=$!
   tool_is "$sending"

@@ -31,21 +31,17 @@ while [ "$number" -lt "$FILES" ]; do
   number=$((number + 1))
 done
 
-exec 3<&0 </dev/null
-main=$$
-main_started=$(start_time "$main")
+detach_stdin
+POD=$SCRATCH
 export TMPDIR="$SCRATCH" HOME="$SCRATCH" TZ=UTC0
 
-# run_ticker: reports `beat` every second, with how many bytes were hashed so far.
-run_ticker() {
-  while sleep 1 >/dev/null 2>&1 && [ "$(start_time "$main")" = "$main_started" ]; do
-    at=
-    if { read -r pid <"$SCRATCH/hashing"; } 2>/dev/null; then
-      at=$(sed -n 's/^rchar: //p' "/proc/$pid/io" 2>/dev/null)
-    fi
-    say beat "${at:-0}" 2>/dev/null || break
-  done
-  exit 0
+# bytes_read PID: prints how much it has read, of a file or a pipe.
+bytes_read() { sed -n 's/^rchar: //p' "/proc/$1/io" 2>/dev/null; }
+
+# heed COMMAND TEXT: takes the manifest.
+heed() {
+  [ "$1" = manifest ] || return 0
+  printf '%b' "$2" >"$SCRATCH/manifest.part" && mv "$SCRATCH/manifest.part" "$SCRATCH/manifest.json"
 }
 
 # hide_secrets: copies stdin, with **** for each line of the Secret's files and for what follows `=` or `:` in such a line. Of the
@@ -143,14 +139,6 @@ failed() {
   lost "$kind" "$1 (status $2)"
 }
 
-require_tools() {
-  missing=
-  for tool in "$@"; do
-    command -v "$tool" >/dev/null || missing="$missing $tool"
-  done
-  [ -z "$missing" ] || lost image "the image lacks${missing}"
-}
-
 # tool_is PID: notes the process that a session which ends has to end, so that it leaves no lock in the repository.
 tool_is() { echo "$1 $(start_time "$1")" >"$SCRATCH/tool"; }
 
@@ -173,11 +161,11 @@ make_pipes() {
   done
 }
 
-# start_hashing FILE RESULT: hashes a file or pipe in the background.
+# start_hashing PIPE: hashes what comes through it, in the background.
 start_hashing() {
-  hash_stdin <"$1" >"$2" 2>/dev/null &
+  hash_stdin <"$1" >"$SCRATCH/sum" 2>/dev/null &
   hashing=$!
-  echo "$hashing" >"$SCRATCH/hashing"
+  echo "$hashing" >"$SCRATCH/reading"
 }
 
 # read_file NUMBER: sets what the values say of it.
@@ -188,26 +176,6 @@ read_file() {
   } <"$SCRATCH/file.$1" || lost space 'nothing can be written in the scratch volume'
 }
 
-check_file() {
-  FILE=$VOLUME/$FILE
-  if ! [ -f "$FILE" ] || ! [ -r "$FILE" ]; then
-    reason=$(cat -- "$FILE" 2>&1 >/dev/null)
-    printf '%s\n' "$reason" >"$SCRATCH/errors"
-    case $reason in
-    *'No such file'*) bad 'a dump file is not there' ;;
-    *'s a directory'*) bad 'a dump file is a directory' ;;
-    *ermission*) lost user 'the user of the pod may not read a dump file' ;;
-    esac
-    lost other 'a dump file cannot be read'
-  fi
-  size=$(file_size "$FILE")
-  [ "$size" = "$BYTES" ] || bad "a dump file has $size bytes, the proof says $BYTES"
-  start_hashing "$FILE" "$SCRATCH/sum"
-  wait "$hashing" || lost other "a dump file could not be read: hashing ended with status $?"
-  read -r sum _ <"$SCRATCH/sum" || lost space 'nothing can be written in the scratch volume'
-  [ "$sum" = "$SUM" ] || bad 'the SHA-256 of a dump file is not that of the proof'
-}
-
 # compare_copy NAME ID SUM: reads a file back, and compares its hash.
 compare_copy() {
   make_pipes back
@@ -215,7 +183,7 @@ compare_copy() {
   { tool_receive "$1" "$2"; } >"$SCRATCH/back" 2>"$SCRATCH/errors" 3<&- &
   receiving=$!
   tool_is "$receiving"
-  start_hashing "$SCRATCH/back" "$SCRATCH/sum"
+  start_hashing "$SCRATCH/back"
   wait "$receiving"
   received=$?
   wait "$hashing" || lost other "what came back could not be hashed (status $?)"
@@ -280,7 +248,7 @@ work() {
   number=0
   while [ "$number" -lt "$FILES" ]; do
     read_file "$number"
-    check_file
+    check_proven_file 'a dump file'
     if [ "$WHAT" = dump ]; then export_file; fi
     number=$((number + 1))
   done
@@ -298,15 +266,7 @@ work() {
 
 run_ticker &
 work &
-# Each line from the client counts up the file that keepalive.sh watches. Without lines, the pod ends.
-heard=0
-while IFS=' ' read -r command text <&3; do
-  heard=$((heard + 1))
-  echo "$heard" >"$SCRATCH/beat"
-  if [ "$command" = manifest ]; then
-    printf '%b' "$text" >"$SCRATCH/manifest.part" && mv "$SCRATCH/manifest.part" "$SCRATCH/manifest.json"
-  fi
-done
+hear_client
 stop_tool
 : >"$SCRATCH/done"
 exit 0

@@ -149,19 +149,22 @@ pub const fn verify(engine: Engine) -> &'static str {
                 "postgres-facts.sh",
                 "postgres-roles.sh",
                 "postgres-verify.sh",
+                "scratch.sh",
                 "verify.sh"
             )
         }
-        Engine::MySql => script!("common.sh", "mysql.sh", "mysql-accounts.sh", "mysql-verify.sh", "verify.sh"),
+        Engine::MySql => {
+            script!("common.sh", "mysql.sh", "mysql-accounts.sh", "mysql-verify.sh", "scratch.sh", "verify.sh")
+        }
     }
 }
 
 /// An export with this tool.
 pub const fn export(tool: ExportTool) -> &'static str {
     match tool {
-        ExportTool::Restic => script!("common.sh", "export-restic.sh", "export.sh"),
-        ExportTool::Rclone => script!("common.sh", "export-rclone.sh", "export.sh"),
-        ExportTool::Command => script!("common.sh", "export-command.sh", "export.sh"),
+        ExportTool::Restic => script!("common.sh", "export-restic.sh", "scratch.sh", "export.sh"),
+        ExportTool::Rclone => script!("common.sh", "export-rclone.sh", "scratch.sh", "export.sh"),
+        ExportTool::Command => script!("common.sh", "export-command.sh", "scratch.sh", "export.sh"),
     }
 }
 

@@ -24,22 +24,14 @@ read_value && POD=$VALUE
 read_value && KEPT=$VALUE
 
 choose_unpacker "$FILE"
-exec 3<&0 </dev/null
-main=$$
-main_started=$(start_time "$main")
+detach_stdin
 export TMPDIR="$SCRATCH"
 
-# run_ticker: reports `beat` every second, with how many bytes of the file were read.
-run_ticker() {
-  while sleep 1 >/dev/null 2>&1 && [ "$(start_time "$main")" = "$main_started" ]; do
-    at=
-    if { read -r pid <"$SCRATCH/reading"; } 2>/dev/null; then
-      at=$(sed -n 's/^pos:[^0-9]*//p' "/proc/$pid/fdinfo/0" 2>/dev/null)
-    fi
-    say beat "${at:-0}" 2>/dev/null || break
-  done
-  exit 0
-}
+# bytes_read PID: prints how much of the file it has read.
+bytes_read() { sed -n 's/^pos:[^0-9]*//p' "/proc/$1/fdinfo/0" 2>/dev/null; }
+
+# heed: the client sends no command.
+heed() { :; }
 
 # tool_errors: prints the tools' error messages, without the statements and rows that some of them add.
 tool_errors() {
@@ -172,37 +164,7 @@ find_in_volume() {
   return 1
 }
 
-require_tools() {
-  missing=
-  for tool in "$@"; do
-    command -v "$tool" >/dev/null || missing="$missing $tool"
-  done
-  [ -z "$missing" ] || lost image "the image lacks${missing}"
-}
-
-check_file() {
-  say step file
-  FILE=$VOLUME/$FILE
-  if ! [ -f "$FILE" ] || ! [ -r "$FILE" ]; then
-    said=$(cat -- "$FILE" 2>&1 >/dev/null)
-    case $said in
-    *'No such file'*) bad 'the dump file is not there' ;;
-    *'s a directory'*) bad 'the dump file is a directory' ;;
-    esac
-    printf '%s\n' "$said" >&2
-    case $said in *ermission*) lost user 'the user of the pod may not read the dump file' ;; esac
-    lost other 'the dump file cannot be read'
-  fi
-  size=$(file_size "$FILE")
-  [ "$size" = "$BYTES" ] || bad "the dump file has $size bytes, the proof says $BYTES"
-  hash_stdin <"$FILE" >"$SCRATCH/sum" 2>"$SCRATCH/errors" &
-  echo "$!" >"$SCRATCH/reading"
-  wait "$!" || lost other "the dump file could not be read: hashing ended with status $?"
-  read -r sum _ <"$SCRATCH/sum" || lost space 'nothing can be written in the scratch volume'
-  [ "$sum" = "$SUM" ] || bad 'the SHA-256 of the dump file is not that of the proof'
-}
-
-# check_globals: as check_file, for the file of the server's roles or accounts.
+# check_globals: as check_proven_file, for the file of the server's roles or accounts.
 check_globals() {
   [ -n "$GLOBALS" ] || return 0
   GLOBALS=$VOLUME/$GLOBALS
@@ -370,7 +332,8 @@ work() {
   db_find_tools
   say server "$(db_server_version)"
   if [ -n "$FILE" ]; then
-    check_file
+    say step file
+    check_proven_file 'the dump file'
     check_globals
     read_dump
     say step server
@@ -393,11 +356,6 @@ work() {
 [ -d "$SCRATCH" ] || { mkdir "$SCRATCH" && chmod 777 "$SCRATCH"; }
 run_ticker &
 work &
-# Each line from the client counts up the file that keepalive.sh watches. Without lines, the pod ends.
-heard=0
-while IFS=' ' read -r _ <&3; do
-  heard=$((heard + 1))
-  echo "$heard" >"$POD/beat"
-done
+hear_client
 [ -n "$KEPT" ] || : >"$POD/done"
 exit 0

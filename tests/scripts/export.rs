@@ -8,7 +8,8 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 
 use super::{BOOTSTRAP, COMMON, END, KEEPALIVE, SHELLS, descendants, escaped, lives, ok, sha256, until};
 
-pub const EXPORT: &str = include_str!("../../src/container/export.sh");
+pub const EXPORT: &str =
+    concat!(include_str!("../../src/container/scratch.sh"), include_str!("../../src/container/export.sh"));
 pub const RESTIC: &str = include_str!("../../src/container/export-restic.sh");
 pub const RCLONE: &str = include_str!("../../src/container/export-rclone.sh");
 pub const COMMAND: &str = include_str!("../../src/container/export-command.sh");
