@@ -5,27 +5,6 @@ use serde_json::{Value, json};
 
 use crate::kit::*;
 
-/// A VolumeGroupSnapshotClass of the local driver with a fault; it goes with the test.
-struct GroupClass(String);
-
-impl GroupClass {
-    fn new(name: &str, parameters: &Value) -> GroupClass {
-        let name = format!("{name}-{:x}", std::process::id());
-        let class = json!({
-            "apiVersion": "groupsnapshot.storage.k8s.io/v1", "kind": "VolumeGroupSnapshotClass", "metadata": {"name": name},
-            "driver": "csi-local.backup-ns.sh", "deletionPolicy": "Delete", "parameters": parameters,
-        });
-        apply("default", &class);
-        GroupClass(name)
-    }
-}
-
-impl Drop for GroupClass {
-    fn drop(&mut self) {
-        kubectl_with(&["delete", "volumegroupsnapshotclass", &self.0, "--wait=false"], "");
-    }
-}
-
 /// Two claims `a` and `b` with the label that the groups of this file select.
 fn two_claims(tenant: &Tenant) {
     let claims: Vec<Value> = ["a", "b"]
@@ -165,7 +144,7 @@ fn the_faults_of_a_group_can_be_had() {
         ("half", json!({"fail-member": "1"}), "the copy of volume pvc-"),
     ];
     for (name, parameters, why) in failing {
-        let class = GroupClass::new(name, &parameters);
+        let class = Class::of_groups(name, &parameters);
         take_group(&tenant, name, &class.0);
         let said = until("the group has an error", 60, || {
             let group = tenant.get(&["volumegroupsnapshot", name]);
@@ -177,12 +156,12 @@ fn the_faults_of_a_group_can_be_had() {
         tenant.kubectl(&["delete", "volumegroupsnapshot", name, "--timeout=60s"]);
     }
 
-    let class = GroupClass::new("fewer", &json!({"leave-out": "0"}));
+    let class = Class::of_groups("fewer", &json!({"leave-out": "0"}));
     take_group(&tenant, "fewer", &class.0);
     group_is_ready(&tenant, "fewer");
     until("its only member", 30, || (claims("fewer").len() == 1).then_some(()));
 
-    let class = GroupClass::new("later", &json!({"members-ready-after": "8s", "freeze": "false"}));
+    let class = Class::of_groups("later", &json!({"members-ready-after": "8s", "freeze": "false"}));
     take_group(&tenant, "later", &class.0);
     group_is_ready(&tenant, "later");
     let ready = members(&tenant, "later").iter().filter(|member| member.2).count();

@@ -560,24 +560,32 @@ pub fn command_lines() -> String {
     lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " ") + "\n").collect()
 }
 
-/// A VolumeSnapshotClass of the local driver with a fault; it goes with the test.
-pub struct Class(pub String);
+/// A VolumeSnapshotClass or VolumeGroupSnapshotClass of the local driver with a fault; it goes with the test.
+pub struct Class(pub String, &'static str);
 
 impl Class {
     pub fn new(name: &str, parameters: &Value) -> Class {
+        Class::of("snapshot.storage.k8s.io/v1", "VolumeSnapshotClass", name, parameters)
+    }
+
+    pub fn of_groups(name: &str, parameters: &Value) -> Class {
+        Class::of("groupsnapshot.storage.k8s.io/v1", "VolumeGroupSnapshotClass", name, parameters)
+    }
+
+    fn of(api: &str, kind: &'static str, name: &str, parameters: &Value) -> Class {
         let name = format!("{name}-{:x}", std::process::id());
         let class = json!({
-            "apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshotClass", "metadata": {"name": name},
-            "driver": "csi-local.backup-ns.sh", "deletionPolicy": "Delete", "parameters": parameters,
+            "apiVersion": api, "kind": kind, "metadata": {"name": name}, "driver": "csi-local.backup-ns.sh",
+            "deletionPolicy": "Delete", "parameters": parameters,
         });
         apply("default", &class);
-        Class(name)
+        Class(name, kind)
     }
 }
 
 impl Drop for Class {
     fn drop(&mut self) {
-        kubectl_with(&["delete", "volumesnapshotclass", &self.0, "--wait=false"], "");
+        kubectl_with(&["delete", self.1, &self.0, "--wait=false"], "");
     }
 }
 
