@@ -15,19 +15,8 @@ die() {
 built=${CARGO_TARGET_DIR:-target}/${1:+$1/}release
 [ -x "$built/backup-ns" ] || die "there is no $built/backup-ns: cargo build --release --locked${1:+ --target $1}"
 
-# cargo-deb is compiled once into the cache, whole or not at all. Without its library, it compresses with xz(1).
-cache=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/backup-ns
-cargo_deb=$cache/cargo-deb-$(uname -m)-$CARGO_DEB
-mkdir -p "$cache"
-exec 8>"$cache/cargo-deb.lock"
-flock 8
-if [ ! -d "$cargo_deb" ]; then
-	say "compiling cargo-deb $CARGO_DEB (about a minute on two cores, once); log: $cache/cargo-deb.log"
-	rm -rf "$cache/cargo-deb-part"
-	env -u CARGO_TARGET_DIR -u RUSTFLAGS cargo install --locked --no-default-features --root "$cache/cargo-deb-part" \
-		"cargo-deb@$CARGO_DEB" >"$cache/cargo-deb.log" 2>&1 8>&- || die "compiling failed: $(tail -n 5 "$cache/cargo-deb.log")"
-	mv -T "$cache/cargo-deb-part" "$cargo_deb"
-fi
+# Without its library, it compresses with xz(1).
+cargo_deb=$(tests/bin/cargo-tool.sh cargo-deb "$CARGO_DEB")
 
 # What [package.metadata.deb] of Cargo.toml takes from here.
 files=target/deb
@@ -46,4 +35,4 @@ backup-ns ($(echo "$version" | sed 's/-/~/')-1) unstable; urgency=medium
 
  -- $(sed -n 's/^maintainer = "\(.*\)"$/\1/p' Cargo.toml)  $(LC_ALL=C date --utc --rfc-email --date "${day:-$(git log -1 --format=%cI)}")
 END
-PATH=$cargo_deb/bin:$PATH cargo deb --no-build --no-strip --locked ${1:+--target "$1"}
+PATH=$cargo_deb:$PATH cargo deb --no-build --no-strip --locked ${1:+--target "$1"}

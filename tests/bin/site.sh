@@ -1,12 +1,9 @@
 #!/bin/sh
 # Builds the documents into a site with search, target/site, and follows every link of it; no network is needed for that.
-# mdBook is compiled once into the cache, whole or not at all.
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 cd "$root"
 MDBOOK=0.5.4
-CACHE=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/backup-ns
-mdbook=$CACHE/mdbook-$(uname -m)-$MDBOOK/bin/mdbook
 repository=https://github.com/backup-ns/backup-ns
 stage=target/site-source
 site=target/site
@@ -17,25 +14,7 @@ die() {
 }
 
 # Without optimization it is compiled in half the time, and the site is still built in a second.
-install_mdbook() {
-	mkdir -p "$CACHE"
-	exec 8>"$CACHE/mdbook.lock"
-	flock 8
-	[ ! -x "$mdbook" ] || return 0
-	say "compiling mdBook (about a minute, once); log: $CACHE/mdbook.log"
-	part=$CACHE/mdbook-part
-	trap 'rm -rf "$part"' EXIT
-	trap 'exit 1' HUP INT TERM
-	rm -rf "$part"
-	CARGO_PROFILE_DEV_DEBUG=0 CARGO_TARGET_DIR=$part/target cargo install mdbook --version "=$MDBOOK" --locked --debug \
-		--no-default-features --features search --root "$part/install" >"$CACHE/mdbook.log" 2>&1 8>&- ||
-		die "compiling failed: $(tail -n 5 "$CACHE/mdbook.log")"
-	rm -rf "$CACHE/mdbook-$(uname -m)-$MDBOOK"
-	mv -T "$part/install" "$CACHE/mdbook-$(uname -m)-$MDBOOK"
-	rm -rf "$part"
-	exec 8>&-
-}
-[ -x "$mdbook" ] || install_mdbook
+mdbook=$(tests/bin/cargo-tool.sh mdbook "$MDBOOK" --debug --features search)/mdbook
 
 # The documents keep their places, so that the links between them are right. What else they link to is not part of the
 # site: such a link becomes one to the repository. The mark keeps the others from that. mdBook makes index.html of a
