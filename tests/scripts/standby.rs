@@ -47,14 +47,15 @@ fn a_standby_is_known_and_says_what_ended_its_dump() {
         }
     }
 
-    // A dump that reads a table while the primary empties it, which is too large for the buffers between them.
+    // A dump that reads a table while the primary empties it, which is too large for the buffers between them. It reads slowly, as
+    // bash does byte by byte, and without a pause, because a server that cannot send does not notice that its query is to end.
     primary.sql(DATABASE, "CREATE TABLE large AS SELECT repeat(md5(i::text), 12) FROM generate_series(1, 60000) i");
     until("the standby follows", 60, || standby.psql(DATABASE, "SELECT 1 / count(*) FROM large").status.success());
     let fakes = standby.folder("fakes");
     let real = binaries().join("pg_dump");
     let slow = format!(
         "#!/bin/bash\ncase $* in --version) exec {0} --version ;; esac\nset -o pipefail\n\
-         {0} \"$@\" | {{ head -c 4000; : >\"${{0%/*}}/reads\"; until [ -e \"${{0%/*}}/go\" ]; do sleep 0.1; done; cat; }}\n",
+         {0} \"$@\" | {{ head -c 4000; : >\"${{0%/*}}/reads\"; while IFS= read -r line; do printf '%s\\n' \"$line\"; done; }}\n",
         real.display()
     );
     fs::write(fakes.join("pg_dump"), slow).unwrap();
@@ -65,7 +66,6 @@ fn a_standby_is_known_and_says_what_ended_its_dump() {
     until("the dump reads", 30, || fakes.join("reads").exists());
     primary.sql(DATABASE, "TRUNCATE large");
     until("the standby replays that", 30, || standby.sql(DATABASE, "SELECT count(*) FROM large") == "0");
-    fs::write(fakes.join("go"), "").unwrap();
     assert_eq!(session.until(&["proven", "lost"]).0, "lost");
     let said = session.last_words();
     assert!(said.contains("conflict with recovery"), "{said}");
