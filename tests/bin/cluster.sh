@@ -37,8 +37,8 @@ name_left_out() {
 	} >&2
 }
 trap name_left_out EXIT
-# One at a time: two have not been tried for a whole run. Those that stop parts of the cluster would wait to be alone.
-cargo test --locked --test cluster -- --ignored --test-threads=1
+# Two at a time, because most of a test's time is waiting. Those that stop parts of the cluster wait to be alone.
+cargo test --locked --test cluster -- --ignored --test-threads=2
 # With a kubectl of each minor.
 cargo test --locked --bin backup-ns -- --ignored
 # Last, because it takes the cluster down: that nothing of the local one is left then.
