@@ -216,9 +216,10 @@ impl<'a> ScratchPod<'a> {
     }
 
     /// The failure of a session in the pod that was not done within `limit`.
-    pub fn out_of_time(&self, limit: Duration) -> Fail {
+    pub fn out_of_time(&self, limit: Duration, said: &str) -> Fail {
         let limit = humantime::format_duration(limit);
-        Fail::new(Exit::Failed, format!("not done within {limit}")).remedy(self.purpose.longer)
+        let said = if said.is_empty() { String::new() } else { format!(": {said}") };
+        Fail::new(Exit::Failed, format!("not done within {limit}{said}")).remedy(self.purpose.longer)
     }
 
     /// The failure of a session in the pod that broke off.

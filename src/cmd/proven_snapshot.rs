@@ -141,7 +141,7 @@ impl<'a> ScratchSession<'a> {
                 return Ok(line);
             }
         }
-        bail!(self.pod.out_of_time(self.limit))
+        bail!(self.pod.out_of_time(self.limit, &self.session.last_words()))
     }
 }
 

@@ -88,8 +88,11 @@ hide_secrets() {
 # strip_address: copies an address without user, password and query.
 strip_address() { sed -e 's,://[^/]*@,://,' -e 's/[?#].*//'; }
 
-# tool_errors: prints the last messages of the tool, without secrets.
-tool_errors() { tail -n 40 "$SCRATCH/errors" 2>/dev/null | hide_secrets | tail -n 5; }
+# tool_errors: prints the last messages of the tool, without secrets, once.
+tool_errors() {
+  tail -n 40 "$SCRATCH/errors" 2>/dev/null | hide_secrets | tail -n 5
+  : >"$SCRATCH/errors"
+}
 
 # bad WHY, copy_bad WHY, lost KEY WHY: end the export. The last messages of the tool go to stderr. The keys are in
 # docs/architecture.md.
@@ -267,6 +270,8 @@ work() {
 run_ticker &
 work &
 hear_client
+# The client may have lost patience with a tool that tries again and again: its messages say why.
+tool_errors >&2
 stop_tool
 : >"$SCRATCH/done"
 exit 0
