@@ -8,7 +8,7 @@ use crate::kit::*;
 use crate::remotes::server;
 
 /// What an export may leave: its Job, pod, claim and NetworkPolicy.
-fn left(tenant: &Tenant) -> String {
+pub fn left(tenant: &Tenant) -> String {
     tenant.kubectl(&["get", "jobs,pods,pvc,networkpolicies", "-l", "backup-ns.sh/export-job", "-o", "name"])
 }
 
@@ -20,7 +20,7 @@ fn export(tenant: &Tenant, args: &[&str]) -> Done {
 }
 
 /// The label and the annotation of an export.
-fn stamp(tenant: &Tenant, snapshot: &str) -> (Value, Value) {
+pub fn stamp(tenant: &Tenant, snapshot: &str) -> (Value, Value) {
     let meta = tenant.get(&["volumesnapshot", snapshot])["metadata"].clone();
     let note = meta["annotations"]["backup-ns.sh/export"].as_str().unwrap_or("null");
     (meta["labels"]["backup-ns.sh/exported"].clone(), serde_json::from_str(note).unwrap())

@@ -7,6 +7,7 @@ mod chart;
 mod databases;
 mod doctor;
 mod export;
+mod export_faults;
 mod external;
 mod groups;
 mod kit;
@@ -17,6 +18,8 @@ mod objects;
 mod prune;
 mod rebind;
 mod recovery;
+#[path = "../remote/mod.rs"]
+mod remote;
 mod remotes;
 mod restore;
 mod runs;

@@ -87,7 +87,12 @@ impl Remote {
         format!("rest:http://{host}:{}/{word}/{name}/", self.port)
     }
 
-    /// Ends what `Fault::GoesAway` began.
+    /// Drops every connection from now on, under any fault.
+    pub fn go_away(&self) {
+        self.shared.gone.store(true, Ordering::SeqCst);
+    }
+
+    /// Ends what `go_away` or `Fault::GoesAway` began.
     pub fn come_back(&self) {
         self.shared.gone.store(false, Ordering::SeqCst);
     }
@@ -186,7 +191,7 @@ impl Shared {
         };
         let path = format!("{} {}/{}", request.method, request.repository, request.rest.join("/"));
         self.requests.lock().unwrap().push(path);
-        if request.fault == Fault::GoesAway && self.gone.load(Ordering::SeqCst) {
+        if self.gone.load(Ordering::SeqCst) {
             return Ok(());
         }
         if request.waits {
