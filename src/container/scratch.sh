@@ -8,9 +8,12 @@ detach_stdin() {
   main_started=$(start_time "$main")
 }
 
+# is_attended: whether the session still goes on. What it started ends with the pod, but a shell may outlive it for a moment.
+is_attended() { [ "$(start_time "$main")" = "$main_started" ]; }
+
 # run_ticker: reports `beat` every second, with how many bytes the process of $SCRATCH/reading has read so far.
 run_ticker() {
-  while sleep 1 >/dev/null 2>&1 && [ "$(start_time "$main")" = "$main_started" ]; do
+  while sleep 1 >/dev/null 2>&1 && is_attended; do
     at=
     if { read -r pid <"$SCRATCH/reading"; } 2>/dev/null; then at=$(bytes_read "$pid"); fi
     say beat "${at:-0}" 2>/dev/null || break
