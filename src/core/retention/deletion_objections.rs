@@ -3,7 +3,7 @@
 use crate::core::kube::labels;
 use crate::core::kube::namespace_objects::NamespaceObjects;
 use crate::core::kube::objects::Snapshot;
-use crate::core::retention::history::{FLOOR, Group, Moment, Record};
+use crate::core::retention::history::{ClaimHistory, FLOOR, Moment, Record};
 
 impl NamespaceObjects {
     /// The objections to deleting `snapshot`, as phrases. The first is that retention would keep it as the last one of its PVC,
@@ -15,10 +15,10 @@ impl NamespaceObjects {
         };
         let name = &snapshot.metadata.name;
         let stays = |snapshots: &[Record]| {
-            Group::all(snapshots, moment).iter().find_map(|group| {
-                let at = group.floor.iter().position(|at| group.snapshots[*at].name == *name)?;
+            ClaimHistory::all(snapshots, moment).iter().find_map(|history| {
+                let at = history.floor.iter().position(|at| history.snapshots[*at].name == *name)?;
                 Some(match at {
-                    _ if group.snapshots[0].pvc.is_empty() => "it is ready, and its PVC is unknown".into(),
+                    _ if history.snapshots[0].pvc.is_empty() => "it is ready, and its PVC is unknown".into(),
                     0 => format!("it is the {FLOOR}"),
                     // The newest ready one is distrusted.
                     _ => "it is the newest of its PVC that is a backup".into(),

@@ -189,33 +189,33 @@ pub fn date(label: &str) -> Option<NaiveDate> {
     (date.format("%Y-%m-%d").to_string() == label).then_some(date)
 }
 
-/// The reason to keep a snapshot of the [`Group::floor`].
+/// The reason to keep a snapshot of the [`ClaimHistory::floor`].
 pub const FLOOR: &str = "newest ready snapshot of its PVC";
 
 /// The snapshots of one PVC, newest first.
 #[derive(Debug)]
-pub struct Group<'a> {
+pub struct ClaimHistory<'a> {
     pub snapshots: Vec<&'a Record>,
     /// The positions of the snapshots that are always kept: the newest ready one, and the newest that is a backup.
     pub floor: BTreeSet<usize>,
 }
 
-impl<'a> Group<'a> {
-    fn new(mut snapshots: Vec<&'a Record>, moment: &Moment) -> Group<'a> {
+impl<'a> ClaimHistory<'a> {
+    fn new(mut snapshots: Vec<&'a Record>, moment: &Moment) -> ClaimHistory<'a> {
         snapshots.sort_by(|a, b| a.rank(moment).cmp(&b.rank(moment)));
         let first = |wanted: &[Standing]| snapshots.iter().position(|seen| wanted.contains(&seen.standing(moment)));
         let floor = [first(&[Standing::Good, Standing::Distrusted]), first(&[Standing::Good])];
-        Group { floor: floor.into_iter().flatten().collect(), snapshots }
+        ClaimHistory { floor: floor.into_iter().flatten().collect(), snapshots }
     }
 
-    /// Groups snapshots by namespace and PVC. A snapshot of an unknown PVC is a group by itself, so that it is kept if it is ready.
-    pub fn all(snapshots: &'a [Record], moment: &Moment) -> Vec<Group<'a>> {
-        let mut groups: BTreeMap<(&str, &str, &str), Vec<&Record>> = BTreeMap::new();
+    /// Splits snapshots by namespace and PVC. A snapshot of an unknown PVC is a history by itself, so that it is kept if it is ready.
+    pub fn all(snapshots: &'a [Record], moment: &Moment) -> Vec<ClaimHistory<'a>> {
+        let mut histories: BTreeMap<(&str, &str, &str), Vec<&Record>> = BTreeMap::new();
         for seen in snapshots {
             let alone = if seen.pvc.is_empty() { seen.name.as_str() } else { "" };
-            groups.entry((&seen.namespace, &seen.pvc, alone)).or_default().push(seen);
+            histories.entry((&seen.namespace, &seen.pvc, alone)).or_default().push(seen);
         }
-        groups.into_values().map(|snapshots| Group::new(snapshots, moment)).collect()
+        histories.into_values().map(|snapshots| ClaimHistory::new(snapshots, moment)).collect()
     }
 }
 
@@ -584,10 +584,12 @@ mod tests {
             ),
         ] {
             let snapshots: Vec<Record> = rows.split(';').map(parse).collect();
-            let groups = Group::all(&snapshots, &moment("2026-11-22T12:00"));
-            let floor_names =
-                |group: &Group<'_>| group.floor.iter().map(|at| group.snapshots[*at].name.clone()).collect();
-            let names: Vec<String> = groups.iter().flat_map(|group| -> Vec<String> { floor_names(group) }).collect();
+            let histories = ClaimHistory::all(&snapshots, &moment("2026-11-22T12:00"));
+            let floor_names = |history: &ClaimHistory<'_>| {
+                history.floor.iter().map(|at| history.snapshots[*at].name.clone()).collect()
+            };
+            let names: Vec<String> =
+                histories.iter().flat_map(|history| -> Vec<String> { floor_names(history) }).collect();
             assert_eq!(names.join(" "), floor, "{rows}");
         }
     }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::core::retention::deletion_objections::shared_reason;
-use crate::core::retention::history::{Action, Decision, FLOOR, Group, Moment, Record, Standing, date};
+use crate::core::retention::history::{Action, ClaimHistory, Decision, FLOOR, Moment, Record, Standing, date};
 use crate::core::retention::slot::SlotKind;
 
 /// The snapshots that are kept although their date has passed.
@@ -18,8 +18,8 @@ pub struct DeletionBlocks {
 
 /// Decides about every snapshot, by PVC, newest first. The order of `snapshots` does not matter.
 pub fn decide(snapshots: &[Record], held: &DeletionBlocks, moment: &Moment) -> Vec<Decision> {
-    let groups = Group::all(snapshots, moment);
-    groups.iter().flat_map(|group| of_group(group, held, moment)).collect()
+    let histories = ClaimHistory::all(snapshots, moment);
+    histories.iter().flat_map(|history| of_claim(history, held, moment)).collect()
 }
 
 /// The snapshots whose deletion `delete` did not finish, and which no date deletes: their finalizer blocks the deletion of their
@@ -39,15 +39,15 @@ pub fn left_behind(snapshots: &[Record], moment: &Moment) -> Vec<Decision> {
     decide(snapshots, &DeletionBlocks::default(), moment).into_iter().filter(is_left).collect()
 }
 
-fn of_group(group: &Group<'_>, held: &DeletionBlocks, moment: &Moment) -> Vec<Decision> {
+fn of_claim(history: &ClaimHistory<'_>, held: &DeletionBlocks, moment: &Moment) -> Vec<Decision> {
     let judge = |(at, seen): (usize, &&Record)| match &seen.delete_after {
         _ if seen.deleting && !seen.has_finalizer => Decision::on(seen, Action::Keep, "it is being deleted"),
         _ if seen.is_at_work(moment) => Decision::on(seen, Action::Keep, "backup-ns delete is at work on it"),
-        Some(label) => due(group, at, label, held, moment),
+        Some(label) => due(history, at, label, held, moment),
         None if seen.has_finalizer => stays(seen, "it has no delete-after any more"),
-        None => unmarked(group, at, moment),
+        None => unmarked(history, at, moment),
     };
-    group.snapshots.iter().enumerate().map(judge).collect()
+    history.snapshots.iter().enumerate().map(judge).collect()
 }
 
 /// Keeps a snapshot, and calls off a deletion that has begun.
@@ -59,19 +59,19 @@ fn stays(seen: &Record, reason: &str) -> Decision {
 }
 
 /// Decides about a snapshot with a `delete-after` label.
-fn due(group: &Group<'_>, at: usize, label: &str, held: &DeletionBlocks, moment: &Moment) -> Decision {
-    let seen = group.snapshots[at];
+fn due(history: &ClaimHistory<'_>, at: usize, label: &str, held: &DeletionBlocks, moment: &Moment) -> Decision {
+    let seen = history.snapshots[at];
     let Some(date) = date(label) else {
         return stays(seen, &format!("delete-after is '{label}', which is no date YYYY-MM-DD")).warning();
     };
     if date >= moment.today() {
         return stays(seen, &format!("stays until {date} is over"));
     }
-    if group.floor.contains(&at) {
+    if history.floor.contains(&at) {
         return stays(seen, &format!("its date {date} has passed, but it is the {FLOOR}")).warning();
     }
     // A snapshot that is being deleted is not in the floor any more; its data is kept if it is the last.
-    if seen.deleting && seen.ready && group.floor.is_empty() {
+    if seen.deleting && seen.ready && history.floor.is_empty() {
         return stays(seen, "no other ready snapshot of its PVC is left").warning();
     }
     // Its backup may still be running, and it may become the only one.
@@ -93,8 +93,8 @@ fn due(group: &Group<'_>, at: usize, label: &str, held: &DeletionBlocks, moment:
 }
 
 /// Decides about a snapshot without a `delete-after` label.
-fn unmarked(group: &Group<'_>, at: usize, moment: &Moment) -> Decision {
-    let seen = group.snapshots[at];
+fn unmarked(history: &ClaimHistory<'_>, at: usize, moment: &Moment) -> Decision {
+    let seen = history.snapshots[at];
     let keep = |reason: &str| Decision::on(seen, Action::Keep, reason);
     if !seen.by_slots {
         return keep("it has no date").warning();
@@ -106,7 +106,7 @@ fn unmarked(group: &Group<'_>, at: usize, moment: &Moment) -> Decision {
     }
     match seen.standing(moment) {
         Standing::Pending | Standing::Failing => keep("not ready yet"),
-        _ if group.floor.contains(&at) => keep(&format!("holds no slot, but is the {FLOOR}")),
+        _ if history.floor.contains(&at) => keep(&format!("holds no slot, but is the {FLOOR}")),
         _ => {
             let delete_after = moment.today().format("%Y-%m-%d").to_string();
             Decision::on(seen, Action::Mark { delete_after }, "holds no slot")

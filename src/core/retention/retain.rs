@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::core::retention::history::{Action, Decision, FLOOR, Group, Moment, Record, Standing};
+use crate::core::retention::history::{Action, ClaimHistory, Decision, FLOOR, Moment, Record, Standing};
 use crate::core::retention::slot::SlotKind;
 
 /// How many slots of each kind are kept, for each PVC.
@@ -32,7 +32,7 @@ impl Policy {
 /// slot holds it, and the newest slots of each kind are kept; every other label is removed. The order of `snapshots` does not
 /// matter.
 pub fn retain(snapshots: &[Record], policy: Policy, moment: &Moment) -> Vec<Decision> {
-    Group::all(snapshots, moment).iter().flat_map(|group| decide(group, policy, moment)).collect()
+    ClaimHistory::all(snapshots, moment).iter().flat_map(|history| decide(history, policy, moment)).collect()
 }
 
 /// The decision about one slot label of one snapshot.
@@ -54,9 +54,9 @@ impl LabelChange {
     }
 }
 
-fn decide(group: &Group<'_>, policy: Policy, moment: &Moment) -> Vec<Decision> {
-    let by_kind = SlotKind::ALL.map(|kind| (kind, of_kind(group, kind, policy.keep(kind), moment)));
-    let members = group.snapshots.iter().enumerate().filter(|(_, seen)| seen.by_slots);
+fn decide(history: &ClaimHistory<'_>, policy: Policy, moment: &Moment) -> Vec<Decision> {
+    let by_kind = SlotKind::ALL.map(|kind| (kind, of_kind(history, kind, policy.keep(kind), moment)));
+    let members = history.snapshots.iter().enumerate().filter(|(_, seen)| seen.by_slots);
     members
         .map(|(at, seen)| {
             let changes: Vec<_> = by_kind.iter().filter_map(|(kind, all)| Some((*kind, all.get(&at)?))).collect();
@@ -77,13 +77,13 @@ fn decide(group: &Group<'_>, policy: Policy, moment: &Moment) -> Vec<Decision> {
         .collect()
 }
 
-/// Decides about the labels of one kind. The keys are positions in the group.
-fn of_kind(group: &Group<'_>, kind: SlotKind, keep: usize, moment: &Moment) -> BTreeMap<usize, LabelChange> {
+/// Decides about the labels of one kind. The keys are positions in the history.
+fn of_kind(history: &ClaimHistory<'_>, kind: SlotKind, keep: usize, moment: &Moment) -> BTreeMap<usize, LabelChange> {
     let mut changes = BTreeMap::new();
-    // Snapshots whose labels count, and snapshots whose slot another may take; newest first, like the group.
+    // Snapshots whose labels count, and snapshots whose slot another may take; newest first, like the history.
     let mut good: Vec<(usize, String)> = Vec::new();
     let mut lost: Vec<(usize, String)> = Vec::new();
-    for (at, seen) in group.snapshots.iter().enumerate().filter(|(_, seen)| seen.by_slots) {
+    for (at, seen) in history.snapshots.iter().enumerate().filter(|(_, seen)| seen.by_slots) {
         let Some(label) = seen.slot(kind) else { continue };
         let Some(slot) = kind.read(label, seen.made(moment), moment.zone) else {
             let reason = format!("the label {kind}='{label}' is no {kind} slot");
@@ -112,7 +112,7 @@ fn of_kind(group: &Group<'_>, kind: SlotKind, keep: usize, moment: &Moment) -> B
     let own: BTreeSet<usize> = holders.values().copied().collect();
     for (_, slot) in &lost {
         if !holders.contains_key(slot.as_str())
-            && let Some(at) = heir(group, kind, slot, &own, moment)
+            && let Some(at) = heir(history, kind, slot, &own, moment)
         {
             holders.insert(slot, at);
         }
@@ -127,7 +127,7 @@ fn of_kind(group: &Group<'_>, kind: SlotKind, keep: usize, moment: &Moment) -> B
                 give: Some(slot.to_string()),
                 ..LabelChange::keep(format!("{kind} {slot}: given, because the one that held it is no backup"))
             },
-            (false, true) if group.floor.contains(&at) => LabelChange::keep(format!("{kind} {slot}: {FLOOR}")),
+            (false, true) if history.floor.contains(&at) => LabelChange::keep(format!("{kind} {slot}: {FLOOR}")),
             (false, true) => LabelChange::remove(format!("{kind} {slot}: number {number}, only {keep} are kept")),
             // A label that would be removed again is not given.
             (false, false) => {
@@ -138,7 +138,7 @@ fn of_kind(group: &Group<'_>, kind: SlotKind, keep: usize, moment: &Moment) -> B
         changes.insert(at, change);
     }
 
-    let name = |at: usize| group.snapshots[at].name.as_str();
+    let name = |at: usize| history.snapshots[at].name.as_str();
     for (at, slot) in good.iter().filter(|(at, _)| !own.contains(at)) {
         let newer = || LabelChange::remove(format!("{kind} {slot}: {} is newer", name(holders[slot.as_str()])));
         // A snapshot that is given another slot loses this one.
@@ -146,8 +146,8 @@ fn of_kind(group: &Group<'_>, kind: SlotKind, keep: usize, moment: &Moment) -> B
     }
     for (at, slot) in &lost {
         let holder = holders.get(slot.as_str()).map(|at| name(*at));
-        let number = as_if_good(group, kind, *at, slot, &holders, moment);
-        let change = if group.floor.contains(at) {
+        let number = as_if_good(history, kind, *at, slot, &holders, moment);
+        let change = if history.floor.contains(at) {
             LabelChange::keep(format!("{kind} {slot}: {FLOOR}"))
         } else if number.is_some_and(|number| number <= keep) {
             let number = number.unwrap_or_default();
@@ -155,7 +155,7 @@ fn of_kind(group: &Group<'_>, kind: SlotKind, keep: usize, moment: &Moment) -> B
                 "{kind} {slot}: its dump is not to be trusted, unless taken back: it would be number {number} of {keep}"
             ))
         } else {
-            loss(group.snapshots[*at], &format!("{kind} {slot}"), holder, moment)
+            loss(history.snapshots[*at], &format!("{kind} {slot}"), holder, moment)
         };
         changes.insert(*at, change);
     }
@@ -164,8 +164,14 @@ fn of_kind(group: &Group<'_>, kind: SlotKind, keep: usize, moment: &Moment) -> B
 
 /// The snapshot that gets the slot of one that is no backup: the newest good one of the same day, week or month that holds no
 /// slot of that kind (`own`) and is not marked for deletion.
-fn heir(group: &Group<'_>, kind: SlotKind, slot: &str, own: &BTreeSet<usize>, moment: &Moment) -> Option<usize> {
-    group.snapshots.iter().enumerate().position(|(at, seen)| {
+fn heir(
+    history: &ClaimHistory<'_>,
+    kind: SlotKind,
+    slot: &str,
+    own: &BTreeSet<usize>,
+    moment: &Moment,
+) -> Option<usize> {
+    history.snapshots.iter().enumerate().position(|(at, seen)| {
         let malformed =
             || seen.slot(kind).is_some_and(|label| kind.read(label, seen.made(moment), moment.zone).is_none());
         seen.by_slots
@@ -180,20 +186,20 @@ fn heir(group: &Group<'_>, kind: SlotKind, slot: &str, own: &BTreeSet<usize>, mo
 /// The number that a distrusted snapshot would have if it were trusted again; None if another distrusted one of that slot is
 /// newer. It is kept beside the holder of its slot as long as the policy would keep it.
 fn as_if_good(
-    group: &Group<'_>,
+    history: &ClaimHistory<'_>,
     kind: SlotKind,
     at: usize,
     slot: &str,
     holders: &BTreeMap<&str, usize>,
     moment: &Moment,
 ) -> Option<usize> {
-    let newer = &group.snapshots[..at];
+    let newer = &history.snapshots[..at];
     let same = |seen: &&&Record| {
         let label = seen.slot(kind).and_then(|label| kind.read(label, seen.made(moment), moment.zone));
         seen.by_slots && label.as_deref() == Some(slot) && seen.standing(moment) == Standing::Distrusted
     };
-    let counts = group.snapshots[at].standing(moment) == Standing::Distrusted
-        && group.snapshots[at].delete_after.is_none()
+    let counts = history.snapshots[at].standing(moment) == Standing::Distrusted
+        && history.snapshots[at].delete_after.is_none()
         && !newer.iter().any(|seen| same(&seen));
     counts.then(|| 1 + holders.iter().filter(|(other, holder)| **other != slot && **holder < at).count())
 }
