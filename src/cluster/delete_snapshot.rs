@@ -9,6 +9,8 @@
 //! Data that another content names is never deleted. That is looked for twice: before anything is changed, when the
 //! VolumeSnapshot stays, and again once it is deleted: who makes such a content looks at the VolumeSnapshot afterwards, so one
 //! of the two sees the other.
+//!
+//! Nothing of a member of a group snapshot is deleted, because its data would stay.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -25,6 +27,7 @@ use crate::core::kube::labels;
 use crate::core::kube::objects::{Content, Meta, Snapshot};
 use crate::core::restore::stored_data::Holder;
 use crate::core::retention::deletion_objections::shared_reason;
+use crate::core::retention::group_member::{self, Membership, content_objection};
 use crate::io::process::{self, ProcessError};
 
 /// What came of a deletion.
@@ -50,6 +53,9 @@ const TRIES: usize = 5;
 /// # Errors
 /// A call that failed; what has been done stays, and another call with a fresh look goes on from there.
 pub fn delete(kubectl: &Kubectl, snapshot: &Snapshot, named: Option<DateTime<Utc>>) -> Result<Fate, ProcessError> {
+    if let Some(group) = Membership::of(snapshot) {
+        return keep(kubectl, snapshot, group.reason(&snapshot.metadata.namespace, &snapshot.metadata.name));
+    }
     let content = match content_of(kubectl, snapshot) {
         Ok(content) => content,
         Err(error) if error.is(Refusal::Forbidden) => {
@@ -68,6 +74,9 @@ pub fn delete(kubectl: &Kubectl, snapshot: &Snapshot, named: Option<DateTime<Utc
     {
         // Before the snapshot controller can take the data with it.
         policy(kubectl, clone, "Retain")?;
+    }
+    if let Some(objection) = content.as_ref().filter(|content| !content.is_clone()).and_then(content_objection) {
+        return keep(kubectl, snapshot, group_member::phrase(objection));
     }
     let is_deleted = snapshot.metadata.deletion_timestamp.is_some();
     if let Some(content) = content.as_ref().filter(|content| !content.is_clone() && !is_deleted)
@@ -98,6 +107,14 @@ pub fn delete(kubectl: &Kubectl, snapshot: &Snapshot, named: Option<DateTime<Utc
         true => format!("with {name}; its data is another snapshot's and stays"),
         false => format!("with {name}"),
     }))
+}
+
+/// Keeps a snapshot whose data is not to be deleted alone, and calls off what an earlier version began.
+fn keep(kubectl: &Kubectl, snapshot: &Snapshot, why: String) -> Result<Fate, ProcessError> {
+    if is_claimed(snapshot) {
+        call_off(kubectl, snapshot)?;
+    }
+    Ok(Fate::Left(why))
 }
 
 /// The other contents that name the data of `content`: of all, or of those that this program made for data that was there.

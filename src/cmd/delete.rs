@@ -17,6 +17,7 @@ use crate::core::kube::calls::{CLAIMS, CONTENTS, SNAPSHOTS, Target};
 use crate::core::kube::namespace_objects::NamespaceObjects;
 use crate::core::kube::objects::Snapshot;
 use crate::core::plan::{self, PlanStep};
+use crate::core::retention::group_member::{Membership, content_objection};
 use crate::core::retention::history::{Action, Moment, Record};
 use crate::core::retention::mark_and_delete::{self, DeletionBlocks};
 use crate::core::words;
@@ -55,6 +56,9 @@ pub fn run(global: &Global, config: &Delete, reporter: &Reporter) -> Result<()> 
         let what = format!("{name} among {}", counted(namespace_objects.snapshots.len(), "snapshot"));
         Ok(((namespace_objects, snapshot), what))
     })?;
+    if let Some(group) = Membership::of(&snapshot) {
+        bail!(is_member(name, group.objection(&target.namespace, name)));
+    }
     let objections = namespace_objects.objections(&snapshot, &moment);
     if !objections.is_empty() && !config.force {
         let what = format!("the VolumeSnapshot {name} is not deleted: {}", objections.join(", and "));
@@ -97,15 +101,24 @@ pub fn run(global: &Global, config: &Delete, reporter: &Reporter) -> Result<()> 
     })
 }
 
-/// Stored data that another content names stays: that may be the data of a living snapshot.
+/// Nothing makes the deletion of one member of a group right, not even --force: its data would stay.
+fn is_member(name: &str, (why, remedy): (String, String)) -> Fail {
+    Fail::new(Exit::Precondition, format!("the VolumeSnapshot {name} is not deleted: {why}")).remedy(remedy)
+}
+
+/// The data of a group's member stays, and so does data that another content names: that may be the data of a living snapshot.
 fn check_shared(kubectl: &Kubectl, snapshot: &Snapshot) -> Result<()> {
     let content = match delete_snapshot::content_of(kubectl, snapshot) {
         // Then the deletion leaves contents alone, too.
         Err(error) if error.is(Refusal::Forbidden) => None,
         content => content?,
     };
+    let content = content.filter(|content| !content.is_clone());
+    if let Some(objection) = content.as_ref().and_then(content_objection) {
+        bail!(is_member(&snapshot.metadata.name, objection));
+    }
     let is_deleted = snapshot.metadata.deletion_timestamp.is_some();
-    let Some(content) = content.filter(|content| !content.is_clone() && !is_deleted) else { return Ok(()) };
+    let Some(content) = content.filter(|_| !is_deleted) else { return Ok(()) };
     let others = delete_snapshot::sharers(kubectl, &content, true)?;
     let Some(other) = others.first() else { return Ok(()) };
     let (name, meta) = (&snapshot.metadata.name, &content.metadata.name);

@@ -1529,6 +1529,102 @@ fn whatever_comes_between_the_look_and_the_deletion_keeps_the_data() {
     data_stays(&scenario, "a/old");
 }
 
+// Members of a group snapshot that another program made.
+
+const GROUP: &str = "kubectl delete volumegroupsnapshot one -n a";
+
+/// Has `a/old` and its content be of the group `one`, by only this mark of them.
+fn member(scenario: &Scenario, mark: &str) {
+    let by_content = json!({"status": {"volumeGroupSnapshotHandle": "G-1"}});
+    let mark = match mark {
+        "owner" => json!({"metadata": {"ownerReferences": [{"kind": "VolumeGroupSnapshot", "name": "one"}]}}),
+        "status" => json!({"status": {"volumeGroupSnapshotName": "one"}}),
+        "finalizer" => {
+            let snapshot = scenario.api().get(SNAPSHOTS, "a/old").unwrap();
+            let mut finalizers = snapshot["metadata"]["finalizers"].as_array().unwrap().clone();
+            finalizers.push(json!("snapshot.storage.kubernetes.io/volumesnapshot-in-group-protection"));
+            json!({"metadata": {"finalizers": finalizers}})
+        }
+        _ => json!({}),
+    };
+    scenario.api().merge(SNAPSHOTS, "a/old", &mark).unwrap();
+    scenario.api().merge(CONTENTS, &content_of("a/old"), &by_content).unwrap();
+}
+
+#[test]
+fn a_member_of_a_group_is_left_as_it_is() {
+    each(&["owner", "status", "finalizer", "content"], |mark| {
+        for along in [false, true] {
+            let shots = pairs(&["a", "b"]).into_iter().map(|shot| if along { shot.along() } else { shot });
+            let scenario = sweeper(shots);
+            member(&scenario, mark);
+            let objects = |scenario: &Scenario| {
+                (
+                    scenario.api().get(SNAPSHOTS, "a/old").unwrap(),
+                    scenario.api().get(CONTENTS, &content_of("a/old")).unwrap(),
+                )
+            };
+            let before = objects(&scenario);
+            // The others of the run are deleted, and its exit code is theirs.
+            let outcome = scenario.run().exits(0).says(&["only deleted as a whole"]);
+            let of_a = if *mark == "content" { "a/old delete left" } else { "a/old keep planned" };
+            assert_eq!(told(&outcome), [of_a, "b/old delete done"], "{outcome}");
+            let summary = &account(&outcome)["summary"];
+            let counted = (&summary["left"], &summary["warnings"], &summary["failed"]);
+            let expected = if *mark == "content" { (1, 0, 0) } else { (0, 1, 0) };
+            assert_eq!(counted, (&json!(expected.0), &json!(expected.1), &json!(expected.2)), "{outcome}");
+            gone(&scenario, "b/old");
+            assert_eq!(before, objects(&scenario));
+            drop(outcome);
+            // Nor by name, with whatever force.
+            for more in [&[][..], &["--force"], &["--dry-run"]] {
+                let scenario = sweeper(pairs(&["a"])).args(&[&["delete", "old", "-n", "a", "--yes"], more].concat());
+                member(&scenario, mark);
+                let outcome = scenario.run().exits(4).says(&["the VolumeSnapshot old is not deleted"]);
+                let named = if *mark == "owner" { GROUP } else { "kubectl get volumegroupsnapshotcontents" };
+                let _ = outcome.says(&[named]);
+                whole(&scenario, "a/old");
+            }
+            // Nor by its content.
+            let scenario = scenario.args(&LET_GO);
+            let says = if *mark == "content" { "bound to a/old" } else { "deleted as a whole" };
+            scenario.run().exits(4).says(&[says]);
+            whole(&scenario, "a/old");
+        }
+    });
+}
+
+/// The group is gone, its VolumeGroupSnapshotContent and the contents of its members are left.
+#[test]
+fn the_content_of_a_member_is_not_deleted_alone() {
+    for more in [&[][..], &["--force"], &["--keep-data"], &["--dry-run"]] {
+        let scenario = orphan(&[&LET_GO[..], more].concat());
+        scenario
+            .api()
+            .merge(CONTENTS, &content_of("a/old"), &json!({"status": {"volumeGroupSnapshotHandle": "G-1"}}))
+            .unwrap();
+        let before = version(&scenario);
+        scenario.run().exits(4).says(&[
+            "snapcontent-a-old is not deleted",
+            "group snapshot G-1",
+            "volumegroupsnapshotcontent",
+        ]);
+        assert_eq!(before, version(&scenario));
+        data_stays(&scenario, "a/old");
+    }
+}
+
+/// An earlier version deleted a member, which waits with our finalizer on.
+#[test]
+fn the_deletion_of_a_member_that_was_begun_is_called_off() {
+    let scenario = killed_delete(60).args(&["mark-and-delete", "-o", "json", "--delete-interval=0s"]);
+    member(&scenario, "owner");
+    let outcome = scenario.run().exits(0);
+    assert!(told(&outcome).contains(&"a/old release done".to_string()), "{outcome}");
+    assert!(!claimed(&scenario, "a/old"));
+    data_stays(&scenario, "a/old");
+}
+
 // Signals.
 
 #[test]

@@ -405,6 +405,8 @@ pub struct SnapshotStatus {
     pub bound_volume_snapshot_content_name: Option<String>,
     /// The smallest volume that it can be restored to, a quantity such as `1Gi`.
     pub restore_size: Option<String>,
+    /// The VolumeGroupSnapshot whose member it, or its data, is.
+    pub volume_group_snapshot_name: Option<String>,
     /// The last error.
     pub error: Option<SnapshotError>,
 }
@@ -436,6 +438,14 @@ impl Snapshot {
                     == Some(&crate::core::kube::labels::pvc_value(pvc))
             }
         }
+    }
+
+    /// Whether it only brings a clone's data over: it is no backup, and its data is another snapshot's.
+    pub fn is_bridge(&self) -> bool {
+        let Meta { labels, annotations, .. } = &self.metadata;
+        labels.get(crate::core::kube::labels::TYPE).is_some_and(|kind| kind == crate::core::kube::labels::CLONE)
+            && annotations.contains_key(crate::core::kube::labels::CLONE_OF)
+            && self.spec.source.volume_snapshot_content_name.is_some()
     }
 
     /// Whether retention manages it.
@@ -491,6 +501,8 @@ impl Content {
 pub struct ContentStatus {
     /// The storage's name of the data.
     pub snapshot_handle: Option<String>,
+    /// The storage's name of the group snapshot whose member's data this is.
+    pub volume_group_snapshot_handle: Option<String>,
     /// When the data was cut, in nanoseconds since 1970.
     pub creation_time: Option<i64>,
 }

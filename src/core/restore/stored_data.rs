@@ -10,6 +10,7 @@ use crate::core::kube::labels;
 use crate::core::kube::objects::{Content, Meta, Snapshot};
 use crate::core::restore::in_place::Journal;
 use crate::core::restore::rebind::{self, No};
+use crate::core::retention::group_member::{self, Membership};
 use crate::core::words::age;
 
 /// How long a new content may be unbound because its VolumeSnapshot is not made yet.
@@ -127,6 +128,10 @@ pub fn judge(
     let name = &meta.name;
     let place = format!("{}/{}", reference.namespace, reference.name);
     if let Some(snapshot) = snapshots.iter().find(|snapshot| rebind::is_of(content, snapshot)) {
+        if let Some(group) = Membership::of(snapshot) {
+            let (why, remedy) = group.objection(&reference.namespace, &snapshot.metadata.name);
+            return Err((format!("{name} is not deleted, it is bound to {place}: {why}"), remedy));
+        }
         return Err(bound(name, snapshot));
     }
     for snapshot in snapshots {
@@ -171,6 +176,10 @@ pub fn judge(
 /// As [`judge`], for the only content that names the data.
 fn judge_last(content: &Content, wish: Wish) -> Result<Removal, No> {
     let Meta { name, annotations, .. } = &content.metadata;
+    // Whatever is wanted, only the object would go.
+    if let Some((why, remedy)) = group_member::content_objection(content) {
+        return Err((format!("{name} is not deleted: {why}"), remedy));
+    }
     match wish {
         Wish { keep_data: true, .. } => Err((
             format!(
@@ -339,6 +348,40 @@ mod tests {
         refused(judge(&clone, &[], &[], none, now), "made for a clone", "backup-ns delete-vsc clone-1 --force");
         refused(judge(&clone, &[], &[], keep, now), "no other VolumeSnapshotContent", "rebind-vsc clone-1");
         assert_eq!(judge(&clone, &[], &[], force, now), Ok(Removal::WithData));
+    }
+
+    #[test]
+    fn the_data_of_a_groups_member_is_never_deleted_alone() {
+        let noted = json!({"/metadata/annotations": {"groupsnapshot.storage.k8s.io/volumeGroupSnapshotHandle": "G-1"}});
+        let noted = content("x", "d", None, Some("h"), noted);
+        let mut stated = plain("x");
+        stated.status.volume_group_snapshot_handle = Some("G-1".into());
+        let mut clone = content("clone-1", "d", Some("h"), Some("h"), json!({}));
+        clone.status.volume_group_snapshot_handle = Some("G-1".into());
+        let twin = Holder::from(&plain("y"));
+        for wish in [(false, false), (true, false), (false, true)] {
+            let wish = Wish { keep_data: wish.0, force: wish.1 };
+            for member in [&noted, &stated, &clone] {
+                let name = &member.metadata.name;
+                let alone = judge(member, &[], &[], wish, at(NOW));
+                refused(
+                    alone,
+                    "of a member of the group snapshot G-1, whose data is only deleted as a whole",
+                    &format!("kubectl delete volumesnapshotcontent {name} then deletes"),
+                );
+                // Another content keeps the data, and the object alone may go.
+                let beside = judge(member, std::slice::from_ref(&twin), &[], wish, at(NOW));
+                assert_eq!(beside, Ok(Removal::ObjectAlone(twin.described())));
+            }
+            let mut bound = snapshot(json!({"ownerReferences": [{"kind": "VolumeGroupSnapshot", "name": "one"}]}));
+            refused(
+                judge(&noted, std::slice::from_ref(&twin), std::slice::from_ref(&bound), wish, at(NOW)),
+                "x is not deleted, it is bound to shop/a: it is a member",
+                "kubectl delete volumegroupsnapshot one -n shop",
+            );
+            bound.metadata.uid = "another".into();
+            assert!(judge(&noted, std::slice::from_ref(&twin), &[bound], wish, at(NOW)).is_ok());
+        }
     }
 
     #[test]

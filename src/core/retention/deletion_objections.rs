@@ -25,12 +25,8 @@ impl NamespaceObjects {
                 })
             })
         };
-        // A snapshot that only brings a clone's data over is no backup, and its data belongs to another snapshot.
-        let is_bridge = snapshot.metadata.labels.get(labels::TYPE).is_some_and(|kind| kind == labels::CLONE)
-            && snapshot.metadata.annotations.contains_key(labels::CLONE_OF)
-            && snapshot.spec.source.volume_snapshot_content_name.is_some();
         let floor = || stays(&seen(&|_| true)).or_else(|| stays(&seen(&pruned)));
-        let mut objections: Vec<String> = if is_bridge { Vec::new() } else { floor().into_iter().collect() };
+        let mut objections: Vec<String> = if snapshot.is_bridge() { Vec::new() } else { floor().into_iter().collect() };
         if snapshot.metadata.annotations.contains_key(labels::RESTORING) {
             objections.push("an in-place restore from it was begun and is not done".into());
         }

@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::core::escape::short;
 use crate::core::kube::labels;
 use crate::core::kube::objects::Snapshot;
+use crate::core::retention::group_member::Membership;
 use crate::core::retention::slot::SlotKind;
 use crate::core::time_zone::Zone;
 
@@ -50,6 +51,8 @@ pub struct Record {
     pub deleted: Option<DateTime<Utc>>,
     /// When the command `delete` began to delete it, by [`labels::DELETING`].
     pub delete_began: Option<DateTime<Utc>>,
+    /// The group snapshot that it is a member of.
+    pub group: Option<Membership>,
 }
 
 /// How long the command `delete` may work on one snapshot. Only after that its unfinished deletions are touched.
@@ -90,6 +93,7 @@ impl Moment {
 
 impl From<Snapshot> for Record {
     fn from(snapshot: Snapshot) -> Record {
+        let group = Membership::of(&snapshot);
         let Snapshot { metadata: meta, spec, status } = snapshot;
         let label = |key: &str| meta.labels.get(key).cloned();
         let source = spec.source.persistent_volume_claim_name.as_deref().map(labels::pvc_value);
@@ -114,6 +118,7 @@ impl From<Snapshot> for Record {
                 .get(labels::DELETING)
                 .and_then(|time| DateTime::parse_from_rfc3339(time).ok())
                 .map(|time| time.to_utc()),
+            group,
             uid: meta.uid,
             namespace: meta.namespace,
             name: meta.name,
@@ -329,6 +334,7 @@ pub mod testing {
             has_finalizer: false,
             deleted: None,
             delete_began: None,
+            group: None,
         }
     }
 
@@ -361,6 +367,7 @@ pub mod testing {
                 "deleting" => seen.deleting = true,
                 "finalizer" => seen.has_finalizer = true,
                 "began" => seen.delete_began = Some(at(value)),
+                "group" => seen.group = Some(Membership { group: value.into(), is_owned: true }),
                 _ => panic!("what is {word}? {row}"),
             }
         }

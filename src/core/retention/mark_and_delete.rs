@@ -70,6 +70,10 @@ fn due(history: &ClaimHistory<'_>, at: usize, label: &str, held: &DeletionBlocks
     if history.floor.contains(&at) {
         return stays(seen, &format!("its date {date} has passed, but it is the {FLOOR}")).warning();
     }
+    if let Some(group) = &seen.group {
+        return stays(seen, &format!("its date {date} has passed, but {}", group.reason(&seen.namespace, &seen.name)))
+            .warning();
+    }
     // A snapshot that is being deleted is not in the floor any more; its data is kept if it is the last.
     if seen.deleting && seen.ready && history.floor.is_empty() {
         return stays(seen, "no other ready snapshot of its PVC is left").warning();
@@ -107,6 +111,9 @@ fn unmarked(history: &ClaimHistory<'_>, at: usize, moment: &Moment) -> Decision 
     match seen.standing(moment) {
         Standing::Pending | Standing::Failing => keep("not ready yet"),
         _ if history.floor.contains(&at) => keep(&format!("holds no slot, but is the {FLOOR}")),
+        _ if let Some(group) = &seen.group => {
+            keep(&format!("holds no slot, but {}", group.reason(&seen.namespace, &seen.name))).warning()
+        }
         _ => {
             let delete_after = moment.today().format("%Y-%m-%d").to_string();
             Decision::on(seen, Action::Mark { delete_after }, "holds no slot")
@@ -363,6 +370,35 @@ mod tests {
                 => delete: its date 2026-11-20 has passed
             ";
         testing::check(table, |snapshots| decide(snapshots, &held, &moment("2026-11-22T12:00")));
+    }
+
+    #[test]
+    fn a_member_of_a_group_is_neither_marked_nor_deleted() {
+        let group = "it is a member of the VolumeGroupSnapshot one, whose data is only deleted as a whole; kubectl delete \
+            volumegroupsnapshot one -n shop deletes the group with all its VolumeSnapshots; under deletionPolicy Retain the data \
+            stays under its VolumeGroupSnapshotContent";
+        let table = "
+            g 2026-11-22 d
+                => keep: holds daily 2026-11-22
+            f 2026-11-21 - group=one
+                => keep (!): holds no slot, but GROUP
+            e 2026-11-20 - group=one date=2026-11-21
+                => keep (!): its date 2026-11-21 has passed, but GROUP
+            # An earlier version began to delete it.
+            d 2026-11-19 - group=one date=2026-11-21 deleting finalizer
+                => release (!): its deletion was begun, but is off: its date 2026-11-21 has passed, but GROUP
+            # It waits for its group.
+            c 2026-11-18 - group=one date=2026-11-21 deleting
+                => keep: it is being deleted
+            # Nothing is to be done about these yet.
+            b 2026-11-17 d group=one
+                => keep: holds daily 2026-11-17
+            a 2026-11-16 - group=one date=2026-11-22
+                => keep: stays until 2026-11-22 is over
+            z 2026-11-15 - date=2026-11-21
+                => delete: its date 2026-11-21 has passed
+            ";
+        check("", &table.replace("GROUP", group));
     }
 
     #[test]

@@ -356,7 +356,9 @@ impl Api {
                 if !object["metadata"]["deletionTimestamp"].is_null()
                     && !object["metadata"]["annotations"][BEING_DELETED].is_null() =>
             {
-                if object["spec"]["deletionPolicy"] == "Delete" {
+                // The sidecar deletes no single member of a group snapshot.
+                let is_member = !object["status"]["volumeGroupSnapshotHandle"].is_null();
+                if object["spec"]["deletionPolicy"] == "Delete" && !is_member {
                     // Of a second content of the same data the driver deletes nothing more.
                     let handle = object["status"]["snapshotHandle"].as_str().unwrap_or(key);
                     let _ = fs::remove_file(self.dir.join("stored").join(handle));
