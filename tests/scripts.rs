@@ -8,6 +8,8 @@ mod accounts;
 mod databases;
 #[path = "scripts/export.rs"]
 mod export;
+#[path = "scripts/invalid_view.rs"]
+mod invalid_view;
 #[path = "remote/mod.rs"]
 mod remote;
 #[path = "scripts/remotes.rs"]
@@ -18,6 +20,8 @@ mod restore_from;
 mod restore_table;
 #[path = "scripts/standby.rs"]
 mod standby;
+#[path = "scripts/tablespaces.rs"]
+mod tablespaces;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -525,6 +525,11 @@ fn failed(lost: Lost<'_>, said: &str, standby: bool, engine: Engine) -> Fail {
     } else if ToolError::RecoveryConflict.is_in(said) || standby && ToolError::ConnectionEnded.is_in(said) {
         "a standby ends what is in the way of what it replays: set hot_standby_feedback = on there, or raise \
          max_standby_streaming_delay above the time that a dump takes, or dump from the primary"
+    } else if ToolError::InvalidView.is_in(said) {
+        "the dump tool ends at such a view: with SHOW CREATE VIEW see what it reads, and make that again, or give its definer \
+         the rights, or create the definer, or drop the view"
+    } else if ToolError::UnknownDefiner.is_in(said) {
+        "the dump tool ends at such a view: create the account that is named, or make the view with another definer"
     } else {
         "correct what the message names and run the backup again"
     };
@@ -553,6 +558,13 @@ mod tests {
         let closed = "pg_dump: error: query failed: server closed the connection unexpectedly";
         assert!(!remedy(ended, closed).contains("standby"));
         assert!(failed(Lost::parse(ended), closed, true, Engine::Postgres).remedy.contains("hot_standby_feedback"));
+        let invalid = "mysqldump: Couldn't execute 'SHOW FIELDS FROM `v`': View 'shop.v' references invalid table(s) or column(s) or \
+            function(s) or definer/invoker of view lack rights to use them (1356)";
+        let fail = failed(Lost::parse(ended), invalid, false, Engine::MySql);
+        assert!(fail.what.contains("View 'shop.v' references"), "{}", fail.what);
+        assert!(fail.remedy.starts_with("the dump tool ends at such a view: with SHOW CREATE VIEW"), "{}", fail.remedy);
+        let definer = "mysqldump: Got error: 1449: \"The user specified as a definer ('a'@'%') does not exist\" when using LOCK TABLES";
+        assert!(remedy(ended, definer).contains("create the account that is named"));
         assert!(remedy("renamed why", "").ends_with("the new dump is whole, but may not be on its disk"));
         assert!(remedy("other why", "gzip: stdout: No space left on device").starts_with("enlarge the PVC"));
         assert!(

@@ -262,6 +262,17 @@ fn failed(lost: Lost<'_>, untried: &str, state: &str, said: &str, received: bool
             "create the account that is named, with its grants, or use --globals if it was recorded beside the dump, and run it \
              again: a dump of one database holds no accounts, and views that other views read need theirs",
         ),
+        _ if ToolError::NoTablespace.is_in(said) => (
+            Exit::Failed,
+            with_words,
+            if received {
+                "create that tablespace on the server (CREATE TABLESPACE), and any other that the dump names, or make the dump \
+                 with pg_dump --no-tablespaces"
+            } else {
+                "create that tablespace on the server, and any other that the dump names: the file of roles beside the dump has \
+                 each CREATE TABLESPACE, for a directory that must be there"
+            },
+        ),
         _ if received && ToolError::AlreadyThere.is_in(said) => (
             Exit::Failed,
             with_words,
@@ -318,8 +329,16 @@ mod tests {
         let (exit, what, remedy) = said("untried it cannot be tried", "words");
         assert_eq!((exit, what.as_str()), (Exit::Precondition, "it cannot be tried, because it may not: words"));
         assert!(remedy.starts_with("give the user the right"), "{remedy}");
+        let absent = "ERROR:  invalid value for parameter \"default_tablespace\": \"fast\"";
+        let (exit, what, remedy) = said("other psql ended with status 3", absent);
+        assert_eq!(exit, Exit::Failed);
+        assert!(
+            what.contains("\"fast\"") && remedy.starts_with("create that tablespace on the server"),
+            "{what} {remedy}"
+        );
         let of_received = |words| failed(Lost::parse("other why"), "", "as it was", words, true).remedy;
         assert!(of_received("ERROR:  relation \"t\" already exists").starts_with("make the dump with pg_dump --clean"));
+        assert!(of_received(absent).contains("make the dump with pg_dump --no-tablespaces"));
         assert_eq!(of_received("ERROR"), "correct what the message names and run it again; as it was");
         for (key, remedy) in [
             ("absent", "name a table that it holds"),

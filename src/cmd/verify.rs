@@ -609,6 +609,11 @@ fn hindrance(key: &str, alike: bool) -> (Exit, &'static str) {
             "the message need not be the backup's fault: name the very image of the server that wrote the data directory with \
              --verify-image (BAK_VERIFY_IMAGE), or verify without --verify-physical",
         ),
+        "place" => (
+            Exit::Failed,
+            "the snapshot is of one volume, so the data directory alone cannot be tested: rely on the dump, and verify without \
+             --verify-physical",
+        ),
         _ => (Exit::Failed, "correct what the message names and run it again"),
     }
 }

@@ -220,6 +220,9 @@ db_find_data() { find_in_volume ibdata1 mysql; }
 # db_check_major FOLDER: the server itself refuses the data of another version.
 db_check_major() { :; }
 
+# db_find_places FOLDER: tables elsewhere are not looked for.
+db_find_places() { :; }
+
 # db_start_on_data FOLDER: starts the server with the image's own configuration, without network, log and event scheduler.
 db_start_on_data() {
   rm -f "$1"/*.pid

@@ -210,6 +210,43 @@ db_check_major() {
   esac
 }
 
+# db_find_places FOLDER: leads each tablespace to its files in this volume, which was mounted at another path. If they are not in
+# it, they are on another volume, and the test cannot be made. Two tablespaces whose paths end alike are not taken for one.
+db_find_places() {
+  taken=$nl
+  for link in "$1"/pg_tblspc/*; do
+    [ -L "$link" ] || continue
+    place=$(readlink "$link")
+    if find_place "$1" "$place"; then
+      case $taken in *"$nl$found_place$nl"*) found_place= ;; esac
+    else
+      found_place=
+    fi
+    [ -n "$found_place" ] || lost place "the tablespace at $place (pg_tblspc/${link##*/}) is not in this volume"
+    taken=$taken$found_place$nl
+    ln -sfn "$found_place" "$link" || lost space 'nothing can be written in the volume'
+  done
+}
+
+# find_place FOLDER PATH: puts in $found_place the directory that ends as PATH does, below a directory from FOLDER up to the
+# volume's root, and that has files of the server's version.
+find_place() {
+  case $2 in */../* | */..) return 1 ;; /*) ;; *) return 1 ;; esac
+  below=$2
+  while [ -n "$below" ]; do
+    top=$1
+    while :; do
+      found_place=$top$below
+      for of in "$found_place/PG_$(cat "$1/PG_VERSION")_"*; do [ ! -d "$of" ] || return 0; done
+      case $top in "$VOLUME" | '') break ;; esac
+      top=${top%/*}
+    done
+    below=${below#/}
+    case $below in */*) below=/${below#*/} ;; *) below= ;; esac
+  done
+  return 1
+}
+
 # db_start_on_data FOLDER: starts the server with the configuration in FOLDER, without network, archiving and other paths.
 db_start_on_data() {
   # This file is of the server that was running when the snapshot was cut.

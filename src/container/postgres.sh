@@ -41,7 +41,7 @@ db_dump() { exec pg_dump --no-password --format=plain --clean --if-exists; }
 # db_report_facts: reports what there is to dump and what the user may read, one line each: whether the server is a standby, the
 # number of tables, and the first tables, sequences and large objects that pg_dump reads and the user may not. pg_dump does not read what an extension made,
 # except its configuration tables. A second query, which an older server may refuse, reports what pg_dump leaves out or may fail
-# at although no right is missing, and whether a load has room for its locks: it drops and creates every object in one
+# at although no right is missing, which tablespaces are used, and whether a load has room for its locks: it drops and creates every object in one
 # transaction, with two locks for each.
 db_report_facts() {
   exec psql --no-psqlrc --no-password --quiet --no-align --tuples-only --command "
@@ -78,6 +78,12 @@ db_report_facts() {
         WHERE pg_catalog.pg_is_in_recovery() AND relpersistence = 'u' AND relkind = 'r'
       UNION ALL SELECT 'encoding', client FROM pg_catalog.current_setting('client_encoding') client
         WHERE client NOT IN ('UTF8', 'SQL_ASCII', pg_catalog.current_setting('server_encoding'))
+      UNION ALL SELECT DISTINCT 'tablespace', spcname FROM pg_catalog.pg_class c
+        JOIN pg_catalog.pg_tablespace t ON t.oid = reltablespace JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace
+        WHERE spcname NOT IN ('pg_global', 'pg_default') AND relkind IN ('r', 'p', 'm', 'i', 'I') AND nspname <> 'information_schema'
+          AND nspname !~ '^pg_'
+      UNION ALL SELECT 'place', spcname FROM pg_catalog.pg_database d JOIN pg_catalog.pg_tablespace t ON t.oid = dattablespace
+        WHERE datname = pg_catalog.current_database() AND spcname <> 'pg_default'
       UNION ALL SELECT 'locks', pg_catalog.concat_ws(' ', needed, room, pg_catalog.ceil(needed * per / room / 64) * 64) FROM (
         SELECT per, needed, per * (SELECT 1 + sum(setting::numeric) FROM pg_catalog.pg_settings WHERE name IN (
             'max_connections', 'autovacuum_max_workers', 'max_worker_processes', 'max_wal_senders', 'max_prepared_transactions'))

@@ -314,6 +314,7 @@ test_data_directory() {
   db_find_data || lost other 'no data directory is in the volume'
   set_owner_of "$found"
   db_check_major "$found"
+  db_find_places "$found"
   db_start_on_data "$found" || judge_data_error 'the server does not start on the data directory'
   db_read_data 2>"$SCRATCH/errors" || judge_data_error 'the data directory cannot be read to its end'
   stop_server

@@ -231,6 +231,16 @@ impl PreflightReport {
                 );
                 (what, format!("ALTER ROLE {account} SET client_encoding = 'UTF8'"))
             }),
+            named("tablespace").map(|names| {
+                let what = format!("tables or indexes lie in tablespaces, which the dump names but does not hold: {names}");
+                let remedy = "a load needs them on its server: CREATE TABLESPACE there first, as in the file of roles beside the \
+                              dump (docs/databases.md)";
+                (what, remedy.into())
+            }),
+            named("place").map(|name| {
+                let what = format!("the database itself lies in the tablespace {name}, which the dump does not name");
+                (what, "a load puts its objects where the new database lies: CREATE DATABASE with TABLESPACE if that matters".into())
+            }),
             named("locks").as_deref().and_then(too_many_locks),
             all("history").map(|names| {
                 let what = format!(
@@ -997,16 +1007,24 @@ mod tests {
             "encoding LATIN1",
             "unlogged public.u",
             "locks 55000 7808 512",
+            "place own",
+            "tablespace \"else where\"",
+            "tablespace fast",
         ] {
             report.note("left-out", fact);
         }
-        let [subscription, mapping, unlogged, encoding, locks] = &report.caveat_warnings()[..] else { panic!() };
+        let [subscription, mapping, unlogged, encoding, tablespaces, place, locks] = &report.caveat_warnings()[..]
+        else {
+            panic!()
+        };
         let superuser = "set BAK_DB_POSTGRES_USER to a superuser";
         for (problem, what, remedy) in [
             (subscription, "these subscriptions are missing from the dump: s", superuser),
             (mapping, "such as passwords: app on s, b on s, c on s and more", superuser),
             (unlogged, "no rows of unlogged tables: public.u", "dump from the primary"),
             (encoding, "in the encoding LATIN1", "ALTER ROLE \"backup\" SET client_encoding = 'UTF8'"),
+            (tablespaces, "but does not hold: \"else where\", fast", "a load needs them on its server"),
+            (place, "in the tablespace own, which the dump does not name", "a load puts its objects"),
             (locks, "about 55000 locks", "ALTER SYSTEM SET max_locks_per_transaction = 512, and restart"),
         ] {
             assert!(problem.what.contains(what) && problem.remedy.starts_with(remedy), "{problem:?}");

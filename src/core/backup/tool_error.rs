@@ -10,6 +10,10 @@ pub enum ToolError {
     ReadOnly,
     /// MySQL: the account that defines a view or a routine does not exist.
     UnknownDefiner,
+    /// MySQL: a view refers to what does not exist any more, or its definer may not read it.
+    InvalidView,
+    /// PostgreSQL: a tablespace that the dump names does not exist.
+    NoTablespace,
     /// MySQL: this account may log in through the server's socket only.
     SocketOnly,
     /// What a dump creates exists, and the dump does not drop it first.
@@ -33,7 +37,10 @@ impl ToolError {
         let words: &[&str] = match self {
             ToolError::NoSpace => &["No space left"],
             ToolError::ReadOnly => &["Read-only file system"],
-            ToolError::UnknownDefiner => &["ERROR 1449"],
+            // As mysql writes them, and mysqldump for a query and for a lock.
+            ToolError::UnknownDefiner => &["ERROR 1449", "(1449)", "error: 1449:"],
+            ToolError::InvalidView => &["ERROR 1356", "(1356)", "error: 1356:"],
+            ToolError::NoTablespace => &["invalid value for parameter \"default_tablespace\""],
             ToolError::SocketOnly => &["ERROR 1698"],
             ToolError::AlreadyThere => &[" already exists"],
             ToolError::RecoveryConflict => &["conflict with recovery"],
