@@ -33,9 +33,22 @@ copy_globals() {
   [ "$sum_of_globals" = "$globals" ] || lost replaced "the file of $1 was replaced meanwhile"
 }
 
+# hash_file: hashes the open file, in the background.
+hash_file() {
+  hash_stdin </proc/self/fd/4 >"$own.sum" 4<&- 5>&- &
+  summing=$! children="$children $!"
+}
+
+# check_sum: waits for the hash, and gives up if the file is not the one that inspect.sh reported.
+check_sum() {
+  wait_for "$summing" || lost other "the dump file cannot be read"
+  read -r now _ <"$own.sum"
+  [ "$now" = "$sum" ] || lost replaced "the dump file was replaced meanwhile"
+}
+
 # load_through FILTER: pipes the output of db_prologue, the dump through FILTER, and the output of db_epilogue into db_client.
-# The epilogue, which confirms that nothing is missing, is sent only if the dump was read to its end. Fails with the reason
-# in $why.
+# The epilogue, which confirms that nothing is missing, is sent only if the dump was read to its end. If $sum_late is set, the file is
+# hashed meanwhile, and the epilogue is sent only if it is the right one. Fails with the reason in $why.
 load_through() {
   rm -f "$own.pipe-in" "$own.pipe-text" "$own.out"
   mkfifo "$own.pipe-in" "$own.pipe-text" || lost other "a named pipe cannot be made beside the dump file"
@@ -55,11 +68,13 @@ load_through() {
   echo "$unpacking" >"$own.reader"
   "$1" <"$own.pipe-text" >&5 2>>"$own.words" 4<&- 5>&- &
   filtering=$! children="$children $!"
+  [ -z "$sum_late" ] || hash_file
   wait_for "$unpacking"
   unpacked=$status
   wait_for "$filtering"
   filtered=$status
   rm -f "$own.reader"
+  [ -z "$sum_late" ] || check_sum
   ended=
   if [ "$unpacked" = 0 ] && [ "$filtered" = 0 ]; then
     ended=yes
@@ -91,18 +106,17 @@ load_through() {
   [ -z "$why" ]
 }
 
+sum_late=
 # work: $sum is the SHA-256 of the file that inspect.sh reported.
 work() {
   begin_work
   choose_unpacker "$source"
   { [ -f "$source" ] && [ -r "$source" ]; } || lost other "the dump file cannot be read"
   exec 4<"$source"
-  hash_stdin <&4 >"$own.sum" &
-  summing=$! children=$!
-  wait_for "$summing" || lost other "the dump file cannot be read"
-  children=
-  read -r now _ <"$own.sum"
-  [ "$now" = "$sum" ] || lost replaced "the dump file was replaced meanwhile"
+  [ -n "$sum_late" ] || {
+    hash_file
+    check_sum
+  }
   db_load
   say loaded yes
 }
