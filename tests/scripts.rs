@@ -3078,7 +3078,13 @@ fn a_data_directory_is_condemned_only_for_what_is_in_it() {
     let version = String::from_utf8(output.stdout).unwrap();
     let version = version.trim().strip_prefix("postgres (PostgreSQL) ").unwrap();
     let other = test("other", "echo 9 >data/PG_VERSION");
-    assert_eq!(other, format!("lost image the data directory is of PostgreSQL 9, the image has {version}"));
+    assert_eq!(
+        other,
+        format!("lost version the data directory is of PostgreSQL 9, the image has PostgreSQL {version}")
+    );
+    // That of before an upgrade is still there, and found first.
+    let upgraded = test("upgraded", "mv data new && cp -a new data && echo 9 >data/PG_VERSION");
+    assert_eq!(upgraded, "end good");
     assert_eq!(test("none", "rm -r data"), "lost other no data directory is in the volume");
     let setting = test("setting", "echo 'nonsense = 1' >>data/postgresql.conf");
     assert_eq!(setting, "lost data the server does not start on the data directory");

@@ -25,6 +25,7 @@ use crate::core::plan::{self, PlanStep};
 use crate::core::restore::clone;
 use crate::core::restore::in_place::{self, Continuation, Hindrance, Journal};
 use crate::core::restore::new_claim::{self, StorageClass};
+use crate::core::restore::server_version;
 use crate::exit::{Exit, Fail};
 use crate::io::confirm;
 use crate::io::random;
@@ -387,6 +388,11 @@ impl Context<'_, Restore> {
             tracing::warn!("{held}");
         }
         journal.back = config.way == Way::RollBack;
+        if !journal.back {
+            for warning in server_version::warnings(&namespace_objects, &snapshot, &journal.workloads) {
+                tracing::warn!("{warning}");
+            }
+        }
         journal.run = random::letters(10);
         if !self.global.dry_run {
             confirm::confirm(self.reporter, &self.question(&journal, found.is_some()), config.yes, "--yes")?;

@@ -575,6 +575,12 @@ fn hindrance(key: &str, alike: bool) -> (Exit, &'static str) {
             "name an image that has what the message names, and is of the database's version, with --verify-image \
              (BAK_VERIFY_IMAGE)",
         ),
+        "version" => (
+            Exit::Precondition,
+            "a server reads only a data directory of its own major version: have it read by an image of that version, which the \
+             proof names if --verify-image (BAK_VERIFY_IMAGE) does not name another, or verify without --verify-physical, because \
+             the dump can be loaded into a newer version, too",
+        ),
         "space" => (
             Exit::Precondition,
             "give the node more room for the scratch server, or raise the ephemeral-storage limit of the database's container, \

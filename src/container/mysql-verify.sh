@@ -217,7 +217,8 @@ db_ask() { client --batch --skip-column-names -- "$DATABASE"; }
 
 db_find_data() { find_in_volume ibdata1 mysql; }
 
-# db_check_major FOLDER: the server itself refuses the data of another version.
+# db_fits FOLDER, db_check_major FOLDER: the server itself refuses the data of another version, if it cannot read it.
+db_fits() { :; }
 db_check_major() { :; }
 
 # db_find_places FOLDER: tables elsewhere are not looked for.

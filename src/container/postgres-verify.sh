@@ -200,15 +200,18 @@ db_ask() { psql -X -A -t -q -F ' ' -v ON_ERROR_STOP=1 -v VERBOSITY=terse; }
 
 db_find_data() { find_in_volume PG_VERSION global base; }
 
-# db_check_major FOLDER: another major version cannot run on the data, which proves nothing about the data.
-db_check_major() {
+# db_fits FOLDER: whether the data is of the major version of this server; sets $of and $is to both.
+db_fits() {
   of=$(cat "$1/PG_VERSION")
   is=$(postgres --version | sed 's/^[^0-9]*//')
   case $is in
   "$of" | "$of"[!0-9]*) ;;
-  *) lost image "the data directory is of PostgreSQL $of, the image has $is" ;;
+  *) return 1 ;;
   esac
 }
+
+# db_check_major FOLDER: another major version cannot run on the data, which proves nothing about the data.
+db_check_major() { db_fits "$1" || lost version "the data directory is of PostgreSQL $of, the image has PostgreSQL $is"; }
 
 # db_find_places FOLDER: leads each tablespace to its files in this volume, which was mounted at another path. If they are not in
 # it, they are on another volume, and the test cannot be made. Two tablespaces whose paths end alike are not taken for one.

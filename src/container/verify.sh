@@ -149,8 +149,10 @@ check_unpacking() {
   lost other "the dump could not be unpacked: $unpacker ended with status $status"
 }
 
-# find_in_volume NAME...: puts in $found the first folder, at most three levels below the volume's root, that holds all of these.
+# find_in_volume NAME...: puts in $found the first folder, at most three levels below the volume's root, that holds all of these and
+# is of the version of the image's server; or else, the first of another version. After an upgrade both may be there.
 find_in_volume() {
+  unfit=
   for below in '' '/*' '/*/*' '/*/*/*'; do
     # shellcheck disable=SC2086 # a pattern; the volume's path has no spaces
     for found in $VOLUME$below; do
@@ -158,10 +160,12 @@ find_in_volume() {
       for name in "$@"; do
         [ -e "$found/$name" ] || continue 2
       done
-      return 0
+      if db_fits "$found"; then return 0; fi
+      [ -n "$unfit" ] || unfit=$found
     done
   done
-  return 1
+  found=$unfit
+  [ -n "$found" ]
 }
 
 # check_globals: as check_proven_file, for the file of the server's roles or accounts.

@@ -602,12 +602,15 @@ fn statements(dump: &str) -> Vec<String> {
     lines
 }
 
-#[test]
-#[ignore = "needs a cluster: make test"]
-fn a_dump_of_postgresql_15_is_loaded_into_18() {
-    // The roles are the server's and not the database's.
-    let newer = Server { seeds: &[], limited: "CREATE ROLE reader NOLOGIN", ..postgresql_18() };
-    let older = Server {
+/// The statements of a dump of 15's contents. A newer pg_dump names the kind where an older one writes ALTER TABLE, and a newer
+/// server leaves out the table's name before a column where it is clear.
+fn statements_of_15(dump: &str) -> Vec<String> {
+    let kinds = ["ALTER SEQUENCE ", "ALTER MATERIALIZED VIEW ", "ALTER VIEW "];
+    statements(&kinds.iter().fold(dump.replace("events.", ""), |dump, kind| dump.replace(kind, "ALTER TABLE ")))
+}
+
+fn postgresql_15() -> Server {
+    Server {
         image: "postgres:15",
         version: "15.",
         mount: "/var/lib/postgresql/data",
@@ -619,15 +622,103 @@ fn a_dump_of_postgresql_15_is_loaded_into_18() {
         ],
         seeds: &["postgres-15.sql"],
         ..postgresql_18()
+    }
+}
+
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn a_dump_of_postgresql_15_is_loaded_into_18() {
+    // The roles are the server's and not the database's.
+    let newer = Server { seeds: &[], limited: "CREATE ROLE reader NOLOGIN", ..postgresql_18() };
+    let older = postgresql_15();
+    crosses("pg", &older, &newer, statements_of_15);
+}
+
+/// Upgraded by dump and load into another directory of the same claim: an image has the programs of one version only, which
+/// pg_upgrade does not do with. What it leaves is the same: the older directory beside the newer one, or only the newer one.
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn a_postgresql_that_was_upgraded_on_its_claim_comes_back_from_the_backup_of_before() {
+    let older = postgresql_15();
+    let newer = Server {
+        mount: older.mount,
+        env: &[
+            ("POSTGRES_USER", "app"),
+            ("POSTGRES_DB", "app"),
+            ("PGDATA", "/var/lib/postgresql/data/pgdata18"),
+            ("POSTGRES_INITDB_ARGS", "--no-sync --locale=C.UTF-8"),
+        ],
+        ..postgresql_18()
     };
-    // A newer pg_dump names the kind where an older one writes ALTER TABLE, and a newer server leaves out the table's name before a
-    // column where it is clear.
-    let same = |dump: &str| {
-        let kinds = ["ALTER SEQUENCE ", "ALTER MATERIALIZED VIEW ", "ALTER VIEW "];
-        let alike = kinds.iter().fold(dump.replace("events.", ""), |dump, kind| dump.replace(kind, "ALTER TABLE "));
-        statements(&alike)
+    if !has_image(newer.image) {
+        return;
+    }
+    let tenant = older.tenant("pgupgrade");
+    let before = older.dump(&tenant);
+    let of = |made: &Value| made["volumeSnapshot"].as_str().unwrap().to_string();
+    let old = of(&older.run(&tenant, &["create", "--db-postgres", "--db-postgres-globals=true"], |_| ()));
+    newer.start(&tenant);
+    newer.run(&tenant, &["postgres", "restore", "--globals", "--yes"], |_| ());
+    let is_as_before = || {
+        let (was, is) = (statements_of_15(&before), statements_of_15(&newer.dump(&tenant)));
+        assert_eq!((was.iter().zip(&is).find(|(was, is)| was != is), was.len()), (None, is.len()));
     };
-    crosses("pg", &older, &newer, same);
+    is_as_before();
+
+    // The backup of before: each part in an image of its version, the dump in a newer one, too.
+    for (more, physical) in [(&["--verify-physical"][..], true), (&["--verify-image=postgres:18"], false)] {
+        let found = newer.run(&tenant, &[&["verify", &old], more].concat(), |_| ());
+        assert_eq!(
+            (&found["verdict"], &found["databases"]["postgres"]["physical"]),
+            (&json!("good"), &json!(physical))
+        );
+    }
+    let newer_image = ["verify", &old, "--verify-image=postgres:18", "--verify-physical"];
+    let refused = newer.command(&tenant, &newer_image, |_| ());
+    assert_eq!(
+        (refused.status.code(), serde_json::from_str::<Value>(&refused.stdout).unwrap()["verdict"].as_str()),
+        (Some(4), Some("none")),
+        "{}",
+        refused.stderr
+    );
+    for words in [
+        "the data directory is of PostgreSQL 15, the image has PostgreSQL 18.",
+        "no verdict",
+        "without --verify-physical",
+    ] {
+        assert!(refused.stderr.contains(words), "{words}: {}", refused.stderr);
+    }
+    // The backup of after holds both directories.
+    let new = of(&newer.run(&tenant, &["create", "--db-postgres"], |_| ()));
+    let found = newer.run(&tenant, &["verify", &new, "--verify-physical"], |_| ());
+    assert_eq!(
+        (&found["verdict"], &found["databases"]["postgres"]["physical"]),
+        (&json!("good"), &json!(true)),
+        "{found}"
+    );
+
+    let warning = "is of PostgreSQL 15, and the container postgres of deployment/app-base now runs PostgreSQL 18, which does not \
+                   start on that data directory";
+    let in_place = |last: &str| {
+        let done = newer.command(&tenant, &["restore", &old, "--in-place", last], |_| ());
+        assert!(done.status.success() && done.stderr.contains(warning), "{last}: {}", done.stderr);
+        done.stderr
+    };
+    in_place("--dry-run");
+    is_as_before();
+    let said = in_place("--yes");
+    assert!(said.find(warning) < said.find("step=\"try\""), "{said}");
+    // As the warning says.
+    tenant.await_ready();
+    assert!(!newer.dump(&tenant).contains("CREATE TABLE"));
+    older.start(&tenant);
+    let same = |was: &str, is: &str| was == is || sequence_went_on(was, is);
+    older.is_as_before(&tenant, &before, &["restore", &old, "--in-place"], same);
+    let done = older.command(&tenant, &["restore", &new, "--in-place", "--dry-run"], |_| ());
+    assert!(
+        done.stderr
+            .contains("is of PostgreSQL 18, and the container postgres of deployment/app-base now runs PostgreSQL 15")
+    );
 }
 
 fn mariadb_10_11() -> Server {
@@ -670,15 +761,32 @@ fn a_mariadb_that_was_upgraded_in_place_takes_the_dump_from_before() {
     let patch = json!({"spec": {"template": {"spec": {"initContainers": [own], "containers": [container]}}}});
     tenant.kubectl(&["patch", "deploy/app-base", "-p", &patch.to_string()]);
     tenant.await_ready();
-    newer.sh(
-        &tenant,
-        &newer.with_password("MYSQL_PWD=$MARIADB_ROOT_PASSWORD mariadb-upgrade -h127.0.0.1 -uroot --silent 2>&1"),
-        "",
-    );
     let newer = Server { dump: older.dump, damage: older.damage, ..newer };
+    let upgrade = || {
+        let run = "MYSQL_PWD=$MARIADB_ROOT_PASSWORD mariadb-upgrade -h127.0.0.1 -uroot --silent 2>&1";
+        newer.sh(&tenant, &newer.with_password(run), "")
+    };
+    upgrade();
     let before = newer.dump(&tenant);
     newer.brought_back_by(&tenant, &before, &["mysql", "restore", "--yes"], |was, is| was == is);
     let snapshot = made["volumeSnapshot"].as_str().unwrap();
-    let found = newer.run(&tenant, &["verify", snapshot], |_| ());
-    assert_eq!(found["verdict"], "good", "{found}");
+    for image in [&[][..], &["--verify-image=mariadb:11.8"]] {
+        let found = newer.run(&tenant, &[&["verify", snapshot, "--verify-physical"], image].concat(), |_| ());
+        assert_eq!(
+            (&found["verdict"], &found["databases"]["mysql"]["physical"]),
+            (&json!("good"), &json!(true)),
+            "{found}"
+        );
+    }
+
+    // The newer server reads the older directory.
+    newer.sql(&tenant, newer.damage);
+    let args = ["restore", snapshot, "--in-place", "--yes"];
+    let done = newer.command(&tenant, &args, |_| ());
+    let warning =
+        "is of MariaDB 10.11, and the container mysql of deployment/app-base now runs MariaDB 11.8, which upgrades";
+    assert!(done.status.success() && done.stderr.contains(warning), "{}", done.stderr);
+    tenant.await_ready();
+    upgrade();
+    newer.is_as_before(&tenant, &before, &args, |was, is| was == is);
 }

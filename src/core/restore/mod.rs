@@ -7,6 +7,7 @@ pub mod new_claim;
 pub mod rebind;
 #[cfg(test)]
 mod sample;
+pub mod server_version;
 pub mod stored_data;
 pub mod sync_metadata;
 pub mod verify;
