@@ -295,6 +295,9 @@ fn list() -> Command {
   # The names of those that one run has made
   backup-ns list -n shop -l backup-ns.sh/run=nightly-29405000 -o jsonpath='{.items[*].name}'
 
+  # Those without a proven copy outside the cluster
+  backup-ns list -n shop -l '!backup-ns.sh/exported'
+
   # What becomes of them
   backup-ns list -n shop --watch",
     )

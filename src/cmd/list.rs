@@ -118,7 +118,7 @@ fn text(rows: &[Row], now: DateTime<Utc>, output: Output, all_namespaces: bool, 
         head.insert(0, "NAMESPACE");
     }
     if wide {
-        head.extend(["DUMP", "CONTENT", "RETAIN", "ERROR"]);
+        head.extend(["EXPORTED", "DUMP", "CONTENT", "RETAIN", "ERROR"]);
     }
     let cells = |row: &Row| {
         let or_none = |text: &Option<String>| text.clone().unwrap_or_default();
@@ -141,7 +141,7 @@ fn text(rows: &[Row], now: DateTime<Utc>, output: Output, all_namespaces: bool, 
             let retain = row.retain.as_deref().map(|retain| format!("{retain}{days}")).unwrap_or_default();
             // What speaks against one that is ready outweighs the error of an attempt before.
             let error = row.distrusted.as_ref().or(row.error.as_ref()).cloned().unwrap_or_default();
-            cells.extend([dumps.join(" + "), or_none(&row.content), retain, error]);
+            cells.extend([or_none(&row.exported), dumps.join(" + "), or_none(&row.content), retain, error]);
         }
         cells
     };

@@ -170,12 +170,19 @@ fn read(kubectl: &Kubectl, named: Option<&str>, step: &Step) -> Result<Read> {
     let (claims, skipped) = survey.also(kubectl, page, |claim: Pvc| Some(ClaimStatus::from(claim)))?;
     note("persistentvolumeclaims", skipped);
     let page = |place: Option<&str>, next: &Next| kubectl.target.page(CRON_JOBS, place, "", next);
-    let (schedules, skipped) = survey.also(kubectl, page, |cronjob: Value| Schedule::of(&cronjob))?;
+    let both = |cronjob: Value| {
+        let both = (Schedule::of(&cronjob), Schedule::of_exports(&cronjob));
+        (both.0.is_some() || both.1.is_some()).then_some(both)
+    };
+    let (both, skipped) = survey.also(kubectl, page, both)?;
     note("cronjobs", skipped);
-    let config_maps = config_maps(kubectl, &schedules)?;
+    let (schedules, exports): (Vec<_>, Vec<_>) = both.into_iter().unzip();
+    let [schedules, exports]: [Vec<Schedule>; 2] = [schedules, exports].map(|all| all.into_iter().flatten().collect());
+    let config_maps = config_maps(kubectl, &[&schedules[..], &exports].concat())?;
     let covers = |namespace: &str| survey.covers(namespace);
     let leftovers = contents.map(|contents| status::leftovers(contents, &survey.snapshots, covers));
-    Ok(Read { claims, schedules, config_maps, leftovers, unread, scope: survey.scope, snapshots: survey.snapshots })
+    let (scope, snapshots) = (survey.scope, survey.snapshots);
+    Ok(Read { claims, schedules, exports, config_maps, leftovers, unread, scope, snapshots })
 }
 
 /// What was not read, in words.
@@ -187,6 +194,12 @@ fn said(unread: &Unread) -> String {
 
 fn text(report: &Report, wide: bool, all_namespaces: bool) -> String {
     let mut head = vec!["PVC", "CLAIM", "SCHEDULED", "NEWEST-READY", "AGE", "VERIFIED", "SNAPSHOTS"];
+    // Only where copies are made.
+    let is_exported = |claim: &Protection| claim.newest_exported.is_some() || claim.export_scheduled == Some(true);
+    let exports = report.claims.iter().any(is_exported);
+    if exports {
+        head.insert(6, "EXPORTED");
+    }
     if all_namespaces {
         head.insert(0, "NAMESPACE");
     }
@@ -194,7 +207,8 @@ fn text(report: &Report, wide: bool, all_namespaces: bool) -> String {
         head.extend(["SIZE", "DUMP", "DATABASE", "CRONJOBS", "LAST-RUN"]);
     }
     head.push("NOTES");
-    let mut text = table(&head, report.claims.iter().map(|claim| cells(claim, report, wide, all_namespaces)));
+    let mut text =
+        table(&head, report.claims.iter().map(|claim| cells(claim, report, (wide, all_namespaces, exports))));
     let snapshot = |orphan: &Orphan| format!("{}/{}", orphan.namespace, orphan.volume_snapshot);
     if let Some(orphans) = report.orphaned_contents.as_ref().filter(|orphans| !orphans.is_empty()) {
         text.push_str(&format!("\nStored data without a VolumeSnapshot: {}\n", orphans.len()));
@@ -253,7 +267,7 @@ fn more(number: usize) -> String {
     }
 }
 
-fn cells(claim: &Protection, report: &Report, wide: bool, all_namespaces: bool) -> Vec<String> {
+fn cells(claim: &Protection, report: &Report, (wide, all_namespaces, exports): (bool, bool, bool)) -> Vec<String> {
     let known = |answer: Option<bool>, yes: &str, no: &str| match answer {
         Some(true) => yes.to_string(),
         Some(false) => no.to_string(),
@@ -280,8 +294,12 @@ fn cells(claim: &Protection, report: &Report, wide: bool, all_namespaces: bool) 
             .as_ref()
             .map(|verified| format!("{} ago", seconds(verified.age_seconds)))
             .unwrap_or_default(),
-        counts.join(", "),
     ]);
+    if exports {
+        let exported = claim.newest_exported.as_ref();
+        cells.push(exported.map(|exported| format!("{} old", seconds(exported.age_seconds))).unwrap_or_default());
+    }
+    cells.push(counts.join(", "));
     if wide {
         let dumps = ready.into_iter().flat_map(|ready| &ready.dumps);
         let sizes: Vec<String> = dumps.clone().map(|(_, dump)| report::bytes(dump.bytes)).collect();

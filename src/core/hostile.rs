@@ -179,6 +179,7 @@ proptest! {
             snapshots: backups,
             claims: Vec::new(),
             schedules: Vec::new(),
+            exports: Vec::new(),
             config_maps: None,
             leftovers: Some(leftovers),
             unread: Vec::new(),

@@ -159,8 +159,8 @@ fn history(metrics: &str, alerts: &[Value]) -> String {
     text + "# EOF\n"
 }
 
-/// A namespace with a claim that has a proven and tested backup, which is 30 hours old, and an attempt after it that failed;
-/// one that is gone, one whose CronJob is suspended, a snapshot that should be deleted, and stored data without one.
+/// A namespace with a claim that has a proven, tested and exported backup, which is 30 hours old, and an attempt after it that
+/// failed; one that is gone, and has no copy outside the cluster although a CronJob exports it, one whose CronJob is suspended, a snapshot that should be deleted, and stored data without one.
 struct Scene {
     tenant: Tenant,
     good: String,
@@ -173,8 +173,13 @@ const THIRTY_HOURS: u64 = 30 * 3600;
 impl Scene {
     fn new() -> Scene {
         let tenant = Tenant::small("monitoring", 256, |_| ());
-        for (name, claims, suspended) in [("backup", "data,gone", false), ("asleep", "asleep", true)] {
-            cronjob(&tenant, name, &["create"], |cronjob| {
+        for (name, command, claims, suspended) in [
+            ("backup", "create", "data,gone", false),
+            ("asleep", "create", "asleep", true),
+            ("copy", "export", "data", false),
+            ("copy-gone", "export", "gone", false),
+        ] {
+            cronjob(&tenant, name, &[command], |cronjob| {
                 // On a day that does not come.
                 cronjob["spec"]["schedule"] = json!("0 0 31 2 *");
                 cronjob["spec"]["suspend"] = json!(suspended);
@@ -192,6 +197,14 @@ impl Scene {
         let good = tenant.backup(&["--label-vs-retain=daily_weekly_monthly"]);
         let good = good["volumeSnapshot"].as_str().unwrap().to_string();
         tenant.run(&["verify", &good], |_| ()).done().assert(0, &[]);
+        let record = json!({
+            "tool": "restic", "what": "dump", "repository": "r", "manifest": "m", "bytes": 1, "files": 1, "seconds": 1,
+            "at": "2026-11-22T03:00:00Z",
+        });
+        let (labels, annotations) =
+            (json!({"backup-ns.sh/exported": "2026-11-22"}), json!({"backup-ns.sh/export": record.to_string()}));
+        let stamp = json!({"metadata": {"labels": labels, "annotations": annotations}}).to_string();
+        tenant.kubectl(&["patch", "volumesnapshot", &good, "--type=merge", "-p", &stamp]);
         for snapshot in ["overdue", &good] {
             let cut = format!("@{}", now() - THIRTY_HOURS);
             let cut = Command::new("date").args(["--utc", "--date", &cut, "+%FT%TZ"]).output().unwrap();
@@ -221,6 +234,7 @@ impl Scene {
         vec![
             here("BackupNsClaimMissing", "critical", "gone"),
             here("BackupNsLastAttemptFailed", "warning", "data"),
+            here("BackupNsNeverExported", "warning", "gone"),
             here("BackupNsNoSnapshot", "critical", "gone"),
             here("BackupNsSnapshotTooOld", "critical", "data"),
             here("BackupNsSuspended", "warning", "asleep"),
@@ -409,7 +423,7 @@ fn assert_dashboard(prometheus: &Prometheus, namespace: &str) {
     }
     // Stored data of other namespaces may be left over, too, and raise alerts.
     let [.., (_, orphans), (_, alerts), (_, age)] = figures[..] else { panic!("{figures:?}") };
-    assert!(orphans >= 1.0 && alerts >= 7.0 && (0.0..300.0).contains(&age), "{figures:?}");
+    assert!(orphans >= 1.0 && alerts >= 8.0 && (0.0..300.0).contains(&age), "{figures:?}");
     let expected = [
         ("Backed up", 2.0),
         ("No backup for 26 h", 2.0),
@@ -434,7 +448,7 @@ fn assert_state_metrics(prometheus: &Prometheus, scene: &Scene) {
     let object = scene.tenant.get(&["volumesnapshot", &scene.good]);
     let (labels, value) = of("info", &scene.good)[0].clone();
     assert_eq!(value, 1.0);
-    for label in ["pvc", "type", "retain", "daily", "weekly", "monthly", "verified"] {
+    for label in ["pvc", "type", "retain", "daily", "weekly", "monthly", "verified", "exported"] {
         let set = &object["metadata"]["labels"][format!("backup-ns.sh/{label}")];
         assert!(set.is_string() && labels[label] == *set, "{label}: {labels}");
     }

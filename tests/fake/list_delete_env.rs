@@ -119,7 +119,7 @@ fn a_list_is_selected_sorted_and_printed_as_kubectl_does() {
     scenario.run().exits(0).says(&["no snapshots with these labels in namespace shop"]);
     let scenario = all(&["--sort-by=colour", "-o", "csv"]);
     scenario.run().exits(2).calls("").says(&[
-        "--sort-by is 'colour'; accepted: name, pvc, type, delete-after, ready, age, size or verified",
+        "--sort-by is 'colour'; accepted: name, pvc, type, delete-after, ready, age, size, verified or exported",
         "-o is 'csv'; accepted: table, text, wide, json, yaml, name, jsonpath=,",
     ]);
 

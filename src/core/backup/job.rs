@@ -121,6 +121,27 @@ fn maker_at(cronjob: &Value) -> Option<String> {
         .or_else(|| find(INIT_CONTAINERS, &|container| is_native_sidecar(container) && makes_backups(container)))
 }
 
+/// Whether a container runs `backup-ns export`: as an argument of its own, or behind this program in a script. The shell has a
+/// command `export`, too.
+fn exports(container: &Value, is_ours: bool) -> bool {
+    let names_program =
+        || texts(container).chain([text(container, "/image")]).any(|text| PROGRAM.iter().any(|it| text.contains(it)));
+    let is_argument = texts(container).any(|text| text == "export");
+    let words: Vec<&str> = argument_words(container).collect();
+    let is_in_script = words.windows(2).any(|pair| is_program(pair[0]) && pair[1] == "export");
+    is_in_script || is_argument && (is_ours || names_program())
+}
+
+/// The container of a CronJob that runs `backup-ns export`, if one does.
+pub fn exporter(cronjob: &Value) -> Option<&Value> {
+    let is_ours = |container: &Value| {
+        text(cronjob, "/metadata/labels/app.kubernetes.io~1part-of") == "backup-ns"
+            || list(container, "/env").iter().any(|entry| text(entry, "/name").starts_with("BAK_"))
+    };
+    let containers = [CONTAINERS, INIT_CONTAINERS].into_iter().flat_map(|part| list(cronjob, &format!("{POD}{part}")));
+    containers.into_iter().find(|container| exports(container, is_ours(container)))
+}
+
 /// The container of a CronJob that runs `backup-ns create`, if one does.
 pub fn maker(cronjob: &Value) -> Option<&Value> {
     cronjob.pointer(&format!("{POD}{}", maker_at(cronjob)?))
@@ -439,6 +460,33 @@ mod tests {
         ] {
             assert_eq!(makes_backups(&container), makes, "{container}");
         }
+    }
+
+    #[test]
+    fn containers_that_export() {
+        let of = |container: Value| {
+            let pod = json!({"template": {"spec": {"containers": [container]}}});
+            json!({"spec": {"jobTemplate": {"spec": pod}}})
+        };
+        for (container, is_export) in [
+            (json!({"image": "registry/backup-ns:1", "args": ["export"]}), true),
+            (json!({"image": "registry/backup-ns:1", "args": ["-n", "shop", "export", "--again"]}), true),
+            (json!({"image": "x", "args": ["export"], "env": [{"name": "BAK_EXPORT_IMAGE", "value": "y"}]}), true),
+            (json!({"image": "x", "args": ["export"]}), false),
+            (json!({"image": "x", "command": ["sh", "-c", "backup-ns create && /bin/backup-ns export"]}), true),
+            // The shell's own command.
+            (json!({"image": "backup-ns", "command": ["sh", "-c", "export BAK_PVC_NAME=x; backup-ns create"]}), false),
+            (json!({"image": "backup-ns", "args": ["create"]}), false),
+            (json!({"image": "backup-ns"}), false),
+        ] {
+            assert_eq!(exporter(&of(container.clone())).is_some(), is_export, "{container}");
+        }
+        let mut mirrored = of(json!({"image": "x", "args": ["export"]}));
+        mirrored["metadata"] = json!({"labels": {"app.kubernetes.io/part-of": "backup-ns"}});
+        assert!(exporter(&mirrored).is_some());
+        mirrored["spec"]["jobTemplate"]["spec"]["template"]["spec"] =
+            json!({"initContainers": [{"image": "x", "args": ["export"]}], "containers": [{"image": "y"}]});
+        assert!(exporter(&mirrored).is_some());
     }
 
     #[test]

@@ -35,14 +35,14 @@ pub struct ExportRecord {
 }
 
 impl ExportRecord {
-    /// The record of a snapshot, if its copy was proven.
+    /// The record of a snapshot, if its copy was proven. What has no time is no proof.
     pub fn of(meta: &Meta) -> Option<ExportRecord> {
         meta.labels.get(labels::EXPORTED)?;
-        serde_json::from_str(meta.annotations.get(labels::EXPORT)?).ok()
+        let record: ExportRecord = serde_json::from_str(meta.annotations.get(labels::EXPORT)?).ok()?;
+        record.time().map(|_| record)
     }
 
     /// When it was proven.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for status"))]
     pub fn time(&self) -> Option<DateTime<Utc>> {
         DateTime::parse_from_rfc3339(&self.at).ok().map(|at| at.to_utc())
     }
@@ -97,5 +97,7 @@ mod tests {
         meta.labels.insert(labels::EXPORTED.into(), "2026-11-23".into());
         let again = ExportRecord::of(&meta).unwrap();
         assert_eq!((again.time(), &again), (Some(now), &record));
+        meta.annotations.insert(labels::EXPORT.into(), json!(ExportRecord { at: "once".into(), ..record }).to_string());
+        assert_eq!(ExportRecord::of(&meta), None, "without a time there is no proof");
     }
 }

@@ -46,7 +46,11 @@ pub fn dry_run(text: &str) -> Option<bool> {
 /// `BackupNsSnapshotTooOld` of `charts/backup-ns/files/rules.yaml` has the same value.
 pub const LATE: TimeDelta = TimeDelta::hours(26);
 
-/// A CronJob that makes backups.
+/// How old the data of the newest copy outside the cluster may be where a CronJob exports every day: two days, and two hours for
+/// the run, because an export follows a backup and may take hours. The alert `BackupNsExportTooOld` has the same value.
+pub const EXPORT_LATE: TimeDelta = TimeDelta::hours(50);
+
+/// A CronJob that makes backups, or exports them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Schedule {
     pub namespace: String,
@@ -64,8 +68,16 @@ pub struct Schedule {
 impl Schedule {
     /// Reads a CronJob; None if it makes no backups.
     pub fn of(cronjob: &Value) -> Option<Schedule> {
-        let container = job::maker(cronjob)?;
-        Some(Schedule {
+        Some(Schedule::with(cronjob, job::maker(cronjob)?))
+    }
+
+    /// Reads a CronJob; None if it exports no backups.
+    pub fn of_exports(cronjob: &Value) -> Option<Schedule> {
+        Some(Schedule::with(cronjob, job::exporter(cronjob)?))
+    }
+
+    fn with(cronjob: &Value, container: &Value) -> Schedule {
+        Schedule {
             namespace: text(cronjob, "/metadata/namespace").into(),
             name: json::name(cronjob).into(),
             cron: text(cronjob, "/spec/schedule").into(),
@@ -78,7 +90,7 @@ impl Schedule {
                 "name": container["name"], "command": container["command"], "args": container["args"],
                 "env": container["env"], "envFrom": container["envFrom"],
             }),
-        })
+        }
     }
 }
 
@@ -145,10 +157,10 @@ impl Schedule {
         }
     }
 
-    /// A good backup must be newer than this: younger than [`LATE`] if it runs every day, else as new as its last run that is
-    /// longer ago than that. None if it is suspended, or too young to have made one.
-    pub fn due(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let due = now - LATE;
+    /// A good backup must be newer than this: younger than `late`, such as [`LATE`], if it runs every day, else as new as its last
+    /// run that is longer ago than that. None if it is suspended, or too young to have made one.
+    pub fn due(&self, now: DateTime<Utc>, late: TimeDelta) -> Option<DateTime<Utc>> {
+        let due = now - late;
         let since = |then: Option<DateTime<Utc>>| then.filter(|then| *then < due && !self.suspended);
         if self.daily() { since(self.created).map(|_| due) } else { since(self.last) }
     }
@@ -434,7 +446,7 @@ mod tests {
         let at = |text: &str| DateTime::parse_from_rfc3339(&format!("2026-11-{text}:00Z")).unwrap().to_utc();
         let due = |cron: &str, created: &str, last: Option<&str>| {
             let (cron, created, last) = (cron.into(), Some(at(created)), last.map(at));
-            Schedule { cron, created, last, ..schedule(json!({})) }.due(at("22T12:00"))
+            Schedule { cron, created, last, ..schedule(json!({})) }.due(at("22T12:00"), LATE)
         };
         let (old, yesterday) = ("01T00:00", Some(at("21T10:00")));
         for daily in ["0 3 * * *", "*/5 * * * ?", "@daily"] {
@@ -448,7 +460,7 @@ mod tests {
             assert_eq!(due(rare, old, Some("08T03:00")), Some(at("08T03:00")), "{rare}");
         }
         let suspended = Schedule { suspended: true, created: Some(at(old)), ..schedule(json!({})) };
-        assert_eq!(suspended.due(at("22T12:00")), None);
+        assert_eq!(suspended.due(at("22T12:00"), LATE), None);
     }
 
     #[test]

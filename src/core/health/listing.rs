@@ -7,6 +7,7 @@ use serde::{Serialize, Serializer};
 
 use crate::core::backup::proof::Proof;
 use crate::core::engine::Engine;
+use crate::core::export::record::ExportRecord;
 use crate::core::kube::labels;
 use crate::core::kube::objects::Snapshot;
 use crate::core::kube::quantity;
@@ -36,6 +37,9 @@ pub struct Row {
     pub delete_after: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verified: Option<String>,
+    /// The day on which its copy outside the cluster was proven.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exported: Option<String>,
     pub ready: bool,
     /// Why it is distrusted.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -57,6 +61,9 @@ pub struct Row {
     pub error: Option<String>,
     #[serde(serialize_with = "by_engine")]
     pub dumps: Box<[(Engine, Proof)]>,
+    /// Where that copy is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub export: Option<Box<ExportRecord>>,
 }
 
 fn by_kind<S: Serializer>(slots: &[Option<String>; 3], to: S) -> Result<S::Ok, S::Error> {
@@ -77,6 +84,7 @@ impl From<Snapshot> for Row {
     fn from(snapshot: Snapshot) -> Row {
         let Snapshot { metadata: mut meta, spec, status } = snapshot;
         let dumps = proofs(&meta.annotations);
+        let export = ExportRecord::of(&meta).map(Box::new);
         let mut label = |key: &str| meta.labels.remove(key).filter(|value| !value.is_empty());
         let noted = label(labels::PVC);
         Row {
@@ -87,6 +95,7 @@ impl From<Snapshot> for Row {
             retain_days: label(labels::RETAIN_DAYS),
             delete_after: label(labels::DELETE_AFTER),
             verified: label(labels::VERIFIED),
+            exported: label(labels::EXPORTED).filter(|_| export.is_some()),
             ready: status.ready_to_use == Some(true),
             distrusted: meta.annotations.remove(labels::DISTRUSTED),
             deleting: meta.deletion_timestamp.is_some(),
@@ -97,6 +106,7 @@ impl From<Snapshot> for Row {
             content: status.bound_volume_snapshot_content_name,
             error: status.error.map(|error| error.message.unwrap_or_else(|| "no reason given".into())),
             dumps,
+            export,
             namespace: meta.namespace,
             name: meta.name,
         }
@@ -160,11 +170,12 @@ pub enum SortKey {
     Age,
     Size,
     Verified,
+    Exported,
 }
 
 impl SortKey {
     /// The keys by the names of their columns.
-    pub const NAMES: [(&str, SortKey); 8] = [
+    pub const NAMES: [(&str, SortKey); 9] = [
         ("name", SortKey::Name),
         ("pvc", SortKey::Pvc),
         ("type", SortKey::Kind),
@@ -173,6 +184,7 @@ impl SortKey {
         ("age", SortKey::Age),
         ("size", SortKey::Size),
         ("verified", SortKey::Verified),
+        ("exported", SortKey::Exported),
     ];
 
     /// Sorts by this column, and what is equal oldest first. An empty cell comes first.
@@ -188,6 +200,7 @@ impl SortKey {
             SortKey::Age => {}
             SortKey::Size => rows.sort_by_key(size),
             SortKey::Verified => rows.sort_by(|a, b| a.verified.cmp(&b.verified)),
+            SortKey::Exported => rows.sort_by(|a, b| a.exported.cmp(&b.exported)),
         }
     }
 }
@@ -264,6 +277,22 @@ mod tests {
         });
         assert_eq!(serde_json::to_value(&row).unwrap(), expected);
         assert_eq!(row.held(), "2026-11-22,2026-11");
+    }
+
+    #[test]
+    fn a_copy_counts_only_with_its_record() {
+        let record = json!({
+            "tool": "restic", "what": "dump", "repository": "s3:s3.example.com/b", "manifest": "/shop/data/manifest.json",
+            "bytes": 5, "files": 1, "at": "2026-11-23T03:00:00+01:00", "seconds": 3,
+        });
+        let of = |note: &str| {
+            let labels = json!({"backup-ns.sh/exported": "2026-11-23"});
+            let row = row(json!({"metadata": {"labels": labels, "annotations": {"backup-ns.sh/export": note}}}));
+            let row = serde_json::to_value(&row).unwrap();
+            (row["exported"].clone(), row["export"].clone())
+        };
+        assert_eq!(of(&record.to_string()), (json!("2026-11-23"), record));
+        assert_eq!(of("{}"), (Value::Null, Value::Null));
     }
 
     #[test]
@@ -358,6 +387,7 @@ mod tests {
             ("age", "c b a"),
             ("size", "c a b"),
             ("verified", "c b a"),
+            ("exported", "c b a"),
         ] {
             let mut rows = rows.clone();
             let found = SortKey::NAMES.into_iter().find(|(name, _)| *name == key).unwrap();

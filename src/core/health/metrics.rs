@@ -54,6 +54,18 @@ pub fn text(report: &Report) -> String {
     text.claims(&meant, |claim| claim.newest_verified.as_ref().map(|verified| verified.at.timestamp()));
     text.gauge("last_verified_age_seconds", "How long ago that was when this was asked.");
     text.claims(&meant, |claim| claim.newest_verified.as_ref().map(|verified| verified.age_seconds));
+    text.gauge(
+        "export_scheduled",
+        "Whether a CronJob exports backups of the claim, and is neither suspended nor a dry run.",
+    );
+    text.claims(&meant, |claim| claim.export_scheduled.map(u8::from));
+    text.gauge(
+        "last_exported_timestamp_seconds",
+        "When the newest VolumeSnapshot with a proven copy elsewhere was cut.",
+    );
+    text.claims(&meant, |claim| claim.newest_exported.as_ref().map(|exported| exported.made.timestamp()));
+    text.gauge("last_exported_age_seconds", "How old it was when this was asked.");
+    text.claims(&meant, |claim| claim.newest_exported.as_ref().map(|exported| exported.age_seconds));
     leftovers(report, &meant, &mut text);
     text.gauge("unread", "What could not be read or understood, so that something is missing here.");
     text.line(&[], report.unread.len());
@@ -119,7 +131,7 @@ mod tests {
     use super::*;
     use crate::core::engine::Engine;
     use crate::core::health::status::testing::protection;
-    use crate::core::health::status::{self, Attempt, BackupCronJob, DumpStatus, Overdue, Ready, Verified};
+    use crate::core::health::status::{self, Attempt, BackupCronJob, DumpStatus, Exported, Overdue, Ready, Verified};
     use crate::core::retention::history::testing::at;
 
     /// A claim without a schedule, with two good snapshots and a failed one.
@@ -158,6 +170,8 @@ mod tests {
                 .into(),
             }),
             newest_verified: Some(Verified { name: "b".into(), at: made, age_seconds: 36000 }),
+            export_scheduled: Some(true),
+            newest_exported: Some(Exported { name: "b".into(), made, age_seconds: 36000, at: at("2026-11-22T05:00") }),
             ..claim("data")
         };
         let text = text(&report(vec![full]));
@@ -178,6 +192,9 @@ mod tests {
             r#"backup_ns_dump_duration_seconds{namespace="shop",pvc="data",engine="postgres"} 60"#,
             r#"backup_ns_last_verified_timestamp_seconds{namespace="shop",pvc="data"} 1795312800"#,
             r#"backup_ns_last_verified_age_seconds{namespace="shop",pvc="data"} 36000"#,
+            r#"backup_ns_export_scheduled{namespace="shop",pvc="data"} 1"#,
+            r#"backup_ns_last_exported_timestamp_seconds{namespace="shop",pvc="data"} 1795312800"#,
+            r#"backup_ns_last_exported_age_seconds{namespace="shop",pvc="data"} 36000"#,
             r#"backup_ns_overdue_snapshots{namespace="shop"} 0"#,
             r#"backup_ns_overdue_snapshots{namespace="zoo"} 1"#,
             "backup_ns_orphaned_contents 0",
@@ -197,7 +214,7 @@ mod tests {
             }
         }
         let kinds = |kind: &str| text.lines().filter(|line| line.starts_with(&format!("# {kind} "))).count();
-        assert_eq!((kinds("HELP"), kinds("TYPE")), (17, 17));
+        assert_eq!((kinds("HELP"), kinds("TYPE")), (20, 20));
     }
 
     #[test]
@@ -211,7 +228,13 @@ mod tests {
             last_schedule: None,
             last_success: None,
         };
-        let unknown = Protection { exists: None, scheduled: None, cron_jobs: vec![suspended], ..claim("a") };
+        let unknown = Protection {
+            exists: None,
+            scheduled: None,
+            export_scheduled: None,
+            cron_jobs: vec![suspended],
+            ..claim("a")
+        };
         let mut report = report(vec![unknown, claim("unmanaged")]);
         report.orphaned_contents = None;
         let text = text(&report);

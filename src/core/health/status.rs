@@ -11,7 +11,8 @@ use serde_json::Value;
 use crate::core::backup::name;
 use crate::core::backup::proof::Proof;
 use crate::core::engine::Engine;
-use crate::core::health::cronjob::{ConfigMaps, Schedule};
+use crate::core::export::record::ExportRecord;
+use crate::core::health::cronjob::{ConfigMaps, EXPORT_LATE, LATE, Schedule};
 use crate::core::health::listing;
 use crate::core::kube::labels;
 use crate::core::kube::objects::{Content, Pvc, Snapshot};
@@ -38,6 +39,8 @@ pub struct Backup {
     dumps: Box<[(Engine, DumpStatus)]>,
     /// When it passed a restore test.
     verified: Option<DateTime<Utc>>,
+    /// When its copy outside the cluster was proven.
+    exported: Option<DateTime<Utc>>,
 }
 
 /// The longest text of a version, in characters; it comes from an annotation.
@@ -84,6 +87,7 @@ impl From<Snapshot> for Backup {
             restore_size: snapshot.status.restore_size.clone(),
             dumps: dumps.collect(),
             verified: good.and_then(|note| time(note["at"].as_str()?)),
+            exported: ExportRecord::of(meta).and_then(|record| record.time()),
             record: snapshot.into(),
         }
     }
@@ -316,6 +320,8 @@ pub struct Read {
     pub claims: Vec<ClaimStatus>,
     /// The CronJobs that make backups.
     pub schedules: Vec<Schedule>,
+    /// The CronJobs that export backups.
+    pub exports: Vec<Schedule>,
     /// The data of their ConfigMaps; None if they may not be read.
     pub config_maps: Option<ConfigMaps>,
     /// The contents; None if they may not be read.
@@ -405,6 +411,11 @@ pub struct Protection {
     /// The newest that passed a restore test.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub newest_verified: Option<Verified>,
+    /// Whether a CronJob exports its backups that is neither suspended nor only prints its plan; None if unknown.
+    pub export_scheduled: Option<bool>,
+    /// The newest with a proven copy outside the cluster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub newest_exported: Option<Exported>,
     pub notes: Vec<String>,
 }
 
@@ -457,6 +468,20 @@ pub struct Verified {
     pub at: DateTime<Utc>,
     /// The same as seconds before the report.
     pub age_seconds: i64,
+}
+
+/// A backup with a proven copy outside the cluster.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Exported {
+    /// The VolumeSnapshot.
+    pub name: String,
+    /// The time of its data: what was written later is lost with the cluster.
+    pub made: DateTime<Utc>,
+    /// The same as seconds before the report.
+    pub age_seconds: i64,
+    /// When the copy was proven.
+    pub at: DateTime<Utc>,
 }
 
 impl Protection {
@@ -579,6 +604,22 @@ impl<'a> Drafts<'a> {
                 }
             }
         }
+        for schedule in &read.exports {
+            match schedule.claims(maps) {
+                // An export is of the first of several claims, which holds the dump.
+                Ok(claims) => {
+                    for (namespace, name) in claims.into_iter().take(1) {
+                        let draft = drafts.entry(key(&namespace, &name)).or_default();
+                        draft.exports.push(BackupPlan { schedule, dry_run: schedule.is_dry_run(maps) });
+                        draft.name.get_or_insert(name);
+                    }
+                }
+                Err(reason) => {
+                    let reason = format!("the claim that the CronJob {} exports is unknown: {reason}", schedule.name);
+                    unclear.push(Unread { what: "cronjobs", namespace: schedule.namespace.clone(), reason });
+                }
+            }
+        }
         for backup in read.snapshots.iter().filter(|backup| !backup.record.pvc.is_empty()) {
             let Record { namespace, name, pvc, deleting, restoring, .. } = &backup.record;
             let is_backup = backup.counts && !deleting;
@@ -604,12 +645,13 @@ struct Draft<'a> {
     claim: Option<&'a ClaimStatus>,
     name: Option<String>,
     plans: Vec<BackupPlan<'a>>,
+    exports: Vec<BackupPlan<'a>>,
     backups: Vec<&'a Backup>,
     /// The snapshots of which an in-place restore to this claim is not finished.
     restoring: Vec<&'a str>,
 }
 
-/// A CronJob that makes backups of a claim.
+/// A CronJob that makes backups of a claim, or exports them.
 struct BackupPlan<'a> {
     schedule: &'a Schedule,
     dry_run: bool,
@@ -638,6 +680,7 @@ struct Newest<'a> {
     decided: Option<&'a Backup>,
     ready: Option<&'a Backup>,
     verified: Option<&'a Backup>,
+    exported: Option<&'a Backup>,
 }
 
 impl<'a> Newest<'a> {
@@ -652,6 +695,7 @@ impl<'a> Newest<'a> {
             decided: newest(&|backup| backup.state(moment) != State::Pending),
             ready: newest(&is_ready),
             verified: newest(&|backup| is_ready(backup) && backup.verified.is_some()),
+            exported: newest(&|backup| is_ready(backup) && backup.exported.is_some()),
         }
     }
 }
@@ -659,7 +703,7 @@ impl<'a> Newest<'a> {
 impl Draft<'_> {
     /// `label` is the claim's name as snapshots carry it, for a claim whose whole name is unknown.
     fn judge(self, namespace: String, label: String, coverage: Coverage, moment: &Moment) -> Protection {
-        let Draft { claim, name, plans, backups, .. } = &self;
+        let Draft { claim, name, plans, exports, backups, .. } = &self;
         let newest = Newest::of(backups, moment);
         let mut snapshots: BTreeMap<State, usize> = State::ALL.map(|state| (state, 0)).into();
         for backup in backups {
@@ -668,21 +712,21 @@ impl Draft<'_> {
         let is_since = |backup: &Backup| newest.ready.is_none_or(|ready| backup.rank(moment) > ready.rank(moment));
         let has_failed_since = |backup: &&&Backup| backup.state(moment) == State::Failed && is_since(backup);
         let age = |then: DateTime<Utc>| (moment.now - then).num_seconds().max(0);
-        let scheduled = plans.iter().any(|plan| !plan.schedule.suspended && !plan.dry_run);
+        let scheduled = |plans: &[BackupPlan<'_>]| match coverage.cron_jobs {
+            _ if plans.iter().any(|plan| !plan.schedule.suspended && !plan.dry_run) => Some(true),
+            CronJobsRead::Everywhere => Some(false),
+            CronJobsRead::InItsNamespace if !plans.is_empty() => Some(false),
+            CronJobsRead::InItsNamespace | CronJobsRead::No => None,
+        };
         let mut protection = Protection {
             exists: claim.map(|_| true).or(coverage.claims.then_some(false)),
             phase: claim.map(|claim| claim.phase.clone()),
             pvc: claim.map(|claim| claim.name.clone()).or_else(|| name.clone()).unwrap_or(label),
-            scheduled: match coverage.cron_jobs {
-                _ if scheduled => Some(true),
-                CronJobsRead::Everywhere => Some(false),
-                CronJobsRead::InItsNamespace if !plans.is_empty() => Some(false),
-                CronJobsRead::InItsNamespace | CronJobsRead::No => None,
-            },
+            scheduled: scheduled(plans),
             cron_jobs: plans.iter().map(BackupCronJob::from).collect(),
             snapshots,
             failed_since: backups.iter().filter(has_failed_since).count(),
-            late: self.late(newest.ready, moment).map(|schedule| schedule.name.clone()),
+            late: self.late(plans, newest.ready, LATE, moment).map(|schedule| schedule.name.clone()),
             newest: newest.of_all.map(|backup| Attempt {
                 name: backup.record.name.clone(),
                 state: backup.state(moment),
@@ -700,6 +744,11 @@ impl Draft<'_> {
                 let at = backup.verified?;
                 Some(Verified { name: backup.record.name.clone(), at, age_seconds: age(at) })
             }),
+            export_scheduled: scheduled(exports),
+            newest_exported: newest.exported.and_then(|backup| {
+                let (at, made) = (backup.exported?, backup.record.made(moment));
+                Some(Exported { name: backup.record.name.clone(), made, age_seconds: age(made), at })
+            }),
             namespace,
             notes: Vec::new(),
         };
@@ -707,13 +756,20 @@ impl Draft<'_> {
         protection
     }
 
-    /// The CronJob that should have made a newer good backup by now. A claim that was made empty after the run that was due has
-    /// had none yet.
-    fn late(&self, ready: Option<&Backup>, moment: &Moment) -> Option<&Schedule> {
-        let since = ready.map(|ready| ready.record.made(moment)).or_else(|| self.claim?.made_empty);
-        let is_late =
-            |schedule: &&Schedule| schedule.due(moment.now).is_some_and(|due| since.is_none_or(|since| since < due));
-        self.plans.iter().filter(|plan| !plan.dry_run).map(|plan| plan.schedule).find(is_late)
+    /// The CronJob of `plans` that should have made, or exported, a newer good backup by now than `newest`. A claim that was made
+    /// empty after the run that was due has had none yet.
+    fn late<'p>(
+        &self,
+        plans: &'p [BackupPlan<'_>],
+        newest: Option<&Backup>,
+        late: TimeDelta,
+        moment: &Moment,
+    ) -> Option<&'p Schedule> {
+        let since = newest.map(|newest| newest.record.made(moment)).or_else(|| self.claim?.made_empty);
+        let is_late = |schedule: &&Schedule| {
+            schedule.due(moment.now, late).is_some_and(|due| since.is_none_or(|since| since < due))
+        };
+        plans.iter().filter(|plan| !plan.dry_run).map(|plan| plan.schedule).find(is_late)
     }
 
     fn notes(
@@ -728,6 +784,7 @@ impl Draft<'_> {
         let failed = schedules.find(|schedule| !schedule.suspended && schedule.failed());
         let restoring = self.restoring.iter().map(|name| format!("an in-place restore of {name} is not finished"));
         let mut all: Vec<String> = restoring.chain(notes(protection, cron_jobs, error, failed, moment)).collect();
+        all.extend(self.export_notes(protection, newest, moment));
         // A claim that was deleted and made anew under its name has its snapshots, and none of its data.
         let made_empty = self.claim.and_then(|claim| claim.made_empty);
         if made_empty.zip(newest.ready).is_some_and(|(made_empty, ready)| made_empty > ready.record.made(moment)) {
@@ -741,6 +798,37 @@ impl Draft<'_> {
         }));
         all
     }
+}
+
+impl Draft<'_> {
+    /// Notes about its copies outside the cluster, where a CronJob makes some.
+    fn export_notes(&self, protection: &Protection, newest: &Newest<'_>, moment: &Moment) -> Vec<String> {
+        let late =
+            self.late(&self.exports, newest.exported, EXPORT_LATE, moment).map(|schedule| schedule.name.as_str());
+        let mut notes = Vec::new();
+        match (&protection.newest_exported, late) {
+            (None, Some(cronjob)) => {
+                notes.push(format!("no copy outside the cluster is proven, though CronJob {cronjob} exports"));
+            }
+            (Some(exported), Some(cronjob)) => {
+                let old = words::age(TimeDelta::seconds(exported.age_seconds));
+                notes.push(format!(
+                    "the newest backup with a proven copy outside the cluster is {old} old, though CronJob {cronjob} exports"
+                ));
+            }
+            (_, None) => {}
+        }
+        let mut running = self.exports.iter().map(|plan| plan.schedule).filter(|schedule| !schedule.suspended);
+        if let Some((schedule, last)) = running.find(|schedule| schedule.failed()).and_then(|it| Some((it, it.last?))) {
+            notes.push(last_run_failed(schedule, last, moment));
+        }
+        notes
+    }
+}
+
+/// The note about a CronJob whose last run, at this time, failed.
+fn last_run_failed(schedule: &Schedule, last: DateTime<Utc>, moment: &Moment) -> String {
+    format!("the last run of CronJob {}, {} ago, failed", schedule.name, words::age(moment.now - last))
 }
 
 impl From<&BackupPlan<'_>> for BackupCronJob {
@@ -802,8 +890,7 @@ fn notes(
         notes.push(format!("the last attempt, {}, {why}", newest.name));
     }
     if let Some((schedule, last)) = failed.and_then(|schedule| Some((schedule, schedule.last?))) {
-        let ago = words::age(moment.now - last);
-        notes.push(format!("the last run of CronJob {}, {ago} ago, failed", schedule.name));
+        notes.push(last_run_failed(schedule, last, moment));
     }
     let dry = of.cron_jobs.iter().filter(|plan| plan.dry_run && !plan.suspended);
     notes.extend(dry.map(|plan| format!("CronJob {} only prints its plan (BAK_DRY_RUN)", plan.name)));
@@ -844,6 +931,8 @@ pub mod testing {
                 dumps: BTreeMap::new(),
             }),
             newest_verified: None,
+            export_scheduled: Some(false),
+            newest_exported: None,
             notes: Vec::new(),
         }
     }
@@ -917,6 +1006,66 @@ mod tests {
         report.claims.remove(0)
     }
 
+    /// A snapshot whose copy was proven on 2026-11-22.
+    fn exported(name: &str, made: &str) -> Backup {
+        let record = json!({
+            "tool": "restic", "what": "dump", "repository": "r", "manifest": "m", "bytes": 1, "files": 1, "seconds": 3,
+            "at": "2026-11-22T04:00:00+01:00",
+        });
+        let annotations = json!({"metadata.annotations": {"backup-ns.sh/export": record.to_string()}});
+        shot("shop", name, made, json!({"backup-ns.sh/exported": "2026-11-22"}), annotations)
+    }
+
+    #[test]
+    fn an_old_copy_is_noted_only_where_a_cronjob_exports() {
+        let fresh = || shot("shop", "fresh", "2026-11-22T02:00", json!({}), json!({}));
+        let export = |more: Value| {
+            let args = json!([{"image": "backup-ns", "args": ["export"]}]);
+            let mut object = json!({
+                "metadata": {"namespace": "shop", "name": "copy", "creationTimestamp": "2026-11-01T00:00:00Z"},
+                "spec": {"schedule": "0 4 * * *", "jobTemplate": {"spec": {"template": {"spec": {"containers": args}}}}},
+            });
+            for (pointer, value) in more.as_object().unwrap() {
+                *object.pointer_mut(pointer).unwrap() = value.clone();
+            }
+            assert_eq!(Schedule::of(&object), None, "it makes no backups");
+            Schedule::of_exports(&object).unwrap()
+        };
+        let none = "no copy outside the cluster is proven, though CronJob copy exports";
+        let old = "the newest backup with a proven copy outside the cluster is 2d3h old, though CronJob copy exports";
+        let suspended = json!({"/spec": {"schedule": "0 4 * * *", "suspend": true, "jobTemplate": {"spec": {"template": {"spec":
+            {"containers": [{"image": "backup-ns", "args": ["export"]}]}}}}}});
+        let young = json!({"/metadata/creationTimestamp": "2026-11-21T00:00:00Z"});
+        for (backup, exports, scheduled, notes) in [
+            (fresh(), vec![], false, &[][..]),
+            (fresh(), vec![export(json!({}))], true, &[none]),
+            (fresh(), vec![export(young)], true, &[]),
+            (fresh(), vec![export(suspended)], false, &[]),
+            (exported("copied", "2026-11-20T10:00"), vec![export(json!({}))], true, &[]),
+            (exported("copied", "2026-11-20T09:00"), vec![export(json!({}))], true, &[old]),
+            (exported("copied", "2026-11-20T09:00"), vec![], false, &[]),
+        ] {
+            let snapshots = vec![fresh(), backup];
+            let schedules = vec![cronjob("shop", json!({}))];
+            let config_maps = Some(ConfigMaps::new());
+            let claims = vec![claim("shop", "data")];
+            let judged = one(Read { snapshots, claims, schedules, exports, config_maps, ..Read::default() });
+            assert_eq!(
+                (judged.export_scheduled, &judged.notes[..]),
+                (Some(scheduled), &Vec::from_iter(notes.iter().map(|it| it.to_string()))[..])
+            );
+        }
+    }
+
+    #[test]
+    fn a_copy_of_what_is_no_good_backup_does_not_count() {
+        let mut bad = exported("bad", "2026-11-22T02:00");
+        bad.record.distrusted = true;
+        let snapshots = vec![bad, exported("good", "2026-11-20T02:00")];
+        let judged = one(Read { snapshots, claims: vec![claim("shop", "data")], ..Read::default() });
+        assert_eq!(judged.newest_exported.unwrap().name, "good");
+    }
+
     #[test]
     fn a_well_protected_claim_has_no_notes() {
         let proof = json!({
@@ -929,7 +1078,7 @@ mod tests {
             json!({"backup-ns.sh/dump-postgres": proof.to_string(), "backup-ns.sh/verification": good.to_string()});
         let read = Read {
             snapshots: vec![
-                shot("shop", "old", "2026-11-21T02:00", json!({}), json!({})),
+                exported("old", "2026-11-21T02:00"),
                 shot("shop", "new", "2026-11-22T02:00", json!({}), json!({"metadata.annotations": annotations})),
             ],
             claims: vec![claim("shop", "data")],
@@ -948,6 +1097,10 @@ mod tests {
                 "dumps": {"postgres": {"bytes": 1234, "tool": "pg_dump", "serverVersion": "17.12", "seconds": 60}},
             },
             "newestVerified": {"name": "new", "at": "2026-11-22T11:00:00Z", "ageSeconds": 3600},
+            "exportScheduled": false,
+            "newestExported": {
+                "name": "old", "made": "2026-11-21T02:00:00Z", "ageSeconds": 122400, "at": "2026-11-22T03:00:00Z",
+            },
             "notes": [],
         });
         assert_eq!(judged, expected);
