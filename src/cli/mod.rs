@@ -195,7 +195,10 @@ fn backups() -> [Command; 4] {
   backup-ns mark-and-delete --dry-run
 
   # One namespace, and a slow storage
-  backup-ns mark-and-delete -n shop --delete-interval=30s",
+  backup-ns mark-and-delete -n shop --delete-interval=30s
+
+  # Nothing that is not copied outside the cluster
+  backup-ns mark-and-delete --require-exported",
         )
         .args(MARK_AND_DELETE.iter().chain(NOTIFICATIONS).map(flag)),
     ]
@@ -246,7 +249,8 @@ fn watchers() -> [Command; 2] {
     .arg(word("listen", "ADDRESS", "serve the metrics at http://ADDRESS/metrics until a signal comes; all addresses with :PORT"))
     .arg(watch())
     .arg(word("every", "TIME", format!("how often the status is read again [default: {}; with --watch {}]", config::EVERY, config::WATCH_EVERY)))
-    .args(ready_timeout());
+    .args(ready_timeout())
+    .args(MARK_AND_DELETE.iter().filter(|setting| setting.var == "BAK_REQUIRE_EXPORTED").map(flag));
     [doctor, status]
 }
 

@@ -111,6 +111,9 @@ pub struct Summary {
     /// Kept, but they need a person.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warnings: Option<usize>,
+    /// Those of them whose copy outside the cluster is required and not proven.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unexported: Option<usize>,
 }
 
 impl<C: Changes> Account<C> {
@@ -156,6 +159,9 @@ impl<C: Changes> Account<C> {
         };
         if let Some(warnings) = self.summary.warnings.filter(|number| *number > 0) {
             let _ = write!(text, ", {warnings} to look at");
+        }
+        if let Some(unexported) = self.summary.unexported {
+            let _ = write!(text, ", {unexported} not exported");
         }
         if !self.skipped.is_empty() {
             let _ = write!(text, ", {} skipped", counted(self.skipped.len(), "namespace"));

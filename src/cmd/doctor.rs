@@ -62,6 +62,7 @@ pub fn run(global: &Global, config: &Doctor, reporter: &Reporter) -> Result<()> 
     let mut exam = Exam {
         global,
         config: &config.create,
+        require_exported: config.require_exported,
         now: now(),
         kubectl: None,
         names: None,
@@ -155,6 +156,8 @@ impl IntoIterator for CheckLines {
 struct Exam<'a> {
     global: &'a Global,
     config: &'a Create,
+    /// Whether `mark-and-delete` keeps what is not exported.
+    require_exported: bool,
     now: DateTime<Utc>,
     /// Once the API answered.
     kubectl: Option<Kubectl>,
@@ -884,7 +887,8 @@ impl Exam<'_> {
         });
         let claims = seen.namespace_objects.claims.iter().cloned().map(ClaimStatus::from).collect();
         let schedules = seen.schedules.clone();
-        let read = Read { snapshots, claims, leftovers, schedules, config_maps, ..Read::default() };
+        let require_exported = self.require_exported;
+        let read = Read { snapshots, claims, leftovers, schedules, config_maps, require_exported, ..Read::default() };
         let ready_timeout = self.config.ready_timeout;
         status::report(read, &Moment { now: self.now, zone: self.global.zone, ready_timeout })
     }

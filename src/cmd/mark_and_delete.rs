@@ -59,11 +59,11 @@ fn mark_and_delete(global: &Global, config: &MarkAndDelete, reporter: &Reporter)
             |snapshot| Some(Record::from(snapshot)),
             step,
         )?;
-        let mut held = DeletionBlocks::default();
+        let mut held = DeletionBlocks { require_exported: config.require_exported, ..DeletionBlocks::default() };
         let mut verdicts = mark_and_delete::decide(&survey.snapshots, &held, &moment);
         // What is in use matters only where something is to be deleted.
         if verdicts.iter().any(|verdict| verdict.action == Action::Delete) {
-            held = DeletionBlocks { sources: survey.in_use(kubectl)?, shared: shared(kubectl)? };
+            held = DeletionBlocks { sources: survey.in_use(kubectl)?, shared: shared(kubectl)?, ..held };
             verdicts = mark_and_delete::decide(&survey.snapshots, &held, &moment);
         }
         let what = counted(survey.snapshots.len(), "snapshot");
@@ -187,7 +187,7 @@ impl History {
 
 /// Does what was decided, if it would be decided again about the very same version in the namespace as it is now.
 fn again(kubectl: &Kubectl, history: History, planned: &Decision, judged: &Judged) -> Result<Fate, ProcessError> {
-    let held = DeletionBlocks { sources: history.sources, shared: judged.held.shared.clone() };
+    let held = DeletionBlocks { sources: history.sources, ..judged.held.clone() };
     let Some(found) = history.it else { return Ok(Fate::Left("it was deleted meanwhile".into())) };
     // Others of the same PVC may have gone since.
     let verdicts = mark_and_delete::decide(&history.pruned, &held, &judged.moment);

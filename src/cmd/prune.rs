@@ -120,6 +120,8 @@ impl Account<Decisions> {
         }
         let kept = snapshots.iter().filter(has_warning).filter(|entry| entry.change.action == Action::Keep);
         self.summary.warnings = Some(kept.count());
+        let unexported = snapshots.iter().filter(|entry| entry.change.unexported).count();
+        self.summary.unexported = Some(unexported).filter(|number| *number > 0);
         let read = counted(self.summary.read, "snapshot");
         let conclusion = self.print(context, &read)?;
         self.check().map(|()| conclusion)

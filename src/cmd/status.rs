@@ -97,7 +97,7 @@ fn ask(context: &Context<'_, Status>) -> Result<Report> {
     let Context { global, config, kubectl, .. } = context;
     let named = Some(kubectl.target.namespace.as_str()).filter(|_| !config.all_namespaces);
     let read = context.reporter.step("read", |step| {
-        let read = read(kubectl, named, step)?;
+        let read = read(kubectl, named, config, step)?;
         let what = format!("{}, {}", counted(read.snapshots.len(), "snapshot"), counted(read.claims.len(), "claim"));
         Ok((read, what))
     })?;
@@ -148,7 +148,7 @@ fn incomplete(report: &Report) -> Option<Fail> {
 }
 
 /// Reads all that is judged, page by page, whole kinds at once.
-fn read(kubectl: &Kubectl, named: Option<&str>, step: &Step) -> Result<Read> {
+fn read(kubectl: &Kubectl, named: Option<&str>, config: &Status, step: &Step) -> Result<Read> {
     let mut unread = Vec::new();
     let mut note = |what: &'static str, skipped: Vec<Skipped>| {
         unread.extend(skipped.into_iter().map(|Skipped { namespace, reason }| Unread { what, namespace, reason }));
@@ -182,7 +182,8 @@ fn read(kubectl: &Kubectl, named: Option<&str>, step: &Step) -> Result<Read> {
     let covers = |namespace: &str| survey.covers(namespace);
     let leftovers = contents.map(|contents| status::leftovers(contents, &survey.snapshots, covers));
     let (scope, snapshots) = (survey.scope, survey.snapshots);
-    Ok(Read { claims, schedules, exports, config_maps, leftovers, unread, scope, snapshots })
+    let require_exported = config.require_exported;
+    Ok(Read { claims, schedules, exports, config_maps, leftovers, unread, scope, snapshots, require_exported })
 }
 
 /// What was not read, in words.

@@ -156,6 +156,8 @@ pub struct Retention {
 pub struct MarkAndDelete {
     /// The policy of `retain`, if `mark-and-delete` applies it first.
     pub first: Option<Retention>,
+    /// Keep every good backup whose copy outside the cluster is not proven.
+    pub require_exported: bool,
     /// The pause between two deletions.
     pub interval: Duration,
     /// How long a snapshot may take to become ready.
@@ -447,6 +449,8 @@ pub fn create(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Create)
 pub struct Doctor {
     /// The configuration of `create`, with defaults for settings that are wrong.
     pub create: Create,
+    /// Whether `mark-and-delete` keeps what is not exported.
+    pub require_exported: bool,
     /// The faults that any command finds in the settings, each once.
     pub faults: Vec<Fault>,
 }
@@ -455,6 +459,7 @@ pub struct Doctor {
 pub fn doctor(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Doctor), Fail> {
     let global = global(plain, REPORTED, values);
     let create = backup(values);
+    let require_exported = values.switch(var!("BAK_REQUIRE_EXPORTED"));
     let (words, mut faults): (Vec<Fault>, Vec<Fault>) =
         std::mem::take(&mut values.errors).into_iter().partition(|fault| fault.about == About::Output);
     faults.extend(effective::faults(values.get));
@@ -462,7 +467,7 @@ pub fn doctor(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Doctor)
     faults.retain(|fault| seen.insert(fault.text.clone()));
     values.errors = words;
     values.finish()?;
-    Ok((global, Doctor { create, faults }))
+    Ok((global, Doctor { create, require_exported, faults }))
 }
 
 /// Reads the configuration of a backup; errors are left in `v`.
@@ -656,6 +661,7 @@ pub fn mark_and_delete(plain: &Plain, values: &mut Values<'_>) -> Result<(Global
         let retention = retention(v, wanted);
         MarkAndDelete {
             first: wanted.then_some(retention),
+            require_exported: v.switch(var!("BAK_REQUIRE_EXPORTED")),
             interval: v.time(var!("BAK_DELETE_INTERVAL")),
             ready_timeout: retention.ready_timeout,
             concurrency: retention.concurrency,
@@ -1048,7 +1054,10 @@ mod tests {
             mark_and_delete(&Plain::default(), &mut Values::new(&set(&[("RETAIN_DRY_RUN", "1")]))).unwrap();
         assert!(global.dry_run);
         assert_eq!(pruned.interval, Duration::from_secs(5));
-        assert!(pruned.first.is_none());
+        assert!(pruned.first.is_none() && !pruned.require_exported);
+        let required: &[(&str, &str)] = &[("BAK_REQUIRE_EXPORTED", "true")];
+        assert!(mark_and_delete(&Plain::default(), &mut Values::new(&set(required))).unwrap().1.require_exported);
+        assert!(status(&Plain::default(), &mut Values::new(&set(required))).unwrap().1.require_exported);
 
         const NONE: &[(&str, &str)] =
             &[("RETAIN_LAST_DAILY", "0"), ("RETAIN_LAST_WEEKLY", "0"), ("RETAIN_LAST_MONTHLY", "0")];
@@ -1074,6 +1083,7 @@ mod tests {
             ("RETAIN_LAST_MONTHLY", "1.5"),
             ("BAK_ALLOW_EMPTY_POLICY", "x"),
             ("BAK_RETAIN_FIRST", "x"),
+            ("BAK_REQUIRE_EXPORTED", "x"),
             ("BAK_DELETE_INTERVAL", "5"),
             ("BAK_VS_WAIT_UNTIL_READY_TIMEOUT", "soon"),
             ("BAK_CHANGE_CONCURRENCY", "17"),

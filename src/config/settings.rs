@@ -132,6 +132,14 @@ const ALLOW_EMPTY_POLICY: Setting = setting(
     "allow 0 days, 0 weeks and 0 months, which keep nothing but the newest",
 );
 
+const REQUIRE_EXPORTED: Setting = setting(
+    "BAK_REQUIRE_EXPORTED",
+    "require-exported",
+    BOOL,
+    "false",
+    "pruning keeps every good backup whose copy outside the cluster is not proven",
+);
+
 const CHANGE_CONCURRENCY: Setting = setting(
     "BAK_CHANGE_CONCURRENCY",
     "change-concurrency",
@@ -150,6 +158,7 @@ pub const MARK_AND_DELETE: &[Setting] = &[
     LAST_WEEKLY,
     LAST_MONTHLY,
     ALLOW_EMPTY_POLICY,
+    REQUIRE_EXPORTED,
     CHANGE_CONCURRENCY,
     setting(
         "BAK_DELETE_INTERVAL",

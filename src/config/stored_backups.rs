@@ -97,6 +97,8 @@ pub struct Status {
     pub all_namespaces: bool,
     /// How long a snapshot may take to become ready.
     pub ready_timeout: Duration,
+    /// Whether `mark-and-delete` keeps what is not exported.
+    pub require_exported: bool,
     /// Serve metrics instead of printing the status once.
     pub service: Option<Service>,
     /// Read the status again so often, and print it if it changed.
@@ -121,6 +123,7 @@ pub fn status(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Status)
     configured(plain, SCRAPED, values, |global, v| Status {
         all_namespaces: plain.is("all-namespaces"),
         ready_timeout: v.time(var!("BAK_VS_WAIT_UNTIL_READY_TIMEOUT")),
+        require_exported: v.switch(var!("BAK_REQUIRE_EXPORTED")),
         service: service(plain, global, v),
         watch: {
             if plain.is("every") && !plain.is("listen") && !plain.is("watch") {

@@ -164,7 +164,10 @@ proptest! {
     ) {
         let moment = Moment { zone: Zone::parse(zone).unwrap(), ..history::testing::moment("2026-11-22") };
         let seen: Vec<Record> = snapshots.iter().cloned().map(Record::from).collect();
-        let _ = mark_and_delete::decide(&seen, &DeletionBlocks::default(), &moment);
+        for require_exported in [false, true] {
+            let held = DeletionBlocks { require_exported, ..DeletionBlocks::default() };
+            let _ = mark_and_delete::decide(&seen, &held, &moment);
+        }
         let _ = mark_and_delete::left_behind(&seen, &moment);
         let _ = retain::retain(&seen, Policy { daily: 2, weekly: 1, monthly: 1 }, &moment);
         let mut rows: Vec<Row> = snapshots.iter().cloned().map(Row::from).collect();
@@ -183,6 +186,7 @@ proptest! {
             config_maps: None,
             leftovers: Some(leftovers),
             unread: Vec::new(),
+            require_exported: true,
         };
         let report = status::report(read, &moment);
         let _ = crate::core::health::metrics::text(&report);

@@ -489,6 +489,68 @@ fn snapshots_by_days_go_when_their_date_has_passed() {
     gone(&scenario, "a/by-hand");
 }
 
+/// The stamp of an export.
+const STAMP: &str = r#"{"metadata": {"labels": {"backup-ns.sh/exported": "2026-11-22"}, "annotations": {"backup-ns.sh/export":
+    "{\"tool\": \"restic\", \"what\": \"dump\", \"repository\": \"r\", \"manifest\": \"m\", \"bytes\": 1, \"files\": 1, \"at\": \"2026-11-22T03:00:00Z\", \"seconds\": 1}"}}}"#;
+
+fn stamped(scenario: Scenario, key: &str) -> Scenario {
+    let stamp: Value = serde_json::from_str(STAMP).unwrap();
+    scenario.api().merge(SNAPSHOTS, key, &stamp).unwrap();
+    scenario
+}
+
+#[test]
+fn what_is_not_copied_elsewhere_stays_if_that_is_required() {
+    let shots = || {
+        let due = |name: &str, age| shot("a", name, age).due();
+        [
+            shot("a", "new", 1).slots("daily"),
+            due("copied", 9),
+            due("uncopied", 10),
+            due("label-alone", 11).label("exported", "2026-11-22"),
+            due("failed", 12).unready(),
+            shot("a", "unmarked", 13),
+        ]
+    };
+    let scenario = stamped(sweeper(shots()).arg("--require-exported"), "a/copied");
+    let outcome = scenario.run().exits(0).says(&["backup-ns export uncopied -n a"]);
+    let expected = [
+        "a/copied delete done",
+        "a/uncopied keep planned",
+        "a/label-alone keep planned",
+        "a/failed delete done",
+        "a/unmarked mark done",
+    ];
+    assert_eq!(told(&outcome), expected, "{outcome}");
+    let account = account(&outcome);
+    assert_eq!((&account["summary"]["warnings"], &account["summary"]["unexported"]), (&json!(2), &json!(2)));
+    assert_eq!(account["snapshots"][1]["unexported"], true);
+    whole(&scenario, "a/uncopied");
+    whole(&scenario, "a/label-alone");
+    gone(&scenario, "a/copied");
+    gone(&scenario, "a/failed");
+    drop(outcome);
+
+    let args = ["mark-and-delete", "--delete-interval=0s", "--require-exported", "--dry-run"];
+    let scenario = stamped(with(Scenario::cluster(&args), shots()), "a/copied");
+    let outcome = scenario.run().exits(0);
+    assert!(outcome.stdout.ends_with("nothing was changed, 2 to look at, 2 not exported\n"), "{outcome}");
+    drop(outcome);
+
+    // It is read again right before the deletion.
+    const UNSTAMP: &str = r#"{"metadata": {"labels": {"backup-ns.sh/exported": null}}}"#;
+    let scenario = stamped(sweeper(pairs(&["a"])).env("BAK_REQUIRE_EXPORTED", "true"), "a/old");
+    let scenario = scenario.fault("page", REREAD, Fault::Change("a/old", UNSTAMP));
+    let outcome = scenario.run().exits(0);
+    assert_eq!(told(&outcome), ["a/old delete left"], "{outcome}");
+    whole(&scenario, "a/old");
+    drop(outcome);
+
+    // Without the setting nothing has to be exported.
+    let scenario = sweeper(pairs(&["a"]));
+    assert_eq!(told(&scenario.run().exits(0)), ["a/old delete done"]);
+}
+
 // The order, and the conditions.
 
 #[test]

@@ -99,5 +99,19 @@ mod tests {
         assert_eq!((again.time(), &again), (Some(now), &record));
         meta.annotations.insert(labels::EXPORT.into(), json!(ExportRecord { at: "once".into(), ..record }).to_string());
         assert_eq!(ExportRecord::of(&meta), None, "without a time there is no proof");
+        // Retention asks for the same.
+        let whole: Value = serde_json::from_str(note).unwrap();
+        for (key, _) in whole.as_object().unwrap().iter().filter(|(key, _)| *key != "ids") {
+            for broken in [Value::Null, json!([])] {
+                let mut broken_record = whole.clone();
+                broken_record[key] = broken;
+                meta.annotations.insert(labels::EXPORT.into(), broken_record.to_string());
+                assert_eq!((ExportRecord::of(&meta), meta.has_proven_copy()), (None, false), "{key}");
+            }
+        }
+        meta.annotations.insert(labels::EXPORT.into(), note.into());
+        assert!(meta.has_proven_copy());
+        meta.labels.clear();
+        assert!(!meta.has_proven_copy());
     }
 }

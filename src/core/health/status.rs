@@ -327,6 +327,8 @@ pub struct Read {
     /// The contents; None if they may not be read.
     pub leftovers: Option<Leftovers>,
     pub unread: Vec<Unread>,
+    /// Whether `mark-and-delete` keeps what is not exported, so that it is not overdue.
+    pub require_exported: bool,
 }
 
 /// The report of `status`.
@@ -549,6 +551,7 @@ fn overdue(read: &Read, moment: &Moment) -> Vec<Overdue> {
     let held = DeletionBlocks {
         sources: read.claims.iter().flat_map(|claim| claim.sources.iter().cloned()).collect(),
         shared: read.leftovers.as_ref().map(|found| found.shared.clone()).unwrap_or_default(),
+        require_exported: read.require_exported,
     };
     let pruned: Vec<Record> = read.snapshots.iter().filter(|one| one.pruned).map(|one| one.record.clone()).collect();
     let late = |record: &Record| {

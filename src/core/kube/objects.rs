@@ -6,6 +6,8 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::core::kube::labels;
+
 /// A list that `kubectl get -o json` prints, of several kinds at once.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct ObjectList<T = Item> {
@@ -46,6 +48,28 @@ pub struct Meta {
     pub annotations: BTreeMap<String, String>,
     pub owner_references: Vec<Value>,
     pub finalizers: Vec<String>,
+}
+
+/// The record of an export that has all its parts, whatever its tool.
+#[derive(Debug, Deserialize)]
+#[expect(dead_code, reason = "only whether they are there matters")]
+struct ProvenCopy {
+    tool: String,
+    what: String,
+    repository: String,
+    manifest: String,
+    bytes: u64,
+    files: u64,
+    at: DateTime<Utc>,
+    seconds: u64,
+}
+
+impl Meta {
+    /// Whether the copy of a snapshot outside the cluster is proven: an export has stamped it with a label and a whole record.
+    pub fn has_proven_copy(&self) -> bool {
+        let record = self.annotations.get(labels::EXPORT).filter(|_| self.labels.contains_key(labels::EXPORTED));
+        record.is_some_and(|record| serde_json::from_str::<ProvenCopy>(record).is_ok())
+    }
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -104,11 +128,7 @@ impl Pvc {
             let namespace = source.namespace.as_ref().unwrap_or(&self.metadata.namespace);
             (namespace.clone(), source.name.clone())
         });
-        let noted = self
-            .metadata
-            .annotations
-            .get(crate::core::kube::labels::RESTORED_FROM)
-            .and_then(|from| from.split_once('/'));
+        let noted = self.metadata.annotations.get(labels::RESTORED_FROM).and_then(|from| from.split_once('/'));
         let noted = noted.filter(|(namespace, _)| *namespace == self.metadata.namespace);
         let noted = noted.map(|(namespace, name)| (namespace.to_string(), name.to_string()));
         sources.chain(noted).filter(move |_| waits)
@@ -433,10 +453,7 @@ impl Snapshot {
     pub fn is_of(&self, pvc: &str) -> bool {
         match &self.spec.source.persistent_volume_claim_name {
             Some(source) => source == pvc,
-            None => {
-                self.metadata.labels.get(crate::core::kube::labels::PVC)
-                    == Some(&crate::core::kube::labels::pvc_value(pvc))
-            }
+            None => self.metadata.labels.get(labels::PVC) == Some(&labels::pvc_value(pvc)),
         }
     }
 
@@ -450,9 +467,8 @@ impl Snapshot {
 
     /// Whether retention manages it.
     pub fn is_pruned(&self) -> bool {
-        let labels = &self.metadata.labels;
-        labels.contains_key(crate::core::kube::labels::RETAIN)
-            || labels.contains_key(crate::core::kube::labels::DELETE_AFTER)
+        let has = |label: &str| self.metadata.labels.contains_key(label);
+        has(labels::RETAIN) || has(labels::DELETE_AFTER)
     }
 
     /// Its readiness. If it is ready, an error is from an earlier attempt.
@@ -492,7 +508,7 @@ impl Content {
     /// can be lost.
     pub fn is_clone(&self) -> bool {
         let named = self.metadata.name.starts_with("clone-") && self.spec.source.snapshot_handle.is_some();
-        named || self.metadata.annotations.contains_key(crate::core::kube::labels::CLONE_OF)
+        named || self.metadata.annotations.contains_key(labels::CLONE_OF)
     }
 }
 

@@ -9,6 +9,8 @@ use serde::Serialize;
 
 use crate::core::escape::short;
 use crate::core::kube::labels;
+#[cfg(doc)]
+use crate::core::kube::objects::Meta;
 use crate::core::kube::objects::Snapshot;
 use crate::core::retention::group_member::Membership;
 use crate::core::retention::slot::SlotKind;
@@ -41,6 +43,8 @@ pub struct Record {
     pub error: Option<String>,
     /// Whether [`labels::DISTRUSTED`] is set.
     pub distrusted: bool,
+    /// Whether its copy outside the cluster is proven, see [`Meta::has_proven_copy`].
+    pub exported: bool,
     /// Whether an in-place restore from it is running.
     pub restoring: bool,
     /// Whether it has a deletionTimestamp.
@@ -109,6 +113,7 @@ impl From<Snapshot> for Record {
                 short(&error.message.unwrap_or_else(|| "no reason given".into()), LONGEST_ERROR).into_owned()
             }),
             distrusted: meta.annotations.contains_key(labels::DISTRUSTED),
+            exported: meta.has_proven_copy(),
             restoring: meta.annotations.contains_key(labels::RESTORING),
             deleting: meta.deletion_timestamp.is_some(),
             has_finalizer: meta.finalizers.iter().any(|finalizer| finalizer == labels::DELETION_FINALIZER),
@@ -239,6 +244,9 @@ pub struct Decision {
     /// Whether the user should check the snapshot.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub warning: bool,
+    /// Whether it is kept only because no copy of it outside the cluster is proven.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unexported: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -285,6 +293,7 @@ impl Decision {
             action,
             reason: reason.into(),
             warning: false,
+            unexported: false,
         }
     }
 
@@ -329,6 +338,7 @@ pub mod testing {
             ready: true,
             error: None,
             distrusted: false,
+            exported: false,
             restoring: false,
             deleting: false,
             has_finalizer: false,
@@ -363,6 +373,7 @@ pub mod testing {
                 "slow" => seen.ready = false,
                 "error" => seen.error = Some(value.into()),
                 "distrusted" => seen.distrusted = true,
+                "exported" => seen.exported = true,
                 "restoring" => seen.restoring = true,
                 "deleting" => seen.deleting = true,
                 "finalizer" => seen.has_finalizer = true,
@@ -457,10 +468,10 @@ pub mod testing {
         ];
         let label = || prop::sample::select(vec!['-', '-', '=', '=', '=', '=', '<', 'o', '!']);
         let times = (hours, prop_oneof![3 => 0i64..60, 1 => 0i64..20], 0i64..20, prop::bool::weighted(0.9));
-        let flags = [0.85, 0.8, 0.15, 0.15, 0.1, 0.1].map(prop::bool::weighted);
+        let flags = [0.85, 0.8, 0.15, 0.15, 0.1, 0.1, 0.5].map(prop::bool::weighted);
         (place, times, date, [label(), label(), label()], flags).prop_map(|(place, times, date, slots, flags)| {
             let (hours, minutes, delay, cut) = times;
-            let [ready_now, by_slots, error, distrusted, deleting, has_finalizer] = flags;
+            let [ready_now, by_slots, error, distrusted, deleting, has_finalizer, exported] = flags;
             let made = at(NOW) - TimeDelta::minutes(hours * 60 + minutes);
             let (namespace, pvc) = place.split_once('/').expect("a slash");
             let mut seen = ready("", made);
@@ -484,6 +495,7 @@ pub mod testing {
                 ready: ready_now,
                 error: error.then(|| "no space".into()),
                 distrusted,
+                exported,
                 restoring: false,
                 deleting,
                 has_finalizer,

@@ -14,6 +14,8 @@ pub struct DeletionBlocks {
     pub sources: BTreeSet<(String, String)>,
     /// Snapshots whose stored data another VolumeSnapshotContent names, as uid and name of that content.
     pub shared: BTreeMap<String, String>,
+    /// Whether every good backup whose copy outside the cluster is not proven is one of them.
+    pub require_exported: bool,
 }
 
 /// Decides about every snapshot, by PVC, newest first. The order of `snapshots` does not matter.
@@ -87,6 +89,14 @@ fn due(history: &ClaimHistory<'_>, at: usize, label: &str, held: &DeletionBlocks
     }
     if held.sources.contains(&(seen.namespace.clone(), seen.name.clone())) {
         return Decision::on(seen, Action::Keep, "a volume is being made from it; the next run looks again");
+    }
+    // What is no good backup has nothing that a copy could keep. Its other reasons come first: they pass by themselves.
+    if held.require_exported && seen.ready && !seen.distrusted && !seen.exported {
+        let Record { namespace, name, .. } = seen;
+        let reason = format!(
+            "its date {date} has passed, but no copy of it outside the cluster is proven: backup-ns export {name} -n {namespace}"
+        );
+        return Decision { unexported: true, ..stays(seen, &reason).warning() };
     }
     // A snapshot that is being deleted is checked again when its data is deleted.
     if let Some(other) = held.shared.get(&seen.uid).filter(|_| !seen.deleting) {
@@ -402,6 +412,46 @@ mod tests {
     }
 
     #[test]
+    fn a_good_backup_without_a_proven_copy_stays_if_that_is_required() {
+        let held = DeletionBlocks {
+            sources: [("shop".to_string(), "e".to_string())].into(),
+            require_exported: true,
+            ..DeletionBlocks::default()
+        };
+        let table = "
+            i 2026-11-22 d
+                => keep: holds daily 2026-11-22
+            # It is marked all the same: that deletes nothing.
+            h 2026-11-21 -
+                => mark 2026-11-22: holds no slot
+            g 2026-11-20 - date=2026-11-23
+                => keep: stays until 2026-11-23 is over
+            f 2026-11-19 - date=2026-11-21
+                => keep (!): its date 2026-11-21 has passed, but no copy of it outside the cluster is proven: backup-ns export f -n shop
+            e 2026-11-18 - date=2026-11-21
+                => keep: a volume is being made from it; the next run looks again
+            d 2026-11-17 - date=2026-11-21 exported
+                => delete: its date 2026-11-21 has passed
+            c 2026-11-16 - days date=2026-11-21
+                => keep (!): its date 2026-11-21 has passed, but no copy of it outside the cluster is proven: backup-ns export c -n shop
+            # There is no good backup in these.
+            b 2026-11-15 - slow date=2026-11-21
+                => delete: its date 2026-11-21 has passed
+            a 2026-11-14 - distrusted date=2026-11-21
+                => delete: its date 2026-11-21 has passed
+            # A deletion that was begun is called off: the data stays.
+            z 2026-11-13 - date=2026-11-21 deleting finalizer
+                => release (!): its deletion was begun, but is off: its date 2026-11-21 has passed, but no copy of it outside the cluster is proven: backup-ns export z -n shop
+            y 2026-11-12 - date=2026-11-21 deleting finalizer exported
+                => delete: its date 2026-11-21 has passed
+            # The floor needs no other reason, and no copy gives one to go below it.
+            x 2026-11-11 - pvc=logs date=2026-11-21 exported
+                => keep (!): its date 2026-11-21 has passed, but it is the newest ready snapshot of its PVC
+            ";
+        testing::check(table, |snapshots| decide(snapshots, &held, &moment("2026-11-22T12:00")));
+    }
+
+    #[test]
     fn a_snapshot_that_delete_works_on_is_left_alone() {
         check(
             "",
@@ -498,6 +548,19 @@ mod tests {
                 prop_assert!(date < moment(NOW).today(), "{:?}", seen);
                 prop_assert!(!in_use.sources.contains(&(seen.namespace.clone(), seen.name.clone())));
                 prop_assert!(!seen.deleting || seen.has_finalizer);
+            }
+        }
+
+        #[test]
+        fn a_required_copy_only_keeps_what_has_none(snapshots in histories(), in_use in uses()) {
+            let required = DeletionBlocks { require_exported: true, ..in_use.clone() };
+            let (without, with) = (decide(&snapshots, &in_use, &moment(NOW)), decide(&snapshots, &required, &moment(NOW)));
+            for (without, with) in without.iter().zip(&with) {
+                let seen = snapshots.iter().find(|seen| seen.name == with.name).unwrap();
+                let has_none = seen.ready && !seen.distrusted && !seen.exported;
+                prop_assert_eq!(with.unexported, without.action == Action::Delete && has_none);
+                prop_assert!(with.unexported || with == without, "{:?} {:?}", with, without);
+                prop_assert!(!with.unexported || matches!(with.action, Action::Keep | Action::Release), "{:?}", with);
             }
         }
 
