@@ -26,7 +26,8 @@ conforms() {
 
 # scores FILE: kube-score finds nothing but what docs/security-checks.md answers; where values can settle that, hardened does.
 scores() {
-	set -- "$1" --ignore-test=deployment-strategy --ignore-test=deployment-replicas
+	set -- "$1" --ignore-test=deployment-strategy --ignore-test=deployment-replicas \
+		--ignore-test=networkpolicy-targets-pod
 	case $1 in
 	*/hardened.golden.yaml) ;;
 	*) set -- "$@" --ignore-container-cpu-limit --ignore-test=container-image-pull-policy \
@@ -102,6 +103,14 @@ refuses_backups "'/backups/0/name'" '[{"name": "A"}]'
 refuses_backups 'two CronJobs of the namespace shop would have the name backup-ns-a' '[{"name": "a"}, {"name": "a", "namespace": "shop"}]'
 refuses_backups 'two CronJobs of the namespace shop would have the name backup-ns-a-verify' \
 	'[{"name": "a-verify"}, {"name": "a", "verify": {"enabled": true}}]'
+refuses_backups 'two CronJobs of the namespace shop would have the name backup-ns-a-export' \
+	'[{"name": "a-export"}, {"name": "a", "export": {"enabled": true, "image": "i"}}]'
+refuses 'export.image is not set' --set config.dbPostgres=true,export.enabled=true
+refuses 'export.remote is not set' --set config.dbPostgres=true,export.enabled=true,export.image=i,export.tool=rclone
+refuses 'export.check is not set' --set config.dbPostgres=true,export.enabled=true,export.image=i,export.tool=command,export.command=c
+refuses 'export.what is volume' \
+	--set config.dbPostgres=true,export.enabled=true,export.image=i,export.tool=command,export.command=c,export.check=c,export.what=volume
+refuses "'/export/tool'" --set config.dbPostgres=true,export.tool=tar
 refuses 'would have the name backup-ns-prune' --set config.dbSkip=true,cluster.enabled=true --set-json 'backups=[{"name": "prune"}]'
 refuses_backups "the CronJob backup-ns-$long would have a name of 53 characters" "[{\"name\": \"$long\"}]"
 refuses_backups "-verify would have a name of 53 characters" "[{\"name\": \"${long#nnnnnnn}\", \"verify\": {\"enabled\": true}}]"

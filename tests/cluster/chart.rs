@@ -9,6 +9,7 @@ use std::sync::mpsc::Receiver;
 use serde_json::{Value, json};
 
 use crate::kit::*;
+use crate::remotes::server;
 
 /// The name of every release here.
 const RELEASE: &str = "backup-ns";
@@ -170,6 +171,62 @@ fn the_chart_verifies_what_it_made() {
     each_rule_is_needed(namespace, "role", "backup-ns-verify", |number, rule| {
         let (succeeded, said) = job(namespace, "backup-ns-verify", &format!("less-{number}"));
         // Events and the NetworkPolicy are more than a verification needs, and it says what it went without.
+        let optional = ["events", "networkpolicies"].iter().any(|it| rule["resources"].to_string().contains(it));
+        assert_eq!(succeeded, optional, "{rule}: {said}");
+    });
+}
+
+/// The chart's export, under its own Role, to a server that only appends.
+#[test]
+#[ignore = "needs a cluster: make test"]
+fn the_chart_exports_what_it_made() {
+    let image = "restic/restic:0.14.0";
+    if !has_image(image) || !has_image("backup-ns/remotes:12") {
+        return;
+    }
+    let tenant = Tenant::small("chart-export", 256, |_| ());
+    let namespace = tenant.namespace.as_str();
+    let args = ["rclone", "serve", "restic", "--append-only", "--addr", ":8080", "/srv"];
+    let address = server(&tenant, "far", "backup-ns/remotes:12", &args, &[], 8080);
+    let variables =
+        [("RESTIC_REPOSITORY", format!("rest:http://{address}/shop")), ("RESTIC_PASSWORD", "hunter2 is secret".into())];
+    let data: serde_json::Map<String, Value> =
+        variables.iter().map(|(name, value)| ((*name).to_string(), json!(value))).collect();
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "restic"}, "stringData": data});
+    apply(namespace, &secret);
+    let init = Command::new("restic").args(["--no-cache", "init", "-q"]).envs(variables).output().unwrap();
+    assert!(init.status.success(), "{}", String::from_utf8_lossy(&init.stderr));
+
+    let export = ["export.enabled=true", &format!("export.image={image}"), "export.existingSecret=restic"];
+    let notes = helm_release(
+        "install",
+        namespace,
+        &[&["config.dbPostgres=true", "config.lock=none", "networkPolicy.enabled=true"], &export[..]].concat(),
+    );
+    assert!(notes.contains("backup-ns adhoc backup-ns-export"), "{notes}");
+    must(job(namespace, RELEASE, "nightly"));
+    let said = must(job(namespace, "backup-ns-export", "copy"));
+    assert!(said.contains("is exported") && !said.contains("hunter2"), "{said}");
+    let meta = tenant.get(&["volumesnapshots"])["items"][0]["metadata"].clone();
+    assert!(meta["labels"]["backup-ns.sh/exported"].is_string(), "{meta}");
+    let record: Value = serde_json::from_str(meta["annotations"]["backup-ns.sh/export"].as_str().unwrap()).unwrap();
+    assert_eq!((&record["tool"], &record["what"]), (&json!("restic"), &json!("dump")));
+    let left = "jobs,pods,pvc,networkpolicies";
+    assert_eq!(tenant.kubectl(&["get", left, "-l", "backup-ns.sh/export-job", "-o", "name"]), "");
+
+    // The next one of the same snapshot has nothing to do; and status knows both.
+    let said = must(job(namespace, "backup-ns-export", "again"));
+    assert!(said.contains("already exported"), "{said}");
+    let metrics = tenant.run(&["status", "-o", "prometheus"], |_| ()).done().stdout;
+    for metric in ["export_scheduled", "last_exported_timestamp_seconds"] {
+        let line = format!("\nbackup_ns_{metric}{{namespace=\"{namespace}\",pvc=\"data\"}} 1");
+        assert!(metrics.contains(&line), "{line}: {metrics}");
+    }
+
+    each_rule_is_needed(namespace, "role", "backup-ns-export", |number, rule| {
+        tenant.kubectl(&["label", "volumesnapshots", "--all", "backup-ns.sh/exported-"]);
+        let (succeeded, said) = job(namespace, "backup-ns-export", &format!("less-{number}"));
+        // Events and the NetworkPolicy are more than an export needs, and it says what it went without.
         let optional = ["events", "networkpolicies"].iter().any(|it| rule["resources"].to_string().contains(it));
         assert_eq!(succeeded, optional, "{rule}: {said}");
     });

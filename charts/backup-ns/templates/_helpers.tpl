@@ -66,6 +66,7 @@ name) and Name (that of the CronJob, and how the names of its other objects begi
 {{- range index . 1 -}}
 {{- $names = append $names (list .Namespace .Name) -}}
 {{- if .Values.verify.enabled }}{{ $names = append $names (list .Namespace (printf "%s-verify" .Name)) }}{{ end -}}
+{{- if .Values.export.enabled }}{{ $names = append $names (list .Namespace (printf "%s-export" .Name)) }}{{ end -}}
 {{- end -}}
 {{- range list "prune" "sync" -}}
 {{- if and $root.Values.cluster.enabled (get $root.Values.cluster .).enabled -}}
@@ -79,7 +80,7 @@ name) and Name (that of the CronJob, and how the names of its other objects begi
 {{- fail (printf "the CronJob %s would have a name of %d characters, and Kubernetes takes 52 at most: shorten the name in `backups`, or set fullnameOverride to something shorter" $name (len $name)) -}}
 {{- end -}}
 {{- if hasKey $seen (join "/" .) -}}
-{{- fail (printf "two CronJobs of the namespace %s would have the name %s: give each entry of `backups` a name of its own, and none the name of another part (NAME-verify, prune, sync)" (index . 0) $name) -}}
+{{- fail (printf "two CronJobs of the namespace %s would have the name %s: give each entry of `backups` a name of its own, and none the name of another part (NAME-verify, NAME-export, prune, sync)" (index . 0) $name) -}}
 {{- end -}}
 {{- $_ := set $seen (join "/" .) true -}}
 {{- end -}}
@@ -212,6 +213,31 @@ app.kubernetes.io/component: {{ index . 1 }}
 {{- fail (printf "activeDeadlineSeconds is %d, but the wait for a lock, the dump, the hooks and the wait for the snapshot may take %d seconds: raise it, leave it empty, or lower their timeouts" $given (int $least)) -}}
 {{- end -}}
 {{- $given | default (add $least (ternary 0 7200 (gt $dump 0)) 600) }}
+{{- end }}
+
+{{/* Variables of an export. */}}
+{{- define "backup-ns.exportEnv" -}}
+{{- $export := .Values.export -}}
+{{- $env := dict "BAK_EXPORT_TOOL" $export.tool "BAK_EXPORT_IMAGE" $export.image "BAK_EXPORT_SECRET" $export.existingSecret "BAK_EXPORT_WHAT" $export.what "BAK_EXPORT_REMOTE" $export.remote "BAK_EXPORT_COMMAND" $export.command "BAK_EXPORT_CHECK" $export.check "BAK_EXPORT_TIMEOUT" $export.timeout "BAK_EXPORT_SERVICE_ACCOUNT" $export.serviceAccountName -}}
+{{- range $kind, $amounts := $export.resources -}}
+{{- range $name, $amount := $amounts -}}
+{{- $_ := set $env (printf "BAK_EXPORT_%s_%s" (upper $name) (trimSuffix "S" (upper $kind))) (include "backup-ns.text" $amount) -}}
+{{- end -}}
+{{- end -}}
+{{- $needed := dict "restic" (list "IMAGE") "rclone" (list "IMAGE" "REMOTE") "command" (list "IMAGE" "COMMAND" "CHECK") -}}
+{{- range get $needed $export.tool -}}
+{{- if not (get $env (printf "BAK_EXPORT_%s" .)) -}}
+{{- fail (printf "export.enabled is true, and export.%s is not set, without which %s cannot export (docs/export.md)" (lower .) $export.tool) -}}
+{{- end -}}
+{{- end -}}
+{{- if and (eq $export.tool "command") (eq $export.what "volume") -}}
+{{- fail "export.what is volume, and export.tool is command: all files are sent only by restic or rclone" -}}
+{{- end -}}
+{{- range $key, $value := $env -}}
+{{- if $value }}
+- {name: {{ $key }}, value: {{ $value | quote }}}
+{{- end -}}
+{{- end -}}
 {{- end }}
 
 {{/* Of a pod whose containers write nothing but to /tmp. */}}

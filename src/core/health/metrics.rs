@@ -54,15 +54,9 @@ pub fn text(report: &Report) -> String {
     text.claims(&meant, |claim| claim.newest_verified.as_ref().map(|verified| verified.at.timestamp()));
     text.gauge("last_verified_age_seconds", "How long ago that was when this was asked.");
     text.claims(&meant, |claim| claim.newest_verified.as_ref().map(|verified| verified.age_seconds));
-    text.gauge(
-        "export_scheduled",
-        "Whether a CronJob exports backups of the claim, and is neither suspended nor a dry run.",
-    );
+    text.gauge("export_scheduled", "Whether a CronJob exports the claim, and is neither suspended nor a dry run.");
     text.claims(&meant, |claim| claim.export_scheduled.map(u8::from));
-    text.gauge(
-        "last_exported_timestamp_seconds",
-        "When the newest VolumeSnapshot with a proven copy elsewhere was cut.",
-    );
+    text.gauge("last_exported_timestamp_seconds", "When the newest VolumeSnapshot with a proven copy was cut.");
     text.claims(&meant, |claim| claim.newest_exported.as_ref().map(|exported| exported.made.timestamp()));
     text.gauge("last_exported_age_seconds", "How old it was when this was asked.");
     text.claims(&meant, |claim| claim.newest_exported.as_ref().map(|exported| exported.age_seconds));
