@@ -211,7 +211,7 @@ fn watchers() -> [Command; 2] {
         "Check everything that a backup needs, without changing anything",
         "Each check is a line: passed, failed with its remedy, or skipped with the reason. It takes the settings that create \
          takes, looks at configuration, kubectl, rights, snapshot API, claim, class, pod, container, database, space and \
-         locks, and at what earlier backups and restores left behind. All checks are made, even if one fails. \
+         locks, and at what earlier backups and restores left behind; where an export is configured, at what that needs, too. All checks are made, even if one fails. \
          Ends with 0 when nothing failed, else with 4.",
         "  # Would a backup of the database in the namespace shop work?
   backup-ns doctor -n shop --db-postgres
@@ -219,10 +219,14 @@ fn watchers() -> [Command; 2] {
   # With the settings of the CronJob that makes it
   backup-ns doctor -n shop --from-cronjob
 
+  # And could it be exported?
+  backup-ns doctor -n shop --from-cronjob --export-image=restic/restic:0.18.1 --export-secret=restic
+
   # Only what failed
   backup-ns doctor -n shop --db-postgres -o json | jq '.checks[] | select(.outcome == \"failed\")'",
     )
-    .arg(from_cronjob()).args(CREATE.iter().map(flag));
+    .arg(from_cronjob())
+    .args(CREATE.iter().chain(EXPORT.iter().filter(|setting| setting.var != "BAK_PVC_NAME")).map(flag));
     let status = described(
         "status",
         "Show how well each claim is protected",

@@ -227,6 +227,20 @@ impl Kubectl {
         if_found(self.get(kind, name))
     }
 
+    /// Whether there is a Secret of this name. Its data is not read.
+    ///
+    /// # Errors
+    /// As [`Job::run`].
+    pub fn is_secret(&self, name: &str) -> Result<bool, ProcessError> {
+        let row = self.target.secret_row(name);
+        let skip = |stdout: &mut dyn BufRead| io::copy(stdout, &mut io::sink()).map(|_| ());
+        match self.patiently(|| self.once(row.clone(), "", skip)) {
+            Ok(()) => Ok(true),
+            Err(error) if error.is(Refusal::NotFound) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Creates the object of a manifest, or replaces it, as the call says; what it is now. Where the first answer was lost,
     /// the second is that it is there already, or in another version.
     ///

@@ -24,7 +24,7 @@ use crate::cmd::now;
 use crate::cmd::show::show;
 use crate::config::fault::Fault;
 use crate::config::settings::var;
-use crate::config::{Create, Database, Doctor, Global};
+use crate::config::{Create, Database, Doctor, ExportSettings, Global};
 use crate::container;
 use crate::core::backup::job;
 use crate::core::backup::pod::{self, Chosen};
@@ -33,7 +33,7 @@ use crate::core::escape::one_line;
 use crate::core::health::cronjob::{ConfigMaps, Schedule};
 use crate::core::health::doctor::{self, Check, CheckOutcome, Driver};
 use crate::core::health::rights::{self, Granted, Right, RulesReview};
-use crate::core::health::status::{self, Backup, ClaimStatus, Read, Report, Stored};
+use crate::core::health::status::{self, Backup, ClaimStatus, Protection, Read, Report, Stored};
 use crate::core::kube::calls::{
     CLAIMS, CONTENTS, CRON_JOBS, CSI_DRIVERS, JOBS, Kind, LIMIT_RANGES, NAMESPACES, PODS, QUOTAS, RULES_REVIEWS,
     SNAPSHOT_CLASSES, SNAPSHOTS, VOLUMES,
@@ -63,6 +63,7 @@ pub fn run(global: &Global, config: &Doctor, reporter: &Reporter) -> Result<()> 
         global,
         config: &config.create,
         require_exported: config.require_exported,
+        export: config.export.as_ref().map(|(settings, _)| settings),
         now: now(),
         kubectl: None,
         names: None,
@@ -73,6 +74,10 @@ pub fn run(global: &Global, config: &Doctor, reporter: &Reporter) -> Result<()> 
     if exam.lines.0.iter().all(|check| check.check != "time zone") {
         let (zone, local) = (global.zone.name(), global.zone.local(exam.now).format("%Y-%m-%d %H:%M"));
         exam.lines.push(Check::passed("time zone", format!("{zone}, where it is {local}")));
+    }
+    if let Some((settings, missing)) = &config.export {
+        let how = format!("{} of each {}, in {}", settings.tool.word(), settings.what.word(), settings.image);
+        exam.lines.push(doctor::export_settings(missing, &how));
     }
     let namespace = reporter.step("look", |step| {
         let namespace = exam.cluster(config.faults.iter().any(Fault::hides_backup), step)?;
@@ -158,6 +163,8 @@ struct Exam<'a> {
     config: &'a Create,
     /// Whether `mark-and-delete` keeps what is not exported.
     require_exported: bool,
+    /// The settings of an export, if one is configured.
+    export: Option<&'a ExportSettings>,
     now: DateTime<Utc>,
     /// Once the API answered.
     kubectl: Option<Kubectl>,
@@ -190,6 +197,16 @@ const IN_NAMESPACE: [&str; 14] = [
 ];
 
 impl Exam<'_> {
+    /// The checks of an export that need the namespace's objects, if one is configured.
+    fn export_checks(&self) -> &'static [&'static str] {
+        if self.export.is_some() { &doctor::EXPORT_CHECKS[1..] } else { &[] }
+    }
+
+    fn skip_namespace(&mut self, why: &str) {
+        self.lines.skip(&IN_NAMESPACE, why);
+        self.lines.skip(self.export_checks(), why);
+    }
+
     /// What a backup would name its snapshots.
     fn names(&mut self, faults: &[Fault]) -> Result<()> {
         if faults.iter().any(Fault::hides_names) {
@@ -211,7 +228,7 @@ impl Exam<'_> {
     fn cluster(&mut self, hindered: bool, step: &Step) -> Result<Option<String>> {
         let Some(Connection { kubectl, minor, look }) = self.connect(hindered)? else {
             self.lines.skip(&["namespace", "rights", "snapshot API"], "the API cannot be asked");
-            self.lines.skip(&IN_NAMESPACE, "the API cannot be asked");
+            self.skip_namespace("the API cannot be asked");
             return Ok(None);
         };
         let namespace = kubectl.target.namespace.clone();
@@ -219,7 +236,7 @@ impl Exam<'_> {
         let Some(look) = look else {
             self.snapshot_api(&kubectl)?;
             self.lines.skip(&["namespace", "rights"], "see configuration");
-            self.lines.skip(&IN_NAMESPACE, "see configuration");
+            self.skip_namespace("see configuration");
             return Ok(Some(namespace));
         };
         step.progress("rights");
@@ -247,7 +264,7 @@ impl Exam<'_> {
             self.look_inside(&kubectl, &granted, look.objects, is_served, step)?;
         } else {
             self.snapshot_api(&kubectl)?;
-            self.lines.skip(&IN_NAMESPACE, &format!("there is no namespace {namespace}"));
+            self.skip_namespace(&format!("there is no namespace {namespace}"));
         }
         Ok(Some(namespace))
     }
@@ -391,8 +408,11 @@ impl Exam<'_> {
         rules: Vec<Result<RulesReview, ProcessError>>,
         all_listed: bool,
     ) -> Result<Granted> {
-        let exec = !self.config.databases.is_empty() || self.hooked();
-        let rights = rights::rights(&self.workloads(), exec, minor);
+        let exec = !self.config.databases.is_empty() || self.hooked() || self.export.is_some();
+        let mut rights = rights::rights(&self.workloads(), exec, minor);
+        if self.export.is_some() {
+            rights.extend(rights::export_rights());
+        }
         let by_place = [rights.clone(), rights::lease_rights(&lease::VERBS)];
         match ask_rights(kubectl, &self.places(kubectl), &by_place, rules, all_listed) {
             Ok(granted) => {
@@ -456,13 +476,14 @@ impl Exam<'_> {
         });
         match read {
             Ok((_, kinds)) if kinds.is_empty() => {
-                self.lines.skip(&IN_NAMESPACE, "nothing in the namespace may be listed");
+                self.skip_namespace("nothing in the namespace may be listed");
                 Ok(None)
             }
             Ok((list, kinds)) => Ok(Some(NamespaceFindings::of(list.items, kinds))),
             Err(error) => {
                 self.lines.fail("claim", error, "see kubectl get persistentvolumeclaims,pods")?;
                 self.lines.skip(&IN_NAMESPACE[1..], "the namespace cannot be read");
+                self.lines.skip(self.export_checks(), "the namespace cannot be read");
                 Ok(None)
             }
         }
@@ -804,7 +825,7 @@ impl Exam<'_> {
         let mut lines = CheckLines::default();
         let (namespace, pvcs) = (&kubectl.target.namespace, &self.config.pvcs);
         let maps = match granted.may("get", "configmaps") {
-            true => config_maps(kubectl, &seen.schedules)?,
+            true => config_maps(kubectl, &[&seen.schedules[..], &seen.exports].concat())?,
             false => None,
         };
         match seen.has(CRON_JOBS) {
@@ -829,17 +850,39 @@ impl Exam<'_> {
             lines.push(doctor::controller(&seen.namespace_objects.snapshots, namespace, self.now));
             lines.push(doctor::stored_data(&report));
             lines.push(doctor::deletions(&report));
+            let is_exported = |claim: &Protection| claim.late_export.is_some() || claim.newest_exported.is_some();
+            if self.export.is_some() || report.claims.iter().any(is_exported) {
+                lines.extend(doctor::last_export(&report, namespace, pvcs));
+            }
         } else {
             lines.skip(
                 &["last backup", "controller", "stored data", "deletions", "restores"],
                 "may not list volumesnapshots, or there are none",
             );
         }
+        if let Some(export) = self.export {
+            lines.push(self.export_secret(kubectl, granted, export)?);
+        }
         match seen.has(JOBS) {
             true => lines.push(doctor::trials(&seen.jobs, namespace, self.now)),
             false => lines.skip(&["restore tests"], "may not list jobs"),
         }
         Ok(lines)
+    }
+
+    /// Whether the Secret of an export is there; its data is not read.
+    fn export_secret(&self, kubectl: &Kubectl, granted: &Granted, export: &ExportSettings) -> Result<Check> {
+        let (namespace, name) = (&kubectl.target.namespace, export.secret.as_deref());
+        let may = granted.may("get", "secrets");
+        let found = match name.filter(|_| may) {
+            None => None,
+            Some(name) => match kubectl.is_secret(name) {
+                Ok(found) => Some(found),
+                Err(error) if error.is(Refusal::Forbidden) => None,
+                Err(error) => return failed("export secret", error, "see kubectl get secrets"),
+            },
+        };
+        Ok(doctor::export_secret(name, found, namespace))
     }
 
     /// The Jobs of CronJobs that have no pod, by CronJob, and why where Events may be read, which they are only then.
@@ -886,9 +929,10 @@ impl Exam<'_> {
             found
         });
         let claims = seen.namespace_objects.claims.iter().cloned().map(ClaimStatus::from).collect();
-        let schedules = seen.schedules.clone();
+        let (schedules, exports) = (seen.schedules.clone(), seen.exports.clone());
         let require_exported = self.require_exported;
-        let read = Read { snapshots, claims, leftovers, schedules, config_maps, require_exported, ..Read::default() };
+        let read =
+            Read { snapshots, claims, leftovers, schedules, exports, config_maps, require_exported, ..Read::default() };
         let ready_timeout = self.config.ready_timeout;
         status::report(read, &Moment { now: self.now, zone: self.global.zone, ready_timeout })
     }
@@ -957,6 +1001,8 @@ struct NamespaceFindings {
     kinds: Vec<Kind>,
     namespace_objects: NamespaceObjects,
     schedules: Vec<Schedule>,
+    /// The CronJobs that export backups.
+    exports: Vec<Schedule>,
     jobs: Vec<Value>,
     pods: Vec<Value>,
     quotas: Vec<Value>,
@@ -970,14 +1016,27 @@ struct NamespaceFindings {
 impl NamespaceFindings {
     fn of(items: Vec<Value>, kinds: Vec<Kind>) -> NamespaceFindings {
         let of_kind = |kind: &str| items.iter().filter(|item| item["kind"] == kind).cloned().collect::<Vec<_>>();
-        let schedules = of_kind("CronJob").iter().filter_map(Schedule::of).collect();
+        let cron_jobs = of_kind("CronJob");
+        let schedules = cron_jobs.iter().filter_map(Schedule::of).collect();
+        let exports = cron_jobs.iter().filter_map(Schedule::of_exports).collect();
         let csi_drivers = of_kind("CSIDriver").iter().map(|driver| json::name(driver).to_string()).collect();
         let [jobs, pods, quotas, ranges, classes] =
             ["Job", "Pod", "ResourceQuota", "LimitRange", "VolumeSnapshotClass"].map(of_kind);
         // What cannot be read as its kind is of no use to a backup either.
         let objects = items.into_iter().filter_map(|item| serde_json::from_value::<Item>(item).ok());
         let namespace_objects = NamespaceObjects::of(objects);
-        NamespaceFindings { kinds, namespace_objects, schedules, jobs, pods, quotas, ranges, classes, csi_drivers }
+        NamespaceFindings {
+            kinds,
+            namespace_objects,
+            schedules,
+            exports,
+            jobs,
+            pods,
+            quotas,
+            ranges,
+            classes,
+            csi_drivers,
+        }
     }
 
     fn has(&self, kind: Kind) -> bool {

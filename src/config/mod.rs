@@ -451,6 +451,8 @@ pub struct Doctor {
     pub create: Create,
     /// Whether `mark-and-delete` keeps what is not exported.
     pub require_exported: bool,
+    /// The settings of an export, if one is configured, and what they lack.
+    pub export: Option<(ExportSettings, Vec<String>)>,
     /// The faults that any command finds in the settings, each once.
     pub faults: Vec<Fault>,
 }
@@ -460,6 +462,13 @@ pub fn doctor(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Doctor)
     let global = global(plain, REPORTED, values);
     let create = backup(values);
     let require_exported = values.switch(var!("BAK_REQUIRE_EXPORTED"));
+    let named = [var!("BAK_EXPORT_TOOL"), var!("BAK_EXPORT_IMAGE"), var!("BAK_EXPORT_SECRET")];
+    let is_configured = named.into_iter().any(|setting| !matches!((values.get)(setting), Ok(None)));
+    let export = is_configured.then(|| {
+        let settings = stored_backups::export_settings(values);
+        let missing = stored_backups::missing_for_tool(&settings).into_iter().map(|(_, what)| what).collect();
+        (settings, missing)
+    });
     let (words, mut faults): (Vec<Fault>, Vec<Fault>) =
         std::mem::take(&mut values.errors).into_iter().partition(|fault| fault.about == About::Output);
     faults.extend(effective::faults(values.get));
@@ -467,7 +476,7 @@ pub fn doctor(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Doctor)
     faults.retain(|fault| seen.insert(fault.text.clone()));
     values.errors = words;
     values.finish()?;
-    Ok((global, Doctor { create, require_exported, faults }))
+    Ok((global, Doctor { create, require_exported, export, faults }))
 }
 
 /// Reads the configuration of a backup; errors are left in `v`.

@@ -414,12 +414,13 @@ pub(super) fn export_settings(v: &mut Values<'_>) -> ExportSettings {
     }
 }
 
-/// Adds an error for each setting that the chosen tool needs and that is not set.
-fn require_for_tool(settings: &ExportSettings, v: &mut Values<'_>) {
+/// What the chosen tool needs and is not set, or cannot do.
+pub(super) fn missing_for_tool(settings: &ExportSettings) -> Vec<(&'static super::Setting, String)> {
+    let mut missing = Vec::new();
     let mut require = |setting: &'static super::Setting, value: &str, accepted: &str| {
         if value.is_empty() {
             let what = format!("{} (--{}) is not set; accepted: {accepted}", setting.var, setting.flag);
-            v.error(About::Setting(setting), what);
+            missing.push((setting, what));
         }
     };
     require(var!("BAK_EXPORT_IMAGE"), &settings.image, "an image that has the tool, such as restic/restic:0.18.1");
@@ -436,15 +437,18 @@ fn require_for_tool(settings: &ExportSettings, v: &mut Values<'_>) {
     if settings.tool == ExportTool::Command && settings.what == ExportContent::Volume {
         let what =
             "BAK_EXPORT_WHAT is 'volume', and BAK_EXPORT_TOOL is 'command'; accepted for volume: restic or rclone";
-        v.error(About::Setting(var!("BAK_EXPORT_WHAT")), what.into());
+        missing.push((var!("BAK_EXPORT_WHAT"), what.into()));
     }
+    missing
 }
 
 pub fn export(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Export), Fail> {
     configured(plain, REPORTED, values, |_, v| {
         notifications::read(v);
         let settings = export_settings(v);
-        require_for_tool(&settings, v);
+        for (setting, what) in missing_for_tool(&settings) {
+            v.error(About::Setting(setting), what);
+        }
         Export { snapshot: plain.name("VS", v), again: plain.is("again"), settings }
     })
 }

@@ -81,6 +81,48 @@ fn a_nightly_cronjob_that_made_nothing_for_long_fails() {
 }
 
 #[test]
+fn an_export_is_looked_at_where_one_is_configured() {
+    let export = || doctor().env("BAK_EXPORT_IMAGE", "restic/restic:1").env("BAK_EXPORT_SECRET", "restic");
+    let there = || export().file("secrets", "restic\n");
+    let scenario = there();
+    let outcome = scenario.run().exits(0).calls_in_any_order(&format!("{WHOLE} secret")).lost_nothing();
+    let passed = lines(&outcome, "passed");
+    for line in [
+        "export settings: restic of each dump, in restic/restic:1",
+        "rights: may get, list, create, delete jobs",
+        "rights: may list, get persistentvolumeclaims",
+        "export secret: restic is there; what is in it was not read",
+    ] {
+        assert!(passed.iter().any(|other| other == line), "{line}: {passed:?}");
+    }
+    let is_skipped = |outcome: &Outcome, line: &str| {
+        let skipped = lines(outcome, "skipped");
+        assert!(skipped.iter().any(|other| other.starts_with(line)), "{line}: {skipped:?}");
+    };
+    is_skipped(&outcome, "last export: no copy of data is proven yet");
+    drop(outcome);
+    fails(&export(), "export secret", "there is no Secret restic");
+    fails(&there().file("forbidden", "jobs create"), "rights", "may not create jobs");
+    let blind = there().file("forbidden", "secrets get");
+    is_skipped(&blind.run().exits(0), "export secret: may not get secrets");
+    let rclone = doctor().env("BAK_EXPORT_TOOL", "rclone").env("BAK_EXPORT_IMAGE", "x");
+    fails(&rclone, "export settings", "BAK_EXPORT_REMOTE (--export-remote) is not set");
+    let away = export().fault("versions", ALWAYS, Fault::Refuse(REFUSED));
+    is_skipped(&away.run().exits(4), "last export: the API cannot be asked");
+}
+
+#[test]
+fn a_cronjob_that_exports_nothing_for_long_fails() {
+    let pod = json!({"containers": [{"name": "b", "image": "backup-ns", "args": ["export"]}]});
+    let scenario = doctor().also(json!({
+        "kind": "CronJob",
+        "metadata": {"namespace": "shop", "name": "copy", "creationTimestamp": "2026-01-01T00:00:00Z"},
+        "spec": {"schedule": "0 4 * * *", "jobTemplate": {"spec": {"template": {"spec": pod}}}},
+    }));
+    fails(&scenario, "last export", "no copy of data is proven, though the CronJob copy exports");
+}
+
+#[test]
 fn without_a_cluster_the_rest_is_skipped() {
     let scenario = doctor().fault("versions", ALWAYS, Fault::Refuse(REFUSED));
     // Only the first answers were asked for, once each.

@@ -460,6 +460,73 @@ pub fn history(report: &Report, snapshots: &[Snapshot], namespace: &str, pvcs: &
     checks
 }
 
+/// The checks of an export; all but the first need the API.
+pub const EXPORT_CHECKS: [&str; 3] = ["export settings", "export secret", "last export"];
+
+/// Checks the settings of an export. `missing` is what its tool needs and is not set, `how` what it is done with.
+pub fn export_settings(missing: &[String], how: &str) -> Check {
+    match missing {
+        [] => Check::passed("export settings", how),
+        some => {
+            Check::failed("export settings", some.join("; "), "set it; docs/export.md has an example for each tool")
+        }
+    }
+}
+
+/// Checks the Secret of an export by its name. `found` is whether it is there, None if that may not be known.
+pub fn export_secret(name: Option<&str>, found: Option<bool>, namespace: &str) -> Check {
+    const CHECK: &str = "export secret";
+    let Some(name) = name else {
+        return Check::skipped(CHECK, "none is named (BAK_EXPORT_SECRET): the pod has only what its image knows");
+    };
+    match found {
+        Some(true) => Check::passed(CHECK, format!("{name} is there; what is in it was not read")),
+        Some(false) => Check::failed(
+            CHECK,
+            format!("there is no Secret {name}, without which the pod of an export does not start"),
+            format!(
+                "kubectl create secret generic {name} -n {namespace} --from-env-file=FILE, with the tool's own variables"
+            ),
+        ),
+        None => Check::skipped(CHECK, format!("may not get secrets: whether there is a {name} is unknown")),
+    }
+}
+
+/// Checks the newest copy outside the cluster of one of `pvcs`. Only an export reaches the repository, in a pod; so this goes by
+/// what the last one recorded.
+pub fn last_export(report: &Report, namespace: &str, pvcs: &[String]) -> Vec<Check> {
+    const CHECK: &str = "last export";
+    let is_meant = |claim: &&Protection| claim.namespace == namespace && pvcs.first() == Some(&claim.pvc);
+    let judge = |claim: &Protection| {
+        let Protection { pvc, newest_exported, late_export, .. } = claim;
+        let copied = newest_exported.as_ref().map(|exported| {
+            let [old, ago] = [exported.age_seconds, (report.asked - exported.at).num_seconds().max(0)]
+                .map(|seconds| age(TimeDelta::seconds(seconds)));
+            format!("{} of {pvc}, {old} old, is the newest with a proven copy, of {ago} ago", exported.name)
+        });
+        match (copied, late_export) {
+            (copied, Some(cronjob)) => Check::failed(
+                CHECK,
+                format!(
+                    "{}, though the CronJob {cronjob} exports",
+                    copied.unwrap_or_else(|| format!("no copy of {pvc} is proven"))
+                ),
+                format!(
+                    "kubectl get jobs -n {namespace} shows how its runs ended; backup-ns adhoc {cronjob} -n {namespace} exports now"
+                ),
+            ),
+            (Some(copied), None) => Check::passed(CHECK, copied),
+            (None, None) => Check::skipped(
+                CHECK,
+                format!(
+                    "no copy of {pvc} is proven yet; backup-ns export makes one, and says whether the repository can be reached"
+                ),
+            ),
+        }
+    };
+    report.claims.iter().filter(is_meant).map(judge).collect()
+}
+
 fn last_backup(claim: &Protection) -> Check {
     const CHECK: &str = "last backup";
     let Protection { namespace, pvc, newest, newest_ready, late: late_cronjob, .. } = claim;
@@ -593,7 +660,7 @@ mod tests {
     use super::*;
     use crate::core::backup::grants::Grants;
     use crate::core::health::status::testing::{protection, report};
-    use crate::core::health::status::{Orphan, Overdue, Superfluous, Unfinished};
+    use crate::core::health::status::{Exported, Orphan, Overdue, Superfluous, Unfinished};
     use crate::core::retention::history::testing::at;
     use serde_json::json;
 
@@ -618,6 +685,45 @@ mod tests {
         is(port, Failed, "BAK_DB_POSTGRES_PORT");
         is(zone, Failed, "TZ is 'Mars'");
         assert_eq!(zone.check, "time zone");
+    }
+
+    #[test]
+    fn an_export_needs_its_settings_and_its_secret() {
+        is(&export_settings(&[], "restic, in restic/restic:1"), Passed, "restic/restic:1");
+        let missing = ["BAK_EXPORT_IMAGE is not set".to_string(), "BAK_EXPORT_REMOTE is not set".to_string()];
+        is(&export_settings(&missing, ""), Failed, "BAK_EXPORT_IMAGE is not set; BAK_EXPORT_REMOTE is not set");
+        is(&export_secret(Some("restic"), Some(true), "shop"), Passed, "restic is there");
+        let absent = export_secret(Some("restic"), Some(false), "shop");
+        is(&absent, Failed, "there is no Secret restic");
+        assert!(absent.remedy.starts_with("kubectl create secret generic restic -n shop --from-env-file="));
+        is(&export_secret(Some("restic"), None, "shop"), Skipped, "may not get secrets");
+        is(&export_secret(None, None, "shop"), Skipped, "none is named");
+    }
+
+    #[test]
+    fn the_last_export_says_whether_copies_arrive() {
+        let copied = || Protection {
+            newest_exported: Some(Exported {
+                name: "old".into(),
+                made: at("2026-11-20T02:00"),
+                age_seconds: 208_800,
+                at: at("2026-11-22T04:00"),
+            }),
+            ..protection("data", State::Ready)
+        };
+        let one = |claim: Protection| {
+            let pvcs = ["data".to_string(), "uploads".to_string()];
+            let other = Protection { late_export: Some("copy".into()), ..protection("uploads", State::Ready) };
+            let [check] = &last_export(&report(vec![claim, other]), "shop", &pvcs)[..] else { panic!() };
+            check.clone()
+        };
+        is(&one(copied()), Passed, "old of data, 2d10h old, is the newest with a proven copy, of 8h ago");
+        let late = one(Protection { late_export: Some("copy".into()), ..copied() });
+        is(&late, Failed, "2d10h old, is the newest with a proven copy, of 8h ago, though the CronJob copy exports");
+        assert!(late.remedy.contains("backup-ns adhoc copy -n shop"), "{}", late.remedy);
+        let never = Protection { late_export: Some("copy".into()), ..protection("data", State::Ready) };
+        is(&one(never), Failed, "no copy of data is proven, though the CronJob copy exports");
+        is(&one(protection("data", State::Ready)), Skipped, "no copy of data is proven yet");
     }
 
     #[test]

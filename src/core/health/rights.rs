@@ -67,6 +67,17 @@ pub fn rights(workloads: &[Kind], exec: bool, minor: Option<u32>) -> Vec<Right> 
     all
 }
 
+/// The rights that `export` needs besides those of [`rights`] with `exec`, and that doctor looks for its Secret with.
+pub fn export_rights() -> Vec<Right> {
+    let right = |group, resource, verb| Right { group, resource, verb, cluster: false, needed: true };
+    let mut all = vec![right("", "persistentvolumeclaims", "get")];
+    all.extend(["get", "list", "create", "delete"].map(|verb| right("batch", "jobs", verb)));
+    // It goes without this one, and nothing of it reads the Secret.
+    let wishes = [right("networking.k8s.io", "networkpolicies", "create"), right("", "secrets", "get")];
+    all.extend(wishes.map(|right| Right { needed: false, ..right }));
+    all
+}
+
 /// The rights on Leases, which are in a namespace of their own.
 pub fn lease_rights(verbs: &[&'static str]) -> Vec<Right> {
     let right = |verb: &&'static str| Right {
@@ -268,6 +279,24 @@ mod tests {
         assert!(wishes.checks(&rights).iter().all(|check| check.outcome == Passed));
         assert!(!wishes.may("list", "volumesnapshotclasses") && wishes.may("list", "pods"));
         assert!(Granted::default().may("list", "pods"), "unknown rights are assumed");
+    }
+
+    #[test]
+    fn an_export_needs_jobs_and_reads_no_secret() {
+        let mut rights = rights(&[], true, Some(35));
+        rights.extend(export_rights());
+        let checks = Granted::of(&rights, &answers(&rights, |right| right.resource != "jobs" || right.verb == "list"));
+        let said: Vec<String> = checks.checks(&rights).into_iter().map(|check| check.what).collect();
+        let expected = [
+            "may list, get persistentvolumeclaims",
+            "may get, list pods",
+            "may create pods/exec",
+            "may create, get, list, watch, patch volumesnapshots",
+            "may not get, create, delete jobs",
+        ];
+        assert_eq!(said, expected);
+        let verbs = export_rights().into_iter().filter(|right| right.resource == "secrets").map(|right| right.verb);
+        assert_eq!(verbs.collect::<Vec<_>>(), ["get"]);
     }
 
     #[test]

@@ -418,6 +418,9 @@ pub struct Protection {
     /// The newest with a proven copy outside the cluster.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub newest_exported: Option<Exported>,
+    /// The CronJob that should have exported a newer good backup by now.
+    #[serde(skip)]
+    pub late_export: Option<String>,
     pub notes: Vec<String>,
 }
 
@@ -752,6 +755,7 @@ impl Draft<'_> {
                 let (at, made) = (backup.exported?, backup.record.made(moment));
                 Some(Exported { name: backup.record.name.clone(), made, age_seconds: age(made), at })
             }),
+            late_export: self.late(exports, newest.exported, EXPORT_LATE, moment).map(|schedule| schedule.name.clone()),
             namespace,
             notes: Vec::new(),
         };
@@ -787,7 +791,7 @@ impl Draft<'_> {
         let failed = schedules.find(|schedule| !schedule.suspended && schedule.failed());
         let restoring = self.restoring.iter().map(|name| format!("an in-place restore of {name} is not finished"));
         let mut all: Vec<String> = restoring.chain(notes(protection, cron_jobs, error, failed, moment)).collect();
-        all.extend(self.export_notes(protection, newest, moment));
+        all.extend(self.export_notes(protection, moment));
         // A claim that was deleted and made anew under its name has its snapshots, and none of its data.
         let made_empty = self.claim.and_then(|claim| claim.made_empty);
         if made_empty.zip(newest.ready).is_some_and(|(made_empty, ready)| made_empty > ready.record.made(moment)) {
@@ -805,11 +809,9 @@ impl Draft<'_> {
 
 impl Draft<'_> {
     /// Notes about its copies outside the cluster, where a CronJob makes some.
-    fn export_notes(&self, protection: &Protection, newest: &Newest<'_>, moment: &Moment) -> Vec<String> {
-        let late =
-            self.late(&self.exports, newest.exported, EXPORT_LATE, moment).map(|schedule| schedule.name.as_str());
+    fn export_notes(&self, protection: &Protection, moment: &Moment) -> Vec<String> {
         let mut notes = Vec::new();
-        match (&protection.newest_exported, late) {
+        match (&protection.newest_exported, &protection.late_export) {
             (None, Some(cronjob)) => {
                 notes.push(format!("no copy outside the cluster is proven, though CronJob {cronjob} exports"));
             }
@@ -936,6 +938,7 @@ pub mod testing {
             newest_verified: None,
             export_scheduled: Some(false),
             newest_exported: None,
+            late_export: None,
             notes: Vec::new(),
         }
     }

@@ -316,6 +316,13 @@ impl Target {
         self.call(self.request_timeout, &["get", &kinds.join(","), "-n", &self.namespace, "-o", "json"])
     }
 
+    /// Asks whether a Secret is there. The API answers with a row of a table, which has none of its data
+    /// (<https://kubernetes.io/docs/reference/using-api/api-concepts/#receiving-resources-as-tables>).
+    pub fn secret_row(&self, name: &str) -> Vec<String> {
+        let row = ["get", "secrets", name, "-n", &self.namespace, "--no-headers", "--server-print=true"];
+        self.call(self.request_timeout, &row)
+    }
+
     /// Creates the object on stdin.
     pub fn create(&self, kind: Kind) -> Vec<String> {
         self.call(self.request_timeout, &["create", "--raw", &self.path(kind, ""), "-f", "-"])
@@ -488,6 +495,7 @@ mod tests {
             target.stream("p", "c", "/f", 0),
             target.hand_over("p", "c", true, "exit", &[]),
             target.get(SNAPSHOTS, "s"),
+            target.secret_row("s"),
             target.list(SNAPSHOTS, ""),
             target.page(SNAPSHOTS, Some("shop"), "a,!b", &Next::default()),
             target.create(LEASES),

@@ -119,6 +119,7 @@ fn main() {
         "try" => call.refuse_if_there(&call.manifest(stdin)),
         "watch" => call.watch(),
         "patch" => call.answer(&json!({})),
+        "secret" => call.secret(),
         _ => call.end(64, "the fake kubectl does not know this call"),
     }
 }
@@ -187,6 +188,7 @@ fn kind(args: &[String], script: &str) -> &'static str {
         _ if path.contains("/namespaces?limit=") => "namespaces",
         _ if path.contains("/cronjobs?limit=") => "cronjobs",
         _ if has("get") && has("--ignore-not-found") => "named",
+        _ if has("get") && has("secrets") => "secret",
         Some("") if has("create") => "create",
         Some("?dryRun=All") if has("create") => "try",
         Some("") => "list",
@@ -655,7 +657,8 @@ impl Call {
                 core,
                 &["persistentvolumeclaims", "persistentvolumes", "pods", "pods/exec", "namespaces", "configmaps"][..],
             ),
-            (core, &["events", "resourcequotas", "limitranges"]),
+            (core, &["events", "resourcequotas", "limitranges", "secrets"]),
+            ("networking.k8s.io", &["networkpolicies"]),
             ("apps", &["deployments", "statefulsets", "daemonsets"]),
             ("batch", &["cronjobs", "jobs"]),
             ("storage.k8s.io", &["csidrivers"]),
@@ -694,6 +697,16 @@ impl Call {
             let right = format!("{resource} {}", attribute("verb"));
             review["status"] = json!({"allowed": !forbidden.lines().any(|line| line == right)});
             say(&format!("{}\n", serde_json::to_string_pretty(&review).unwrap()));
+        }
+        self.end(0, "");
+    }
+
+    /// A row for a Secret, if the scenario has one of this name.
+    fn secret(&self) {
+        let name = &self.args[self.args.iter().position(|arg| arg == "secrets").unwrap() + 1];
+        match fs::read_to_string(self.dir.join("secrets")).unwrap_or_default().lines().any(|line| line == name) {
+            true => say(&format!("{name}   Opaque   2     5d\n")),
+            false => self.end(1, &format!("Error from server (NotFound): secrets \"{name}\" not found")),
         }
         self.end(0, "");
     }
