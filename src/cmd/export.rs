@@ -326,7 +326,10 @@ impl ExportRun<'_> {
 
     /// Takes one line of the report.
     fn note(&mut self, line: &Line, session: &mut Session) -> Result<()> {
-        let odd = || Fail::new(Exit::Failed, format!("the container reported '{} {}'", line.key, line.value));
+        let odd = || {
+            let what = format!("the container reported '{} {}'", line.key, line.value);
+            Fail::new(Exit::Failed, what).remedy(scratch_pod::AGAIN)
+        };
         match line.key.as_str() {
             "tool" => self.upload.tool = record::address(&line.value),
             "repository" => self.upload.repository = record::address(&line.value),

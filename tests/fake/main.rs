@@ -15,6 +15,7 @@ mod create_fault_cases;
 mod create_fault_matrix;
 mod create_runs;
 mod doctor;
+mod export;
 mod from_cronjob;
 mod hostile;
 mod kubectl_env;

@@ -32,8 +32,10 @@ pub const CRONJOBS: Kind = Kind { plural: "cronjobs", group: ".batch", kind: "Cr
 pub const CONFIG_MAPS: Kind = Kind { plural: "configmaps", group: "", kind: "ConfigMap" };
 pub const DEPLOYMENTS: Kind = Kind { plural: "deployments", group: ".apps", kind: "Deployment" };
 pub const PODS: Kind = Kind { plural: "pods", group: "", kind: "Pod" };
-pub const KINDS: [Kind; 9] =
-    [SNAPSHOTS, CONTENTS, CLAIMS, NAMESPACES, LEASES, CRONJOBS, CONFIG_MAPS, DEPLOYMENTS, PODS];
+pub const JOBS: Kind = Kind { plural: "jobs", group: ".batch", kind: "Job" };
+pub const POLICIES: Kind = Kind { plural: "networkpolicies", group: ".networking.k8s.io", kind: "NetworkPolicy" };
+pub const KINDS: [Kind; 11] =
+    [SNAPSHOTS, CONTENTS, CLAIMS, NAMESPACES, LEASES, CRONJOBS, CONFIG_MAPS, DEPLOYMENTS, PODS, JOBS, POLICIES];
 
 /// The snapshot controller's own finalizer and its note for the driver's sidecar.
 const BOUND: &str = "snapshot.storage.kubernetes.io/volumesnapshot-bound-protection";
@@ -167,6 +169,13 @@ impl Api {
             new["status"] = json!({"phase": phase});
         } else if kind == SNAPSHOTS {
             new["content"] = copied(CLAIMS, &new["spec"]["source"]["persistentVolumeClaimName"]);
+        } else if kind == JOBS {
+            // The Job controller makes its pod, and a kubelet runs that at once.
+            let labels = new["spec"]["template"]["metadata"]["labels"].clone();
+            self.store(PODS, json!({
+                "kind": "Pod", "metadata": {"namespace": namespace, "name": format!("{name}-pod"), "labels": labels},
+                "status": {"phase": "Running", "containerStatuses": [{"state": {"running": {}}}]},
+            }));
         }
         Ok(self.store(kind, new))
     }
@@ -266,8 +275,11 @@ impl Api {
         meta["deletionTimestamp"] = json!("2026-01-02T03:04:05Z");
         let object = self.store(kind, object);
         self.controller(kind, key);
-        if kind == DEPLOYMENTS {
-            self.end_pod(key);
+        match kind {
+            DEPLOYMENTS => self.end_pod(key),
+            // The garbage collector takes what the Job owns.
+            JOBS => drop(fs::remove_file(self.path(PODS, &format!("{key}-pod")))),
+            _ => {}
         }
         Ok(object)
     }

@@ -22,7 +22,8 @@ use serde_json::{Value, json};
 mod fake_api;
 
 use fake_api::{
-    Answer, Api, CLAIMS, CONFIG_MAPS, CONTENTS, CRONJOBS, DEPLOYMENTS, KINDS, Kind, LEASES, NAMESPACES, PODS, SNAPSHOTS,
+    Answer, Api, CLAIMS, CONFIG_MAPS, CONTENTS, CRONJOBS, DEPLOYMENTS, JOBS, KINDS, Kind, LEASES, NAMESPACES, PODS,
+    POLICIES, SNAPSHOTS,
 };
 
 const PAUSE: Duration = Duration::from_millis(20);
@@ -78,11 +79,13 @@ fn main() {
         say(fault["stdout"].as_str().unwrap_or_default());
         call.refuse(fault);
     }
-    if let Some(api) = api.filter(|_| !["config", "print"].contains(&call.kind)) {
+    if let Some(api) = api.filter(|_| !["config", "print", "export"].contains(&call.kind)) {
         return call.ask(&api, stdin, &faults);
     }
     match call.kind {
-        "session" | "second" | "hook" | "flush" | "receive" | "databases" => call.exec(script, stdin, &faults),
+        "session" | "second" | "hook" | "flush" | "receive" | "databases" | "export" => {
+            call.exec(script, stdin, &faults);
+        }
         "stream" => call.stream(),
         "config" => call.answer(&call.scenario["config"]),
         "observe" => call.observe(),
@@ -151,6 +154,12 @@ fn kind(args: &[String], script: &str) -> &'static str {
         _ if has("create") && path.ends_with("/persistentvolumeclaims") => "createClaim",
         _ if has("delete") && path.contains("/persistentvolumeclaims/") => "deleteClaim",
         _ if has("--local") => "print",
+        _ if path.contains("/jobs") && has("create") => "createJob",
+        _ if path.contains("/jobs/") && has("delete") => "deleteJob",
+        _ if path.contains("/jobs/") => "getJob",
+        _ if path.contains("/networkpolicies") => "createPolicy",
+        _ if path.contains("/events?") => "warnings",
+        _ if has("get") && has("-l") => "trial",
         _ if has("patch") && has("--dry-run=server") => "tryPatch",
         _ if has("patch") && has("deployments.apps") => "patchWorkload",
         _ if lease && has("get") => "listLease",
@@ -159,6 +168,7 @@ fn kind(args: &[String], script: &str) -> &'static str {
         _ if lease && has("replace") => "replaceLease",
         _ if lease && has("delete") => "deleteLease",
         _ if has("exec") && has("tail") => "stream",
+        _ if has("exec") && script.contains("export_volume") => "export",
         _ if has("exec") && script.contains("receiving=") => "receive",
         _ if has("exec") && script.contains("db_list_databases") => "databases",
         _ if has("exec") && script.contains("db_dump") => "session",
@@ -389,6 +399,12 @@ impl Call {
             "history" => Ok(self.history(api)),
             "patch" => api.merge(SNAPSHOTS, &self.key(), &self.patch()),
             "observe" => self.look(api),
+            "createJob" => self.created(api, JOBS, &input),
+            "getJob" => api.get(JOBS, &self.key()),
+            "deleteJob" => api.delete(JOBS, &self.key(), &conditions(&input)),
+            "createPolicy" => self.created(api, POLICIES, &input),
+            "warnings" => Ok(json!({"items": []})),
+            "trial" => Ok(self.labelled(api)),
             "mayWatch" => Ok(json!({"status": {"allowed": true}})),
             "classes" => {
                 let default = json!({"snapshot.storage.kubernetes.io/is-default-class": "true"});
@@ -535,6 +551,15 @@ impl Call {
             })
         };
         json!({"kind": "List", "items": kinds.iter().flat_map(of).collect::<Vec<_>>()})
+    }
+
+    /// The objects that `kubectl get jobs,pods,persistentvolumeclaims -l LABEL=VALUE` lists.
+    fn labelled(&self, api: &Api) -> Value {
+        let (label, value) =
+            self.args[self.args.iter().position(|arg| arg == "-l").unwrap() + 1].split_once('=').unwrap();
+        let mut all = self.all_of(api, &[JOBS, PODS, CLAIMS]);
+        all["items"].as_array_mut().unwrap().retain(|object| object["metadata"]["labels"][label] == value);
+        all
     }
 
     /// Does as `kubectl label -f -`, `kubectl patch -f -` and `kubectl replace -f -` do: one object after the other, whatever becomes of those
@@ -817,6 +842,8 @@ impl Call {
             .unwrap();
         let mut to = child.stdin.take().unwrap();
         let mut log = File::create(self.file("stdin")).unwrap();
+        // The folders of a scratch pod are in the scenario's.
+        let folders = (self.kind == "export").then(|| format!("{}/pod/", self.dir.display()));
         thread::spawn(move || {
             // Behind the values of a script any bytes may follow.
             let mut line = script.into_bytes();
@@ -824,6 +851,9 @@ impl Call {
                 line.clear();
                 if stdin.read_until(b'\n', &mut line).unwrap_or(0) == 0 {
                     return;
+                }
+                if let (Some(folders), Some(rest)) = (&folders, line.strip_prefix(b"/backup-ns/")) {
+                    line = [folders.as_bytes(), rest].concat();
                 }
             }
         });
