@@ -34,7 +34,7 @@ const CORE: [(&str, &[&str]); 13] = [
     ("lease", &["kube", "backup"]),
     ("restore", &["words", "time_zone", "kube", "engine", "retention", "backup"]),
     ("export", &["escape", "time_zone", "kube", "engine", "backup", "restore"]),
-    ("health", &["escape", "words", "kube", "engine", "retention", "backup", "restore"]),
+    ("health", &["escape", "words", "kube", "engine", "retention", "backup", "restore", "export"]),
     ("hostile", &["words", "time_zone", "kube", "engine", "retention", "backup", "restore", "health"]),
 ];
 
