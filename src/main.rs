@@ -126,6 +126,7 @@ fn run(
         ChosenCommand::Restore => dispatch(config::restore(plain, values), cmd::restore::run, reporter),
         ChosenCommand::Verify => dispatch(config::verify(plain, values), cmd::verify::run, reporter),
         ChosenCommand::Export => dispatch(config::export(plain, values), cmd::export::run, reporter),
+        ChosenCommand::Import => dispatch(config::import(plain, values), cmd::import::run, reporter),
         ChosenCommand::RebindVsc => dispatch(config::rebind(plain, values), cmd::rebind_vsc::run, reporter),
         ChosenCommand::DeleteVsc => dispatch(config::delete_content(plain, values), cmd::delete_vsc::run, reporter),
         ChosenCommand::Trust => dispatch(config::trust(plain, values), cmd::trust::run, reporter),

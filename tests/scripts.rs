@@ -8,6 +8,8 @@ mod accounts;
 mod databases;
 #[path = "scripts/export.rs"]
 mod export;
+#[path = "scripts/import.rs"]
+mod import;
 #[path = "scripts/invalid_view.rs"]
 mod invalid_view;
 #[path = "remote/mod.rs"]
@@ -3366,6 +3368,9 @@ fn every_script_passes_shellcheck() {
         ("export-restic", format!("{COMMON}{}{}", export::RESTIC, export::EXPORT)),
         ("export-rclone", format!("{COMMON}{}{}", export::RCLONE, export::EXPORT)),
         ("export-command", format!("{COMMON}{}{}", export::COMMAND, export::EXPORT)),
+        ("import-restic", format!("{COMMON}{}{}", export::RESTIC, import::IMPORT)),
+        ("import-rclone", format!("{COMMON}{}{}", export::RCLONE, import::IMPORT)),
+        ("import-command", format!("{COMMON}{}{}", export::COMMAND, import::IMPORT)),
     ];
     for (name, text) in parts {
         let file = whole.path().join(name);

@@ -331,7 +331,7 @@ fn list() -> Command {
 }
 
 /// The commands that restore, test and copy backups.
-fn restores() -> [Command; 3] {
+fn restores() -> [Command; 4] {
     [
         described(
             "restore",
@@ -391,6 +391,29 @@ fn restores() -> [Command; 3] {
         .arg(position("VS", "the VolumeSnapshot [default: the newest ready one of the claim]"))
         .arg(switch("again", "export it even if its copy was proven before"))
         .arg(from_cronjob()).args(EXPORT.iter().chain(NOTIFICATIONS).map(flag)),
+        described(
+            "import",
+            "List the copies of a repository outside the cluster, or make a claim from one",
+            "Needs the repository's Secret and nothing of the cluster that made the copies: no VolumeSnapshot, no namespace of that \
+             name. A throwaway pod reads them with the settings of export. Every byte that comes back is compared with the copy's \
+             manifest; one that differs is exit code 8. `backup-ns postgres restore --from-export` and `backup-ns mysql restore \
+             --from-export` load a copy's dump into a running database.",
+            "  # What is there, as the Secret `restic` of the namespace opens it
+  backup-ns import -n shop --export-image restic/restic:0.18.1 --export-secret restic
+
+  # One copy, in detail
+  backup-ns import 5f0c4d0e -n shop --from-cronjob -o yaml
+
+  # A new claim with the newest copy of what was the claim `data` in the namespace `shop`
+  backup-ns import latest -n look --of shop/data --pvc data-copy --export-image restic/restic:0.18.1 --export-secret restic",
+        )
+        .arg(position("ID", "the copy, as the list names it, or latest [default: list all]"))
+        .arg(word("of", "NS[/PVC]", "only copies of this namespace, or claim; for latest [default: the namespace and BAK_PVC_NAME]"))
+        .arg(word("last", "NUMBER", format!("list so many of the newest; 0 is all [default: {}]", config::LAST)))
+        .arg(word("pvc", "NAME", "make a claim of this name, and fill it").requires("ID"))
+        .arg(word("storage-class", "CLASS", "the claim's StorageClass [default: the original claim's]").requires("pvc"))
+        .arg(word("storage", "SIZE", "the claim's size [default: the original claim's, or more if the copy needs it]").requires("pvc"))
+        .arg(from_cronjob()).args(settings::repository().map(flag)),
     ]
 }
 
@@ -516,7 +539,10 @@ fn by_hand(engine: Engine) -> Command {
   ENGINE restore -n shop --table orders
 
   # What a pipe brings
-  gzip -dc shop.sql.gz | ENGINE restore -n shop --from - --yes",
+  gzip -dc shop.sql.gz | ENGINE restore -n shop --from - --yes
+
+  # The newest copy outside the cluster, with its roles or accounts
+  ENGINE restore -n shop --from-export latest --globals --export-image restic/restic:0.18.1 --export-secret restic",
             )
             .args([
                 word("table", "TABLE", "load only this table, written as in SQL, beside what is there"),
@@ -524,6 +550,15 @@ fn by_hand(engine: Engine) -> Command {
                 switch("replace", "replace the table that has this name; without --table-as, the table itself").requires("table"),
             ])
             .arg(word("from", "FILE", "load this file instead of the dump file, or what comes on stdin if it is -"))
+            .arg(
+                word("from-export", "ID", "load this copy of a repository outside the cluster, see import; latest for the newest")
+                    .conflicts_with("from"),
+            )
+            .arg(
+                word("of", "NS[/PVC]", "with --from-export latest: what it is a copy of [default: the namespace and BAK_PVC_NAME]")
+                    .requires("from-export"),
+            )
+            .args(settings::repository().filter(|setting| setting.var != "BAK_PVC_NAME").map(flag))
             .arg(switch("yes", "do not ask").short('y'))
             .arg(switch(
                 "force",
@@ -788,6 +823,7 @@ pub enum ChosenCommand {
     Restore,
     Verify,
     Export,
+    Import,
     RebindVsc,
     Trust,
     Delete,
@@ -818,7 +854,7 @@ pub fn notifies(command: ChosenCommand) -> Option<&'static str> {
     COMMANDS.iter().find(|(_, known)| notifies && *known == command).map(|(name, _)| *name)
 }
 
-const COMMANDS: [(&str, ChosenCommand); 21] = [
+const COMMANDS: [(&str, ChosenCommand); 22] = [
     ("create", ChosenCommand::Create),
     ("adhoc", ChosenCommand::Adhoc),
     ("retain", ChosenCommand::Retain),
@@ -829,6 +865,7 @@ const COMMANDS: [(&str, ChosenCommand); 21] = [
     ("restore", ChosenCommand::Restore),
     ("verify", ChosenCommand::Verify),
     ("export", ChosenCommand::Export),
+    ("import", ChosenCommand::Import),
     ("rebind-vsc", ChosenCommand::RebindVsc),
     ("trust", ChosenCommand::Trust),
     ("delete", ChosenCommand::Delete),

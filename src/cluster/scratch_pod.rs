@@ -51,11 +51,24 @@ impl<'a> ScratchPod<'a> {
     /// # Errors
     /// It does not run, with the reason.
     pub fn begin(&mut self, manifest: &Value, image: &str, step: &Step, end: Instant) -> Result<Chosen> {
-        // An existing one is from the first request, whose answer was lost: the name is random.
+        self.ensure(manifest)?;
+        self.run(image, step, end)
+    }
+
+    /// Makes the Job, whose name is random: an existing one is from the first request, whose answer was lost.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn ensure(&mut self, manifest: &Value) -> Result<()> {
         let target = &self.kubectl.target;
         let made: Named = self.kubectl.ensure(&target.create(JOBS), manifest, &target.get(JOBS, &self.name))?;
         self.uid = made.metadata.uid;
-        self.run(image, step, end)
+        Ok(())
+    }
+
+    /// What an object that is to go with the Job has as its owner, once that is made.
+    pub fn owner(&self) -> Value {
+        json!({"apiVersion": "batch/v1", "kind": "Job", "name": self.name, "uid": self.uid})
     }
 
     /// Makes the Job, unless there is one of this name of another run. Returns whether it was made.
@@ -137,7 +150,7 @@ impl<'a> ScratchPod<'a> {
                     self.not_retained(&objects);
                     return Ok(pod);
                 }
-                PodState::Ended(why) => bail!(Fail::new(Exit::Failed, why).remedy(AGAIN)),
+                PodState::Ended(why) => bail!(Fail::new(Exit::Failed, why).remedy(self.again())),
                 PodState::Waits(trouble) => trouble,
             };
             if let Some(trouble) = &trouble {
@@ -199,9 +212,14 @@ impl<'a> ScratchPod<'a> {
 
     fn hopeless(&self, trouble: &Trouble) -> Fail {
         if trouble.storage {
+            let unchanged = self.purpose.unchanged;
+            if self.purpose == &verify::IMPORT {
+                return Fail::new(Exit::Precondition, format!("no volume can be made for the claim: {}", trouble.what))
+                    .remedy(format!("name a class that makes volumes, with --storage-class; {unchanged}"));
+            }
             let what = format!("no volume can be made from the snapshot: {}", trouble.what);
             return Fail::new(Exit::Snapshot, what)
-                .remedy("check the CSI driver and the stored data; nothing was stamped");
+                .remedy(format!("check the CSI driver and the stored data; {unchanged}"));
         }
         Fail::new(Exit::Precondition, format!("the pod cannot run: {}", trouble.what)).remedy(self.purpose.other_image)
     }
@@ -215,6 +233,14 @@ impl<'a> ScratchPod<'a> {
         }
     }
 
+    /// What to do where the surroundings failed.
+    fn again(&self) -> String {
+        match self.purpose == &verify::IMPORT {
+            true => format!("nothing is said about the copy and {}: run it again", self.purpose.unchanged),
+            false => AGAIN.to_string(),
+        }
+    }
+
     /// The failure of a session in the pod that was not done within `limit`.
     pub fn out_of_time(&self, limit: Duration, said: &str) -> Fail {
         let limit = humantime::format_duration(limit);
@@ -225,10 +251,10 @@ impl<'a> ScratchPod<'a> {
     /// The failure of a session in the pod that broke off.
     pub fn broken(&self, fail: Fail) -> Fail {
         if let Exit::Signal(_) = fail.exit {
-            return fail.remedy("nothing was stamped");
+            return fail.remedy(self.purpose.unchanged);
         }
         let why = self.ended().map(|why| format!(" ({why})")).unwrap_or_default();
-        let remedy = if fail.remedy.is_empty() { AGAIN.to_string() } else { fail.remedy };
+        let remedy = if fail.remedy.is_empty() { self.again() } else { fail.remedy };
         Fail { what: format!("{}{why}", fail.what), remedy, ..fail }
     }
 

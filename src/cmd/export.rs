@@ -1,18 +1,19 @@
 //! `export`: a copy of one snapshot's dumps, or of its volume, in a repository outside the cluster. A scratch pod sends it with
 //! the user's tool and reads it back, and the snapshot is stamped once the copy is proven.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
 
 use crate::cluster::kubectl::Kubectl;
 use crate::cluster::scratch_pod::{self, ScratchPod};
+use crate::cmd::copies;
 use crate::cmd::proven_snapshot::{self, ProvenSnapshot, ScratchSession};
 use crate::cmd::{Conclusion, Context, now};
 use crate::config::{Export, ExportSettings, Global};
 use crate::container;
-use crate::container::session::{Line, Lost, Session};
+use crate::container::session::{Line, Session};
 use crate::core::backup::proof::Proof;
 use crate::core::engine::Engine;
 use crate::core::escape;
@@ -24,16 +25,12 @@ use crate::core::export::{ExportContent, ExportTool};
 use crate::core::kube::calls::{JOBS, NETWORK_POLICIES, SCRIPT, SNAPSHOTS};
 use crate::core::kube::objects::{Meta, Snapshot};
 use crate::core::plan::{self, PlanStep};
-use crate::core::restore::verify::{self, EXPORT, JobRequest, ScratchPodTemplate, ScratchVolume};
+use crate::core::restore::verify::{self, EXPORT, JobRequest, PodVolume, ScratchPodTemplate, ScratchVolume};
 use crate::core::words::counted;
 use crate::exit::{Exit, Fail};
 use crate::io::process;
 use crate::io::random;
 use crate::io::report::{self, Reporter};
-use crate::io::wait;
-
-/// How often another export of the same snapshot is looked at.
-const PAUSE: Duration = Duration::from_secs(2);
 
 /// Exports a snapshot.
 ///
@@ -160,7 +157,7 @@ impl ExportRun<'_> {
     fn export(&mut self) -> Result<Conclusion> {
         let kubectl = self.context.kubectl.clone();
         let mut pod = ScratchPod::of(&kubectl, &EXPORT, &self.subject.job.clone());
-        let waited = self.make_job(&mut pod)?;
+        let waited = copies::make_job(&mut pod, &self.job(), self.end(), "export of it")?;
         let outcome = self.upload_unless_done(waited, &mut pod);
         // It goes whatever came of it, a signal included.
         process::unhurried(|| {
@@ -202,32 +199,6 @@ impl ExportRun<'_> {
         self.upload(pod).map(|()| None)
     }
 
-    /// Makes the Job, whose name is a lock: while it is that of another run, this one waits. Returns whether it had to wait.
-    fn make_job(&self, pod: &mut ScratchPod<'_>) -> Result<bool> {
-        let manifest = self.job();
-        let mut waited = false;
-        loop {
-            if pod.make(&manifest)? {
-                return Ok(waited);
-            }
-            if !waited {
-                tracing::info!("another export of it is at work, waiting for it: Job {}", self.subject.job);
-            }
-            waited = true;
-            if Instant::now() >= self.end() {
-                let (job, namespace) = (&self.subject.job, self.namespace());
-                bail!(
-                    Fail::new(Exit::Lock, format!("another export of it is at work: Job {job}"))
-                        .remedy(format!("wait for it, or end it with kubectl delete job {job} -n {namespace}"))
-                );
-            }
-            process::sleep(PAUSE);
-            if let Some(fail) = wait::interrupted() {
-                bail!(fail);
-            }
-        }
-    }
-
     fn job(&self) -> Value {
         let settings = self.settings();
         job::job(&ExportJobRequest {
@@ -235,8 +206,7 @@ impl ExportRun<'_> {
                 purpose: &EXPORT,
                 name: &self.subject.job,
                 namespace: self.namespace(),
-                snapshot: &self.subject.snapshot.metadata.name,
-                volume: &self.subject.volume,
+                volume: PodVolume::Snapshot(&self.subject.snapshot.metadata.name, &self.subject.volume),
                 image: &settings.image,
                 template: &self.subject.template,
                 keepalive: container::KEEPALIVE,
@@ -345,7 +315,7 @@ impl ExportRun<'_> {
             "manifest" => self.upload.manifest = Some(SentCopy::parse_manifest(&line.value).ok_or_else(odd)?),
             "bad" => bail!(self.bad(&line.value, session)),
             "copy-bad" => bail!(self.copy_bad(&line.value, session)),
-            "lost" => bail!(lost(&line.value, session)),
+            "lost" => bail!(copies::lost(&line.value, session, EXPORT.unchanged)),
             _ => {}
         }
         Ok(())
@@ -436,10 +406,13 @@ impl ExportRun<'_> {
             repository: upload.repository.clone(),
             ids: ids.chain(upload.manifest.iter().map(|sent| &sent.id)).flatten().cloned().collect(),
             manifest: self.layout().name(manifest::NAME),
+            manifest_sha256: upload.manifest.as_ref().map(|sent| sent.sha256.clone()),
             bytes: bytes.fold(0, u64::saturating_add),
             files,
             at: record::time_text(now(), self.context.global.zone),
             seconds: self.context.began.elapsed().as_secs(),
+            verified: None,
+            bad: None,
         }
     }
 
@@ -544,89 +517,5 @@ impl ExportRun<'_> {
             )),
         ];
         self.context.show(&json!({"dryRun": true, "steps": steps}), || plan::text(&steps))
-    }
-}
-
-/// The failure for a report `KEY WHY` of `export.sh`.
-fn lost(report: &str, session: &mut Session) -> Fail {
-    let said = session.last_words();
-    let said = if said.is_empty() { said } else { format!(": {said}") };
-    let Lost { key, why } = Lost::parse(report);
-    let (exit, remedy) = hindrance(key);
-    Fail::new(exit, format!("{why}{said}")).remedy(format!("nothing was stamped: {remedy}"))
-}
-
-/// How an export that could not be done ends, and what to do.
-fn hindrance(key: &str) -> (Exit, &'static str) {
-    match key {
-        "image" => (
-            Exit::Precondition,
-            "name an image that has what the message names, with --export-image (BAK_EXPORT_IMAGE)",
-        ),
-        "repository" => (
-            Exit::Precondition,
-            "name the repository in the Secret (BAK_EXPORT_SECRET): for restic as RESTIC_REPOSITORY, and make it once with restic \
-             init; for rclone the remote of BAK_EXPORT_REMOTE as RCLONE_CONFIG_NAME_TYPE and so on",
-        ),
-        "password" => (
-            Exit::Precondition,
-            "correct RESTIC_PASSWORD in the Secret (BAK_EXPORT_SECRET): it must be a password of this repository",
-        ),
-        "key" => (
-            Exit::Precondition,
-            "correct the storage's credentials in the Secret (BAK_EXPORT_SECRET): they are wrong, expired, or lack a right",
-        ),
-        "locked" => (
-            Exit::Lock,
-            "wait until the restic that holds the lock has ended; if it was killed, restic unlock removes its lock",
-        ),
-        "full" => (Exit::Precondition, "make room in the repository, then run it again"),
-        "space" => (
-            Exit::Precondition,
-            "give the node more room for the pod's scratch volume, or raise the ephemeral-storage limit of the database's \
-             container, from which the pod has its own",
-        ),
-        "memory" => (Exit::Precondition, "raise the memory limit with --export-memory-limit (BAK_EXPORT_MEMORY_LIMIT)"),
-        "user" => (
-            Exit::Precondition,
-            "run it while the database's pod is there, and name the user in that pod's securityContext (runAsUser): the pod of \
-             the export runs as the same",
-        ),
-        "away" => (
-            Exit::Failed,
-            "see whether the repository can be reached from the namespace's pods (address, DNS, NetworkPolicies, proxy), then run \
-             it again",
-        ),
-        _ => (Exit::Failed, "correct what the message names and run it again"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    #[test]
-    fn whatever_the_script_calls_lost_has_a_remedy_of_its_own() {
-        let mut kinds = BTreeSet::new();
-        for script in ExportTool::ALL.map(container::export) {
-            for line in script.lines().map(str::trim_start).filter(|line| !line.starts_with('#')) {
-                let words: Vec<&str> = line.split([' ', ';']).collect();
-                let after = |word: &str| words.windows(2).filter(|pair| pair[0] == word).map(|pair| pair[1]).collect();
-                let (lost, echoed): (Vec<&str>, Vec<&str>) = (after("lost"), after("echo"));
-                kinds.extend(lost.into_iter().filter(|_| !line.starts_with("say lost")));
-                kinds.extend(echoed.into_iter().filter(|_| line.starts_with("echo ") && words.len() == 2));
-                kinds.extend(words.iter().filter_map(|word| word.strip_prefix("kind=")));
-            }
-        }
-        kinds.retain(|kind| kind.bytes().all(|byte| byte.is_ascii_lowercase()) && !kind.is_empty());
-        let expected =
-            ["away", "full", "image", "key", "locked", "memory", "other", "password", "repository", "space", "user"];
-        assert_eq!(kinds, BTreeSet::from(expected));
-        let usual = hindrance("other");
-        for kind in kinds {
-            assert_eq!(hindrance(kind) == usual, kind == "other", "{kind}");
-        }
     }
 }

@@ -24,7 +24,7 @@ use crate::core::escape;
 use crate::core::kube::calls::{JOBS, NETWORK_POLICIES, SCRIPT, SNAPSHOTS};
 use crate::core::kube::objects::{Meta, Snapshot};
 use crate::core::plan::{self, PlanStep};
-use crate::core::restore::verify::{self, Facts, JobRequest, ScratchPodTemplate, ScratchVolume, Verdict};
+use crate::core::restore::verify::{self, Facts, JobRequest, PodVolume, ScratchPodTemplate, ScratchVolume, Verdict};
 use crate::core::words::counted;
 use crate::exit::{Exit, Fail};
 use crate::io::process;
@@ -295,8 +295,7 @@ impl RestoreTest<'_> {
             purpose: &verify::RESTORE_TEST,
             name: &test.job,
             namespace: &self.context.kubectl.target.namespace,
-            snapshot: &self.subject.snapshot.metadata.name,
-            volume: &self.subject.volume,
+            volume: PodVolume::Snapshot(&self.subject.snapshot.metadata.name, &self.subject.volume),
             image: &test.image,
             template: &test.template,
             keepalive: container::KEEPALIVE,

@@ -288,6 +288,12 @@ pub const EXPORT: &[Setting] = &[
     setting("BAK_EXPORT_MEMORY_LIMIT", "export-memory-limit", "MEMORY", "", "memory limit [default: the database's]"),
 ];
 
+/// The settings of [`EXPORT`] by which its repository is read.
+pub fn repository() -> impl Iterator<Item = &'static Setting> {
+    const SENDS: [&str; 2] = ["BAK_EXPORT_WHAT", "BAK_EXPORT_COMMAND"];
+    EXPORT.iter().filter(|setting| !SENDS.contains(&setting.var))
+}
+
 pub const ALL: [&[Setting]; 9] =
     [GLOBAL, CREATE, RETAIN, MARK_AND_DELETE, SYNC_METADATA, RESTORE, VERIFY, EXPORT, NOTIFICATIONS];
 

@@ -7,12 +7,13 @@ use std::time::Duration;
 use super::fault::About;
 use super::settings::var;
 use super::{
-    Database, Global, Output, Outputs, Plain, REPORTED, SHOWN, Values, change_concurrency, check_level, configured,
-    database, either, notifications, parse_duration,
+    Database, Global, Output, Outputs, Plain, REPORTED, SHOWN, TABLE, Values, change_concurrency, check_level,
+    configured, database, either, notifications, parse_duration,
 };
 use crate::core::backup::name;
 use crate::core::backup::one_table::OneTable;
 use crate::core::engine::Engine;
+use crate::core::export::import::CopiesOf;
 use crate::core::export::job::ExportResources;
 use crate::core::export::{self, ExportContent, ExportTool};
 use crate::core::health::listing::SortKey;
@@ -442,15 +443,126 @@ pub(super) fn missing_for_tool(settings: &ExportSettings) -> Vec<(&'static super
     missing
 }
 
+/// Adds an error for each of these.
+fn require_for_tool(settings: &ExportSettings, v: &mut Values<'_>) {
+    for (setting, what) in missing_for_tool(settings) {
+        v.error(About::Setting(setting), what);
+    }
+}
+
 pub fn export(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Export), Fail> {
     configured(plain, REPORTED, values, |_, v| {
         notifications::read(v);
         let settings = export_settings(v);
-        for (setting, what) in missing_for_tool(&settings) {
-            v.error(About::Setting(setting), what);
-        }
+        require_for_tool(&settings, v);
         Export { snapshot: plain.name("VS", v), again: plain.is("again"), settings }
     })
+}
+
+/// Reads the settings of an export for a command that only reads its repository.
+fn repository_settings(v: &mut Values<'_>) -> ExportSettings {
+    let settings = ExportSettings { command: "-".into(), what: ExportContent::Dump, ..export_settings(v) };
+    require_for_tool(&settings, v);
+    settings
+}
+
+#[derive(Debug, Clone)]
+pub struct Import {
+    pub wish: ImportWish,
+    /// Only copies of these.
+    pub of: Option<CopiesOf>,
+    pub settings: ExportSettings,
+}
+
+/// What `import` does.
+#[derive(Debug, Clone)]
+pub enum ImportWish {
+    /// Lists so many of the newest copies; 0 is all.
+    List {
+        last: usize,
+    },
+    Show {
+        id: String,
+    },
+    /// Makes a claim, and fills it.
+    Claim {
+        id: String,
+        pvc: String,
+        class: Option<String>,
+        storage: Option<String>,
+    },
+}
+
+impl Import {
+    /// What `latest` is of: what was named, else the claim of the settings in the namespace `own`.
+    pub fn of_or_own(&self, own: &str) -> CopiesOf {
+        of_or_own(self.of.as_ref(), &self.settings, own)
+    }
+}
+
+fn of_or_own(of: Option<&CopiesOf>, settings: &ExportSettings, own: &str) -> CopiesOf {
+    of.cloned().unwrap_or_else(|| CopiesOf { namespace: own.into(), claim: Some(settings.pvc.clone()) })
+}
+
+/// How many copies a list shows without `--last`.
+pub const LAST: &str = "20";
+
+pub fn import(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Import), Fail> {
+    configured(plain, TABLE, values, |_, v| {
+        let storage = plain.word("storage");
+        if let Some(text) = storage.as_ref().filter(|text| quantity::bytes(text).is_none_or(|bytes| bytes == 0)) {
+            v.error(About::Argument, format!("--storage is '{text}'; accepted: a quantity such as 10Gi"));
+        }
+        let last = plain.word("last").unwrap_or_else(|| LAST.into());
+        let number = last.parse().unwrap_or_else(|_| {
+            v.error(About::Argument, format!("--last is '{last}'; accepted: a whole number, 0 for all"));
+            0
+        });
+        let pvc = plain.name("pvc", v);
+        let wish = match (copy_id(plain, "ID", v), pvc) {
+            (None, _) => ImportWish::List { last: number },
+            (Some(id), None) => ImportWish::Show { id },
+            (Some(id), Some(pvc)) => ImportWish::Claim { id, pvc, class: plain.name("storage-class", v), storage },
+        };
+        Import { wish, of: copies_of(plain, v), settings: repository_settings(v) }
+    })
+}
+
+/// The name of a copy, which becomes a part of its address.
+fn copy_id(plain: &Plain, argument: &str, v: &mut Values<'_>) -> Option<String> {
+    let id = plain.word(argument)?;
+    let is_id = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-./".contains(&byte));
+    if !is_id {
+        let accepted = "the name of a copy, as backup-ns import lists them, or latest";
+        v.error(About::Argument, format!("{argument} is '{id}'; accepted: {accepted}"));
+    }
+    Some(id)
+}
+
+fn copies_of(plain: &Plain, v: &mut Values<'_>) -> Option<CopiesOf> {
+    let text = plain.word("of")?;
+    let of = CopiesOf::parse(&text);
+    of.map_err(|accepted| v.error(About::Argument, format!("--of is '{text}'; accepted: {accepted}"))).ok()
+}
+
+/// A copy in a repository that a restore loads.
+#[derive(Debug, Clone)]
+pub struct FromExport {
+    pub id: String,
+    pub of: Option<CopiesOf>,
+    pub settings: ExportSettings,
+}
+
+impl FromExport {
+    /// As [`Import::of_or_own`].
+    pub fn of_or_own(&self, own: &str) -> CopiesOf {
+        of_or_own(self.of.as_ref(), &self.settings, own)
+    }
+}
+
+fn from_export(plain: &Plain, v: &mut Values<'_>) -> Option<FromExport> {
+    let id = copy_id(plain, "from-export", v)?;
+    Some(FromExport { id, of: copies_of(plain, v), settings: repository_settings(v) })
 }
 
 /// The configuration of the commands below `postgres` and `mysql`.
@@ -471,6 +583,8 @@ pub struct ByHand {
     pub file: Option<PathBuf>,
     /// The file that a restore loads instead of the dump file; `-` for stdin.
     pub from: Option<String>,
+    /// The copy outside the cluster that a restore loads instead.
+    pub from_export: Option<FromExport>,
     /// The only table that a restore loads.
     pub table: Option<OneTable>,
     /// Do not ask.
@@ -522,6 +636,7 @@ pub fn by_hand(plain: &Plain, values: &mut Values<'_>, engine: Engine) -> Result
             busy_timeout: v.time(var!("BAK_BUSY_TIMEOUT")),
             file: plain.word("FILE").map(PathBuf::from),
             from: plain.word("from"),
+            from_export: from_export(plain, v),
             table: one_table(plain, v, engine),
             yes: plain.is("yes") || plain.is("force"),
             force: plain.is("force"),

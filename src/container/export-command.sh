@@ -1,4 +1,4 @@
-# The user's own commands for export.sh: $COMMAND gets a file on stdin, $CHECK prints its copy. They know the name by EXPORT_NAME.
+# The user's own commands for export.sh and import.sh: $COMMAND gets a file on stdin, $CHECK prints its copy. They know the name by EXPORT_NAME.
 
 TOOLS=
 
@@ -6,6 +6,7 @@ tool_prepare() { :; }
 tool_version() { echo 'BAK_EXPORT_COMMAND'; }
 tool_address() { echo 'BAK_EXPORT_COMMAND'; }
 tool_open() { :; }
+tool_look() { :; }
 tool_kind() { :; }
 
 # run_command COMMAND NAME: execs it.
@@ -32,3 +33,9 @@ tool_receive() { run_command "$CHECK" "$1"; }
 
 tool_send_volume() { lost other 'a whole volume needs restic or rclone'; }
 tool_list_volume() { cat /dev/null; }
+
+tool_list() {
+  echo 'a command cannot list copies' >&2
+  return 1
+}
+tool_fetch_volume() { tool_list; }

@@ -1,4 +1,4 @@
-# The tool rclone for export.sh. Files go in as they are, each export of a snapshot into a folder of its own. There is no other
+# The tool rclone for export.sh and import.sh. Files go in as they are, each export of a snapshot into a folder of its own. There is no other
 # name during the upload: a folder without a manifest is no backup, and a rename would need the right to delete.
 
 TOOLS=rclone
@@ -31,6 +31,8 @@ tool_open() {
   return "$status"
 }
 
+tool_look() { tool_open; }
+
 # tool_kind STATUS: the kind of a failure that only rclone knows, if it is one.
 tool_kind() {
   if said "didn't find section in config file|didn't find backend|unknown backend"; then
@@ -53,6 +55,17 @@ tool_send() {
 
 # tool_receive NAME ID: prints a file of the remote. It execs rclone.
 tool_receive() { exec rclone --quiet cat "$(place "$1")"; }
+
+# tool_list: prints `TIME;NAME` of each manifest. There is no folder before the first export.
+tool_list() {
+  rclone --quiet lsf --recursive --files-only --include '/*/*/*/manifest.json' --format tp --separator ';' "$REMOTE"
+  status=$?
+  [ "$status" -ne 3 ] || return 0
+  return "$status"
+}
+
+# tool_fetch_volume NAME ID: writes all files of a copy to $TARGET. It execs rclone.
+tool_fetch_volume() { exec rclone --quiet copy --ignore-times "$(place "$1")" "$TARGET"; }
 
 tool_send_volume() {
   sent_id=

@@ -1,7 +1,8 @@
-# The tool restic for export.sh. Dumps go in as plain text, of which restic finds the parts that it has, and which it compresses.
+# The tool restic for export.sh and import.sh. Dumps go in as plain text, of which restic finds the parts that it has, and which it compresses.
 # --no-cache: what is read back must come from the repository, and restic takes directories from its cache.
 
 TOOLS=restic
+cache=--no-cache unlocked=
 
 tool_prepare() {
   # Since 0.16: a repository that another restic cleans up is waited for.
@@ -23,6 +24,15 @@ tool_address() {
 tool_open() {
   restic --no-cache unlock >/dev/null 2>"$SCRATCH/errors" && return
   restic --no-cache --no-lock cat config >/dev/null 2>"$SCRATCH/errors"
+}
+
+# tool_look: opens a repository that is only read. One that takes no lock, because its storage takes no files, is read without.
+tool_look() {
+  # shellcheck disable=SC2086 # a flag, or none
+  restic --no-cache $retry cat config >/dev/null 2>"$SCRATCH/errors" && return
+  status=$?
+  if said 'already locked' || ! restic --no-cache --no-lock cat config >/dev/null 2>&1; then return "$status"; fi
+  unlocked=--no-lock
 }
 
 # tool_kind STATUS: the kind of a failure that only restic knows, if it is one. The statuses are those of restic 0.17 and later.
@@ -96,7 +106,21 @@ tool_send() {
 }
 
 # tool_receive NAME ID: prints a file of the repository. It execs restic.
-tool_receive() { exec restic --no-cache --quiet dump "$2" "$1"; }
+# shellcheck disable=SC2086 # flags, or none
+tool_receive() { exec restic $cache $unlocked --quiet dump "$2" "$1"; }
+
+# tool_list: prints what restic says of each snapshot that holds a manifest, one a line. Each begins with its time, and the text of a
+# JSON string has no bare quotes.
+tool_list() {
+  # shellcheck disable=SC2086 # a flag, or none
+  restic --no-cache $unlocked --quiet snapshots --json >"$SCRATCH/snapshots" || return
+  sed -e 's/^\[//' -e 's/\]$//' -e 's/},{"time":/}\
+{"time":/g' "$SCRATCH/snapshots" | grep '/manifest\.json"' || :
+}
+
+# tool_fetch_volume NAME ID: writes all files of a copy to $TARGET. It execs restic.
+# shellcheck disable=SC2086 # a flag, or none
+tool_fetch_volume() { exec restic --no-cache $unlocked --quiet restore "$2" --target "$TARGET" --verify; }
 
 tool_send_volume() {
   { cd "$VOLUME" && backup --exclude "$VOLUME/lost+found" .; } >"$SCRATCH/summary" 2>"$SCRATCH/errors" 3<&- &

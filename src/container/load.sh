@@ -25,9 +25,9 @@ inspect_database() {
 # is_unchanged: a load session does not vouch for the file.
 is_unchanged() { false; }
 
-# copy_globals NOUN: copies the file with the SHA-256 $globals, of roles or accounts, to $own.globals.
+# copy_globals NOUN: copies the file with the SHA-256 $globals, of roles or accounts, beside what is loaded to $own.globals.
 copy_globals() {
-  recorded=$FILE.globals-$(printf %.16s "$globals").sql
+  recorded=$source.globals-$(printf %.16s "$globals").sql
   { [ -f "$recorded" ] && cat <"$recorded" >"$own.globals"; } || lost replaced "the file of $1 cannot be read"
   sum_of_globals=$(print_sha256 <"$own.globals")
   [ "$sum_of_globals" = "$globals" ] || lost replaced "the file of $1 was replaced meanwhile"

@@ -162,9 +162,18 @@ pub const fn verify(engine: Engine) -> &'static str {
 /// An export with this tool.
 pub const fn export(tool: ExportTool) -> &'static str {
     match tool {
-        ExportTool::Restic => script!("common.sh", "export-restic.sh", "scratch.sh", "export.sh"),
-        ExportTool::Rclone => script!("common.sh", "export-rclone.sh", "scratch.sh", "export.sh"),
-        ExportTool::Command => script!("common.sh", "export-command.sh", "scratch.sh", "export.sh"),
+        ExportTool::Restic => script!("common.sh", "export-restic.sh", "scratch.sh", "repository.sh", "export.sh"),
+        ExportTool::Rclone => script!("common.sh", "export-rclone.sh", "scratch.sh", "repository.sh", "export.sh"),
+        ExportTool::Command => script!("common.sh", "export-command.sh", "scratch.sh", "repository.sh", "export.sh"),
+    }
+}
+
+/// A look into a repository of exports with this tool.
+pub const fn import(tool: ExportTool) -> &'static str {
+    match tool {
+        ExportTool::Restic => script!("common.sh", "export-restic.sh", "scratch.sh", "repository.sh", "import.sh"),
+        ExportTool::Rclone => script!("common.sh", "export-rclone.sh", "scratch.sh", "repository.sh", "import.sh"),
+        ExportTool::Command => script!("common.sh", "export-command.sh", "scratch.sh", "repository.sh", "import.sh"),
     }
 }
 

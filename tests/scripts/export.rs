@@ -8,8 +8,11 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 
 use super::{BOOTSTRAP, COMMON, END, KEEPALIVE, SHELLS, descendants, escaped, lives, ok, sha256, until};
 
-pub const EXPORT: &str =
-    concat!(include_str!("../../src/container/scratch.sh"), include_str!("../../src/container/export.sh"));
+pub const EXPORT: &str = concat!(
+    include_str!("../../src/container/scratch.sh"),
+    include_str!("../../src/container/repository.sh"),
+    include_str!("../../src/container/export.sh")
+);
 pub const RESTIC: &str = include_str!("../../src/container/export-restic.sh");
 pub const RCLONE: &str = include_str!("../../src/container/export-rclone.sh");
 pub const COMMAND: &str = include_str!("../../src/container/export-command.sh");
@@ -18,42 +21,42 @@ pub const COMMAND: &str = include_str!("../../src/container/export-command.sh");
 const PASSWORD: &str = "hunter2 is secret";
 
 /// A volume with dumps, a repository, and the pod's folders.
-struct Pod {
+pub struct Pod {
     dir: tempfile::TempDir,
     /// Path in the volume, compression, and the names in the repository.
-    files: Vec<[String; 4]>,
-    what: &'static str,
-    env: Vec<(String, String)>,
+    pub files: Vec<[String; 4]>,
+    pub what: &'static str,
+    pub env: Vec<(String, String)>,
 }
 
 /// What a session said: its lines without heartbeats, and its stderr.
 #[derive(Debug)]
-struct Said {
-    lines: Vec<String>,
-    stderr: String,
+pub struct Said {
+    pub lines: Vec<String>,
+    pub stderr: String,
 }
 
 impl Said {
-    fn end(&self) -> &str {
+    pub fn end(&self) -> &str {
         self.lines.last().map_or("", String::as_str)
     }
 
     /// The values of the lines with this key.
-    fn of(&self, key: &str) -> Vec<&str> {
+    pub fn of(&self, key: &str) -> Vec<&str> {
         self.lines.iter().filter_map(|line| line.strip_prefix(key)?.strip_prefix(' ')).collect()
     }
 }
 
 /// A running session.
-struct Running {
-    child: Child,
-    stdin: Option<ChildStdin>,
-    stdout: BufReader<std::process::ChildStdout>,
+pub struct Running {
+    pub child: Child,
+    pub stdin: Option<ChildStdin>,
+    pub stdout: BufReader<std::process::ChildStdout>,
 }
 
 impl Running {
     /// Reads up to a line with one of these keys, and tells the manifest when it is wanted.
-    fn until(&mut self, keys: &[&str]) -> Vec<String> {
+    pub fn until(&mut self, keys: &[&str]) -> Vec<String> {
         let mut lines = Vec::new();
         let mut line = String::new();
         while self.stdout.read_line(&mut line).unwrap_or(0) > 0 {
@@ -76,7 +79,7 @@ impl Running {
 }
 
 impl Pod {
-    fn new() -> Pod {
+    pub fn new() -> Pod {
         let dir = tempfile::Builder::new().prefix("backup-ns-").tempdir().unwrap();
         for folder in ["volume/sub", "scratch", "secret", "tools", "far"] {
             fs::create_dir_all(dir.path().join(folder)).unwrap();
@@ -94,24 +97,24 @@ impl Pod {
         )
     }
 
-    fn with(mut self, path: &str, form: &str, plain: &str, stored: &str) -> Pod {
+    pub fn with(mut self, path: &str, form: &str, plain: &str, stored: &str) -> Pod {
         self.files.push([path, form, plain, stored].map(String::from));
         self
     }
 
-    fn env(mut self, name: &str, value: &str) -> Pod {
+    pub fn env(mut self, name: &str, value: &str) -> Pod {
         self.env.push((name.into(), value.into()));
         self
     }
 
     /// A variable of the Secret, which is also a file.
-    fn secret(self, name: &str, value: &str) -> Pod {
+    pub fn secret(self, name: &str, value: &str) -> Pod {
         fs::write(self.path("secret").join(name), value).unwrap();
         self.env(name, value)
     }
 
     /// With a restic repository in `far`.
-    fn restic() -> Pod {
+    pub fn restic() -> Pod {
         let pod = Pod::new();
         let far = pod.path("far").display().to_string();
         let pod = pod.secret("RESTIC_PASSWORD", PASSWORD).secret("RESTIC_REPOSITORY", &far);
@@ -120,7 +123,7 @@ impl Pod {
     }
 
     /// With an rclone remote in `far`.
-    fn rclone() -> Pod {
+    pub fn rclone() -> Pod {
         Pod::new().env("RCLONE_CONFIG_FAR_TYPE", "alias").with_remote()
     }
 
@@ -129,19 +132,19 @@ impl Pod {
         self.env("RCLONE_CONFIG_FAR_REMOTE", &far)
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
     /// The tool, as the tests themselves use it.
-    fn tool(&self, name: &str) -> Command {
+    pub fn tool(&self, name: &str) -> Command {
         let mut command = Command::new(name);
         command.envs(self.env.iter().cloned());
         command
     }
 
     /// Replaces a program in the pod; `$REAL` is the real one.
-    fn program(self, name: &str, script: &str) -> Pod {
+    pub fn program(self, name: &str, script: &str) -> Pod {
         let path = self.path("tools").join(name);
         let real = "PATH=${PATH#*:}; REAL=$(command -v \"${0##*/}\")";
         fs::write(&path, format!("#!/bin/sh\n{real}\n{script}\n")).unwrap();
@@ -171,6 +174,12 @@ impl Pod {
             values.extend([file.clone(), bytes, sums(&at), form.clone()]);
             values.extend([format!("{folder}/{plain}"), format!("{folder}/{stored}")]);
         }
+        self.run(shell, &format!("{tool}{EXPORT}"), &values)
+    }
+
+    /// Starts a script of an export or import with these values.
+    pub fn run(&self, shell: &[&str], script: &str, values: &[String]) -> Running {
+        let path = |name: &str| self.path(name).display().to_string();
         let mut command = Command::new("timeout");
         command.args(["-k", "5", "300"]).args(shell).args(["-c", BOOTSTRAP]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -179,12 +188,12 @@ impl Pod {
         let mut child = command.spawn().expect("dash, busybox and bash on this machine (make init)");
         let mut stdin = child.stdin.take().unwrap();
         let values: String = values.iter().map(|value| escaped(value) + "\n").collect();
-        stdin.write_all(format!("{COMMON}{tool}{EXPORT}{END}{values}").as_bytes()).unwrap();
+        stdin.write_all(format!("{COMMON}{script}{END}{values}").as_bytes()).unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         Running { child, stdin: Some(stdin), stdout }
     }
 
-    fn export(&self, shell: &[&str], tool: &str) -> Said {
+    pub fn export(&self, shell: &[&str], tool: &str) -> Said {
         self.export_proven(shell, tool, &sha256)
     }
 
@@ -204,7 +213,7 @@ impl Pod {
     }
 
     /// The packs of the restic repository.
-    fn packs(&self) -> Vec<PathBuf> {
+    pub fn packs(&self) -> Vec<PathBuf> {
         let mut found = Vec::new();
         for folder in fs::read_dir(self.path("far/data")).unwrap().flatten() {
             found.extend(fs::read_dir(folder.path()).unwrap().flatten().map(|file| file.path()));

@@ -4,6 +4,7 @@ mod download;
 mod dump;
 mod info;
 mod restore;
+mod restore_export;
 mod restore_from;
 mod shell;
 

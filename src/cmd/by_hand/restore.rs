@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 use serde::Serialize;
 
-use super::{Hand, made, restore_from};
+use super::{Hand, made, restore_export, restore_from};
 use crate::backup::dump::DumpRules;
 use crate::backup::inspect_dump::{DumpFile, InspectDepth};
 use crate::backup::load::{Load, LoadMode, LoadedDump};
@@ -36,6 +36,9 @@ const NAMED: usize = 20;
 pub fn run(hand: &Hand<'_>) -> Result<()> {
     if let Some(name) = &hand.config.from {
         return restore_from::run(hand, name);
+    }
+    if let Some(export) = &hand.config.from_export {
+        return restore_export::run(hand, export);
     }
     let began = Instant::now();
     let ByHand { yes, .. } = hand.config;
@@ -152,9 +155,9 @@ pub(super) fn trial(hand: &Hand<'_>, file: &DumpFile, free: u64) -> Result<LoadM
 }
 
 /// The roles or accounts that this restore makes.
-struct NewRoles<'a> {
+pub(super) struct NewRoles<'a> {
     engine: Engine,
-    names: Vec<String>,
+    pub(super) names: Vec<String>,
     /// Accounts of the file that are there.
     kept: Vec<String>,
     /// The file that they are made from.
@@ -163,7 +166,7 @@ struct NewRoles<'a> {
 
 impl NewRoles<'_> {
     /// The hash of the file, if there is anything to make. In MySQL that may be grants on what the load makes.
-    fn sha256(&self) -> Option<&str> {
+    pub(super) fn sha256(&self) -> Option<&str> {
         let wanted = !self.names.is_empty() || self.engine == Engine::MySql;
         self.from.filter(|_| wanted).map(|it| it.sha256.as_str())
     }
@@ -173,7 +176,7 @@ impl NewRoles<'_> {
     }
 
     /// For the question.
-    fn in_words(&self) -> String {
+    pub(super) fn in_words(&self) -> String {
         let noun = globals::noun(self.engine);
         let mut text = String::new();
         if !self.names.is_empty() {
@@ -188,7 +191,7 @@ impl NewRoles<'_> {
     }
 
     /// For the end.
-    fn done(&self) -> String {
+    pub(super) fn done(&self) -> String {
         let (noun, kept) = (globals::noun(self.engine), self.kept.len() as u64);
         let kept = if kept == 0 { String::new() } else { format!("; {} not changed", counted(kept, noun)) };
         match self.names.is_empty() {
@@ -199,7 +202,7 @@ impl NewRoles<'_> {
 }
 
 /// Which roles or accounts are to be made. Names those that the dump needs and the server lacks.
-fn roles<'a>(
+pub(super) fn roles<'a>(
     hand: &Hand<'_>,
     place: &DatabasePlace,
     file: &DumpFile,

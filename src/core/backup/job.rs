@@ -11,7 +11,7 @@ use crate::core::kube::json::{list, name, text, uid};
 const PROGRAM: [&str; 2] = ["backup-ns", "backup_ns"];
 
 /// The commands of this program that make no backup, and those of the older one.
-pub const OTHERS: [&str; 28] = [
+pub const OTHERS: [&str; 29] = [
     "adhoc",
     "controller",
     "delete",
@@ -19,6 +19,7 @@ pub const OTHERS: [&str; 28] = [
     "doctor",
     "env",
     "export",
+    "import",
     "list",
     "locks",
     "mark-and-delete",

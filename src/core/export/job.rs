@@ -1,9 +1,9 @@
-//! The Job of an export: that of a restore test, with the tool's image, its Secret, and a way out to the network.
+//! The Job of an export or import: that of a restore test, with the tool's image, its Secret, and a way out to the network.
 
 use serde_json::{Map, Value, json};
 
 use crate::core::kube::labels;
-use crate::core::restore::verify::{self, JobRequest, SCRATCH, VOLUME};
+use crate::core::restore::verify::{self, JobRequest, PodVolume, SCRATCH, VOLUME};
 
 /// Where the files of the Secret are.
 pub const SECRET: &str = "/backup-ns/secret";
@@ -20,7 +20,7 @@ pub struct ExportResources {
     pub memory_limit: Option<String>,
 }
 
-/// What makes the Job of an export different.
+/// What makes the Job of an export or import different.
 #[derive(Debug, Clone)]
 pub struct ExportJobRequest<'a> {
     pub base: JobRequest<'a>,
@@ -48,7 +48,8 @@ pub fn job(request: &ExportJobRequest<'_>) -> Value {
     let container = &mut spec["containers"][0];
     let mounts = container["volumeMounts"].as_array_mut();
     for mount in mounts.into_iter().flatten() {
-        if mount["mountPath"] == VOLUME {
+        // The claim of an import is to be filled.
+        if mount["mountPath"] == VOLUME && matches!(request.base.volume, PodVolume::Snapshot(..)) {
             mount["readOnly"] = json!(true);
         }
     }
@@ -98,8 +99,7 @@ mod tests {
             purpose: &verify::EXPORT,
             name: &name,
             namespace: "shop",
-            snapshot: "data-1",
-            volume: &volume,
+            volume: PodVolume::Snapshot("data-1", &volume),
             image: "restic:1",
             template: &template,
             keepalive: "while :",

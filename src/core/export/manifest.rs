@@ -151,12 +151,16 @@ fn checked_sum(text: &str) -> Option<String> {
 
 /// An id of restic, or `-`: it becomes a part of commands.
 fn checked_id(text: &str) -> Option<Option<String>> {
-    let is_id = (8..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     match text {
         "-" => Some(None),
-        id if is_id => Some(Some(id.into())),
+        id if is_id(id) => Some(Some(id.into())),
         _ => None,
     }
+}
+
+/// Whether a text is an id of a restic snapshot, perhaps a shortened one.
+pub(super) fn is_id(text: &str) -> bool {
+    (8..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Where the files of one export are in the repository.
@@ -175,6 +179,16 @@ impl Layout {
                 ExportTool::Rclone | ExportTool::Command => format!("{namespace}/{claim}/{snapshot}"),
             },
         }
+    }
+
+    /// A folder as a copy names it.
+    pub(super) fn in_folder(folder: &str) -> Layout {
+        Layout { folder: folder.into() }
+    }
+
+    /// The name of a file in the folder; `None` if that is elsewhere.
+    pub fn own<'a>(&self, name: &'a str) -> Option<&'a str> {
+        name.strip_prefix(self.folder.as_str())?.strip_prefix('/')
     }
 
     /// The full name of a file.
@@ -274,7 +288,6 @@ impl ExportManifest {
     ///
     /// # Errors
     /// Why this version cannot read it.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for imports"))]
     pub fn parse(text: &str) -> Result<ExportManifest, String> {
         let value: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
         match value["version"].as_u64() {

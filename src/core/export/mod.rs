@@ -1,7 +1,8 @@
-//! An export: which files of a snapshot go to which tool, the manifest beside them, the Job, and the record that is left on the
+//! An export, and the way back: which files of a snapshot go to which tool, the manifest beside them, the Job, and the record that is left on the
 //! snapshot. Must not know how requests are sent, or what a tool's command line is.
 
 pub mod files;
+pub mod import;
 pub mod job;
 pub mod manifest;
 pub mod record;

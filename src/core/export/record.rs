@@ -26,12 +26,21 @@ pub struct ExportRecord {
     pub ids: Vec<String>,
     /// The full name of the manifest.
     pub manifest: String,
+    /// The SHA-256 of the manifest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest_sha256: Option<String>,
     /// How many bytes were sent and read back.
     pub bytes: u64,
     pub files: u64,
     /// When it was proven, RFC 3339.
     pub at: String,
     pub seconds: u64,
+    /// When `verify --from-export` last found that the copy can be restored, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified: Option<String>,
+    /// Why it is no copy any more, as `verify --from-export` found: then the label is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bad: Option<String>,
 }
 
 impl ExportRecord {
@@ -67,6 +76,25 @@ pub fn stamp(meta: &Meta, record: &ExportRecord, now: DateTime<Utc>, zone: Zone)
     }})
 }
 
+/// The merge patch for the outcome of a restore test of the copy, only in the version of `meta`: when it was good, or why it is bad.
+/// A bad copy takes the label away, so that nothing relies on it, and the next export sends another.
+#[cfg_attr(not(test), expect(dead_code, reason = "for restore tests of copies"))]
+pub fn tested(meta: &Meta, record: &ExportRecord, outcome: Result<String, String>) -> Value {
+    let (verified, bad) = match outcome {
+        Ok(at) => (Some(at), None),
+        Err(why) => (None, Some(escape::short(&why, LONGEST).into_owned())),
+    };
+    let mut labels = json!({});
+    if bad.is_some() {
+        labels[labels::EXPORTED] = Value::Null;
+    }
+    let record = ExportRecord { verified, bad, ..record.clone() };
+    json!({"metadata": {
+        "uid": meta.uid, "resourceVersion": meta.resource_version,
+        "labels": labels, "annotations": {labels::EXPORT: json!(record).to_string()},
+    }})
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,10 +109,13 @@ mod tests {
             repository: address("rest:https://far/\u{1b}[2Jx"),
             ids: vec!["f06b65f1".into()],
             manifest: "/shop/data/manifest.json".into(),
+            manifest_sha256: Some("c".repeat(64)),
             bytes: 5000,
             files: 1,
             at: time_text(now, zone),
             seconds: 3,
+            verified: None,
+            bad: None,
         };
         assert!(!record.repository.contains('\u{1b}'));
         let mut meta = Meta { uid: "u".into(), resource_version: "7".into(), ..Meta::default() };
@@ -97,6 +128,18 @@ mod tests {
         meta.labels.insert(labels::EXPORTED.into(), "2026-11-23".into());
         let again = ExportRecord::of(&meta).unwrap();
         assert_eq!((again.time(), &again), (Some(now), &record));
+
+        let good = tested(&meta, &record, Ok("2026-11-24T00:00:00Z".into()));
+        let noted = |patch: &Value| {
+            let text = patch["metadata"]["annotations"]["backup-ns.sh/export"].as_str().unwrap();
+            serde_json::from_str::<ExportRecord>(text).unwrap()
+        };
+        assert_eq!(good["metadata"]["labels"], json!({}));
+        assert_eq!(noted(&good).verified.as_deref(), Some("2026-11-24T00:00:00Z"));
+        let bad = tested(&meta, &noted(&good), Err("its SHA-256".into()));
+        assert_eq!(bad["metadata"]["labels"], json!({"backup-ns.sh/exported": null}));
+        assert_eq!((noted(&bad).verified, noted(&bad).bad.as_deref()), (None, Some("its SHA-256")));
+
         meta.annotations.insert(labels::EXPORT.into(), json!(ExportRecord { at: "once".into(), ..record }).to_string());
         assert_eq!(ExportRecord::of(&meta), None, "without a time there is no proof");
         // Retention asks for the same.

@@ -72,6 +72,10 @@ pub const EXPORTED: &str = "backup-ns.sh/exported";
 pub const EXPORT: &str = "backup-ns.sh/export";
 /// Label of the objects of an export: its Job.
 pub const EXPORT_JOB: &str = "backup-ns.sh/export-job";
+/// Label of the objects of an import: its Job.
+pub const IMPORT_JOB: &str = "backup-ns.sh/import-job";
+/// Annotation of a claim: the copy that it was filled from, `NAMESPACE/CLAIM/SNAPSHOT`.
+pub const IMPORTED_FROM: &str = "backup-ns.sh/imported-from";
 
 /// Label of a Lease that is a node lock, or a place in the queue for one: the node, see [`name_value`].
 pub const LOCK_NODE: &str = "backup-ns.sh/lock-node";

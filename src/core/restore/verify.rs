@@ -34,6 +34,8 @@ pub struct ScratchPurpose {
     pub longer: &'static str,
     /// What to do if the pod cannot run.
     pub other_image: &'static str,
+    /// What a failure leaves as it was.
+    pub unchanged: &'static str,
 }
 
 pub const RESTORE_TEST: ScratchPurpose = ScratchPurpose {
@@ -42,6 +44,7 @@ pub const RESTORE_TEST: ScratchPurpose = ScratchPurpose {
     has_egress: false,
     longer: "find out what takes so long, or raise BAK_VERIFY_TIMEOUT (--verify-timeout); nothing was stamped",
     other_image: "correct what the message names, name another image with --verify-image perhaps; nothing was stamped",
+    unchanged: "nothing was stamped",
 };
 
 pub const EXPORT: ScratchPurpose = ScratchPurpose {
@@ -51,6 +54,17 @@ pub const EXPORT: ScratchPurpose = ScratchPurpose {
     longer: "find out what takes so long, or raise BAK_EXPORT_TIMEOUT (--export-timeout); nothing was stamped",
     other_image: "correct what the message names: the image is BAK_EXPORT_IMAGE (--export-image), the Secret \
                   BAK_EXPORT_SECRET (--export-secret); nothing was stamped",
+    unchanged: "nothing was stamped",
+};
+
+pub const IMPORT: ScratchPurpose = ScratchPurpose {
+    word: "import",
+    label: labels::IMPORT_JOB,
+    has_egress: true,
+    longer: "find out what takes so long, or raise BAK_EXPORT_TIMEOUT (--export-timeout); nothing was changed",
+    other_image: "correct what the message names: the image is BAK_EXPORT_IMAGE (--export-image), the Secret \
+                  BAK_EXPORT_SECRET (--export-secret); nothing was changed",
+    unchanged: "nothing was changed",
 };
 
 /// After how many seconds Kubernetes deletes a finished Job that backup-ns did not delete.
@@ -251,16 +265,28 @@ pub struct ScratchVolume {
 }
 
 impl ScratchVolume {
-    fn claim_spec(&self, snapshot: &str) -> Value {
+    /// The spec of a claim of this kind, made from the VolumeSnapshot or empty.
+    pub fn claim_spec(&self, snapshot: Option<&str>) -> Value {
         let mut spec = json!({
             "accessModes": self.access_modes,
             "resources": {"requests": {"storage": self.storage}},
-            "dataSource": {"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": snapshot},
         });
+        if let Some(name) = snapshot {
+            spec["dataSource"] = json!({"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": name});
+        }
         if let Some(class) = &self.class {
             spec["storageClassName"] = json!(class);
         }
         spec
+    }
+
+    /// The same with room for so many bytes.
+    #[must_use]
+    pub fn with_room(self, bytes: u64) -> ScratchVolume {
+        // What a file system takes for itself.
+        let needed = bytes.saturating_add(bytes / 10).saturating_add(64 << 20).to_string();
+        let storage = quantity::bigger(&self.storage, &needed).to_string();
+        ScratchVolume { storage, ..self }
     }
 }
 
@@ -269,11 +295,19 @@ impl ScratchVolume {
 /// # Errors
 /// Why there can be no such volume.
 pub fn volume(snapshot: &Snapshot, claim: Option<ClaimTemplate>) -> Result<ScratchVolume, String> {
+    volume_of(claim, snapshot.status.restore_size.as_deref())
+}
+
+/// A volume as a claim of this kind, and at least as big as its data.
+///
+/// # Errors
+/// Why there can be no such volume.
+pub fn volume_of(claim: Option<ClaimTemplate>, restore_size: Option<&str>) -> Result<ScratchVolume, String> {
     let claim = claim.unwrap_or_default();
     if claim.volume_mode.as_deref() == Some("Block") {
         return Err("it is of a raw block device, in which no file can be read".into());
     }
-    let storage = quantity::bigger(&claim.storage, snapshot.status.restore_size.as_deref().unwrap_or_default());
+    let storage = quantity::bigger(&claim.storage, restore_size.unwrap_or_default());
     if quantity::bytes(storage).is_none_or(|bytes| bytes == 0) {
         return Err("the size of its volume is unknown".into());
     }
@@ -289,14 +323,23 @@ pub fn job_name(purpose: &ScratchPurpose, snapshot: &str, rand: &str) -> String 
     format!("{}{end}", begin.trim_end_matches('-'))
 }
 
+/// What the pod mounts as [`VOLUME`].
+#[derive(Debug, Clone, Copy)]
+pub enum PodVolume<'a> {
+    /// A volume of its own, made from this VolumeSnapshot.
+    Snapshot(&'a str, &'a ScratchVolume),
+    /// A claim of this name, and how big it is.
+    Claim(&'a str, &'a ScratchVolume),
+    Nothing,
+}
+
 /// What a Job is made from.
 #[derive(Debug, Clone)]
 pub struct JobRequest<'a> {
     pub purpose: &'a ScratchPurpose,
     pub name: &'a str,
     pub namespace: &'a str,
-    pub snapshot: &'a str,
-    pub volume: &'a ScratchVolume,
+    pub volume: PodVolume<'a>,
     pub image: &'a str,
     pub template: &'a ScratchPodTemplate,
     pub keepalive: &'a str,
@@ -308,28 +351,38 @@ pub struct JobRequest<'a> {
 /// backup-ns was killed.
 pub fn job(request: &JobRequest<'_>) -> Value {
     let labels = json!({request.purpose.label: request.name});
-    let claim = request.volume.claim_spec(request.snapshot);
     let mut container = json!({
         "name": request.purpose.word,
         "image": request.image,
         "imagePullPolicy": "IfNotPresent",
         "command": ["sh", "-c", request.keepalive, "keep", SCRATCH],
-        "volumeMounts": [
-            {"name": "volume", "mountPath": VOLUME},
-            {"name": "scratch", "mountPath": SCRATCH},
-        ],
+        "volumeMounts": [{"name": "scratch", "mountPath": SCRATCH}],
     });
     if let Some(security) = &request.template.security {
         container["securityContext"] = security.clone();
     }
-    let resources = request.template.resources(&request.volume.storage);
+    let (source, storage) = match request.volume {
+        PodVolume::Snapshot(snapshot, volume) => {
+            let template = json!({"metadata": {"labels": labels}, "spec": volume.claim_spec(Some(snapshot))});
+            (Some(json!({"name": "volume", "ephemeral": {"volumeClaimTemplate": template}})), volume.storage.as_str())
+        }
+        PodVolume::Claim(claim, volume) => {
+            let source = json!({"name": "volume", "persistentVolumeClaim": {"claimName": claim}});
+            (Some(source), volume.storage.as_str())
+        }
+        PodVolume::Nothing => (None, ""),
+    };
+    let resources = request.template.resources(storage);
     if !resources.is_empty() {
         container["resources"] = resources.into();
     }
-    let mut volumes = vec![
-        json!({"name": "volume", "ephemeral": {"volumeClaimTemplate": {"metadata": {"labels": labels}, "spec": claim}}}),
-        json!({"name": "scratch", "emptyDir": {}}),
-    ];
+    let mut volumes = vec![json!({"name": "scratch", "emptyDir": {}})];
+    if let Some(source) = source {
+        volumes.insert(0, source);
+        if let Some(mounts) = container["volumeMounts"].as_array_mut() {
+            mounts.insert(0, json!({"name": "volume", "mountPath": VOLUME}));
+        }
+    }
     let mut annotations = Map::new();
     // initdb needs a name for its user, which the image may lack: so the pod has its own list of users.
     if let Some(user) = request.template.user() {
@@ -682,8 +735,7 @@ mod tests {
             purpose: &RESTORE_TEST,
             name: "j",
             namespace: "shop",
-            snapshot: "s",
-            volume: &volume,
+            volume: PodVolume::Snapshot("s", &volume),
             image: "db:1",
             template: &found,
             keepalive: "while :",
@@ -705,13 +757,11 @@ mod tests {
     fn pod_of(pods: &[Value]) -> Value {
         let found = pod_template(pods, Some(&proof()), "data");
         let volume = ScratchVolume { class: None, access_modes: vec!["ReadWriteOnce".into()], storage: "1Gi".into() };
-        let (name, snapshot) = ("j", "s");
         let request = JobRequest {
             purpose: &RESTORE_TEST,
-            name,
+            name: "j",
             namespace: "shop",
-            snapshot,
-            volume: &volume,
+            volume: PodVolume::Snapshot("s", &volume),
             image: "db:1",
             template: &found,
             keepalive: "",
