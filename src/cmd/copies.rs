@@ -122,7 +122,13 @@ impl<'a> Repository<'a> {
             let what = format!("{}, image {}", chosen.pod, chosen.image);
             Ok((chosen, what))
         })?;
-        work(&RepositoryPod { repository: *self, pod, chosen: &chosen })
+        let outcome = work(&RepositoryPod { repository: *self, pod, chosen: &chosen });
+        // Otherwise it would end after its grace period.
+        let call = self.kubectl.target.exec(&chosen.pod, &chosen.container, container::END_POD);
+        if let Err(error) = self.kubectl.once(call, "", |_| Ok(())) {
+            tracing::debug!(pod = chosen.pod, "it does not end by itself: {error}");
+        }
+        outcome
     }
 
     /// Deletes the Job with all that belongs to it, also after a signal.
@@ -152,18 +158,17 @@ impl<'a> RepositoryPod<'a> {
         self.chosen
     }
 
-    /// One session to its end. `note` takes its reports. The session is returned: the pod ends with it if it is the last.
+    /// One session to its end. `note` takes its reports. The session is returned: as long as it is open, the pod stays.
     fn session(
         &self,
         mode: &str,
-        is_last: bool,
         (target, copies): (&str, &[WantedCopy]),
         mut note: impl FnMut(&Line) -> Result<()>,
     ) -> Result<ScratchSession<'a>> {
         let Repository { kubectl, reporter, settings, end, .. } = self.repository;
         let mut values = vec![target.to_string(), job::FOLDERS[1].into(), job::FOLDERS[2].into()];
         values.extend([settings.remote.clone(), settings.check.clone(), mode.into()]);
-        values.extend([if is_last { String::new() } else { "yes".into() }, copies.len().to_string()]);
+        values.push(copies.len().to_string());
         values.extend(copies.iter().flat_map(WantedCopy::values));
         let nonce = random::nonce();
         let script = (container::import(settings.tool), nonce.as_str(), &values[..]);
@@ -192,7 +197,7 @@ impl<'a> RepositoryPod<'a> {
     /// As the exit codes say.
     pub fn list(&self) -> Result<Vec<CopyEntry>> {
         let mut entries = Vec::new();
-        self.session("list", false, ("", &[]), |line| {
+        self.session("list", ("", &[]), |line| {
             if line.key == "copy" {
                 entries.extend(CopyEntry::parse(self.repository.settings.tool, &line.value));
             }
@@ -220,7 +225,7 @@ impl<'a> RepositoryPod<'a> {
         let wanted: Vec<WantedCopy> = entries.iter().map(WantedCopy::manifest).collect();
         let (mut found, mut text) = (Vec::new(), String::new());
         let tool = self.repository.settings.tool;
-        self.session("read", false, ("", &wanted), |line| {
+        self.session("read", ("", &wanted), |line| {
             match line.key.as_str() {
                 "text" => {
                     text.push_str(&line.value);
@@ -271,7 +276,7 @@ impl<'a> RepositoryPod<'a> {
     pub fn fetch(&self, is_volume: bool, target: &str, copies: &[WantedCopy]) -> Result<ScratchSession<'a>> {
         let mut fetched = 0;
         let mode = if is_volume { "volume" } else { "fetch" };
-        let session = self.session(mode, true, (target, copies), |line| {
+        let session = self.session(mode, (target, copies), |line| {
             if line.key == "fetched" {
                 fetched += 1;
             }

@@ -10,9 +10,8 @@ read_value && SCRATCH=$VALUE
 read_value && SECRET=$VALUE
 read_value && REMOTE=$VALUE
 read_value && CHECK=$VALUE
-# list, read, fetch or volume; and `yes` if another session follows in this pod.
+# list, read, fetch or volume.
 read_value && MODE=$VALUE
-read_value && KEPT=$VALUE
 # Of each copy: its name and id in the repository, bytes, SHA-256, and what it is to be called in the folder. Of a volume it is the
 # number of its files instead of a SHA-256.
 read_value && FILES=$VALUE
@@ -170,5 +169,4 @@ hear_client
 # The client may have lost patience with a tool that tries again and again: its messages say why.
 tool_errors >&2
 stop_tool
-[ -n "$KEPT" ] || : >"$SCRATCH/done"
 exit 0

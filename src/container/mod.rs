@@ -14,6 +14,9 @@ pub const BOOTSTRAP: &str = include_str!("bootstrap.sh");
 /// Process 1 of a scratch pod.
 pub const KEEPALIVE: &str = include_str!("keepalive.sh");
 
+/// Ends a scratch pod in which several sessions ran, see `keepalive.sh`.
+pub const END_POD: &str = ": >/backup-ns/scratch/done";
+
 /// A script for `bootstrap.sh`: its parts and the end mark.
 macro_rules! script {
     ($($part:literal),+) => {
