@@ -370,12 +370,17 @@ fn restores() -> [Command; 4] {
   # One of several databases
   backup-ns verify -n shop --database web
 
+  # What comes back of its copy outside the cluster, instead of the snapshot itself
+  backup-ns verify -n shop --from-export --export-image restic/restic:0.18.1 --export-secret restic
+
   # A certain one, with a question of your own
   backup-ns verify data-2026-11-22-030000-abcdef -n shop --verify-sql='SELECT count(*) > 1000 FROM orders'",
         )
         .arg(position("VS", "the VolumeSnapshot [default: the newest ready one of the claim]"))
         .arg(word("database", "NAME", "test only this database; if that is good, but others are not tested, the snapshot is not stamped"))
-        .arg(from_cronjob()).args(VERIFY.iter().chain(NOTIFICATIONS).map(flag)),
+        .arg(from_cronjob())
+        .args(VERIFY.iter().chain(settings::repository().filter(|setting| setting.var != "BAK_PVC_NAME")).map(flag))
+        .args(NOTIFICATIONS.iter().map(flag)),
         described(
             "export",
             "Copy a snapshot's dumps to a repository outside the cluster, and stamp it once the copy is proven",

@@ -4,9 +4,10 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::cluster::kubectl::Kubectl;
+use crate::cluster::refusal::Refusal;
 use crate::cluster::scratch_pod::ScratchPod;
 use crate::cmd::proven_snapshot::ScratchSession;
 use crate::config::ExportSettings;
@@ -18,12 +19,19 @@ use crate::core::export::import::{self, CopiesOf, CopyEntry, LATEST, WantedCopy}
 use crate::core::export::job::{self, ExportJobRequest};
 use crate::core::export::manifest::ExportManifest;
 use crate::core::export::record;
+use crate::core::kube::calls::{CLAIMS, delete_options};
+use crate::core::kube::objects::Pvc;
 use crate::core::restore::verify::{IMPORT, JobRequest, PodVolume, ScratchPodTemplate};
 use crate::exit::{Exit, Fail};
 use crate::io::process;
 use crate::io::random;
 use crate::io::report::{self, Reporter, Step};
 use crate::io::wait;
+
+/// How long a claim may take to go.
+const GONE: Duration = Duration::from_secs(90);
+/// How often that is looked at.
+const SOON: Duration = Duration::from_millis(500);
 
 /// How often another run with the same Job is looked at.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -55,6 +63,60 @@ pub fn make_job(pod: &mut ScratchPod<'_>, manifest: &Value, end: Instant, what: 
         if let Some(fail) = wait::interrupted() {
             bail!(fail);
         }
+    }
+}
+
+/// Refuses a claim that is there already.
+///
+/// # Errors
+/// It is there.
+pub fn check_free(kubectl: &Kubectl, pvc: &str) -> Result<()> {
+    if kubectl.find::<Value>(CLAIMS, pvc)?.is_some() {
+        let what = format!("{} has a claim {pvc} already", kubectl.target.namespace);
+        bail!(
+            Fail::new(Exit::Precondition, what)
+                .remedy("name another with --pvc; a claim that is there is never changed")
+        );
+    }
+    Ok(())
+}
+
+/// Makes the claim, and returns its uid.
+///
+/// # Errors
+/// One of this name is there, or it cannot be made.
+pub fn make_claim(kubectl: &Kubectl, pvc: &str, manifest: &Value) -> Result<String> {
+    let owner = |claim: &Value| claim["metadata"]["ownerReferences"][0]["uid"].clone();
+    let made = match kubectl.create::<Value>(&kubectl.target.create(CLAIMS), manifest) {
+        // The first answer may have been lost.
+        Err(error) if error.is(Refusal::AlreadyExists) => match kubectl.find::<Value>(CLAIMS, pvc)? {
+            Some(there) if owner(&there) == owner(manifest) => there,
+            _ => return check_free(kubectl, pvc).and_then(|()| Err(error.into())),
+        },
+        made => made?,
+    };
+    Ok(made["metadata"]["uid"].as_str().unwrap_or_default().into())
+}
+
+/// Deletes a claim that goes with a Job. Kubernetes does so, too, some time after that Job is gone.
+pub fn remove_claim(kubectl: &Kubectl, pvc: &str, uid: &str) {
+    let options = delete_options(&json!({"uid": uid}));
+    match kubectl.act(&kubectl.target.delete(CLAIMS, pvc), &options) {
+        Err(error) if !error.is(Refusal::NotFound) => {
+            tracing::warn!(claim = pvc, "it cannot be deleted, but goes with its Job: {error}");
+            return;
+        }
+        _ => {}
+    }
+    let end = Instant::now() + GONE;
+    while let Ok(Some(there)) = kubectl.find::<Pvc>(CLAIMS, pvc) {
+        if there.metadata.uid != uid {
+            return;
+        }
+        if Instant::now() >= end {
+            return tracing::warn!(claim = pvc, "it is deleted, but not gone yet");
+        }
+        process::sleep(SOON);
     }
 }
 

@@ -1,14 +1,10 @@
 //! `import`: what a repository of exports holds, and a claim that is filled from a copy. Needs nothing of the cluster that made it.
 
-use std::time::{Duration, Instant};
-
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
 
 use crate::cluster::dry_run;
 use crate::cluster::failure::Failure;
-use crate::cluster::kubectl::Kubectl;
-use crate::cluster::refusal::Refusal;
 use crate::cluster::scratch_pod::ScratchPod;
 use crate::cmd::copies::{self, ReadManifest, Repository};
 use crate::cmd::show::table;
@@ -16,10 +12,9 @@ use crate::cmd::{Conclusion, Context, now};
 use crate::config::{Global, Import, ImportWish, Output};
 use crate::core::export::ExportTool;
 use crate::core::export::import::{self, CopyEntry, CopyRow};
-use crate::core::kube::calls::{CLAIMS, JOBS, NETWORK_POLICIES, SCRIPT, delete_options};
+use crate::core::kube::calls::{CLAIMS, JOBS, NETWORK_POLICIES, SCRIPT};
 use crate::core::kube::claim_manifest::ClaimTemplate;
 use crate::core::kube::labels;
-use crate::core::kube::objects::Pvc;
 use crate::core::plan::{self, PlanStep};
 use crate::core::restore::verify::{self, IMPORT, PodVolume, ScratchPodTemplate, ScratchVolume};
 use crate::core::words::{self, counted};
@@ -27,10 +22,6 @@ use crate::exit::{Exit, Fail};
 use crate::io::process;
 use crate::io::random;
 use crate::io::report::{self, Reporter};
-
-/// How long a claim that was not filled may take to go.
-const GONE: Duration = Duration::from_secs(90);
-const PAUSE: Duration = Duration::from_millis(500);
 
 /// Lists copies, shows one, or fills a claim from it.
 ///
@@ -50,7 +41,7 @@ pub fn run(global: &Global, config: &Import, reporter: &Reporter) -> Result<Conc
         ImportWish::List { last } => context.list(repository, *last).map(Into::into),
         ImportWish::Show { id } => context.show_copy(&context.read(repository, id)?).map(Into::into),
         ImportWish::Claim { id, pvc, class, storage } => {
-            check_free(&context.kubectl, pvc)?;
+            copies::check_free(&context.kubectl, pvc)?;
             let copy = context.read(repository, id)?;
             context.fill(repository, &copy, (pvc, class.as_deref(), storage.as_deref()))
         }
@@ -69,18 +60,6 @@ impl Copy {
         let manifest = &self.read.manifest;
         format!("{}/{}/{}", manifest.namespace, manifest.claim, manifest.volume_snapshot)
     }
-}
-
-/// Refuses a claim that is there already.
-fn check_free(kubectl: &Kubectl, pvc: &str) -> Result<()> {
-    if kubectl.find::<Value>(CLAIMS, pvc)?.is_some() {
-        let what = format!("{} has a claim {pvc} already", kubectl.target.namespace);
-        bail!(
-            Fail::new(Exit::Precondition, what)
-                .remedy("name another with --pvc; a claim that is there is never changed")
-        );
-    }
-    Ok(())
 }
 
 impl Context<'_, Import> {
@@ -181,7 +160,7 @@ impl Context<'_, Import> {
         let mut uid = None;
         let outcome = (|| {
             let made = self.reporter.step("claim", |_| {
-                let made = make_claim(kubectl, pvc, &claim(&pod.owner()))?;
+                let made = copies::make_claim(kubectl, pvc, &claim(&pod.owner()))?;
                 Ok((made, format!("{pvc}, {}", size(&volume))))
             })?;
             uid = Some(made.clone());
@@ -193,7 +172,7 @@ impl Context<'_, Import> {
         })();
         repository.clear(&pod, &job)?;
         if let (Err(_), Some(uid)) = (&outcome, &uid) {
-            process::unhurried(|| remove_claim(kubectl, pvc, uid));
+            process::unhurried(|| copies::remove_claim(kubectl, pvc, uid));
         }
         outcome?;
         let report = json!({
@@ -248,42 +227,6 @@ fn if_no_class(error: anyhow::Error) -> anyhow::Error {
             error.fail().remedy("name one of this cluster with --storage-class: kubectl get storageclasses").into()
         }
         _ => error,
-    }
-}
-
-/// Makes the claim, and returns its uid.
-fn make_claim(kubectl: &Kubectl, pvc: &str, manifest: &Value) -> Result<String> {
-    let owner = |claim: &Value| claim["metadata"]["ownerReferences"][0]["uid"].clone();
-    let made = match kubectl.create::<Value>(&kubectl.target.create(CLAIMS), manifest) {
-        // The first answer may have been lost.
-        Err(error) if error.is(Refusal::AlreadyExists) => match kubectl.find::<Value>(CLAIMS, pvc)? {
-            Some(there) if owner(&there) == owner(manifest) => there,
-            _ => return check_free(kubectl, pvc).and_then(|()| Err(error.into())),
-        },
-        made => made?,
-    };
-    Ok(made["metadata"]["uid"].as_str().unwrap_or_default().into())
-}
-
-/// Deletes a claim that was not filled. Kubernetes does so, too, some time after its Job is gone.
-pub fn remove_claim(kubectl: &Kubectl, pvc: &str, uid: &str) {
-    let options = delete_options(&json!({"uid": uid}));
-    match kubectl.act(&kubectl.target.delete(CLAIMS, pvc), &options) {
-        Err(error) if !error.is(Refusal::NotFound) => {
-            tracing::warn!(claim = pvc, "it is not complete and cannot be deleted: {error}");
-            return;
-        }
-        _ => {}
-    }
-    let end = Instant::now() + GONE;
-    while let Ok(Some(there)) = kubectl.find::<Pvc>(CLAIMS, pvc) {
-        if there.metadata.uid != uid {
-            return;
-        }
-        if Instant::now() >= end {
-            return tracing::warn!(claim = pvc, "it is not complete and is deleted, but not gone yet");
-        }
-        process::sleep(PAUSE);
     }
 }
 

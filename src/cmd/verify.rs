@@ -5,14 +5,16 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use anyhow::{Result, bail};
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use crate::cluster::failure::Failure;
 use crate::cluster::kubectl::Kubectl;
 use crate::cluster::scratch_pod::ScratchPod;
+use crate::cmd::copies::{self, Repository, RepositoryPod};
 use crate::cmd::proven_snapshot::{self, ProvenSnapshot, ScratchSession};
 use crate::cmd::{Conclusion, Context, now};
-use crate::config::{Global, Verify};
+use crate::config::{ExportSettings, Global, Verify};
 use crate::container;
 use crate::container::session::{Line, Lost, Session};
 use crate::core::backup::globals;
@@ -21,7 +23,10 @@ use crate::core::backup::pod::Chosen;
 use crate::core::backup::proof::Proof;
 use crate::core::engine::Engine;
 use crate::core::escape;
-use crate::core::kube::calls::{JOBS, NETWORK_POLICIES, SCRIPT, SNAPSHOTS};
+use crate::core::export::ExportContent;
+use crate::core::export::import::{self, CopyEntry, WantedCopy};
+use crate::core::export::record::{self, ExportRecord};
+use crate::core::kube::calls::{CLAIMS, JOBS, NETWORK_POLICIES, SCRIPT, SNAPSHOTS};
 use crate::core::kube::objects::{Meta, Snapshot};
 use crate::core::plan::{self, PlanStep};
 use crate::core::restore::verify::{self, Facts, JobRequest, PodVolume, ScratchPodTemplate, ScratchVolume, Verdict};
@@ -54,13 +59,22 @@ pub fn run(global: &Global, config: &Verify, reporter: &Reporter) -> Result<Conc
 /// What is tested.
 struct Subject {
     snapshot: Snapshot,
+    /// Of its copy, if that is tested instead.
+    copy: Option<TestedCopy>,
     volume: ScratchVolume,
     tests: Vec<PodTest>,
     /// Whether databases of the snapshot are left out.
     is_partial: bool,
 }
 
+/// The copy of a snapshot.
+struct TestedCopy {
+    record: ExportRecord,
+    settings: ExportSettings,
+}
+
 /// One pod's worth of it.
+#[derive(Clone)]
 struct PodTest {
     engine: Engine,
     /// Of the databases to test; none if only the data directory is tested.
@@ -142,6 +156,8 @@ fn observe(kubectl: &Kubectl, config: &Verify) -> Result<Subject> {
     let pvc = claim.unwrap_or_else(|| config.pvc.clone());
     let volume = verify::volume(&snapshot, template).map_err(|why| missing(why).remedy("verify another snapshot"))?;
 
+    let copy =
+        config.from_export.as_ref().map(|settings| tested_copy(&snapshot, settings, config.physical)).transpose()?;
     let found = verify::of_database(proofs, config.database.as_deref());
     let (proofs, is_partial) = found.map_err(|names| {
         let what = format!("it holds no proven dump of the database '{}'", config.database.clone().unwrap_or_default());
@@ -172,7 +188,25 @@ fn observe(kubectl: &Kubectl, config: &Verify) -> Result<Subject> {
         Ok(PodTest { engine, proofs, image, template, job: verify::job_name(&verify::RESTORE_TEST, name, &rand) })
     };
     let tests = wanted.into_iter().map(test).collect::<Result<_, Fail>>()?;
-    Ok(Subject { snapshot, volume, tests, is_partial })
+    Ok(Subject { snapshot, copy, volume, tests, is_partial })
+}
+
+/// The copy to test, by the record on its snapshot.
+fn tested_copy(snapshot: &Snapshot, settings: &ExportSettings, physical: bool) -> Result<TestedCopy, Fail> {
+    let name = &snapshot.metadata.name;
+    let lacks = |what: &str, remedy: String| Err(proven_snapshot::missing(snapshot, what.into()).remedy(remedy));
+    let Some(record) = ExportRecord::of(&snapshot.metadata) else {
+        return lacks("it has no copy that was read back", format!("make one first: backup-ns export {name}"));
+    };
+    if record.tool != settings.tool {
+        let what = format!("its copy was made with {}, not with {}", record.tool.word(), settings.tool.word());
+        return lacks(&what, format!("say --export-tool={} (BAK_EXPORT_TOOL)", record.tool.word()));
+    }
+    if physical && record.what == ExportContent::Dump {
+        let what = "its copy has only the dumps, and no data directory";
+        return lacks(what, "leave out --verify-physical (BAK_VERIFY_PHYSICAL), or export all files".into());
+    }
+    Ok(TestedCopy { record, settings: settings.clone() })
 }
 
 /// The image to test a dump in: the one that was asked for, else the one of its proof if that may run here, else the pod's.
@@ -218,11 +252,18 @@ impl RestoreTest<'_> {
         let mut bad = None;
         for test in &self.subject.tests {
             let mut trial = ScratchPod::of(&self.context.kubectl, &verify::RESTORE_TEST, &test.job);
-            let outcome = self.test(test, &mut trial);
+            let mut claim = None;
+            let outcome = match &self.subject.copy {
+                None => self.test(test, &mut trial),
+                Some(copy) => self.test_copy(copy, test, &mut trial, &mut claim),
+            };
             // It goes whatever came of it, a signal included.
             process::unhurried(|| {
                 self.context.reporter.step("clear", |_| {
                     trial.clear();
+                    if let Some((name, uid)) = &claim {
+                        copies::remove_claim(&self.context.kubectl, name, uid);
+                    }
                     Ok(((), format!("Job {} with its pod and volume", test.job)))
                 })
             })?;
@@ -259,15 +300,15 @@ impl RestoreTest<'_> {
         let report = self.show(&verdict)?;
         let name = &self.subject.snapshot.metadata.name;
         let Some(bad) = bad else {
-            let what = if self.subject.is_partial { "the tested database" } else { "the backup" };
-            let message = format!("{what} in VolumeSnapshot {name} is good");
+            let what = if self.subject.is_partial { "the tested database" } else { self.noun() };
+            let message = format!("{what} of VolumeSnapshot {name} is good");
             return stamped.map(|()| Conclusion { message, report });
         };
         // That it is bad is what counts, stamped or not.
         if let Err(error) = stamped {
             tracing::warn!("the snapshot could not be stamped: {error}");
         }
-        Err(bad.context(format!("the backup in VolumeSnapshot {name} is bad")))
+        Err(bad.context(format!("{} of VolumeSnapshot {name} is bad", self.noun())))
     }
 
     /// Only MySQL's and MariaDB's server is tested without some of them.
@@ -290,12 +331,17 @@ impl RestoreTest<'_> {
         self.context.began + self.context.config.timeout
     }
 
-    fn job(&self, test: &PodTest) -> Value {
+    /// What is tested, for people.
+    fn noun(&self) -> &'static str {
+        if self.subject.copy.is_some() { "the copy" } else { "the backup" }
+    }
+
+    fn job(&self, test: &PodTest, volume: PodVolume<'_>) -> Value {
         verify::job(&JobRequest {
             purpose: &verify::RESTORE_TEST,
             name: &test.job,
             namespace: &self.context.kubectl.target.namespace,
-            volume: PodVolume::Snapshot(&self.subject.snapshot.metadata.name, &self.subject.volume),
+            volume,
             image: &test.image,
             template: &test.template,
             keepalive: container::KEEPALIVE,
@@ -304,16 +350,106 @@ impl RestoreTest<'_> {
         })
     }
 
+    fn volume(&self) -> PodVolume<'_> {
+        PodVolume::Snapshot(&self.subject.snapshot.metadata.name, &self.subject.volume)
+    }
+
     /// One pod, in which one database after the other is tested.
     fn test(&self, test: &PodTest, trial: &mut ScratchPod<'_>) -> Result<Facts> {
         let chosen = self.context.reporter.step("volume", |step| {
-            let chosen = trial.begin(&self.job(test), &test.image, step, self.end())?;
+            let chosen = trial.begin(&self.job(test, self.volume()), &test.image, step, self.end())?;
             let what = format!("made from the snapshot, mounted by pod {}, image {}", chosen.pod, chosen.image);
             Ok((chosen, what))
         })?;
+        self.test_databases(test, &chosen, trial)
+    }
+
+    /// One pod fills an empty claim from the copy. In another, which has neither the Secret nor a way out, that is tested as if the
+    /// volume were the snapshot's. The claim goes with the Job of the first pod, and then with that of the second.
+    fn test_copy(
+        &self,
+        copy: &TestedCopy,
+        test: &PodTest,
+        trial: &mut ScratchPod<'_>,
+        claim: &mut Option<(String, String)>,
+    ) -> Result<Facts> {
+        let (kubectl, reporter) = (&self.context.kubectl, self.context.reporter);
+        let meta = &self.subject.snapshot.metadata;
+        let repository =
+            Repository { kubectl, reporter, settings: &copy.settings, template: &test.template, end: self.end() };
+        let name = verify::job_name(&verify::IMPORT, &meta.name, &random::letters(6));
+        let volume = self.subject.volume.clone().with_room(copy.record.bytes);
+        let volume_of_pod = PodVolume::Claim(&name, &volume);
+        let mut pod = ScratchPod::of(kubectl, &verify::IMPORT, &name);
+        let outcome = (|| {
+            pod.ensure(&repository.job(&name, volume_of_pod, &random::nonce()))?;
+            let (from, none) = (format!("{}/{}", kubectl.target.namespace, meta.name), json!({}));
+            let empty = import::claim(&name, &kubectl.target.namespace, &volume, &from, &pod.owner(), &none);
+            let uid = copies::make_claim(kubectl, &name, &empty)?;
+            *claim = Some((name.clone(), uid.clone()));
+            repository.run(&pod, |pod| {
+                let (test, wanted, is_volume) = self.copies(copy, test, pod)?;
+                let session = pod.fetch(is_volume, verify::VOLUME, &wanted)?;
+                trial.ensure(&self.job(&test, volume_of_pod))?;
+                kubectl.json::<Value>(&kubectl.target.patch(
+                    CLAIMS,
+                    &name,
+                    &import::owned_by(&uid, &[trial.owner()]),
+                ))?;
+                drop(session);
+                Ok(test)
+            })
+        })();
+        repository.clear(&pod, &name)?;
+        let test = outcome?;
+        let chosen = reporter.step("volume", |step| {
+            let chosen = trial.run(&test.image, step, self.end())?;
+            let what = format!("filled from the copy, mounted by pod {}, image {}", chosen.pod, chosen.image);
+            Ok((chosen, what))
+        })?;
+        self.test_databases(&test, &chosen, trial)
+    }
+
+    /// What of the copy is needed, and the test of it: its proofs are those of the files that come back.
+    fn copies(
+        &self,
+        copy: &TestedCopy,
+        test: &PodTest,
+        pod: &RepositoryPod<'_>,
+    ) -> Result<(PodTest, Vec<WantedCopy>, bool)> {
+        let (record, meta) = (&copy.record, &self.subject.snapshot.metadata);
+        let bad = |why: String| Fail::new(Exit::BackupBad, why).remedy(self.copy_remedy());
+        let entry = CopyEntry::recorded(record).ok_or_else(|| {
+            let what = "the record of its export does not say where the copy is".to_string();
+            proven_snapshot::missing(&self.subject.snapshot, what).remedy("export it again, with --again")
+        })?;
+        let read = pod.manifest(&entry)?;
+        if record.manifest_sha256.as_ref().is_some_and(|sum| *sum != read.sha256) || read.manifest.uid != meta.uid {
+            bail!(bad("the manifest is not the one that was sent".into()));
+        }
+        if read.manifest.volume.is_some() {
+            let wanted = import::for_claim(&read.manifest, &entry, (read.bytes, &read.sha256));
+            return Ok((test.clone(), wanted, true));
+        }
+        let dumps = import::dumps(&read.manifest, test.engine, &test.proofs).map_err(bad)?;
+        let wanted = dumps.iter().flat_map(|dump| std::iter::once(&dump.dump).chain(&dump.globals)).cloned().collect();
+        let proofs = dumps.into_iter().map(|dump| dump.proof).collect();
+        Ok((PodTest { proofs, ..test.clone() }, wanted, false))
+    }
+
+    /// What to do about a bad copy.
+    fn copy_remedy(&self) -> String {
+        let (namespace, name) = (&self.context.kubectl.target.namespace, &self.subject.snapshot.metadata.name);
+        format!(
+            "the snapshot may be good: backup-ns verify {name} -n {namespace} tests it; its copy does not count as one any more: \
+             check the repository, and send it again with backup-ns export {name} -n {namespace}"
+        )
+    }
+
+    fn test_databases(&self, test: &PodTest, chosen: &Chosen, trial: &ScratchPod<'_>) -> Result<Facts> {
         let databases = test.databases();
         let of = |database: &DatabaseTest<'_>| {
-            let facts = self.test_database(database, &chosen, trial);
+            let facts = self.test_database(database, chosen, trial);
             facts.map_err(|error| match database.proof.filter(|_| databases.len() > 1 && !error.is_signal()) {
                 Some(proof) => error.context(format!("database {}", proof.database)),
                 None => error,
@@ -386,6 +522,9 @@ impl RestoreTest<'_> {
         if !said.is_empty() {
             tracing::warn!("the container says: {said}");
         }
+        if self.subject.copy.is_some() {
+            return Fail::new(Exit::BackupBad, why).remedy(self.copy_remedy());
+        }
         let (namespace, name) = (&self.context.kubectl.target.namespace, &self.subject.snapshot.metadata.name);
         Fail::new(Exit::BackupBad, why).remedy(format!(
             "do not rely on this one: see backup-ns list -n {namespace} for others, verify the one before it, and make a new \
@@ -399,12 +538,22 @@ impl RestoreTest<'_> {
     fn stamp(&self, verdict: &Verdict) -> Result<()> {
         self.context.reporter.step("stamp", |_| {
             let (at, seconds) = (now(), self.context.began.elapsed().as_secs());
-            let patch = |meta: &Meta| verify::stamp(meta, verdict, at, self.context.global.zone, seconds);
+            let patch = |meta: &Meta| self.patch(meta, verdict, at, seconds);
             let done = format!("the test itself is done: {}", in_words(verdict));
             let before = &self.subject.snapshot.metadata;
             proven_snapshot::stamp(&self.context.kubectl, before, patch, &done, ("verify", "tested"))?;
             Ok(((), in_words(verdict)))
         })
+    }
+
+    /// The stamp: on the snapshot itself, or in the record of its copy.
+    fn patch(&self, meta: &Meta, verdict: &Verdict, at: DateTime<Utc>, seconds: u64) -> Value {
+        let zone = self.context.global.zone;
+        match (&self.subject.copy, verdict) {
+            (Some(copy), Verdict::Bad(why)) => record::tested(meta, &copy.record, Err(why.clone())),
+            (Some(copy), _) => record::tested(meta, &copy.record, Ok(record::time_text(at, zone))),
+            (None, verdict) => verify::stamp(meta, verdict, at, zone, seconds),
+        }
     }
 
     fn show(&self, verdict: &Verdict) -> Result<Value> {
@@ -417,13 +566,16 @@ impl RestoreTest<'_> {
         };
         let mut value = json!({
             "volumeSnapshot": name, "namespace": self.context.kubectl.target.namespace, "verdict": word, "databases": dumps,
-            "seconds": seconds,
+            "seconds": seconds, "fromExport": self.subject.copy.is_some(),
         });
         if let Some(why) = why {
             value["why"] = json!(why);
         }
         self.context.show(&value, || {
             let mut text = format!("snapshot   {name} in {}\n", self.context.kubectl.target.namespace);
+            if let Some(copy) = &self.subject.copy {
+                text.push_str(&format!("copy       {}, {}\n", copy.record.repository, copy.record.manifest));
+            }
             if let Verdict::Good(facts) = verdict {
                 for (engine, facts) in facts.iter().flat_map(|(engine, facts)| facts.all().map(move |it| (engine, it)))
                 {
@@ -466,13 +618,20 @@ impl RestoreTest<'_> {
         let mut steps = Vec::new();
         for test in &self.subject.tests {
             let job = &test.job;
+            if let Some(copy) = &self.subject.copy {
+                steps.push(PlanStep::new(format!(
+                    "In a pod with {}: bring the copy {} into an empty claim, which takes the place of that volume",
+                    copy.record.tool.word(),
+                    copy.record.manifest
+                )));
+            }
             steps.push(
                 PlanStep::new(format!(
                     "Make the Job {job}, whose pod gets a volume made from the snapshot, and image {}",
                     test.image
                 ))
                 .kubectl(&target.create(JOBS))
-                .manifest(self.job(test)),
+                .manifest(self.job(test, self.volume())),
             );
             steps.push(
                 PlanStep::new("Shut its pod off from the network")
@@ -501,7 +660,7 @@ impl RestoreTest<'_> {
         }
         let meta = &self.subject.snapshot.metadata;
         let facts = self.subject.tests.iter().map(|test| (test.engine, Facts::default())).collect();
-        let stamp = verify::stamp(meta, &Verdict::Good(facts), now(), self.context.global.zone, 0);
+        let stamp = self.patch(meta, &Verdict::Good(facts), now(), 0);
         let when = if self.subject.is_partial { "bad: not all of its databases are tested" } else { "good" };
         steps.push(
             PlanStep::new(format!("Stamp the snapshot, if it is {when}"))

@@ -236,6 +236,13 @@ pub const VERIFY: &[Setting] = &[
         "",
         "image with the database's server [default: that of the container that was dumped in]",
     ),
+    setting(
+        "BAK_VERIFY_FROM_EXPORT",
+        "from-export",
+        BOOL,
+        "false",
+        "test the copy outside the cluster instead, as the settings of export say where it is",
+    ),
     setting("BAK_VERIFY_TIMEOUT", "verify-timeout", "TIME", "1h", "limit of the whole restore test"),
 ];
 

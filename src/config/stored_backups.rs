@@ -336,6 +336,8 @@ pub struct Verify {
     pub image: Option<String>,
     /// The limit of the whole restore test.
     pub timeout: Duration,
+    /// Where the copy is that is tested instead of the snapshot.
+    pub from_export: Option<ExportSettings>,
 }
 
 pub fn verify(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Verify), Fail> {
@@ -349,6 +351,7 @@ pub fn verify(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Verify)
             physical: v.switch(var!("BAK_VERIFY_PHYSICAL")),
             image: v.optional(var!("BAK_VERIFY_IMAGE"), |text| Ok(text.to_string())),
             timeout: v.time(var!("BAK_VERIFY_TIMEOUT")),
+            from_export: v.switch(var!("BAK_VERIFY_FROM_EXPORT")).then(|| repository_settings(v)),
         }
     })
 }

@@ -10,6 +10,7 @@ use crate::core::backup::proof::{Proof, is_sha256};
 use crate::core::engine::Engine;
 use crate::core::export::files::check_path;
 use crate::core::export::manifest::{self, ExportManifest, ExportedFile, Layout};
+use crate::core::export::record::ExportRecord;
 use crate::core::export::{ExportContent, ExportTool};
 use crate::core::kube::labels;
 use crate::core::restore::verify::{self, ScratchVolume};
@@ -102,6 +103,20 @@ impl CopyEntry {
         name::check_name(snapshot).ok()?;
         let path = format!("{id}/{}", manifest::NAME);
         CopyEntry::of(id.into(), &path, None, (namespace, claim), DateTime::UNIX_EPOCH)
+    }
+
+    /// The copy of which a snapshot has the record.
+    pub fn recorded(record: &ExportRecord) -> Option<CopyEntry> {
+        let path = record.manifest.strip_suffix(manifest::NAME)?.strip_suffix('/')?;
+        match record.tool {
+            ExportTool::Restic => {
+                let id = record.ids.last().filter(|id| manifest::is_id(id))?;
+                let (namespace, claim) = path.strip_prefix('/')?.split_once('/')?;
+                let names = (namespace, claim);
+                CopyEntry::of(id.clone(), &record.manifest, Some(id.clone()), names, DateTime::UNIX_EPOCH)
+            }
+            ExportTool::Rclone | ExportTool::Command => CopyEntry::named(path),
+        }
     }
 
     fn of(

@@ -78,7 +78,6 @@ pub fn stamp(meta: &Meta, record: &ExportRecord, now: DateTime<Utc>, zone: Zone)
 
 /// The merge patch for the outcome of a restore test of the copy, only in the version of `meta`: when it was good, or why it is bad.
 /// A bad copy takes the label away, so that nothing relies on it, and the next export sends another.
-#[cfg_attr(not(test), expect(dead_code, reason = "for restore tests of copies"))]
 pub fn tested(meta: &Meta, record: &ExportRecord, outcome: Result<String, String>) -> Value {
     let (verified, bad) = match outcome {
         Ok(at) => (Some(at), None),
