@@ -378,6 +378,7 @@ fn restores() -> [Command; 4] {
         )
         .arg(position("VS", "the VolumeSnapshot [default: the newest ready one of the claim]"))
         .arg(word("database", "NAME", "test only this database; if that is good, but others are not tested, the snapshot is not stamped"))
+        .arg(switch("from-export", "test the copy outside the cluster instead of the snapshot, as --verify-from-export"))
         .arg(from_cronjob())
         .args(VERIFY.iter().chain(settings::repository().filter(|setting| setting.var != "BAK_PVC_NAME")).map(flag))
         .args(NOTIFICATIONS.iter().map(flag)),

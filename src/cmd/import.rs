@@ -141,7 +141,7 @@ impl Context<'_, Import> {
         let volume = import::volume(manifest, class, storage).map_err(missing)?;
         let class = class.map(str::to_string).or_else(|| manifest.claim_template.as_ref()?.storage_class_name.clone());
         dry_run::check_class(kubectl, &ClaimTemplate { storage_class_name: class, ..ClaimTemplate::default() })
-            .map_err(|error| if_no_class(error))?;
+            .map_err(if_no_class)?;
         let wanted = import::for_claim(manifest, &copy.entry, (copy.read.bytes, &copy.read.sha256));
         let namespace = &kubectl.target.namespace;
         let job = verify::job_name(&IMPORT, pvc, &format!("{:016x}", labels::fnv1a(pvc.as_bytes()))[..8]);

@@ -401,7 +401,11 @@ impl RestoreTest<'_> {
             })
         })();
         repository.clear(&pod, &name)?;
-        let test = outcome?;
+        let outcome: Result<PodTest> = outcome;
+        let test = outcome.map_err(|error| match error.exit() {
+            Exit::BackupBad => error.fail().remedy(self.copy_remedy()).into(),
+            _ => error,
+        })?;
         let chosen = reporter.step("volume", |step| {
             let chosen = trial.run(&test.image, step, self.end())?;
             let what = format!("filled from the copy, mounted by pod {}, image {}", chosen.pod, chosen.image);
@@ -805,6 +809,7 @@ mod tests {
             sql: "SELECT true".into(),
             physical: true,
             image: None,
+            from_export: None,
             timeout: Duration::ZERO,
         };
         // Folder, database, query, whether the data directory is read, and whether another session follows.

@@ -238,10 +238,10 @@ pub const VERIFY: &[Setting] = &[
     ),
     setting(
         "BAK_VERIFY_FROM_EXPORT",
-        "from-export",
+        "verify-from-export",
         BOOL,
         "false",
-        "test the copy outside the cluster instead, as the settings of export say where it is",
+        "test the copy outside the cluster instead, with the settings of export",
     ),
     setting("BAK_VERIFY_TIMEOUT", "verify-timeout", "TIME", "1h", "limit of the whole restore test"),
 ];

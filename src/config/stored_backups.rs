@@ -351,7 +351,8 @@ pub fn verify(plain: &Plain, values: &mut Values<'_>) -> Result<(Global, Verify)
             physical: v.switch(var!("BAK_VERIFY_PHYSICAL")),
             image: v.optional(var!("BAK_VERIFY_IMAGE"), |text| Ok(text.to_string())),
             timeout: v.time(var!("BAK_VERIFY_TIMEOUT")),
-            from_export: v.switch(var!("BAK_VERIFY_FROM_EXPORT")).then(|| repository_settings(v)),
+            from_export: (v.switch(var!("BAK_VERIFY_FROM_EXPORT")) || plain.is("from-export"))
+                .then(|| repository_settings(v)),
         }
     })
 }
@@ -646,4 +647,69 @@ pub fn by_hand(plain: &Plain, values: &mut Values<'_>, engine: Engine) -> Result
             globals: plain.is("globals"),
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::{Origin, Setting};
+    use super::*;
+
+    fn plain(words: &[(&str, &str)]) -> Plain {
+        Plain(words.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect::<BTreeMap<_, _>>())
+    }
+
+    fn set(all: &'static [(&str, &str)]) -> impl Fn(&'static Setting) -> Result<Option<(String, Origin)>, String> {
+        move |setting| {
+            let found = all.iter().chain(&[("TZ", "UTC")]).find(|(var, _)| *var == setting.var);
+            Ok(found.map(|(_, value)| (value.to_string(), Origin::Environment)))
+        }
+    }
+
+    const IMAGE: &[(&str, &str)] = &[("BAK_EXPORT_IMAGE", "restic:1"), ("BAK_PVC_NAME", "data")];
+
+    #[test]
+    fn an_import_lists_shows_or_fills_a_claim() {
+        let wish = |words: &[(&str, &str)]| import(&plain(words), &mut Values::new(&set(IMAGE))).map(|(_, it)| it);
+        assert!(matches!(wish(&[]).unwrap().wish, ImportWish::List { last: 20 }));
+        assert!(matches!(wish(&[("last", "0")]).unwrap().wish, ImportWish::List { last: 0 }));
+        assert!(matches!(wish(&[("ID", "shop/data/data-1")]).unwrap().wish, ImportWish::Show { .. }));
+        let all = [("ID", "latest"), ("pvc", "copy"), ("storage-class", "fast"), ("storage", "1Gi"), ("of", "shop/db")];
+        let found = wish(&all).unwrap();
+        let ImportWish::Claim { id, pvc, class, storage } = &found.wish else { panic!("{found:?}") };
+        assert_eq!((id.as_str(), pvc.as_str()), ("latest", "copy"));
+        assert_eq!((class.as_deref(), storage.as_deref()), (Some("fast"), Some("1Gi")));
+        assert_eq!(found.of_or_own("x"), CopiesOf { namespace: "shop".into(), claim: Some("db".into()) });
+        let own = wish(&[]).unwrap().of_or_own("x");
+        assert_eq!(own, CopiesOf { namespace: "x".into(), claim: Some("data".into()) });
+        for (name, value) in
+            [("last", "x"), ("ID", ""), ("ID", "a b"), ("ID", "$(x)"), ("of", "a/b/c"), ("storage", "0"), ("pvc", "A")]
+        {
+            let fail = wish(&[(name, value)]).unwrap_err();
+            assert!(fail.what.contains(&format!("{name} is '{value}'; accepted: ")), "{}", fail.what);
+        }
+    }
+
+    #[test]
+    fn what_only_reads_a_repository_needs_only_what_reads_it() {
+        let fail = import(&Plain::default(), &mut Values::new(&set(&[]))).unwrap_err();
+        assert!(fail.what.contains("BAK_EXPORT_IMAGE"), "{}", fail.what);
+        const COMMAND: &[(&str, &str)] = &[("BAK_EXPORT_IMAGE", "x"), ("BAK_EXPORT_TOOL", "command")];
+        let fail = import(&Plain::default(), &mut Values::new(&set(COMMAND))).unwrap_err();
+        assert!(fail.what.contains("BAK_EXPORT_CHECK") && !fail.what.contains("BAK_EXPORT_COMMAND"), "{}", fail.what);
+        // Without the flag, neither a restore test nor a load asks for these settings.
+        assert!(verify(&Plain::default(), &mut Values::new(&set(&[]))).unwrap().1.from_export.is_none());
+        const TEST: &[(&str, &str)] = &[("BAK_VERIFY_FROM_EXPORT", "true")];
+        assert!(verify(&Plain::default(), &mut Values::new(&set(TEST))).is_err());
+        let flag = plain(&[("from-export", "")]);
+        assert!(verify(&flag, &mut Values::new(&set(&[]))).is_err());
+        assert!(verify(&flag, &mut Values::new(&set(IMAGE))).unwrap().1.from_export.is_some());
+        let load = |words: &[(&str, &str)], set_to| {
+            by_hand(&plain(words), &mut Values::new(&set(set_to)), Engine::Postgres).map(|(_, it)| it.from_export)
+        };
+        assert!(load(&[], &[]).unwrap().is_none());
+        assert!(load(&[("from-export", "latest")], &[]).is_err());
+        assert_eq!(load(&[("from-export", "latest")], IMAGE).unwrap().unwrap().id, "latest");
+    }
 }

@@ -88,7 +88,7 @@ read_copies() {
   while [ "$number" -lt "$FILES" ]; do
     read_file "$number"
     if ! receive "$SCRATCH/text"; then
-      say unread "$number $why"
+      say unread "$number $why: $(tool_errors | tail -n 1)"
     elif [ "$(file_size "$SCRATCH/text")" -gt "$LARGEST" ]; then
       say unread "$number the copy $NAME is no manifest"
     else

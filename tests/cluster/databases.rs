@@ -8,7 +8,7 @@ use crate::Stop;
 use crate::kit::*;
 
 /// Asks the demo's MariaDB.
-fn mariadb(tenant: &Tenant, statement: &str) -> String {
+pub fn mariadb(tenant: &Tenant, statement: &str) -> String {
     let script =
         "MYSQL_PWD=$MARIADB_ROOT_PASSWORD exec mariadb -h127.0.0.1 -uroot -BN --default-character-set=utf8mb4 app";
     let args = ["-n", &tenant.namespace, "exec", "-i", "deploy/app-base", "-c", "mysql", "--", "sh", "-c", script];

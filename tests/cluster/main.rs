@@ -10,6 +10,7 @@ mod export;
 mod export_faults;
 mod external;
 mod groups;
+mod import;
 mod kit;
 mod locks;
 mod migration;
