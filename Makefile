@@ -41,8 +41,7 @@ test: init check ## Init, then all tests, those on real databases and a real clu
 	@tests/bin/deb.sh
 	@tests/bin/chart.sh
 	@tests/bin/site.sh
-	@cargo test --locked --test scripts --test fake -- --ignored
-	@tests/bin/cluster.sh
+	@tests/bin/slow.sh
 
 watch: ## Build again whenever a source changes
 	@last=; while :; do \
