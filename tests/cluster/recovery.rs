@@ -1,6 +1,6 @@
 //! The runbook, docs/recovery.md, run from top to bottom as it is written.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::import::{Far, PASSWORD, has_images};
 use crate::kit::*;
@@ -67,4 +67,57 @@ fn the_runbook_works_as_it_is_written() {
     let end: Vec<&str> = said.lines().rev().take(40).collect();
     assert!(output.status.success(), "{}", end.into_iter().rev().collect::<Vec<_>>().join("\n"));
     assert_eq!(said.matches("== line").count(), runbook.matches("```sh").count() + runbook.matches("<!-- sh").count());
+}
+
+/// The section of the runbook for a cluster that is gone, with a cluster that is really taken away, and another one made. It is the
+/// last test of tests/bin/cluster.sh, because nothing that others loaded into the cluster is left.
+#[test]
+#[ignore = "takes the cluster away: make test"]
+fn a_lost_cluster_comes_back_from_its_repository_as_the_runbook_says() {
+    alone();
+    if !is_local() || !has_image("restic/restic:0.14.0") {
+        return;
+    }
+    let runbook = std::fs::read_to_string(root().join("docs/recovery.md")).unwrap();
+    let section = runbook.split("\n## The cluster is gone\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    // The repository is on this machine, which the pods reach at this address, and outlives the cluster.
+    let scratch = tempfile::tempdir().unwrap();
+    let port = std::net::TcpListener::bind(("0.0.0.0", 0)).unwrap().local_addr().unwrap().port();
+    let mut serve = Command::new("rclone");
+    serve.args(["serve", "restic", "--addr", &format!(":{port}")]).arg(scratch.path().join("far"));
+    let _server = Server(serve.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    let repository = format!("rest:http://10.244.0.1:{port}/shop");
+    let prelude = r#"
+password_of_reader() { sql "SELECT rolpassword, has_table_privilege('reader', 'customers', 'SELECT') FROM pg_authid WHERE rolname = 'reader'"; }
+RESTIC_PASSWORD=$password restic -r "$repository" init -q
+kubectl create namespace shop
+deploy shop
+sql "CREATE ROLE reader LOGIN PASSWORD 'kept'; GRANT SELECT ON customers TO reader"
+reader=$(password_of_reader)
+"#;
+    let away = r#""$cluster" down && "$cluster" up && "$cluster" image restic/restic:0.14.0"#;
+    let steps = script(section).replace("kubectl delete namespace shop", away);
+    assert!(steps.contains(away), "{steps}");
+    let script = format!("set -eu\n{HELPERS}\n{prelude}\n{steps}\ntest \"$(password_of_reader)\" = \"$reader\"");
+    let script = script.replace("restic/restic:0.18.1", "restic/restic:0.14.0");
+    let bin = std::path::Path::new(env!("CARGO_BIN_EXE_backup-ns")).parent().unwrap();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let mut command = Command::new("sh");
+    command.arg("-c").arg(&script).current_dir(scratch.path()).env("PATH", path);
+    command.env("demo", root().join("kind/demo/postgres.yaml")).env("cluster", root().join("kind/cluster.sh"));
+    command.env("repository", repository).env("password", PASSWORD);
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    let end: Vec<&str> = said.lines().rev().take(40).collect();
+    assert!(output.status.success(), "{}", end.into_iter().rev().collect::<Vec<_>>().join("\n"));
+}
+
+/// A server that ends with the test.
+struct Server(std::process::Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
 }
