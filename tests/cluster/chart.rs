@@ -198,10 +198,11 @@ fn the_chart_exports_what_it_made() {
     assert!(init.status.success(), "{}", String::from_utf8_lossy(&init.stderr));
 
     let export = ["export.enabled=true", &format!("export.image={image}"), "export.existingSecret=restic"];
+    let verify = ["verify.enabled=true", "verify.fromExport=true"];
     let notes = helm_release(
         "install",
         namespace,
-        &[&["config.dbPostgres=true", "config.lock=none", "networkPolicy.enabled=true"], &export[..]].concat(),
+        &[&["config.dbPostgres=true", "config.lock=none", "networkPolicy.enabled=true"], &export[..], &verify].concat(),
     );
     assert!(notes.contains("backup-ns adhoc backup-ns-export"), "{notes}");
     must(job(namespace, RELEASE, "nightly"));
@@ -222,6 +223,12 @@ fn the_chart_exports_what_it_made() {
         let line = format!("\nbackup_ns_{metric}{{namespace=\"{namespace}\",pvc=\"data\"}} 1");
         assert!(metrics.contains(&line), "{line}: {metrics}");
     }
+
+    // What comes back is tested by a Job of its own.
+    must(job(namespace, "backup-ns-verify", "restore-test"));
+    let meta = tenant.get(&["volumesnapshots"])["items"][0]["metadata"].clone();
+    let record: Value = serde_json::from_str(meta["annotations"]["backup-ns.sh/export"].as_str().unwrap()).unwrap();
+    assert!(record["verified"].is_string() && meta["labels"]["backup-ns.sh/verified"].is_null(), "{meta}");
 
     each_rule_is_needed(namespace, "role", "backup-ns-export", |number, rule| {
         tenant.kubectl(&["label", "volumesnapshots", "--all", "backup-ns.sh/exported-"]);

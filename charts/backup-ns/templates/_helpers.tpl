@@ -227,7 +227,7 @@ app.kubernetes.io/component: {{ index . 1 }}
 {{- $needed := dict "restic" (list "IMAGE") "rclone" (list "IMAGE" "REMOTE") "command" (list "IMAGE" "COMMAND" "CHECK") -}}
 {{- range get $needed $export.tool -}}
 {{- if not (get $env (printf "BAK_EXPORT_%s" .)) -}}
-{{- fail (printf "export.enabled is true, and export.%s is not set, without which %s cannot export (docs/export.md)" (lower .) $export.tool) -}}
+{{- fail (printf "export.enabled or verify.fromExport is true, and export.%s is not set, without which %s cannot export (docs/export.md)" (lower .) $export.tool) -}}
 {{- end -}}
 {{- end -}}
 {{- if and (eq $export.tool "command") (eq $export.what "volume") -}}
