@@ -140,7 +140,11 @@ mod tests {
         assert_eq!((noted(&bad).verified, noted(&bad).bad.as_deref()), (None, Some("its SHA-256")));
 
         meta.annotations.insert(labels::EXPORT.into(), json!(ExportRecord { at: "once".into(), ..record }).to_string());
-        assert_eq!(ExportRecord::of(&meta), None, "without a time there is no proof");
+        assert_eq!(
+            (ExportRecord::of(&meta), meta.has_proven_copy()),
+            (None, false),
+            "without a time there is no proof"
+        );
         // Retention asks for the same.
         let whole: Value = serde_json::from_str(note).unwrap();
         for (key, _) in whole.as_object().unwrap().iter().filter(|(key, _)| *key != "ids") {
