@@ -207,7 +207,7 @@ fn the_chart_exports_what_it_made() {
     assert!(notes.contains("backup-ns adhoc backup-ns-export"), "{notes}");
     must(job(namespace, RELEASE, "nightly"));
     let said = must(job(namespace, "backup-ns-export", "copy"));
-    assert!(said.contains("is exported") && !said.contains("hunter2"), "{said}");
+    assert!(said.contains("sent       ") && !said.contains("hunter2"), "{said}");
     let meta = tenant.get(&["volumesnapshots"])["items"][0]["metadata"].clone();
     assert!(meta["labels"]["backup-ns.sh/exported"].is_string(), "{meta}");
     let record: Value = serde_json::from_str(meta["annotations"]["backup-ns.sh/export"].as_str().unwrap()).unwrap();
