@@ -63,7 +63,10 @@ load_through() {
   db_prologue >&5 2>/dev/null
   [ ! -e "$own.roles" ] || cat "$own.roles" >&5 2>/dev/null
   # Reads the open file from its beginning, even if another was renamed to its name.
-  unpack </proc/self/fd/4 >"$own.pipe-text" 2>"$own.words" 5>&- &
+  {
+    "$lead"
+    unpack
+  } </proc/self/fd/4 >"$own.pipe-text" 2>"$own.words" 5>&- &
   unpacking=$! children="$children $!"
   echo "$unpacking" >"$own.reader"
   "$1" <"$own.pipe-text" >&5 2>>"$own.words" 4<&- 5>&- &
@@ -106,7 +109,7 @@ load_through() {
   [ -z "$why" ]
 }
 
-sum_late=
+sum_late='' lead=:
 # work: $sum is the SHA-256 of the file that inspect.sh reported.
 work() {
   begin_work

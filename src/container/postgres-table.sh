@@ -365,7 +365,6 @@ filter_table() {
       }
     }
 
-    skipping { if ($0 == "\\.") skipping = 0; next }
     copying { print; if ($0 == "\\.") copying = 0; next }
     statement == "" {
       if ($0 == "" || /^--/ || /^SELECT pg_catalog\.lo(write|_open|_close|_create)\(/) next
@@ -382,7 +381,10 @@ filter_table() {
         if (is_table(substr(statement, 6)) && found) {
           print "COPY " moved rest
           copying = 1
-        } else skipping = 1
+        } else {
+          # Most of a dump goes by here. It ends where the file does, if that is cut off.
+          while ((getline row) > 0 && row != "\\.") continue
+        }
       } else take(statement)
       statement = ""
     }

@@ -313,6 +313,32 @@ fn a_table_of_another_file_than_the_one_that_was_looked_at_takes_no_place() {
     }
 }
 
+/// Most of the time goes into unpacking, and into handing the text over.
+#[test]
+#[ignore = "needs PostgreSQL on this machine: make test"]
+fn a_table_is_read_out_of_the_dump_once_and_in_large_pieces() {
+    let (server, file) = shop();
+    for shell in SHELLS {
+        let dir = tempfile::tempdir().unwrap();
+        let tool = |name: &str, text: &str| fs::write(dir.path().join(name), format!("#!/bin/sh\n{text}\n")).unwrap();
+        let path = std::env::var("PATH").unwrap();
+        let real = format!("PATH={path}; export PATH");
+        let notes = dir.path().join("notes").display().to_string();
+        let unpacker = format!("case $* in *c*) echo unpacked >>{notes} ;; esac; {real}; exec ${{0##*/}} \"$@\"");
+        tool("gzip", &unpacker);
+        tool("zstd", &unpacker);
+        tool("awk", &format!("IFS= read -r first; echo ${{#first}} >>{notes}; {real}; exec awk \"$@\""));
+        ok(Command::new("chmod").args(["-R", "a+rwx"]).arg(dir.path()));
+        let path = format!("{}:{path}", dir.path().display());
+        let (outcome, _) = load_table(&server, shell, &path, &file, "shop", ["public", "aaa", "public", "bbb", ""]);
+        assert_eq!(outcome, "loaded", "{shell:?}");
+        assert_eq!(server.sql("shop", "SELECT count(*) FROM aaa NATURAL JOIN bbb; DROP TABLE bbb"), "3");
+        let mut noted: Vec<_> = fs::read_to_string(&notes).unwrap().lines().map(str::to_string).collect();
+        noted.sort();
+        assert_eq!(noted, ["130003", "unpacked"], "{shell:?}");
+    }
+}
+
 /// The same for MariaDB, and what is beside that in a dump.
 const MARIA_SHOP: &str = "CREATE TABLE customers (id int PRIMARY KEY, name text);
     INSERT INTO customers VALUES (1, 'one'), (2, ');\\nINSERT INTO `orders` VALUES\\n(7,1);');
