@@ -176,7 +176,8 @@ fn an_exec_that_is_lost_proves_nothing_whatever_its_exit_code() {
         ])
         .collect();
     each(&cases, |fault| {
-        let scenario = export().fault("export", ALWAYS, *fault);
+        // A session that never says its end goes on until its time is up.
+        let scenario = export().env("BAK_EXPORT_TIMEOUT", "20s").fault("export", ALWAYS, *fault);
         let outcome = scenario.run().exits(1).says(&["remedy="]);
         assert_eq!(outcome.count("patch"), 0, "{fault:?}: {outcome}");
         unstamped(&scenario);

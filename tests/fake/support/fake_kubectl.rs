@@ -158,7 +158,6 @@ fn kind(args: &[String], script: &str) -> &'static str {
         _ if path.contains("/jobs/") && has("delete") => "deleteJob",
         _ if path.contains("/jobs/") => "getJob",
         _ if path.contains("/networkpolicies") => "createPolicy",
-        _ if path.contains("/events?") => "warnings",
         _ if has("get") && has("-l") => "trial",
         _ if has("patch") && has("--dry-run=server") => "tryPatch",
         _ if has("patch") && has("deployments.apps") => "patchWorkload",
@@ -403,7 +402,6 @@ impl Call {
             "getJob" => api.get(JOBS, &self.key()),
             "deleteJob" => api.delete(JOBS, &self.key(), &conditions(&input)),
             "createPolicy" => self.created(api, POLICIES, &input),
-            "warnings" => Ok(json!({"items": []})),
             "trial" => Ok(self.labelled(api)),
             "mayWatch" => Ok(json!({"status": {"allowed": true}})),
             "classes" => {
@@ -458,6 +456,7 @@ impl Call {
                 let mode = if self.dir.join("api/late").exists() { "WaitForFirstConsumer" } else { "Immediate" };
                 Ok(json!({"metadata": {"name": "fast"}, "provisioner": "csi", "volumeBindingMode": mode}))
             }
+            Some(path) if path.contains("/events?") => Ok(json!({"items": []})),
             Some(_) => self.end(64, "the fake kubectl does not know this call"),
             // A namespace that the scenario did not fill through the API holds what every scenario has.
             None => match self.all_of(api, &[CLAIMS, PODS, SNAPSHOTS, DEPLOYMENTS]) {
