@@ -168,6 +168,7 @@ mod tests {
             ("BAK_VS_WAIT_UNTIL_READY", "perhaps"),
             ("BAK_VS_WAIT_UNTIL_READY_TIMEOUT", "soon"),
             ("BAK_DELETE_INTERVAL", "5"),
+            ("BAK_VERIFY_FROM_EXPORT", "perhaps"),
             ("BAK_VERIFY_TIMEOUT", "x"),
             ("BAK_EXPORT_TIMEOUT", "x"),
             ("BAK_RESTORE_TIMEOUT", "y"),
@@ -181,12 +182,13 @@ mod tests {
             "RETAIN_LAST_DAILY",
             "BAK_DELETE_INTERVAL",
             "BAK_RESTORE_TIMEOUT",
+            "BAK_VERIFY_FROM_EXPORT",
             "BAK_VERIFY_TIMEOUT",
             "BAK_EXPORT_TIMEOUT",
         ];
         assert_eq!(faulty, expected.map(|var| (var, 1)));
         let fail = settings.verdict.unwrap_err();
-        assert!(fail.exit == Exit::Usage && fail.what.contains("wrong in 7 places"), "{}", fail.what);
+        assert!(fail.exit == Exit::Usage && fail.what.contains("wrong in 8 places"), "{}", fail.what);
 
         // Values that do not fit each other.
         let none = of(&[("RETAIN_LAST_DAILY", "0"), ("RETAIN_LAST_WEEKLY", "0"), ("RETAIN_LAST_MONTHLY", "0")]);
