@@ -50,7 +50,7 @@ watch: ## Build again whenever a source changes
 		sleep 1; \
 	done
 
-bench: build ## Measure on the cluster, beside the bare tools and BASE=/path/to/older/binary (ONLY=dump, schemas, doctor, prune or export)
+bench: build ## Measure on the cluster, beside the bare tools and BASE=/path/to/older/binary (ONLY=dump, schemas, table, doctor, prune or export)
 	@tests/bin/bench.sh
 
 soak: build ## Ten minutes of random faults on the cluster: each success restored and compared (tests/soak)

@@ -87,7 +87,7 @@ fn a_wrong_call_ends_at_once() {
         Command::new("sh").arg(script).env(name, value).env("CLUSTER_KIND", "none").output().unwrap()
     };
     for (name, value, message) in [
-        ("ONLY", "all", "ONLY=all: must be dump, schemas, doctor, prune or export"),
+        ("ONLY", "all", "ONLY=all: must be dump, schemas, table, doctor, prune or export"),
         ("RUNS", "0", "RUNS=0: must be a number from 1"),
         ("RUNS", "five", "RUNS=five: must be a number from 1"),
         ("BASE", "/", "BASE=/: must be the path of a program"),

@@ -2,7 +2,7 @@
 # Measures on the cluster, and prints figures: ours, those of an older binary, and those of the bare tools, from one run.
 # Beside each target it prints "met" or "missed"; its exit status says only whether it could measure.
 #   BASE=/path/to/backup-ns  the older binary; each of our runs is then paired with one of it
-#   ONLY=dump|schemas|prune|doctor|export   that part alone
+#   ONLY=dump|schemas|table|prune|doctor|export   that part alone
 #   RUNS=5                   how many runs each median is of
 #   NAMESPACES=1000          how many are pruned
 set -eu
@@ -16,9 +16,9 @@ die() {
 if [ -n "$BASE" ] && ! { [ -f "$BASE" ] && [ -x "$BASE" ]; }; then die "BASE=$BASE: must be the path of a program"; fi
 case $RUNS in *[!0-9]* | '' | 0) die "RUNS=$RUNS: must be a number from 1" ;; esac
 case ${ONLY-} in
-'') parts='dump schemas doctor prune export' ;;
-dump | schemas | doctor | prune | export) parts=$ONLY ;;
-*) die "ONLY=$ONLY: must be dump, schemas, doctor, prune or export" ;;
+'') parts='dump schemas table doctor prune export' ;;
+dump | schemas | table | doctor | prune | export) parts=$ONLY ;;
+*) die "ONLY=$ONLY: must be dump, schemas, table, doctor, prune or export" ;;
 esac
 
 kind/cluster.sh up >/dev/null
