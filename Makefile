@@ -1,7 +1,7 @@
 # Every target in one line: make help
 
 .DEFAULT_GOAL := help
-.PHONY: help all init build info check docs docs-site test watch bench soak demo cast image deb manifests cluster-up cluster-down kind-cluster-init clean
+.PHONY: help all init build info lint check docs docs-site test watch bench soak demo cast image deb manifests cluster-up cluster-down kind-cluster-init clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do printf '  %-18s %s\n' "$$name" "$$what"; done
@@ -23,11 +23,13 @@ info: ## Show versions, the binary's size and the crates it is made of
 	@cargo tree --locked --edges normal --depth 1
 	@ls -l target/release/backup-ns 2>/dev/null || echo "target/release/backup-ns is not built yet: make build"
 
-check: ## The quick loop: format, lints, shell, unit and command line tests; installs nothing
+lint: ## Format, lints, shell
 	@tests/bin/install.sh check
 	@cargo fmt --check
 	@cargo clippy --locked --all-targets --quiet -- -D warnings
 	@shellcheck -x tests/bin/*.sh charts/*.sh packaging/*.sh $$(find kind -name '*.sh')
+
+check: lint ## The quick loop: lint, unit and command line tests; installs nothing
 	@cargo test --locked
 
 docs: ## Write docs/reference.md anew from the definitions of the command line
@@ -36,7 +38,8 @@ docs: ## Write docs/reference.md anew from the definitions of the command line
 docs-site: ## Build the documents into a site with search: target/site/index.html
 	@tests/bin/site.sh
 
-test: init check ## Init, then all tests, those on real databases and a real cluster too
+test: init lint ## Init, then all tests, those on real databases and a real cluster too
+	@cargo test --locked --bins --examples $$(ls tests/*.rs | sed 's#tests/#--test #; s#\.rs$$##')
 	@tests/bin/artifacts.sh
 	@tests/bin/deb.sh
 	@tests/bin/chart.sh

@@ -483,7 +483,7 @@ impl Servers {
 }
 
 /// The kubectl that can be had here, by their minors. Those that cannot are named in `target/left-out.txt`, which
-/// tests/bin/cluster.sh prints at its end.
+/// tests/bin/slow.sh prints at its end.
 fn minors() -> Vec<(String, PathBuf)> {
     let secrets = Secrets::default();
     let job = Job { program: "tests/bin/kubectls.sh", args: Vec::new(), environment: &[], secrets: &secrets };

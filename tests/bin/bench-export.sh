@@ -25,7 +25,7 @@ sum_of() {
 
 # serve: a server of restic's protocol in a pod; sets $server.
 serve() {
-	kind/cluster.sh image backup-ns/remotes:12 && kind/cluster.sh image restic/restic:0.14.0 || die "no image of restic and rclone"
+	for image in backup-ns/remotes:12 restic/restic:0.14.0; do kind/cluster.sh image "$image" || die "no image $image"; done
 	k run server --image=backup-ns/remotes:12 --image-pull-policy=IfNotPresent -- rclone serve restic --addr :8080 /tmp/served >/dev/null
 	k wait pod/server --for=condition=Ready --timeout=120s >/dev/null
 	server=$(k get pod server -o 'jsonpath={.status.podIP}'):8080

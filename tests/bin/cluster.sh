@@ -23,29 +23,8 @@ tools=$(tests/bin/tools.sh)
 PATH=$tools:$PATH
 kind/image.sh load >/dev/null ||
 	echo "cluster: the tests of what runs in pods will fail, unless the image is there already" >&2
-# A test writes here when this machine cannot have its database server, or a kubectl. The last lines of the output name it.
-left_out=target/left-out.txt
-rm -f "$left_out"
-name_left_out() {
-	[ -s "$left_out" ] || return 0
-	{
-		echo
-		echo "##################################################################################"
-		echo "These tests were LEFT OUT, because what they need cannot be had here:"
-		sed 's/^/  /' "$left_out"
-		echo "##################################################################################"
-	} >&2
-}
-trap name_left_out EXIT
 # Two at a time, because most of a test's time is waiting. Those that stop parts of the cluster wait to be alone.
-last=a_lost_cluster_comes_back_from_its_repository_as_the_runbook_says
-cargo test --locked --test cluster -- --ignored --test-threads=2 --skip "$last"
+# One takes the cluster away: tests/bin/cluster-away.sh.
+cargo test --locked --test cluster -- --ignored --test-threads=2 --skip a_lost_cluster_comes_back
 # With a kubectl of each minor.
 cargo test --locked --bin backup-ns -- --ignored
-# Last, because they take the cluster down; kind/local/test.sh looks whether anything of the local one is left then.
-case $KUBECONFIG in
-/var/lib/backup-ns-cluster/*)
-	cargo test --locked --test cluster -- --ignored --exact "recovery::$last"
-	kind/local/test.sh
-	;;
-esac

@@ -112,7 +112,7 @@ pub fn is_local() -> bool {
 }
 
 /// Has one more image in the cluster, as of a newer database server. Where that cannot be had, the test is left out: the file
-/// `target/left-out.txt`, which tests/bin/cluster.sh prints at its end, names it.
+/// `target/left-out.txt`, which tests/bin/slow.sh prints at its end, names it.
 pub fn has_image(image: &str) -> bool {
     let output = Command::new(root().join("kind/cluster.sh")).args(["image", image]).output().unwrap();
     if output.status.code() == Some(4) {

@@ -70,7 +70,7 @@ fn the_runbook_works_as_it_is_written() {
 }
 
 /// The section of the runbook for a cluster that is gone, with a cluster that is really taken away, and another one made. It is the
-/// last test of tests/bin/cluster.sh, because nothing that others loaded into the cluster is left.
+/// run by tests/bin/cluster-away.sh at last, because nothing that others loaded into the cluster is left.
 #[test]
 #[ignore = "takes the cluster away: make test"]
 fn a_lost_cluster_comes_back_from_its_repository_as_the_runbook_says() {
