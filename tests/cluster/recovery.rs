@@ -69,8 +69,8 @@ fn the_runbook_works_as_it_is_written() {
     assert_eq!(said.matches("== line").count(), runbook.matches("```sh").count() + runbook.matches("<!-- sh").count());
 }
 
-/// The section of the runbook for a cluster that is gone, with a cluster that is really taken away, and another one made. It is the
-/// run by tests/bin/cluster-away.sh at last, because nothing that others loaded into the cluster is left.
+/// The section of the runbook for a cluster that is gone, with a cluster that is really taken away, and another one made. It is run
+/// by tests/bin/cluster-away.sh, after all others, because nothing that they loaded into the cluster is left.
 #[test]
 #[ignore = "takes the cluster away: make test"]
 fn a_lost_cluster_comes_back_from_its_repository_as_the_runbook_says() {
