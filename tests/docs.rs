@@ -330,7 +330,10 @@ fn the_quick_loop_names_what_it_misses_and_installs_nothing() {
     assert_eq!(check(), (Some(0), String::new()));
     assert!(desk.lines("calls").is_empty(), "apt-get was called");
     let make = text("Makefile");
-    assert!(make.contains("\ncheck: ##") && make.contains("\ntest: init check ##"), "check may not call init");
+    assert!(
+        make.contains("\nlint: ##") && make.contains("\ncheck: lint ##") && make.contains("\ntest: init lint ##"),
+        "check may not call init"
+    );
 }
 
 /// rust-toolchain.toml has the version; what has to repeat it agrees, and the workflows read it there.
