@@ -401,8 +401,8 @@ fn restores() -> [Command; 4] {
             "import",
             "List the copies of a repository outside the cluster, or make a claim from one",
             "Needs the repository's Secret and nothing of the cluster that made the copies: no VolumeSnapshot, no namespace of that \
-             name. A throwaway pod reads them with the settings of export. Every byte that comes back is compared with the copy's \
-             manifest; one that differs is exit code 8. `backup-ns postgres restore --from-export` and `backup-ns mysql restore \
+             name. A throwaway pod reads them with the settings of export. What comes back is compared with the copy's \
+             manifest, each file by its SHA-256, a copy of all files by their number; what differs is exit code 8. `backup-ns postgres restore --from-export` and `backup-ns mysql restore \
              --from-export` load a copy's dump into a running database.",
             "  # What is there, as the Secret `restic` of the namespace opens it
   backup-ns import -n shop --export-image restic/restic:0.18.1 --export-secret restic

@@ -1,6 +1,7 @@
 //! A repository of exports, read in a scratch pod with the user's tool: its copies, their manifests, and copies that are brought to a
 //! folder. Must not know what becomes of them.
 
+use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -19,9 +20,9 @@ use crate::core::export::import::{self, CopiesOf, CopyEntry, LATEST, WantedCopy}
 use crate::core::export::job::{self, ExportJobRequest};
 use crate::core::export::manifest::ExportManifest;
 use crate::core::export::record;
-use crate::core::kube::calls::{CLAIMS, delete_options};
-use crate::core::kube::objects::Pvc;
-use crate::core::restore::verify::{IMPORT, JobRequest, PodVolume, ScratchPodTemplate};
+use crate::core::kube::calls::{CLAIMS, PODS, delete_options};
+use crate::core::kube::objects::{ObjectList, Pvc};
+use crate::core::restore::verify::{self, IMPORT, JobRequest, PodVolume, ScratchPodTemplate};
 use crate::exit::{Exit, Fail};
 use crate::io::process;
 use crate::io::random;
@@ -30,10 +31,10 @@ use crate::io::wait;
 
 /// How long a claim may take to go.
 const GONE: Duration = Duration::from_secs(90);
-/// How often that is looked at.
+/// The pause before a claim that is to go is read again.
 const SOON: Duration = Duration::from_millis(500);
 
-/// How often another run with the same Job is looked at.
+/// The pause before the Job of another run is read again.
 const PAUSE: Duration = Duration::from_secs(2);
 
 /// Makes a Job whose name is a lock: while it is that of another run, this one waits until `end`. Returns whether it had to wait.
@@ -120,6 +121,16 @@ pub fn remove_claim(kubectl: &Kubectl, pvc: &str, uid: &str) {
     }
 }
 
+/// What a pod that reads a repository has from the database's pod, as that of an export: its user, nodes and pull Secrets. Nothing if
+/// no pod of the namespace mounts the claim of the settings.
+///
+/// # Errors
+/// The pods cannot be read.
+pub fn pod_template(kubectl: &Kubectl, settings: &ExportSettings) -> Result<ScratchPodTemplate> {
+    let pods: ObjectList<Value> = kubectl.json(&kubectl.target.list(PODS, ""))?;
+    Ok(verify::pod_template(&pods.items, None, &settings.pvc))
+}
+
 /// The way to a repository.
 #[derive(Clone, Copy)]
 pub struct Repository<'a> {
@@ -184,7 +195,7 @@ impl<'a> Repository<'a> {
             let what = format!("{}, image {}", chosen.pod, chosen.image);
             Ok((chosen, what))
         })?;
-        let outcome = work(&RepositoryPod { repository: *self, pod, chosen: &chosen });
+        let outcome = work(&RepositoryPod { repository: *self, pod, chosen: &chosen, address: RefCell::default() });
         // Otherwise it would end after its grace period.
         let call = self.kubectl.target.exec(&chosen.pod, &chosen.container, container::END_POD);
         if let Err(error) = self.kubectl.once(call, "", |_| Ok(())) {
@@ -212,6 +223,8 @@ pub struct RepositoryPod<'a> {
     repository: Repository<'a>,
     pod: &'a ScratchPod<'a>,
     chosen: &'a Chosen,
+    /// The address that the last session reported.
+    address: RefCell<String>,
 }
 
 impl<'a> RepositoryPod<'a> {
@@ -237,20 +250,30 @@ impl<'a> RepositoryPod<'a> {
         let (mut session, mut line) =
             ScratchSession::start(kubectl, (self.pod, self.chosen), script, (end, settings.timeout))?;
         let mut opened = (String::new(), String::new());
-        loop {
-            line = match line.key.as_str() {
-                "step" => {
-                    let name = ["open", "list", "read", "fetch"].into_iter().find(|it| *it == line.value);
-                    let mut work = |step: &Step| stage(step, &mut session, &mut opened, &mut note);
-                    reporter.step(name.unwrap_or("import"), &mut work)?
-                }
-                "end" => return Ok(session),
-                _ => {
-                    take(&line, &mut session.session, &mut opened, &mut note)?;
-                    session.next()?
-                }
-            };
-        }
+        let mut hear = || {
+            loop {
+                line = match line.key.as_str() {
+                    "step" => {
+                        let name = ["open", "list", "read", "fetch"].into_iter().find(|it| *it == line.value);
+                        let mut work = |step: &Step| stage(step, &mut session, &mut opened, &mut note);
+                        reporter.step(name.unwrap_or("import"), &mut work)?
+                    }
+                    "end" => return Ok(()),
+                    _ => {
+                        take(&line, &mut session.session, &mut opened, &mut note)?;
+                        session.next()?
+                    }
+                };
+            }
+        };
+        let outcome: Result<()> = hear();
+        self.address.replace(opened.1);
+        outcome.map(|()| session)
+    }
+
+    /// The repository's address as the last session reported it, without user, password and parameters; empty before that.
+    pub fn address(&self) -> String {
+        self.address.borrow().clone()
     }
 
     /// All copies of the repository, in any order.
@@ -276,7 +299,21 @@ impl<'a> RepositoryPod<'a> {
         if self.repository.settings.tool == ExportTool::Command {
             return CopyEntry::named(id).ok_or_else(|| no_list().into());
         }
-        Ok(import::choose(self.list()?, id, of).map_err(Fail::precondition)?)
+        let mut entries = self.list()?;
+        if id == LATEST && self.repository.settings.tool == ExportTool::Rclone {
+            entries = self.by_data(import::of(entries, Some(of)))?;
+        }
+        Ok(import::choose(entries, id, of).map_err(Fail::precondition)?)
+    }
+
+    /// The copies with the time of their data instead of that at which they were sent: an older snapshot may be sent after a newer
+    /// one. Without those whose manifest cannot be used.
+    fn by_data(&self, entries: Vec<CopyEntry>) -> Result<Vec<CopyEntry>> {
+        if entries.is_empty() {
+            return Ok(entries);
+        }
+        let made = self.manifests(&entries)?.into_iter().map(|read| Some(read.ok()?.manifest.made));
+        Ok(import::by_data(entries, made))
     }
 
     /// The manifests of these copies, or why one cannot be used.

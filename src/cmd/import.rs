@@ -16,7 +16,7 @@ use crate::core::kube::calls::{CLAIMS, JOBS, NETWORK_POLICIES, SCRIPT};
 use crate::core::kube::claim_manifest::ClaimTemplate;
 use crate::core::kube::labels;
 use crate::core::plan::{self, PlanStep};
-use crate::core::restore::verify::{self, IMPORT, PodVolume, ScratchPodTemplate, ScratchVolume};
+use crate::core::restore::verify::{self, IMPORT, PodVolume, ScratchVolume};
 use crate::core::words::{self, counted};
 use crate::exit::{Exit, Fail};
 use crate::io::process;
@@ -29,7 +29,7 @@ use crate::io::report::{self, Reporter};
 /// As the exit codes say: [`Exit::BackupBad`] if a copy is not what its manifest says.
 pub fn run(global: &Global, config: &Import, reporter: &Reporter) -> Result<Conclusion> {
     let context = Context::connect(global, config, reporter)?;
-    let template = ScratchPodTemplate::default();
+    let template = copies::pod_template(&context.kubectl, &config.settings)?;
     let repository = Repository {
         kubectl: &context.kubectl,
         reporter,
@@ -164,10 +164,20 @@ impl Context<'_, Import> {
                 Ok((made, format!("{pvc}, {}", size(&volume))))
             })?;
             uid = Some(made.clone());
-            repository.run(&pod, |pod| pod.fetch(manifest.volume.is_some(), verify::VOLUME, &wanted).map(drop))?;
-            self.reporter.step("keep", |_| {
-                kubectl.json::<Value>(&kubectl.target.patch(CLAIMS, pvc, &import::owned_by(&made, &[])))?;
-                Ok(((), format!("claim {pvc} is complete, and does not go with the Job")))
+            repository.run(&pod, |pod| {
+                // As long as the session is open, the Job is not done, and does not go by itself.
+                let session = pod.fetch(manifest.volume.is_some(), verify::VOLUME, &wanted)?;
+                let kept = self.reporter.step("keep", |_| {
+                    let call = kubectl.target.patch(CLAIMS, pvc, &import::owned_by(&made, &[]));
+                    let claim: Value = kubectl.json(&call)?;
+                    if !claim["metadata"]["deletionTimestamp"].is_null() {
+                        let what = format!("the claim {pvc} is being deleted");
+                        bail!(Fail::new(Exit::Failed, what).remedy("run it again"));
+                    }
+                    Ok(((), format!("claim {pvc} is complete, and does not go with the Job")))
+                });
+                drop(session);
+                kept
             })
         })();
         repository.clear(&pod, &job)?;

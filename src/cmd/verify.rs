@@ -1,6 +1,7 @@
 //! `verify`: a restore test of one snapshot. Its dump is checked and loaded into a scratch server in a pod of its own, and the
 //! snapshot is stamped with what came of it.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -375,8 +376,9 @@ impl RestoreTest<'_> {
     ) -> Result<Facts> {
         let (kubectl, reporter) = (&self.context.kubectl, self.context.reporter);
         let meta = &self.subject.snapshot.metadata;
+        let settings = ExportSettings { timeout: self.context.config.timeout, ..copy.settings.clone() };
         let repository =
-            Repository { kubectl, reporter, settings: &copy.settings, template: &test.template, end: self.end() };
+            Repository { kubectl, reporter, settings: &settings, template: &test.template, end: self.end() };
         let name = verify::job_name(&verify::IMPORT, &meta.name, &random::letters(6));
         let volume = self.subject.volume.clone().with_room(copy.record.bytes);
         let volume_of_pod = PodVolume::Claim(&name, &volume);
@@ -427,8 +429,16 @@ impl RestoreTest<'_> {
             let what = "the record of its export does not say where the copy is".to_string();
             proven_snapshot::missing(&self.subject.snapshot, what).remedy("export it again, with --again")
         })?;
-        let read = pod.manifest(&entry)?;
-        if record.manifest_sha256.as_ref().is_some_and(|sum| *sum != read.sha256) || read.manifest.uid != meta.uid {
+        let read = pod.manifest(&entry);
+        let address = pod.address();
+        if !address.is_empty() && address != record.repository {
+            let what = format!("the copy is in the repository {}, and the Secret names {address}", record.repository);
+            bail!(proven_snapshot::missing(&self.subject.snapshot, what).remedy(
+                "name the Secret of that repository (BAK_EXPORT_SECRET, with rclone BAK_EXPORT_REMOTE), or export it again, with --again"
+            ));
+        }
+        let read = read?;
+        if !import::is_sent(record, (&read.sha256, &read.manifest.uid), &meta.uid) {
             bail!(bad("the manifest is not the one that was sent".into()));
         }
         if read.manifest.volume.is_some() {
@@ -542,10 +552,22 @@ impl RestoreTest<'_> {
     fn stamp(&self, verdict: &Verdict) -> Result<()> {
         self.context.reporter.step("stamp", |_| {
             let (at, seconds) = (now(), self.context.began.elapsed().as_secs());
-            let patch = |meta: &Meta| self.patch(meta, verdict, at, seconds);
+            let is_replaced = Cell::new(false);
+            let patch = |meta: &Meta| {
+                let replaced = |copy: &TestedCopy| ExportRecord::of(meta).as_ref() != Some(&copy.record);
+                is_replaced.set(self.subject.copy.as_ref().is_some_and(replaced));
+                match is_replaced.get() {
+                    true => json!({"metadata": {"uid": meta.uid, "resourceVersion": meta.resource_version}}),
+                    false => self.patch(meta, verdict, at, seconds),
+                }
+            };
             let done = format!("the test itself is done: {}", in_words(verdict));
             let before = &self.subject.snapshot.metadata;
             proven_snapshot::stamp(&self.context.kubectl, before, patch, &done, ("verify", "tested"))?;
+            if is_replaced.get() {
+                let what = "another export replaced the record of the copy during the test, so there is no verdict on the new copy";
+                bail!(Fail::new(Exit::Failed, what).remedy("run it again"));
+            }
             Ok(((), in_words(verdict)))
         })
     }

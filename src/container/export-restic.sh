@@ -31,7 +31,7 @@ tool_look() {
   # shellcheck disable=SC2086 # a flag, or none
   restic --no-cache $retry cat config >/dev/null 2>"$SCRATCH/errors" && return
   status=$?
-  if said 'already locked' || ! restic --no-cache --no-lock cat config >/dev/null 2>&1; then return "$status"; fi
+  if said "already locked|$IS_AWAY" || ! restic --no-cache --no-lock cat config >/dev/null 2>&1; then return "$status"; fi
   unlocked=--no-lock
 }
 
@@ -107,20 +107,20 @@ tool_send() {
 
 # tool_receive NAME ID: prints a file of the repository. It execs restic.
 # shellcheck disable=SC2086 # flags, or none
-tool_receive() { exec restic $cache $unlocked --quiet dump "$2" "$1"; }
+tool_receive() { exec restic $cache $unlocked $retry --quiet dump "$2" "$1"; }
 
 # tool_list: prints what restic says of each snapshot that holds a manifest, one a line. Each begins with its time, and the text of a
 # JSON string has no bare quotes.
 tool_list() {
-  # shellcheck disable=SC2086 # a flag, or none
-  restic --no-cache $unlocked --quiet snapshots --json >"$SCRATCH/snapshots" || return
+  # shellcheck disable=SC2086 # flags, or none
+  restic --no-cache $unlocked $retry --quiet snapshots --json >"$SCRATCH/snapshots" || return
   sed -e 's/^\[//' -e 's/\]$//' -e 's/},{"time":/}\
 {"time":/g' "$SCRATCH/snapshots" | grep '/manifest\.json"' || :
 }
 
 # tool_fetch_volume NAME ID: writes all files of a copy to $TARGET. It execs restic.
-# shellcheck disable=SC2086 # a flag, or none
-tool_fetch_volume() { exec restic --no-cache $unlocked --quiet restore "$2" --target "$TARGET" --verify; }
+# shellcheck disable=SC2086 # flags, or none
+tool_fetch_volume() { exec restic --no-cache $unlocked $retry --quiet restore "$2" --target "$TARGET" --verify; }
 
 tool_send_volume() {
   { cd "$VOLUME" && backup --exclude "$VOLUME/lost+found" .; } >"$SCRATCH/summary" 2>"$SCRATCH/errors" 3<&- &

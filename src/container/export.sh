@@ -143,7 +143,7 @@ work() {
 run_ticker &
 work &
 hear_client
-# The client may have lost patience with a tool that tries again and again: its messages say why.
+# The time of a tool that tries again and again may be over: its messages say why.
 tool_errors >&2
 stop_tool
 : >"$SCRATCH/done"

@@ -45,23 +45,38 @@ read_file() {
   sent_bytes=$BYTES sent_sum=$SUM
 }
 
-# receive FILE: writes the copy to this file, and sets $sum. Fails with the reason in $why if the copy cannot be read.
+# no_room WHAT: gives up because the folder has no room.
+no_room() {
+  if [ "$TARGET" = "$SCRATCH" ]; then lost space "$1 into the scratch volume"; fi
+  lost target "$1 into the volume"
+}
+
+# receive FILE MOST: writes the copy to this file, and sets $sum. Fails with the reason in $why if the copy cannot be read, or has more
+# than MOST bytes. $says is what the manifest has to do with MOST.
 receive() {
+  (: >"$1") 2>"$SCRATCH/errors" || {
+    if said 'no space left|quota'; then no_room 'the copy does not fit'; fi
+    lost user 'the copy cannot be written'
+  }
   make_pipes back hashed
   : >"$SCRATCH/errors"
   { tool_receive "$NAME" "$ID"; } >"$SCRATCH/back" 2>"$SCRATCH/errors" 3<&- &
   receiving=$!
   tool_is "$receiving"
   start_hashing "$SCRATCH/hashed"
-  (tee "$SCRATCH/hashed" <"$SCRATCH/back" >"$1" 2>"$SCRATCH/writing" 3<&-)
+  (head -c "$(($2 + 1))" <"$SCRATCH/back" | tee "$SCRATCH/hashed" >"$1" 2>"$SCRATCH/writing" 3<&-)
   written=$?
   wait "$receiving"
   received=$?
   wait "$hashing" || lost other "what came back could not be hashed (status $?)"
   if [ "$written" -ne 0 ]; then
     cat "$SCRATCH/writing" >"$SCRATCH/errors"
-    if said 'no space left|quota'; then lost target 'the copy does not fit into the volume'; fi
+    if said 'no space left|quota'; then no_room 'the copy does not fit'; fi
     lost user 'the copy cannot be written'
+  fi
+  if [ "$(file_size "$1")" -gt "$2" ]; then
+    why="the copy $NAME has more than $2 bytes, $says"
+    return 1
   fi
   if [ "$received" -ne 0 ]; then
     if is_about_way "$received"; then failed 'the copy could not be read' "$received"; fi
@@ -87,10 +102,9 @@ read_copies() {
   number=0
   while [ "$number" -lt "$FILES" ]; do
     read_file "$number"
-    if ! receive "$SCRATCH/text"; then
+    says='which no manifest has'
+    if ! receive "$SCRATCH/text" "$LARGEST"; then
       say unread "$number $why: $(tool_errors | tail -n 1)"
-    elif [ "$(file_size "$SCRATCH/text")" -gt "$LARGEST" ]; then
-      say unread "$number the copy $NAME is no manifest"
     else
       while IFS= read -r line || [ -n "$line" ]; do say text "$line"; done <"$SCRATCH/text"
       say read "$number $(file_size "$SCRATCH/text") $sum"
@@ -106,7 +120,8 @@ fetch_copies() {
     read_file "$number"
     umask 022
     case $PLACE in */*) mkdir -p "$TARGET/${PLACE%/*}" || lost user 'nothing can be written in the volume' ;; esac
-    receive "$TARGET/$PLACE" || copy_bad "$why"
+    says='which its manifest says'
+    receive "$TARGET/$PLACE" "$BYTES" || copy_bad "$why"
     umask 077
     size=$(file_size "$TARGET/$PLACE")
     [ "$size" = "$BYTES" ] || copy_bad "the copy $NAME has $size bytes, its manifest says $BYTES"
@@ -133,8 +148,9 @@ fetch_volume() {
   wait "$receiving"
   received=$?
   if [ "$received" -ne 0 ]; then
-    if said 'no space left'; then lost target 'the files do not fit into the volume'; fi
+    if said 'no space left|quota'; then no_room 'the files do not fit'; fi
     if said 'permission denied|operation not permitted'; then lost user 'the files cannot be written'; fi
+    if said 'read-only file system|input/output error'; then lost other 'the files cannot be written'; fi
     if is_about_way "$received"; then failed 'the copy could not be read' "$received"; fi
     copy_bad "the copy $NAME cannot be read (status $received)"
   fi
@@ -146,7 +162,7 @@ fetch_volume() {
 
 work() {
   # shellcheck disable=SC2086 # a list of words
-  require_tools sha256sum awk sed grep tail tee mkfifo ls cat rm mkdir $TOOLS
+  require_tools sha256sum awk sed grep head tail tee mkfifo ls cat rm mkdir $TOOLS
   if [ "$MODE" = volume ]; then require_tools find wc; fi
   tool_prepare
   say tool "$(tool_version | hide_secrets)"
@@ -166,7 +182,7 @@ work() {
 run_ticker &
 work &
 hear_client
-# The client may have lost patience with a tool that tries again and again: its messages say why.
+# The time of a tool that tries again and again may be over: its messages say why.
 tool_errors >&2
 stop_tool
 exit 0

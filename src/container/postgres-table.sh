@@ -382,7 +382,7 @@ filter_table() {
           print "COPY " moved rest
           copying = 1
         } else {
-          # Most of a dump goes by here. It ends where the file does, if that is cut off.
+          # Skips the rows of others, which are most of a dump; also ends at the end of a file that was cut off.
           while ((getline row) > 0 && row != "\\.") continue
         }
       } else take(statement)

@@ -74,12 +74,15 @@ lost() {
 said() { grep -q -i -E "$1" "$SCRATCH/errors"; }
 
 # What storage and network say, whatever the tool is.
-NO_KEY='unauthorized|forbidden|access ?denied|invalidaccesskeyid|signaturedoesnotmatch|expiredtoken|permission denied|authentication fail|unable to authenticate|status code 40[13]|error 40[13]'
+NO_KEY='unauthorized|forbidden|access ?denied|invalidaccesskeyid|signaturedoesnotmatch|expiredtoken|token.*expired|permission denied|authentication fail|unable to authenticate|status code 40[13]|error 40[13]'
 IS_FULL='no space left|insufficient storage|insufficientstorage|quota|too big for remaining disk|disk full|status code 507|error 507'
 IS_AWAY='connection refused|connection reset|no such host|server misbehaving|i/o timeout|timed? ?out|network is unreachable|no route to host|tls: |x509|certificate|status code 5[0-9][0-9]|error 5[0-9][0-9]|service ?unavailable|bad gateway|deadline exceeded|too many requests|slowdown|handshake failed'
 
-# is_about_way STATUS: whether a copy could not be read because of the way to it. One that ends too early is not such a case.
-is_about_way() { [ "$1" -gt 128 ] || said "$IS_AWAY|$NO_KEY"; }
+# is_about_way STATUS: whether a copy could not be read because of the way to it, of a lock or of the pod, which says nothing about the
+# copy. One that ends too early is not such a case.
+is_about_way() {
+  [ "$1" -gt 128 ] || said "$IS_AWAY|$NO_KEY|$IS_FULL|out of memory|cannot allocate memory" || [ -n "$(tool_kind "$1")" ]
+}
 
 # failed WHY STATUS: ends the export for what the tool's messages name.
 failed() {

@@ -134,7 +134,7 @@ fn after(fault: &str, script: &str, mode: &str) -> (Pod, Said) {
     ok(Command::new("sh").args(["-euc", script]).current_dir(pod.path("far")));
     let chosen = if mode == "read" { &copies[2..] } else { &copies[..] };
     let said = import(&pod, SHELL, RESTIC, mode, chosen);
-    assert!(said.of("fetched").is_empty() || fault == "the manifest alone", "{fault}: {said:?}");
+    assert!(said.of("fetched").is_empty(), "{fault}: {said:?}");
     (pod, said)
 }
 
@@ -209,7 +209,11 @@ fn what_keeps_a_repository_from_being_read_is_named() {
     let pod = pod.program("restic", "case \" $* \" in *' dump '*) echo 'Get \"http://far\": dial tcp: connection refused' >&2; exit 1 ;; esac; exec \"$REAL\" \"$@\"");
     let said = import(&pod, SHELL, RESTIC, "fetch", &copies);
     assert!(said.end().starts_with("lost away "), "{said:?}");
-    // One that cleans up.
+    // One that cleans up begins while a copy is read.
+    let pod = pod.program("restic", "case \" $* \" in *' dump '*) echo 'unable to create lock in backend: repository is already locked exclusively by PID 7 on far' >&2; exit 1 ;; esac; exec \"$REAL\" \"$@\"");
+    let said = import(&pod, SHELL, RESTIC, "fetch", &copies);
+    assert!(said.end().starts_with("lost locked "), "{said:?}");
+    // One that has begun.
     let pod = pod.program("restic", "case \" $* \" in *' cat '*) echo 'unable to create lock in backend: repository is already locked exclusively by PID 7 on far' >&2; exit 1 ;; esac; exec \"$REAL\" \"$@\"");
     assert_eq!(kind(&pod, RESTIC), "lost locked");
     // A storage that takes no files, not even a lock.
@@ -238,6 +242,18 @@ fn a_volume_without_room_is_no_bad_copy() {
     let said = import(&pod, SHELL, RESTIC, "fetch", &copies);
     assert!(said.end().starts_with("lost target "), "{said:?}");
     drop(small);
+}
+
+#[test]
+#[ignore = "needs restic: make test"]
+fn a_file_that_cannot_be_written_is_no_bad_copy_and_does_not_hang() {
+    let pod = Pod::restic();
+    let copies = sent(&pod.export(SHELL, RESTIC), &OF_RESTIC);
+    for shell in SHELLS {
+        fs::create_dir_all(pod.path("target/dump.sql")).unwrap();
+        let said = import(&pod, shell, RESTIC, "fetch", &copies);
+        assert!(said.end().starts_with("lost user "), "{shell:?} {said:?}");
+    }
 }
 
 #[test]

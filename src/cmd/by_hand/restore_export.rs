@@ -14,7 +14,7 @@ use crate::backup::dump::DumpRules;
 use crate::backup::inspect_dump::{self, DumpFile, InspectDepth};
 use crate::backup::load::{Load, LoadMode, LoadedDump};
 use crate::backup::observe::DatabasePlace;
-use crate::cmd::copies::{Repository, RepositoryPod};
+use crate::cmd::copies::{self, Repository, RepositoryPod};
 use crate::cmd::show::show;
 use crate::config::FromExport;
 use crate::container::upload::{self, Destination, SentFile};
@@ -26,7 +26,6 @@ use crate::core::export::import::{self, CopiedDump, CopyEntry, WantedCopy};
 use crate::core::export::job::FOLDERS;
 use crate::core::kube::calls::SCRIPT;
 use crate::core::plan::PlanStep;
-use crate::core::restore::verify::ScratchPodTemplate;
 use crate::exit::{Exit, Fail};
 use crate::io::confirm;
 use crate::io::report;
@@ -48,7 +47,7 @@ pub fn run(hand: &Hand<'_>, export: &FromExport) -> Result<()> {
     let rules = DumpRules { threshold_percent: u8::MAX, dump_timeout: None, ..hand.rules() };
     let (load, free) =
         Load::prepare(&hand.kubectl, hand.reporter, database, &place.chosen, rules, hand.config.table.as_ref())?;
-    let template = ScratchPodTemplate::default();
+    let template = copies::pod_template(&hand.kubectl, &export.settings)?;
     let repository = Repository {
         kubectl: &hand.kubectl,
         reporter: hand.reporter,
@@ -56,13 +55,22 @@ pub fn run(hand: &Hand<'_>, export: &FromExport) -> Result<()> {
         template: &template,
         end: began + export.settings.timeout,
     };
-    let done = repository.in_pod(|pod| {
+    let find = |pod: &RepositoryPod<'_>| {
         let entry = pod.find(&export.id, &export.of_or_own(&hand.kubectl.target.namespace))?;
         let read = pod.manifest(&entry)?;
         let wanted = hand.config.name.as_deref();
         let copy = import::one_dump(&read.manifest, database.engine, wanted).map_err(Fail::precondition)?;
-        LoadOfCopy { hand, place: &place, entry, copy, began }.run(pod, load, free)
-    })?;
+        Ok(LoadOfCopy { hand, place: &place, entry, copy, began })
+    };
+    let done = if hand.config.yes || hand.global.dry_run {
+        repository.in_pod(|pod| find(pod)?.run(pod, load, free))?
+    } else {
+        // A pod without a session ends after a minute, and a person may need longer for the answer.
+        let found = repository.in_pod(find)?;
+        found.check_room(free)?;
+        found.ask(&load)?;
+        repository.in_pod(|pod| found.run(pod, load, free))?
+    };
     let Some((done, roles)) = done else { return Ok(()) };
     show(hand.reporter, hand.global.output, &done, || {
         let of = format!("the copy {}", done.id);
@@ -92,29 +100,45 @@ impl<'a> LoadOfCopy<'a> {
         format!("the copy {}", self.entry.id)
     }
 
-    /// Brings it, asks, and loads it. Returns what it says at its end, and of roles in words; nothing for a dry run.
-    fn run(&self, pod: &RepositoryPod<'_>, mut load: Load<'_>, free: u64) -> Result<Option<(CopyResult<'a>, String)>> {
+    /// The largest dump for which the volume has room, in bytes.
+    fn most(free: u64) -> u64 {
+        free / SHARE.1 * SHARE.0
+    }
+
+    fn check_room(&self, free: u64) -> Result<()> {
+        if self.copy.dump.bytes > Self::most(free) {
+            bail!(upload::too_large(&self.shown(), Self::most(free)));
+        }
+        Ok(())
+    }
+
+    /// Asks whether it is to be loaded.
+    fn ask(&self, load: &Load<'_>) -> Result<()> {
         let (hand, place, copy) = (self.hand, self.place, &self.copy);
-        let target = load.preflight.database.clone();
-        let most = free / SHARE.1 * SHARE.0;
-        if copy.dump.bytes > most {
-            bail!(upload::too_large(&self.shown(), most));
-        }
-        if hand.global.dry_run {
-            return self.show_plan(&target).map(|()| None);
-        }
-        let proven = Proven { by: self.shown(), proof: copy.proof.clone(), distrusted: None };
+        let target = &load.preflight.database;
         let question = format!(
             "{} {}{} ({}, {}). Whether it is what its manifest says is checked before anything is changed.{} {}",
-            intent(hand, place, &target),
+            intent(hand, place, target),
             self.shown(),
-            made(&copy.proof, &target),
+            made(&copy.proof, target),
             report::bytes(copy.dump.bytes),
             copy.proof.tool,
             self.roles_in_words(),
             on_error(hand)
         );
-        confirm::confirm(hand.reporter, &question, hand.config.yes, "--yes")?;
+        confirm::confirm(hand.reporter, &question, hand.config.yes, "--yes")
+    }
+
+    /// Brings it, and loads it. Returns what it says at its end, and of roles in words; nothing for a dry run.
+    fn run(&self, pod: &RepositoryPod<'_>, mut load: Load<'_>, free: u64) -> Result<Option<(CopyResult<'a>, String)>> {
+        let (hand, place, copy) = (self.hand, self.place, &self.copy);
+        let target = load.preflight.database.clone();
+        self.check_room(free)?;
+        let most = Self::most(free);
+        if hand.global.dry_run {
+            return self.show_plan(&target).map(|()| None);
+        }
+        let proven = Proven { by: self.shown(), proof: copy.proof.clone(), distrusted: None };
         let globals = copy.globals.as_ref().filter(|_| hand.config.globals);
         let wanted: Vec<WantedCopy> = std::iter::once(&copy.dump).chain(globals).cloned().collect();
         // The pod stays as long as this session.

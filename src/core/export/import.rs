@@ -153,6 +153,18 @@ pub fn of(entries: Vec<CopyEntry>, of: Option<&CopiesOf>) -> Vec<CopyEntry> {
     entries
 }
 
+/// The copies with the time of their data in the place of that at which they were sent. `made` has it for each of them by its manifest;
+/// one without is left out.
+pub fn by_data(entries: Vec<CopyEntry>, made: impl Iterator<Item = Option<DateTime<Utc>>>) -> Vec<CopyEntry> {
+    entries.into_iter().zip(made).filter_map(|(entry, made)| Some(CopyEntry { time: made?, ..entry })).collect()
+}
+
+/// Whether a manifest, with its SHA-256 and the uid of the VolumeSnapshot in it, is the one that an export recorded on the snapshot `uid`.
+/// A VolumeSnapshot that was made anew for the same data has another uid, and keeps the record.
+pub fn is_sent(record: &ExportRecord, (sha256, of): (&str, &str), uid: &str) -> bool {
+    record.manifest_sha256.as_ref().map_or(of == uid, |sum| sum == sha256)
+}
+
 /// The copy that is called `id`, or with [`LATEST`] the newest of `wanted`.
 ///
 /// # Errors
@@ -404,6 +416,10 @@ pub fn volume(manifest: &ExportManifest, class: Option<&str>, storage: Option<&s
     if let Some(class) = class {
         template.storage_class_name = Some(class.into());
     }
+    // The manifest is untrusted, and the name becomes part of a path of the API.
+    if let Some(class) = template.storage_class_name.as_ref().filter(|class| !class.is_empty()) {
+        name::check_name(class).map_err(|why| format!("its StorageClass: {why}"))?;
+    }
     if let Some(storage) = storage {
         template.storage = storage.into();
         return verify::volume_of(Some(template), None);
@@ -502,6 +518,45 @@ mod tests {
             ExportTool::Restic => entry(ID, "/shop/data/manifest.json", "2026-11-22T12:00:05Z"),
             _ => CopyEntry::named("shop/data/data-1").unwrap(),
         }
+    }
+
+    #[test]
+    fn the_newest_copy_of_rclone_is_that_of_the_newest_data() {
+        let at = |time: &str| DateTime::parse_from_rfc3339(time).unwrap().to_utc();
+        let of = |line: &str| CopyEntry::parse(ExportTool::Rclone, line).unwrap();
+        // The older snapshot was sent last.
+        let entries = vec![
+            of("2026-11-23 03:00:00;shop/data/new/manifest.json"),
+            of("2026-11-24 03:00:00;shop/data/old/manifest.json"),
+            of("2026-11-25 03:00:00;shop/data/odd/manifest.json"),
+        ];
+        let made = [Some(at("2026-11-23T01:00:00Z")), Some(at("2026-11-20T01:00:00Z")), None];
+        let wanted = CopiesOf { namespace: "shop".into(), claim: None };
+        assert_eq!(choose(entries.clone(), LATEST, &wanted).unwrap().id, "shop/data/odd", "by when it was sent");
+        assert_eq!(choose(by_data(entries, made.into_iter()), LATEST, &wanted).unwrap().id, "shop/data/new");
+    }
+
+    #[test]
+    fn a_manifest_is_known_by_its_hash_and_without_that_by_its_snapshot() {
+        let record = |sum: Option<&str>| -> ExportRecord {
+            let record = json!({
+                "tool": "rclone", "what": "dump", "repository": "far:x", "manifest": "shop/data/a/manifest.json", "manifestSha256": sum,
+                "bytes": 1, "files": 1, "at": "2026-11-23T00:00:00Z", "seconds": 1,
+            });
+            serde_json::from_value(record).unwrap()
+        };
+        assert!(is_sent(&record(Some("a")), ("a", "u"), "made anew"));
+        assert!(!is_sent(&record(Some("a")), ("b", "u"), "u"));
+        assert!(is_sent(&record(None), ("b", "u"), "u") && !is_sent(&record(None), ("b", "u"), "v"));
+    }
+
+    #[test]
+    fn a_storage_class_that_is_no_name_is_refused() {
+        let mut of = manifest(ExportTool::Restic, true);
+        assert!(volume(&of, Some("fast"), None).is_ok());
+        let template = of.claim_template.as_mut().unwrap();
+        template.storage_class_name = Some("../../secrets?watch=true".into());
+        assert!(volume(&of, None, None).is_err());
     }
 
     #[test]

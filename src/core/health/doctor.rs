@@ -492,8 +492,8 @@ pub fn export_secret(name: Option<&str>, found: Option<bool>, namespace: &str) -
     }
 }
 
-/// Checks the newest copy outside the cluster of one of `pvcs`. Only an export reaches the repository, in a pod; so this goes by
-/// what the last one recorded.
+/// Checks the newest copy outside the cluster of one of `pvcs`. The repository itself can only be reached from a pod, so this
+/// goes by the record of the last export.
 pub fn last_export(report: &Report, namespace: &str, pvcs: &[String]) -> Vec<Check> {
     const CHECK: &str = "last export";
     let is_meant = |claim: &&Protection| claim.namespace == namespace && pvcs.first() == Some(&claim.pvc);

@@ -67,7 +67,7 @@ pub fn rights(workloads: &[Kind], exec: bool, minor: Option<u32>) -> Vec<Right> 
     all
 }
 
-/// The rights that `export` needs besides those of [`rights`] with `exec`, and that doctor looks for its Secret with.
+/// The rights that `export` needs besides those of [`rights`] with `exec`, and the one by which doctor looks for its Secret.
 pub fn export_rights() -> Vec<Right> {
     let right = |group, resource, verb| Right { group, resource, verb, cluster: false, needed: true };
     let mut all = vec![right("", "persistentvolumeclaims", "get")];

@@ -61,7 +61,7 @@ pub const IMPORT: ScratchPurpose = ScratchPurpose {
     word: "import",
     label: labels::IMPORT_JOB,
     has_egress: true,
-    longer: "find out what takes so long, or raise BAK_EXPORT_TIMEOUT (--export-timeout); nothing was changed",
+    longer: "find out what takes so long, or raise BAK_EXPORT_TIMEOUT (--export-timeout), for a restore test BAK_VERIFY_TIMEOUT (--verify-timeout); nothing was changed",
     other_image: "correct what the message names: the image is BAK_EXPORT_IMAGE (--export-image), the Secret \
                   BAK_EXPORT_SECRET (--export-secret); nothing was changed",
     unchanged: "nothing was changed",

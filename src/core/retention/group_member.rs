@@ -81,7 +81,7 @@ impl Content {
     }
 }
 
-/// Why the content of a member is not deleted with its data; None if it is none.
+/// Why the content of a member is not deleted with its data; None if it is of no group.
 pub fn content_objection(content: &Content) -> Option<Objection> {
     let handle = content.group_handle()?;
     let name = &content.metadata.name;

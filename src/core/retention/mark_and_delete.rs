@@ -14,7 +14,7 @@ pub struct DeletionBlocks {
     pub sources: BTreeSet<(String, String)>,
     /// Snapshots whose stored data another VolumeSnapshotContent names, as uid and name of that content.
     pub shared: BTreeMap<String, String>,
-    /// Whether every good backup whose copy outside the cluster is not proven is one of them.
+    /// Whether every good backup whose copy outside the cluster is not proven is kept, too.
     pub require_exported: bool,
 }
 
