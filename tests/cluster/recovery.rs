@@ -80,16 +80,17 @@ fn a_lost_cluster_comes_back_from_its_repository_as_the_runbook_says() {
     }
     let runbook = std::fs::read_to_string(root().join("docs/recovery.md")).unwrap();
     let section = runbook.split("\n## The cluster is gone\n").nth(1).unwrap().split("\n## ").next().unwrap();
-    // The repository is on this machine, which the pods reach at this address, and outlives the cluster.
+    // The repository is on this machine, and outlives the cluster. Pods reach it at their bridge, which comes with the first of them.
     let scratch = tempfile::tempdir().unwrap();
     let port = std::net::TcpListener::bind(("0.0.0.0", 0)).unwrap().local_addr().unwrap().port();
     let mut serve = Command::new("rclone");
     serve.args(["serve", "restic", "--addr", &format!(":{port}")]).arg(scratch.path().join("far"));
     let _server = Server(serve.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
-    let repository = format!("rest:http://10.244.0.1:{port}/shop");
+    until("the server answers", 30, || std::net::TcpStream::connect(("127.0.0.1", port)).ok());
+    let repository = |host: &str| format!("rest:http://{host}:{port}/shop");
     let prelude = r#"
 password_of_reader() { sql "SELECT rolpassword, has_table_privilege('reader', 'customers', 'SELECT') FROM pg_authid WHERE rolname = 'reader'"; }
-RESTIC_PASSWORD=$password restic -r "$repository" init -q
+RESTIC_PASSWORD=$password restic -r "$here" init -q
 kubectl create namespace shop
 deploy shop
 sql "CREATE ROLE reader LOGIN PASSWORD 'kept'; GRANT SELECT ON customers TO reader"
@@ -105,7 +106,7 @@ reader=$(password_of_reader)
     let mut command = Command::new("sh");
     command.arg("-c").arg(&script).current_dir(scratch.path()).env("PATH", path);
     command.env("demo", root().join("kind/demo/postgres.yaml")).env("cluster", root().join("kind/cluster.sh"));
-    command.env("repository", repository).env("password", PASSWORD);
+    command.env("repository", repository("10.244.0.1")).env("here", repository("127.0.0.1")).env("password", PASSWORD);
     let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     let end: Vec<&str> = said.lines().rev().take(40).collect();
