@@ -294,7 +294,7 @@ impl<'a> RepositoryPod<'a> {
     /// The copy that is called `id`, see [`import::choose`].
     ///
     /// # Errors
-    /// As [`RepositoryPod::list`]; there is none.
+    /// As [`RepositoryPod::list`], or no copy has that name.
     pub fn find(&self, id: &str, of: &CopiesOf) -> Result<CopyEntry> {
         if self.repository.settings.tool == ExportTool::Command {
             return CopyEntry::named(id).ok_or_else(|| no_list().into());
@@ -400,7 +400,7 @@ fn stage(
         let line = session.next()?;
         match line.key.as_str() {
             "beat" => {
-                if let Some(done) = line.value.trim().parse::<u64>().ok().filter(|done| *done > 0) {
+                if let Some(done) = line.bytes_done() {
                     step.progress(&report::bytes(done));
                 }
             }

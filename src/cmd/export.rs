@@ -284,7 +284,7 @@ impl ExportRun<'_> {
             let line = session.next()?;
             match line.key.as_str() {
                 "beat" => {
-                    if let Some(done) = line.value.trim().parse::<u64>().ok().filter(|done| *done > 0) {
+                    if let Some(done) = line.bytes_done() {
                         step.progress(&report::bytes(done));
                     }
                 }

@@ -517,8 +517,7 @@ impl RestoreTest<'_> {
                 let line = session.next()?;
                 match line.key.as_str() {
                     "beat" => {
-                        let done = line.value.trim().parse::<u64>().ok().filter(|done| *done > 0);
-                        if let (Some(done), Some(all)) = (done, facts.bytes) {
+                        if let (Some(done), Some(all)) = (line.bytes_done(), facts.bytes) {
                             step.progress(&format!("{} of {}", report::bytes(done), report::bytes(all)));
                         }
                     }

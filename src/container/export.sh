@@ -21,15 +21,7 @@ read_value && CHECK=$VALUE
 read_value && MANIFEST=$VALUE
 read_value && WHOLE=$VALUE
 # Of each dump file: path in the volume, bytes, SHA-256, compression, and its name in the repository, as plain text and as it is.
-read_value && FILES=$VALUE
-number=0
-while [ "$number" -lt "$FILES" ]; do
-  : >"$SCRATCH/file.$number"
-  for _ in 1 2 3 4 5 6; do
-    read_value && printf '%s\n' "$VALUE" >>"$SCRATCH/file.$number"
-  done
-  number=$((number + 1))
-done
+read_files 6
 
 detach_stdin
 POD=$SCRATCH
@@ -112,11 +104,7 @@ work() {
   # shellcheck disable=SC2086 # a list of words
   require_tools sha256sum gzip awk sed grep tail tee mkfifo ls cat rm mv $TOOLS
   if [ "$WHAT" = volume ]; then require_tools find sort cmp tar mkdir; fi
-  tool_prepare
-  say tool "$(tool_version | hide_secrets)"
-  say repository "$(tool_address | strip_address)"
-  say step open
-  tool_open || failed 'the repository cannot be opened' "$?"
+  open_repository tool_open
   say step check
   number=0
   while [ "$number" -lt "$FILES" ]; do
@@ -140,11 +128,6 @@ work() {
   exit 0
 }
 
-run_ticker &
-work &
-hear_client
-# The time of a tool that tries again and again may be over: its messages say why.
-tool_errors >&2
-stop_tool
+run_session
 : >"$SCRATCH/done"
 exit 0

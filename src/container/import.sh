@@ -14,15 +14,7 @@ read_value && CHECK=$VALUE
 read_value && MODE=$VALUE
 # Of each copy: its name and id in the repository, bytes, SHA-256, and what it is to be called in the folder. Of a volume it is the
 # number of its files instead of a SHA-256.
-read_value && FILES=$VALUE
-number=0
-while [ "$number" -lt "$FILES" ]; do
-  : >"$SCRATCH/file.$number"
-  for _ in 1 2 3 4 5; do
-    read_value && printf '%s\n' "$VALUE" >>"$SCRATCH/file.$number"
-  done
-  number=$((number + 1))
-done
+read_files 5
 
 detach_stdin
 POD=$SCRATCH
@@ -164,11 +156,7 @@ work() {
   # shellcheck disable=SC2086 # a list of words
   require_tools sha256sum awk sed grep head tail tee mkfifo ls cat rm mkdir $TOOLS
   if [ "$MODE" = volume ]; then require_tools find wc; fi
-  tool_prepare
-  say tool "$(tool_version | hide_secrets)"
-  say repository "$(tool_address | strip_address)"
-  say step open
-  tool_look || failed 'the repository cannot be opened' "$?"
+  open_repository tool_look
   case $MODE in
   list) list_copies ;;
   read) read_copies ;;
@@ -179,10 +167,5 @@ work() {
   exit 0
 }
 
-run_ticker &
-work &
-hear_client
-# The time of a tool that tries again and again may be over: its messages say why.
-tool_errors >&2
-stop_tool
+run_session
 exit 0

@@ -1,5 +1,39 @@
 # What export.sh and import.sh do with the tool of a repository: its messages without secrets, what they mean, and its end. The file
-# behind it has $SCRATCH, $SECRET and heed, one of export-restic.sh, export-rclone.sh and export-command.sh the tool.
+# behind it has $SCRATCH, $SECRET, heed and work, one of export-restic.sh, export-rclone.sh and export-command.sh the tool.
+
+# read_files VALUES: takes the number of files, and so many values for each of them, one a line of $SCRATCH/file.NUMBER.
+read_files() {
+  read_value && FILES=$VALUE
+  number=0
+  while [ "$number" -lt "$FILES" ]; do
+    : >"$SCRATCH/file.$number"
+    field=0
+    while [ "$field" -lt "$1" ]; do
+      read_value && printf '%s\n' "$VALUE" >>"$SCRATCH/file.$number"
+      field=$((field + 1))
+    done
+    number=$((number + 1))
+  done
+}
+
+# open_repository OPENER: opens it with tool_open or tool_look, and reports which repository and which tool it is.
+open_repository() {
+  tool_prepare
+  say tool "$(tool_version | hide_secrets)"
+  say repository "$(tool_address | strip_address)"
+  say step open
+  "$1" || failed 'the repository cannot be opened' "$?"
+}
+
+# run_session: does work as long as the client is there, and then ends the tool.
+run_session() {
+  run_ticker &
+  work &
+  hear_client
+  # The time of a tool that tries again and again may be over: its messages say why.
+  tool_errors >&2
+  stop_tool
+}
 
 # bytes_read PID: prints how much it has read, of a file or a pipe.
 bytes_read() { sed -n 's/^rchar: //p' "/proc/$1/io" 2>/dev/null; }

@@ -56,6 +56,13 @@ pub struct Line {
     pub value: String,
 }
 
+impl Line {
+    /// How many bytes are done by a `beat`; none if it does not say.
+    pub fn bytes_done(&self) -> Option<u64> {
+        self.value.trim().parse().ok().filter(|done| *done > 0)
+    }
+}
+
 /// Why a script gave up: the value of a line `lost KEY WHY`. Only the key says what to do; the rest is for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lost<'a> {

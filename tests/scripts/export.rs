@@ -440,6 +440,24 @@ fn a_full_repository_is_named_and_works_again_with_room() {
     }
 }
 
+/// Ends a session once its tool works, and asserts that the tool ends with it and leaves no lock.
+pub fn assert_ends_with_its_tool(pod: &Pod, mut running: Running, context: &str) {
+    let locks = || fs::read_dir(pod.path("far/locks")).unwrap().count();
+    // It knows of its lock once it works: before that it would leave it, and the next export removes it.
+    let works = |pid: u32| {
+        let io = fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
+        let read = io.lines().find_map(|line| line.strip_prefix("rchar: ")?.parse::<u64>().ok());
+        read.is_some_and(|read| read > 90_000)
+    };
+    let tools = || descendants(running.child.id()).into_iter().filter(|(_, name)| name.contains("restic"));
+    until("the tool works", 30, || locks() > 0 && tools().any(|(pid, _)| works(pid)));
+    let tools: Vec<u32> = tools().map(|(pid, _)| pid).collect();
+    drop(running.stdin.take());
+    running.child.wait().unwrap();
+    until("the tool has ended", 30, || !tools.iter().any(|pid| lives(*pid)));
+    assert_eq!(locks(), 0, "{context}: a lock is left");
+}
+
 #[test]
 #[ignore = "needs restic and rclone: make test"]
 fn a_session_that_ends_ends_the_tool_and_leaves_no_lock() {
@@ -462,20 +480,7 @@ fn a_session_that_ends_ends_the_tool_and_leaves_no_lock() {
                     break;
                 }
             }
-            let locks = || fs::read_dir(pod.path("far/locks")).unwrap().count();
-            // It knows of its lock once it works: before that it would leave it, and the next export removes it.
-            let works = |pid: u32| {
-                let io = fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
-                let read = io.lines().find_map(|line| line.strip_prefix("rchar: ")?.parse::<u64>().ok());
-                read.is_some_and(|read| read > 90_000)
-            };
-            let tools = || descendants(running.child.id()).into_iter().filter(|(_, name)| name.contains("restic"));
-            until("the tool works", 30, || locks() > 0 && tools().any(|(pid, _)| works(pid)));
-            let tools: Vec<u32> = tools().map(|(pid, _)| pid).collect();
-            drop(running.stdin.take());
-            running.child.wait().unwrap();
-            until("the tool has ended", 30, || !tools.iter().any(|pid| lives(*pid)));
-            assert_eq!(locks(), 0, "{shell:?} {step}: a lock is left");
+            assert_ends_with_its_tool(&pod, running, &format!("{shell:?} {step}"));
             assert!(pod.path("scratch/done").exists());
         }
     }

@@ -5,8 +5,8 @@ use std::fs;
 use std::io::Read;
 use std::process::Command;
 
-use super::export::{COMMAND, Pod, RCLONE, RESTIC, Running, Said};
-use super::{SHELLS, descendants, lives, ok, sha256, until};
+use super::export::{COMMAND, Pod, RCLONE, RESTIC, Running, Said, assert_ends_with_its_tool};
+use super::{SHELLS, ok, sha256};
 
 pub const IMPORT: &str = concat!(
     include_str!("../../src/container/scratch.sh"),
@@ -290,19 +290,6 @@ fn a_session_that_ends_ends_the_tool_and_leaves_no_lock() {
     for shell in SHELLS {
         let mut running = start(&pod, shell, RESTIC, "fetch", &copies);
         while !running.until(&["step"]).last().unwrap().ends_with("fetch") {}
-        let locks = || fs::read_dir(pod.path("far/locks")).unwrap().count();
-        // It knows of its lock once it works: before that it would leave it, and the next export removes it.
-        let works = |pid: u32| {
-            let io = fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
-            let read = io.lines().find_map(|line| line.strip_prefix("rchar: ")?.parse::<u64>().ok());
-            read.is_some_and(|read| read > 90_000)
-        };
-        let tools = || descendants(running.child.id()).into_iter().filter(|(_, name)| name.contains("restic"));
-        until("the tool works", 30, || locks() > 0 && tools().any(|(pid, _)| works(pid)));
-        let tools: Vec<u32> = tools().map(|(pid, _)| pid).collect();
-        drop(running.stdin.take());
-        running.child.wait().unwrap();
-        until("the tool has ended", 30, || !tools.iter().any(|pid| lives(*pid)));
-        assert_eq!(locks(), 0, "{shell:?}: a lock is left");
+        assert_ends_with_its_tool(&pod, running, &format!("{shell:?}"));
     }
 }
