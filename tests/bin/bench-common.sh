@@ -95,6 +95,14 @@ demo() {
 	k rollout status deployment/app-base --timeout=300s >/dev/null
 }
 
+# inside SCRIPT: in the container of the demo's PostgreSQL, with the password of the user app. The script is for its shell.
+# shellcheck disable=SC2016
+inside() { k exec deploy/app-base -c postgres -- bash -ec 'export PGPASSWORD=$POSTGRES_PASSWORD PGHOST=127.0.0.1 PGUSER=app; '"$1"; }
+
+# sql: runs the statements on stdin in its database app, and prints plain rows.
+# shellcheck disable=SC2016
+sql() { k exec -i deploy/app-base -c postgres -- sh -c 'PGPASSWORD=$POSTGRES_PASSWORD exec psql -h 127.0.0.1 -U app -d app -XAtq -v ON_ERROR_STOP=1'; }
+
 # step NAME: the seconds of a step in the JSON log; 0 for one that is not there.
 step() {
 	found=$(sed -n "s/.*\"step\":\"$1\".*\"seconds\":\([0-9.]*\).*/\1/p; s/.*\"seconds\":\([0-9.]*\).*\"step\":\"$1\".*/\1/p" "$work/log" | head -n 1)

@@ -11,9 +11,6 @@ trap 'exit 1' HUP INT TERM
 nights=${NIGHTS:-30}
 export RESTIC_PASSWORD=bench
 
-# shellcheck disable=SC2016 # for the shell of the container
-sql() { k exec -i deploy/app-base -c postgres -- sh -c 'PGPASSWORD=$POSTGRES_PASSWORD exec psql -h 127.0.0.1 -U app -d app -Xq -v ON_ERROR_STOP=1'; }
-
 # --- One export: 300 MB of text to a server on this machine, beside `restic backup` of the same dump, with the same restic.
 
 # sum_of STEP...: the seconds of all steps of these names in the JSON log.

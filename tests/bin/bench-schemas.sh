@@ -9,11 +9,6 @@ namespace=bench-schemas-$$
 trap 'rm -rf "$work"; "$real" delete namespace "$namespace" --ignore-not-found --wait=false >/dev/null' EXIT
 trap 'exit 1' HUP INT TERM
 
-# inside SCRIPT: in the database's container, with the password of the user app.
-inside() { k exec deploy/app-base -c postgres -- bash -ec 'export PGPASSWORD=$POSTGRES_PASSWORD PGHOST=127.0.0.1 PGUSER=app; '"$1"; }
-# sql: runs the statements on stdin.
-sql() { k exec -i deploy/app-base -c postgres -- sh -c 'PGPASSWORD=$POSTGRES_PASSWORD exec psql -h 127.0.0.1 -U app -d app -Xq -v ON_ERROR_STOP=1'; }
-
 demo postgres postgres:15
 sql <<'SQL'
 DO $$ BEGIN

@@ -12,11 +12,6 @@ namespace=bench-table-$$
 trap 'rm -rf "$work"; "$real" delete namespace "$namespace" --ignore-not-found --wait=false >/dev/null' EXIT
 trap 'exit 1' HUP INT TERM
 
-# inside SCRIPT: in the database's container, with the password of the user app.
-inside() { k exec deploy/app-base -c postgres -- bash -ec 'export PGPASSWORD=$POSTGRES_PASSWORD PGHOST=127.0.0.1 PGUSER=app PGDATABASE=app; '"$1"; }
-# sql: runs the statements on stdin.
-sql() { k exec -i deploy/app-base -c postgres -- sh -c 'PGPASSWORD=$POSTGRES_PASSWORD exec psql -h 127.0.0.1 -U app -d app -XAtq -v ON_ERROR_STOP=1'; }
-
 demo postgres postgres:15
 {
 	# What it does after a load would fall into the next one.
@@ -41,7 +36,7 @@ measure() {
 	export BAK_DB_POSTGRES_DUMP_FILE=/var/lib/postgresql/data/dump.sql."$1"
 	"$ours" postgres dump -n "$namespace" >/dev/null 2>"$work/log" || die "postgres dump: $(tail -n 5 "$work/log")"
 	clear
-	inside "began=\$(date +%s%N); $2 -dc $BAK_DB_POSTGRES_DUMP_FILE | psql -Xq -1 -v ON_ERROR_STOP=1 >/dev/null
+	inside "began=\$(date +%s%N); $2 -dc $BAK_DB_POSTGRES_DUMP_FILE | psql -d app -Xq -1 -v ON_ERROR_STOP=1 >/dev/null
 		echo \"\$began \$(date +%s%N)\"" | awk '{ printf "%.2f\n", ($2 - $1) / 1e9 }' >"$work/bare.seconds"
 	is_whole "$table"
 	rm -f "$work/one".* "$work/ours".*
