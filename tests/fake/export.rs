@@ -203,7 +203,7 @@ fn what_is_not_what_was_proven_or_sent_is_bad() {
 fn a_snapshot_that_changes_meanwhile_is_stamped_in_its_new_version() {
     const NOTE: &str = r#"{"metadata": {"annotations": {"note": "of another client"}}}"#;
     let scenario = export().fault("patch", 1..=2, Fault::Change("shop/data-1", NOTE));
-    // The second change is none: the object has the note already.
+    // The second patch changes nothing: the object has the note already.
     let outcome = scenario.run().exits(0);
     assert_eq!((outcome.count("patch"), outcome.count("get")), (2, 1), "{outcome}");
     assert!(stamp(&scenario).0.is_string());

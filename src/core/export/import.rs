@@ -168,7 +168,7 @@ pub fn is_sent(record: &ExportRecord, (sha256, of): (&str, &str), uid: &str) -> 
 /// The copy that is called `id`, or with [`LATEST`] the newest of `wanted`.
 ///
 /// # Errors
-/// There is none, or more than one; with the remedy.
+/// No copy has that name, or more than one; with the remedy.
 pub fn choose(entries: Vec<CopyEntry>, id: &str, wanted: &CopiesOf) -> Result<CopyEntry, (String, String)> {
     let list = "backup-ns import lists all copies";
     if id == LATEST {
@@ -385,7 +385,7 @@ pub fn dumps(manifest: &ExportManifest, engine: Engine, proofs: &[Proof]) -> Res
 /// The one dump of an engine that is to be loaded: that of the database `name`, or the only one.
 ///
 /// # Errors
-/// There is none, or several; with the remedy.
+/// The copy has no such dump, or several; with the remedy.
 pub fn one_dump(manifest: &ExportManifest, engine: Engine, name: Option<&str>) -> Result<CopiedDump, (String, String)> {
     let all: Vec<Proof> = manifest.proofs.get(&engine).into_iter().flat_map(Proof::all).cloned().collect();
     let names: Vec<&str> = all.iter().map(|proof| proof.database.as_str()).collect();

@@ -25,7 +25,7 @@ pub struct Membership {
 }
 
 impl Membership {
-    /// None for a snapshot that is no member. The snapshot of a clone is none, either: it goes without the data, which is its source's.
+    /// None for a snapshot that is not a member. The snapshot of a clone is not one, either: its data is its source's, and stays.
     pub fn of(snapshot: &Snapshot) -> Option<Membership> {
         let meta = &snapshot.metadata;
         if snapshot.is_bridge() {
